@@ -1,0 +1,18 @@
+"""pushprune: the map of the house.
+
+domain/      pure decisions: events, manifests, policy, retention. Values in, values out.
+store/       Redis and nothing else. keys.py is the schema, scripts/*.lua every write that must be atomic.
+registry/    the registry seen from outside: HTTP API, logging in, garbage-collect, the storage's layout.
+settings.py  typed settings: YAML + environment + secret files.
+leash.py     runs a child that dies with its parent.
+dispatch.py  task names and how to send them: the contract between the two edges.
+wiring.py    builds every collaborator once; the only place that knows them all.
+web/         the HTTP edge.
+cli/         the command line, one verb per file.
+local/       `pushprune up` and `demo`: the whole system in one terminal.
+
+Arrows: workers → dispatch, settings, wiring, store, registry, domain; web, cli → wiring, domain, dispatch;
+wiring → settings, store, registry, dispatch; store → domain; registry → domain, leash; settings → domain.
+"""
+
+__version__ = "0.1.0"

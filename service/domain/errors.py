@@ -1,0 +1,60 @@
+"""The error tree: who must act on each. Every message is one sentence that says what to do.
+
+PushpruneError
+├── MalformedNotification   the sender: what it posted is no notification
+├── ConfigurationError      the operator, before anything starts
+├── RegistryRefused         the operator: the registry will go on saying no until somebody changes something
+│   ├── AccessDenied        …the credentials or their rights
+│   └── DeletesDisabled     …`storage.delete.enabled` in the registry's config
+├── RegistryUnavailable     nobody: try again later
+├── StoreUnavailable        nobody: Redis will come back
+├── LeaseLost               nobody: somebody else holds it now
+└── CollectionFailed        the operator: garbage-collect itself failed
+"""
+
+
+class PushpruneError(Exception):
+    """Base of everything this product raises on purpose."""
+
+
+class MalformedNotification(PushpruneError):
+    """What was posted is not JSON, or not an envelope."""
+
+
+class ConfigurationError(PushpruneError):
+    """A setting or a policy that cannot be obeyed."""
+
+
+class RegistryRefused(PushpruneError):
+    """The registry answered no, and will go on doing so."""
+
+
+class AccessDenied(RegistryRefused):
+    """401 or 403, after logging in was tried."""
+
+
+class DeletesDisabled(RegistryRefused):
+    """405 on a DELETE: the registry runs with deletes off, or read-only."""
+
+
+class RegistryUnavailable(PushpruneError):
+    """Timeout, refused connection, 429, 5xx, or an answer that makes no sense.
+
+    `retry_after_s` is what the registry asked for, in seconds, where it asked.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(PushpruneError):
+    """Redis did not answer, or refuses writes."""
+
+
+class LeaseLost(PushpruneError):
+    """A lease could not be renewed in time; what it protected must stop."""
+
+
+class CollectionFailed(PushpruneError):
+    """`registry garbage-collect` could not be run or ended badly."""

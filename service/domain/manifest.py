@@ -1,0 +1,56 @@
+"""What a manifest is and what it references: children, subject, layers with their sizes."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+MANIFEST_TYPES: tuple[str, ...] = (OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST)
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
+
+
+class UnreadableManifest(ValueError):
+    """The bytes are no manifest of a kind we understand: what they hold is not known, so nothing may be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What one manifest needs to stay whole.
+
+    children: digests of the manifests an index lists; subject: digest of the manifest this one is about, if any;
+    blobs: (digest, size in bytes) of config and layers.
+    """
+
+    children: tuple[str, ...] = ()
+    subject: str | None = None
+    blobs: tuple[tuple[str, int], ...] = ()
+
+
+def read_references(media_type: str, content: bytes) -> References:
+    """What the manifest `content` references.
+
+    Raises UnreadableManifest for another media type or a body that is not what its type says (OCI image-spec 1.1,
+    Docker image manifest v2 schema 2).
+    """
+    if media_type not in MANIFEST_TYPES:
+        raise UnreadableManifest(f"media type {media_type[:80]!r} is not one we understand")
+    try:
+        body = json.loads(content)
+        subject = body["subject"]["digest"] if body.get("subject") else None
+        if media_type in INDEX_TYPES:
+            return References(children=tuple(_digest(child) for child in body.get("manifests") or ()), subject=subject)
+        blobs = [body["config"], *(body.get("layers") or ())]
+        return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in blobs))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UnreadableManifest(f"the manifest is not what {media_type} says") from error
+
+
+def _digest(descriptor: dict[str, Any]) -> str:
+    digest = descriptor["digest"]
+    if not isinstance(digest, str):
+        raise TypeError("a digest must be a string")
+    return digest

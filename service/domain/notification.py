@@ -1,0 +1,218 @@
+"""The registry's envelope -> events. JSON becomes typed here and nowhere else."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic_core import from_json, to_json
+
+from service.domain.errors import MalformedNotification
+from service.domain.manifest import INDEX_TYPES
+
+REPOSITORY = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}"
+BLOB_TYPE = "application/octet-stream"
+OUR_AGENT = "pushprune/"
+
+_REPOSITORY = re.compile(REPOSITORY, re.ASCII)
+_TAG = re.compile(TAG, re.ASCII)
+_DIGEST = re.compile(DIGEST, re.ASCII)
+_FUTURE_US = 10 * 60 * 1_000_000
+
+Action = Literal["push", "pull", "mount", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened at the registry. at_us: its time there, in µs since the epoch.
+
+    children: the digests an index lists, where the registry sent them; None where it did not.
+    """
+
+    id: str
+    at_us: int
+    action: Action
+    repository: str
+    tag: str | None
+    digest: str | None
+    media_type: str
+    size_bytes: int
+    children: tuple[str, ...] | None
+    actor: str
+    useragent: str
+    address: str
+    instance: str
+
+    @property
+    def is_blob(self) -> bool:
+        """Layers and configs: they never change what a tag points at."""
+        return self.action == "mount" or (self.tag is None and self.media_type == BLOB_TYPE)
+
+    @property
+    def is_index(self) -> bool:
+        return self.media_type in INDEX_TYPES
+
+    @property
+    def is_ours(self) -> bool:
+        """Safety rule 6: our own traffic is not usage."""
+        return self.useragent.startswith(OUR_AGENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that cannot be understood: why, and its beginning as text."""
+
+    reason: str
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What one POST carried."""
+
+    events: tuple[Event, ...]
+    rejected: tuple[Rejected, ...]
+
+
+def is_repository(name: str) -> bool:
+    """Distribution's grammar for a repository name (reference.NameRegexp), 255 characters at most."""
+    return len(name) <= 255 and _REPOSITORY.fullmatch(name) is not None
+
+
+def is_tag(name: str) -> bool:
+    """Distribution's grammar for a tag (reference.TagRegexp)."""
+    return _TAG.fullmatch(name) is not None
+
+
+def is_digest(text: str) -> bool:
+    """Distribution's grammar for a digest (digest.DigestRegexp)."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _text_or_empty(value: Any) -> Any:
+    return "" if value is None else value
+
+
+_Text = Annotated[str, BeforeValidator(_text_or_empty)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Reference(_Model):
+    mediaType: str = ""
+    digest: str = ""
+
+
+class _Target(_Model):
+    repository: str
+    mediaType: _Text = ""
+    digest: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    tag: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    size: Annotated[int, Field(ge=0, lt=2**53)] = 0
+    references: list[_Reference] | None = None
+
+
+class _Request(_Model):
+    addr: _Text = ""
+    useragent: _Text = ""
+
+
+class _Actor(_Model):
+    name: _Text = ""
+
+
+class _Source(_Model):
+    instanceID: _Text = ""
+
+
+class _Event(_Model):
+    id: Annotated[str, StringConstraints(min_length=1, max_length=128)]
+    timestamp: Annotated[datetime, Field(strict=False)]
+    action: Action
+    target: _Target
+    request: _Request = _Request()
+    actor: _Actor = _Actor()
+    source: _Source = _Source()
+
+
+def parse(body: bytes, now_us: int) -> Envelope:
+    """The events of one POST body, each either understood or rejected with its reason.
+
+    now_us: our clock in µs; an event from more than ten minutes in the future is rejected: it would outrank real ones.
+    Raises MalformedNotification when the body is not JSON or not an envelope.
+    """
+    try:
+        envelope = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise MalformedNotification(f"the body is not JSON: {error}") from error
+    if not isinstance(envelope, dict) or not isinstance(envelope.get("events"), list):
+        raise MalformedNotification('the body is no envelope; expected {"events": […]}')
+    events: list[Event] = []
+    rejected: list[Rejected] = []
+    for raw in envelope["events"]:
+        try:
+            events.append(_event(raw, now_us))
+        except ValueError as error:
+            rejected.append(Rejected(_one_sentence(error), _excerpt(raw)))
+    return Envelope(tuple(events), tuple(rejected))
+
+
+def _event(raw: Any, now_us: int) -> Event:
+    event = _Event.model_validate(raw)
+    target = event.target
+    if event.timestamp.tzinfo is None:
+        raise ValueError("timestamp: it has no time zone")
+    at_us = round(event.timestamp.timestamp() * 1_000_000)
+    if not 0 < at_us <= now_us + _FUTURE_US:
+        raise ValueError("timestamp: it is not of this time; compare the clocks of the registry and of this machine")
+    if not is_repository(target.repository):
+        raise ValueError("target.repository: no repository can have that name")
+    if target.tag is not None and not is_tag(target.tag):
+        raise ValueError("target.tag: no tag can have that name")
+    if target.digest is not None and not is_digest(target.digest):
+        raise ValueError("target.digest: that is no digest")
+    if target.digest is None and (event.action != "delete" or target.tag is None):
+        raise ValueError("target.digest: it is missing")
+    return Event(
+        id=event.id,
+        at_us=at_us,
+        action=event.action,
+        repository=target.repository,
+        tag=target.tag,
+        digest=target.digest,
+        media_type=target.mediaType[:255],
+        size_bytes=target.size,
+        children=_children(target),
+        actor=event.actor.name[:128],
+        useragent=event.request.useragent[:256],
+        address=event.request.addr[:64],
+        instance=event.source.instanceID[:64],
+    )
+
+
+def _children(target: _Target) -> tuple[str, ...] | None:
+    if target.mediaType not in INDEX_TYPES or not target.references:
+        return None
+    children = tuple(reference.digest for reference in target.references)
+    return children if all(is_digest(child) for child in children) else None
+
+
+def _one_sentence(error: ValueError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}" if where else first["msg"]
+    return str(error)
+
+
+def _excerpt(raw: Any) -> str:
+    return to_json(raw, fallback=str)[:1024].decode("utf-8", "replace")

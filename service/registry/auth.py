@@ -1,0 +1,152 @@
+"""Logs in at a registry: Basic or Bearer token, whichever its WWW-Authenticate asks for."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+import requests.auth
+from werkzeug.datastructures import WWWAuthenticate
+
+from service.domain.errors import AccessDenied, ConfigurationError, PushpruneError
+from service.registry.docker_config import Credentials, DockerConfig
+from service.registry.session import open_session
+from service.registry.tokens import Challenge, Newest, Tokens, basic_header
+
+
+def build_auth(
+    url: str,
+    *,
+    username: str | None,
+    password: str | None,
+    docker_config: Path | None,
+    ca_file: Path | None = None,
+    timeout_s: float = 10.0,
+) -> "RegistryAuth | None":
+    """What logs in at the registry `url`; None if nothing to log in with is configured.
+
+    username and password win over docker_config, a config.json or the directory that holds one.
+    Raises ConfigurationError for half a login or an unreadable docker_config.
+    """
+    if username is not None and password is not None:
+        login = Credentials(username, password)
+        return RegistryAuth(url, lambda: login, ca_file=ca_file, timeout_s=timeout_s)
+    if username is not None or password is not None:
+        missing = "registry.username" if username is None else "registry.password"
+        raise ConfigurationError(f"{missing} is not set, but the other half of the login is: set both or neither")
+    if docker_config is None:
+        return None
+    path = docker_config / "config.json" if docker_config.is_dir() else docker_config
+    config = DockerConfig(path, urlsplit(url).netloc, timeout_s)
+    config.check()
+    return RegistryAuth(url, config.credentials, ca_file=ca_file, timeout_s=timeout_s)
+
+
+class RegistryAuth(requests.auth.AuthBase):
+    """The Authorization for one registry, shared by threads; requests that go to another host get none.
+
+    After a 401 it logs in once and sends once more; the second answer stands. What worked is sent up front from then
+    on: the Basic header, or a token for the scope that the registry named when such a request was refused.
+    Raises AccessDenied or RegistryUnavailable when the token server says no or nothing.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Callable[[], Credentials | None],
+        *,
+        ca_file: Path | None = None,
+        timeout_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """credentials: asked again whenever the registry refuses; clock: seconds that only grow."""
+        self._origin = _origin(urlsplit(url))
+        self._credentials = credentials
+        self._tokens = Tokens(open_session(url, ca_file=ca_file), credentials, timeout_s, clock)
+        self._lock = Lock()
+        self._basic: str | None = None
+        self._challenges: Newest[tuple[str, str], Challenge] = Newest()
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._is_ours(request):
+            known = self._known_header(request)
+            if known is not None:
+                request.headers["Authorization"] = known
+            request.register_hook("response", self._log_in_if_asked)  # type: ignore[no-untyped-call]
+        return request
+
+    def _known_header(self, request: requests.PreparedRequest) -> str | None:
+        with self._lock:
+            challenge = self._challenges.get(_kind_of(request))
+        if challenge is None:
+            return self._basic
+        try:
+            return self._tokens.header(challenge)
+        except PushpruneError:
+            with self._lock:  # the registry may name another token server by now
+                self._challenges.pop(_kind_of(request), None)
+            raise
+
+    def _log_in_if_asked(self, response: requests.Response, **kwargs: Any) -> requests.Response:
+        request = response.request
+        if response.status_code != 401 or not self._is_ours(request):
+            return response
+        header = self._header_for(request, response)
+        if header is None or header == request.headers.get("Authorization"):
+            return response
+        _ = response.content  # read to its end, so that its connection is free for the second request
+        response.close()
+        again = request.copy()
+        again.headers["Authorization"] = header
+        second: requests.Response = response.connection.send(again, **kwargs)
+        second.history.append(response)
+        second.request = again
+        return second
+
+    def _header_for(self, request: requests.PreparedRequest, refused: requests.Response) -> str | None:
+        """The Authorization the refusal asks for; None if it asks for nothing we have."""
+        asked = {challenge.type: challenge for challenge in _challenges(refused)}
+        if "bearer" in asked:
+            challenge = self._challenge(asked["bearer"])
+            with self._lock:
+                self._challenges[_kind_of(request)] = challenge
+            return self._tokens.header(challenge, refused=request.headers.get("Authorization"))
+        login = self._credentials() if "basic" in asked else None
+        if login is None or not login.username:
+            return None
+        self._basic = basic_header(login)
+        return self._basic
+
+    def _challenge(self, asked: WWWAuthenticate) -> Challenge:
+        realm = asked.get("realm") or ""
+        parts = urlsplit(realm)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise AccessDenied("the registry asks for a token but names no token server: correct its auth.token.realm")
+        if self._origin[0] == "https" and parts.scheme != "https":
+            raise AccessDenied(
+                f"the registry names the token server {parts.netloc} without TLS: its auth.token.realm must be https"
+            )
+        return Challenge(realm, asked.get("service") or "", asked.get("scope") or "")
+
+    def _is_ours(self, request: requests.PreparedRequest) -> bool:
+        return _origin(urlsplit(request.url or "")) == self._origin
+
+
+def _challenges(response: requests.Response) -> list[WWWAuthenticate]:
+    """Each WWW-Authenticate header by itself: joined, as requests offers them, they cannot be told apart."""
+    raw = response.raw.headers.getlist("WWW-Authenticate")
+    return [challenge for challenge in map(WWWAuthenticate.from_header, raw) if challenge is not None]
+
+
+def _kind_of(request: requests.PreparedRequest) -> tuple[str, str]:
+    """Requests of one kind are asked for the same scope: what is done, and to which repository."""
+    path = urlsplit(request.url or "").path
+    repository = path.rpartition("/manifests/")[0] or path.rpartition("/tags/")[0] or path
+    return ("GET" if request.method == "HEAD" else request.method or "", repository)
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int]:
+    return (parts.scheme, parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))

@@ -1,0 +1,239 @@
+"""Speaks the registry's HTTP API: tags, manifests, deletes, the catalog."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import requests.auth
+
+from service.domain.errors import ConfigurationError, RegistryUnavailable
+from service.domain.manifest import MANIFEST_TYPES
+from service.domain.notification import is_digest, is_repository, is_tag
+from service.registry.answers import error_codes, is_gone, read_json, refusal, translated
+from service.registry.session import open_session
+
+CATALOG_PAGE = 1000
+_MANIFESTS_ACCEPTED = ", ".join(MANIFEST_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a HEAD says of a manifest. Not modified: only the digest is known, media_type is "" and size_bytes 0."""
+
+    digest: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a GET says; `digest` is that of `content`."""
+
+    digest: str
+    media_type: str
+    content: bytes
+
+
+class RegistryClient:
+    """One registry over one keep-alive session, shared by threads; at most `parallel` requests at once.
+
+    Every method raises AccessDenied (401, 403), RegistryRefused (a no that stays) or RegistryUnavailable (try again
+    later: timeout, refused connection, 429, 5xx, an answer that makes no sense), and ValueError for a name that breaks
+    the registry's grammar. Nothing is retried here but a GET or HEAD on a connection that had gone stale.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth: requests.auth.AuthBase | None = None,
+        ca_file: Path | None = None,
+        timeout_s: float = 10.0,
+        parallel: int = 4,
+    ) -> None:
+        """timeout_s: for connecting and for each wait for bytes. Raises ConfigurationError for a bad url or ca_file."""
+        self._url = _checked_url(url)
+        self._where = f"the registry at {self._url}"
+        self._timeout_s = timeout_s
+        self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
+
+    def ping(self) -> None:
+        """Returns if a registry answers and lets us in."""
+        self._read_page("/v2/")
+
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """Every tag, in the registry's order; () for an emptied or unknown repository. Half a listing is an error."""
+        return tuple(self._listing(f"/v2/{_repository(repository)}/tags/list", "tags", "", gone_is_empty=True))
+
+    def repositories(self) -> Iterator[str]:
+        """Every repository of the catalog, emptied ones included, a page of 1000 at a time.
+
+        A page that fails raises from the iteration: what came before it is not the whole catalog.
+        """
+        return self._listing("/v2/_catalog", "repositories", f"n={CATALOG_PAGE}")
+
+    def head(self, repository: str, reference: str, *, unless: str | None = None) -> Standing | None:
+        """Where a tag or digest stands; None if the registry does not have it.
+
+        unless: the digest it is thought to stand at. Where it still does, the registry answers 304 and emits no
+        notification, while any other HEAD counts as a pull.
+        """
+        headers = {"Accept": _MANIFESTS_ACCEPTED}
+        if unless is not None:
+            headers["If-None-Match"] = f'"{_digest(unless)}"'
+        response = self._send("HEAD", _manifest_path(repository, reference), headers)
+        if response.status_code == 304 and unless is not None:
+            return Standing(unless, "", 0)
+        if is_gone(response):
+            return None
+        self._expect(response, 200)
+        return Standing(self._digest_of(response), _media_type(response), self._size_of(response))
+
+    def get(self, repository: str, reference: str) -> Manifest | None:
+        """The manifest a tag or digest stands for, checked against its digest; None if the registry has none."""
+        response = self._send("GET", _manifest_path(repository, reference), {"Accept": _MANIFESTS_ACCEPTED})
+        if is_gone(response):
+            return None
+        self._expect(response, 200)
+        digest = self._digest_of(response)
+        if digest != _sha256(response.content) or (is_digest(reference) and digest != reference):
+            raise RegistryUnavailable(f"{self._where} sent a manifest of {repository} that is not what {digest} names")
+        return Manifest(digest, _media_type(response), response.content)
+
+    def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
+        """Stores a manifest under a tag or its digest and returns the digest."""
+        response = self._send("PUT", _manifest_path(repository, reference), {"Content-Type": media_type}, content)
+        self._expect(response, 201)
+        digest = self._digest_of(response)
+        if digest != _sha256(content):
+            raise RegistryUnavailable(f"{self._where} stored something else than what was sent to {repository}")
+        return digest
+
+    def delete(self, repository: str, digest: str) -> bool:
+        """Deletes a manifest and with it every tag that stands at it; False if it was already gone.
+
+        Raises DeletesDisabled where the registry runs with deletes off or read-only.
+        """
+        response = self._send("DELETE", f"/v2/{_repository(repository)}/manifests/{_digest(digest)}", {})
+        if is_gone(response):
+            return False
+        self._expect(response, 202)
+        return True
+
+    def _listing(self, path: str, key: str, query: str, *, gone_is_empty: bool = False) -> Iterator[str]:
+        """The strings under `key` of each page. Only the query of a Link is used: behind a proxy its path may differ."""
+        asked: set[str] = set()
+        while True:
+            asked.add(query)
+            response = self._send("GET", f"{path}?{query}" if query else path, {})
+            if (
+                gone_is_empty
+                and len(asked) == 1
+                and response.status_code == 404
+                and "NAME_UNKNOWN" in error_codes(response)
+            ):
+                return
+            yield from self._names(response, key)
+            following = response.links.get("next", {}).get("url")
+            if following is None:
+                return
+            query = urlsplit(following).query
+            if query in asked:
+                raise RegistryUnavailable(f"{self._where} pages in circles through {path}")
+
+    def _names(self, response: requests.Response, key: str) -> list[str]:
+        body = self._expect_object(response)
+        names = body.get(key, ...)
+        if names is None:
+            return []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise RegistryUnavailable(f"{self._where} sent a listing without a list of {key}")
+        return names
+
+    def _read_page(self, path: str) -> dict[str, Any]:
+        return self._expect_object(self._send("GET", path, {}))
+
+    def _expect_object(self, response: requests.Response) -> dict[str, Any]:
+        self._expect(response, 200)
+        body = read_json(response)
+        if not isinstance(body, dict):
+            raise RegistryUnavailable(f"{self._where} sent something else than a JSON object to {_what(response)}")
+        return body
+
+    def _expect(self, response: requests.Response, status: int) -> None:
+        if response.status_code != status:
+            raise refusal(response, self._where, _what(response))
+
+    def _digest_of(self, response: requests.Response) -> str:
+        digest = response.headers.get("Docker-Content-Digest", "")
+        if not is_digest(digest):
+            raise RegistryUnavailable(f"{self._where} named no digest in its answer to {_what(response)}")
+        return digest
+
+    def _size_of(self, response: requests.Response) -> int:
+        size = response.headers.get("Content-Length", "")
+        if not (size.isascii() and size.isdigit()):
+            raise RegistryUnavailable(f"{self._where} named no size in its answer to {_what(response)}")
+        return int(size)
+
+    def _send(self, method: str, path: str, headers: dict[str, str], content: bytes | None = None) -> requests.Response:
+        with translated(self._where, self._timeout_s):
+            return self._session.request(
+                method,
+                self._url + path,
+                headers=headers,
+                data=content,
+                timeout=self._timeout_s,
+                allow_redirects=method in ("GET", "HEAD"),
+            )
+
+
+def _checked_url(url: str) -> str:
+    """The url without a trailing slash or /v2; what may hold a password is not repeated."""
+    if "@" in url:
+        raise ConfigurationError(
+            "registry.url must not carry a login: use registry.username and registry.password_file instead"
+        )
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ConfigurationError(f"registry.url {url[:200]!r} must look like https://registry.example.com:5000")
+    return url.rstrip("/").removesuffix("/v2")
+
+
+def _manifest_path(repository: str, reference: str) -> str:
+    if not is_tag(reference) and not is_digest(reference):
+        raise ValueError(f"{reference[:80]!r} is neither a tag nor a digest")
+    return f"/v2/{_repository(repository)}/manifests/{reference}"
+
+
+def _repository(name: str) -> str:
+    """The grammar leaves only characters that need no quoting in a path."""
+    if not is_repository(name):
+        raise ValueError(f"{name[:80]!r} is not a repository name")
+    return name
+
+
+def _digest(text: str) -> str:
+    if not is_digest(text):
+        raise ValueError(f"{text[:80]!r} is not a digest")
+    return text
+
+
+def _media_type(response: requests.Response) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _what(response: requests.Response) -> str:
+    return f"{response.request.method} {response.request.path_url}"

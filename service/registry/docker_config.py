@@ -1,0 +1,116 @@
+"""Finds a registry's login in Docker's config.json: auths, credHelpers, credsStore."""
+
+import base64
+import json
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from service.domain.errors import AccessDenied, ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A login: username and password, or an identity token that a token server takes in their place."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DockerConfig:
+    """Where the login of one registry is looked up, afresh each time: helpers hand out logins that expire.
+
+    path: the config.json; host: the registry's host[:port], as `docker login` was given it.
+    """
+
+    path: Path
+    host: str
+    timeout_s: float = 10.0
+
+    def credentials(self) -> Credentials | None:
+        """The login for `host`; None if there is none.
+
+        A helper named in credHelpers for this host comes first, then credsStore, then auths, as in docker itself.
+        Raises ConfigurationError for an unreadable file, AccessDenied for a helper that fails.
+        """
+        config = self._read()
+        helper = _of_host(config.get("credHelpers"), self.host) or config.get("credsStore")
+        if isinstance(helper, str) and helper:
+            found = self._ask(helper)
+            if found is not None:
+                return found
+        return self._stored(_of_host(config.get("auths"), self.host))
+
+    def check(self) -> None:
+        """Raises ConfigurationError if the file cannot be read, before anything depends on it."""
+        self._read()
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            config = json.loads(self.path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(
+                f"registry.docker_config {self.path} cannot be read: {error.strerror or error}"
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise ConfigurationError(f"registry.docker_config {self.path} is not JSON") from error
+        if not isinstance(config, dict):
+            raise ConfigurationError(f"registry.docker_config {self.path} must hold a JSON object")
+        return config
+
+    def _stored(self, entry: Any) -> Credentials | None:
+        if not isinstance(entry, dict):
+            return None
+        token = entry.get("identitytoken") or None
+        if not entry.get("auth"):
+            return Credentials(identity_token=token) if token else None
+        try:
+            username, colon, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(self._malformed()) from error
+        if not colon:
+            raise ConfigurationError(self._malformed())
+        return Credentials(username, password.rstrip("\0"), token)
+
+    def _malformed(self) -> str:
+        return f"registry.docker_config {self.path}: the auth of {self.host} is not base64 of user:password"
+
+    def _ask(self, helper: str) -> Credentials | None:
+        """Runs `docker-credential-<helper> get`; what it prints is never repeated: it may hold the secret."""
+        command = f"docker-credential-{helper}"
+        try:
+            answer = subprocess.run(
+                [command, "get"], input=self.host, capture_output=True, text=True, timeout=self.timeout_s, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+            raise AccessDenied(f"{command}, named in {self.path}, could not be run ({type(error).__name__})") from None
+        if answer.returncode != 0:
+            if "credentials not found" in answer.stdout:
+                return None
+            raise AccessDenied(f"{command}, named in {self.path}, ended with {answer.returncode} for {self.host}")
+        try:
+            login = json.loads(answer.stdout)
+            username, secret = str(login["Username"]), str(login["Secret"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise AccessDenied(f"{command}, named in {self.path}, printed no login for {self.host}") from None
+        return Credentials(identity_token=secret) if username == "<token>" else Credentials(username, secret)
+
+
+def _of_host(entries: Any, host: str) -> Any:
+    """The entry of `host` among keys that are a bare host[:port] or, from older dockers, a URL."""
+    if not isinstance(entries, dict):
+        return None
+    if host in entries:
+        return entries[host]
+    return next((entry for key, entry in entries.items() if _host_of(key) == host), None)
+
+
+def _host_of(key: str) -> str:
+    try:
+        return urlsplit(key if "//" in key else f"//{key}").netloc
+    except ValueError:
+        return ""

@@ -1,0 +1,136 @@
+"""Fetches bearer tokens from the token server a registry names, and keeps each until shortly before it expires."""
+
+import base64
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+
+from service.domain.errors import AccessDenied
+from service.registry.answers import read_json, refusal, translated
+from service.registry.docker_config import Credentials
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+_REMEMBERED = 1024  # one entry per repository and kind of access
+_DEFAULT_LIFE_S = 60.0  # distribution's token specification: a token without expires_in lives 60 s
+_CLIENT_ID = "pushprune"
+
+
+class Newest(OrderedDict[Key, Value], Generic[Key, Value]):
+    """A dictionary that keeps the entries set last, as many as are worth remembering."""
+
+    def __setitem__(self, key: Key, value: Value) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        while len(self) > _REMEMBERED:
+            self.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a token server must be asked for: the registry's realm (a URL), its service and scope."""
+
+    realm: str
+    service: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """value: what goes into the header; until: the second, by the cache's clock, from which a new one is fetched."""
+
+    value: str = field(repr=False)
+    until: float
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One challenge's token; threads that need it at once wait for one fetch instead of each making their own."""
+
+    token: Token | None = None
+    lock: Lock = field(default_factory=Lock)
+
+
+class Tokens:
+    """The tokens of one registry, by challenge; shared by threads."""
+
+    def __init__(
+        self,
+        session: requests.Session,
+        credentials: Callable[[], Credentials | None],
+        timeout_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        """credentials: asked at every fetch, none means an anonymous token; clock: seconds that only grow."""
+        self._session = session
+        self._credentials = credentials
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._lock = Lock()
+        self._slots: Newest[Challenge, _Slot] = Newest()
+
+    def header(self, challenge: Challenge, refused: str | None = None) -> str:
+        """The Authorization for `challenge`; never again the one that was just `refused`.
+
+        Raises AccessDenied or RegistryUnavailable when the token server says no or nothing.
+        """
+        with self._lock:
+            slot = self._slots.get(challenge) or _Slot()
+            self._slots[challenge] = slot
+        with slot.lock:
+            token = slot.token
+            if token is None or self._clock() >= token.until or refused == f"Bearer {token.value}":
+                token = slot.token = self._fetch(challenge)
+            return f"Bearer {token.value}"
+
+    def _fetch(self, challenge: Challenge) -> Token:
+        asked_at = self._clock()
+        where = f"the token server at {urlsplit(challenge.realm).netloc}"
+        login = self._credentials()
+        with translated(where, self._timeout_s):
+            if login is not None and login.identity_token:
+                response = self._refresh(challenge, login.identity_token)
+            else:
+                response = self._log_in(challenge, login)
+        value, life_s = _granted(response, where)
+        return Token(value, asked_at + life_s - min(10.0, life_s / 5))
+
+    def _log_in(self, challenge: Challenge, login: Credentials | None) -> requests.Response:
+        asked = [("service", challenge.service), ("client_id", _CLIENT_ID)]
+        return self._session.get(
+            challenge.realm,
+            params=asked + [("scope", scope) for scope in challenge.scope.split()],
+            headers={"Authorization": basic_header(login)} if login else {},
+            timeout=self._timeout_s,
+            allow_redirects=False,
+        )
+
+    def _refresh(self, challenge: Challenge, identity_token: str) -> requests.Response:
+        """The OAuth2 form of the same request, the only one that takes an identity token."""
+        form = {"service": challenge.service, "client_id": _CLIENT_ID, "scope": challenge.scope}
+        form |= {"grant_type": "refresh_token", "refresh_token": identity_token}
+        return self._session.post(challenge.realm, form, timeout=self._timeout_s, allow_redirects=False)
+
+
+def basic_header(login: Credentials) -> str:
+    """The Authorization of RFC 7617, in UTF-8."""
+    return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
+
+
+def _granted(response: requests.Response, where: str) -> tuple[str, float]:
+    """The token and how long it lives, in seconds."""
+    if response.status_code != 200:
+        raise refusal(response, where, "a request for a token")
+    body = read_json(response)
+    body = body if isinstance(body, dict) else {}
+    value = body.get("token") or body.get("access_token")
+    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+        raise AccessDenied(f"{where} answers without a token")
+    life_s = body.get("expires_in")
+    return value, float(life_s) if isinstance(life_s, int | float) and life_s > 0 else _DEFAULT_LIFE_S

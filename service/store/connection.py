@@ -1,0 +1,79 @@
+"""The connection to Redis or Valkey: scripts by name, errors translated once."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
+
+from service.domain.errors import StoreUnavailable
+from service.store.keys import Keys
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for `url` (redis://, rediss://, unix://) that decodes answers to text and reconnects by itself."""
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=10,
+        socket_connect_timeout=3,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+    )
+
+
+class Connection:
+    """Redis as the store uses it. client: decodes answers to text. keys: the names of all keys."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self.client = client
+        self.keys = keys
+        self._scripts: dict[str, Script] = {}
+
+    def script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """The result of scripts/<name>.lua. Raises StoreUnavailable when Redis is away or refuses writes."""
+        script = self._scripts.get(name)
+        if script is None:
+            script = self._scripts[name] = self.client.register_script(_source(name))
+        with self.reached():
+            return script(keys=list(keys), args=list(args))
+
+    @contextmanager
+    def reached(self) -> Iterator[Any]:
+        """The client, with its errors translated to StoreUnavailable. (redis-py's types cannot say "decoded to text".)"""
+        try:
+            yield self.client
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise StoreUnavailable(f"Redis does not answer ({_brief(error)}); it is tried again") from error
+        except redis.ResponseError as error:
+            raise StoreUnavailable(f"Redis refuses: {_brief(error)}") from error
+
+    def run_id(self) -> str:
+        """Identifies this start of the Redis server: after another one, its last writes may be missing."""
+        with self.reached() as client:
+            return str(client.info("server").get("run_id", ""))
+
+    def ping(self) -> None:
+        with self.reached() as client:
+            client.ping()
+
+
+def new_token() -> str:
+    """A name for one holder of something, unlike any other."""
+    return f"{os.getpid()}-{os.urandom(9).hex()}"
+
+
+@cache
+def _source(name: str) -> str:
+    return files("service.store").joinpath("scripts", f"{name}.lua").read_text()
+
+
+def _brief(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,252 @@
+"""The history of every tag: record, snapshot, commit, adopt, forget, read."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from service.domain.manifest import References
+from service.domain.notification import Envelope
+from service.domain.retention import Doomed, Plan, Tag
+from service.store.connection import Connection
+from service.store.keys import SEEN_BUCKET_S, paired, short
+from service.store.outbox import RESEND_MS
+from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed, unpack_links, unpack_tags
+
+Target = Literal["doomed", "dry", "held", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much history is kept, in entries; see `history` in the settings."""
+
+    repository_entries: int = 1000
+    events: int = 100_000
+    pulls: int = 100_000
+    rejected: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What one envelope changed. due: repositories that became due and want a message."""
+
+    events: int
+    duplicates: int
+    due: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A repository at one moment. generation: what a commit is checked against. heal: tags that must be looked at."""
+
+    repository: str
+    generation: str
+    epoch: str
+    compared: bool
+    tags: tuple[Tag, ...]
+    links: Mapping[str, References | None]
+    approved: frozenset[str]
+    heal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of history. id: its stream id (ms of arrival). at_us: when it happened, in µs since the epoch."""
+
+    id: str
+    repository: str
+    action: str
+    tag: str
+    digest: str
+    size_bytes: int
+    actor: str
+    useragent: str
+    address: str
+    at_us: int
+    reason: str
+    rule: str
+
+
+class History:
+    """The history in Redis. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection, limits: Limits | None = None) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+        self._limits = limits or Limits()
+
+    def record(self, envelope: Envelope) -> Recorded:
+        """Records an envelope exactly once, in one atomic call; doing it again changes nothing."""
+        of, repositories = self._keys.of, tuple(dict.fromkeys(event.repository for event in envelope.events))
+        bucket, limits = int(time.time()) // SEEN_BUCKET_S, self._limits
+        keys = [self._keys.seen(bucket), self._keys.seen(bucket - 1)]
+        keys += [of(name) for name in ("due", "generation", "instances", "restarts", "events", "pulls", "rejected")]
+        keys += [of("counters"), of("doomed")]
+        for repository in repositories:
+            keys += [key(repository) for key in self._per_repository()]
+        keys += [self._keys.trash(repository) for repository in repositories]
+        args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
+        args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
+        args += repositories
+        for rejected in envelope.rejected:
+            args += [rejected.reason, rejected.excerpt]
+        numbers = {repository: number for number, repository in enumerate(repositories, 1)}
+        for event in envelope.events:
+            args += event_args(event, numbers[event.repository])
+        recorded, duplicates, *due = self._connection.script("record", keys, args)
+        return Recorded(int(recorded), int(duplicates), tuple(due))
+
+    def snapshot(self, repository: str) -> Snapshot:
+        """Everything a plan needs, read at one moment."""
+        names = (self._keys.tags, self._keys.live, self._keys.links, self._keys.approved, self._keys.heal)
+        keys = [key(repository) for key in names]
+        keys += [self._keys.of(name) for name in ("generation", "compared", "restarts")]
+        run_id = self._connection.run_id()
+        generation, compared, restarts, times, live, links, approved, heal = self._connection.script(
+            "snapshot", keys, [repository]
+        )
+        epoch = f"{run_id}:{restarts}"
+        return Snapshot(
+            repository=repository,
+            generation=generation,
+            epoch=epoch,
+            compared=compared == epoch,
+            tags=unpack_tags(paired(times), paired(live)),
+            links={digest: unpack_links(text) for digest, text in paired(links).items()},
+            approved=frozenset(approved),
+            heal=tuple(sorted(heal)),
+        )
+
+    def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> bool:
+        """Commits a plan against the snapshot it was made from; False when somebody pushed in between.
+
+        target: `doomed` deletes, `dry` only shows, `held` waits for approval, `none` has nothing to do.
+        """
+        keys = [self._keys.of(name) for name in ("generation", "due", "doomed")]
+        keys += [key(snapshot.repository) for key in (self._keys.doomed, self._keys.dry, self._keys.held)]
+        held = {"reason": plan.hold, "at_us": time.time_ns() // 1000, "digests": [d.digest for d in plan.doomed]}
+        next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
+        args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, json.dumps(held)]
+        for doomed in plan.doomed if target in ("doomed", "dry") else ():
+            args += [short(doomed.digest), pack_doomed(doomed)]
+        return bool(self._connection.script("commit", keys, args))
+
+    def adopt(self, snapshot: Snapshot, found: Iterable[Tag], vanished: Iterable[str], indexes: frozenset[str]) -> int:
+        """Takes over what a complete look at the registry found; returns how many tags changed.
+
+        found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when); vanished: names that are
+        no longer there; indexes: digests among the found that are indexes. A tag touched since the snapshot is left.
+        """
+        repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
+        names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.links, self._keys.history)
+        keys = [key(repository) for key in names]
+        keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
+        found = tuple(found)
+        args: list[str | int] = [repository, snapshot.epoch, self._limits.repository_entries, self._limits.events]
+        args.append(len(found))
+        for tag in found:
+            index = 1 if tag.digest in indexes else 0
+            args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]
+            args.append(before.get(tag.name, ""))
+        for name in vanished:
+            args += [name, before.get(name, "")]
+        return int(self._connection.script("adopt", keys, args))
+
+    def resolve(self, repository: str, learnt: Mapping[str, References | None]) -> int:
+        """Notes what manifests reference; None = the manifest is gone. Returns how many entries changed."""
+        args: list[str | int] = [repository]
+        for digest, references in learnt.items():
+            args += [digest, "gone" if references is None else pack_links(references)]
+        return int(
+            self._connection.script("resolve", [self._keys.links(repository), self._keys.of("generation")], args)
+        )
+
+    def forget(self, repository: str, doomed: Doomed, collect_after: int) -> bool:
+        """Notes that a doomed digest is deleted, with its reasons; True when the repository must be planned again.
+
+        collect_after: how many deletes make a collection due; 0 = never.
+        """
+        keys = [self._keys.doomed(repository), self._keys.of("doomed")]
+        names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.gone, self._keys.links)
+        keys += [key(repository) for key in (*names, self._keys.heal, self._keys.history)]
+        keys += [self._keys.of(n) for n in ("events", "generation", "due", "gc:deletes", "gc:due", "counters")]
+        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
+        args += [self._limits.events, collect_after, RESEND_MS]
+        for verdict in doomed.verdicts:
+            args += [verdict.tag.name, verdict.tag.pushed_us or 0, verdict.reason, verdict.rule or ""]
+        _, again = self._connection.script("forget", keys, args)
+        return bool(again)
+
+    def healed(self, repository: str, tag: str, digest: str, reason: str | None) -> None:
+        """Notes that a tag was looked at; reason: what was put back and why, None when it stood right."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            if reason:
+                fields = {"action": "healed", "tag": tag, "digest": digest, "size": "0", "actor": "pushprune"}
+                fields |= {"agent": "", "address": "", "at_us": str(time.time_ns() // 1000), "reason": reason}
+                fields["rule"] = ""
+                key, limits = self._keys.history(repository), self._limits
+                pipe.xadd(key, fields, maxlen=limits.repository_entries)  # type: ignore[arg-type]
+                everywhere = {"repository": repository, **fields}
+                pipe.xadd(self._keys.of("events"), everywhere, maxlen=limits.events)  # type: ignore[arg-type]
+            pipe.srem(self._keys.heal(repository), tag)
+            pipe.execute()
+
+    def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
+        """What is to be deleted next, or (dry) what would be."""
+        with self._connection.reached() as client:
+            packed = client.hvals((self._keys.dry if dry else self._keys.doomed)(repository))
+        return tuple(unpack_doomed(text) for text in packed)
+
+    def held(self, repository: str) -> str | None:
+        """Why this repository's plan waits for approval, or None."""
+        with self._connection.reached() as client:
+            text = client.get(self._keys.held(repository))
+        return str(json.loads(str(text))["reason"]) if text else None
+
+    def approve(self, repository: str) -> int:
+        """Approves the held plan's digests for a day; returns how many. The caller makes the repository due."""
+        with self._connection.reached() as client:
+            text = client.get(self._keys.held(repository))
+            digests = json.loads(str(text))["digests"] if text else []
+            if digests:
+                client.sadd(self._keys.approved(repository), *digests)
+                client.expire(self._keys.approved(repository), 86_400)
+        return len(digests)
+
+    def live(self, repository: str) -> tuple[Tag, ...]:
+        """The live tags, newest push first."""
+        return tuple(sorted(self.snapshot(repository).tags, key=lambda tag: -(tag.pushed_us or 0)))
+
+    def repositories(self) -> tuple[str, ...]:
+        """Every repository anything is known of, by name."""
+        with self._connection.reached() as client:
+            return tuple(sorted(client.hkeys(self._keys.of("generation"))))
+
+    def entries(self, repository: str | None = None, count: int = 100) -> tuple[Entry, ...]:
+        """The newest history entries, of one repository or of all."""
+        key = self._keys.history(repository) if repository else self._keys.of("events")
+        with self._connection.reached() as client:
+            rows = client.xrevrange(key, count=count)
+        return tuple(_entry(identifier, fields, repository) for identifier, fields in rows)
+
+    def _per_repository(self) -> tuple[Any, ...]:
+        keys = self._keys
+        return (keys.tags, keys.live, keys.pulled, keys.gone, keys.links, keys.doomed, keys.heal, keys.history)
+
+
+def _entry(identifier: str, fields: Mapping[str, str], repository: str | None) -> Entry:
+    return Entry(
+        id=identifier,
+        repository=fields.get("repository") or repository or "",
+        action=fields["action"],
+        tag=fields["tag"],
+        digest=fields["digest"],
+        size_bytes=int(fields["size"] or 0),
+        actor=fields["actor"],
+        useragent=fields["agent"],
+        address=fields["address"],
+        at_us=int(fields["at_us"]),
+        reason=fields["reason"],
+        rule=fields["rule"],
+    )

@@ -1,0 +1,137 @@
+"""Every key in Redis: type, life, writer, reader. This is a public API; README repeats it.
+
+All keys stand under one prefix (default `pushprune:`). Times are µs since the epoch where the name ends in _us, ms
+where it ends in _ms. R is a repository name. A "short digest" is the unpadded URL-safe base64 of a sha256 (43
+characters); any other digest stands there whole.
+
+Per repository
+  tags:R        zset    tag → time of its last push (µs); 0 = never seen pushed. The live tags, oldest first.
+                        Life: while the tag lives. Writers: record, adopt, forget, heal. Readers: everyone.
+  live:R        hash    tag → "<short digest> <size> <actor>". Life and writers: with tags:R.
+  pulled:R      zset    tag → time of its last pull by tag (µs), our own excluded. Life: until the tag is deleted.
+                        Writers: record, forget. Readers: retention (from the next policy form on), dashboards.
+  gone:R        zset    tag or digest → pushes up to this time (µs) are void: no late event brings back what was
+                        deleted. Life: a day. Writers: record, forget. Reader: record.
+  links:R       hash    digest → "<µs> ?" (an index nobody looked into) or "<µs> child=<digest> … subject=<digest>".
+                        Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
+  doomed:R      hash    short digest → JSON {digest, verdicts: [{tag, pushed_us, size, reason, rule}]}: to be deleted.
+                        Life: until deleted or rescued. Writers: commit, record (rescue), forget, spare.
+                        Reader: deletion.
+  dry:R         hash    the same for a policy with dry_run: what would be deleted. Life: 7 days. Writer: commit.
+  held:R        string  JSON {reason, at_us, digests}: a plan over hold_over that waits. Life: until the next plan.
+                        Writer: commit. Readers: command line, dashboard.
+  approved:R    set     digests whose deletion somebody approved. Life: a day. Writer: approve. Reader: snapshot.
+  heal:R        set     tags that must be looked at: a delete of ours may have taken them along.
+                        Life: until looked at. Writers: record, forget. Reader: enforcement.
+  trash:R       hash    digest → JSON {media_type, content (base64), at_us, doomed}. Life: until the next collection,
+                        history.trash at most. Writers: deletion, drop. Readers: record (healing), restore.
+  history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
+                        Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
+  lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
+                        NAME: collect, tick, enforce:R, delete:R.
+
+Global
+  due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
+  doomed        zset    R → when the sweep sends it again (ms): repositories with something in doomed:R.
+  gc:due        string  why a collection is wanted. Life: until one was made.
+  gc:retry      string  when the sweep asks for that collection again (ms). Life: with gc:due.
+  gc:deletes    string  digests deleted since the last collection. Writers: forget, collected.
+  gc:scheduled  string  the last scheduled minute that was taken up (ms).
+  gc:runs       stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message.
+                        Life: the newest history.runs.
+  writers       zset    token of a delete under way → its expiry (ms). A collection waits until none is left.
+  generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
+  compared      hash    R → the epoch in which it was compared with the registry. Reader: enforcement.
+  restarts      string  counts registry instances seen; part of the epoch. Writer: record.
+  instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
+  attempts      hash    "<queue> R" → failed attempts in a row; sets the back-off. Life: until it succeeds.
+  trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}. Life: until it works again.
+  events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
+  pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.
+  rejected      stream  events that could not be understood: reason, excerpt. Newest history.rejected.
+  counters      hash    "<action>", "blob", "own", "duplicate", "rejected", "deleted" → count since the beginning.
+  seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
+  fence         string  counts acquisitions of leases: a later holder has the larger number.
+  workers       zset    worker name → its last sign of life (ms). Life: forgotten after a minute. Writer: tick.
+  policy        string  digest of the policy last put in force; a change makes every repository due. Writer: tick.
+  trashed       zset    "R digest" → when it went to the trash (µs): the index over trash:R.
+"""
+
+import base64
+from dataclasses import dataclass
+from itertools import pairwise
+
+SEEN_BUCKET_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Builds every key name. prefix: what all keys begin with, such as `pushprune:`."""
+
+    prefix: str
+
+    def of(self, name: str) -> str:
+        """A global key by its name in the table above."""
+        return f"{self.prefix}{name}"
+
+    def tags(self, repository: str) -> str:
+        return f"{self.prefix}tags:{repository}"
+
+    def live(self, repository: str) -> str:
+        return f"{self.prefix}live:{repository}"
+
+    def pulled(self, repository: str) -> str:
+        return f"{self.prefix}pulled:{repository}"
+
+    def gone(self, repository: str) -> str:
+        return f"{self.prefix}gone:{repository}"
+
+    def links(self, repository: str) -> str:
+        return f"{self.prefix}links:{repository}"
+
+    def doomed(self, repository: str) -> str:
+        return f"{self.prefix}doomed:{repository}"
+
+    def dry(self, repository: str) -> str:
+        return f"{self.prefix}dry:{repository}"
+
+    def held(self, repository: str) -> str:
+        return f"{self.prefix}held:{repository}"
+
+    def approved(self, repository: str) -> str:
+        return f"{self.prefix}approved:{repository}"
+
+    def heal(self, repository: str) -> str:
+        return f"{self.prefix}heal:{repository}"
+
+    def trash(self, repository: str) -> str:
+        return f"{self.prefix}trash:{repository}"
+
+    def history(self, repository: str) -> str:
+        return f"{self.prefix}history:{repository}"
+
+    def lease(self, name: str) -> str:
+        return f"{self.prefix}lease:{name}"
+
+    def seen(self, bucket: int) -> str:
+        return f"{self.prefix}seen:{bucket}"
+
+
+def short(digest: str) -> str:
+    """The short form of a digest, for the per-repository hashes: 43 characters keep them in Redis' compact encoding."""
+    algorithm, _, hexadecimal = digest.partition(":")
+    if algorithm != "sha256" or len(hexadecimal) != 64:
+        return digest
+    return base64.urlsafe_b64encode(bytes.fromhex(hexadecimal)).decode().rstrip("=")
+
+
+def long(text: str) -> str:
+    """The digest behind its short form."""
+    if ":" in text:
+        return text
+    return "sha256:" + base64.urlsafe_b64decode(text + "=").hex()
+
+
+def paired(flat: list[str]) -> dict[str, str]:
+    """The mapping behind Redis' flat list of alternating fields and values."""
+    return {field: value for index, (field, value) in enumerate(pairwise(flat)) if index % 2 == 0}

@@ -1,0 +1,131 @@
+"""One holder at a time, renewed and fenced; and the stay of writers, which a collection waits for."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from service.domain.errors import LeaseLost, StoreUnavailable
+from service.store.connection import Connection, new_token
+
+WORK_MS = 2000
+COLLECT_MS = 10_000
+COLLECT = "collect"
+
+
+class Lease:
+    """Something held for a while. fence: grows with every holder. lost: set as soon as it may no longer be ours."""
+
+    def __init__(self, name: str, fence: int, time_to_live_ms: int, renew: Callable[[], bool]) -> None:
+        self.name = name
+        self.fence = fence
+        self.lost = threading.Event()
+        self._renew = renew
+        self._life_s = time_to_live_ms / 1000
+        self._renewed = time.monotonic()
+        self._done = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name=f"lease {name}", daemon=True)
+        self._keeper.start()
+
+    @property
+    def valid(self) -> bool:
+        """Whether it is ours for certain: renewed lately enough that nobody else can have it."""
+        return not self.lost.is_set() and time.monotonic() - self._renewed < self._life_s * 0.7
+
+    def check(self) -> None:
+        """Raises LeaseLost unless the lease is ours for certain."""
+        if not self.valid:
+            raise LeaseLost(f"the lease {self.name} could not be renewed in time; what it protected has stopped")
+
+    def stop(self) -> None:
+        """Stops renewing."""
+        self._done.set()
+        self._keeper.join(timeout=self._life_s)
+
+    def _keep(self) -> None:
+        while not self._done.wait(self._life_s / 4):
+            asked = time.monotonic()
+            try:
+                if not self._renew():
+                    break
+                self._renewed = asked
+            except StoreUnavailable:
+                if not self.valid:
+                    break
+        if not self._done.is_set():
+            self.lost.set()
+
+
+class Leases:
+    """Hands out leases over Redis."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+
+    @contextmanager
+    def hold(self, name: str, time_to_live_ms: int = WORK_MS) -> Iterator[Lease | None]:
+        """The lease `name` while the block runs, or None when somebody else holds it."""
+        token, key = new_token(), self._keys.lease(name)
+        fence = int(self._connection.script("acquire", [key, self._keys.of("fence")], [token, time_to_live_ms]))
+        if not fence:
+            yield None
+            return
+
+        def renew() -> bool:
+            return bool(self._connection.script("renew", [key], [token, time_to_live_ms]))
+
+        yield from self._held(Lease(name, fence, time_to_live_ms, renew), lambda: self._release(key, token))
+
+    @contextmanager
+    def write(self, time_to_live_ms: int = COLLECT_MS) -> Iterator[Lease | None]:
+        """The right to write to the registry while the block runs, or None while a collection holds or wants it."""
+        token = new_token()
+        if not self._enter(token, time_to_live_ms, renew=False):
+            yield None
+            return
+
+        def renew() -> bool:
+            return self._enter(token, time_to_live_ms, renew=True)
+
+        yield from self._held(Lease("write", 0, time_to_live_ms, renew), lambda: self._leave(token))
+
+    def elected(self, name: str, time_to_live_ms: int) -> bool:
+        """Whether this caller is the one to do something in this time slot."""
+        with self._connection.reached() as client:
+            return bool(client.set(self._keys.lease(name), new_token(), nx=True, px=time_to_live_ms))
+
+    def writers(self) -> int:
+        """How many writers are inside."""
+        with self._connection.reached() as client:
+            return int(client.zcount(self._keys.of("writers"), time.time() * 1000, "+inf"))
+
+    def collecting(self) -> bool:
+        """Whether a collection holds or wants the registry."""
+        with self._connection.reached() as client:
+            return bool(client.exists(self._keys.lease(COLLECT)))
+
+    def _held(self, lease: Lease, release: Callable[[], None]) -> Iterator[Lease]:
+        try:
+            yield lease
+        finally:
+            lease.stop()
+            release()
+
+    def _release(self, key: str, token: str) -> None:
+        self._quietly(lambda: self._connection.script("release", [key], [token]))
+
+    def _leave(self, token: str) -> None:
+        self._quietly(lambda: self._connection.client.zrem(self._keys.of("writers"), token))
+
+    def _quietly(self, release: Callable[[], object]) -> None:
+        """A release that fails is no harm: the lease ends by itself."""
+        try:
+            with self._connection.reached():
+                release()
+        except StoreUnavailable:
+            return
+
+    def _enter(self, token: str, time_to_live_ms: int, *, renew: bool) -> bool:
+        keys = [self._keys.lease(COLLECT), self._keys.of("writers")]
+        return bool(self._connection.script("enter", keys, [token, time_to_live_ms, int(renew)]))

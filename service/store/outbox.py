@@ -1,0 +1,125 @@
+"""The outbox: what must still happen, and when the sweep sends it again. It is the truth; messages are hints."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from service.store.connection import Connection
+
+RESEND_MS = 2000
+FIRST_WAIT_MS = 1000
+LONGEST_WAIT_MS = 60_000
+WORKER_LIFE_MS = 60_000
+
+Queue = Literal["due", "doomed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits: repositories to plan, repositories with something to delete, whether a collection is wanted.
+
+    oldest_s: seconds by which the most overdue entry is late.
+    """
+
+    due: int
+    doomed: int
+    oldest_s: float
+    collect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something an operator must mend: about whom, since when (ms), and the sentence that says how."""
+
+    about: str
+    message: str
+    at_ms: int
+
+
+class Outbox:
+    """due, doomed, attempts and trouble in Redis. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+
+    def mark_due(self, repositories: Sequence[str]) -> tuple[str, ...]:
+        """Makes repositories due; returns those that were not, and want a message."""
+        if not repositories:
+            return ()
+        keys = [self._keys.of("due"), self._keys.of("generation")]
+        return tuple(self._connection.script("mark_due", keys, [RESEND_MS, *repositories]))
+
+    def spare(self, repository: str, short_digest: str) -> bool:
+        """Takes a digest off the doomed ones and has its repository planned again."""
+        keys = [self._keys.doomed(repository)] + [self._keys.of(n) for n in ("doomed", "generation", "due")]
+        return bool(self._connection.script("spare", keys, [repository, short_digest, RESEND_MS]))
+
+    def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
+        """Members whose time has come; each is put off, so that no two sweeps send the same."""
+        return tuple(self._connection.script("sweep", [self._keys.of(queue)], [count, RESEND_MS]))
+
+    def put_off(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
+        """Backs off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s."""
+        keys = [self._keys.of(queue), self._keys.of("attempts")]
+        args: list[str | int] = [repository, f"{queue} {repository}", FIRST_WAIT_MS, LONGEST_WAIT_MS]
+        return float(self._connection.script("put_off", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
+
+    def succeeded(self, queue: Queue, repository: str) -> None:
+        """Ends the back-off and the trouble of a repository."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.hdel(self._keys.of("attempts"), f"{queue} {repository}")
+            pipe.hdel(self._keys.of("trouble"), f"{queue} {repository}")
+            pipe.execute()
+
+    def complain(self, about: str, message: str) -> None:
+        """Notes what an operator must mend."""
+        trouble = json.dumps({"message": message, "at_ms": time.time_ns() // 1_000_000})
+        with self._connection.reached() as client:
+            client.hset(self._keys.of("trouble"), about, trouble)
+
+    def troubles(self) -> tuple[Trouble, ...]:
+        with self._connection.reached() as client:
+            noted = client.hgetall(self._keys.of("trouble"))
+        return tuple(Trouble(about, **json.loads(text)) for about, text in sorted(noted.items()))
+
+    def backlog(self) -> Backlog:
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            for queue in ("due", "doomed"):
+                pipe.zcard(self._keys.of(queue))
+                pipe.zrange(self._keys.of(queue), 0, 0, withscores=True)
+            pipe.exists(self._keys.of("gc:due"))
+            due, first_due, doomed, first_doomed, collect = pipe.execute()
+        now_ms = time.time() * 1000
+        late = [(now_ms - score) / 1000 for _, score in [*first_due, *first_doomed]]
+        return Backlog(int(due), int(doomed), max([0.0, *late]), bool(collect))
+
+    def sign_of_life(self, worker: str) -> None:
+        """A worker says that it lives; those silent for a minute are forgotten."""
+        now_ms = time.time_ns() // 1_000_000
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.zadd(self._keys.of("workers"), {worker: now_ms})
+            pipe.zremrangebyscore(self._keys.of("workers"), "-inf", now_ms - WORKER_LIFE_MS)
+            pipe.execute()
+
+    def workers(self, within_s: float = 10) -> int:
+        """How many workers gave a sign of life lately."""
+        with self._connection.reached() as client:
+            return int(client.zcount(self._keys.of("workers"), time.time() * 1000 - within_s * 1000, "+inf"))
+
+    def policy_changed(self, digest: str) -> bool:
+        """Notes the policy in force; True when it is another than before (the first one is not)."""
+        with self._connection.reached() as client:
+            before = client.set(self._keys.of("policy"), digest, get=True)
+        return before is not None and before != digest
+
+    def waiting(self, celery_queue: str) -> int:
+        """Messages that wait in a Celery queue on this Redis."""
+        with self._connection.reached() as client:
+            return int(client.llen(celery_queue))
+
+    def counters(self) -> dict[str, int]:
+        with self._connection.reached() as client:
+            return {name: int(value) for name, value in client.hgetall(self._keys.of("counters")).items()}

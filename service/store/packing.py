@@ -1,0 +1,63 @@
+"""How values are packed into Redis and unpacked again."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from service.domain.manifest import References
+from service.domain.notification import Event
+from service.domain.retention import Doomed, Tag, Verdict
+from service.store.keys import long, short
+
+
+def pack_doomed(doomed: Doomed) -> str:
+    verdicts = [
+        {"tag": v.tag.name, "pushed_us": v.tag.pushed_us, "size": v.tag.size_bytes, "reason": v.reason, "rule": v.rule}
+        for v in doomed.verdicts
+    ]
+    return json.dumps({"digest": doomed.digest, "verdicts": verdicts}, separators=(",", ":"))
+
+
+def unpack_doomed(text: str) -> Doomed:
+    packed = json.loads(text)
+    digest = packed["digest"]
+    return Doomed(
+        digest,
+        tuple(
+            Verdict(Tag(v["tag"], digest, v["pushed_us"], v["size"]), False, v["reason"], v["rule"])
+            for v in packed["verdicts"]
+        ),
+    )
+
+
+def event_args(event: Event, repository_number: int) -> Sequence[str | int]:
+    kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest"
+    digest = event.digest or ""
+    children = "?" if event.children is None else " ".join(f"child={child}" for child in event.children)
+    return (
+        event.id, event.at_us, event.action, repository_number, event.tag or "", digest, short(digest),
+        event.size_bytes, 1 if event.is_index else 0, children, event.actor, event.useragent, event.address,
+        event.instance, kind,
+    )  # fmt: skip
+
+
+def unpack_tags(times: Mapping[str, str], live: Mapping[str, str]) -> tuple[Tag, ...]:
+    tags = []
+    for name, score in times.items():
+        digest, size, actor = live[name].split(" ", 2)
+        tags.append(Tag(name, long(digest), int(float(score)) or None, int(size), actor))
+    return tuple(tags)
+
+
+def unpack_links(text: str) -> References | None:
+    _, *words = text.split()
+    if words == ["?"]:
+        return None
+    named = [word.partition("=")[::2] for word in words]
+    subjects = [digest for kind, digest in named if kind == "subject"]
+    children = tuple(digest for kind, digest in named if kind == "child")
+    return References(children=children, subject=subjects[0] if subjects else None)
+
+
+def pack_links(references: References) -> str:
+    words = [f"child={child}" for child in references.children]
+    return " ".join([*words, *([f"subject={references.subject}"] if references.subject else [])])

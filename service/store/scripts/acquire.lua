@@ -1,0 +1,9 @@
+-- One holder at a time, fenced by a number that only grows.
+--
+-- KEYS  1 lease:NAME  2 fence
+-- ARGV  1 token  2 time to live (ms)
+-- Result the fence number, or 0 when somebody else holds it. The same token may acquire again (a retried call).
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return redis.call('INCR', KEYS[2])

@@ -1,0 +1,52 @@
+-- Takes over what a look at the registry found. A tag that was pushed or deleted since the look began is left alone:
+-- what the event said is newer.
+--
+-- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared
+-- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
+--       5 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
+--       then per tag that is no longer there, 2 each: tag, time_us before
+-- Result the number of tags that changed
+local repository = ARGV[1]
+local clock = redis.call('TIME')
+local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
+
+local function log(action, tag, digest, size, reason)
+  local fields = {'action', action, 'tag', tag, 'digest', digest, 'size', size, 'actor', '', 'agent', '',
+                  'address', '', 'at_us', now_us, 'reason', reason, 'rule', ''}
+  redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[3], '*', unpack(fields))
+  redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[4], '*', 'repository', repository, unpack(fields))
+end
+
+local function unchanged(tag, before)
+  local score = redis.call('ZSCORE', KEYS[1], tag)
+  if not score then return before == '' end
+  return before ~= '' and tonumber(score) == tonumber(before)
+end
+
+local changes, at = 0, 5
+for _ = 1, tonumber(ARGV[5]) do
+  local tag, digest, short, size, time, index, before = unpack(ARGV, at + 1, at + 7)
+  at = at + 7
+  if unchanged(tag, before) then
+    redis.call('ZADD', KEYS[1], time, tag)
+    redis.call('HSET', KEYS[2], tag, short .. ' ' .. size .. ' ')
+    if index == '1' then redis.call('HSETNX', KEYS[4], digest, time .. ' ?') end
+    log('adopted', tag, digest, size, 'found at the registry; its push was not seen')
+    changes = changes + 1
+  end
+end
+for i = at + 1, #ARGV, 2 do
+  if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' then
+    redis.call('ZREM', KEYS[1], ARGV[i])
+    redis.call('HDEL', KEYS[2], ARGV[i])
+    redis.call('ZREM', KEYS[3], ARGV[i])
+    log('vanished', ARGV[i], '', '0', 'no longer at the registry; its deletion was not seen')
+    changes = changes + 1
+  end
+end
+if changes > 0 then
+  if redis.call('HEXISTS', KEYS[7], repository) == 0 then redis.call('HSET', KEYS[7], repository, now_us) end
+  redis.call('HINCRBY', KEYS[7], repository, 1)
+end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[8], repository, ARGV[2]) end
+return changes

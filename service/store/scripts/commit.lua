@@ -1,0 +1,31 @@
+-- Commits a plan, only against the state it was made from (safety rule 2).
+--
+-- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R
+-- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
+--       4 target: doomed | dry | held | none  5 held plan as JSON; then digest (short), JSON of each doomed digest
+-- Result 1 committed, 0 somebody pushed in between: plan again
+local repository = ARGV[1]
+if (redis.call('HGET', KEYS[1], repository) or '0') ~= ARGV[2] then return 0 end
+local clock = redis.call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
+local target = KEYS[4]
+if ARGV[4] == 'dry' then target = KEYS[5] end
+if ARGV[4] == 'held' then
+  redis.call('SET', KEYS[6], ARGV[5])
+elseif ARGV[4] ~= 'none' then
+  for i = 6, #ARGV, 2 do redis.call('HSET', target, ARGV[i], ARGV[i + 1]) end
+end
+if ARGV[4] == 'dry' then redis.call('EXPIRE', KEYS[5], 604800) end
+if ARGV[4] == 'doomed' and #ARGV > 6 then
+  redis.call('ZADD', KEYS[3], now_ms + 2000, repository)
+else
+  redis.call('ZREM', KEYS[3], repository)
+end
+if tonumber(ARGV[3]) > 0 then
+  redis.call('ZADD', KEYS[2], ARGV[3], repository)
+else
+  redis.call('ZREM', KEYS[2], repository)
+end
+return 1

@@ -1,0 +1,45 @@
+-- Notes that a doomed digest was deleted: its tags leave the live ones, with their reasons in the history.
+-- A tag that was pushed meanwhile stays, and is to be healed: the DELETE may have taken it along.
+--
+-- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
+--       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters
+-- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
+--       7 resend after (ms); then per tag: tag, time_us, reason, rule
+-- Result {1 noted or 0 was noted before, 1 when the repository became due again}
+local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('HDEL', KEYS[1], short) == 0 then return {0, 0} end
+if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository) end
+local clock = redis.call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
+
+local look_again = redis.call('HDEL', KEYS[7], digest) == 1
+for i = 8, #ARGV, 4 do
+  local tag, time, reason, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local standing = redis.call('HGET', KEYS[4], tag)
+  local current = redis.call('ZSCORE', KEYS[3], tag)
+  local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+  if current and stood == short and tonumber(current) == tonumber(time) then
+    local size = string.match(standing, '^%S+ (%d+)') or '0'
+    redis.call('ZREM', KEYS[3], tag)
+    redis.call('HDEL', KEYS[4], tag)
+    redis.call('ZREM', KEYS[5], tag)
+    redis.call('ZADD', KEYS[6], 'GT', time, tag)
+    redis.call('EXPIRE', KEYS[6], 86400)
+    local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', 'pushprune', 'agent', '',
+                    'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule}
+    redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
+    redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
+  elseif current then
+    redis.call('SADD', KEYS[8], tag)
+    look_again = true
+  end
+end
+redis.call('HINCRBY', KEYS[11], repository, 1)
+redis.call('HINCRBY', KEYS[15], 'deleted', 1)
+local deletes, threshold = redis.call('INCR', KEYS[13]), tonumber(ARGV[6])
+if threshold > 0 and deletes >= threshold then
+  redis.call('SET', KEYS[14], deletes .. ' digests deleted since the last collection', 'NX')
+end
+if look_again then redis.call('ZADD', KEYS[12], 'NX', now_ms + tonumber(ARGV[7]), repository) end
+return {1, look_again and 1 or 0}

@@ -1,0 +1,176 @@
+-- Records one envelope exactly once. Late, doubled and out-of-order events leave the same state as the same events in
+-- order: per tag the latest registry time wins, and what was deleted stays void up to the time of its deletion.
+--
+-- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
+--       9 rejected  10 counters  11 doomed (zset); then per repository, 8 each:
+--       tags live pulled gone links doomed:R heal history, and after all of them trash:R per repository
+-- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
+--       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)
+--       then the repository names; then per rejected event: reason, excerpt;
+--       then per event, 15 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
+--       instance kind(manifest|blob|own)
+-- Result {recorded, duplicates, repository that became due, …}
+local repositories, rejected, events = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local resend, keep_history, keep_events, keep_pulls = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local keep_rejected, seen_life = ARGV[8], tonumber(ARGV[9])
+local clock = redis.call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now_us = clock[1] * 1000000 + clock[2]
+local at = 9
+
+local names = {}
+for i = 1, repositories do names[i] = ARGV[at + i] end
+at = at + repositories
+
+local function key(repository, nth) return KEYS[11 + (repository - 1) * 8 + nth] end
+local function trash(repository) return KEYS[11 + repositories * 8 + repository] end
+local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
+
+local function log(r, action, e, reason)
+  local fields = {'action', action, 'tag', e.tag, 'digest', e.digest, 'size', e.size, 'actor', e.actor,
+                  'agent', e.agent, 'address', e.address, 'at_us', e.at_us, 'reason', reason or '', 'rule', ''}
+  redis.call('XADD', key(r, 8), 'MAXLEN', '~', keep_history, '*', unpack(fields))
+  redis.call('XADD', KEYS[7], 'MAXLEN', '~', keep_events, '*', 'repository', names[r], unpack(fields))
+end
+
+-- A generation starts at the clock, so that one from before a wiped Redis never comes again.
+local function changed(r)
+  if redis.call('HEXISTS', KEYS[4], names[r]) == 0 then redis.call('HSET', KEYS[4], names[r], now_us) end
+  redis.call('HINCRBY', KEYS[4], names[r], 1)
+end
+
+local newly = {}
+local function mark_due(r)
+  local score = redis.call('ZSCORE', KEYS[3], names[r])
+  if not score or tonumber(score) > now_ms + resend then
+    redis.call('ZADD', KEYS[3], now_ms + resend, names[r])
+    newly[names[r]] = true
+  end
+end
+
+local function void_until(r, member)
+  return tonumber(redis.call('ZSCORE', key(r, 4), member) or -1)
+end
+
+local function make_void(r, member, at_us)
+  redis.call('ZADD', key(r, 4), 'GT', at_us, member)
+  redis.call('ZREMRANGEBYSCORE', key(r, 4), '-inf', now_us - 86400000000)
+  redis.call('EXPIRE', key(r, 4), 86400)
+end
+
+-- links:R of an index: its time of push, and its children if they are known; content never changes, so they stay known.
+local function link(r, e)
+  local known = redis.call('HGET', key(r, 5), e.digest)
+  local children, pushed = e.children, e.at
+  if known then
+    local space = string.find(known, ' ', 1, true)
+    pushed = math.max(pushed, tonumber(string.sub(known, 1, space - 1)))
+    if children == '?' then children = string.sub(known, space + 1) end
+  end
+  local void = void_until(r, e.digest)
+  if void >= pushed then pushed, children = void, '?' end
+  redis.call('HSET', key(r, 5), e.digest, string.format('%.0f', pushed) .. ' ' .. children)
+end
+
+local function push(r, e)
+  log(r, 'push', e)
+  changed(r)
+  if redis.call('HDEL', key(r, 6), e.short) == 1 then log(r, 'rescued', e, 'pushed again before it was deleted') end
+  if redis.call('HLEN', key(r, 6)) == 0 then redis.call('ZREM', KEYS[11], names[r]) end
+  if e.index then link(r, e) end
+  if e.tag == '' then return end
+  local current = redis.call('ZSCORE', key(r, 1), e.tag)
+  if e.at <= void_until(r, e.tag) then return end
+  if current then
+    local standing = redis.call('HGET', key(r, 2), e.tag)
+    local digest = string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+    if e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= digest) then return end
+  end
+  redis.call('ZADD', key(r, 1), e.at_us, e.tag)
+  redis.call('HSET', key(r, 2), e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
+  if redis.call('HEXISTS', trash(r), e.digest) == 1 then redis.call('SADD', key(r, 7), e.tag) end
+  mark_due(r)
+end
+
+local function pull(r, e)
+  redis.call('XADD', KEYS[8], 'MAXLEN', '~', keep_pulls, '*', 'repository', names[r], 'tag', e.tag, 'digest', e.digest,
+             'actor', e.actor, 'agent', e.agent, 'address', e.address, 'at_us', e.at_us)
+  if e.tag ~= '' and e.at > void_until(r, e.tag) then redis.call('ZADD', key(r, 3), 'GT', e.at_us, e.tag) end
+end
+
+local function delete(r, e)
+  log(r, 'delete', e)
+  changed(r)
+  if e.tag == '' then
+    make_void(r, e.digest, e.at_us)
+    local known = redis.call('HGET', key(r, 5), e.digest)
+    if known and tonumber(string.match(known, '^%d+')) <= e.at then
+      redis.call('HSET', key(r, 5), e.digest, e.at_us .. ' ?')
+    end
+    return
+  end
+  make_void(r, e.tag, e.at_us)
+  local current = redis.call('ZSCORE', key(r, 1), e.tag)
+  if current and tonumber(current) <= e.at then
+    redis.call('ZREM', key(r, 1), e.tag)
+    redis.call('HDEL', key(r, 2), e.tag)
+  end
+  local pulled = redis.call('ZSCORE', key(r, 3), e.tag)
+  if pulled and tonumber(pulled) <= e.at then redis.call('ZREM', key(r, 3), e.tag) end
+end
+
+-- Our own traffic changes nothing, but a delete of ours that took along a tag which is not doomed must be healed.
+local function own(r, e)
+  count('own')
+  if e.action ~= 'delete' or e.tag == '' then return end
+  local standing = redis.call('HGET', key(r, 2), e.tag)
+  if not standing then return end
+  local digest = string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+  if redis.call('HEXISTS', key(r, 6), digest) == 0 then
+    redis.call('SADD', key(r, 7), e.tag)
+    changed(r)
+    mark_due(r)
+  end
+end
+
+for _ = 1, rejected do
+  redis.call('XADD', KEYS[9], 'MAXLEN', '~', keep_rejected, '*', 'reason', ARGV[at + 1], 'excerpt', ARGV[at + 2])
+  count('rejected')
+  at = at + 2
+end
+
+local recorded, duplicates = 0, 0
+for _ = 1, events do
+  local e = {
+    id = ARGV[at + 1], at_us = ARGV[at + 2], at = tonumber(ARGV[at + 2]), action = ARGV[at + 3],
+    tag = ARGV[at + 5], digest = ARGV[at + 6], short = ARGV[at + 7], size = ARGV[at + 8],
+    index = ARGV[at + 9] == '1', children = ARGV[at + 10], actor = ARGV[at + 11], agent = ARGV[at + 12],
+    address = ARGV[at + 13], instance = ARGV[at + 14], kind = ARGV[at + 15],
+  }
+  local r = tonumber(ARGV[at + 4])
+  at = at + 15
+  if redis.call('SISMEMBER', KEYS[2], e.id) == 1 or redis.call('SADD', KEYS[1], e.id) == 0 then
+    duplicates = duplicates + 1
+    count('duplicate')
+  else
+    recorded = recorded + 1
+    count(e.action)
+    if e.instance ~= '' and redis.call('ZADD', KEYS[5], 'NX', now_ms, e.instance) == 1 then
+      redis.call('INCR', KEYS[6])
+      redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -65)
+    end
+    if e.kind == 'own' then own(r, e)
+    elseif e.kind == 'blob' then count('blob')
+    elseif e.action == 'push' then push(r, e)
+    elseif e.action == 'pull' then pull(r, e)
+    elseif e.action == 'delete' then delete(r, e)
+    end
+  end
+end
+if recorded > 0 then redis.call('EXPIRE', KEYS[1], seen_life) end
+
+local result = {recorded, duplicates}
+for i = 1, repositories do
+  if newly[names[i]] then result[#result + 1] = names[i] end
+end
+return result

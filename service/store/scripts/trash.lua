@@ -1,0 +1,11 @@
+-- Puts a doomed manifest into the trash, right before its DELETE is sent, unless it was rescued meanwhile.
+--
+-- KEYS  1 doomed:R  2 trash:R  3 trashed
+-- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep  5 life (s)
+-- Result 1 kept: delete it; 0 rescued: leave it alone
+if redis.call('HEXISTS', KEYS[1], ARGV[3]) == 0 then return 0 end
+local clock = redis.call('TIME')
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+redis.call('ZADD', KEYS[3], string.format('%.0f', clock[1] * 1000000 + clock[2]), ARGV[1] .. ' ' .. ARGV[2])
+return 1

@@ -1,0 +1,61 @@
+"""What was deleted, kept until it can no longer be restored."""
+
+import base64
+import json
+import time
+from dataclasses import dataclass
+
+from service.domain.retention import Doomed
+from service.store.connection import Connection
+from service.store.keys import short
+from service.store.packing import pack_doomed
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A manifest in the trash: its media type, its bytes, and when it went there (µs since the epoch)."""
+
+    digest: str
+    media_type: str
+    content: bytes
+    at_us: int
+
+
+class Trash:
+    """The trash in Redis. life_s: how long an entry is kept at most. Raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection, life_s: int) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+        self._life_s = life_s
+
+    def put(self, repository: str, doomed: Doomed, media_type: str, content: bytes) -> bool:
+        """Keeps a manifest right before its DELETE is sent; False when it was rescued and must not be deleted."""
+        entry = {"media_type": media_type, "content": base64.b64encode(content).decode()}
+        entry |= {"at_us": str(time.time_ns() // 1000), "doomed": pack_doomed(doomed)}
+        keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
+        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), json.dumps(entry), self._life_s]
+        return bool(self._connection.script("trash", keys, args))
+
+    def get(self, repository: str, digest: str) -> Kept | None:
+        with self._connection.reached() as client:
+            text = client.hget(self._keys.trash(repository), digest)
+        if text is None:
+            return None
+        entry = json.loads(text)
+        content = base64.b64decode(entry["content"])
+        return Kept(digest, entry["media_type"], content, int(entry["at_us"]))
+
+    def drop_before(self, at_us: int, count: int = 1000) -> int:
+        """Forgets what went to the trash before `at_us`; returns how many entries that were."""
+        dropped = 0
+        with self._connection.reached() as client:
+            while old := client.zrangebyscore(self._keys.of("trashed"), "-inf", f"({at_us}", start=0, num=count):
+                with client.pipeline() as pipe:
+                    for member in old:
+                        repository, _, digest = member.partition(" ")
+                        pipe.hdel(self._keys.trash(repository), digest)
+                        pipe.zrem(self._keys.of("trashed"), member)
+                    pipe.execute()
+                dropped += len(old)
+        return dropped

@@ -1,0 +1,1 @@
+"""The queue edge: Celery tasks over the outbox in Redis."""
