@@ -22,12 +22,13 @@ class References:
     """What one manifest needs to stay whole.
 
     children: digests of the manifests an index lists; subject: digest of the manifest this one is about, if any;
-    blobs: (digest, size in bytes) of config and layers.
+    blobs: (digest, size in bytes) of config and layers. readable: False when it cannot be known what it needs.
     """
 
     children: tuple[str, ...] = ()
     subject: str | None = None
     blobs: tuple[tuple[str, int], ...] = ()
+    readable: bool = True
 
 
 def read_references(media_type: str, content: bytes) -> References:

@@ -109,6 +109,8 @@ def _fixed_verdict(tag: Tag, policy: Policy, now_us: int, links: Mapping[str, Re
         return Verdict(tag, True, "it belongs to another image and follows it")
     if known and known.subject:
         return Verdict(tag, True, f"it refers to {known.subject} and follows it")
+    if known and not known.readable:
+        return Verdict(tag, True, "its manifest cannot be read, so nobody knows what it holds")
     if policy.protects(tag.name):
         return Verdict(tag, True, "protected by the policy")
     if tag.pushed_us is None:

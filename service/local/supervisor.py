@@ -1,4 +1,4 @@
-"""Keeps a handful of named processes running as one: starts them, restarts them, ends them in order, leaves no orphan."""
+"""Keeps named processes running as one: starts them, restarts what died, ends them in order, leaves no orphan."""
 
 import os
 import signal
@@ -64,15 +64,15 @@ class Keeper(threading.Thread):
 
     def run(self) -> None:
         pause_s = SHORTEST_PAUSE_S
-        while process := self._launch():
+        while not self._released.is_set():
             born = time.monotonic()
-            code = self._bury(process)
+            manner = self._live()
             if self._released.is_set():
                 return
             self.deaths += 1
             if time.monotonic() - born >= STEADY_S:
                 pause_s = SHORTEST_PAUSE_S
-            self._transcript.say(f"{self.child.name} {_manner(code)}, starting it again in {pause_s:g} s")
+            self._transcript.say(f"{self.child.name} {manner}, starting it again in {pause_s:g} s")
             self._released.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -85,7 +85,7 @@ class Keeper(threading.Thread):
         self.release()
         with self._lock:
             if self._process:
-                self._process.send_signal(self.child.stop_signal)
+                os.kill(self._process.pid, self.child.stop_signal)  # Popen.send_signal would reap it behind our back
         self.join(self.child.grace_s)
         if self.is_alive():
             self._transcript.say(f"{self.child.name} did not stop within {self.child.grace_s:g} s, killing it")
@@ -98,6 +98,14 @@ class Keeper(threading.Thread):
             if self._process:
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _live(self) -> str:
+        """Run the child once and say how it ended."""
+        try:
+            process = self._launch()
+        except ValueError as error:
+            return f"could not be started ({error.strerror})"
+        return _manner(self._bury(process)) if process else ""
 
     def _launch(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
@@ -117,7 +125,6 @@ class Keeper(threading.Thread):
 
     def _bury(self, process: subprocess.Popen[bytes]) -> int:
         """Relay what the child says until it dies, end what it left behind, and return its exit code."""
-        assert process.stdout is not None  # noqa: S101 - it was asked for
         relay = threading.Thread(target=self._transcript.relay, args=(process.stdout, self.child.name), daemon=True)
         relay.start()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: the pid is still ours to signal
@@ -189,12 +196,17 @@ def stopping_on_signals(supervisor: Supervisor) -> Iterator[None]:
             supervisor.stopping = True
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, stop) for number in STOP_SIGNALS}
+    heeded = [number for number in STOP_SIGNALS if number != signal.SIGHUP or not _run_by_nohup()]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _run_by_nohup() -> bool:
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
 
 def _manner(code: int) -> str:

@@ -37,9 +37,10 @@ class Transcript:
         self._write(text if text.endswith("\n") else text + "\n")
 
     def relay(self, stream: IO[bytes], speaker: str) -> None:
-        """Read the stream to its end and write its lines under the speaker's name."""
-        while line := stream.readline(LONGEST_LINE_BYTES):
-            self.say(_printable(line), speaker)
+        """Read the stream to its end, write its lines under the speaker's name, and close it."""
+        with stream:
+            while line := stream.readline(LONGEST_LINE_BYTES):
+                self.say(_printable(line), speaker)
 
     def _write(self, text: str) -> None:
         with self._lock:

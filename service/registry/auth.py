@@ -94,11 +94,10 @@ class RegistryAuth(requests.auth.AuthBase):
         request = response.request
         if response.status_code != 401 or not self._is_ours(request):
             return response
+        _ = response.content  # read to its end, so that its connection is free whatever comes
         header = self._header_for(request, response)
         if header is None or header == request.headers.get("Authorization"):
             return response
-        _ = response.content  # read to its end, so that its connection is free for the second request
-        response.close()
         again = request.copy()
         again.headers["Authorization"] = header
         second: requests.Response = response.connection.send(again, **kwargs)

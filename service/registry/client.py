@@ -125,18 +125,13 @@ class RegistryClient:
         return True
 
     def _listing(self, path: str, key: str, query: str, *, gone_is_empty: bool = False) -> Iterator[str]:
-        """The strings under `key` of each page. Only the query of a Link is used: behind a proxy its path may differ."""
+        """The strings under `key` of each page. Of a Link only the query counts: behind a proxy its path may differ."""
         asked: set[str] = set()
         while True:
-            asked.add(query)
             response = self._send("GET", f"{path}?{query}" if query else path, {})
-            if (
-                gone_is_empty
-                and len(asked) == 1
-                and response.status_code == 404
-                and "NAME_UNKNOWN" in error_codes(response)
-            ):
+            if gone_is_empty and not asked and response.status_code == 404 and "NAME_UNKNOWN" in error_codes(response):
                 return
+            asked.add(query)
             yield from self._names(response, key)
             following = response.links.get("next", {}).get("url")
             if following is None:

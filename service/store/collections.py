@@ -44,7 +44,8 @@ class Collections:
     def wanted(self) -> str | None:
         """Why a collection is wanted, or None."""
         with self._connection.reached() as client:
-            return client.get(self._keys.of("gc:due"))  # type: ignore[return-value]
+            reason: str | None = client.get(self._keys.of("gc:due"))
+        return reason
 
     def overdue(self) -> bool:
         """Whether a wanted collection should be asked for now; if so, the next answer is yes only after a while."""
@@ -73,7 +74,7 @@ class Collections:
     def record(self, run: Run) -> None:
         fields = {name: "" if value is None else str(value) for name, value in asdict(run).items()}
         with self._connection.reached() as client:
-            client.xadd(self._keys.of("gc:runs"), fields, maxlen=self._runs_kept)  # type: ignore[arg-type]
+            client.xadd(self._keys.of("gc:runs"), fields, maxlen=self._runs_kept)
 
     def runs(self, count: int = 20) -> tuple[Run, ...]:
         """The newest runs first."""

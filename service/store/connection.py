@@ -47,7 +47,7 @@ class Connection:
 
     @contextmanager
     def reached(self) -> Iterator[Any]:
-        """The client, with its errors translated to StoreUnavailable. (redis-py's types cannot say "decoded to text".)"""
+        """The client, with its errors translated to StoreUnavailable. (redis-py cannot type decoded answers.)"""
         try:
             yield self.client
         except (redis.ConnectionError, redis.TimeoutError) as error:

@@ -186,9 +186,9 @@ class History:
                 fields |= {"agent": "", "address": "", "at_us": str(time.time_ns() // 1000), "reason": reason}
                 fields["rule"] = ""
                 key, limits = self._keys.history(repository), self._limits
-                pipe.xadd(key, fields, maxlen=limits.repository_entries)  # type: ignore[arg-type]
+                pipe.xadd(key, fields, maxlen=limits.repository_entries)
                 everywhere = {"repository": repository, **fields}
-                pipe.xadd(self._keys.of("events"), everywhere, maxlen=limits.events)  # type: ignore[arg-type]
+                pipe.xadd(self._keys.of("events"), everywhere, maxlen=limits.events)
             pipe.srem(self._keys.heal(repository), tag)
             pipe.execute()
 

@@ -11,6 +11,7 @@ from service.store.connection import Connection, new_token
 WORK_MS = 2000
 COLLECT_MS = 10_000
 COLLECT = "collect"
+_POLL_S = 0.02
 
 
 class Lease:
@@ -64,10 +65,12 @@ class Leases:
         self._keys = connection.keys
 
     @contextmanager
-    def hold(self, name: str, time_to_live_ms: int = WORK_MS) -> Iterator[Lease | None]:
-        """The lease `name` while the block runs, or None when somebody else holds it."""
+    def hold(self, name: str, time_to_live_ms: int = WORK_MS, wait_s: float = 0) -> Iterator[Lease | None]:
+        """The lease `name` while the block runs, or None when somebody else holds it, and still does after `wait_s`."""
         token, key = new_token(), self._keys.lease(name)
-        fence = int(self._connection.script("acquire", [key, self._keys.of("fence")], [token, time_to_live_ms]))
+        give_up = time.monotonic() + wait_s
+        while not (fence := self._acquire(key, token, time_to_live_ms)) and time.monotonic() < give_up:
+            time.sleep(_POLL_S)
         if not fence:
             yield None
             return
@@ -111,6 +114,9 @@ class Leases:
         finally:
             lease.stop()
             release()
+
+    def _acquire(self, key: str, token: str, time_to_live_ms: int) -> int:
+        return int(self._connection.script("acquire", [key, self._keys.of("fence")], [token, time_to_live_ms]))
 
     def _release(self, key: str, token: str) -> None:
         self._quietly(lambda: self._connection.script("release", [key], [token]))

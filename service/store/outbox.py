@@ -74,6 +74,11 @@ class Outbox:
             pipe.hdel(self._keys.of("trouble"), f"{queue} {repository}")
             pipe.execute()
 
+    def mended(self, about: str) -> None:
+        """Ends a trouble."""
+        with self._connection.reached() as client:
+            client.hdel(self._keys.of("trouble"), about)
+
     def complain(self, about: str, message: str) -> None:
         """Notes what an operator must mend."""
         trouble = json.dumps({"message": message, "at_ms": time.time_ns() // 1_000_000})

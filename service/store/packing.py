@@ -55,9 +55,12 @@ def unpack_links(text: str) -> References | None:
     named = [word.partition("=")[::2] for word in words]
     subjects = [digest for kind, digest in named if kind == "subject"]
     children = tuple(digest for kind, digest in named if kind == "child")
-    return References(children=children, subject=subjects[0] if subjects else None)
+    readable = "unreadable" not in words
+    return References(children=children, subject=subjects[0] if subjects else None, readable=readable)
 
 
 def pack_links(references: References) -> str:
     words = [f"child={child}" for child in references.children]
-    return " ".join([*words, *([f"subject={references.subject}"] if references.subject else [])])
+    words += [f"subject={references.subject}"] if references.subject else []
+    words += [] if references.readable else ["unreadable"]
+    return " ".join(words)

@@ -1,0 +1,74 @@
+"""Task names and how to send them: the contract between the two edges. A message only says "look at repository R"."""
+
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from service.log import log
+
+ENFORCE = "pushprune.enforce"
+DELETE = "pushprune.delete"
+COLLECT = "pushprune.collect"
+
+QUEUES = {ENFORCE: "enforce", DELETE: "delete", COLLECT: "garbage"}
+
+
+def celery_app(redis_url: str, prefix: str) -> Celery:
+    """A Celery application over Redis. Early acknowledgement and no results: the outbox recovers what gets lost."""
+    app = Celery("pushprune", broker=broker_url(redis_url))
+    app.conf.update(
+        task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
+        task_default_queue="enforce",
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=False,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "global_keyprefix": prefix,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "max_retries": None,
+        },
+    )
+    return app
+
+
+def broker_url(redis_url: str) -> str:
+    """kombu's spelling of a Redis URL."""
+    return "redis+socket" + redis_url.removeprefix("unix") if redis_url.startswith("unix:") else redis_url
+
+
+class Dispatch:
+    """Sends messages. One that cannot be sent is no loss: the sweep sends it again."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+
+    def enforce(self, repository: str) -> None:
+        """Asks for a plan of this repository."""
+        self._send(ENFORCE, repository)
+
+    def delete(self, repository: str) -> None:
+        """Asks for what is doomed in this repository to be deleted."""
+        self._send(DELETE, repository)
+
+    def collect(self) -> None:
+        """Asks for the wanted collection."""
+        self._send(COLLECT)
+
+    def _send(self, task: str, *args: Any) -> None:
+        try:
+            self.app.signature(task, args=args).apply_async(queue=QUEUES[task], retry=False)
+        except (OperationalError, OSError) as error:
+            log.warning("message not sent; the sweep sends it again", task=task, error=str(error)[:200])

@@ -1,0 +1,35 @@
+"""Logging: one event per line, readable on a terminal and JSON elsewhere."""
+
+import logging
+import sys
+from typing import Any, Literal
+
+import structlog
+
+
+def configure(form: Literal["auto", "console", "json"] = "auto", level: str = "info") -> None:
+    """Sets up structlog and the standard library's loggers, once per process."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    readable = form == "console" or (form == "auto" and sys.stderr.isatty())
+    renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_brief)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=not readable),
+            structlog.processors.StackInfoRenderer(),
+            *([] if readable else [structlog.processors.dict_tracebacks]),
+            renderer if readable else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(message)s")
+
+
+def _brief(stream: Any, error: Any) -> None:
+    structlog.dev.plain_traceback(stream, error)
+
+
+log: Any = structlog.get_logger()

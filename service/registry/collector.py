@@ -1,0 +1,151 @@
+"""Runs garbage-collect, reads what it printed, and sees to it that it dies with us."""
+
+import fcntl
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from service.domain.errors import CollectionFailed
+from service.leash import leashed
+from service.registry.storage import Storage
+
+_MARK = re.compile(r"^(?P<repository>\S+): marking manifest (?P<digest>\S+)")
+_TOTALS = re.compile(r"^(\d+) blobs marked, (\d+) blobs and (\d+) manifests eligible for deletion")
+_ELIGIBLE = re.compile(r"^blob eligible for deletion: (\S+)")
+_NOTHING_YET = re.compile(r"Path not found: .*/repositories")
+_POLL_S = 0.1
+_TAIL = 20
+
+
+@dataclass(slots=True)
+class Report:
+    """What garbage-collect printed. marks: "repository digest" of each marked manifest; eligible: blobs to sweep."""
+
+    marked: int = 0
+    blobs: int = 0
+    manifests: int = 0
+    marks: set[tuple[str, str]] = field(default_factory=set)
+    eligible: list[str] = field(default_factory=list)
+    nothing_yet: bool = False
+    tail: list[str] = field(default_factory=list)
+
+    def read(self, line: str) -> None:
+        """Takes one line of output (the formats of 2.8 and 3 are the same)."""
+        line = line.rstrip("\n")
+        if found := _MARK.match(line):
+            self.marks.add((found["repository"], found["digest"]))
+        elif found := _ELIGIBLE.match(line):
+            self.eligible.append(found[1])
+        elif found := _TOTALS.match(line):
+            self.marked, self.blobs, self.manifests = (int(number) for number in found.groups())
+        elif _NOTHING_YET.search(line):
+            self.nothing_yet = True
+        if line.strip() and not _MARK.match(line):
+            self.tail = [*self.tail[-_TAIL + 1 :], line]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """One run of the command: its exit code and what it printed."""
+
+    exit_code: int
+    report: Report
+
+    @property
+    def succeeded(self) -> bool:
+        """Exit 1 on a store where nothing was ever pushed is no failure (FACTS)."""
+        return self.exit_code == 0 or self.report.nothing_yet
+
+
+class Collector:
+    """Runs the configured `registry garbage-collect` command, one at a time on this host."""
+
+    def __init__(self, command: Sequence[str], lock: Path, timeout_s: float, storage: Storage | None = None) -> None:
+        self._command = list(command)
+        self._lock = lock
+        self._timeout_s = timeout_s
+        self.storage = storage
+
+    def run(self, may_go_on: Callable[[], bool], *, dry: bool) -> Finished:
+        """Runs it to its end; it is killed, with all it started, as soon as `may_go_on` says no.
+
+        Raises CollectionFailed when it cannot be started, is already running on this host, was stopped, or takes longer
+        than the timeout.
+        """
+        command = [*self._command, "--dry-run"] if dry else self._command
+        with self._locked() as lock, self._started(command, lock) as process:
+            report = self._watch(process, may_go_on)
+            return Finished(process.wait(), report)
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """A kernel lock that the collector inherits: it is held as long as either of us lives."""
+        self._lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield descriptor
+        except BlockingIOError as error:
+            raise CollectionFailed("another garbage-collect still runs on this host; it is tried again") from error
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _started(self, command: list[str], lock: int) -> Iterator[subprocess.Popen[str]]:
+        try:
+            process = subprocess.Popen(
+                leashed(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, errors="replace", start_new_session=True, pass_fds=(lock,),
+            )  # fmt: skip
+        except OSError as error:
+            raise CollectionFailed(f"gc.command cannot be run: {error}") from error
+        try:
+            yield process
+        finally:
+            _kill(process)
+
+    def _watch(self, process: subprocess.Popen[str], may_go_on: Callable[[], bool]) -> Report:
+        report, end = Report(), time.monotonic() + self._timeout_s
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        for line in _lines(process.stdout):
+            if line:
+                report.read(line)
+            if not may_go_on():
+                raise CollectionFailed("it was stopped because its lease could not be renewed; it is tried again")
+            if time.monotonic() > end:
+                raise CollectionFailed(f"it took longer than gc.timeout ({self._timeout_s:.0f} s) and was stopped")
+        return report
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """Lines as they come; an empty string every now and then while none does."""
+    descriptor, pending = stream.fileno(), b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            if not selector.select(_POLL_S):
+                yield ""
+                continue
+            chunk = os.read(descriptor, 65_536)
+            *complete, pending = (pending + chunk).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in complete)
+            if not chunk:
+                yield pending.decode("utf-8", "replace")
+                return
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """Ends the whole process group and waits for its death."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()

@@ -1,0 +1,31 @@
+"""The filesystem driver's layout, where the registry's storage is mounted here."""
+
+from pathlib import Path
+
+
+class Storage:
+    """Reads the storage under `root`, the registry's `rootdirectory`. It never writes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._base = root / "docker" / "registry" / "v2"
+
+    def blob_size(self, digest: str) -> int | None:
+        """Bytes on disk of a blob, or None when it is not there."""
+        algorithm, _, hexadecimal = digest.partition(":")
+        try:
+            return (self._base / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data").stat().st_size
+        except OSError:
+            return None
+
+    def pushed_us(self, repository: str, tag: str) -> int | None:
+        """When a tag was last pushed, in µs since the epoch: the link's mtime (FACTS: within milliseconds)."""
+        link = self._base / "repositories" / repository / "_manifests" / "tags" / tag / "current" / "link"
+        try:
+            return link.stat().st_mtime_ns // 1000
+        except OSError:
+            return None
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever pushed: garbage-collect then exits 1 (FACTS)."""
+        return not (self._base / "repositories").exists()

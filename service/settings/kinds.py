@@ -1,0 +1,159 @@
+"""The kinds of value a setting may hold, each with its refusal in one sentence that never shows the value."""
+
+import ipaddress
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
+
+_LISTEN = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]*)):(\d{1,5})", re.ASCII | re.IGNORECASE)
+_PREFIX = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_TOKEN = re.compile(r"[!-~]+")
+_FLAG_M = re.compile(r"-[A-Za-z]*m[A-Za-z]*(=.*)?")
+T = TypeVar("T")
+
+
+def _defaults_if_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):  # pydantic takes true for 1
+        raise PydanticCustomError("float_type", "Input should be a number")
+    return value
+
+
+def to_path(value: Any) -> Any:
+    """Text as a path, with ~ replaced; anything else as it is."""
+    if value == "":
+        raise ValueError("an empty path names no file")
+    try:
+        return Path(value).expanduser() if isinstance(value, str) else value
+    except RuntimeError:
+        raise ValueError("there is no home directory to put in place of ~") from None
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+def _one_word(secret: SecretStr) -> SecretStr:
+    # It is sent in an HTTP header, which has no room for blanks and line ends (RFC 9110, 5.5).
+    if not _TOKEN.fullmatch(secret.get_secret_value()):
+        raise ValueError("a token is one word of visible ASCII characters")
+    return secret
+
+
+def _prefix(value: str) -> str:
+    if not _PREFIX.fullmatch(value):
+        raise ValueError("a prefix is 1 to 64 letters, digits or any of . : _ -")
+    return value
+
+
+def _split(url: str, schemes: set[str]) -> SplitResult | None:
+    """The parts of a URL with one of these schemes and a host, or None. The port is proved to be a number."""
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # its message may hold a piece of the password
+        return None
+    return parts if whole and not re.search(r"\s", url) else None
+
+
+def _redis_url(url: str) -> str:
+    if not url.startswith("unix:///") and not _split(url, {"redis", "rediss"}):
+        raise ValueError("this is not redis://HOST:PORT/0, rediss://… or unix:///PATH")
+    return url
+
+
+def _registry_url(url: str) -> str:
+    parts = _split(url, {"http", "https"})
+    if not parts or parts.query or parts.fragment:
+        raise ValueError("this is not http://HOST:PORT or https://HOST:PORT")
+    if "@" in parts.netloc:
+        raise ValueError("a URL is no place for credentials: use registry.username and registry.password_file")
+    if parts.path.rstrip("/").endswith("/v2"):
+        raise ValueError("leave /v2 out, it is added to every request")
+    return url.rstrip("/")
+
+
+def _words(value: Any) -> Any:
+    try:
+        return shlex.split(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError("a quotation mark in this command is never closed") from None
+
+
+def _spares_children(command: list[str]) -> list[str]:
+    if not command or not command[0]:
+        raise ValueError("an empty command collects nothing")
+    flag = next(_untagged_flags(command), None)
+    if flag:
+        raise ValueError(
+            f"leave {flag} out: it destroys the children of multi-arch images that are kept, and pushprune deletes "
+            "what the policy does not keep by itself"
+        )
+    return command
+
+
+def _untagged_flags(command: Sequence[str]) -> Iterator[str]:
+    """--delete-untagged in any of its spellings, also inside a word such as that after `sh -c`.
+
+    A bare -m left of `garbage-collect` belongs to somebody else (`docker run -m 512m`).
+    """
+    words = [piece for word in command for piece in word.split()]
+    start = words.index("garbage-collect") if "garbage-collect" in words else -1
+    for at, word in enumerate(words):
+        if word.startswith(("--delete-untagged", "-m=")) or (at > start and _FLAG_M.fullmatch(word)):
+            yield word
+
+
+def _cron(line: str) -> str:
+    """The line with single blanks, proved to come round by the parser that will obey it."""
+    from celery.schedules import crontab  # most processes have no schedule, and celery takes its time to import
+
+    fields = " ".join(line.split())
+    try:
+        crontab.from_string(fields).remaining_delta(datetime.now(UTC))
+    except (ValueError, RuntimeError):  # RuntimeError: the 31st of February
+        raise ValueError(
+            "this is not a time that comes round; write minute hour day month weekday, as in 0 3 * * *"
+        ) from None
+    return fields
+
+
+def listen_host(listen: str) -> str:
+    """The host of HOST:PORT or [HOST]:PORT, "" for all; ValueError with one sentence when it is neither."""
+    found = _LISTEN.fullmatch(listen)
+    if not found or int(found[3]) > 65_535:
+        raise ValueError("this is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
+    return found[1] or found[2]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect there. A name is not asked for: it may mean something else tomorrow."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+Section = Annotated[T, BeforeValidator(_defaults_if_empty)]
+Whole = Annotated[int, BeforeValidator(_number), Field(ge=1)]
+Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=3600, allow_inf_nan=False)]
+Place = Annotated[Path, BeforeValidator(to_path)]
+File = Annotated[Place, AfterValidator(_existing)]
+Token = Annotated[SecretStr, AfterValidator(_one_word)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
+Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_children)]
+Cron = Annotated[str, AfterValidator(_cron)]

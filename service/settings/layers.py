@@ -1,0 +1,203 @@
+"""Who says what: overrides, environment, file and secret files, the strongest first."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+from service.domain.errors import ConfigurationError
+from service.settings.document import Document, Location, dotted, read_text
+
+PREFIX = "PUSHPRUNE_"
+# Read by others: the first by load_settings, the second by the demo, the third before there are settings.
+_NO_SETTINGS = {"PUSHPRUNE_CONFIG", "PUSHPRUNE_REGISTRY_BIN", "PUSHPRUNE_LOG"}
+# What Kubernetes puts into every pod for a Service called pushprune or pushprune-…
+_SERVICE_LINK = re.compile(r"PUSHPRUNE_(?!.*__)(.+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+# Each may be given itself or as NAME_file; of the two, the stronger layer's counts.
+_SECRETS = (
+    ("redis", "url"),
+    ("registry", "password"),
+    ("tokens", "notify"),
+    ("tokens", "read"),
+    ("tokens", "admin"),
+)
+_SECRET_BYTES = 64 * 1024
+
+
+class Layer(PydanticBaseSettingsSource):
+    """One source of settings that knows how to say where each of its values comes from."""
+
+    def __init__(self, settings: type[BaseSettings], values: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self.values = dict(values)
+
+    def subject(self, location: Location) -> str:
+        """What to call the value at this location when something is wrong with it."""
+        return dotted(location)
+
+    def spell(self, name: str) -> str:
+        """How the setting of this dotted name is written in this source."""
+        return name
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self.values.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """The values, without the secrets that a stronger layer gives. `current_state` is what the stronger say."""
+        for section, name in _SECRETS:
+            mine, stronger = (_section(values, section) for values in (self.values, self.current_state))
+            both = {name, f"{name}_file"}
+            if all(mine.get(key) is not None for key in both):
+                subject = self.subject((section, name))
+                raise ConfigurationError(f"{subject} and {section}.{name}_file are both set; keep one of them")
+            if both & stronger.keys() and both & mine.keys():
+                self.values[section] = {key: value for key, value in mine.items() if key not in both}
+        self._refuse_mixtures()
+        return self.values
+
+    def _refuse_mixtures(self) -> None:
+        """A value here and settings under the same name in a stronger layer: one of them would be lost unseen."""
+        for name, stronger in self.current_state.items():
+            mine = self.values.get(name)
+            if not isinstance(stronger, dict) or mine is None or isinstance(mine, Mapping):
+                continue
+            if name == "policy":
+                key = next(iter(stronger), "")
+                reason = f"is a file of its own: policy.{key} cannot be set from elsewhere, change it there"
+                raise ConfigurationError(f"{self.subject((name,))} {reason}")
+            raise ConfigurationError(f"{self.subject((name,))} must hold `key: value` lines")
+
+
+def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+class Overrides(Layer):
+    """What the caller says. None means that the caller says nothing."""
+
+    def __init__(self, settings: type[BaseSettings], values: Mapping[str, Any]) -> None:
+        super().__init__(settings, _without_none(values))
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, Mapping) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+class Environment(Layer):
+    """PUSHPRUNE_… variables. An empty one counts as unset; `null` takes a value away that the file gives."""
+
+    def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        super().__init__(settings, {})
+        self._variables: dict[Location, str] = {}
+        for variable in sorted(environ):
+            if _is_setting(variable, environ[variable]):
+                self._take(variable, environ[variable])
+
+    def _take(self, variable: str, text: str) -> None:
+        location = tuple(variable[len(PREFIX) :].lower().split("__"))
+        if variable != variable.upper():
+            raise ConfigurationError(f"{variable} is unknown; did you mean {variable.upper()}?")
+        section = self.values
+        for depth, name in enumerate(location[:-1], 1):
+            section = section.setdefault(name, {})
+            if not isinstance(section, dict):
+                raise ConfigurationError(f"{self._variables[location[:depth]]} and {variable} exclude each other")
+        section[location[-1]] = _decoded(variable, location, text)
+        self._variables[location] = variable
+
+    def subject(self, location: Location) -> str:
+        for length in range(len(location), 0, -1):
+            if variable := self._variables.get(location[:length]):
+                rest = dotted(location[length:])
+                return f"{variable}: {rest}" if rest else variable
+        return dotted(location)
+
+    def spell(self, name: str) -> str:
+        return PREFIX + name.upper().replace(".", "__")
+
+
+def _is_setting(variable: str, text: str) -> bool:
+    if not variable.upper().startswith(PREFIX) or variable in _NO_SETTINGS or not text:
+        return False
+    is_link = _SERVICE_LINK.fullmatch(variable) or (variable.endswith("_PORT") and "://" in text)
+    return not is_link
+
+
+def _decoded(variable: str, location: tuple[str, ...], text: str) -> Any:
+    """Lists and mappings are written as JSON, but never guessed where a secret may stand."""
+    if text == "null" and location not in _SECRETS:
+        return None
+    if text[0] in "[{" and (location[0] == "policy" or location == ("gc", "command")):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigurationError(f"{variable} begins like JSON, but is not") from error
+    return text
+
+
+class ConfigFile(Layer):
+    """The YAML file. The files it names to be read stand beside it unless their path is absolute."""
+
+    def __init__(self, settings: type[BaseSettings], document: Document) -> None:
+        super().__init__(settings, document.values)
+        self._document = document
+        directory = document.file.absolute().parent
+        for section, key in _files_named(self.values):
+            holder = self.values if section is None else self.values[section]
+            holder[key] = _beside(directory, holder[key])
+
+    def subject(self, location: Location) -> str:
+        return self._document.subject(location)
+
+
+def _files_named(values: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
+    yield from ((None, key) for key in ("policy",) if key in values)
+    for section in ("redis", "registry", "tokens"):
+        keys = tuple(_section(values, section))
+        yield from ((section, key) for key in keys if key.endswith("_file") or key == "docker_config")
+
+
+def _beside(directory: Path, path: Any) -> Any:
+    """Only text is a path, and what begins with ~ is absolute once somebody has replaced it."""
+    return str(directory / path) if isinstance(path, str) and path and not path.startswith("~") else path
+
+
+class SecretFiles(Layer):
+    """The secrets whose files the stronger layers name; each without its line end."""
+
+    def __init__(self, settings: type[BaseSettings], stronger: tuple[Layer, ...]) -> None:
+        super().__init__(settings, {})
+        self._stronger = stronger
+
+    def __call__(self) -> dict[str, Any]:
+        for section, name in _SECRETS:
+            given = _section(self.current_state, section)
+            file = given.get(f"{name}_file")
+            if isinstance(file, str | Path) and file and given.get(name) is None:
+                self.values.setdefault(section, {})[name] = self._read(Path(file), (section, name))
+        return self.values
+
+    def subject(self, location: Location) -> str:
+        if len(location) != 2:
+            return dotted(location)
+        location = (location[0], f"{location[1]}_file")
+        sections = ((layer, _section(layer.values, str(location[0]))) for layer in self._stronger)
+        return next((layer.subject(location) for layer, held in sections if location[1] in held), dotted(location))
+
+    def _read(self, file: Path, location: Location) -> str:
+        try:
+            secret = read_text(file.expanduser(), _SECRET_BYTES).rstrip("\r\n")
+        except (ConfigurationError, RuntimeError) as error:
+            raise ConfigurationError(f"{self.subject(location)}: {error}") from error
+        if not secret:
+            raise ConfigurationError(f"{self.subject(location)}: {file} is empty")
+        return secret

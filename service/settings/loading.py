@@ -1,0 +1,68 @@
+"""Settings from all their sources, and a policy from its own file; refused with one sentence."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.domain.policy import Policy
+from service.settings.document import read_document
+from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
+from service.settings.model import Settings
+from service.settings.refusal import refusal
+
+
+def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from, strongest first: overrides (nested dicts), PUSHPRUNE_… variables, the YAML file, the defaults.
+
+    config: the YAML file, else what PUSHPRUNE_CONFIG names, else none. environ: os.environ unless given.
+    ConfigurationError with one sentence that names file and line or variable, and the key.
+    """
+    environ = dict(os.environ if environ is None else environ)
+    named = config or environ.get("PUSHPRUNE_CONFIG")
+    origin = _Origin(Path(named).absolute() if named else None, environ, overrides)
+    settings = _validated(origin.layers())
+    settings._config = origin.config
+    settings._reread_policy = lambda: _validated(origin.policy_layers()).policy
+    return settings
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in its own YAML file; ConfigurationError with one sentence that names file, line and key."""
+    document = read_document(path)
+    try:
+        return Policy.model_validate(document.values)
+    except ValidationError as error:
+        raise refusal(error, Policy, (document,)) from error
+
+
+@dataclass(frozen=True)
+class _Origin:
+    config: Path | None
+    environ: Mapping[str, str]
+    overrides: Mapping[str, Any]
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Strongest first."""
+        overrides = Overrides(Settings, self.overrides)
+        environment = Environment(Settings, self.environ)
+        file = (ConfigFile(Settings, read_document(self.config)),) if self.config else ()
+        given = (overrides, environment, *file)
+        return (*given, SecretFiles(Settings, given))
+
+    def policy_layers(self) -> tuple[Layer, ...]:
+        """The same, speaking of nothing but the policy: another key gone wrong later must not hold it up."""
+        layers = self.layers()[:-1]
+        for layer in layers:
+            layer.values = {key: value for key, value in layer.values.items() if key == "policy"}
+        return layers
+
+
+def _validated(layers: tuple[Layer, ...]) -> Settings:
+    try:
+        return Settings(_build_sources=(layers, {}))
+    except ValidationError as error:
+        raise refusal(error, Settings, layers) from error

@@ -1,0 +1,182 @@
+"""What can be set: every key with its type, its default and what it is for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.domain.policy import Duration, Policy
+from service.settings.kinds import (
+    Command,
+    Cron,
+    File,
+    Place,
+    Prefix,
+    RedisUrl,
+    RegistryUrl,
+    Seconds,
+    Section,
+    Token,
+    Whole,
+    is_loopback,
+    listen_host,
+    to_path,
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Redis(_Section):
+    """Where the history lives."""
+
+    url: RedisUrl | None = Field(
+        default=None,
+        repr=False,  # may hold a password
+        description="redis://…, rediss://… or unix://…",
+    )
+    url_file: Place | None = Field(default=None, description="a file that holds the URL")
+    prefix: Prefix = Field(default="pushprune:", description="in front of every key")
+
+
+class Registry(_Section):
+    """The registry to keep small, and how to log in there."""
+
+    url: RegistryUrl | None = Field(default=None, description="http://… or https://…, without /v2")
+    username: str | None = Field(default=None, min_length=1, description="a user who may pull, push and delete")
+    password: SecretStr | None = Field(default=None, description="of that user")
+    password_file: Place | None = Field(default=None, description="a file that holds the password")
+    ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
+    docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
+    timeout_s: Seconds = Field(default=10, description="how long to wait for an answer, in seconds")
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> "Registry":
+        if self.password is not None and self.username is None:
+            raise ValueError("registry.password needs registry.username")
+        if self.username is not None and self.password is None:
+            raise ValueError("registry.username needs registry.password_file or registry.password")
+        return self
+
+
+class Tokens(_Section):
+    """Who may do what over HTTP."""
+
+    notify: Token | None = Field(default=None, description="the registry's: may only post notifications")
+    notify_file: Place | None = Field(default=None, description="a file that holds it")
+    read: Token | None = Field(default=None, description="may look at everything")
+    read_file: Place | None = Field(default=None, description="a file that holds it")
+    admin: Token | None = Field(default=None, description="may change and delete")
+    admin_file: Place | None = Field(default=None, description="a file that holds it")
+
+
+class Delete(_Section):
+    """How images are deleted."""
+
+    via: Literal["api"] = Field(default="api", description="the registry's HTTP API")
+    batch_size: Whole = Field(default=100, le=10_000, description="digests that a worker takes on at a time")
+    parallel: Whole = Field(default=4, le=64, description="requests to the registry at the same time")
+
+
+class Gc(_Section):
+    """When and how the registry's garbage is collected."""
+
+    command: Command | None = Field(default=None, description="one line, or a list of words; unset: never collect")
+    schedule: Cron | None = Field(default=None, description="minute hour day month weekday, in UTC")
+    after_deletes: Whole | None = Field(default=100, description="collect after so many deletes")
+    timeout: Annotated[Duration, Field(ge=1)] = Field(default=3600, description="a longer run is killed")
+    max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
+
+
+class History(_Section):
+    """How much is remembered."""
+
+    repository_entries: Whole = Field(default=1000, description="entries of each repository")
+    events: Whole = Field(default=100_000, description="events of all repositories")
+    pulls: Whole = Field(default=100_000, description="pulls of all repositories")
+    rejected: Whole = Field(default=1000, description="notifications that could not be understood")
+    runs: Whole = Field(default=1000, description="garbage collections")
+    trash: Annotated[Duration, Field(ge=1)] = Field(
+        default=30 * 86_400, description="how long what was deleted can be put back, until it is collected"
+    )
+
+
+class Storage(_Section):
+    """The registry's storage, where this machine can see it."""
+
+    path: Place | None = Field(default=None, description="where it is mounted")
+
+
+class Log(_Section):
+    """What is said while running."""
+
+    format: Literal["auto", "console", "json"] = Field(default="auto", description="auto: console on a terminal")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least to be said")
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load_settings`; the constructor looks at nothing but its arguments."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    tokens: Section[Tokens] = Tokens()  # before `listen`, which is judged by them
+    listen: str = Field(default="127.0.0.1:8080", description="HOST:PORT to listen on")
+    data_dir: Place = Field(default=Path("pushprune-data"), description="where `pushprune up` keeps what is its own")
+    redis: Section[Redis] = Redis()
+    registry: Section[Registry] = Registry()
+    policy: Annotated[Policy | Path | None, BeforeValidator(to_path)] = Field(
+        default=None, description="what to keep: the policy, or the path of a file that holds it"
+    )
+    delete: Section[Delete] = Delete()
+    gc: Section[Gc] = Gc()
+    history: Section[History] = History()
+    storage: Section[Storage] = Storage()
+    log: Section[Log] = Log()
+
+    _config: Path | None = PrivateAttr(default=None)
+    _reread_policy: Callable[[], Policy | Path | None] | None = PrivateAttr(default=None)
+
+    @field_validator("listen")
+    @classmethod
+    def _strangers_need_a_token(cls, listen: str, info: ValidationInfo) -> str:
+        host = listen_host(listen)
+        if info.data.get("tokens") == Tokens() and not is_loopback(host):
+            raise ValueError(
+                "without tokens only this machine may connect: set tokens.notify_file, tokens.read_file and "
+                "tokens.admin_file, or listen on 127.0.0.1"
+            )
+        return listen
+
+    @property
+    def config_path(self) -> Path | None:
+        """The file that these settings were read from."""
+        return self._config
+
+    @property
+    def policy_path(self) -> Path | None:
+        """The file that holds the policy: its own, else the configuration; None when neither does."""
+        return self.policy if isinstance(self.policy, Path) else self._config
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)

@@ -1,0 +1,148 @@
+"""A validation error as one sentence: where, which key, what is wrong, and the nearest right word."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from service.domain.errors import ConfigurationError
+from service.settings.document import Location, dotted
+
+_MUST = {
+    "int_type": "be a whole number",
+    "int_parsing": "be a whole number",
+    "int_parsing_size": "be a smaller number",
+    "int_from_float": "be a whole number",
+    "float_type": "be a number",
+    "float_parsing": "be a number",
+    "finite_number": "be a number",
+    "bool_type": "be true or false",
+    "bool_parsing": "be true or false",
+    "literal_error": "be {expected}",
+    "greater_than_equal": "be at least {ge}",
+    "greater_than": "be more than {gt}",
+    "less_than_equal": "be at most {le}",
+    "string_type": "be text",
+    "string_too_short": "be at least {min_length} characters long",
+    "string_too_long": "be at most {max_length} characters long",
+    "model_type": "hold `key: value` lines",
+    "model_attributes_type": "hold `key: value` lines",
+    "list_type": "be a list",
+    "tuple_type": "be a list",
+    "path_type": "be the path of a file",
+}
+
+
+class Source(Protocol):
+    """Values, and how to speak of them."""
+
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+
+    def subject(self, location: Location) -> str: ...
+
+    def spell(self, name: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class _Fault:
+    location: Location
+    source: Source
+    detail: ErrorDetails
+
+
+def refusal(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> ConfigurationError:
+    """The first fault in one sentence. Values are never shown: any of them might be a secret."""
+    faults = [_located(detail, sources) for detail in error.errors(include_url=False)]
+    # Of a union's branches, the one that got furthest is the one that was meant.
+    deepest = [fault for fault in faults if not any(_is_within(other, fault) for other in faults)]
+    first = deepest[0]
+    same = [fault for fault in deepest if fault.location == first.location]
+    own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
+    if own is None:
+        return ConfigurationError(f"{first.source.subject(first.location)} must {_musts(same)}")
+    return ConfigurationError(_sentence(own, model))
+
+
+def _is_within(inner: _Fault, outer: _Fault) -> bool:
+    length = len(outer.location)
+    return len(inner.location) > length and inner.location[:length] == outer.location
+
+
+def _located(detail: ErrorDetails, sources: Sequence[Source]) -> _Fault:
+    """The fault at its place in the source that goes furthest along its path; the stronger one if several do."""
+    found = [(_walk(source.values, detail["loc"]), source) for source in sources]
+    location, source = max(found, key=lambda pair: len(pair[0]))
+    return _Fault(location, source, detail)
+
+
+def _walk(values: Any, location: Location) -> Location:
+    """The location without the names that pydantic adds for the branches of a union."""
+    path: Location = ()
+    for part in location:
+        if isinstance(values, Mapping):
+            inside = part in values
+        else:
+            inside = isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if inside:
+            path = (*path, part)
+            values = values[part]
+    return path
+
+
+def _musts(faults: Sequence[_Fault]) -> str:
+    phrases = [_MUST[fault.detail["type"]].format(**fault.detail.get("ctx", {})) for fault in faults]
+    phrase = ", or ".join(dict.fromkeys(phrases))
+    is_scalar = isinstance(faults[0].detail["input"], int | float) or hasattr(faults[0].detail["input"], "isoformat")
+    return f"{phrase}: put it in quotes" if phrase == "be text" and is_scalar else phrase
+
+
+def _sentence(fault: _Fault, model: type[BaseModel]) -> str:
+    source, location, detail = fault.source, fault.location, fault.detail
+    if detail["type"] == "extra_forbidden":
+        return f"{source.subject(location)} is unknown; {_advice(location, model, source)}"
+    if detail["type"] == "missing":
+        missing = dotted((*location, detail["loc"][-1]))
+        return f"{source.subject(location)}: {missing} is missing" if location else f"{missing} is missing"
+    reason = detail.get("ctx", {}).get("error", detail["msg"].replace("Input should", "it should"))
+    return ": ".join(part for part in (source.subject(location), " ".join(str(reason).split())) if part)
+
+
+def _advice(location: Location, model: type[BaseModel], source: Source) -> str:
+    """The word that was probably meant: one beside it, the same word elsewhere, or one that looks like the whole."""
+    parent = dotted(tuple("[]" if isinstance(part, int) else part for part in location[:-1])).replace(".[]", "[]")
+    word = str(location[-1]).lower()
+    names = _names(model)
+    siblings = {name.removeprefix(f"{parent}."): name for name in names if name.rpartition(".")[0] == parent}
+    beside = difflib.get_close_matches(word, siblings, 1)
+    elsewhere = [name for name in names if name.rpartition(".")[2] == word][:2]
+    alike = difflib.get_close_matches(dotted(location).lower(), names, 1, 0.7)
+    meant = [siblings[name] for name in beside] or elsewhere or alike
+    if meant:
+        return f"did you mean {' or '.join(source.spell(name) for name in meant)}?"
+    return f"known here: {', '.join(siblings)}"
+
+
+@cache
+def _names(model: type[BaseModel]) -> tuple[str, ...]:
+    """Every key of a model and of those inside it, dotted; a list adds [] to its name."""
+    return tuple(_walk_names(model))
+
+
+def _walk_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        for inner, is_item in _models(field.annotation):
+            yield from _walk_names(inner, f"{prefix}{name}{'[]' if is_item else ''}.")
+
+
+def _models(annotation: Any, is_item: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, is_item
+    for argument in get_args(annotation):
+        inside = is_item or getattr(annotation, "__origin__", None) in (list, tuple)
+        yield from _models(argument, inside)

@@ -1,0 +1,35 @@
+"""/livez and /readyz: whether this process lives, and whether it can do its work."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response, jsonify
+
+from service.domain.errors import StoreUnavailable
+from service.wiring import Wiring
+
+
+def blueprint(wiring: Wiring) -> Blueprint:
+    pages = Blueprint("health", __name__)
+
+    @pages.get("/livez")
+    def livez() -> Response:
+        return jsonify(status="alive")
+
+    @pages.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        policy = wiring.policies.current()
+        try:
+            backlog, workers = wiring.outbox.backlog(), wiring.outbox.workers()
+            troubles = [f"{trouble.about}: {trouble.message}" for trouble in wiring.outbox.troubles()]
+        except StoreUnavailable as error:
+            return jsonify(status="not ready", redis=str(error)), HTTPStatus.SERVICE_UNAVAILABLE
+        body = {
+            "status": "ready",
+            "workers": workers,
+            "policy": wiring.policies.error or ("in force" if policy else "none: nothing is deleted"),
+            "backlog": {"due": backlog.due, "doomed": backlog.doomed, "oldest_s": round(backlog.oldest_s, 3)},
+            "trouble": troubles,
+        }
+        return jsonify(body), HTTPStatus.OK
+
+    return pages

@@ -1,0 +1,132 @@
+"""Builds every collaborator once; the only place that knows them all."""
+
+import time
+from dataclasses import dataclass
+
+import redis
+
+from service import log
+from service.dispatch import Dispatch, celery_app
+from service.domain import retention
+from service.domain.errors import ConfigurationError
+from service.domain.retention import Verdict
+from service.registry.auth import build_auth
+from service.registry.client import RegistryClient
+from service.registry.collector import Collector
+from service.registry.storage import Storage
+from service.settings import PolicySource, Settings
+from service.store.collections import Collections
+from service.store.connection import Connection, connect
+from service.store.history import History, Limits
+from service.store.keys import Keys
+from service.store.lease import Leases
+from service.store.outbox import Outbox
+from service.store.trash import Trash
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Every collaborator, built and not yet connected. registry and collector are None where not configured."""
+
+    settings: Settings
+    connection: Connection
+    history: History
+    trash: Trash
+    outbox: Outbox
+    leases: Leases
+    garbage: Collections
+    policies: PolicySource
+    dispatch: Dispatch
+    storage: Storage | None
+    registry: RegistryClient | None
+    collector: Collector | None
+
+    @property
+    def client(self) -> RegistryClient:
+        """The registry's client; ConfigurationError where `registry.url` is not set."""
+        if self.registry is None:
+            raise ConfigurationError("registry.url is not set: set it to the registry's address, http:// or https://")
+        return self.registry
+
+    @property
+    def collect_after(self) -> int:
+        """How many deletes make a collection due; 0 = none does."""
+        return (self.settings.gc.after_deletes or 0) if self.collector else 0
+
+    def verdicts(self, repository: str) -> tuple[Verdict, ...]:
+        """What today's policy says of every tag of a repository, newest push first."""
+        snapshot, policy = self.history.snapshot(repository), self.policies.current()
+        if policy is None:
+            return tuple(Verdict(tag, True, "no policy is set") for tag in self.history.live(repository))
+        plan = retention.plan(
+            repository, snapshot.tags, policy, now_us(), links=snapshot.links, approved=snapshot.approved
+        )
+        return plan.verdicts
+
+
+def now_us() -> int:
+    """This machine's clock, in µs since the epoch."""
+    return time.time_ns() // 1000
+
+
+def redis_url(settings: Settings) -> str:
+    """Where Redis is; ConfigurationError with one sentence where it is not set."""
+    if settings.redis.url is None:
+        raise ConfigurationError("redis.url is not set: set it to redis://HOST:PORT/0, or use `pushprune up`")
+    return settings.redis.url
+
+
+def wire(settings: Settings, client: redis.Redis | None = None) -> Wiring:
+    """The collaborators for these settings. client: another Redis client than the one settings.redis.url means.
+
+    Raises ConfigurationError when there is no Redis to connect to, or the policy cannot be read.
+    """
+    log.configure(settings.log.format, settings.log.level)
+    connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix))
+    bounds = settings.history
+    limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected)
+    storage = Storage(settings.storage.path) if settings.storage.path else None
+    return Wiring(
+        settings=settings,
+        connection=connection,
+        history=History(connection, limits),
+        trash=Trash(connection, settings.history.trash),
+        outbox=Outbox(connection),
+        leases=Leases(connection),
+        garbage=Collections(connection, settings.history.runs),
+        policies=PolicySource(settings),
+        dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
+        storage=storage,
+        registry=_registry(settings),
+        collector=_collector(settings, storage),
+    )
+
+
+def _registry(settings: Settings) -> RegistryClient | None:
+    registry = settings.registry
+    if registry.url is None:
+        return None
+    password = registry.password.get_secret_value() if registry.password else None
+    auth = build_auth(
+        registry.url,
+        username=registry.username,
+        password=password,
+        docker_config=registry.docker_config,
+        ca_file=registry.ca_file,
+        timeout_s=registry.timeout_s,
+    )
+    return RegistryClient(
+        registry.url,
+        auth=auth,
+        ca_file=registry.ca_file,
+        timeout_s=registry.timeout_s,
+        parallel=settings.delete.parallel,
+    )
+
+
+def _collector(settings: Settings, storage: Storage | None) -> Collector | None:
+    """The lock stands beside what it protects, so that every host that mounts the storage sees it."""
+    if not settings.gc.command:
+        return None
+    lock = (storage.root if storage else settings.data_dir) / ".pushprune-collect.lock"
+    return Collector(settings.gc.command, lock, settings.gc.timeout, storage)

@@ -1,0 +1,1 @@
+"""Stand-ins and drivers of the real thing, shared by all tests."""

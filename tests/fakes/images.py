@@ -1,0 +1,100 @@
+"""Makes small images and indexes: the same seed gives the same bytes, and so the same digests."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+
+_CONFIG_TYPE = {
+    OCI_MANIFEST: "application/vnd.oci.image.config.v1+json",
+    DOCKER_MANIFEST: "application/vnd.docker.container.image.v1+json",
+}
+_LAYER_TYPE = {
+    OCI_MANIFEST: "application/vnd.oci.image.layer.v1.tar+gzip",
+    DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+}
+_ARCHITECTURES = ("amd64", "arm64", "arm", "ppc64le", "s390x", "riscv64")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A manifest with all that has to be uploaded before it; children: the images an index lists."""
+
+    media_type: str
+    manifest: bytes
+    blobs: tuple[bytes, ...] = ()
+    children: tuple["Image", ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return sha256(self.manifest)
+
+
+def sha256(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def make_image(
+    seed: object,
+    *,
+    layers: int = 1,
+    layer_bytes: int = 200,
+    media_type: str = OCI_MANIFEST,
+    architecture: str = "amd64",
+    created: datetime | None = None,
+    subject: Image | None = None,
+) -> Image:
+    """An image of its own for every seed. subject: the image this one is a referrer of."""
+    created = created or datetime(2026, 1, 1, tzinfo=UTC)
+    config = _json({"architecture": architecture, "os": "linux", "created": created.isoformat(), "seed": str(seed)})
+    contents = [_noise(f"{seed}/{number}", layer_bytes) for number in range(layers)]
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "config": _descriptor(_CONFIG_TYPE[media_type], config),
+        "layers": [_descriptor(_LAYER_TYPE[media_type], content) for content in contents],
+    }
+    if subject is not None:
+        manifest["subject"] = _descriptor(subject.media_type, subject.manifest)
+    return Image(media_type, _json(manifest), (config, *contents))
+
+
+def make_index(seed: object, *, platforms: int = 2, media_type: str = OCI_INDEX, layers: int = 1) -> Image:
+    """An index over one image per platform; platforms=0 is the empty index that serves as a tombstone."""
+    child_type = DOCKER_MANIFEST if media_type == DOCKER_LIST else OCI_MANIFEST
+    children = tuple(
+        make_image(f"{seed}/{name}", layers=layers, media_type=child_type, architecture=name)
+        for name in _ARCHITECTURES[:platforms]
+    )
+    return index_over(children, media_type=media_type, seed=seed)
+
+
+def index_over(children: Sequence[Image], *, media_type: str = OCI_INDEX, seed: object = "") -> Image:
+    """An index over images that exist already."""
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": media_type,
+        "manifests": [
+            _descriptor(child.media_type, child.manifest) | {"platform": {"architecture": architecture, "os": "linux"}}
+            for child, architecture in zip(children, _ARCHITECTURES, strict=False)
+        ],
+    }
+    if media_type == OCI_INDEX:
+        manifest["annotations"] = {"seed": str(seed)}
+    return Image(media_type, _json(manifest), children=tuple(children))
+
+
+def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": sha256(content), "size": len(content)}
+
+
+def _noise(seed: str, size: int) -> bytes:
+    return hashlib.shake_128(seed.encode()).digest(size)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

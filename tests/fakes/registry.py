@@ -1,0 +1,237 @@
+"""An in-process CNCF Distribution over real HTTP, faithful to what was measured of 2.8 and of 3."""
+
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Any, Self
+
+from service.domain.manifest import OCI_INDEX
+from tests.fakes.faults import Faults
+from tests.fakes.images import Image, make_image, make_index
+from tests.fakes.login import Login
+from tests.fakes.notifier import Caused, Notifier
+from tests.fakes.registry_http import Exchange, RecordedRequest
+from tests.fakes.registry_storage import Storage, StoredManifest, Version
+
+__all__ = ["FakeRegistry", "Login", "RecordedRequest"]
+
+
+class FakeRegistry:
+    """A registry on 127.0.0.1 and a free port, from `with` until its end.
+
+    page_size: what a listing without `n` is cut to (tags: only 3 pages at all); readonly: writes and deletes are
+    answered 405 in plain text; login: who may come in; tls: certificate and key, in PEM; notify: called with each
+    envelope before the request is answered; notify_url, notify_token: or POSTed there by a thread, one at a time,
+    until taken.
+    """
+
+    def __init__(
+        self,
+        version: Version = "2.8",
+        *,
+        delete_enabled: bool = True,
+        readonly: bool = False,
+        page_size: int | None = None,
+        login: Login | None = None,
+        tls: tuple[Path, Path] | None = None,
+        notify: Callable[[dict[str, Any]], object] | None = None,
+        notify_url: str | None = None,
+        notify_token: str | None = None,
+    ) -> None:
+        self.version = version
+        self.delete_enabled = delete_enabled
+        self.readonly = readonly
+        self.page_size = page_size
+        self.login = login
+        self.storage = Storage(version)
+        self.faults = Faults()
+        self.requests: list[RecordedRequest] = []
+        self.connections = 0
+        self.closing = Event()
+        self.uploads: dict[str, bytes] = {}
+        self.meanwhile: list[Callable[[], object]] = []
+        self._lock = Lock()
+        self._server = _Server(self, tls)
+        self.host = f"127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{'https' if tls else 'http'}://{self.host}"
+        self.notifier = Notifier(version, self.host, receive=notify, url=notify_url, token=notify_token)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="fake registry", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self.notifier.close()
+        self._thread.join()
+
+    # What a test plants.
+
+    def fail_next(
+        self,
+        method: str,
+        path_regex: str = "",
+        *,
+        status: int = 503,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        times: int | None = 1,
+    ) -> None:
+        """Answers the next `times` requests that match (method "*": any) with this instead of handling them."""
+        self.faults.plant("fail", method, path_regex, times, status=status, headers=headers or {}, body=body)
+
+    def drop_connection(
+        self, method: str, path_regex: str = "", *, handled: bool = False, times: int | None = 1
+    ) -> None:
+        """Closes the connection instead of answering; handled: only after doing what was asked."""
+        self.faults.plant("lose answer" if handled else "drop", method, path_regex, times)
+
+    def delay(self, method: str, path_regex: str = "", *, seconds: float, times: int | None = 1) -> None:
+        """Lets the next matching requests wait, at most until the fake is closed."""
+        self.faults.plant("delay", method, path_regex, times, seconds=seconds)
+
+    def before(self, method: str, path_regex: str, call: Callable[[], object], *, times: int | None = 1) -> None:
+        """Calls `call` when such a request has come in, before it is handled."""
+        self.faults.plant("before", method, path_regex, times, call=call)
+
+    def after(self, method: str, path_regex: str, call: Callable[[], object], *, times: int | None = 1) -> None:
+        """Calls `call` when such a request has been handled, before it is answered."""
+        self.faults.plant("after", method, path_regex, times, call=call)
+
+    def during_delete(self, call: Callable[[], object]) -> None:
+        """Calls `call` in the middle of the next DELETE by digest, when the tags are looked up and not yet removed."""
+        self.meanwhile.append(call)
+
+    # What a test fills it with and reads from it.
+
+    def push_image(
+        self, repository: str, tag: str | None, *, seed: object = None, at: datetime | None = None, **how: Any
+    ) -> str:
+        """Stores an image as somebody's push would, events included; seed: repository and tag unless given.
+
+        at: the time in the events and in the image's config. how: more for make_image. Returns the digest.
+        """
+        image = make_image(seed if seed is not None else f"{repository}:{tag}", created=at, **how)
+        return self.push(repository, tag, image, at=at)
+
+    def push_index(
+        self,
+        repository: str,
+        tag: str | None,
+        *,
+        platforms: int = 2,
+        seed: object = None,
+        at: datetime | None = None,
+        media_type: str = OCI_INDEX,
+    ) -> str:
+        """Stores an index and its children; returns the index's digest."""
+        seed = seed if seed is not None else f"{repository}:{tag}"
+        return self.push(repository, tag, make_index(seed, platforms=platforms, media_type=media_type), at=at)
+
+    def push(
+        self,
+        repository: str,
+        tag: str | None,
+        image: Image,
+        *,
+        at: datetime | None = None,
+        agent: str = "docker/27.3.1",
+    ) -> str:
+        """Stores what was made before; tag=None: by digest."""
+        for child in image.children:
+            self.push(repository, None, child, at=at, agent=agent)
+        cause = Caused("PUT", self.host, useragent=agent, actor=self.login.username if self.login else "", at=at)
+        for blob in image.blobs:
+            self.put_blob(repository, blob, cause)
+        self.put_manifest(repository, tag or image.digest, image.media_type, image.manifest, cause)
+        return image.digest
+
+    def tags(self, repository: str) -> dict[str, str]:
+        """tag -> digest."""
+        with self.storage.lock:
+            held = self.storage.repositories.get(repository)
+            return dict(held.tags) if held else {}
+
+    def manifests(self, repository: str) -> dict[str, StoredManifest]:
+        """digest -> manifest, tagged or not."""
+        with self.storage.lock:
+            held = self.storage.repositories.get(repository)
+            return dict(held.manifests) if held else {}
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Every event emitted so far, delivered or not."""
+        return self.notifier.events
+
+    def wait_delivered(self, timeout_s: float = 10.0) -> None:
+        """Returns when every notification so far was taken."""
+        self.notifier.wait_delivered(timeout_s)
+
+    def count(self, user_agent_prefix: str = "", method: str = "", path_part: str = "") -> int:
+        """How many requests came in so far from such a client."""
+        return sum(
+            request.user_agent.startswith(user_agent_prefix)
+            and method in ("", request.method)
+            and path_part in request.path
+            for request in list(self.requests)
+        )
+
+    def collect(self) -> tuple[str, ...]:
+        """A garbage collection: the digests of the blobs it swept."""
+        return self.storage.collect()
+
+    # What the HTTP side does through it.
+
+    def put_blob(self, repository: str, content: bytes, cause: Caused, digest: str | None = None) -> str:
+        stored = self.storage.put_blob(repository, content, digest)
+        self.notifier.blob("push", repository, stored, len(content), cause)
+        return stored
+
+    def put_manifest(
+        self, repository: str, reference: str, media_type: str, content: bytes, cause: Caused
+    ) -> StoredManifest:
+        manifest = self.storage.put_manifest(repository, reference, media_type, content)
+        self.notifier.manifest("push", repository, manifest, None if ":" in reference else reference, cause)
+        return manifest
+
+    def record(self, request: RecordedRequest) -> None:
+        with self._lock:
+            self.requests.append(request)
+
+    def accepted(self) -> None:
+        with self._lock:
+            self.connections += 1
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(self, fake: FakeRegistry, tls: tuple[Path, Path] | None) -> None:
+        self.fake = fake
+        self._tls: ssl.SSLContext | None = None
+        if tls is not None:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(*tls)
+        super().__init__(("127.0.0.1", 0), Exchange)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Counts connections; the TLS handshake is left to the thread that reads."""
+        connection, address = super().get_request()
+        self.fake.accepted()
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no event here."""

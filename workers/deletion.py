@@ -1,0 +1,100 @@
+"""Delete doomed digests, a batch at a time, each rechecked and put into the trash right before."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from service.domain.manifest import References, UnreadableManifest, read_references
+from service.domain.retention import Doomed
+from service.log import log
+from service.registry.client import Manifest
+from service.store.keys import short
+from service.store.lease import Lease
+from service.wiring import Wiring
+
+_WAIT_S = 0.3
+
+
+def delete(wiring: Wiring, repository: str) -> None:
+    """Deletes what is doomed in one repository; what is left over stays in the outbox.
+
+    Never beside a collection: while one holds or wants the registry this returns at once, or after the batch under way.
+    Raises RegistryUnavailable, RegistryRefused or LeaseLost when it had to stop; everything done is noted by then.
+    """
+    with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
+        while lease is not None and (batch := wiring.history.doomed(repository)[: wiring.settings.delete.batch_size]):
+            lease.check()
+            with wiring.leases.write() as permit:
+                if permit is None:
+                    return
+                _delete_batch(wiring, repository, batch, permit)
+            wiring.outbox.succeeded("doomed", repository)
+
+
+def _delete_batch(wiring: Wiring, repository: str, batch: tuple[Doomed, ...], permit: Lease) -> None:
+    """Bounded parallelism over one session; the first failure stops what has not begun."""
+
+    def work(doomed: Doomed) -> None:
+        try:
+            _delete_one(wiring, repository, doomed, permit)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+    with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="delete") as pool:
+        futures = [pool.submit(work, doomed) for doomed in batch]
+    for future in futures:
+        if not future.cancelled():
+            future.result()
+
+
+def _delete_one(wiring: Wiring, repository: str, doomed: Doomed, permit: Lease) -> None:
+    """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
+    permit.check()
+    manifest = _recheck(wiring, repository, doomed)
+    if manifest is None:
+        _spare(wiring, repository, doomed, "a tag of it stands elsewhere or is gone")
+        return
+    references = _references(manifest)
+    if references.subject or not references.readable:
+        wiring.history.resolve(repository, {doomed.digest: references})
+        _spare(wiring, repository, doomed, "it belongs to another image, or cannot be read")
+        return
+    if not wiring.trash.put(repository, doomed, manifest.media_type, manifest.content):
+        return
+    permit.check()
+    wiring.client.delete(repository, doomed.digest)
+    if wiring.history.forget(repository, doomed, wiring.collect_after):
+        wiring.dispatch.enforce(repository)
+    for verdict in doomed.verdicts:
+        tag = f"{repository}:{verdict.tag.name}"
+        log.info("deleted", tag=tag, digest=doomed.digest, reason=verdict.reason)
+
+
+def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | None:
+    """The manifest, when every tag that goes with it still stands there; None when one was moved or all are gone.
+
+    One GET proves where the first tag stands and brings the bytes; a conditional HEAD does for the others.
+    """
+    manifest: Manifest | None = None
+    for verdict in doomed.verdicts:
+        if manifest is None:
+            manifest = wiring.client.get(repository, verdict.tag.name)
+            if manifest is not None and manifest.digest != doomed.digest:
+                return None
+            continue
+        standing = wiring.client.head(repository, verdict.tag.name, unless=doomed.digest)
+        if standing is not None and standing.digest != doomed.digest:
+            return None
+    return manifest
+
+
+def _references(manifest: Manifest) -> References:
+    try:
+        return read_references(manifest.media_type, manifest.content)
+    except UnreadableManifest:
+        return References(readable=False)
+
+
+def _spare(wiring: Wiring, repository: str, doomed: Doomed, why: str) -> None:
+    if wiring.outbox.spare(repository, short(doomed.digest)):
+        log.info("not deleted", repository=repository, digest=doomed.digest, why=why)
+        wiring.dispatch.enforce(repository)

@@ -1,0 +1,82 @@
+"""Plan and doom: straight after a push, decide what the policy no longer keeps in one repository."""
+
+from service.domain import retention
+from service.domain.retention import Plan
+from service.log import log
+from service.store.history import Snapshot
+from service.wiring import Wiring, now_us
+from workers import reconcile
+from workers.healing import heal
+
+_ROUNDS = 50
+_WAIT_S = 0.3
+
+
+def enforce(wiring: Wiring, repository: str) -> None:
+    """Brings one repository's doomed digests up to date with its history and the policy.
+
+    Safe to run twice and at the same time: one worker holds the repository's lease, and a plan commits only against the
+    state it was made from. What is left over stays in the outbox.
+    """
+    with wiring.leases.hold(f"enforce:{repository}", wait_s=_WAIT_S) as lease:
+        if lease is None:
+            return
+        for _ in range(_ROUNDS):
+            lease.check()
+            if _settled(wiring, wiring.history.snapshot(repository)):
+                wiring.outbox.succeeded("due", repository)
+                return
+    log.info("the repository does not come to rest; the sweep goes on with it", repository=repository)
+
+
+def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
+    """One round: True when a plan was committed, False when there is something new to look at."""
+    if snapshot.heal:
+        heal(wiring, snapshot)
+    policy = wiring.policies.current()
+    if policy is None:
+        return wiring.history.commit(snapshot, Plan(), "none")
+    plan = retention.plan(
+        snapshot.repository, snapshot.tags, policy, now_us(), links=snapshot.links, approved=snapshot.approved
+    )
+    if not plan.doomed:
+        return wiring.history.commit(snapshot, plan, "none")
+    if _looked_again(wiring, snapshot, plan):
+        return False
+    if policy.dry_run:
+        return _commit_dry(wiring, snapshot, plan)
+    if plan.hold:
+        return _commit_held(wiring, snapshot, plan)
+    if not wiring.history.commit(snapshot, plan, "doomed"):
+        return False
+    wiring.dispatch.delete(snapshot.repository)
+    return True
+
+
+def _looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    """Fail closed (safety rule 9): before anything is doomed, the history must agree with the registry."""
+    if not snapshot.compared:
+        reconcile.compare(wiring, snapshot)
+        return True
+    if plan.unresolved:
+        reconcile.resolve(wiring, snapshot.repository, plan.unresolved)
+        return True
+    return not reconcile.confirm(wiring, snapshot)
+
+
+def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    if not wiring.history.commit(snapshot, plan, "dry"):
+        return False
+    for doomed in plan.doomed:
+        for verdict in doomed.verdicts:
+            tag = f"{snapshot.repository}:{verdict.tag.name}"
+            log.info("would delete (dry_run)", tag=tag, digest=doomed.digest, reason=verdict.reason)
+    return True
+
+
+def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    if not wiring.history.commit(snapshot, plan, "held"):
+        return False
+    how = f"approve it with: pushprune prune --approve {snapshot.repository}"
+    log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)
+    return True

@@ -1,0 +1,126 @@
+"""Compare the history with the registry, and sweep what was left over."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from celery.schedules import crontab
+
+from service.domain.errors import RegistryUnavailable
+from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.retention import Tag
+from service.log import log
+from service.registry.client import Standing
+from service.store.collections import now_ms
+from service.store.history import Snapshot
+from service.wiring import Wiring
+
+_QUEUE_ENOUGH = 100
+
+
+def compare(wiring: Wiring, snapshot: Snapshot) -> None:
+    """A complete look at one repository: what is unknown or moved is taken over, what vanished is dropped.
+
+    Known tags cost one conditional HEAD each, which emits no notification. Raises RegistryUnavailable or
+    RegistryRefused when any part of the look failed: then nothing counts as compared.
+    """
+    known = {tag.name: tag.digest for tag in snapshot.tags}
+    names = sorted({*wiring.client.tags(snapshot.repository), *known})
+    changed = _look(wiring, snapshot, names)
+    log.info("compared with the registry", repository=snapshot.repository, tags=len(names), changed=changed)
+
+
+def confirm(wiring: Wiring, snapshot: Snapshot) -> bool:
+    """Whether the registry lists exactly the tags that the history knows; where not, the difference is looked at."""
+    listed = set(wiring.client.tags(snapshot.repository))
+    known = {tag.name for tag in snapshot.tags}
+    if listed == known:
+        return True
+    _look(wiring, snapshot, sorted(listed ^ known))
+    return False
+
+
+def resolve(wiring: Wiring, repository: str, digests: Iterable[str]) -> None:
+    """Learns the children of indexes from their manifests."""
+    learnt: dict[str, References | None] = {}
+    for digest in digests:
+        manifest = wiring.client.get(repository, digest)
+        if manifest is None:
+            learnt[digest] = None
+            continue
+        try:
+            learnt[digest] = read_references(manifest.media_type, manifest.content)
+        except UnreadableManifest as error:
+            raise RegistryUnavailable(
+                f"{repository}@{digest} says it is an index and cannot be read ({error}); "
+                "nothing is deleted in this repository while it stands"
+            ) from error
+    wiring.history.resolve(repository, learnt)
+
+
+def sweep(wiring: Wiring) -> None:
+    """Sends again what a lost message, a dead worker or a crash between two writes left in the outbox."""
+    queue = f"{wiring.settings.redis.prefix}enforce"
+    if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
+        for repository in wiring.outbox.overdue("due"):
+            wiring.dispatch.enforce(repository)
+    queue = f"{wiring.settings.redis.prefix}delete"
+    if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
+        for repository in wiring.outbox.overdue("doomed"):
+            wiring.dispatch.delete(repository)
+    if wiring.garbage.overdue():
+        wiring.dispatch.collect()
+    _follow_schedule(wiring)
+    _follow_policy(wiring)
+
+
+def _look(wiring: Wiring, snapshot: Snapshot, names: list[str]) -> int:
+    """Looks at these tags at the registry and takes over what differs; returns how many tags changed."""
+    before = {tag.name: tag for tag in snapshot.tags}
+
+    def stand(name: str) -> Standing | None:
+        unless = before[name].digest if name in before else None
+        return wiring.client.head(snapshot.repository, name, unless=unless)
+
+    with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="look") as pool:
+        standings = dict(zip(names, pool.map(stand, names), strict=True))
+    vanished = [name for name, standing in standings.items() if standing is None and name in before]
+    differing = {
+        name: standing
+        for name, standing in standings.items()
+        if standing and (name not in before or before[name].digest != standing.digest)
+    }
+    found = [
+        Tag(name, standing.digest, _pushed_us(wiring, snapshot.repository, name), standing.size_bytes)
+        for name, standing in differing.items()
+    ]
+    indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
+    return wiring.history.adopt(snapshot, found, vanished, indexes)
+
+
+def _pushed_us(wiring: Wiring, repository: str, tag: str) -> int | None:
+    return wiring.storage.pushed_us(repository, tag) if wiring.storage else None
+
+
+def _follow_schedule(wiring: Wiring) -> None:
+    schedule = wiring.settings.gc.schedule
+    if not schedule or wiring.collector is None:
+        return
+    last = datetime.fromtimestamp(wiring.garbage.scheduled(now_ms()) / 1000, UTC)
+    minute, hour, day, month, weekday = schedule.split()
+    cron = crontab(
+        minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday,
+        nowfun=lambda: datetime.now(UTC), app=wiring.dispatch.app,
+    )  # fmt: skip
+    if cron.is_due(last).is_due:
+        wiring.garbage.take_schedule(now_ms())
+        wiring.garbage.request(f"scheduled ({schedule})")
+
+
+def _follow_policy(wiring: Wiring) -> None:
+    """A changed policy is applied to every repository."""
+    wiring.policies.current()
+    if wiring.outbox.policy_changed(wiring.policies.digest):
+        log.info("the policy changed; every repository is planned again")
+        for repository in wiring.outbox.mark_due(wiring.history.repositories()):
+            wiring.dispatch.enforce(repository)
