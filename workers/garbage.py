@@ -96,6 +96,6 @@ def _refuse_unless_all_marked(wiring: Wiring, rehearsal: Finished) -> None:
         for tag in wiring.history.live(repository):
             if (repository, tag.digest) in marks:
                 continue
-            if wiring.registry and wiring.registry.head(repository, tag.name, unless=tag.digest) is not None:
+            if wiring.registry and wiring.registry.head(repository, tag.name) is not None:
                 where = f"{repository}:{tag.name} ({tag.digest})"
                 raise CollectionFailed(f"garbage-collect did not mark {where}, which stands; nothing was swept")

@@ -1,60 +1,50 @@
 """Every task on one screen: a name, a retry rule, one call. The retry rule is the outbox's back-off."""
 
 from collections.abc import Callable
-from functools import cache
+
+from celery import Celery
 
 from service.dispatch import COLLECT, DELETE, ENFORCE
 from service.domain.errors import LeaseLost, PushpruneError, RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
-from service.settings import load_settings
 from service.store.outbox import Queue
-from service.wiring import Wiring, wire
+from service.wiring import Wiring
 from workers import deletion, enforcement, garbage
-from workers.app import app
 
 
-@cache
-def wiring() -> Wiring:
-    """This process' collaborators."""
-    return wire(load_settings())
+def register(app: Celery, wiring: Wiring) -> None:
+    """Adds the tasks to a Celery application."""
+    app.task(name=ENFORCE)(lambda repository: attempt(wiring, "due", repository, enforcement.enforce))
+    app.task(name=DELETE)(lambda repository: attempt(wiring, "doomed", repository, deletion.delete))
+    app.task(name=COLLECT)(lambda: attempt_collection(wiring))
 
 
-@app.task(name=ENFORCE)
-def enforce(repository: str) -> None:
-    _attempt("due", repository, enforcement.enforce)
-
-
-@app.task(name=DELETE)
-def delete(repository: str) -> None:
-    _attempt("doomed", repository, deletion.delete)
-
-
-@app.task(name=COLLECT)
-def collect() -> None:
-    try:
-        garbage.collect(wiring())
-    except PushpruneError as error:
-        log.warning("the collection is tried again", error=str(error))
-
-
-def _attempt(queue: Queue, repository: str, work: Callable[[Wiring, str], None]) -> None:
+def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wiring, str], None]) -> None:
     """Runs one piece of work; a failure leaves it in the outbox and backs off."""
     try:
-        work(wiring(), repository)
+        work(wiring, repository)
     except (RegistryUnavailable, RegistryRefused) as error:
-        _back_off(queue, repository, error)
+        _back_off(wiring, queue, repository, error)
     except LeaseLost as error:
         log.info("goes on later", repository=repository, reason=str(error))
     except StoreUnavailable as error:
         log.warning("goes on when Redis is back", repository=repository, error=str(error))
 
 
-def _back_off(queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused) -> None:
+def attempt_collection(wiring: Wiring) -> None:
+    """Makes the wanted collection; a failure leaves it wanted."""
+    try:
+        garbage.collect(wiring)
+    except PushpruneError as error:
+        log.warning("the collection is tried again", error=str(error))
+
+
+def _back_off(wiring: Wiring, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused) -> None:
     asked_s = error.retry_after_s if isinstance(error, RegistryUnavailable) else None
     try:
-        wait_s = wiring().outbox.put_off(queue, repository, asked_s)
+        wait_s = wiring.outbox.put_off(queue, repository, asked_s)
         if isinstance(error, RegistryRefused):
-            wiring().outbox.complain(f"{queue} {repository}", str(error))
+            wiring.outbox.complain(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
         log.warning("goes on when Redis is back", repository=repository, error=str(unavailable))
         return

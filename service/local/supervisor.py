@@ -103,7 +103,7 @@ class Keeper(threading.Thread):
         """Run the child once and say how it ended."""
         try:
             process = self._launch()
-        except ValueError as error:
+        except OSError as error:
             return f"could not be started ({error.strerror})"
         return _manner(self._bury(process)) if process else ""
 

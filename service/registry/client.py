@@ -80,10 +80,13 @@ class RegistryClient:
         """Where a tag or digest stands; None if the registry does not have it.
 
         unless: the digest it is thought to stand at. Where it still does, the registry answers 304 and emits no
-        notification, while any other HEAD counts as a pull.
+        notification, while any other HEAD counts as a pull. Only for a tag: of a digest the registry says 304
+        whether it has it or not (measured on 2.8.3), and a tag's 304 does not prove that its manifest is there.
         """
         headers = {"Accept": _MANIFESTS_ACCEPTED}
         if unless is not None:
+            if is_digest(reference):
+                raise ValueError("a conditional HEAD of a digest proves nothing: ask for a tag")
             headers["If-None-Match"] = f'"{_digest(unless)}"'
         response = self._send("HEAD", _manifest_path(repository, reference), headers)
         if response.status_code == 304 and unless is not None:

@@ -124,9 +124,7 @@ def _cron(line: str) -> str:
     try:
         crontab.from_string(fields).remaining_delta(datetime.now(UTC))
     except (ValueError, RuntimeError):  # RuntimeError: the 31st of February
-        raise ValueError(
-            "this is not a time that comes round; write minute hour day month weekday, as in 0 3 * * *"
-        ) from None
+        raise ValueError("this time never comes; write minute hour day month weekday, such as 0 3 * * *") from None
     return fields
 
 

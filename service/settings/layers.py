@@ -16,7 +16,10 @@ PREFIX = "PUSHPRUNE_"
 # Read by others: the first by load_settings, the second by the demo, the third before there are settings.
 _NO_SETTINGS = {"PUSHPRUNE_CONFIG", "PUSHPRUNE_REGISTRY_BIN", "PUSHPRUNE_LOG"}
 # What Kubernetes puts into every pod for a Service called pushprune or pushprune-…
-_SERVICE_LINK = re.compile(r"PUSHPRUNE_(?!.*__)(.+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)")
+_SERVICE_LINK = re.compile(
+    r"PUSHPRUNE_(?!\w*__)(\w+_)?"
+    r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=).*"
+)
 # Each may be given itself or as NAME_file; of the two, the stronger layer's counts.
 _SECRETS = (
     ("redis", "url"),
@@ -119,7 +122,7 @@ class Environment(Layer):
             if variable := self._variables.get(location[:length]):
                 rest = dotted(location[length:])
                 return f"{variable}: {rest}" if rest else variable
-        return dotted(location)
+        return f"{self.spell(dotted(location))}__…" if location else ""
 
     def spell(self, name: str) -> str:
         return PREFIX + name.upper().replace(".", "__")
@@ -128,8 +131,7 @@ class Environment(Layer):
 def _is_setting(variable: str, text: str) -> bool:
     if not variable.upper().startswith(PREFIX) or variable in _NO_SETTINGS or not text:
         return False
-    is_link = _SERVICE_LINK.fullmatch(variable) or (variable.endswith("_PORT") and "://" in text)
-    return not is_link
+    return not _SERVICE_LINK.fullmatch(f"{variable}={text}")
 
 
 def _decoded(variable: str, location: tuple[str, ...], text: str) -> Any:

@@ -54,10 +54,11 @@ class _Origin:
         return (*given, SecretFiles(Settings, given))
 
     def policy_layers(self) -> tuple[Layer, ...]:
-        """The same, speaking of nothing but the policy: another key gone wrong later must not hold it up."""
+        """The same, without the other settings: one of them gone wrong later must not hold the policy up."""
         layers = self.layers()[:-1]
         for layer in layers:
-            layer.values = {key: value for key, value in layer.values.items() if key == "policy"}
+            others = Settings.model_fields.keys() - {"policy"}  # `polcy` is none of them, and is refused
+            layer.values = {key: value for key, value in layer.values.items() if key not in others}
         return layers
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -36,6 +37,11 @@ from service.settings.kinds import (
 )
 
 
+def _wherever_we_go(policy: Policy | Path | None) -> Policy | Path | None:
+    """A path that still means the same file when the policy is read again."""
+    return policy.absolute() if isinstance(policy, Path) else policy
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -61,7 +67,7 @@ class Registry(_Section):
     password_file: Place | None = Field(default=None, description="a file that holds the password")
     ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
     docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
-    timeout_s: Seconds = Field(default=10, description="how long to wait for an answer, in seconds")
+    timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> "Registry":
@@ -137,7 +143,7 @@ class Settings(BaseSettings):
     data_dir: Place = Field(default=Path("pushprune-data"), description="where `pushprune up` keeps what is its own")
     redis: Section[Redis] = Redis()
     registry: Section[Registry] = Registry()
-    policy: Annotated[Policy | Path | None, BeforeValidator(to_path)] = Field(
+    policy: Annotated[Policy | Path | None, BeforeValidator(to_path), AfterValidator(_wherever_we_go)] = Field(
         default=None, description="what to keep: the policy, or the path of a file that holds it"
     )
     delete: Section[Delete] = Delete()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.domain.errors import ConfigurationError
-from service.settings.document import Location, dotted
+from service.settings.document import Location
 
 _MUST = {
     "int_type": "be a whole number",
@@ -106,25 +106,41 @@ def _sentence(fault: _Fault, model: type[BaseModel]) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{source.subject(location)} is unknown; {_advice(location, model, source)}"
     if detail["type"] == "missing":
-        missing = dotted((*location, detail["loc"][-1]))
-        return f"{source.subject(location)}: {missing} is missing" if location else f"{missing} is missing"
+        return f"{source.subject(location)} needs {detail['loc'][-1]}".lstrip()
     reason = detail.get("ctx", {}).get("error", detail["msg"].replace("Input should", "it should"))
     return ": ".join(part for part in (source.subject(location), " ".join(str(reason).split())) if part)
 
 
 def _advice(location: Location, model: type[BaseModel], source: Source) -> str:
-    """The word that was probably meant: one beside it, the same word elsewhere, or one that looks like the whole."""
-    parent = dotted(tuple("[]" if isinstance(part, int) else part for part in location[:-1])).replace(".[]", "[]")
+    """What was probably meant, else what is known at this place."""
     word = str(location[-1]).lower()
-    names = _names(model)
-    siblings = {name.removeprefix(f"{parent}."): name for name in names if name.rpartition(".")[0] == parent}
-    beside = difflib.get_close_matches(word, siblings, 1)
-    elsewhere = [name for name in names if name.rpartition(".")[2] == word][:2]
-    alike = difflib.get_close_matches(dotted(location).lower(), names, 1, 0.7)
-    meant = [siblings[name] for name in beside] or elsewhere or alike
-    if meant:
-        return f"did you mean {' or '.join(source.spell(name) for name in meant)}?"
-    return f"known here: {', '.join(siblings)}"
+    parent = "".join("[]" if isinstance(part, int) else f".{part}" for part in location[:-1]).removeprefix(".")
+    whole = f"{parent}.{word}".removeprefix(".")
+    scores = {name: _likeness(whole, name) for name in _names(model)}
+    best = max(scores.values())
+    if best > 0:
+        meant = [_spelt(name, source) for name in scores if scores[name] == best][:2]
+        return f"did you mean {' or '.join(meant)}?"
+    siblings = [_spelt(name, source) for name in scores if name.rpartition(".")[0] == parent]
+    return f"known here: {', '.join(siblings)}" if siblings else "nothing is known there"
+
+
+def _likeness(written: str, name: str) -> float:
+    """0 to 1: of words at the same place, of the same word at another place, or of the names as a whole."""
+    parent, _, word = name.rpartition(".")
+    written_parent, _, written_word = written.rpartition(".")
+    if parent == written_parent:
+        ratio = difflib.SequenceMatcher(None, written_word, word).ratio()
+        return ratio if ratio >= 0.6 else 0
+    if word == written_word:
+        return 0.7
+    ratio = difflib.SequenceMatcher(None, written, name).ratio()
+    return ratio if ratio >= 0.85 and not written_parent else 0
+
+
+def _spelt(name: str, source: Source) -> str:
+    """A key inside a list has no name of its own anywhere else."""
+    return name.rpartition(".")[2] if "[]" in name else source.spell(name)
 
 
 @cache

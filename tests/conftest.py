@@ -1,0 +1,88 @@
+"""Fixtures for every test: a real Redis server, a wiring over it, and a check that no undocumented key is left."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.policy import Policy
+from service.settings import load_settings
+from service.store import keys as schema
+from service.store.connection import Connection, connect
+from service.store.keys import Keys
+from service.wiring import Wiring, wire
+from tests.fakes.valkey import Valkey
+
+_CELERY = ("_kombu", "enforce", "delete", "garbage", "unacked")
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """One real server for the whole session."""
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def connection(valkey: Valkey) -> Iterator[Connection]:
+    """A connection under a prefix of its own; every key left behind must stand in keys.py."""
+    prefix = f"t{uuid.uuid4().hex[:12]}:"
+    made = Connection(connect(valkey.url), Keys(prefix))
+    yield made
+    left = sorted(made.client.scan_iter(match=f"{prefix}*", count=1000))
+    assert not [key for key in left if not documented(str(key).removeprefix(prefix))]
+
+
+def documented(key: str) -> bool:
+    """Whether a key (without prefix) stands in the table of keys.py."""
+    names = re.findall(r"^  ([a-z:]+)(R|N|NAME)?  +(?:zset|hash|string|set|stream) ", schema.__doc__ or "", re.MULTILINE)
+    exact = {name for name, variable in names if not variable}
+    prefixes = tuple(name for name, variable in names if variable)
+    return key in exact or key.startswith(prefixes) or key.startswith(_CELERY)
+
+
+@dataclass
+class Messages:
+    """Stands for the dispatch: notes what would be sent, in order."""
+
+    sent: list[tuple[str, ...]] = field(default_factory=list)
+
+    def enforce(self, repository: str) -> None:
+        self.sent.append(("enforce", repository))
+
+    def delete(self, repository: str) -> None:
+        self.sent.append(("delete", repository))
+
+    def collect(self) -> None:
+        self.sent.append(("collect",))
+
+
+KEEP_LAST = Callable[..., Policy]
+
+
+def keep_last(count: int, **more: Any) -> Policy:
+    """A policy of one rule, without a hold unless asked for."""
+    rule = {"name": "last", "keep": {"last": count}}
+    return Policy.model_validate({"hold_over": 100, "hold_min": 1_000_000, "rules": [rule], **more})
+
+
+@pytest.fixture
+def make_wiring(connection: Connection, valkey: Valkey, tmp_path: Path) -> Callable[..., Wiring]:
+    """Builds a wiring over the test's Redis: make_wiring(registry_url, policy, **settings); messages are only noted."""
+
+    def make(registry_url: str | None = None, policy: Policy | None = None, **settings: Any) -> Wiring:
+        loaded = load_settings(
+            environ={},
+            redis={"url": valkey.url, "prefix": connection.keys.prefix},
+            registry={"url": registry_url} if registry_url else {},
+            policy=policy or keep_last(10),
+            data_dir=tmp_path / "data",
+            **settings,
+        )
+        return replace(wire(loaded), dispatch=Messages())  # type: ignore[arg-type]
+
+    return make

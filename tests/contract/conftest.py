@@ -1,0 +1,92 @@
+"""The registries over which the contract is run: the fake as 2.8 and as 3, and the real one."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from service.registry.client import RegistryClient
+from tests.fakes.login import Login
+from tests.fakes.pusher import Pusher
+from tests.fakes.real_registry import LOGIN, RealRegistry, require_registry
+from tests.fakes.receiver import Receiver
+from tests.fakes.registry import FakeRegistry
+
+AGENT = "pushprune/"
+
+
+@dataclass
+class Site:
+    """One registry under test, with somebody who pushes, somebody who hears, and our client."""
+
+    registry: FakeRegistry | RealRegistry
+    heard: Receiver
+    pusher: Pusher
+    client: RegistryClient
+
+    @property
+    def url(self) -> str:
+        return self.registry.url
+
+    @property
+    def is_3(self) -> bool:
+        return self.registry.version.startswith("3")
+
+    def our_requests(self) -> int:
+        if isinstance(self.registry, FakeRegistry):
+            return self.registry.count(AGENT)
+        return self.registry.request_count(AGENT)
+
+    def collect(self) -> None:
+        self.registry.collect()
+
+    def events_until_marker(self) -> list[dict[str, Any]]:
+        """All events so far: a push into a repository of its own, the last to be delivered, marks their end."""
+        marker = self.pusher.push_image("marker", "end")
+        self.heard.wait_for(lambda events: any(event["target"].get("digest") == marker for event in events))
+        return [event for event in self.heard.since(0) if event["target"]["repository"] != "marker"]
+
+
+class Sites:
+    """Builds the registry of this run with what a test asks for."""
+
+    def __init__(self, kind: str, stack: ExitStack) -> None:
+        self.kind = kind
+        self._stack = stack
+
+    def open(self, *, delete_enabled: bool = True, readonly: bool = False, login: bool = False) -> Site:
+        """login: only LOGIN may come in, by Basic; the pusher knows it, the client does not."""
+        heard = self._stack.enter_context(Receiver())
+        registry = self._registry(heard.url, delete_enabled, readonly, login)
+        self._stack.enter_context(registry)
+        pusher = self._stack.enter_context(Pusher(registry.url, login=LOGIN if login else None))
+        return Site(registry, heard, pusher, RegistryClient(registry.url))
+
+    def _registry(
+        self, notify_url: str, delete_enabled: bool, readonly: bool, login: bool
+    ) -> FakeRegistry | RealRegistry:
+        if self.kind == "real":
+            storage = {"storage": {"maintenance": {"readonly": {"enabled": True}}}} if readonly else None
+            return RealRegistry(notify_url=notify_url, delete_enabled=delete_enabled, htpasswd=login, config=storage)
+        return FakeRegistry(
+            "3" if self.kind == "fake 3" else "2.8",
+            delete_enabled=delete_enabled,
+            readonly=readonly,
+            login=Login(*LOGIN) if login else None,
+            notify_url=notify_url,
+        )
+
+
+@pytest.fixture(params=["fake 2.8", "fake 3", pytest.param("real", marks=pytest.mark.live)])
+def sites(request: pytest.FixtureRequest) -> Iterator[Sites]:
+    if request.param == "real":
+        require_registry()
+    with ExitStack() as stack:
+        yield Sites(request.param, stack)
+
+
+@pytest.fixture
+def site(sites: Sites) -> Site:
+    return sites.open()

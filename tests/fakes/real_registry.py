@@ -1,0 +1,209 @@
+"""Starts and stops a real CNCF Distribution registry on a free port, in a directory of its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+import requests
+import yaml
+
+from service.leash import leashed
+
+LOGIN = ("pruner", "s3cret-Password")
+_HTPASSWD = "pruner:$2b$04$ksXiwTcMIFC.pP8.3Ng7suxesYjqoPa4xmswSHT.IBuAgeXY6dGy2\n"
+_PATIENCE_S = 20.0
+_ACCESS = re.compile(
+    r'^\S+ \S+ \S+ \[[^]]+\] "(?P<method>\S+) (?P<path>\S+) [^"]*" (?P<status>\d+) \d+ "[^"]*" "(?P<agent>.*)"$'
+)
+
+HOW_TO_INSTALL = (
+    "no registry binary found: install it (Debian family: `apt-get install docker-registry`), "
+    "or name one in PUSHPRUNE_REGISTRY_BIN"
+)
+
+
+def registry_binary() -> str | None:
+    """The real registry's binary: PUSHPRUNE_REGISTRY_BIN, else `registry` or `docker-registry` on PATH."""
+    named = os.environ.get("PUSHPRUNE_REGISTRY_BIN")
+    candidates = [named] if named else ["registry", "docker-registry"]
+    return next((found for found in map(shutil.which, candidates) if found), None)
+
+
+def require_registry() -> None:
+    """Fails the test if there is no binary; skips it only where somebody said so, and never on CI."""
+    if registry_binary() is not None:
+        return
+    if os.environ.get("PUSHPRUNE_TESTS_WITHOUT_REGISTRY") == "1" and not os.environ.get("CI"):
+        pytest.skip("PUSHPRUNE_TESTS_WITHOUT_REGISTRY=1 and no registry binary")
+    pytest.fail(HOW_TO_INSTALL, pytrace=False)
+
+
+class RealRegistry:
+    """A registry process with filesystem storage, from `with` (or start()) until its end; it dies with this thread.
+
+    notify_url, notify_token: one notification endpoint; htpasswd: only LOGIN may come in; config: merged over the
+    configuration that results, nested. After a restart the port, and so `url`, is the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        notify_url: str | None = None,
+        notify_token: str | None = None,
+        delete_enabled: bool = True,
+        htpasswd: bool = False,
+        config: Mapping[str, Any] | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        self._own = None if directory else tempfile.TemporaryDirectory(prefix="pushprune-registry-")
+        self._directory = directory or Path(str(self._own and self._own.name))
+        self.config_path = self._directory / "config.yml"
+        self.log_path = self._directory / "registry.log"
+        self.storage_path = self._directory / "storage"
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._config: dict[str, Any] = {
+            "version": "0.1",
+            "log": {"level": "info"},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.storage_path)},
+                "delete": {"enabled": delete_enabled},
+            },
+            "http": {"addr": "127.0.0.1:0", "secret": "fixed, so that uploads outlive a restart"},
+        }
+        if notify_url is not None:
+            self._config["notifications"] = {"endpoints": [_endpoint(notify_url, notify_token)]}
+        if htpasswd:
+            path = self._directory / "htpasswd"
+            path.write_text(_HTPASSWD)
+            self._config["auth"] = {"htpasswd": {"realm": "test", "path": str(path)}}
+        _merge(self._config, config or {})
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._own is not None:
+            self._own.cleanup()
+
+    @property
+    def version(self) -> str:
+        """Such as 2.8.3."""
+        said = subprocess.run([_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+        found = re.search(r"(\d+\.\d+[.\w+-]*)", said)
+        return found[1] if found else said
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Returns when /v2/ answers. The port is the kernel's choice the first time, and read from the log."""
+        self.config_path.write_text(yaml.safe_dump(self._config))
+        offset = self.log_path.stat().st_size if self.log_path.exists() else 0
+        with self.log_path.open("ab") as log:
+            command = leashed([_binary(), "serve", str(self.config_path)])
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        port = self._wait(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", self._log(offset)))[1]
+        self._config["http"]["addr"] = f"127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
+        self._wait(lambda: self._status("ready") in (200, 401))
+
+    def stop(self) -> None:
+        """Ends it politely, then not politely. Queued notifications are lost."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def restart(self, config: Mapping[str, Any] | None = None) -> None:
+        """Stops and starts it on the same port and storage; config: merged in before the start."""
+        self.stop()
+        _merge(self._config, config or {})
+        self.start()
+
+    def request_count(self, user_agent_prefix: str = "", method: str = "") -> int:
+        """How many requests it has answered since its first start to clients with such a User-Agent.
+
+        A request of our own closes the count: once it stands in the access log, so does all that was answered before.
+        """
+        marker = f"count-{uuid.uuid4()}"
+        self._status(marker)
+        self._wait(lambda: marker in self._log())
+        return sum(
+            agent.startswith(user_agent_prefix) and made in (method or made,)
+            for made, agent in self._accesses()
+            if not agent.startswith(("count-", "ready"))
+        )
+
+    def collect(self, *options: str) -> str:
+        """Runs garbage-collect on its storage and returns what it printed; raises if it fails."""
+        command = [_binary(), "garbage-collect", *options, str(self.config_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def _accesses(self) -> Iterator[tuple[str, str]]:
+        for line in self._log().splitlines():
+            found = _ACCESS.match(line)
+            if found:
+                yield found["method"], found["agent"]
+
+    def _status(self, agent: str) -> int:
+        try:
+            return requests.get(f"{self.url}/v2/", headers={"User-Agent": agent}, timeout=5).status_code
+        except requests.RequestException:
+            return 0
+
+    def _log(self, offset: int = 0) -> str:
+        with self.log_path.open("rb") as log:
+            log.seek(offset)
+            return log.read().decode(errors="replace")
+
+    def _wait(self, condition: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + _PATIENCE_S
+        while not (found := condition()):
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(f"the registry {'ended' if ended else 'is not ready'}:\n{self._log()[-3000:]}")
+            time.sleep(0.01)
+        return found
+
+
+def _binary() -> str:
+    found = registry_binary()
+    if found is None:
+        raise AssertionError(HOW_TO_INSTALL)
+    return found
+
+
+def _endpoint(url: str, token: str | None) -> dict[str, Any]:
+    endpoint: dict[str, Any] = {"name": "test", "url": url, "timeout": "2s", "threshold": 3, "backoff": "200ms"}
+    if token is not None:
+        endpoint["headers"] = {"Authorization": [f"Bearer {token}"]}
+    return endpoint
+
+
+def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = value

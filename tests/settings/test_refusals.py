@@ -1,0 +1,338 @@
+"""What settings refuse: one sentence with place, key, and the word that was probably meant."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import ConfigurationError
+from service.settings import load_policy, load_settings
+from tests.settings.conftest import Load, Refuse, Write
+
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("\nregistry:\n  timeuot_s: 3", "line 3: registry.timeuot_s is unknown; did you mean registry.timeout_s?"),
+        ("polcy: {}", "line 1: polcy is unknown; did you mean policy?"),
+        ("URL: x", "line 1: URL is unknown; did you mean redis.url or registry.url?"),
+        ("rules: []", "line 1: rules is unknown; did you mean policy.rules?"),
+        ("storage: {xyz: 1}", "line 1: storage.xyz is unknown; known here: storage.path"),
+        ("<<: {listen: x}", "line 1: << is unknown; known here: tokens, listen, data_dir, redis, registry, policy,"),
+        ("policy:\n  rules:\n  - name: a\n    keep: none\n  - keep:\n      lsat: 3",
+         "line 6: policy.rules[1].keep.lsat is unknown; did you mean last?"),
+        ("policy: {keep: {last: 3}}", "line 1: policy.keep is unknown; did you mean keep?"),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Refuse, text: str, sentence: str) -> None:
+    assert refuse(text).startswith(f"pushprune.yaml, {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("listen: 8080", "listen must be text: put it in quotes"),
+        ("listen:", "listen must be text"),
+        ("listen: 2001-12-13", "listen must be text: put it in quotes"),
+        ("listen: localhost", "listen: this is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
+        ("listen: 127.0.0.1:65536", "listen: this is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
+        ("data_dir: ''", "data_dir: an empty path names no file"),
+        ("registry: here", "registry must hold `key: value` lines"),
+        ("registry: {timeout_s: true}", "registry.timeout_s must be a number"),
+        ("registry: {timeout_s: soon}", "registry.timeout_s must be a number"),
+        ("registry: {timeout_s: 0}", "registry.timeout_s must be more than 0.0"),
+        ("registry: {timeout_s: .inf}", "registry.timeout_s must be at most 3600.0"),
+        ("registry: {timeout_s: .nan}", "registry.timeout_s must be a number"),
+        ("registry: {url: 'localhost:5000'}", "registry.url: this is not http://HOST:PORT or https://HOST:PORT"),
+        ("registry: {url: 'http://'}", "registry.url: this is not http://HOST:PORT or https://HOST:PORT"),
+        ("registry: {url: 'http://a:b'}", "registry.url: this is not http://HOST:PORT or https://HOST:PORT"),
+        ("registry: {url: 'http://a b'}", "registry.url: this is not http://HOST:PORT or https://HOST:PORT"),
+        ("registry: {url: 'http://a/?b'}", "registry.url: this is not http://HOST:PORT or https://HOST:PORT"),
+        ("registry: {url: 'https://a/v2/'}", "registry.url: leave /v2 out, it is added to every request"),
+        ("registry: {username: me}",
+         "registry: registry.username needs registry.password_file or registry.password"),
+        ("registry: {password: x}", "registry: registry.password needs registry.username"),
+        ("registry: {ca_file: /no/such}", "registry.ca_file: there is no file /no/such"),
+        ("registry: {docker_config: /no/such}", "registry.docker_config: there is no file /no/such"),
+        ("redis: {url: 'http://a'}", "redis.url: this is not redis://HOST:PORT/0, rediss://… or unix:///PATH"),
+        ("redis: {prefix: 'a*'}", "redis.prefix: a prefix is 1 to 64 letters, digits or any of . : _ -"),
+        ("redis: {prefix: 'a{b}'}", "redis.prefix: a prefix is 1 to 64 letters, digits or any of . : _ -"),
+        ("redis: {prefix: ''}", "redis.prefix: a prefix is 1 to 64 letters, digits or any of . : _ -"),
+        ("tokens: {read: 123}", "tokens.read must be text: put it in quotes"),
+        ("tokens: {read: [a]}", "tokens.read must be text"),
+        ("tokens: {read: ''}", "tokens.read: a token is one word of visible ASCII characters"),
+        ("tokens: {read: 'a b'}", "tokens.read: a token is one word of visible ASCII characters"),
+        ("tokens: {read: 'ä'}", "tokens.read: a token is one word of visible ASCII characters"),
+        ("tokens: {read: a, read_file: b}", "tokens.read and tokens.read_file are both set; keep one of them"),
+        ("delete: {via: apii}", "delete.via must be 'api'"),
+        ("delete: {batch_size: 0}", "delete.batch_size must be at least 1"),
+        ("delete: {batch_size: 2.5}", "delete.batch_size must be a whole number"),
+        ("delete: {parallel: 65}", "delete.parallel must be at most 64"),
+        ("delete: {parallel: many}", "delete.parallel must be a whole number"),
+        ("delete: {parallel: yes}", "delete.parallel must be a number"),
+        ("gc: {command: []}", "gc.command: an empty command collects nothing"),
+        ("gc: {command: ''}", "gc.command: an empty command collects nothing"),
+        ("gc: {command: [a, 1]}", "gc.command[1] must be text: put it in quotes"),
+        ("gc: {command: {a: b}}", "gc.command must be a list"),
+        ("gc: {command: 'a \"b'}", "gc.command: a quotation mark in this command is never closed"),
+        ("gc: {schedule: '@daily'}",
+         "gc.schedule: this time never comes; write minute hour day month weekday, such as 0 3 * * *"),
+        ("gc: {schedule: '61 * * * *'}",
+         "gc.schedule: this time never comes; write minute hour day month weekday, such as 0 3 * * *"),
+        ("gc: {schedule: '0 3 31 2 *'}",
+         "gc.schedule: this time never comes; write minute hour day month weekday, such as 0 3 * * *"),
+        ("gc: {timeout: 1x}",
+         "gc.timeout: '1x' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d"),
+        ("gc: {timeout: 0s}", "gc.timeout must be at least 1"),
+        ("gc: {after_deletes: 0}", "gc.after_deletes must be at least 1"),
+        ("history: {trash: 0}", "history.trash must be at least 1"),
+        ("history: {events: 0}", "history.events must be at least 1"),
+        ("log: {level: INFO}", "log.level must be 'debug', 'info', 'warning' or 'error'"),
+        ("log: {format: yaml}", "log.format must be 'auto', 'console' or 'json'"),
+        ("policy: 5", "policy must hold `key: value` lines, or be the path of a file"),
+        ("policy: ''", "policy: an empty path names no file"),
+        ("policy: {rules: [{repos: a}]}", "policy.rules[0] needs keep"),
+        ("policy: {rules: [{keep: nonee}]}",
+         "policy.rules[0].keep must hold `key: value` lines, or be 'always' or 'none'"),
+        ("policy: {rules: [{keep: {last: 0}}]}", "policy.rules[0].keep.last must be at least 1"),
+        ("policy: {protect: [1.10]}", "policy.protect[0] must be text: put it in quotes"),
+        ("policy: {rules: {keep: none}}", "policy.rules must be a list"),
+        ("policy: {version: 2}", "policy.version must be 1"),
+    ],
+)  # fmt: skip
+def test_an_impossible_value_is_refused_with_its_key(refuse: Refuse, text: str, sentence: str) -> None:
+    assert refuse(text) == f"pushprune.yaml, line 1: {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a: 1\nlisten: x\nlisten: y", ", line 3: listen is already on line 2; keep one of them"),
+        ("gc:\n  timeout: 1\n  max_wait: 1\n  timeout: 2", ", line 4: gc.timeout is already on line 2; keep one"),
+        ("a: &x [1]\nb: [*x, *x]", ", line 1: anchors (&) and aliases (*) are not understood here"),
+        ("a: *x", ", line 1: anchors (&) and aliases (*) are not understood here"),
+        ("a: !!python/object/apply:os.system [x]", ", line 1: tags (!) are not understood here"),
+        ("a: !x {b: c}", ", line 1: tags (!) are not understood here"),
+        ("? [a]\n: b", ", line 1: a key must be one word"),
+        ("a:\n  b: 2001-13-01", ", line 2: this value makes no sense; put it in quotes"),
+        ("a: " + "1" * 5000, ", line 1: this value makes no sense; put it in quotes"),
+        ("[" * 5000, ", line 1: this is nested more than 40 levels deep"),
+        ("- " * 5000, ", line 1: this is nested more than 40 levels deep"),
+        ("[1]", ", line 1: this must hold `key: value` lines"),
+        ("hello", ", line 1: this must hold `key: value` lines"),
+        ("a: 1\n---\nb: 1", ", line 2: this is not YAML: expected a single document in the stream"),
+        ("a: 1\nb: [1", ", line 2: this is not YAML: while parsing a flow sequence"),
+        ("a:\n\tb: 1", ", line 2: this is not YAML: while scanning for the next token, found character"),
+        ("a: 1\nb: \x07", ", line 2: this character has no place in YAML"),
+        (b"a: 1\nb: \xe4", ", line 2: this is not UTF-8 text"),
+        ("listen: x".encode("utf-16"), ", line 1: this is not UTF-8 text"),
+        (bytes(range(256)), ", line 2: this is not UTF-8 text"),
+        (b"#" * (1024 * 1024 + 1), "cannot read pushprune.yaml: it is larger than 1024 KiB"),
+    ],
+    ids=lambda content: repr(content[:20]),
+)
+def test_a_file_that_is_no_plain_yaml_is_refused(refuse: Refuse, content: str | bytes, sentence: str) -> None:
+    found = refuse(content)
+    assert found.startswith(f"pushprune.yaml{sentence}" if sentence.startswith(",") else sentence)
+
+
+def test_a_byte_order_mark_and_the_largest_file_are_welcome(load: Load) -> None:
+    text = b"\xef\xbb\xbfredis: {prefix: bom}\n#"
+    assert load(text + b"#" * (1024 * 1024 - len(text))).redis.prefix == "bom"
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    for file, reason in ((tmp_path / "none", "No such file or directory"), (tmp_path, "it is not a file")):
+        with pytest.raises(ConfigurationError) as refused:
+            load_settings(file, {})
+        assert str(refused.value) == f"cannot read {file}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [
+        ({"REGISTRY_URL": "x"}, "PUSHPRUNE_REGISTRY_URL is unknown; did you mean PUSHPRUNE_REGISTRY__URL?"),
+        ({"REGISTRY__URLL": "x"}, "PUSHPRUNE_REGISTRY__URLL is unknown; did you mean PUSHPRUNE_REGISTRY__URL?"),
+        ({"TOKENS__NOTIFY_FIEL": "x"},
+         "PUSHPRUNE_TOKENS__NOTIFY_FIEL is unknown; did you mean PUSHPRUNE_TOKENS__NOTIFY_FILE?"),
+        ({"STORAGE__PORT": "tcp://x"}, "PUSHPRUNE_STORAGE__PORT is unknown; known here: PUSHPRUNE_STORAGE__PATH"),
+        ({"LISTEN__X": "1"}, "PUSHPRUNE_LISTEN__… must be text"),
+        ({"listen": "x"}, "PUSHPRUNE_listen is unknown; did you mean PUSHPRUNE_LISTEN?"),
+        ({"REGISTRY": "x"}, "PUSHPRUNE_REGISTRY must hold `key: value` lines"),
+        ({"REGISTRY": "x", "REGISTRY__URL": "y"}, "PUSHPRUNE_REGISTRY and PUSHPRUNE_REGISTRY__URL exclude each other"),
+        ({"DELETE__PARALLEL": "many"}, "PUSHPRUNE_DELETE__PARALLEL must be a whole number"),
+        ({"GC__TIMEOUT": "0"}, "PUSHPRUNE_GC__TIMEOUT must be at least 1"),
+        ({"POLICY": '{"rules": [{"kep": 1}]}'}, "PUSHPRUNE_POLICY: rules[0].kep is unknown; did you mean keep?"),
+        ({"POLICY": "{"}, "PUSHPRUNE_POLICY begins like JSON, but is not"),
+        ({"POLICY": "[" * 100_000}, "PUSHPRUNE_POLICY begins like JSON, but is not"),
+        ({"POLICY__DRY_RUN": "perhaps"}, "PUSHPRUNE_POLICY__DRY_RUN must be true or false"),
+        ({"REGISTRY__USERNAME": "me"},
+         "PUSHPRUNE_REGISTRY__…: registry.username needs registry.password_file or registry.password"),
+        ({"TOKENS__READ": "a", "TOKENS__READ_FILE": "b"},
+         "PUSHPRUNE_TOKENS__READ and tokens.read_file are both set; keep one of them"),
+    ],
+)  # fmt: skip
+def test_a_wrong_variable_is_refused_by_its_name(refuse: Refuse, environ: dict[str, str], sentence: str) -> None:
+    assert refuse("", {f"PUSHPRUNE_{name}": value for name, value in environ.items()}) == sentence
+
+
+def test_a_wrong_override_is_refused_by_its_key(refuse: Refuse) -> None:
+    assert refuse(registry={"urll": "x"}) == "registry.urll is unknown; did you mean registry.url?"
+    assert refuse(delete={"parallel": 0}) == "delete.parallel must be at least 1"
+
+
+def test_a_value_is_blamed_on_the_source_that_won(refuse: Refuse) -> None:
+    text = "delete: {parallel: wrong}"
+    assert refuse(text, {"PUSHPRUNE_DELETE__PARALLEL": "0"}) == "PUSHPRUNE_DELETE__PARALLEL must be at least 1"
+    assert refuse("\ngc:\n  timeout: no", {"PUSHPRUNE_GC__MAX_WAIT": "1"}).startswith(
+        "pushprune.yaml, line 3: gc.timeout"
+    )
+
+
+def test_a_variable_cannot_reach_into_a_policy_in_its_own_file(refuse: Refuse) -> None:
+    sentence = refuse("policy: policy.yaml", {"PUSHPRUNE_POLICY__DRY_RUN": "true"})
+    assert sentence == (
+        "pushprune.yaml, line 1: policy is a file of its own: policy.dry_run cannot be set from elsewhere, change it there"
+    )
+
+
+def test_a_section_that_is_none_is_not_hidden_by_the_environment(refuse: Refuse) -> None:
+    sentence = refuse("registry: x", {"PUSHPRUNE_REGISTRY__URL": "http://y"})
+    assert sentence == "pushprune.yaml, line 1: registry must hold `key: value` lines"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot read SECRET: No such file or directory"),
+        ("\n", "SECRET is empty"),
+        (b"\xff", "SECRET, line 1: this is not UTF-8 text"),
+        ("x" * (64 * 1024 + 1), "cannot read SECRET: it is larger than 64 KiB"),
+        ("two words", "a token is one word of visible ASCII characters"),
+    ],
+)
+def test_a_secret_file_that_is_no_good_is_refused_where_it_is_named(
+    refuse: Refuse, write: Write, tmp_path: Path, content: str | bytes | None, reason: str
+) -> None:
+    file = tmp_path / "SECRET"
+    if content is not None:
+        write(content, "SECRET")
+    assert refuse("\ntokens:\n  read_file: SECRET") == f"pushprune.yaml, line 3: tokens.read_file: {reason}"
+    assert refuse("", {"PUSHPRUNE_TOKENS__READ_FILE": str(file)}) == f"PUSHPRUNE_TOKENS__READ_FILE: {reason}"
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:80", ":80", "[::]:80", "registry.example:80", "192.168.0.1:80"])
+def test_without_a_token_only_this_machine_may_connect(load: Load, refuse: Refuse, listen: str) -> None:
+    assert refuse(f"listen: '{listen}'") == (
+        "pushprune.yaml, line 1: listen: without tokens only this machine may connect: set tokens.notify_file, "
+        "tokens.read_file and tokens.admin_file, or listen on 127.0.0.1"
+    )
+    assert load(f"listen: '{listen}'\ntokens: {{notify: x}}").listen == listen
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:80", "127.8.0.1:0", "[::1]:80", "localhost:80"])
+def test_this_machine_needs_no_token(load: Load, listen: str) -> None:
+    assert load(f"listen: '{listen}'").listen == listen
+
+
+@pytest.mark.parametrize(
+    ("command", "flag"),
+    [
+        ("registry garbage-collect -m /config.yml", "-m"),
+        ("registry garbage-collect /config.yml --delete-untagged", "--delete-untagged"),
+        ("registry garbage-collect --delete-untagged=true /config.yml", "--delete-untagged=true"),
+        ("registry garbage-collect -dm /config.yml", "-dm"),
+        ("registry -m=true garbage-collect /config.yml", "-m=true"),
+        ("sh -c 'registry garbage-collect -m /config.yml'", "-m"),
+        ("collect.sh -m", "-m"),
+    ],
+)
+def test_a_command_that_destroys_multi_arch_images_is_refused(refuse: Refuse, command: str, flag: str) -> None:
+    for given in (command, command.split()):
+        sentence = refuse(gc={"command": given})
+        assert sentence.startswith(f"gc.command: leave {flag} out: it destroys the children of multi-arch images")
+
+
+def test_the_same_letters_elsewhere_are_no_reason_to_refuse(load: Load) -> None:
+    command = "docker run -m 512m --rm registry:3 garbage-collect --dry-run /m/config-m.yml"
+    assert load(gc={"command": command}).gc.command == command.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("version: 1\nruls: []", "line 2: ruls is unknown; did you mean rules?"),
+        ("rules:\n- repos: a", "line 2: rules[0] needs keep"),
+        ("rules:\n- repos: a\n  kep: none", "line 3: rules[0].kep is unknown; did you mean keep?"),
+        ("rules:\n- keep:\n    last: x", "line 3: rules[0].keep.last must be a whole number"),
+        ("grace: soon", "line 1: grace: 'soon' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d"),
+        ("rules:\n- {name: a, keep: none}\n- {name: a, keep: none}",
+         "line 1: two rules are called 'a'; give each its own name"),
+        ("rules: [\n", "line 2: this is not YAML: while parsing a flow node, expected the node content, but found"),
+    ],
+)  # fmt: skip
+def test_a_policy_file_is_refused_with_line_and_key(write: Write, text: str, sentence: str) -> None:
+    file = write(text, "policy.yaml")
+    with pytest.raises(ConfigurationError) as refused:
+        load_policy(file)
+    assert str(refused.value).startswith(f"{file}, {sentence}")
+
+
+def test_a_good_policy_file_loads(write: Write) -> None:
+    assert load_policy(write("protect: latest\nrules:\n- keep: {last: 3}", "policy.yaml")).protect == ("latest",)
+    assert load_policy(write("", "policy.yaml")).rules == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"redis: {{url: 'redis://:{SECRET}@localhost'}}\nregistry: {{username: x, password: {SECRET}}}\n"
+        f"tokens: {{notify: {SECRET}, read: {SECRET}, admin: {SECRET}}}",
+    ],
+)
+def test_secrets_are_never_shown(load: Load, text: str) -> None:
+    settings = load(text)
+    assert SECRET in str(settings.redis.url)
+    assert SECRET not in f"{settings!r} {settings} {settings.redis!r} {settings.tokens!r} {settings.registry!r}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"redis: {{url: 'http://:{SECRET}@localhost'}}",
+        f"redis: {{url: 'redis://:a/{SECRET}@localhost'}}",
+        f"redis: {{url: 'redis://:a:{SECRET}'}}",
+        f"redis: {SECRET}",
+        f"registry: {{url: 'http://me:{SECRET}@localhost'}}",
+        f"registry: {{url: 'http://localhost:{SECRET}'}}",
+        f"registry: {{password: {SECRET}}}",
+        f"registry: {{username: me, password: [{SECRET}]}}",
+        f"tokens: {{notify: '{SECRET} {SECRET}'}}",
+        f"tokens: {{notify: {SECRET}, read: '{SECRET} {SECRET}'}}\nlisten: 0.0.0.0:80",
+        f"tokens: {{notify: *{SECRET}}}",
+        f"tokens: {{notify: &{SECRET}}}",
+        f"tokens: {{notify: !{SECRET}}}",
+        f"tokens: {{notify: !{SECRET} x}}",
+        f"tokens: {{notify: !{SECRET}!x y}}",
+        f"tokens: {{notify: '{SECRET}}}",
+        f'tokens: {{notify: "{SECRET}\\q"}}',
+        f"tokens: {{notify: {{{SECRET}: [}}}}",
+        f"tokens: {{notify: @{SECRET}}}",
+        f"tokens: {{notify: %{SECRET}}}",
+        f"tokens: {SECRET}",
+        f"tokens: [{SECRET}]",
+    ],
+)
+def test_a_refusal_never_shows_a_secret(write: Write, text: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(write(text), {})
+    assert SECRET not in "".join(traceback.format_exception(refused.value))
+
+
+def test_a_refused_variable_never_shows_its_value() -> None:
+    for variable in ("TOKENS__READ", "REGISTRY__PASSWORD", "REDIS__URL", "REGISTRY__URL", "PASSWORD", "TOKENS"):
+        with pytest.raises(ConfigurationError) as refused:
+            load_settings(environ={f"PUSHPRUNE_{variable}": f"{SECRET} {SECRET}"})
+        assert SECRET not in "".join(traceback.format_exception(refused.value))

@@ -1,0 +1,254 @@
+"""The policy in force while its file changes, breaks and is mended."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import ConfigurationError
+from service.domain.policy import Keep, Policy
+from service.settings import PolicySource, Settings, load_settings, reload
+from tests.settings.conftest import Load, Write
+
+Source = Callable[[], PolicySource]
+
+
+def policy(last: int) -> str:
+    return f"rules:\n- keep: {{last: {last}}}\n"
+
+
+def inline(last: int) -> str:
+    return f"policy:\n  rules:\n  - keep: {{last: {last}}}\n"
+
+
+def last_of(source: PolicySource) -> int | None:
+    found = source.current()
+    if not found or not found.rules:
+        return None
+    keep = found.rules[0].keep
+    assert isinstance(keep, Keep)
+    return keep.last
+
+
+def replace(file: Path, text: str) -> None:
+    """As editors and configuration management do it: all or nothing."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.rename(file)
+
+
+@pytest.fixture(params=["own file", "inline"])
+def home(request: pytest.FixtureRequest, write: Write) -> tuple[Path, Path, Callable[[int], str]]:
+    """The configuration, the file that holds the policy, and how a policy is written there."""
+    if request.param == "inline":
+        file = write(inline(10))
+        return file, file, inline
+    return write("policy: policy.yaml"), write(policy(10), "policy.yaml"), policy
+
+
+def test_a_policy_is_taken_up_when_its_file_is_replaced(home: tuple[Path, Path, Callable[[int], str]]) -> None:
+    config, file, text = home
+    source = PolicySource(load_settings(config, {}))
+    assert last_of(source) == 10
+    replace(file, text(11))
+    assert (last_of(source), source.error) == (11, None)
+    file.write_text(text(12))
+    assert (last_of(source), source.error) == (12, None)
+
+
+def test_a_policy_that_breaks_leaves_the_one_before_until_it_is_mended(
+    home: tuple[Path, Path, Callable[[int], str]],
+) -> None:
+    config, file, text = home
+    source = PolicySource(load_settings(config, {}))
+    digest = source.digest
+    replace(file, text(10).replace("last", "lsat"))
+    assert (last_of(source), source.digest) == (10, digest)
+    line = 2 if text is policy else 3
+    assert source.error
+    assert source.error.startswith(f"{file}, line {line}: ")
+    assert source.error.endswith("is unknown; did you mean last?")
+    assert last_of(source) == 10
+    replace(file, text(11))
+    assert (last_of(source), source.error) == (11, None)
+    assert source.digest != digest
+
+
+def test_a_file_that_goes_away_leaves_its_policy_until_it_is_back(
+    home: tuple[Path, Path, Callable[[int], str]],
+) -> None:
+    config, file, text = home
+    source = PolicySource(load_settings(config, {}))
+    file.unlink()
+    assert last_of(source) == 10
+    assert source.error == f"cannot read {file}: No such file or directory"
+    file.mkdir()
+    assert last_of(source) == 10
+    assert source.error == f"cannot read {file}: it is not a file"
+    file.rmdir()
+    file.write_text(text(11))
+    assert (last_of(source), source.error) == (11, None)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"rules: [", b"\xff\xfe", b"a: &x\nb: *x", b"[" * 9999, b"#" * (2 << 20), b"rules: 5", b"polcy: {rules: []}"],
+)
+def test_no_garbage_gets_past_the_policy_in_force(home: tuple[Path, Path, Callable[[int], str]], broken: bytes) -> None:
+    config, file, _ = home
+    source = PolicySource(load_settings(config, {}))
+    file.write_bytes(broken)
+    assert last_of(source) == 10
+    assert source.error
+    assert "\n" not in source.error
+
+
+def test_a_policy_that_cannot_be_read_at_the_start_is_refused(load: Load, write: Write) -> None:
+    settings = load("policy: policy.yaml")
+    with pytest.raises(ConfigurationError, match="cannot read .*policy.yaml: No such file"):
+        PolicySource(settings)
+    write("ruls: []", "policy.yaml")
+    with pytest.raises(ConfigurationError, match="policy.yaml, line 1: ruls is unknown; did you mean rules?"):
+        PolicySource(settings)
+
+
+def test_an_unchanged_file_is_not_read_again(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(policy(10), "policy.yaml")
+    os.utime(file, (1, 1))
+    source = PolicySource(Settings(policy=file))
+    monkeypatch.setattr(reload, "load_policy", lambda file: pytest.fail("read again"))
+    assert [last_of(source) for _ in range(3)] == [10, 10, 10]
+
+
+def test_a_broken_file_is_read_once(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(policy(10), "policy.yaml")
+    source = PolicySource(Settings(policy=file))
+    replace(file, "ruls: []")
+    assert last_of(source) == 10
+    monkeypatch.setattr(reload, "load_policy", lambda file: pytest.fail("read again"))
+    assert last_of(source) == 10
+    assert source.error
+
+
+def test_a_write_that_leaves_size_and_time_as_they_were_is_seen(write: Write) -> None:
+    file = write(policy(10), "policy.yaml")
+    source = PolicySource(Settings(policy=file))
+    before = file.stat()
+    file.write_text(policy(11))
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert last_of(source) == 11
+
+
+def test_a_file_that_is_still_being_written_is_no_policy_yet(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut short in the wrong place, `last: 12` reads `last: 1`, which would delete eleven images too many."""
+    whole, cut = "rules:\n- keep:\n    last: 12", "rules:\n- keep:\n    last: 1"
+    file = write(policy(10), "policy.yaml")
+    source = PolicySource(Settings(policy=file))
+    file.write_text(cut)
+    read = reload.load_policy
+
+    def read_before_the_rest_is_written(path: Path) -> Policy:
+        found = read(path)
+        file.write_text(whole)
+        return found
+
+    monkeypatch.setattr(reload, "load_policy", read_before_the_rest_is_written)
+    assert (last_of(source), source.error) == (10, None)
+    monkeypatch.setattr(reload, "load_policy", read)
+    assert last_of(source) == 12
+
+
+def test_a_link_that_is_turned_to_another_directory_is_followed(write: Write, tmp_path: Path) -> None:
+    """Kubernetes mounts a ConfigMap like this."""
+    write(policy(10), "one/policy.yaml")
+    write(policy(11), "two/policy.yaml")
+    (tmp_path / "data").symlink_to("one")
+    source = PolicySource(Settings(policy=tmp_path / "data" / "policy.yaml"))
+    assert last_of(source) == 10
+    (tmp_path / "new").symlink_to("two")
+    (tmp_path / "new").rename(tmp_path / "data")
+    assert last_of(source) == 11
+
+
+def test_another_key_of_the_configuration_does_not_hold_up_its_policy(write: Write) -> None:
+    config = write(inline(10))
+    source = PolicySource(load_settings(config, {}))
+    replace(config, inline(11) + "delete: {parallel: 0}\ntokens: {read_file: gone}\n")
+    assert (last_of(source), source.error) == (11, None)
+
+
+def test_variables_and_overrides_still_hold_when_the_policy_is_read_again(write: Write) -> None:
+    config = write(inline(10))
+    source = PolicySource(load_settings(config, {"PUSHPRUNE_POLICY__DRY_RUN": "true"}, policy={"grace": 5}))
+    replace(config, inline(11) + "  protect: latest\n")
+    found = source.current()
+    assert found
+    assert (found.dry_run, found.grace, found.protect, last_of(source)) == (True, 5, ("latest",), 11)
+
+
+def test_a_policy_may_move_to_its_own_file_and_back(write: Write) -> None:
+    config, file = write(inline(10)), write(policy(11), "policy.yaml")
+    source = PolicySource(load_settings(config, {}))
+    replace(config, "policy: policy.yaml")
+    assert last_of(source) == 11
+    replace(file, policy(12))
+    assert last_of(source) == 12
+    replace(config, inline(13))
+    assert last_of(source) == 13
+
+
+def test_a_policy_may_be_written_and_taken_away_later(write: Write) -> None:
+    config = write("")
+    source = PolicySource(load_settings(config, {}))
+    assert source.current() is None
+    replace(config, inline(10))
+    assert last_of(source) == 10
+    replace(config, "")
+    assert (source.current(), source.error) == (None, None)
+
+
+def test_a_policy_given_as_a_value_stays() -> None:
+    given = Policy.model_validate({"rules": [{"keep": "always"}]})
+    assert PolicySource(Settings(policy=given)).current() == given
+    assert PolicySource(load_settings(environ={}, policy=given)).current() == given
+    assert PolicySource(Settings()).current() is None
+
+
+def test_equal_policies_have_equal_digests(write: Write) -> None:
+    one = PolicySource(Settings(policy=write("grace: 60\nprotect: latest\n", "one.yaml")))
+    same = PolicySource(Settings(policy=write("# same\nprotect: [latest]\ngrace: 1m\n", "same.yaml")))
+    other = PolicySource(Settings(policy=write("protect: [latest]\n", "other.yaml")))
+    assert one.digest == same.digest != other.digest
+    assert PolicySource(Settings()).digest not in (one.digest, other.digest, "")
+
+
+def test_many_threads_see_whole_policies_only(write: Write) -> None:
+    file = write(policy(1), "policy.yaml")
+    source = PolicySource(Settings(policy=file))
+    seen: set[int | None] = set()
+    failures: list[BaseException] = []
+    done = threading.Event()
+
+    def look() -> None:
+        try:
+            while not done.is_set():
+                seen.add(last_of(source))
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for last in (2, 3):
+        replace(file, policy(last))
+        while last_of(source) != last:
+            replace(file, "broken: [")
+            replace(file, policy(last))
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert seen <= {1, 2, 3}
+    assert last_of(source) == 3

@@ -1,0 +1,233 @@
+"""Recording: one envelope exactly once; late, doubled and out-of-order events end like the same events in order."""
+
+import hashlib
+import random
+from dataclasses import replace
+
+import pytest
+
+from service.domain.notification import Envelope, Event
+from service.store.connection import Connection
+from service.store.history import History
+from service.store.keys import short
+from service.wiring import now_us
+
+NOW = now_us() - 3_600_000_000
+
+
+def digest(seed: object) -> str:
+    return "sha256:" + hashlib.sha256(str(seed).encode()).hexdigest()
+
+
+def event(number: int, action: str = "push", tag: str | None = "v1", seed: object = None, **more: object) -> Event:
+    """Event `number`: its id and its time."""
+    made = Event(
+        id=f"id-{number}", at_us=NOW + number * 1000, action=action, repository="shop/api", tag=tag,  # type: ignore[arg-type]
+        digest=digest(seed if seed is not None else number), media_type="application/vnd.oci.image.manifest.v1+json",
+        size_bytes=400, children=None, actor="ci", useragent="docker/27", address="10.0.0.9:1", instance="i1",
+    )  # fmt: skip
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def user_delete(number: int, tag: str) -> Event:
+    return event(number, "delete", tag, digest=None, media_type="")
+
+
+@pytest.fixture
+def history(connection: Connection) -> History:
+    return History(connection)
+
+
+def record(history: History, *events: Event) -> tuple[str, ...]:
+    return history.record(Envelope(tuple(events), ())).due
+
+
+def state(connection: Connection) -> dict[str, object]:
+    """Everything in Redis that may not depend on the order or number of deliveries.
+
+    Streams count as bags of entries without their ids, and times of receipt (due, instances, generation) as presence.
+    """
+    found: dict[str, object] = {}
+    client, prefix = connection.client, connection.keys.prefix
+    for key in map(str, client.scan_iter(match=f"{prefix}*", count=1000)):
+        name = key.removeprefix(prefix)
+        kind = client.type(key)
+        if kind == "stream":
+            found[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))  # type: ignore[union-attr]
+        elif kind == "hash":
+            values = client.hgetall(key)
+            values.pop("duplicate", None)
+            found[name] = sorted(values) if name == "generation" else values
+        elif kind == "set":
+            found[name] = client.smembers(key)
+        elif kind == "zset":
+            rows = client.zrange(key, 0, -1, withscores=True)
+            found[name] = sorted(m for m, _ in rows) if name in ("due", "instances") else dict(rows)
+        else:
+            found[name] = client.get(key)
+    return found
+
+
+def many_events(count: int = 200) -> list[Event]:
+    """A bit of everything over three repositories and a few tags."""
+    chance = random.Random(7)  # noqa: S311
+    events = []
+    for number in range(count):
+        tag = f"v{chance.randrange(6)}"
+        action = chance.choice(["push", "push", "push", "pull", "delete", "index", "digest delete"])
+        made = event(number, tag=tag, seed=chance.randrange(8), repository=chance.choice(["a", "b/c", "d-e"]))
+        if action == "pull":
+            made = replace(made, action="pull")
+        elif action == "delete":
+            made = replace(made, action="delete", digest=None, media_type="")
+        elif action == "digest delete":
+            made = replace(made, action="delete", tag=None, media_type="")
+        elif action == "index":
+            index = "application/vnd.oci.image.index.v1+json"
+            known = chance.choice([None, (digest("x"), digest("y"))])
+            made = replace(made, media_type=index, digest=digest(f"index {known is None}"), children=known)
+        events.append(made)
+    return events
+
+
+def test_a_push_is_live_with_time_digest_size_and_actor(history: History) -> None:
+    record(history, event(1))
+    (tag,) = history.live("shop/api")
+    assert (tag.name, tag.digest, tag.pushed_us, tag.size_bytes, tag.actor) == (
+        "v1", digest(1), NOW + 1000, 400, "ci",
+    )  # fmt: skip
+
+
+def test_who_when_and_from_where_stand_in_the_history_of_the_repository_and_of_all(history: History) -> None:
+    record(history, event(1))
+    for repository in ("shop/api", None):
+        (entry,) = history.entries(repository)
+        assert (entry.repository, entry.action, entry.tag, entry.actor) == ("shop/api", "push", "v1", "ci")
+        assert (entry.useragent, entry.address, entry.at_us) == ("docker/27", "10.0.0.9:1", NOW + 1000)
+
+
+def test_a_repository_becomes_due_once_for_many_pushes(history: History) -> None:
+    assert record(history, event(1)) == ("shop/api",)
+    assert record(history, event(2, tag="v2")) == ()
+
+
+def test_the_same_envelope_a_thousand_times_is_recorded_once(history: History, connection: Connection) -> None:
+    envelope = Envelope((event(1), event(2, tag="v2")), ())
+    history.record(envelope)
+    once = state(connection)
+    for _ in range(999):
+        assert history.record(envelope).events == 0
+    assert state(connection) == once
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_events_in_any_order_and_doubled_end_in_the_same_state(
+    history: History, connection: Connection, seed: int
+) -> None:
+    events = many_events()
+    for one in events:
+        record(history, one)
+    in_order = state(connection)
+    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
+    shuffled = [*events, *events[::3]]
+    random.Random(seed).shuffle(shuffled)  # noqa: S311
+    for one in shuffled:
+        record(history, one)
+    assert state(connection) == in_order
+
+
+def test_an_envelope_of_many_events_ends_like_many_envelopes(history: History, connection: Connection) -> None:
+    events = many_events()
+    for one in events:
+        record(history, one)
+    apart = state(connection)
+    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
+    record(history, *events)
+    assert state(connection) == apart
+
+
+def test_a_late_push_does_not_move_a_tag_back(history: History) -> None:
+    record(history, event(2, seed="new"))
+    record(history, event(1, seed="old"))
+    assert history.live("shop/api")[0].digest == digest("new")
+
+
+def test_a_late_push_does_not_bring_back_a_deleted_tag(history: History) -> None:
+    record(history, user_delete(2, "v1"))
+    record(history, event(1))
+    assert history.live("shop/api") == ()
+
+
+def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(
+    history: History, connection: Connection
+) -> None:
+    doomed = connection.keys.doomed("shop/api")
+    connection.client.hset(doomed, short(digest(1)), "{}")
+    connection.client.zadd(connection.keys.of("doomed"), {"shop/api": 1})
+    record(history, event(5, tag="other", seed=1))
+    assert not connection.client.exists(doomed)
+    assert connection.client.zcard(connection.keys.of("doomed")) == 0
+    assert "rescued" in [entry.action for entry in history.entries("shop/api")]
+
+
+def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, connection: Connection) -> None:
+    ours = "pushprune/0.1.0"
+    record(history, event(1))
+    before = state(connection)["tags:shop/api"]
+    record(history, event(2, seed="x", useragent=ours), event(3, "pull", useragent=ours))
+    record(history, event(4, "delete", digest=None, media_type="", useragent=ours))
+    assert state(connection)["tags:shop/api"] == before
+    assert "pulled:shop/api" not in state(connection)
+
+
+def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(history: History) -> None:
+    record(history, event(1))
+    history.commit(history.snapshot("shop/api"), _nothing(), "none")
+    due = record(history, event(4, "delete", digest=None, media_type="", useragent="pushprune/0.1.0"))
+    assert due == ("shop/api",)
+    assert history.snapshot("shop/api").heal == ("v1",)
+
+
+def test_a_push_of_what_lies_in_the_trash_makes_the_tag_looked_at(history: History, connection: Connection) -> None:
+    connection.client.hset(connection.keys.trash("shop/api"), digest(1), "{}")
+    record(history, event(1))
+    assert history.snapshot("shop/api").heal == ("v1",)
+
+
+def test_a_pull_refreshes_the_pull_time_and_never_sets_it_back(history: History, connection: Connection) -> None:
+    record(history, event(1), event(5, "pull"), event(3, "pull"))
+    assert connection.client.zscore(connection.keys.pulled("shop/api"), "v1") == NOW + 5000
+
+
+def test_another_instance_of_the_registry_starts_another_epoch(history: History) -> None:
+    record(history, event(1))
+    before = history.snapshot("shop/api").epoch
+    record(history, event(2))
+    assert history.snapshot("shop/api").epoch == before
+    record(history, event(3, instance="i2"))
+    assert history.snapshot("shop/api").epoch != before
+
+
+def test_a_generation_from_before_a_wiped_redis_never_comes_again(history: History, connection: Connection) -> None:
+    for number in range(5):
+        record(history, event(number))
+    before = history.snapshot("shop/api")
+    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
+    for number in range(10, 20):
+        record(history, event(number))
+        assert history.snapshot("shop/api").generation != before.generation
+
+
+def test_the_children_of_an_index_stay_known_when_it_is_pushed_again_without_them(history: History) -> None:
+    index = "application/vnd.oci.image.index.v1+json"
+    record(history, event(1, media_type=index, seed="i", children=(digest("x"),)))
+    record(history, event(2, media_type=index, seed="i"))
+    links = history.snapshot("shop/api").links[digest("i")]
+    assert links is not None
+    assert links.children == (digest("x"),)
+
+
+def _nothing() -> object:
+    from service.domain.retention import Plan
+
+    return Plan()

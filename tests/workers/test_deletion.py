@@ -1,0 +1,147 @@
+"""Deleting: what the registry may answer, races with users, and never beside a collection."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.errors import AccessDenied, DeletesDisabled, RegistryUnavailable
+from service.store.lease import COLLECT
+from tests.conftest import keep_last
+from tests.workers.conftest import System
+from workers import deletion, enforcement, tasks
+
+Make = Callable[..., System]
+
+
+def doomed_system(make_system: Make, **more: object) -> System:
+    """v1 is doomed and not yet deleted; v2 is kept."""
+    system = make_system(keep_last(1), **more)
+    system.push("v1", "v2")
+    enforcement.enforce(system.wiring, "shop/api")
+    assert len(system.wiring.history.doomed("shop/api")) == 1
+    return system
+
+
+def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.registry.drop_connection("DELETE", handled=True)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, "shop/api")
+    system.messages.sent.clear()
+    deletion.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.tags() == {"v2"}
+    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
+    assert system.wiring.history.doomed("shop/api") == ()
+
+
+def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_system: Make) -> None:
+    system = doomed_system(make_system, fake={"delete_enabled": False})
+    with pytest.raises(DeletesDisabled, match=r"storage: delete: enabled: true"):
+        deletion.delete(system.wiring, "shop/api")
+    assert len(system.wiring.history.doomed("shop/api")) == 1
+    system.registry.delete_enabled = True
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(401, AccessDenied), (403, AccessDenied), (429, RegistryUnavailable), (502, RegistryUnavailable)]
+)
+def test_a_refusal_leaves_the_work_in_the_outbox(make_system: Make, status: int, error: type[Exception]) -> None:
+    system = doomed_system(make_system)
+    system.registry.fail_next("DELETE", status=status)
+    with pytest.raises(error):
+        deletion.delete(system.wiring, "shop/api")
+    assert system.wiring.outbox.backlog().doomed == 1
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+
+
+def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    waits = []
+    for headers in ({}, {}, {"Retry-After": "30"}):
+        system.registry.fail_next("DELETE", status=429, headers=headers)
+        tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+        client, keys = system.wiring.connection.client, system.wiring.connection.keys
+        score = client.zscore(keys.of("doomed"), "shop/api")
+        waits.append(float(score) / 1000 - float(client.time()[0]))  # type: ignore[arg-type, index]
+    assert waits[0] < waits[1] < waits[2]
+    assert 28 < waits[2] < 32
+
+
+def test_an_operators_trouble_is_noted_and_ends_when_it_works_again(make_system: Make) -> None:
+    system = doomed_system(make_system, fake={"delete_enabled": False})
+    tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+    (trouble,) = system.wiring.outbox.troubles()
+    assert "storage: delete: enabled: true" in trouble.message
+    system.registry.delete_enabled = True
+    tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_batch_goes_over_few_connections(make_system: Make) -> None:
+    system = make_system(keep_last(1), delete={"parallel": 3})
+    for number in range(20):
+        system.push(f"v{number}")
+    before = system.registry.connections
+    system.settle()
+    assert system.tags() == {"v19"}
+    assert system.registry.connections - before <= 3
+
+
+def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    with system.wiring.leases.hold(COLLECT) as lease:
+        assert lease is not None
+        deletion.delete(system.wiring, "shop/api")
+        assert system.tags() == {"v1", "v2"}
+        assert len(system.wiring.history.doomed("shop/api")) == 1
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+
+
+def test_a_tag_that_our_delete_took_along_is_put_back_at_its_last_push(make_system: Make) -> None:
+    """FACTS: the registry's own lost re-push."""
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+    system.registry.during_delete(lambda: pushed.append(system.registry.push_image("shop/api", "v1", seed="again")))
+    deletion.delete(system.wiring, "shop/api")
+    assert pushed, "the race was not provoked"
+    system.settle()
+    assert system.registry.tags("shop/api") == {"v1": pushed[0]}
+
+
+def test_a_late_event_of_a_tag_on_a_deleted_digest_brings_it_back_from_the_trash(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+    system.hear_late()
+    system.settle()
+    assert system.registry.tags("shop/api") == {"stable": digest}
+    assert "stable" in system.reasons("healed")
+
+
+def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    digest = system.registry.tags("shop/api")["v1"]
+    system.registry.before(
+        "DELETE", "", lambda: system.registry.push_image("shop/api", "stable", seed="shop/api:v1"), times=1
+    )
+    deletion.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
+
+
+def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> None:
+    from tests.fakes.images import make_image
+
+    system = make_system(keep_last(1))
+    image = make_image("attestation", subject=make_image("shop/api:v9"))
+    system.registry.push("shop/api", "att", image)
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"att", "v2"}

@@ -1,0 +1,218 @@
+"""The main line over the fake registry: what is pushed beyond the last N goes, and nothing else does."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.errors import RegistryUnavailable
+from tests.conftest import keep_last
+from tests.workers.conftest import System
+from workers import deletion, enforcement
+
+Make = Callable[..., System]
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_exactly_the_last_pushed_remain_whatever_their_names_sort_like(make_system: Make, version: str) -> None:
+    system = make_system(keep_last(3), version)
+    for tag in ("zz", "b9", "a1", "b10", "m", "0", "zzz"):
+        system.push(tag)
+        system.settle()
+    assert system.tags() == {"m", "0", "zzz"}
+    assert system.reasons() == dict.fromkeys(("zz", "b9", "a1", "b10"), "older than the newest 3 (rule last)")
+
+
+def test_a_push_that_overflows_nothing_makes_no_request(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    system.push("a", "b", "c")
+    system.settle()
+    assert system.registry.count("pushprune/") == 0
+
+
+def test_a_push_that_overflows_by_one_makes_three_requests_once_compared(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    system.push("a", "b", "c", "d")
+    system.settle()
+    before = system.registry.count("pushprune/")
+    system.push("e")
+    system.settle()
+    assert system.tags() == {"c", "d", "e"}
+    assert system.registry.count("pushprune/") - before == 3
+
+
+def test_a_tag_that_shares_its_digest_with_a_kept_one_stays(make_system: Make) -> None:
+    system = make_system(keep_last(2, protect=["latest"]))
+    system.registry.push_image("shop/api", "v1", seed="same")
+    system.registry.push_image("shop/api", "latest", seed="same")
+    system.push("v2", "v3")
+    system.settle()
+    assert system.tags() == {"v1", "latest", "v2", "v3"}
+
+
+def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.registry.push_index("shop/api", "multi")
+    child = next(d for d in system.registry.manifests("shop/api") if d != system.registry.tags("shop/api")["multi"])
+    manifest = system.wiring.client.get("shop/api", child)
+    assert manifest is not None
+    from tests.fakes.pusher import Pusher
+
+    Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
+    system.push("v2")
+    system.registry.push_index("shop/api", "multi")
+    system.settle()
+    assert {"amd64", "multi"} <= system.tags()
+    assert child in system.registry.manifests("shop/api")
+
+
+def test_when_the_index_goes_its_tagged_child_goes_after_it(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.registry.push_index("shop/api", "multi")
+    index = system.registry.tags("shop/api")["multi"]
+    child = next(d for d in system.registry.manifests("shop/api") if d != index)
+    manifest = system.wiring.client.get("shop/api", child)
+    assert manifest is not None
+    from tests.fakes.pusher import Pusher
+
+    Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"v2"}
+
+
+def test_an_old_signature_is_neither_counted_nor_deleted(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    signature = f"sha256-{'a' * 64}.sig"
+    system.push(signature, "v1", "v2", "v3")
+    system.settle()
+    assert system.tags() == {signature, "v2", "v3"}
+
+
+def test_tags_nobody_announced_are_kept_and_take_no_slot(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.deaf = True
+    system.push("old1", "old2", "old3")
+    system.deaf = False
+    system.missed.clear()
+    system.push("v1", "v2", "v3")
+    system.settle()
+    assert system.tags() == {"old1", "old2", "old3", "v2", "v3"}
+
+
+def test_an_unannounced_second_tag_saves_the_digest_it_stands_on(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.deaf = True
+    system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
+    system.deaf = False
+    system.missed.clear()
+    system.push("v3")
+    system.settle()
+    assert system.tags() == {"v1", "stable", "v2", "v3"}
+
+
+def test_a_wiped_redis_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.settle()
+    connection = system.wiring.connection
+    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
+    system.push("v3", "v4")
+    system.settle()
+    assert system.tags() == {"v1", "v2", "v3", "v4"}
+
+
+def test_a_push_between_plan_and_commit_means_plan_again(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.settle()
+    system.push("v3")
+    system.registry.before("GET", "tags/list", lambda: system.push("v1"), times=1)
+    system.settle()
+    assert system.tags() == {"v1", "v3"}
+
+
+def test_a_moving_tag_that_moved_meanwhile_is_not_deleted(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    enforcement.enforce(system.wiring, "shop/api")
+    system.deaf = True
+    system.registry.push_image("shop/api", "v1", seed="newer")
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v1", "v2", "v3"}
+    system.hear_late()
+    system.settle()
+    assert system.tags() == {"v1", "v3"}
+
+
+def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    enforcement.enforce(system.wiring, "shop/api")
+    assert len(system.wiring.history.doomed("shop/api")) == 1
+    system.push("v1")
+    deletion.delete(system.wiring, "shop/api")
+    assert "v1" in system.tags()
+    system.settle()
+    assert system.tags() == {"v1", "v3"}
+
+
+def test_every_deleted_manifest_lies_in_the_trash_before_its_delete(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    digest = system.registry.tags("shop/api")["v1"]
+    content = system.registry.manifests("shop/api")[digest].content
+    kept: list[object] = []
+    system.registry.before("DELETE", "", lambda: kept.append(system.wiring.trash.get("shop/api", digest)))
+    system.push("v2")
+    system.settle()
+    assert [entry.content for entry in kept] == [content]  # type: ignore[attr-defined]
+
+
+def test_dry_run_decides_and_records_and_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(1, dry_run=True))
+    system.push("v1", "v2")
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+    assert [d.verdicts[0].tag.name for d in system.wiring.history.doomed("shop/api", dry=True)] == ["v1"]
+    assert system.registry.count("pushprune/", "DELETE") == 0
+
+
+def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> None:
+    policy = keep_last(1).model_copy(update={"hold_over": 50, "hold_min": 2})
+    system = make_system(policy)
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    assert system.tags() == {"v1", "v2", "v3", "v4"}
+    assert system.wiring.history.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    system.push("v5")
+    system.settle()
+    assert len(system.tags()) == 5
+    assert system.wiring.history.approve("shop/api") == 4
+    system.wiring.outbox.mark_due(["shop/api"])
+    enforcement.enforce(system.wiring, "shop/api")
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v5"}
+
+
+def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(1), "3", fake={"page_size": 2})
+    system.push("v1", "v2", "v3")
+    system.registry.fail_next("GET", "last=", status=500, times=None)
+    with pytest.raises(RegistryUnavailable):
+        system.settle()
+    assert system.tags() == {"v1", "v2", "v3"}
+
+
+def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    system.settle()
+    system.deaf = True
+    system.registry.push_image("shop/api", "v2", seed="moved while nobody listened")
+    system.deaf = False
+    system.missed.clear()
+    system.registry.notifier.instance = "another"
+    system.push("v4")
+    system.settle()
+    assert system.tags() == {"v2", "v3", "v4"}
