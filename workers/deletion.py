@@ -1,6 +1,7 @@
 """Delete doomed digests, a batch at a time, each rechecked and put into the trash right before."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 from service.domain.manifest import References, UnreadableManifest, read_references
 from service.domain.retention import Doomed
@@ -49,10 +50,34 @@ def _delete_batch(wiring: Wiring, repository: str, batch: tuple[Doomed, ...], pe
 def _delete_one(wiring: Wiring, repository: str, doomed: Doomed, permit: Lease) -> None:
     """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
     permit.check()
-    manifest = _recheck(wiring, repository, doomed)
-    if manifest is None:
-        _spare(wiring, repository, doomed, "a tag of it stands elsewhere or is gone")
-        return
+    standing = _recheck(wiring, repository, doomed)
+    if standing == "moved":
+        _spare(wiring, repository, doomed, "a tag of it stands elsewhere")
+    elif standing == "gone":
+        _finish(wiring, repository, doomed)
+    else:
+        _delete_manifest(wiring, repository, doomed, standing, permit)
+
+
+def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Literal["moved", "gone"]:
+    """The manifest, when each tag that goes with it still stands there or is gone; else which of both it is.
+
+    One GET proves where the first tag stands and brings the bytes; a conditional HEAD does for the others.
+    """
+    manifest: Manifest | None = None
+    for verdict in doomed.verdicts:
+        if manifest is None:
+            manifest = wiring.client.get(repository, verdict.tag.name)
+            if manifest is not None and manifest.digest != doomed.digest:
+                return "moved"
+            continue
+        standing = wiring.client.head(repository, verdict.tag.name, unless=doomed.digest)
+        if standing is not None and standing.digest != doomed.digest:
+            return "moved"
+    return manifest or "gone"
+
+
+def _delete_manifest(wiring: Wiring, repository: str, doomed: Doomed, manifest: Manifest, permit: Lease) -> None:
     references = _references(manifest)
     if references.subject or not references.readable:
         wiring.history.resolve(repository, {doomed.digest: references})
@@ -62,29 +87,25 @@ def _delete_one(wiring: Wiring, repository: str, doomed: Doomed, permit: Lease) 
         return
     permit.check()
     wiring.client.delete(repository, doomed.digest)
+    _forget(wiring, repository, doomed)
+
+
+def _finish(wiring: Wiring, repository: str, doomed: Doomed) -> None:
+    """Every tag is gone: by a DELETE of ours whose worker died before it could note it, or by somebody else."""
+    ours = wiring.trash.get(repository, doomed.digest) is not None
+    if ours and wiring.client.get(repository, doomed.digest) is None:
+        _forget(wiring, repository, doomed)
+        return
+    _spare(wiring, repository, doomed, "somebody else deleted its tags")
+    wiring.history.adopt(wiring.history.snapshot(repository), vanished=[v.tag.name for v in doomed.verdicts])
+
+
+def _forget(wiring: Wiring, repository: str, doomed: Doomed) -> None:
     if wiring.history.forget(repository, doomed, wiring.collect_after):
         wiring.dispatch.enforce(repository)
     for verdict in doomed.verdicts:
         tag = f"{repository}:{verdict.tag.name}"
         log.info("deleted", tag=tag, digest=doomed.digest, reason=verdict.reason)
-
-
-def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | None:
-    """The manifest, when every tag that goes with it still stands there; None when one was moved or all are gone.
-
-    One GET proves where the first tag stands and brings the bytes; a conditional HEAD does for the others.
-    """
-    manifest: Manifest | None = None
-    for verdict in doomed.verdicts:
-        if manifest is None:
-            manifest = wiring.client.get(repository, verdict.tag.name)
-            if manifest is not None and manifest.digest != doomed.digest:
-                return None
-            continue
-        standing = wiring.client.head(repository, verdict.tag.name, unless=doomed.digest)
-        if standing is not None and standing.digest != doomed.digest:
-            return None
-    return manifest
 
 
 def _references(manifest: Manifest) -> References:

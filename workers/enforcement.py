@@ -61,7 +61,7 @@ def _looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     if plan.unresolved:
         reconcile.resolve(wiring, snapshot.repository, plan.unresolved)
         return True
-    return not reconcile.confirm(wiring, snapshot)
+    return not reconcile.confirm(wiring, snapshot, plan)
 
 
 def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:

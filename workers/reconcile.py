@@ -8,7 +8,7 @@ from celery.schedules import crontab
 
 from service.domain.errors import RegistryUnavailable
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
-from service.domain.retention import Tag
+from service.domain.retention import Plan, Tag
 from service.log import log
 from service.registry.client import Standing
 from service.store.collections import now_ms
@@ -26,18 +26,22 @@ def compare(wiring: Wiring, snapshot: Snapshot) -> None:
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
     names = sorted({*wiring.client.tags(snapshot.repository), *known})
-    changed = _look(wiring, snapshot, names)
+    changed = _look(wiring, snapshot, names, complete=True)
     log.info("compared with the registry", repository=snapshot.repository, tags=len(names), changed=changed)
 
 
-def confirm(wiring: Wiring, snapshot: Snapshot) -> bool:
-    """Whether the registry lists exactly the tags that the history knows; where not, the difference is looked at."""
+def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    """Whether the registry lists every tag that the plan keeps, and none that the history does not know.
+
+    Where not, the difference is looked at. A doomed tag may be missing: its deletion may be under way.
+    """
     listed = set(wiring.client.tags(snapshot.repository))
     known = {tag.name for tag in snapshot.tags}
-    if listed == known:
-        return True
-    _look(wiring, snapshot, sorted(listed ^ known))
-    return False
+    kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
+    unclear = sorted((listed - known) | (kept - listed))
+    if unclear:
+        _look(wiring, snapshot, unclear, complete=False)
+    return not unclear
 
 
 def resolve(wiring: Wiring, repository: str, digests: Iterable[str]) -> None:
@@ -74,7 +78,7 @@ def sweep(wiring: Wiring) -> None:
     _follow_policy(wiring)
 
 
-def _look(wiring: Wiring, snapshot: Snapshot, names: list[str]) -> int:
+def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: bool) -> int:
     """Looks at these tags at the registry and takes over what differs; returns how many tags changed."""
     before = {tag.name: tag for tag in snapshot.tags}
 
@@ -95,7 +99,7 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str]) -> int:
         for name, standing in differing.items()
     ]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
-    return wiring.history.adopt(snapshot, found, vanished, indexes)
+    return wiring.history.adopt(snapshot, found, vanished, indexes, complete=complete)
 
 
 def _pushed_us(wiring: Wiring, repository: str, tag: str) -> int | None:

@@ -14,9 +14,18 @@ from workers import deletion, enforcement, garbage
 
 def register(app: Celery, wiring: Wiring) -> None:
     """Adds the tasks to a Celery application."""
-    app.task(name=ENFORCE)(lambda repository: attempt(wiring, "due", repository, enforcement.enforce))
-    app.task(name=DELETE)(lambda repository: attempt(wiring, "doomed", repository, deletion.delete))
-    app.task(name=COLLECT)(lambda: attempt_collection(wiring))
+
+    @app.task(name=ENFORCE)
+    def enforce(repository: str) -> None:
+        attempt(wiring, "due", repository, enforcement.enforce)
+
+    @app.task(name=DELETE)
+    def delete(repository: str) -> None:
+        attempt(wiring, "doomed", repository, deletion.delete)
+
+    @app.task(name=COLLECT)
+    def collect() -> None:
+        attempt_collection(wiring)
 
 
 def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wiring, str], None]) -> None:

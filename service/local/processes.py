@@ -4,6 +4,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from pathlib import Path
 
 import requests
@@ -45,12 +46,12 @@ def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
 
 
 def is_ready(address: str) -> bool:
-    """True once the web process answers and has heard of a worker."""
+    """True once the web process answers and says that it can do its work."""
     try:
         answer = requests.get(f"{address}/readyz", timeout=5, allow_redirects=False)
-        return answer.status_code == requests.codes.ok and bool(answer.json().get("workers"))
-    except (requests.RequestException, ValueError):
+    except requests.RequestException:
         return False
+    return answer.status_code == HTTPStatus.OK
 
 
 def until(

@@ -36,6 +36,11 @@ class Transcript:
         """Write text without a name before it: a block that is meant to be copied."""
         self._write(text if text.endswith("\n") else text + "\n")
 
+    def turn_to(self, out: TextIO) -> None:
+        """Write to another stream from now on."""
+        with self._lock:
+            self._out, self._colour = out, out.isatty()
+
     def relay(self, stream: IO[bytes], speaker: str) -> None:
         """Read the stream to its end, write its lines under the speaker's name, and close it."""
         with stream:

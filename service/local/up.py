@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,10 +96,17 @@ class System:
             patience_s=_REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S,
             meanwhile=supervisor.check,
         )
+        started = time.monotonic()
         supervisor.start(processes.web(self.environ, self.held_fds))
         supervisor.start(processes.worker(self.environ, self.held_fds))
+        outbox = wire(self.settings).outbox
+
+        def ready() -> bool:
+            """The worker of the last start gave its signs of life as well: only one since we started counts."""
+            return processes.is_ready(self.address) and outbox.workers(within_s=time.monotonic() - started) > 0
+
         processes.until(
-            lambda: processes.is_ready(self.address),
+            ready,
             f"{self.address} is not ready",
             patience_s=_READY_PATIENCE_S,
             meanwhile=supervisor.check,

@@ -132,18 +132,28 @@ class History:
             args += [short(doomed.digest), pack_doomed(doomed)]
         return bool(self._connection.script("commit", keys, args))
 
-    def adopt(self, snapshot: Snapshot, found: Iterable[Tag], vanished: Iterable[str], indexes: frozenset[str]) -> int:
-        """Takes over what a complete look at the registry found; returns how many tags changed.
+    def adopt(
+        self,
+        snapshot: Snapshot,
+        found: Iterable[Tag] = (),
+        vanished: Iterable[str] = (),
+        indexes: frozenset[str] = frozenset(),
+        *,
+        complete: bool = False,
+    ) -> int:
+        """Takes over what a look at the registry found; returns how many tags changed.
 
         found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when); vanished: names that are
-        no longer there; indexes: digests among the found that are indexes. A tag touched since the snapshot is left.
+        no longer there; indexes: digests among the found that are indexes; complete: every tag was looked at, so that
+        the repository counts as compared. A tag touched since the snapshot is left alone.
         """
         repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.links, self._keys.history)
         keys = [key(repository) for key in names]
         keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
-        found = tuple(found)
-        args: list[str | int] = [repository, snapshot.epoch, self._limits.repository_entries, self._limits.events]
+        keys.append(self._keys.doomed(repository))
+        found, epoch = tuple(found), snapshot.epoch if complete else ""
+        args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args.append(len(found))
         for tag in found:
             index = 1 if tag.digest in indexes else 0

@@ -31,7 +31,7 @@ class Valkey:
     def __init__(self, folder: Path, *, append_only: bool = False) -> None:
         self.folder = folder
         self.append_only = append_only
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +74,7 @@ class Valkey:
             return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

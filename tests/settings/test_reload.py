@@ -9,10 +9,8 @@ import pytest
 
 from service.domain.errors import ConfigurationError
 from service.domain.policy import Keep, Policy
-from service.settings import PolicySource, Settings, load_settings, reload
+from service.settings import PolicySource, Settings, load_policy, load_settings, reload
 from tests.settings.conftest import Load, Write
-
-Source = Callable[[], PolicySource]
 
 
 def policy(last: int) -> str:
@@ -30,6 +28,11 @@ def last_of(source: PolicySource) -> int | None:
     keep = found.rules[0].keep
     assert isinstance(keep, Keep)
     return keep.last
+
+
+def assert_in_force(source: PolicySource, last: int) -> None:
+    assert last_of(source) == last
+    assert source.error is None
 
 
 def replace(file: Path, text: str) -> None:
@@ -53,9 +56,9 @@ def test_a_policy_is_taken_up_when_its_file_is_replaced(home: tuple[Path, Path, 
     source = PolicySource(load_settings(config, {}))
     assert last_of(source) == 10
     replace(file, text(11))
-    assert (last_of(source), source.error) == (11, None)
+    assert_in_force(source, 11)
     file.write_text(text(12))
-    assert (last_of(source), source.error) == (12, None)
+    assert_in_force(source, 12)
 
 
 def test_a_policy_that_breaks_leaves_the_one_before_until_it_is_mended(
@@ -72,7 +75,7 @@ def test_a_policy_that_breaks_leaves_the_one_before_until_it_is_mended(
     assert source.error.endswith("is unknown; did you mean last?")
     assert last_of(source) == 10
     replace(file, text(11))
-    assert (last_of(source), source.error) == (11, None)
+    assert_in_force(source, 11)
     assert source.digest != digest
 
 
@@ -89,7 +92,7 @@ def test_a_file_that_goes_away_leaves_its_policy_until_it_is_back(
     assert source.error == f"cannot read {file}: it is not a file"
     file.rmdir()
     file.write_text(text(11))
-    assert (last_of(source), source.error) == (11, None)
+    assert_in_force(source, 11)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +110,10 @@ def test_no_garbage_gets_past_the_policy_in_force(home: tuple[Path, Path, Callab
 
 def test_a_policy_that_cannot_be_read_at_the_start_is_refused(load: Load, write: Write) -> None:
     settings = load("policy: policy.yaml")
-    with pytest.raises(ConfigurationError, match="cannot read .*policy.yaml: No such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot read .*policy\.yaml: No such file"):
         PolicySource(settings)
     write("ruls: []", "policy.yaml")
-    with pytest.raises(ConfigurationError, match="policy.yaml, line 1: ruls is unknown; did you mean rules?"):
+    with pytest.raises(ConfigurationError, match=r"policy\.yaml, line 1: ruls is unknown; did you mean rules\?"):
         PolicySource(settings)
 
 
@@ -147,16 +150,15 @@ def test_a_file_that_is_still_being_written_is_no_policy_yet(write: Write, monke
     file = write(policy(10), "policy.yaml")
     source = PolicySource(Settings(policy=file))
     file.write_text(cut)
-    read = reload.load_policy
 
     def read_before_the_rest_is_written(path: Path) -> Policy:
-        found = read(path)
+        found = load_policy(path)
         file.write_text(whole)
         return found
 
     monkeypatch.setattr(reload, "load_policy", read_before_the_rest_is_written)
-    assert (last_of(source), source.error) == (10, None)
-    monkeypatch.setattr(reload, "load_policy", read)
+    assert_in_force(source, 10)
+    monkeypatch.setattr(reload, "load_policy", load_policy)
     assert last_of(source) == 12
 
 
@@ -176,7 +178,7 @@ def test_another_key_of_the_configuration_does_not_hold_up_its_policy(write: Wri
     config = write(inline(10))
     source = PolicySource(load_settings(config, {}))
     replace(config, inline(11) + "delete: {parallel: 0}\ntokens: {read_file: gone}\n")
-    assert (last_of(source), source.error) == (11, None)
+    assert_in_force(source, 11)
 
 
 def test_variables_and_overrides_still_hold_when_the_policy_is_read_again(write: Write) -> None:

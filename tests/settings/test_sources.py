@@ -183,7 +183,7 @@ def test_blanks_between_cron_fields_are_one(load: Load) -> None:
 
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        Settings().listen = "x"
+        Settings().listen = "x"  # type: ignore[misc]
 
 
 def test_the_example_file_loads_as_it_is_and_shows_the_defaults() -> None:

@@ -7,6 +7,8 @@ import pytest
 from service.domain.errors import AccessDenied, DeletesDisabled, RegistryUnavailable
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.pusher import Pusher
 from tests.workers.conftest import System
 from workers import deletion, enforcement, tasks
 
@@ -33,6 +35,7 @@ def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> N
     assert system.tags() == {"v2"}
     assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
     assert system.wiring.history.doomed("shop/api") == ()
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
 
 
 def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_system: Make) -> None:
@@ -137,11 +140,34 @@ def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
 
 
 def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> None:
-    from tests.fakes.images import make_image
-
     system = make_system(keep_last(1))
     image = make_image("attestation", subject=make_image("shop/api:v9"))
     system.registry.push("shop/api", "att", image)
     system.push("v2")
     system.settle()
     assert system.tags() == {"att", "v2"}
+
+
+def test_a_tag_that_somebody_else_deleted_unheard_leaves_the_history(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    Pusher(system.registry.url).delete("shop/api", system.registry.tags("shop/api")["v1"])
+    system.deaf = False
+    deletion.delete(system.wiring, "shop/api")
+    system.settle()
+    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
+    assert "v1" in system.reasons("vanished")
+
+
+def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system: Make) -> None:
+    system = doomed_system(make_system)
+
+    def push_and_plan() -> None:
+        system.push("v3")
+        enforcement.enforce(system.wiring, "shop/api")
+
+    system.registry.after("DELETE", "", push_and_plan)
+    deletion.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.tags() == {"v3"}
+    assert system.reasons() == dict.fromkeys(("v1", "v2"), "older than the newest 1 (rule last)")

@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.errors import RegistryUnavailable
 from tests.conftest import keep_last
+from tests.fakes.pusher import Pusher
 from tests.workers.conftest import System
 from workers import deletion, enforcement
 
@@ -55,8 +56,6 @@ def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(mak
     child = next(d for d in system.registry.manifests("shop/api") if d != system.registry.tags("shop/api")["multi"])
     manifest = system.wiring.client.get("shop/api", child)
     assert manifest is not None
-    from tests.fakes.pusher import Pusher
-
     Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
     system.push("v2")
     system.registry.push_index("shop/api", "multi")
@@ -72,8 +71,6 @@ def test_when_the_index_goes_its_tagged_child_goes_after_it(make_system: Make) -
     child = next(d for d in system.registry.manifests("shop/api") if d != index)
     manifest = system.wiring.client.get("shop/api", child)
     assert manifest is not None
-    from tests.fakes.pusher import Pusher
-
     Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
     system.push("v2")
     system.settle()

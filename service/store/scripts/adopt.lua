@@ -1,7 +1,7 @@
 -- Takes over what a look at the registry found. A tag that was pushed or deleted since the look began is left alone:
--- what the event said is newer.
+-- what the event said is newer. A vanished tag that is doomed is left to the deletion, which knows why it went.
 --
--- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared
+-- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
 --       then per tag that is no longer there, 2 each: tag, time_us before
@@ -36,7 +36,10 @@ for _ = 1, tonumber(ARGV[5]) do
   end
 end
 for i = at + 1, #ARGV, 2 do
-  if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' then
+  local standing = redis.call('HGET', KEYS[2], ARGV[i])
+  local short = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+  local ours = short and redis.call('HEXISTS', KEYS[9], short) == 1
+  if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
     redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('HDEL', KEYS[2], ARGV[i])
     redis.call('ZREM', KEYS[3], ARGV[i])

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Makes the secrets that docker-compose.yml names, in ./secrets or the folder given. What is there already stays.
+set -eu
+
+folder=${1:-$(dirname "$0")/../secrets}
+umask 077
+mkdir -p "$folder"
+chmod 700 "$folder"
+echo '*' > "$folder/.gitignore"
+
+keep() { # NAME: standard input becomes the secret, unless there is one
+    [ -s "$folder/$1" ] || cat > "$folder/$1"
+    # Readable for the containers' user; nobody else gets past the folder.
+    chmod 444 "$folder/$1"
+}
+
+random() {
+    od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+for name in notify_token read_token admin_token redis_password registry_http_secret; do
+    random | keep "$name"
+done
+printf 'redis://:%s@redis:6379/0' "$(cat "$folder/redis_password")" | keep redis_url
+echo "the secrets are in $folder"

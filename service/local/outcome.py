@@ -1,0 +1,79 @@
+"""What the demo shows and checks: every tag with its fate and the reason, compared with what had to become of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from service.local.story import Pushed, Registry
+from service.wiring import Wiring
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What became of one tag: whether it stays, and the reason pushprune gives. digest: where it stood last."""
+
+    repository: str
+    tag: str
+    digest: str
+    stays: bool
+    reason: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.repository}:{self.tag}"
+
+
+def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
+    """Every tag of the story in the order of its last push, with the reason from today's plan or from the history."""
+    last: dict[tuple[str, str], str] = {}
+    for push in pushes:
+        last.pop((push.repository, push.tag), None)
+        last[push.repository, push.tag] = push.digest
+    kept: dict[tuple[str, str], str] = {}
+    gone: dict[tuple[str, str], str] = {}
+    for repository in {push.repository for push in pushes}:
+        for verdict in wiring.verdicts(repository):
+            kept[repository, verdict.tag.name] = verdict.reason
+        for entry in wiring.history.entries(repository, count=1000):
+            if entry.action == "pruned":
+                gone.setdefault((repository, entry.tag), entry.reason)
+    return tuple(
+        Fate(*name, digest, name in kept, kept.get(name) or gone.get(name) or "nobody says why")
+        for name, digest in last.items()
+    )
+
+
+def table(told: Iterable[Fate]) -> Table:
+    """The fates, tag by tag."""
+    shown = Table("tag", "digest", "", "why", title="what stays, what went, and why", title_justify="left")
+    for fate in told:
+        mark = "[green]stays[/]" if fate.stays else "[red]went[/]"
+        shown.add_row(fate.name, fate.digest.removeprefix("sha256:")[:12], mark, fate.reason)
+    return shown
+
+
+def disagreements(registry: Registry, told: Iterable[Fate], expected: dict[tuple[str, str], str]) -> tuple[str, ...]:
+    """One sentence for everything that is not as the policy says, by the registry's own word; none is the aim."""
+    told = tuple(told)
+    found: dict[tuple[str, str], str] = {}
+    for repository in {fate.repository for fate in told}:
+        found |= {(repository, tag): digest for tag, digest in registry.tags(repository).items()}
+    wrong = [f"{':'.join(name)} is not there, but must stay" for name in expected.keys() - found.keys()]
+    wrong += [f"{':'.join(name)} is there, but must be gone" for name in found.keys() - expected.keys()]
+    wrong += [
+        f"{':'.join(name)} stands at {found[name]} instead of {expected[name]}"
+        for name in expected.keys() & found.keys()
+        if expected[name] != found[name]
+    ]
+    for fate in told:
+        name = (fate.repository, fate.tag)
+        if name in expected and not registry.is_whole(fate.repository, fate.digest):
+            wrong.append(f"{fate.name} cannot be pulled whole")
+        if name not in expected and registry.has_manifest(fate.repository, fate.digest):
+            wrong.append(f"{fate.name} is gone, but its manifest {fate.digest} is not")
+        if fate.stays != (name in expected):
+            wrong.append(f"{fate.name}: the history says that it {'stays' if fate.stays else 'went'}")
+        if fate.reason == "nobody says why":
+            wrong.append(f"{fate.name}: the history gives no reason")
+    return tuple(sorted(wrong))

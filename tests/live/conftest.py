@@ -1,0 +1,140 @@
+"""The real thing: registry, Valkey or Redis, gunicorn and Celery workers as processes, skopeo as the client."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from service.leash import leashed
+from service.settings import load_settings
+from service.wiring import Wiring, wire
+from tests.fakes.pusher import Pusher
+from tests.fakes.real_registry import RealRegistry, require_registry
+from tests.fakes.valkey import Valkey, free_port
+
+TOKEN = "live-notify-token"
+PATIENCE_S = 60.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> Any:
+    """The first true answer of `condition`; fails with `what` when there is none in time."""
+    end = time.monotonic() + within_s
+    while not (answer := condition()):
+        assert time.monotonic() < end, f"waited {within_s:.0f} s in vain: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+class LiveSystem:
+    """registry, redis, one web process and the workers a test starts. wiring: ours, for looking at the history."""
+
+    def __init__(self, folder: Path, stack: ExitStack, config: dict[str, Any]) -> None:
+        self.folder = folder
+        self.valkey = stack.enter_context(Valkey(folder / "redis", append_only=True))
+        self.web_url = f"http://127.0.0.1:{free_port()}"
+        self.registry = stack.enter_context(
+            RealRegistry(
+                notify_url=f"{self.web_url}/notifications", notify_token=TOKEN,
+                config={"notifications": {"events": {"includereferences": True}}},
+            )
+        )  # fmt: skip
+        self.pusher = stack.enter_context(Pusher(self.registry.url))
+        settings: dict[str, Any] = {
+            "listen": self.web_url.removeprefix("http://"),
+            "redis": {"url": self.valkey.url},
+            "registry": {"url": self.registry.url},
+            "tokens": {"notify": TOKEN},
+            "storage": {"path": str(self.registry.storage_path)},
+            "data_dir": str(folder / "data"),
+            **config,
+        }
+        self.config = folder / "pushprune.yaml"
+        self.config.write_text(yaml.safe_dump(settings))
+        self.wiring: Wiring = wire(load_settings(self.config, environ={}))
+        self._stack = stack
+        self._workers = 0
+        self.web = self.start("web", "gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()")
+        wait_until(lambda: self._ready(), "the web process is not ready")
+
+    def start(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts `python -m module arguments`, which ends with the test at the latest."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_")}
+        environment |= {"PUSHPRUNE_CONFIG": str(self.config), "PYTHONPATH": str(Path(__file__).parents[2])}
+        log = self._stack.enter_context((self.folder / f"{name}.log").open("ab"))
+        command = leashed([sys.executable, "-m", module, *arguments])
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        self._stack.callback(self.kill, process)
+        return process
+
+    def start_worker(self, queues: str = "enforce,delete,garbage") -> subprocess.Popen[bytes]:
+        """Starts a Celery worker and waits until it works."""
+        self._workers += 1
+        before = self.wiring.outbox.workers()
+        process = self.start(
+            f"worker{self._workers}", "celery", "-q", "-A", "workers.app", "worker", "--pool", "threads",
+            "--concurrency", "4", "-Q", queues, "--without-gossip", "--without-mingle", "--without-heartbeat",
+            "-n", f"w{self._workers}@test",
+        )  # fmt: skip
+        wait_until(lambda: self.wiring.outbox.workers() > before or process.poll() is not None, "no sign of a worker")
+        assert process.poll() is None, self.log(f"worker{self._workers}")
+        return process
+
+    def kill(self, process: subprocess.Popen[bytes]) -> None:
+        """kill -9, with everything it started."""
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def skopeo_push(self, repository: str, *tags: str, source: Path) -> None:
+        """Pushes the OCI layout `source` under each tag, as a client that somebody else wrote."""
+        host = self.registry.url.removeprefix("http://")
+        for tag in tags:
+            command = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]
+            subprocess.run([*command, f"oci:{source}:image", f"docker://{host}/{repository}:{tag}"], check=True)
+
+    def tags(self, repository: str) -> set[str]:
+        return set(self.pusher.tags(repository))
+
+    def quiet(self) -> bool:
+        """Whether nothing is left to do."""
+        backlog = self.wiring.outbox.backlog()
+        return not (backlog.due or backlog.doomed)
+
+    def heard(self, repository: str, tags: set[str]) -> bool:
+        """Whether the history knows exactly these tags."""
+        return {tag.name for tag in self.wiring.history.live(repository)} == tags
+
+    def _ready(self) -> bool:
+        assert self.web.poll() is None, self.log("web")
+        try:
+            return requests.get(f"{self.web_url}/readyz", timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Iterator[Callable[..., LiveSystem]]:
+    """live(policy=…, gc=…, …): a system with these settings."""
+    require_registry()
+    assert shutil.which("skopeo"), "skopeo is missing; `make test` installs it as root on Debian"
+    with ExitStack() as stack:
+        yield lambda **config: LiveSystem(tmp_path, stack, config)
+
+
+def last(count: int, **more: Any) -> dict[str, Any]:
+    """A policy that keeps the last `count` pushed, without a hold."""
+    rule = {"name": "last", "keep": {"last": count}}
+    return {"hold_over": "100%", "hold_min": 100_000, "protect": ["latest"], "rules": [rule], **more}

@@ -1,0 +1,131 @@
+"""Journeys over the real registry, real Valkey, real workers, and skopeo."""
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.images import Image, make_image, sha256
+from tests.live.conftest import LiveSystem, last, wait_until
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+
+
+def oci_layout(folder: Path, image: Image) -> Path:
+    """Writes an image as an OCI layout, the way skopeo reads it."""
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for content in (*image.blobs, image.manifest):
+        (blobs / sha256(content).removeprefix("sha256:")).write_bytes(content)
+    described = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
+    described["annotations"] = {"org.opencontainers.image.ref.name": "image"}  # type: ignore[assignment]
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return folder
+
+
+def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp_path: Path) -> None:
+    system = live(policy=last(10))
+    system.start_worker()
+    names = [f"{random.Random(number).randrange(10**6):06x}-build" for number in range(13)]  # noqa: S311
+    images = [oci_layout(tmp_path / f"image{number}", make_image(number)) for number in range(13)]
+    for name, image in zip(names[:10], images[:10], strict=True):
+        system.skopeo_push("shop/api", name, source=image)
+    wait_until(lambda: system.heard("shop/api", set(names[:10])) and system.quiet(), "the pushes were not heard")
+    assert system.registry.request_count("pushprune/") == 0, "a push that overflows nothing makes no request"
+    for name, image in zip(names[10:], images[10:], strict=True):
+        system.skopeo_push("shop/api", name, source=image)
+    system.skopeo_push("shop/api", "latest", source=images[12])
+    wait_until(lambda: system.tags("shop/api") == {*names[3:], "latest"}, "not exactly the last 10 and latest", 5)
+    wait_until(system.quiet, "it does not come to rest")
+    pruned = {e.tag: e.reason for e in system.wiring.history.entries("shop/api") if e.action == "pruned"}
+    assert pruned == dict.fromkeys(names[:3], "older than the newest 10 (rule last)")
+    for name in names[3:]:
+        system.pusher.pull_whole("shop/api", name)
+
+
+def _batch(system: LiveSystem, count: int = 200) -> set[str]:
+    """Pushes `count` + 10 images while no worker runs; returns the tags that must remain."""
+    names = [f"b{number:03}" for number in range(count + 10)]
+    for name in names:
+        system.pusher.push_image("shop/api", name, layers=0)
+    wait_until(lambda: system.heard("shop/api", set(names)), "the pushes were not heard")
+    return set(names[-10:])
+
+
+def _in_the_middle(system: LiveSystem) -> None:
+    wait_until(lambda: 20 < len(system.wiring.history.doomed("shop/api")) < 180, "the batch never was half done")
+
+
+def _settled(system: LiveSystem, remain: set[str]) -> None:
+    wait_until(lambda: system.quiet() and system.tags("shop/api") == remain, "the end state is not exact")
+    wait_until(lambda: system.heard("shop/api", remain), "the history differs from the registry")
+    for name in remain:
+        system.pusher.pull_whole("shop/api", name)
+    entries = system.wiring.history.entries("shop/api", 2000)
+    pruned = [entry.tag for entry in entries if entry.action == "pruned"]
+    without_reason = {entry.tag: entry.action for entry in entries if entry.tag not in {*pruned, *remain}}
+    assert (len(pruned), len(set(pruned)), without_reason) == (200, 200, {})
+
+
+def test_a_worker_killed_in_the_middle_of_a_batch_loses_nothing(live: Live) -> None:
+    system = live(policy=last(10))
+    remain = _batch(system)
+    worker = system.start_worker()
+    _in_the_middle(system)
+    system.kill(worker)
+    left = len(system.wiring.history.doomed("shop/api"))
+    system.start_worker()
+    wait_until(lambda: len(system.wiring.history.doomed("shop/api")) < left, "the work was not taken up within 5 s", 5)
+    _settled(system, remain)
+
+
+def test_redis_killed_in_the_middle_of_a_batch_and_restarted(live: Live) -> None:
+    system = live(policy=last(10))
+    remain = _batch(system)
+    worker = system.start_worker()
+    _in_the_middle(system)
+    system.valkey.kill()
+    system.valkey.start()
+    _settled(system, remain)
+    assert worker.poll() is None, "the worker did not go on by itself"
+
+
+def test_an_emptied_redis_deletes_nothing(live: Live) -> None:
+    system = live(policy=last(5))
+    system.start_worker()
+    names = {f"old{number}" for number in range(5)}
+    for name in sorted(names):
+        system.pusher.push_image("shop/api", name)
+    wait_until(lambda: system.heard("shop/api", names) and system.quiet(), "the pushes were not heard")
+    system.valkey.client().flushall()
+    more = {f"new{number}" for number in range(5)}
+    for name in sorted(more):
+        system.pusher.push_image("shop/api", name)
+    wait_until(lambda: system.heard("shop/api", more) and system.quiet(), "the pushes were not heard")
+    assert system.tags("shop/api") == names | more
+    assert system.registry.request_count("pushprune/", "DELETE") == 0
+
+
+def test_a_registry_that_is_away_for_a_while_is_waited_for(live: Live) -> None:
+    system = live(policy=last(10))
+    remain = _batch(system)
+    system.start_worker()
+    _in_the_middle(system)
+    system.registry.restart()
+    _settled(system, remain)
+
+
+def test_deletes_switched_off_are_named_and_made_up_for_once_they_are_on(live: Live) -> None:
+    system = live(policy=last(1))
+    system.registry.restart({"storage": {"delete": {"enabled": False}}})
+    system.start_worker()
+    for name in ("v1", "v2"):
+        system.pusher.push_image("shop/api", name)
+    (trouble,) = wait_until(system.wiring.outbox.troubles, "nobody was told")
+    assert "storage: delete: enabled: true" in trouble.message
+    system.registry.restart({"storage": {"delete": {"enabled": True}}})
+    wait_until(lambda: system.tags("shop/api") == {"v2"}, "the delete was not made up for")

@@ -1,0 +1,95 @@
+"""Makers of test values that show only what matters; everything else gets a plain default.
+
+Times are in seconds after one fixed moment in the past: `tag("v1", pushed=5)` was pushed 5 s after it, `us(5)` is that
+moment in µs. A digest may be given by any short name, and is the same wherever that name is used.
+"""
+
+import hashlib
+import json
+import textwrap
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from service.domain.manifest import OCI_MANIFEST
+from service.domain.notification import Envelope, parse
+from service.domain.policy import Policy
+from service.domain.retention import Tag
+
+START_S = 1_700_000_000
+PLAIN_ENVELOPE = "application/json"
+V1_ENVELOPE = "application/vnd.docker.distribution.events.v1+json"
+V2_ENVELOPE = "application/vnd.docker.distribution.events.v2+json"
+
+
+def us(seconds: float) -> int:
+    """The moment `seconds` after the start, in µs since the epoch."""
+    return round((START_S + seconds) * 1_000_000)
+
+
+def digest_of(name: str) -> str:
+    """The digest that goes by this short name; a whole digest stays as it is."""
+    return name if ":" in name else f"sha256:{hashlib.sha256(name.encode()).hexdigest()}"
+
+
+def tag(name: str, pushed: float | None = 0, digest: str | None = None, **more: Any) -> Tag:
+    """A live tag. pushed: seconds after the start, None = nobody saw it; digest: one of its own unless given."""
+    pushed_us = None if pushed is None else us(pushed)
+    return Tag(name, digest_of(name if digest is None else digest), pushed_us, **more)
+
+
+def event(
+    action: str = "push",
+    repository: str = "shop/api",
+    tag: str | None = "v1",
+    digest: str | None = None,
+    at: float = 0,
+    *,
+    media_type: str = OCI_MANIFEST,
+    useragent: str = "docker/29",
+    actor: str = "alice",
+    instance: str = "registry-1",
+    children: tuple[str, ...] | None = None,
+    **changed: Any,
+) -> dict[str, Any]:
+    """One event as the registry sends it. The same arguments give the same id; changed: top-level keys as they are."""
+    target: dict[str, Any] = {"repository": repository}
+    if tag is not None:
+        target["tag"] = tag
+    if action != "delete" or tag is None:
+        target["digest"] = digest_of(digest or tag or "untagged")
+    if action != "delete":
+        target |= {"mediaType": media_type, "size": 512, "length": 512, "url": "http://registry/v2/"}
+    if children is not None:
+        target["references"] = [{"mediaType": OCI_MANIFEST, "digest": digest_of(child)} for child in children]
+    said = {
+        "timestamp": datetime.fromtimestamp(START_S + at, UTC).isoformat().replace("+00:00", "Z"),
+        "action": action,
+        "target": target,
+        "request": {"id": "r", "addr": "10.0.0.7:4711", "host": "registry", "method": "PUT", "useragent": useragent},
+        "actor": {"name": actor} if actor else {},
+        "source": {"addr": "registry:5000", "instanceID": instance},
+    }
+    identity = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return {"id": identity, **said, **changed}
+
+
+def blob_event(action: str = "push", repository: str = "shop/api", at: float = 0, **more: Any) -> dict[str, Any]:
+    """An event about a layer."""
+    return event(action, repository, None, "layer", at, media_type="application/octet-stream", **more)
+
+
+def envelope(*events: Any) -> bytes:
+    """The body of one POST."""
+    return json.dumps({"events": list(events)}).encode()
+
+
+def understood(*events: Any) -> Envelope:
+    """What the domain makes of these events, a year after the start."""
+    return parse(envelope(*events), us(365 * 86_400))
+
+
+def policy(text: str) -> Policy:
+    """The policy in this YAML text."""
+    return Policy.model_validate(yaml.safe_load(textwrap.dedent(text)) or {})

@@ -1,0 +1,44 @@
+"""`python -m workers.health NAME`: exit 0 while the worker NAME of this host gives signs of life, for health checks."""
+
+import socket
+import sys
+import time
+
+from service.domain.errors import ConfigurationError, PushpruneError
+from service.settings import load_settings
+from service.store.connection import Connection, connect
+from service.store.keys import Keys
+
+SILENT_S = 10.0
+
+
+def is_alive(connection: Connection, name: str) -> bool:
+    """Whether the worker of this name, as `-n NAME@%h` gave it, was heard of lately on this host.
+
+    Raises StoreUnavailable when Redis is away.
+    """
+    with connection.reached() as client:
+        seen_ms = client.zscore(connection.keys.of("workers"), f"{name}@{socket.gethostname()}")
+    return seen_ms is not None and time.time() * 1000 - seen_ms < SILENT_S * 1000
+
+
+def main(name: str) -> None:
+    """Ends the process: silently when all is well, else with one sentence and exit code 1."""
+    try:
+        alive = is_alive(_connection(), name)
+    except PushpruneError as error:
+        sys.exit(f"pushprune: {error}")
+    if not alive:
+        sys.exit(f"pushprune: no sign of life from worker {name} for {SILENT_S:.0f} s")
+
+
+def _connection() -> Connection:
+    # Without the wiring, which takes Celery along: this runs every few seconds.
+    redis = load_settings().redis
+    if redis.url is None:
+        raise ConfigurationError("redis.url is not set: set it to the address that the worker has")
+    return Connection(connect(redis.url), Keys(redis.prefix))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
