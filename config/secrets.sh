@@ -2,7 +2,7 @@
 # Makes the secrets that docker-compose.yml names, in ./secrets or the folder given. What is there already stays.
 set -eu
 
-folder=${1:-$(dirname "$0")/../secrets}
+folder=${1:-"$(cd "$(dirname "$0")/.." && pwd)/secrets"}
 umask 077
 mkdir -p "$folder"
 chmod 700 "$folder"

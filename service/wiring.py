@@ -85,12 +85,13 @@ def wire(settings: Settings, client: redis.Redis | None = None) -> Wiring:
     connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix))
     bounds = settings.history
     limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected)
+    look_again_ms = round(settings.registry.timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
     return Wiring(
         settings=settings,
         connection=connection,
-        history=History(connection, limits),
-        trash=Trash(connection, settings.history.trash),
+        history=History(connection, limits, look_again_ms),
+        trash=Trash(connection, settings.history.trash, look_again_ms),
         outbox=Outbox(connection),
         leases=Leases(connection),
         garbage=Collections(connection, settings.history.runs),

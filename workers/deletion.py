@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
+from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.manifest import References, UnreadableManifest, read_references
 from service.domain.retention import Doomed
 from service.log import log
@@ -86,7 +87,11 @@ def _delete_manifest(wiring: Wiring, repository: str, doomed: Doomed, manifest: 
     if not wiring.trash.put(repository, doomed, manifest.media_type, manifest.content):
         return
     permit.check()
-    wiring.client.delete(repository, doomed.digest)
+    try:
+        wiring.client.delete(repository, doomed.digest)
+    except (RegistryUnavailable, RegistryRefused):
+        wiring.history.look_at(repository, [verdict.tag.name for verdict in doomed.verdicts])
+        raise
     _forget(wiring, repository, doomed)
 
 

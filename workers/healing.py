@@ -3,7 +3,7 @@
 from service.domain.errors import LeaseLost, RegistryUnavailable
 from service.domain.retention import Tag
 from service.log import log
-from service.store.history import Snapshot
+from service.store.history import Snapshot, tag_of
 from service.wiring import Wiring
 
 
@@ -16,10 +16,11 @@ def heal(wiring: Wiring, snapshot: Snapshot) -> None:
     with wiring.leases.write() as permit:
         if permit is None:
             raise LeaseLost("a collection holds the registry; healing goes on after it")
-        for name in snapshot.heal:
+        for member in snapshot.heal:
             permit.check()
-            reason = _put_back(wiring, snapshot.repository, live[name]) if name in live else None
-            wiring.history.healed(snapshot.repository, name, live[name].digest if name in live else "", reason)
+            tag = live.get(tag_of(member))
+            reason = _put_back(wiring, snapshot.repository, tag) if tag else None
+            wiring.history.healed(snapshot.repository, member, tag.digest if tag else "", reason)
 
 
 def _put_back(wiring: Wiring, repository: str, tag: Tag) -> str | None:

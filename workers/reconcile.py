@@ -66,7 +66,7 @@ def sweep(wiring: Wiring) -> None:
     """Sends again what a lost message, a dead worker or a crash between two writes left in the outbox."""
     queue = f"{wiring.settings.redis.prefix}enforce"
     if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
-        for repository in wiring.outbox.overdue("due"):
+        for repository in (*wiring.outbox.overdue("due"), *wiring.outbox.overdue("healing")):
             wiring.dispatch.enforce(repository)
     queue = f"{wiring.settings.redis.prefix}delete"
     if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
@@ -114,7 +114,7 @@ def _follow_schedule(wiring: Wiring) -> None:
     minute, hour, day, month, weekday = schedule.split()
     cron = crontab(
         minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday,
-        nowfun=lambda: datetime.now(UTC), app=wiring.dispatch.app,
+        nowfun=lambda: datetime.now(UTC),
     )  # fmt: skip
     if cron.is_due(last).is_due:
         wiring.garbage.take_schedule(now_ms())

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +77,7 @@ def _play(console: Console, transcript: Transcript, binary: Path, folder: Path, 
             )
             transcript.turn_to(sys.stdout)
             try:
-                threading.Event().wait()
+                supervisor.wait()
             except KeyboardInterrupt:
                 console.print("stopping; Ctrl-C again kills at once")
 

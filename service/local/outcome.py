@@ -39,8 +39,7 @@ def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
             if entry.action == "pruned":
                 gone.setdefault((repository, entry.tag), entry.reason)
     return tuple(
-        Fate(*name, digest, name in kept, kept.get(name) or gone.get(name) or "nobody says why")
-        for name, digest in last.items()
+        Fate(*name, digest, name in kept, kept.get(name) or gone.get(name) or "") for name, digest in last.items()
     )
 
 
@@ -74,6 +73,6 @@ def disagreements(registry: Registry, told: Iterable[Fate], expected: dict[tuple
             wrong.append(f"{fate.name} is gone, but its manifest {fate.digest} is not")
         if fate.stays != (name in expected):
             wrong.append(f"{fate.name}: the history says that it {'stays' if fate.stays else 'went'}")
-        if fate.reason == "nobody says why":
+        if not fate.reason:
             wrong.append(f"{fate.name}: the history gives no reason")
     return tuple(sorted(wrong))

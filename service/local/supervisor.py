@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ SHORTEST_PAUSE_S = 0.2  # before the first restart; doubles with each further de
 LONGEST_PAUSE_S = 15.0
 STEADY_S = 30.0  # a child that lived this long starts with a clean slate
 LAST_WORDS_S = 1.0  # how long to go on reading what a dead child's descendants may still hold open
+# Longest wait in one piece: a signal that comes just before the main thread goes to sleep does not wake it.
+TURN_S = 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -48,12 +50,14 @@ class Child:
 class Keeper(threading.Thread):
     """One child's own thread: the kernel ties the child to it (see leash), so it lives as long as the child does."""
 
-    def __init__(self, child: Child, transcript: Transcript) -> None:
+    def __init__(self, child: Child, transcript: Transcript, all_end: Callable[[], bool]) -> None:
+        """all_end: whether no child is to be started any more."""
         super().__init__(name=f"keeper of {child.name}", daemon=True)
         self.child = child
         self.deaths = 0
         self._transcript = transcript
-        self._released = threading.Event()
+        self._all_end = all_end
+        self._asked_to_stop = threading.Event()
         self._lock = threading.RLock()  # the signal handler may come while its thread holds it
         self._process: subprocess.Popen[bytes] | None = None  # None once it is buried: its pid may belong to others
 
@@ -64,29 +68,27 @@ class Keeper(threading.Thread):
 
     def run(self) -> None:
         pause_s = SHORTEST_PAUSE_S
-        while not self._released.is_set():
+        while not self._is_over():
             born = time.monotonic()
             manner = self._live()
-            if self._released.is_set():
+            if self._is_over():
                 return
             self.deaths += 1
             if time.monotonic() - born >= STEADY_S:
                 pause_s = SHORTEST_PAUSE_S
             self._transcript.say(f"{self.child.name} {manner}, starting it again in {pause_s:g} s")
-            self._released.wait(pause_s)
+            self._asked_to_stop.wait(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    def release(self) -> None:
-        """Let the child stay dead from now on."""
-        self._released.set()
 
     def stop(self) -> None:
         """Ask the child to end, insist once its grace is over; it and its process group are gone on return."""
-        self.release()
+        self._asked_to_stop.set()
         with self._lock:
             if self._process:
                 os.kill(self._process.pid, self.child.stop_signal)  # Popen.send_signal would reap it behind our back
-        self.join(self.child.grace_s)
+        deadline = time.monotonic() + self.child.grace_s
+        while self.is_alive() and time.monotonic() < deadline:
+            self.join(TURN_S)
         if self.is_alive():
             self._transcript.say(f"{self.child.name} did not stop within {self.child.grace_s:g} s, killing it")
             self.kill()
@@ -99,6 +101,9 @@ class Keeper(threading.Thread):
                 with suppress(ProcessLookupError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
+    def _is_over(self) -> bool:
+        return self._asked_to_stop.is_set() or self._all_end()
+
     def _live(self) -> str:
         """Run the child once and say how it ended."""
         try:
@@ -109,7 +114,7 @@ class Keeper(threading.Thread):
 
     def _launch(self) -> subprocess.Popen[bytes] | None:
         with self._lock:
-            if self._released.is_set():
+            if self._is_over():
                 return None
             self._process = subprocess.Popen(
                 leashed(self.child.command, self.child.death_signal),
@@ -136,7 +141,10 @@ class Keeper(threading.Thread):
 
 
 class Supervisor:
-    """Several children as one: started in the order given, ended in the opposite one."""
+    """Several children as one: started in the order given, ended in the opposite one.
+
+    stopping: no child is started any more, whatever dies.
+    """
 
     def __init__(self, transcript: Transcript) -> None:
         self.stopping = False
@@ -151,15 +159,18 @@ class Supervisor:
 
     def start(self, child: Child) -> None:
         """Start the child and keep it running until `stop`."""
-        keeper = Keeper(child, self._transcript)
+        keeper = Keeper(child, self._transcript, lambda: self.stopping)
         self._keepers.append(keeper)
         keeper.start()
+
+    def wait(self) -> None:
+        """Wait for ever: until a signal handler raises."""
+        while True:
+            time.sleep(TURN_S)
 
     def stop(self) -> None:
         """End all children, the youngest first. Nothing of them runs on return."""
         self.stopping = True
-        for keeper in self._keepers:
-            keeper.release()
         for keeper in reversed(self._keepers):
             keeper.stop()
         self._keepers.clear()

@@ -1,7 +1,6 @@
 """`pushprune up`: the whole system in one terminal, started in order and ended in order."""
 
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.local import processes, redis_server, snippet
 from service.local.directory import DataDirectory
+from service.local.environment import keep_environment
 from service.local.ports import free_port, why_not_listen
 from service.local.redis_server import RedisServer
 from service.local.supervisor import Supervisor, stopping_on_signals
@@ -146,6 +146,7 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
         settings = _with_a_free_address(environ)
         system = System(settings, environ, made, redis, (directory.children_fd,))
         private(directory.path / "notifications.yml", system.notifications)
+        keep_environment(directory.path, environ)
         yield system
 
 
@@ -159,7 +160,7 @@ def up(options: Options, transcript: Transcript) -> None:
             transcript.say(f"ready at {system.address}, keeping {system.settings.registry.url} small")
             if trouble := system.registry_trouble():
                 transcript.say(f"warning: {trouble}")
-            threading.Event().wait()
+            supervisor.wait()
         except KeyboardInterrupt:
             transcript.say("stopping; Ctrl-C again kills at once")
 

@@ -33,7 +33,7 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
         raise RegistryUnavailable(f"{where} broke off the TLS handshake") from error
     except requests.exceptions.InvalidURL as error:
         raise RegistryRefused(f"{where} is not an address that can be asked: correct registry.url") from error
-    except (requests.RequestException, HTTPError) as error:
+    except (requests.RequestException, HTTPError, ValueError) as error:  # ValueError: a Location that is no URL
         raise RegistryUnavailable(f"{where} cannot be reached: {_innermost(error)}") from error
 
 

@@ -121,7 +121,10 @@ class RegistryAuth(requests.auth.AuthBase):
 
     def _challenge(self, asked: WWWAuthenticate) -> Challenge:
         realm = asked.get("realm") or ""
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise AccessDenied("the registry asks for a token but names no token server: correct its auth.token.realm")
         if self._origin[0] == "https" and parts.scheme != "https":

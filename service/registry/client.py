@@ -139,7 +139,7 @@ class RegistryClient:
             following = response.links.get("next", {}).get("url")
             if following is None:
                 return
-            query = urlsplit(following).query
+            query = following.partition("?")[2]
             if query in asked:
                 raise RegistryUnavailable(f"{self._where} pages in circles through {path}")
 

@@ -95,10 +95,15 @@ def _walk(values: Any, location: Location) -> Location:
 
 
 def _musts(faults: Sequence[_Fault]) -> str:
-    phrases = [_MUST[fault.detail["type"]].format(**fault.detail.get("ctx", {})) for fault in faults]
+    phrases = [_phrase(fault.detail) for fault in faults]
     phrase = ", or ".join(dict.fromkeys(phrases))
     is_scalar = isinstance(faults[0].detail["input"], int | float) or hasattr(faults[0].detail["input"], "isoformat")
     return f"{phrase}: put it in quotes" if phrase == "be text" and is_scalar else phrase
+
+
+def _phrase(detail: ErrorDetails) -> str:
+    limits = detail.get("ctx", {}).items()
+    return _MUST[detail["type"]].format(**{key: f"{of:g}" if isinstance(of, float) else of for key, of in limits})
 
 
 def _sentence(fault: _Fault, model: type[BaseModel]) -> str:

@@ -1,9 +1,9 @@
 """The policy in force, read again when its file changes."""
 
 import hashlib
-import json
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,15 +76,12 @@ class PolicySource:
             state = self._read()
         except ConfigurationError as error:
             state = replace(self._state, prints=before, error=str(error), is_settled=not _may_pass(error, before))
-        moved = {
-            file
-            for file, seen in _prints(state.prints).items()
-            if {seen} != {state.prints[file], before.get(file, seen)}
-        }
-        return replace(self._state, is_settled=False) if moved else state
+        now = _prints(state.prints)
+        is_moving = now != state.prints or any(before.get(file, seen) != seen for file, seen in now.items())
+        return replace(self._state, is_settled=False) if is_moving else state
 
 
-def _prints(files: "list[Path] | _Prints") -> _Prints:
+def _prints(files: Iterable[Path]) -> _Prints:
     """What changes when a file does, also when it is replaced by another: None for one that is not there."""
     return {file: _print(file) for file in files}
 
@@ -109,5 +106,4 @@ def _may_pass(error: ConfigurationError, prints: _Prints) -> bool:
 
 
 def _digest(policy: Policy | None) -> str:
-    said = json.dumps(policy.model_dump(mode="json") if policy else None, sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    return hashlib.sha256(policy.model_dump_json().encode() if policy else b"").hexdigest()

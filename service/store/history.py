@@ -11,7 +11,7 @@ from service.domain.notification import Envelope
 from service.domain.retention import Doomed, Plan, Tag
 from service.store.connection import Connection
 from service.store.keys import SEEN_BUCKET_S, paired, short
-from service.store.outbox import RESEND_MS
+from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed, unpack_links, unpack_tags
 
 Target = Literal["doomed", "dry", "held", "none"]
@@ -38,7 +38,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A repository at one moment. generation: what a commit is checked against. heal: tags that must be looked at."""
+    """A repository at one moment. generation: what a commit is checked against. heal: what to look at now."""
 
     repository: str
     generation: str
@@ -71,8 +71,12 @@ class Entry:
 class History:
     """The history in Redis. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, connection: Connection, limits: Limits | None = None) -> None:
+    def __init__(
+        self, connection: Connection, limits: Limits | None = None, look_again_ms: int = LOOK_AGAIN_MS
+    ) -> None:
+        """look_again_ms: how long a DELETE can be on its way; what it may have taken along is looked at after that."""
         self._connection = connection
+        self._look_again_ms = look_again_ms
         self._keys = connection.keys
         self._limits = limits or Limits()
 
@@ -82,12 +86,13 @@ class History:
         bucket, limits = int(time.time()) // SEEN_BUCKET_S, self._limits
         keys = [self._keys.seen(bucket), self._keys.seen(bucket - 1)]
         keys += [of(name) for name in ("due", "generation", "instances", "restarts", "events", "pulls", "rejected")]
-        keys += [of("counters"), of("doomed")]
+        keys += [of("counters"), of("doomed"), of("healing")]
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
         keys += [self._keys.trash(repository) for repository in repositories]
         args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
         args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
+        args.append(self._look_again_ms)
         args += repositories
         for rejected in envelope.rejected:
             args += [rejected.reason, rejected.excerpt]
@@ -115,7 +120,7 @@ class History:
             tags=unpack_tags(paired(times), paired(live)),
             links={digest: unpack_links(text) for digest, text in paired(links).items()},
             approved=frozenset(approved),
-            heal=tuple(sorted(heal)),
+            heal=tuple(heal),
         )
 
     def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> bool:
@@ -180,7 +185,8 @@ class History:
         keys = [self._keys.doomed(repository), self._keys.of("doomed")]
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.gone, self._keys.links)
         keys += [key(repository) for key in (*names, self._keys.heal, self._keys.history)]
-        keys += [self._keys.of(n) for n in ("events", "generation", "due", "gc:deletes", "gc:due", "counters")]
+        shared = ("events", "generation", "due", "gc:deletes", "gc:due", "counters", "healing")
+        keys += [self._keys.of(name) for name in shared]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, collect_after, RESEND_MS]
         for verdict in doomed.verdicts:
@@ -188,19 +194,18 @@ class History:
         _, again = self._connection.script("forget", keys, args)
         return bool(again)
 
-    def healed(self, repository: str, tag: str, digest: str, reason: str | None) -> None:
-        """Notes that a tag was looked at; reason: what was put back and why, None when it stood right."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
-            if reason:
-                fields = {"action": "healed", "tag": tag, "digest": digest, "size": "0", "actor": "pushprune"}
-                fields |= {"agent": "", "address": "", "at_us": str(time.time_ns() // 1000), "reason": reason}
-                fields["rule"] = ""
-                key, limits = self._keys.history(repository), self._limits
-                pipe.xadd(key, fields, maxlen=limits.repository_entries)
-                everywhere = {"repository": repository, **fields}
-                pipe.xadd(self._keys.of("events"), everywhere, maxlen=limits.events)
-            pipe.srem(self._keys.heal(repository), tag)
-            pipe.execute()
+    def healed(self, repository: str, member: str, digest: str, reason: str | None) -> None:
+        """Notes that a member of heal:R was looked at; reason: why it was put back, None when it stood right."""
+        keys = [self._keys.heal(repository), self._keys.of("healing"), self._keys.history(repository)]
+        keys.append(self._keys.of("events"))
+        args: list[str | int] = [repository, member, tag_of(member), digest, reason or ""]
+        args += [self._limits.repository_entries, self._limits.events]
+        self._connection.script("healed", keys, args)
+
+    def look_at(self, repository: str, tags: Iterable[str]) -> None:
+        """Has tags looked at now, after a DELETE that failed: it may have done its work all the same."""
+        keys = [self._keys.heal(repository), self._keys.of("healing")]
+        self._connection.script("look_at", keys, [repository, RESEND_MS, *tags])
 
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
         """What is to be deleted next, or (dry) what would be."""
@@ -243,6 +248,11 @@ class History:
     def _per_repository(self) -> tuple[Any, ...]:
         keys = self._keys
         return (keys.tags, keys.live, keys.pulled, keys.gone, keys.links, keys.doomed, keys.heal, keys.history)
+
+
+def tag_of(member: str) -> str:
+    """The tag of a member of heal:R, which is "tag" or "tag again"."""
+    return member.partition(" ")[0]
 
 
 def _entry(identifier: str, fields: Mapping[str, str], repository: str | None) -> Entry:

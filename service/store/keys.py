@@ -22,8 +22,8 @@ Per repository
   held:R        string  JSON {reason, at_us, digests}: a plan over hold_over that waits. Life: until the next plan.
                         Writer: commit. Readers: command line, dashboard.
   approved:R    set     digests whose deletion somebody approved. Life: a day. Writer: approve. Reader: snapshot.
-  heal:R        set     tags that must be looked at: a delete of ours may have taken them along.
-                        Life: until looked at. Writers: record, forget. Reader: enforcement.
+  heal:R        zset    tag, or "tag again" → when to look at it (ms): a delete of ours may have taken it along.
+                        Life: until looked at. Writers: record, trash, forget, healed. Reader: enforcement.
   trash:R       hash    digest → JSON {media_type, content (base64), at_us, doomed}. Life: until the next collection,
                         history.trash at most. Writers: deletion, drop. Readers: record (healing), restore.
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
@@ -34,6 +34,7 @@ Per repository
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
   doomed        zset    R → when the sweep sends it again (ms): repositories with something in doomed:R.
+  healing       zset    R → when the sweep sends it again (ms): repositories with something in heal:R.
   gc:due        string  why a collection is wanted. Life: until one was made.
   gc:retry      string  when the sweep asks for that collection again (ms). Life: with gc:due.
   gc:deletes    string  digests deleted since the last collection. Writers: forget, collected.

@@ -9,11 +9,12 @@ from typing import Literal
 from service.store.connection import Connection
 
 RESEND_MS = 2000
+LOOK_AGAIN_MS = 15_000
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60_000
 WORKER_LIFE_MS = 60_000
 
-Queue = Literal["due", "doomed"]
+Queue = Literal["due", "doomed", "healing"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service.domain.retention import Doomed
 from service.store.connection import Connection
 from service.store.keys import short
+from service.store.outbox import LOOK_AGAIN_MS
 from service.store.packing import pack_doomed
 
 
@@ -22,9 +23,13 @@ class Kept:
 
 
 class Trash:
-    """The trash in Redis. life_s: how long an entry is kept at most. Raises StoreUnavailable when Redis is away."""
+    """The trash in Redis. Raises StoreUnavailable when Redis is away.
 
-    def __init__(self, connection: Connection, life_s: int) -> None:
+    life_s: how long an entry is kept at most; look_again_ms: how long the DELETE that follows can be on its way.
+    """
+
+    def __init__(self, connection: Connection, life_s: int, look_again_ms: int = LOOK_AGAIN_MS) -> None:
+        self._look_again_ms = look_again_ms
         self._connection = connection
         self._keys = connection.keys
         self._life_s = life_s
@@ -34,7 +39,9 @@ class Trash:
         entry = {"media_type": media_type, "content": base64.b64encode(content).decode()}
         entry |= {"at_us": str(time.time_ns() // 1000), "doomed": pack_doomed(doomed)}
         keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
+        keys += [self._keys.heal(repository), self._keys.of("healing")]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), json.dumps(entry), self._life_s]
+        args += [self._look_again_ms, *(verdict.tag.name for verdict in doomed.verdicts)]
         return bool(self._connection.script("trash", keys, args))
 
     def get(self, repository: str, digest: str) -> Kept | None:

@@ -22,8 +22,8 @@ BAD_ACTION = "action: Input should be 'push', 'pull', 'mount' or 'delete'"
 
 BAD_REPOSITORIES = [
     "", "/", ".", "..", "../etc", "a/..", "a/../b", "/a", "a/", "a//b", "a..b", "-a", "a-", "_a", "Shop", "shop/Api",
-    "a\nb", "a\n", "\na", "a\r\n", "a b", "a\tb", "a\x00", "{a}", "a{b}", "a*", "a?", "[a]", "a\\b", "a:b", "a@b", "a%2fb",
-    "é", "а", "☃", "٣", "a" * 256, "a/" * 128 + "a",
+    "a\nb", "a\n", "\na", "a\r\n", "a b", "a\tb", "a\x00", "{a}", "a{b}", "a*", "a?", "[a]", "a\\b", "a:b", "a@b",
+    "a%2fb", "é", "а", "☃", "٣", "a" * 256, "a/" * 128 + "a",
 ]  # fmt: skip
 BAD_TAGS = [
     ".", "..", "../v1", "v1/..", "a/b", "-v1", ".v1", "v1\n", "\nv1", "v\n1", "v1\r", "v 1", "v1\x00", "{v1}", "v{1}",
@@ -74,7 +74,7 @@ BAD_EVENTS: dict[str, tuple[Any, str]] = {
         "request.useragent: Input should be a valid string",
     ),
 }
-NO_EVENTS = (None, 5, True, "push", [], [[[]]], math.pi)
+NO_EVENTS: tuple[Any, ...] = (None, 5, True, "push", [], [[[]]], math.pi)
 
 
 def test_one_push_is_read_whole() -> None:
@@ -193,7 +193,8 @@ def test_what_strangers_wrote_is_cut_to_size() -> None:
 
 def test_what_the_registry_leaves_out_or_sends_as_null_is_empty() -> None:
     (bare,) = understood({k: event()[k] for k in ("id", "timestamp", "action", "target")}).events
-    (nulls,) = understood(event(actor=None, request={"useragent": None, "addr": None}, source={})).events or [bare]
+    null = {"actor": {"name": None}, "request": {"useragent": None, "addr": None}, "source": {"instanceID": None}}
+    (nulls,) = understood(event() | null).events
     assert (bare.actor, bare.useragent, bare.address, bare.instance) == ("", "", "", "")
     assert (nulls.actor, nulls.useragent, nulls.address, nulls.instance) == ("", "", "", "")
 
@@ -251,8 +252,8 @@ EVENTS = st.lists(ANY_JSON | BENT_EVENTS | BENT_TARGETS.map(lambda bent: event(t
 def test_any_bytes_are_an_envelope_or_malformed(body: bytes) -> None:
     try:
         parse(body, us(0))
-    except MalformedNotification as error:
-        assert "\n" not in str(error)
+    except MalformedNotification:
+        return
 
 
 @settings(deadline=None)
@@ -263,9 +264,9 @@ def test_every_event_of_an_envelope_is_either_understood_or_rejected(events: lis
     except MalformedNotification:
         return
     assert len(parsed.events) + len(parsed.rejected) == len(events)
-    for event in parsed.events:
-        assert is_repository(event.repository)
-        assert event.tag is None or is_tag(event.tag)
-        assert event.digest is None or is_digest(event.digest)
-        assert event.digest or (event.action == "delete" and event.tag)
+    for found in parsed.events:
+        assert is_repository(found.repository)
+        assert found.tag is None or is_tag(found.tag)
+        assert found.digest is None or is_digest(found.digest)
+        assert found.digest or (found.action == "delete" and found.tag)
     assert all(rejected.reason and len(rejected.excerpt) <= 1024 for rejected in parsed.rejected)

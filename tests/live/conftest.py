@@ -42,8 +42,10 @@ class LiveSystem:
         self.folder = folder
         self.valkey = stack.enter_context(Valkey(folder / "redis", append_only=True))
         self.web_url = f"http://127.0.0.1:{free_port()}"
+        (folder / "registry").mkdir()
         self.registry = stack.enter_context(
             RealRegistry(
+                directory=folder / "registry",
                 notify_url=f"{self.web_url}/notifications", notify_token=TOKEN,
                 config={"notifications": {"events": {"includereferences": True}}},
             )
@@ -63,7 +65,9 @@ class LiveSystem:
         self.wiring: Wiring = wire(load_settings(self.config, environ={}))
         self._stack = stack
         self._workers = 0
-        self.web = self.start("web", "gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()")
+        self.web = self.start(
+            "web", "gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()"
+        )
         wait_until(lambda: self._ready(), "the web process is not ready")
 
     def start(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:

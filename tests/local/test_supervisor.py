@@ -48,7 +48,7 @@ child = subprocess.Popen(leashed(["sleep", "600"])); mark("grandchild", child.pi
 LEAVING_A_STRAY = 'pid = os.fork()\nif pid == 0: mark("stray"); forever()\nmark(name); forever()'
 
 PARENT = """
-import json, signal, sys, threading
+import json, signal, sys
 from service.local.supervisor import Child, Supervisor, stopping_on_signals
 from service.local.transcript import Transcript
 transcript = Transcript()
@@ -57,7 +57,7 @@ with Supervisor(transcript) as supervisor, stopping_on_signals(supervisor):
         for fields in json.loads(sys.argv[1]):
             named = {key: signal.Signals(fields[key]) for key in ("stop_signal", "death_signal")}
             supervisor.start(Child(**{**fields, **named}))
-        threading.Event().wait()
+        supervisor.wait()
     except KeyboardInterrupt:
         transcript.say("stopping")
         supervisor.stop()

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from service.domain.errors import AccessDenied, ConfigurationError, RegistryUnavailable
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.docker_config import Credentials
+from service.registry.tokens import Token
 from tests.fakes.certificates import make_certificates
 from tests.fakes.registry import FakeRegistry, Login
 
@@ -96,6 +98,13 @@ class TestBasic:
             assert statuses(elsewhere) == [401]
             assert "Authorization" not in elsewhere.requests[0].headers
 
+    def test_a_session_that_visits_another_host_does_not_show_it_there(self, basic: FakeRegistry) -> None:
+        auth = RegistryAuth(basic.url, lambda: RIGHT)
+        assert requests.get(f"{basic.url}/v2/", auth=auth, timeout=5).status_code == 200
+        with FakeRegistry(login=Login()) as elsewhere:
+            assert requests.get(f"{elsewhere.url}/v2/", auth=auth, timeout=5).status_code == 401
+            assert "Authorization" not in elsewhere.requests[0].headers
+
 
 class TestToken:
     def test_one_serves_all_requests_of_its_scope(self, bearer: FakeRegistry) -> None:
@@ -119,6 +128,8 @@ class TestToken:
         assert len(asked) == len(scopes)
         assert all(scope in path for scope, path in zip(scopes, asked, strict=True))
         assert all("service=fake-registry" in path for path in asked)
+        client.tags("shop/api")
+        assert statuses(bearer).count(401) == len(scopes)  # each kind of request goes on with its own
 
     def test_it_is_renewed_before_it_expires_without_another_refusal(self, bearer: FakeRegistry) -> None:
         clock = Clock()
@@ -193,7 +204,10 @@ class TestToken:
         with pytest.raises(AccessDenied, match="without a token"):
             client_for(bearer).tags("shop/api")
 
-    @pytest.mark.parametrize("challenge", ["Bearer", 'Bearer realm="token"', 'Bearer realm=""', "Negotiate", ""])
+    @pytest.mark.parametrize(
+        "challenge",
+        ["Bearer", 'Bearer realm="token"', 'Bearer realm="http://"', 'Bearer realm="http://[r"', "Negotiate", ""],
+    )
     def test_a_challenge_that_leads_nowhere_is_access_denied(self, bearer: FakeRegistry, challenge: str) -> None:
         bearer.fail_next("GET", status=401, headers={"WWW-Authenticate": challenge})
         with pytest.raises(AccessDenied):
@@ -234,6 +248,7 @@ class TestBuilding:
         auth = build_auth("http://registry", username="pruner", password=SECRET, docker_config=None)
         assert SECRET not in repr(auth)
         assert SECRET not in repr(Credentials("pruner", SECRET, SECRET))
+        assert SECRET not in repr(Token(SECRET, 0.0))
 
 
 class TestDockerConfig:

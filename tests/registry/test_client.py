@@ -104,6 +104,12 @@ class TestRefusals:
                 client.delete("shop/api", digest)
             assert elsewhere.requests == []
 
+    @pytest.mark.parametrize("location", ["http://[", "//", "ftp://elsewhere/", "/v2/"])
+    def test_a_read_that_is_sent_nowhere(self, fake: FakeRegistry, client: RegistryClient, location: str) -> None:
+        fake.fail_next("GET", status=302, headers={"Location": location}, times=None)
+        with pytest.raises((RegistryRefused, RegistryUnavailable)):
+            client.ping()
+
 
 class TestNoAnswer:
     @every_call
@@ -225,6 +231,11 @@ class TestPages:
             fake.fail_next("GET", status=200, body=b'{"tags": ["v0", "v1"]}', headers={"Link": link})
             assert client.tags("shop/api") == ("v0", "v1", "v2", "v3", "v4")
             assert elsewhere.requests == []
+
+    def test_a_link_that_is_no_url_is_an_error(self, fake: FakeRegistry, client: RegistryClient) -> None:
+        fake.fail_next("GET", status=200, body=b'{"tags": ["v0"]}', headers={"Link": '<http://[>; rel="next"'})
+        with pytest.raises(RegistryUnavailable, match="circles"):
+            client.tags("shop/api")
 
     def test_a_listing_that_leads_back_to_itself_ends(self, fake: FakeRegistry, client: RegistryClient) -> None:
         link = '</v2/shop/api/tags/list?last=v0&n=1>; rel="next"'

@@ -1,8 +1,11 @@
 """The policy in force while its file changes, breaks and is mended."""
 
+import errno
 import os
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -137,29 +140,79 @@ def test_a_broken_file_is_read_once(write: Write, monkeypatch: pytest.MonkeyPatc
 
 def test_a_write_that_leaves_size_and_time_as_they_were_is_seen(write: Write) -> None:
     file = write(policy(10), "policy.yaml")
+    os.utime(file, (1, 1))
     source = PolicySource(Settings(policy=file))
-    before = file.stat()
     file.write_text(policy(11))
-    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(file, (1, 1))
     assert last_of(source) == 11
 
 
-def test_a_file_that_is_still_being_written_is_no_policy_yet(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_in_the_same_tick_of_the_clock_is_seen(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(policy(10), "policy.yaml")
+    print_ = reload._print(file)
+    monkeypatch.setattr(reload, "_print", lambda file: print_)
+    source = PolicySource(Settings(policy=file))
+    file.write_text(policy(11))
+    assert last_of(source) == 11
+
+
+@pytest.mark.parametrize("moment", ["before it is read", "after it was read"])
+def test_a_file_that_is_still_being_written_is_no_policy_yet(
+    write: Write, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
     """Cut short in the wrong place, `last: 12` reads `last: 1`, which would delete eleven images too many."""
     whole, cut = "rules:\n- keep:\n    last: 12", "rules:\n- keep:\n    last: 1"
     file = write(policy(10), "policy.yaml")
     source = PolicySource(Settings(policy=file))
     file.write_text(cut)
 
-    def read_before_the_rest_is_written(path: Path) -> Policy:
+    def read_and_write_the_rest(path: Path) -> Policy:
         found = load_policy(path)
         file.write_text(whole)
         return found
 
-    monkeypatch.setattr(reload, "load_policy", read_before_the_rest_is_written)
-    assert_in_force(source, 10)
-    monkeypatch.setattr(reload, "load_policy", load_policy)
-    assert last_of(source) == 12
+    with monkeypatch.context() as patch:
+        if moment == "after it was read":
+            patch.setattr(reload, "load_policy", read_and_write_the_rest)
+        else:
+            patch.setattr(time, "sleep", lambda _: file.write_text(whole))
+        assert_in_force(source, 10)
+    assert_in_force(source, 12)
+
+
+def test_a_read_that_failed_by_itself_is_tried_again(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(policy(10), "policy.yaml")
+    source = PolicySource(Settings(policy=file))
+    replace(file, policy(11))
+
+    def fail(path: Path) -> Policy:
+        raise ConfigurationError("cannot read it: Stale file handle") from OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reload, "load_policy", fail)
+        assert last_of(source) == 10
+    assert source.error == "cannot read it: Stale file handle"
+    assert_in_force(source, 11)
+
+
+def test_a_change_is_read_by_one_thread_for_all(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(policy(10), "policy.yaml")
+    os.utime(file, (1, 1))
+    source = PolicySource(Settings(policy=file))
+    replace(file, policy(11))
+    os.utime(file, (2, 2))
+    reads: list[Path] = []
+
+    def count(path: Path) -> Policy:
+        reads.append(path)
+        return load_policy(path)
+
+    monkeypatch.setattr(reload, "load_policy", count)
+    with ThreadPoolExecutor(4) as threads:
+        barrier = threading.Barrier(4)
+        found = [threads.submit(lambda: barrier.wait() >= 0 and last_of(source)) for _ in range(4)]
+    assert [future.result() for future in found] == [11] * 4
+    assert len(reads) == 1
 
 
 def test_a_link_that_is_turned_to_another_directory_is_followed(write: Write, tmp_path: Path) -> None:
@@ -224,33 +277,3 @@ def test_equal_policies_have_equal_digests(write: Write) -> None:
     other = PolicySource(Settings(policy=write("protect: [latest]\n", "other.yaml")))
     assert one.digest == same.digest != other.digest
     assert PolicySource(Settings()).digest not in (one.digest, other.digest, "")
-
-
-def test_many_threads_see_whole_policies_only(write: Write) -> None:
-    file = write(policy(1), "policy.yaml")
-    source = PolicySource(Settings(policy=file))
-    seen: set[int | None] = set()
-    failures: list[BaseException] = []
-    done = threading.Event()
-
-    def look() -> None:
-        try:
-            while not done.is_set():
-                seen.add(last_of(source))
-        except BaseException as error:  # noqa: BLE001
-            failures.append(error)
-
-    threads = [threading.Thread(target=look) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for last in (2, 3):
-        replace(file, policy(last))
-        while last_of(source) != last:
-            replace(file, "broken: [")
-            replace(file, policy(last))
-    done.set()
-    for thread in threads:
-        thread.join()
-    assert not failures
-    assert seen <= {1, 2, 3}
-    assert last_of(source) == 3

@@ -70,7 +70,7 @@ def state(connection: Connection) -> dict[str, object]:
 
 def many_events(count: int = 200) -> list[Event]:
     """A bit of everything over three repositories and a few tags."""
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     events = []
     for number in range(count):
         tag = f"v{chance.randrange(6)}"
@@ -130,7 +130,7 @@ def test_events_in_any_order_and_doubled_end_in_the_same_state(
     in_order = state(connection)
     connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
     shuffled = [*events, *events[::3]]
-    random.Random(seed).shuffle(shuffled)  # noqa: S311
+    random.Random(seed).shuffle(shuffled)
     for one in shuffled:
         record(history, one)
     assert state(connection) == in_order
@@ -158,9 +158,7 @@ def test_a_late_push_does_not_bring_back_a_deleted_tag(history: History) -> None
     assert history.live("shop/api") == ()
 
 
-def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(
-    history: History, connection: Connection
-) -> None:
+def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: History, connection: Connection) -> None:
     doomed = connection.keys.doomed("shop/api")
     connection.client.hset(doomed, short(digest(1)), "{}")
     connection.client.zadd(connection.keys.of("doomed"), {"shop/api": 1})

@@ -49,7 +49,8 @@ def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_syste
 
 
 @pytest.mark.parametrize(
-    ("status", "error"), [(401, AccessDenied), (403, AccessDenied), (429, RegistryUnavailable), (502, RegistryUnavailable)]
+    ("status", "error"),
+    [(401, AccessDenied), (403, AccessDenied), (429, RegistryUnavailable), (502, RegistryUnavailable)],
 )
 def test_a_refusal_leaves_the_work_in_the_outbox(make_system: Make, status: int, error: type[Exception]) -> None:
     system = doomed_system(make_system)

@@ -2,7 +2,7 @@
 -- A tag that was pushed meanwhile stays, and is to be healed: the DELETE may have taken it along.
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
---       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters
+--       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms); then per tag: tag, time_us, reason, rule
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
@@ -11,18 +11,28 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 
--- Rescued while the DELETE was on its way (or noted before: then looking again is no harm).
+local resend = now_ms + tonumber(ARGV[7])
+local function look_at(tag)
+  redis.call('ZADD', KEYS[8], now_ms, tag)
+  redis.call('ZADD', KEYS[16], 'LT', resend, repository)
+end
+
+-- The DELETE has ended: no need to look again later.
+for i = 8, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
+if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
+
+-- Rescued while the DELETE was on its way (or noted before: then looking at it is no harm).
 if redis.call('HDEL', KEYS[1], short) == 0 then
   local again = 0
   for i = 8, #ARGV, 4 do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
-      redis.call('SADD', KEYS[8], ARGV[i])
+      look_at(ARGV[i])
       again = 1
     end
   end
   if again == 1 then
     redis.call('HINCRBY', KEYS[11], repository, 1)
-    redis.call('ZADD', KEYS[12], 'NX', now_ms + tonumber(ARGV[7]), repository)
+    redis.call('ZADD', KEYS[12], 'NX', resend, repository)
   end
   return {0, again}
 end
@@ -46,7 +56,7 @@ for i = 8, #ARGV, 4 do
     redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
     redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
   elseif current then
-    redis.call('SADD', KEYS[8], tag)
+    look_at(tag)
     look_again = true
   end
 end
@@ -56,5 +66,5 @@ local deletes, threshold = redis.call('INCR', KEYS[13]), tonumber(ARGV[6])
 if threshold > 0 and deletes >= threshold then
   redis.call('SET', KEYS[14], deletes .. ' digests deleted since the last collection', 'NX')
 end
-if look_again then redis.call('ZADD', KEYS[12], 'NX', now_ms + tonumber(ARGV[7]), repository) end
+if look_again then redis.call('ZADD', KEYS[12], 'NX', resend, repository) end
 return {1, look_again and 1 or 0}

@@ -2,28 +2,28 @@
 -- order: per tag the latest registry time wins, and what was deleted stays void up to the time of its deletion.
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
---       9 rejected  10 counters  11 doomed (zset); then per repository, 8 each:
+--       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
 --       tags live pulled gone links doomed:R heal history, and after all of them trash:R per repository
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
---       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)
+--       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
 --       then per event, 15 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
 --       instance kind(manifest|blob|own)
 -- Result {recorded, duplicates, repository that became due, …}
 local repositories, rejected, events = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local resend, keep_history, keep_events, keep_pulls = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
-local keep_rejected, seen_life = ARGV[8], tonumber(ARGV[9])
+local keep_rejected, seen_life, again = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10])
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now_us = clock[1] * 1000000 + clock[2]
-local at = 9
+local at = 10
 
 local names = {}
 for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
-local function key(repository, nth) return KEYS[11 + (repository - 1) * 8 + nth] end
-local function trash(repository) return KEYS[11 + repositories * 8 + repository] end
+local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
+local function trash(repository) return KEYS[12 + repositories * 8 + repository] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
@@ -46,6 +46,13 @@ local function mark_due(r)
     redis.call('ZADD', KEYS[3], now_ms + resend, names[r])
     newly[names[r]] = true
   end
+end
+
+-- A DELETE may still be on its way: what is looked at now is looked at again when it must have ended.
+local function look_at(r, tag, later)
+  redis.call('ZADD', key(r, 7), now_ms, tag)
+  if later then redis.call('ZADD', key(r, 7), now_ms + again, tag .. ' again') end
+  redis.call('ZADD', KEYS[12], 'LT', now_ms + resend, names[r])
 end
 
 local function void_until(r, member)
@@ -88,7 +95,7 @@ local function push(r, e)
   end
   redis.call('ZADD', key(r, 1), e.at_us, e.tag)
   redis.call('HSET', key(r, 2), e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
-  if redis.call('HEXISTS', trash(r), e.digest) == 1 then redis.call('SADD', key(r, 7), e.tag) end
+  if redis.call('HEXISTS', trash(r), e.digest) == 1 then look_at(r, e.tag, true) end
   mark_due(r)
 end
 
@@ -127,7 +134,7 @@ local function own(r, e)
   if not standing then return end
   local digest = string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
   if redis.call('HEXISTS', key(r, 6), digest) == 0 then
-    redis.call('SADD', key(r, 7), e.tag)
+    look_at(r, e.tag, false)
     changed(r)
     mark_due(r)
   end

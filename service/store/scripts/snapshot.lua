@@ -5,6 +5,8 @@
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
 --         [approved digest, …], [tag to heal, …]}
 local repository = ARGV[1]
+local clock = redis.call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 return {
   redis.call('HGET', KEYS[6], repository) or '0',
   redis.call('HGET', KEYS[7], repository) or '',
@@ -13,5 +15,5 @@ return {
   redis.call('HGETALL', KEYS[2]),
   redis.call('HGETALL', KEYS[3]),
   redis.call('SMEMBERS', KEYS[4]),
-  redis.call('SMEMBERS', KEYS[5]),
+  redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now_ms),
 }

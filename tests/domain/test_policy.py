@@ -1,0 +1,231 @@
+"""The policy language: what it can say, what it means, and the one sentence for what it cannot say."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.domain.policy import Keep, Policy, compile_pattern, compile_patterns, parse_duration, parse_percent
+from tests.makers import policy
+
+
+def refused(text: str) -> tuple[str, str]:
+    """Where the first fault of a policy is, and what is said of it."""
+    with pytest.raises(ValidationError) as raised:
+        policy(text)
+    first = raised.value.errors()[0]
+    return ".".join(map(str, first["loc"])), first["msg"]
+
+
+def test_an_empty_policy_deletes_nothing_and_holds_back_large_plans() -> None:
+    assert policy("").model_dump() == {
+        "version": 1, "dry_run": False, "protect": (), "grace": 0, "hold_over": 50, "hold_min": 20, "rules": (),
+    }  # fmt: skip
+
+
+def test_a_rule_needs_only_keep_and_then_means_every_tag_of_every_repository() -> None:
+    (rule,) = policy("rules: [{keep: {last: 10}}]").rules
+    assert (rule.repos, rule.tags, rule.count, rule.keep, rule.final) == (
+        ("**",), ("*",), "digests", Keep(last=10), False,
+    )  # fmt: skip
+
+
+def test_the_whole_first_form_can_be_said() -> None:
+    said = policy("""
+        version: 1
+        dry_run: true
+        protect: latest
+        grace: 90m
+        hold_over: 25%
+        hold_min: 5
+        rules:
+        - name: branches
+          repos: ["shop/**", "!shop/old"]
+          tags: ['re:-\\d+$']
+          count: tags
+          keep: {last: 3}
+          final: true
+        - {repos: shop/old, keep: none}
+        - {keep: always}
+    """)
+    assert (said.dry_run, said.protect, said.grace, said.hold_over, said.hold_min) == (True, ("latest",), 5400, 25, 5)
+    assert [rule.keep for rule in said.rules] == [Keep(last=3), "none", "always"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("rules: [{}]", "rules.0.keep", "Field required"),
+        ("rules: [{keep: {}}]", "rules.0.keep.Keep.last", "Field required"),
+        ("rules: [{keep: {last: 0}}]", "rules.0.keep.Keep.last", "Input should be greater than or equal to 1"),
+        ("rules: [{keep: {last: -1}}]", "rules.0.keep.Keep.last", "Input should be greater than or equal to 1"),
+        ("rules: [{keep: {lst: 1, last: 1}}]", "rules.0.keep.Keep.lst", "Extra inputs are not permitted"),
+        ("rules: [{kep: none, keep: none}]", "rules.0.kep", "Extra inputs are not permitted"),
+        ("rules: [{keep: none, count: all}]", "rules.0.count", "Input should be 'digests' or 'tags'"),
+        ("rules: [{keep: none, name: ''}]", "rules.0.name", "String should have at least 1 character"),
+        ("rule: []", "rule", "Extra inputs are not permitted"),
+        ("version: 2", "version", "Input should be 1"),
+        ("hold_min: -1", "hold_min", "Input should be greater than or equal to 0"),
+        ("protect: [5]", "protect.0", "Input should be a valid string"),
+        ("protect: null", "protect", "Input should be a valid tuple"),
+        (
+            "rules: [{name: a, keep: none}, {name: a, keep: always}]",
+            "",
+            "Value error, two rules are called 'a'; give each its own name",
+        ),
+        (
+            "rules: [{keep: none, tags: ['']}]",
+            "rules.0.tags",
+            "Value error, an empty pattern matches nothing; write * for everything",
+        ),
+        (
+            "rules: [{keep: none, repos: ['re:(']}]",
+            "rules.0.repos",
+            "Value error, 're:(' is no regular expression that RE2 understands: missing ): (",
+        ),
+        (
+            "rules: [{keep: none, tags: ['!re:(?=a)']}]",
+            "rules.0.tags",
+            "Value error, 're:(?=a)' is no regular expression that RE2 understands: invalid perl operator: (?=",
+        ),
+        (
+            "grace: a while",
+            "grace",
+            "Value error, 'a while' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d",
+        ),
+        (
+            "hold_over: 101%",
+            "hold_over",
+            "Value error, '101%' is no percentage; write one from 0% to 100%, such as 50%",
+        ),
+    ],
+)
+def test_what_cannot_be_obeyed_is_refused_at_its_place(text: str, where: str, what: str) -> None:
+    assert refused(text) == (where, what)
+
+
+@pytest.mark.parametrize("text", ["last: true", "last: false", "last: 1.5", "last: many", "last: null", "last: []"])
+def test_keep_last_is_a_whole_number(text: str) -> None:
+    """`last: yes` must not keep one image and delete the others."""
+    assert refused(f"rules: [{{keep: {{{text}}}}}]")[0].startswith("rules.0.keep.Keep.last")
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan", "true", "50.5%", "-1", "[]", "null", "'%'"])
+def test_hold_over_is_a_percentage(value: str) -> None:
+    assert refused(f"hold_over: {value}")[0] == "hold_over"
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [(0, 0), (90, 90), ("0s", 0), ("90", 90), ("30s", 30), ("90m", 5400), ("24h", 86_400), ("7d", 604_800),
+     ("2w", 1_209_600), (" 10 m ", 600)],
+)  # fmt: skip
+def test_a_duration_is_a_number_and_a_unit(said: Any, seconds: int) -> None:
+    assert parse_duration(said) == seconds
+
+
+@pytest.mark.parametrize("said", [-1, 1.5, True, None, "", "h", "-1h", "1y", "1h30m", "1.5h", "٣d", "1h\n\n2", []])
+def test_what_is_no_duration_is_refused(said: Any) -> None:
+    with pytest.raises(ValueError, match="is no duration; write a number and a unit"):
+        parse_duration(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "percent"), [("50%", 50), ("0%", 0), ("100%", 100), (50, 50), ("50", 50), (" 5 % ", 5)]
+)
+def test_a_percentage_is_from_0_to_100(said: Any, percent: int) -> None:
+    assert parse_percent(said) == percent
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matching", "others"),
+    [
+        ("*", ["v1", "a.b", ".a"], ["a/b", ""]),
+        ("**", ["a", "a/b", "a/b/c"], []),
+        ("shop/*", ["shop/api"], ["shop", "shop/api/v2", "myshop/api", "shop/"]),
+        ("shop/**", ["shop/api", "shop/api/v2"], ["shop", "shopping/api", "my/shop/api"]),
+        ("**/api", ["api", "shop/api", "a/b/api"], ["shop/api2", "shopapi"]),
+        ("*/api", ["shop/api"], ["api", "a/b/api"]),
+        ("v?", ["v1", "vv"], ["v", "v12"]),
+        ("v[0-9]", ["v1"], ["vx", "v10"]),
+        ("[!v]*", ["a1"], ["v1"]),
+        ("V1", ["V1"], ["v1"]),
+        ("v1.0", ["v1.0"], ["v1x0"]),
+        ("{a,b}", ["{a,b}"], ["a", "b"]),
+        ("a|b", ["a|b"], ["a", "b"]),
+        ("re:^v", ["v1", "v"], ["1v"]),
+        ("re:-[0-9]+$", ["main-17"], ["main", "main-17-rc"]),
+        ("re:b", ["abc"], ["ac"]),
+        ("re:(?i)^V", ["v1", "V1"], ["1"]),
+    ],
+)
+def test_a_pattern_matches_what_it_says(pattern: str, matching: list[str], others: list[str]) -> None:
+    matches = compile_pattern(pattern)
+    assert [text for text in matching + others if matches(text)] == matching
+
+
+@pytest.mark.parametrize(
+    "pattern", ["re:^(a+)+$", "re:^(a|aa)+$", "re:^(a|a)*$", "re:^(.*a){20}$", "re:^(a?){40}a{40}$"]
+)
+def test_an_expression_that_hangs_other_engines_is_answered(pattern: str) -> None:
+    matches = compile_pattern(pattern)
+    assert matches("a" * 60)
+    assert not matches("a" * 127 + "!")
+
+
+def test_a_glob_full_of_stars_is_answered() -> None:
+    matches = compile_pattern("*a" * 12 + "[bc]")
+    assert matches("a" * 127 + "b")
+    assert not matches("a" * 128)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"re:(a)\1", "re:(?=a)", "re:(?!a)", "re:(?<=a)b", "re:[", "re:*", "re:a{1001}", "re:\\"]
+)
+def test_an_expression_beyond_linear_time_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="is no regular expression that RE2 understands"):
+        compile_pattern(pattern)
+
+
+def test_patterns_are_any_of_the_positive_and_none_of_the_negated() -> None:
+    matches = compile_patterns(("shop/**", "re:^demo$", "!shop/old", "!re:tmp"))
+    candidates = ("shop/api", "demo", "shop/old", "shop/tmp-1", "other")
+    assert [text for text in candidates if matches(text)] == ["shop/api", "demo"]
+
+
+def test_only_negated_patterns_select_all_the_rest() -> None:
+    matches = compile_patterns(("!pr-*",))
+    assert [text for text in ("v1", "pr-1") if matches(text)] == ["v1"]
+
+
+def test_a_single_pattern_needs_no_list() -> None:
+    assert policy("protect: latest").protects("latest")
+    assert policy("rules: [{repos: shop/*, keep: none}]").rules[0].matches_repository("shop/api")
+
+
+def test_no_protect_protects_nothing() -> None:
+    assert not policy("").protects("latest")
+
+
+def test_the_rules_of_a_repository_come_in_order_and_each_has_a_name() -> None:
+    said = policy("""
+        rules:
+        - {repos: shop/*, keep: none}
+        - {repos: other, keep: none}
+        - {name: all, keep: always}
+        - {repos: "!other", keep: {last: 1}}
+    """)
+    assert [name for name, _ in said.rules_for("shop/api")] == ["rule 1", "all", "rule 4"]
+    assert [name for name, _ in said.rules_for("other")] == ["rule 2", "all"]
+
+
+def test_a_policy_cannot_be_changed_once_it_is_read() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        policy("").dry_run = True  # type: ignore[misc]
+
+
+def test_every_key_is_described_for_editors() -> None:
+    schema = Policy.model_json_schema()
+    for described in (schema, schema["$defs"]["Rule"], schema["$defs"]["Keep"]):
+        assert described["additionalProperties"] is False
+        assert all(field.get("description") for field in described["properties"].values())

@@ -1,0 +1,293 @@
+"""Retention: what stays, what goes, and the sentence that says why. Numbers are those of the language's semantics."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.domain.manifest import References
+from service.domain.policy import Policy
+from service.domain.retention import Doomed, Plan, Tag, is_referrer_tag, plan
+from tests.makers import digest_of, policy, tag, us
+
+NOW = us(1_000_000)
+LAST_2 = policy("rules: [{name: newest, keep: {last: 2}}]")
+NONE = policy("rules: [{name: empty, keep: none}]")
+
+
+def decide(tags: list[Tag], said: Policy, repository: str = "shop/api", **more: object) -> Plan:
+    return plan(repository, tags, said, NOW, **more)  # type: ignore[arg-type]
+
+
+def kept(decided: Plan) -> list[str]:
+    return [verdict.tag.name for verdict in decided.verdicts if verdict.kept]
+
+
+def gone(decided: Plan) -> list[str]:
+    return [verdict.tag.name for verdict in decided.verdicts if not verdict.kept]
+
+
+def reasons(decided: Plan) -> dict[str, tuple[str, str | None]]:
+    return {verdict.tag.name: (verdict.reason, verdict.rule) for verdict in decided.verdicts}
+
+
+def builds(count: int, first: int = 1) -> list[Tag]:
+    """b1, b2, …: each pushed a second after the one before."""
+    return [tag(f"b{number}", pushed=number) for number in range(first, first + count)]
+
+
+# 1. What no rule selects is kept.
+
+
+def test_1_a_tag_that_no_rule_selects_is_kept() -> None:
+    decided = decide([tag("main", 1), tag("pr-1", 2)], policy("rules: [{name: prs, tags: pr-*, keep: none}]"))
+    assert reasons(decided) == {"pr-1": ("rule prs keeps none", "prs"), "main": ("no rule selects it", None)}
+    assert gone(decided) == ["pr-1"]
+
+
+def test_1_a_repository_that_no_rule_matches_is_untouched() -> None:
+    said = policy("rules: [{repos: shop/*, keep: none}]")
+    assert kept(decide(builds(3), said, "other")) == ["b3", "b2", "b1"]
+    assert gone(decide(builds(3), said, "shop/api")) == ["b3", "b2", "b1"]
+
+
+def test_1_a_policy_without_rules_keeps_everything() -> None:
+    assert decide(builds(3), policy("")).doomed == ()
+
+
+def test_1_no_tags_make_an_empty_plan() -> None:
+    assert decide([], NONE) == Plan()
+
+
+# 2. Every rule has a say; one keep wins.
+
+
+def test_2_one_keep_wins_over_any_number_of_deletes() -> None:
+    said = policy("""
+        rules:
+        - {name: empty, keep: none}
+        - {name: releases, tags: v*, keep: always}
+        - {name: newest, keep: {last: 1}}
+    """)
+    decided = decide([tag("v1", 1), tag("b1", 2), tag("b2", 3)], said)
+    assert reasons(decided) == {
+        "b2": ("number 1 of the newest 1 (rule newest)", "newest"),
+        "b1": ("rule empty keeps none", "empty"),
+        "v1": ("rule releases keeps all it selects", "releases"),
+    }
+
+
+def test_2_the_first_rule_against_a_tag_gives_the_reason() -> None:
+    said = policy("rules: [{name: newest, keep: {last: 1}}, {name: empty, tags: b*, keep: none}]")
+    assert reasons(decide(builds(2), said))["b1"] == ("older than the newest 1 (rule newest)", "newest")
+
+
+def test_2_a_final_rule_takes_its_tags_away_from_later_ones() -> None:
+    rules = "[{name: prs, tags: pr-*, keep: none, final: %s}, {name: newest, keep: {last: 1}}]"
+    tags = [tag("b1", 1), tag("b2", 2), tag("pr-1", 3)]
+    assert kept(decide(tags, policy("rules: " + rules % "true"))) == ["b2"]
+    assert kept(decide(tags, policy("rules: " + rules % "false"))) == ["pr-1"]
+
+
+def test_2_a_rule_without_a_name_goes_by_its_number() -> None:
+    said = policy("rules: [{repos: other, keep: none}, {keep: {last: 1}}]")
+    assert [verdict.rule for verdict in decide(builds(2), said).verdicts] == ["rule 2", "rule 2"]
+
+
+# 3. Protected tags and young pushes are kept.
+
+
+def test_3_protected_tags_are_kept_and_take_no_slot() -> None:
+    said = policy("protect: [latest, stable]\nrules: [{name: newest, keep: {last: 2}}]")
+    decided = decide([*builds(3), tag("latest", 9), tag("stable", 0)], said)
+    assert kept(decided) == ["latest", "b3", "b2", "stable"]
+    assert reasons(decided)["latest"] == ("protected by the policy", None)
+
+
+def test_3_what_protects_nothing_else_is_an_exact_name() -> None:
+    said = policy("protect: latest\nrules: [{keep: none}]")
+    assert gone(decide([tag("latest-1", 1), tag("Latest", 2)], said)) == ["Latest", "latest-1"]
+
+
+GRACE = policy("grace: 1m\nrules: [{name: empty, keep: none}]")
+
+
+def test_3_a_push_younger_than_the_grace_is_kept_until_it_is_over() -> None:
+    tags = [tag("young", pushed=1_000_000 - 59), tag("old", pushed=1_000_000 - 60)]
+    decided = decide(tags, GRACE)
+    assert reasons(decided) == {
+        "young": ("pushed less than 60 s ago (grace)", "empty"),
+        "old": ("rule empty keeps none", "empty"),
+    }
+    assert decided.next_us == us(1_000_001)
+    assert gone(plan("shop/api", tags, GRACE, us(1_000_001))) == ["young", "old"]
+
+
+def test_3_the_plan_changes_next_when_the_first_grace_ends() -> None:
+    assert decide([tag("a", 999_990), tag("b", 999_980), tag("c", 999_999)], GRACE).next_us == us(999_980 + 60)
+
+
+def test_3_a_tag_from_the_future_is_young() -> None:
+    decided = decide([tag("ahead", pushed=1_000_500)], GRACE)
+    assert (kept(decided), decided.next_us) == (["ahead"], us(1_000_560))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rules: [{keep: none}]",
+        "grace: 1m\nrules: [{keep: always}]",
+        "grace: 1m\nrules: [{repos: other, keep: none}]",
+        "grace: 1m\nprotect: '*'\nrules: [{keep: none}]",
+    ],
+)
+def test_3_time_changes_nothing_where_no_grace_decides(text: str) -> None:
+    assert decide([tag("young", pushed=999_999)], policy(text)).next_us is None
+
+
+def test_3_a_young_push_takes_its_slot() -> None:
+    said = policy("grace: 1m\nrules: [{keep: {last: 1}}]")
+    decided = decide([tag("new", 999_999), tag("also-new", 999_998), tag("old", 1)], said)
+    assert (kept(decided), gone(decided)) == (["new", "also-new"], ["old"])
+
+
+# 5. `last` counts within repository and rule, over what the rule selects.
+
+
+def test_5_the_last_n_pushed_are_kept_whatever_their_names_sort_like() -> None:
+    decided = decide([tag("z", 1), tag("1.10", 2), tag("1.9", 3), tag("a", 4)], LAST_2)
+    assert reasons(decided) == {
+        "a": ("number 1 of the newest 2 (rule newest)", "newest"),
+        "1.9": ("number 2 of the newest 2 (rule newest)", "newest"),
+        "1.10": ("older than the newest 2 (rule newest)", "newest"),
+        "z": ("older than the newest 2 (rule newest)", "newest"),
+    }
+
+
+def test_5_each_rule_counts_only_what_it_selects() -> None:
+    said = policy("rules: [{tags: a*, keep: {last: 1}}, {tags: b*, keep: {last: 1}}]")
+    decided = decide([tag("a1", 1), tag("b1", 2), tag("a2", 3), tag("b2", 4), tag("c", 5)], said)
+    assert gone(decided) == ["b1", "a1"]
+
+
+def test_5_a_kept_digest_takes_one_slot_and_keeps_all_its_tags() -> None:
+    tags = [tag("old", 1, "x"), tag("b1", 2), tag("b2", 3), tag("new", 4, "x")]
+    decided = decide(tags, LAST_2)
+    assert (kept(decided), gone(decided)) == (["new", "b2", "old"], ["b1"])
+    assert reasons(decided)["old"] == ("number 1 of the newest 2 (rule newest)", "newest")
+
+
+def test_5_counting_tags_gives_every_tag_a_slot() -> None:
+    said = policy("rules: [{name: newest, count: tags, keep: {last: 2}}]")
+    decided = decide([tag("b1", 1), tag("b2", 2), tag("x1", 3, "x"), tag("x2", 4, "x")], said)
+    assert (kept(decided), gone(decided)) == (["x2", "x1"], ["b2", "b1"])
+
+
+# 7. Order is the time of the push, then the name.
+
+
+def test_7_a_repush_makes_a_tag_new_again() -> None:
+    first, second, third = builds(3)
+    assert gone(decide([first, second, third], LAST_2)) == ["b1"]
+    assert gone(decide([replace(first, pushed_us=us(9)), second, third], LAST_2)) == ["b2"]
+
+
+def test_7_a_microsecond_decides() -> None:
+    tags = [tag("a", 1), tag("b", 1.000001), tag("c", 1.000002)]
+    assert gone(decide(tags, LAST_2)) == ["a"]
+
+
+def test_7_ties_are_broken_by_name_in_the_order_of_any_input() -> None:
+    tags = [tag(name, 1) for name in ("c", "a", "d", "b")]
+    assert kept(decide(tags, LAST_2)) == kept(decide(tags[::-1], LAST_2)) == ["a", "b"]
+
+
+def test_7_a_tag_nobody_saw_pushed_is_kept_and_takes_no_slot() -> None:
+    decided = decide([tag("found", pushed=None), *builds(3)], LAST_2)
+    assert gone(decided) == ["b1"]
+    assert reasons(decided)["found"] == ("nobody knows when it was pushed; it counts from its next push", None)
+
+
+# 10. A tag whose digest is kept under another tag stays.
+
+
+def test_10_a_tag_that_shares_a_kept_digest_stays() -> None:
+    said = policy("protect: latest\nrules: [{name: empty, keep: none}]")
+    decided = decide([tag("latest", 1, "x"), tag("v1", 2, "x"), tag("v2", 3)], said)
+    assert gone(decided) == ["v2"]
+    assert reasons(decided)["v1"] == ("its digest is kept as latest", "empty")
+
+
+def test_10_the_tags_of_a_doomed_digest_go_together() -> None:
+    decided = decide([tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)], NONE)
+    assert [(doomed.digest, [v.tag.name for v in doomed.verdicts]) for doomed in decided.doomed] == [
+        (digest_of("c"), ["c"]),
+        (digest_of("x"), ["b", "a"]),
+    ]
+    assert decided.doomed[0] == Doomed(digest_of("c"), (decided.verdicts[0],))
+
+
+# Larger plans wait for approval.
+
+
+@pytest.mark.parametrize(
+    ("hold_over", "hold_min", "held"),
+    [
+        (50, 0, True),
+        (59, 0, True),
+        (60, 0, False),
+        (100, 0, False),
+        (0, 5, True),
+        (0, 6, False),
+        (50, 20, False),
+    ],
+)
+def test_a_plan_that_removes_too_much_is_held(hold_over: int, hold_min: int, held: bool) -> None:
+    said = policy(f"hold_over: {hold_over}%\nhold_min: {hold_min}\nrules: [{{keep: {{last: 4}}}}]")
+    decided = decide(builds(10), said)
+    assert len(gone(decided)) == 6
+    reason = f"it would remove 6 of 10 tags, more than {hold_over}% (hold_over)"
+    assert decided.hold == (reason if held else None)
+
+
+def test_what_was_approved_does_not_count_towards_a_hold() -> None:
+    said = policy("hold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
+    tags = [tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)]
+    assert decide(tags, said).hold == "it would remove 3 of 3 tags, more than 0% (hold_over)"
+    assert decide(tags, said, approved=frozenset({digest_of("x")})).hold is None
+    assert gone(decide(tags, said, approved=frozenset({digest_of("x")}))) == ["c", "b", "a"]
+
+
+def test_the_plan_of_a_dry_run_is_the_plan() -> None:
+    assert decide(builds(5), policy("dry_run: true\nrules: [{name: newest, keep: {last: 2}}]")) == decide(
+        builds(5), LAST_2
+    )
+
+
+def test_ten_thousand_tags_are_planned() -> None:
+    decided = decide(builds(10_000), policy("rules: [{name: newest, tags: 're:^b\\d+$', keep: {last: 10}}]"))
+    assert kept(decided) == [f"b{number}" for number in range(10_000, 9_990, -1)]
+    assert len(decided.doomed) == 9_990
+    assert decided.hold == "it would remove 9990 of 10000 tags, more than 50% (hold_over)"
+
+
+def test_links_of_other_digests_change_nothing() -> None:
+    links = {digest_of("elsewhere"): References(children=(digest_of("other"),))}
+    assert decide(builds(5), LAST_2, links=links) == decide(builds(5), LAST_2)
+
+
+@pytest.mark.parametrize(
+    ("name", "belongs"),
+    [
+        ("sha256-" + "a" * 64, True),
+        ("sha256-" + "a" * 64 + ".sig", True),
+        ("sha256-" + "a" * 64 + ".att", True),
+        ("sha256-" + "a" * 64 + ".sbom", True),
+        ("sha256-" + "a" * 63 + ".sig", False),
+        ("sha256-" + "A" * 64, False),
+        ("xsha256-" + "a" * 64, False),
+        ("v1.sig", False),
+        ("sha256-" + "a" * 64 + "\n", False),
+    ],
+)
+def test_a_referrers_tag_is_told_by_its_name(name: str, belongs: bool) -> None:
+    assert is_referrer_tag(name) is belongs

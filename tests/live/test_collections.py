@@ -1,0 +1,90 @@
+"""Collections with the real garbage-collect: what is kept stays whole, and the collector dies with its holder."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.real_registry import registry_binary
+from tests.live.conftest import LiveSystem, last, wait_until
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+
+
+def command(folder: Path) -> str:
+    """The registry's own collector; its config is where RealRegistry writes it."""
+    return shlex.join([str(registry_binary()), "garbage-collect", str(folder / "registry" / "config.yml")])
+
+
+def disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(live: Live, tmp_path: Path) -> None:
+    system = live(policy=last(2), gc={"command": command(tmp_path), "after_deletes": 5})
+    system.start_worker()
+    for number in range(7):
+        system.pusher.push_image("shop/api", f"v{number}", layer_bytes=50_000)
+    wait_until(lambda: system.wiring.garbage.runs(), "no collection was made")
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, run.reason) == ("done", "5 digests deleted since the last collection")
+    assert run.blobs == 15, "five manifests, five configs, five layers"
+    assert run.bytes_freed is not None
+    assert run.bytes_freed > 5 * 50_000
+    for tag in ("v5", "v6"):
+        system.pusher.pull_whole("shop/api", tag)
+
+
+def test_collections_between_batches_of_deletes_break_nothing(live: Live, tmp_path: Path) -> None:
+    system = live(policy=last(10), gc={"command": command(tmp_path), "after_deletes": 5}, delete={"batch_size": 10})
+    for number in range(80):
+        system.pusher.push_image("shop/api", f"v{number:02}", layers=0)
+    system.pusher.push_index("shop/multi", "v1")
+    wait_until(lambda: system.heard("shop/multi", {"v1"}), "the pushes were not heard")
+    system.start_worker()
+    remain = {f"v{number:02}" for number in range(70, 80)}
+    wait_until(lambda: system.tags("shop/api") == remain and system.quiet(), "the end state is not exact")
+    wait_until(lambda: system.wiring.garbage.wanted() is None, "the last collection was not made")
+    runs = system.wiring.garbage.runs(100)
+    assert len(runs) > 1
+    assert {run.result for run in runs} == {"done"}, [run.message for run in runs]
+    for tag in remain:
+        system.pusher.pull_whole("shop/api", tag)
+    system.pusher.pull_whole("shop/multi", "v1")
+
+
+def test_the_collector_dies_with_a_worker_that_is_killed_and_the_next_one_collects(live: Live, tmp_path: Path) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(
+        f"import os, pathlib, time\nfolder = pathlib.Path({str(tmp_path)!r})\n"
+        "first = not (folder / 'pid').exists()\n(folder / 'pid').write_text(str(os.getpid()))\n"
+        "time.sleep(600 if first else 0)\n"
+    )
+    system = live(policy=last(2), gc={"command": [sys.executable, str(script)]})
+    worker = system.start_worker("garbage")
+    system.wiring.garbage.request("by hand")
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "no collector was started")
+    orphan = Path("/proc") / (tmp_path / "pid").read_text()
+    worker.kill()
+    worker.wait()
+    wait_until(lambda: not orphan.exists(), "the collector outlived its holder", 5)
+    system.start_worker("garbage")
+    wait_until(lambda: [run.result for run in system.wiring.garbage.runs()] == ["done"], "it was not made up for")
+
+
+def test_a_tag_that_is_pushed_again_while_its_old_digest_is_deleted_ends_at_its_last_push(live: Live) -> None:
+    """The registry's own lost re-push (FACTS), with the real registry: whatever is lost is put back."""
+    system = live(policy=last(1))
+    system.start_worker()
+    for round_ in range(10):
+        system.pusher.push_image("shop/api", "moving", seed=f"old {round_}", layers=0)
+        system.pusher.push_image("shop/api", "top", seed=f"top {round_}", layers=0)
+        pushed = system.pusher.push_image("shop/api", "moving", seed=f"new {round_}", layers=0)
+        wait_until(lambda: system.quiet() and system.heard("shop/api", {"moving"}), "it does not come to rest")
+        wait_until(
+            lambda pushed=pushed: system.pusher.digest_of("shop/api", "moving") == pushed,  # type: ignore[misc]
+            "the last push was lost",
+        )

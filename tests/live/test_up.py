@@ -1,0 +1,243 @@
+"""`pushprune up` as an operator runs it: one command, a real registry, ended in every way there is."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from service.local.environment import environment_of
+from service.local.ports import free_port
+from service.settings import load_settings
+from service.wiring import Wiring, wire
+from tests.fakes.pusher import Pusher
+from tests.fakes.real_registry import RealRegistry, require_registry
+from tests.live.conftest import wait_until
+
+pytestmark = pytest.mark.live
+
+Start = Callable[..., "Up"]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is more than a zombie nobody has buried."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes that this one started, and those they started."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
+
+
+class Up:
+    """A running `pushprune up` in a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.data = folder / "data"
+        self.log_path = folder / "up.log"
+        self.log_path.touch()
+        self._offset = self.log_path.stat().st_size
+        self.listen = f"127.0.0.1:{free_port()}"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_") and k != "REDIS_URL"}
+        environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+        command = [sys.executable, "-c", "from service.cli.main import main; main()", "up"]
+        command += ["--data", str(self.data), *([] if "--listen" in arguments else ["--listen", self.listen])]
+        with self.log_path.open("ab") as log:
+            self.process = subprocess.Popen([*command, *arguments], stdout=log, stderr=log, env=environment)
+
+    @property
+    def log(self) -> str:
+        """What it has said since its start."""
+        return self.log_path.read_bytes()[self._offset :].decode()
+
+    def wait_ready(self) -> "Up":
+        wait_until(lambda: "| ready at " in self.log or self.process.poll() is not None, "not ready")
+        assert self.process.poll() is None, self.log
+        return self
+
+    def pid(self, name: str) -> int | None:
+        """The child of this name; None while it is down."""
+        words = {"redis": b"redis.conf", "web": b"gunicorn", "worker": b"celery"}[name]
+        for child in descendants(self.process.pid):
+            try:
+                line = Path(f"/proc/{child}/cmdline").read_bytes()
+                parent = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if words in line and b"leash.py" not in line and int(parent) == self.process.pid:
+                return child
+        return None
+
+    def wiring(self) -> Wiring:
+        """Ours, to look at the history and to ask for a collection."""
+        environ = environment_of(self.data)
+        assert environ is not None
+        return wire(load_settings(environ=environ))
+
+    def end(self, number: signal.Signals) -> int:
+        """Send the signal and wait; nothing that it started is alive on return."""
+        family = descendants(self.process.pid)
+        self.process.send_signal(number)
+        code = self.process.wait(60)
+        wait_until(lambda: not any(alive(pid) for pid in family), "an orphan is left")
+        return code
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """start(*arguments): a `pushprune up`, not waited for."""
+    with ExitStack() as stack:
+
+        def begin(*arguments: str) -> Up:
+            up = Up(tmp_path, *arguments)
+            stack.callback(up.process.wait)
+            stack.callback(up.process.kill)
+            return up
+
+        yield begin
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[RealRegistry]:
+    require_registry()
+    with RealRegistry(directory=tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def pusher(registry: RealRegistry) -> Iterator[Pusher]:
+    with Pusher(registry.url) as client:
+        yield client
+
+
+def announce(registry: RealRegistry, up: Up) -> None:
+    """Do what the operator is asked to do: paste the lines, restart the registry."""
+    block: dict[str, Any] = yaml.safe_load((up.data / "notifications.yml").read_text())
+    block["notifications"]["endpoints"][0] |= {"threshold": 3, "backoff": "100ms"}
+    registry.restart(block)
+
+
+def test_the_last_three_stay_and_a_second_start_goes_on_where_the_first_one_was(
+    registry: RealRegistry, pusher: Pusher, start: Start
+) -> None:
+    up = start("--registry", registry.url, "--keep-last", "3").wait_ready()
+    announce(registry, up)
+    for number in range(1, 6):
+        pusher.push_image("shop/api", f"v{number}")
+    wait_until(lambda: set(pusher.tags("shop/api")) == {"v3", "v4", "v5"}, "v1 and v2 are still there")
+    assert up.end(signal.SIGINT) == 0
+    again = start("--registry", registry.url, "--keep-last", "3", "--listen", up.listen).wait_ready()
+    pruned = [entry.tag for entry in again.wiring().history.entries("shop/api") if entry.action == "pruned"]
+    assert sorted(pruned) == ["v1", "v2"]
+    pusher.push_image("shop/api", "v6")
+    wait_until(lambda: set(pusher.tags("shop/api")) == {"v4", "v5", "v6"}, "v3 is still there")
+
+
+def test_the_log_tells_the_operator_what_to_do_and_one_line_when_all_is_ready(
+    registry: RealRegistry, start: Start
+) -> None:
+    up = start("--registry", registry.url).wait_ready()
+    assert (up.data / "notifications.yml").read_text() in up.log
+    assert "storage: {delete: {enabled: true}}" in up.log
+    assert up.log.count("nothing will be deleted until one is given") == 1
+    assert [line for line in up.log.splitlines() if "ready at" in line] == [
+        f"pushprune | ready at http://{up.listen}, keeping {registry.url} small"
+    ]
+    assert "warning" not in up.log.replace("WARNING Memory overcommit", "")
+    assert requests.post(f"http://{up.listen}/notifications", json={"events": []}, timeout=10).status_code == 401
+    up.end(signal.SIGTERM)
+    second = start("--registry", registry.url).wait_ready()
+    assert "Bearer" not in second.log
+
+
+def test_a_registry_that_does_not_answer_is_one_warning(start: Start) -> None:
+    up = start("--registry", "http://127.0.0.1:1").wait_ready()
+    wait_until(lambda: "warning: " in up.log, "no warning")
+    assert "pushprune | warning: the registry at http://127.0.0.1:1" in up.log
+    assert up.end(signal.SIGTERM) == 0
+
+
+def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_on(
+    tmp_path: Path, registry: RealRegistry, start: Start
+) -> None:
+    config, mark = tmp_path / "config.yml", tmp_path / "collecting"
+    collector = f"open({str(mark)!r}, 'w'); import time; time.sleep(600)"
+    config.write_text(yaml.safe_dump({"gc": {"command": shlex.join([sys.executable, "-c", collector])}}))
+    up = start("--registry", registry.url, "--config", str(config)).wait_ready()
+    up.wiring().garbage.request("a test wants one")
+    wait_until(mark.exists, "no collection began")
+    family = descendants(up.process.pid)
+    assert len(family) == 5  # redis, gunicorn and its worker, celery, the collection
+    up.end(signal.SIGKILL)
+    again = start("--registry", registry.url, "--listen", up.listen).wait_ready()
+    assert again.wiring().garbage.wanted() == "a test wants one"
+
+
+@pytest.mark.parametrize("name", ["redis", "web", "worker"])
+def test_whichever_child_is_killed_the_work_goes_on(
+    registry: RealRegistry, pusher: Pusher, start: Start, name: str
+) -> None:
+    up = start("--registry", registry.url, "--keep-last", "1").wait_ready()
+    announce(registry, up)
+    pusher.push_image("shop/api", "v1")
+    victim = up.pid(name)
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    pusher.push_image("shop/api", "v2")
+    wait_until(lambda: set(pusher.tags("shop/api")) == {"v2"}, f"v1 is still there after {name} was killed")
+    assert f"pushprune | {name} was killed by SIGKILL, starting it again" in up.log
+    wait_until(lambda: up.pid(name) not in (None, victim), f"{name} was not started again")
+
+
+def test_two_on_one_directory_are_refused_with_one_sentence(registry: RealRegistry, start: Start) -> None:
+    up = start("--registry", registry.url).wait_ready()
+    second = start("--registry", registry.url)
+    assert second.process.wait(60) == 1
+    assert f"{up.data} is in use by another `pushprune up` (process {up.process.pid})" in up.log
+    assert up.end(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "the registry's address is missing"),
+        (("--registry", "ftp://x"), "PUSHPRUNE_REGISTRY__URL: this is not http://HOST:PORT"),
+        (("--registry", "http://x", "--listen", "x"), "PUSHPRUNE_LISTEN: this is not HOST:PORT"),
+        (("--registry", "http://x", "--config", "/no/such/file"), "cannot read /no/such/file"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_one_sentence_and_2(start: Start, arguments: tuple[str, ...], sentence: str) -> None:
+    up = start(*arguments)
+    assert up.process.wait(60) == 2
+    assert sentence in up.log
+    assert len(up.log.splitlines()) == 1
+
+
+def test_a_child_that_cannot_live_ends_all_with_one_sentence(registry: RealRegistry, start: Start) -> None:
+    up = start("--registry", registry.url, "--listen", "127.0.0.1:0").wait_ready()
+    up.end(signal.SIGTERM)
+    (up.data / "redis" / "appendonlydir" / "appendonly.aof.manifest").write_text("garbage")
+    broken = start("--registry", registry.url)
+    assert broken.process.wait(60) == 1
+    assert broken.log.splitlines()[-1] == "pushprune: redis ended 3 times, see its lines in the log above."

@@ -1,0 +1,166 @@
+"""What `up` prepares before anything starts: one environment for all children, one sentence for each refusal."""
+
+import json
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.domain.errors import ConfigurationError, PushpruneError
+from service.domain.policy import Keep
+from service.local.environment import environment_of
+from service.local.up import Options, System, prepared
+from service.settings import load_policy
+
+URL = "http://127.0.0.1:5000"
+
+
+@pytest.fixture
+def inherited() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"]}
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Options:
+    return Options(registry=URL, listen="127.0.0.1:0", data=tmp_path / "data")
+
+
+def change(options: Options, **fields: object) -> Options:
+    return Options(**{**vars(options), **fields})
+
+
+def prepare(options: Options, inherited: dict[str, str]) -> System:
+    with prepared(options, inherited) as system:
+        return system
+
+
+def test_the_children_are_told_all_of_it_by_environment(options: Options, inherited: dict[str, str]) -> None:
+    system = prepare(options, inherited)
+    assert system.environ["PUSHPRUNE_REGISTRY__URL"] == URL
+    assert system.environ["PUSHPRUNE_DATA_DIR"] == str(options.data)
+    assert system.environ["PUSHPRUNE_LISTEN"] == system.settings.listen != "127.0.0.1:0"
+    assert system.environ["PUSHPRUNE_LOG__FORMAT"] == "console"
+    assert system.environ["PATH"] == inherited["PATH"]
+
+
+def test_secrets_are_told_by_file_alone(options: Options, inherited: dict[str, str]) -> None:
+    system = prepare(options, inherited)
+    secrets = [token for name in ("notify", "read", "admin") if (token := getattr(system.settings.tokens, name))]
+    words = [secret.get_secret_value() for secret in secrets] + [str(system.settings.redis.url)]
+    assert len(words) == 4
+    assert not any(word in value for word in words for value in system.environ.values())
+
+
+def test_a_second_start_finds_the_same_tokens_redis_and_password(options: Options, inherited: dict[str, str]) -> None:
+    first, second = prepare(options, inherited), prepare(options, inherited)
+    assert first.tokens.fresh
+    assert not second.tokens.fresh
+    assert (first.settings.tokens, first.settings.redis) == (second.settings.tokens, second.settings.redis)
+
+
+def test_the_block_for_the_registry_is_kept_for_its_owner(options: Options, inherited: dict[str, str]) -> None:
+    system = prepare(options, inherited)
+    file = system.settings.data_dir / "notifications.yml"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    endpoint = yaml.safe_load(file.read_text())["notifications"]["endpoints"][0]
+    assert endpoint["url"] == f"{system.address}/notifications"
+    token = (system.settings.data_dir / "tokens" / "notify").read_text().strip()
+    assert endpoint["headers"] == {"Authorization": [f"Bearer {token}"]}
+
+
+def test_keep_last_makes_a_policy_that_protects_latest(options: Options, inherited: dict[str, str]) -> None:
+    system = prepare(change(options, keep_last=7), inherited)
+    policy = load_policy(Path(system.environ["PUSHPRUNE_POLICY"]))
+    assert system.settings.policy_path == Path(system.environ["PUSHPRUNE_POLICY"])
+    assert policy.protects("latest")
+    assert not policy.protects("v1")
+    ((_, rule),) = policy.rules_for("any/repository")
+    assert rule.keep == Keep(last=7)
+
+
+def test_without_keep_last_the_last_start_s_policy_is_not_in_force(options: Options, inherited: dict[str, str]) -> None:
+    prepare(change(options, keep_last=7), inherited)
+    assert prepare(options, inherited).settings.policy is None
+
+
+def test_keep_last_beside_another_policy_is_refused(
+    tmp_path: Path, options: Options, inherited: dict[str, str]
+) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text("policy: {rules: [{keep: {last: 3}}]}")
+    with pytest.raises(ConfigurationError, match="give one of them"):
+        prepare(change(options, keep_last=7, config=config), inherited)
+
+
+def test_tokens_and_redis_that_the_settings_give_are_left_as_they_are(
+    tmp_path: Path, options: Options, inherited: dict[str, str]
+) -> None:
+    config = tmp_path / "config.yml"
+    config.write_text("{tokens: {notify: mine}, redis: {url: 'redis://elsewhere:6379/0'}}")
+    system = prepare(change(options, config=config), inherited)
+    assert system.redis is None
+    assert system.settings.redis.url == "redis://elsewhere:6379/0"
+    assert "Bearer mine" in system.notifications
+    assert system.tokens.files.keys() == {"read", "admin"}
+
+
+def test_redis_url_comes_before_a_redis_of_our_own(options: Options, inherited: dict[str, str]) -> None:
+    system = prepare(options, inherited | {"REDIS_URL": "redis://elsewhere:6379/3"})
+    assert system.redis is None
+    assert system.settings.redis.url == "redis://elsewhere:6379/3"
+
+
+def test_an_address_for_all_machines_is_fine_since_there_are_tokens(
+    options: Options, inherited: dict[str, str]
+) -> None:
+    system = prepare(change(options, listen="0.0.0.0:0"), inherited)
+    assert system.address.startswith("http://127.0.0.1:")
+    assert socket.gethostname() in system.notifications
+
+
+def test_the_registry_s_address_is_needed(options: Options, inherited: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="give it with --registry"):
+        prepare(change(options, registry=None), inherited)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_an_address_that_is_taken_is_refused_before_anything_starts(
+    options: Options, inherited: dict[str, str], taken: int
+) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        prepare(change(options, listen=f"127.0.0.1:{taken}"), inherited)
+    assert str(refusal.value) == (
+        f"cannot listen on 127.0.0.1:{taken}: Address already in use; choose another address with --listen."
+    )
+
+
+def test_two_on_one_directory_are_refused(options: Options, inherited: dict[str, str]) -> None:
+    with prepared(options, inherited), pytest.raises(PushpruneError, match="is in use by another `pushprune up`"):
+        prepare(options, inherited)
+
+
+def test_a_refused_start_leaves_the_directory_free(options: Options, inherited: dict[str, str], taken: int) -> None:
+    with pytest.raises(ConfigurationError):
+        prepare(change(options, listen=f"127.0.0.1:{taken}"), inherited)
+    prepare(options, inherited)
+
+
+def test_what_the_children_are_told_is_kept_for_the_other_verbs(options: Options, inherited: dict[str, str]) -> None:
+    system = prepare(options, inherited)
+    kept = environment_of(system.settings.data_dir)
+    assert kept == {name: value for name, value in system.environ.items() if name.startswith("PUSHPRUNE_")}
+
+
+def test_further_variables_reach_the_children(options: Options, inherited: dict[str, str]) -> None:
+    command = ["registry", "garbage-collect", "/a b/config.yml"]
+    system = prepare(change(options, more={"PUSHPRUNE_GC__COMMAND": json.dumps(command)}), inherited)
+    assert system.settings.gc.command == command

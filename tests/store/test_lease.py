@@ -1,0 +1,121 @@
+"""Leases: one holder at a time, renewed, fenced; and writers, which a collection waits for."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.errors import LeaseLost
+from service.store.connection import Connection
+from service.store.lease import COLLECT, Lease, Leases
+
+
+def until(condition: Callable[[], bool], within_s: float = 10) -> None:
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def leases(connection: Connection) -> Leases:
+    return Leases(connection)
+
+
+def test_a_second_holder_is_refused_until_the_first_lets_go(leases: Leases) -> None:
+    with leases.hold("x") as first:
+        assert first is not None
+        with leases.hold("x") as second:
+            assert second is None
+    with leases.hold("x") as third:
+        assert third is not None
+        assert third.fence > first.fence
+
+
+def test_a_lease_outlives_its_time_while_it_is_renewed(leases: Leases, connection: Connection) -> None:
+    with leases.hold("x", 200) as lease:
+        assert lease is not None
+        key, life_ends = connection.keys.lease("x"), time.monotonic() + 0.6
+        until(lambda: time.monotonic() > life_ends)
+        assert lease.valid
+        assert connection.client.exists(key)
+
+
+def test_a_lease_that_somebody_else_took_is_known_to_be_lost(leases: Leases, connection: Connection) -> None:
+    with leases.hold("x", 200) as lease:
+        assert lease is not None
+        connection.client.set(connection.keys.lease("x"), "another")
+        until(lambda: not lease.valid)
+        with pytest.raises(LeaseLost):
+            lease.check()
+    assert connection.client.get(connection.keys.lease("x")) == "another", "it took away what was not its own"
+    connection.client.delete(connection.keys.lease("x"))
+
+
+def test_a_holder_that_cannot_reach_redis_stops_before_its_lease_ends() -> None:
+    def away() -> bool:
+        raise_from_redis()
+        return True
+
+    def raise_from_redis() -> None:
+        from service.domain.errors import StoreUnavailable
+
+        raise StoreUnavailable("away")
+
+    began = time.monotonic()
+    lease = Lease("x", 1, 400, away)
+    until(lambda: not lease.valid)
+    assert time.monotonic() - began < 0.4
+    lease.stop()
+
+
+def test_of_many_that_want_it_at_once_one_gets_it(leases: Leases) -> None:
+    won, start, done = [], threading.Barrier(8), threading.Barrier(8)
+
+    def want() -> None:
+        start.wait()
+        with leases.hold("x") as lease:
+            if lease:
+                won.append(lease.fence)
+            done.wait()
+
+    threads = [threading.Thread(target=want) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+
+
+def test_nobody_may_write_while_a_collection_holds_the_registry(leases: Leases) -> None:
+    with leases.hold(COLLECT) as collect:
+        assert collect is not None
+        with leases.write() as permit:
+            assert permit is None
+    with leases.write() as permit:
+        assert permit is not None
+
+
+def test_a_collection_sees_who_is_still_writing(leases: Leases) -> None:
+    with leases.write() as permit:
+        assert permit is not None
+        with leases.hold(COLLECT) as collect:
+            assert collect is not None
+            assert leases.writers() == 1
+    assert leases.writers() == 0
+
+
+def test_a_writer_that_died_is_not_waited_for_for_ever(leases: Leases, connection: Connection) -> None:
+    connection.client.zadd(connection.keys.of("writers"), {"dead": time.time() * 1000 - 1})
+    assert leases.writers() == 0
+
+
+def test_a_writer_keeps_its_right_while_a_collection_waits_for_it(leases: Leases) -> None:
+    with leases.write(300) as permit, leases.hold(COLLECT) as collect:
+        assert permit is not None
+        assert collect is not None
+        over = time.monotonic() + 0.6
+        until(lambda: time.monotonic() > over)
+        assert permit.valid
+        assert leases.writers() == 1

@@ -1,0 +1,82 @@
+"""What the tests of the HTTP edge share: the application over a Redis in memory, and what it would have sent."""
+
+import dataclasses
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from flask.testing import FlaskClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from service.settings import load_settings
+from service.web.app import create_app
+from service.wiring import Wiring, wire
+
+
+class Messages:
+    """Stands for the dispatch: keeps what would be sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def enforce(self, repository: str) -> None:
+        self.sent.append(repository)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The HTTP edge: a client of it, its wiring, and the repositories it asked a plan for."""
+
+    http: FlaskClient
+    wiring: Wiring
+    sent: list[str]
+
+    @property
+    def redis(self) -> Any:
+        return self.wiring.connection.client
+
+    def tags(self, repository: str = "shop/api") -> list[str]:
+        """The recorded tags, oldest first."""
+        return list(self.redis.zrange(self.wiring.connection.keys.tags(repository), 0, -1))
+
+
+ServeEdge = Callable[..., Edge]
+
+
+@pytest.fixture
+def redis_server() -> fakeredis.FakeServer:
+    """A Redis in memory; it goes away while its `connected` is False."""
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def serve(redis_server: fakeredis.FakeServer) -> ServeEdge:
+    """Builds the edge with these settings: serve(tokens={"notify": "s3cret"}); client: another Redis."""
+
+    def build(client: redis.Redis | None = None, **overrides: Any) -> Edge:
+        settings = load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}, **overrides)
+        messages = Messages()
+        memory = fakeredis.FakeRedis(server=redis_server, decode_responses=True)
+        wiring = dataclasses.replace(wire(settings, client=client or memory), dispatch=messages)  # type: ignore[arg-type]
+        return Edge(create_app(wiring).test_client(), wiring, messages.sent)
+
+    return build
+
+
+@pytest.fixture
+def edge(serve: ServeEdge) -> Edge:
+    """The edge as it comes: no tokens, no policy."""
+    return serve()
+
+
+@pytest.fixture
+def no_redis() -> Iterator[redis.Redis]:
+    """A client of a port where nothing listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield redis.Redis(host="127.0.0.1", port=held.getsockname()[1], retry=Retry(NoBackoff(), 0))

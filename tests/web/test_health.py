@@ -1,0 +1,123 @@
+"""/livez says that the process lives; /readyz whether it can do its work, and what is in the way."""
+
+import os
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+
+from tests.makers import envelope, event
+from tests.web.conftest import Edge, ServeEdge
+
+KEEP_LAST_10 = "rules: [{keep: {last: 10}}]\n"
+
+
+def replace_file(file: Path, text: str) -> None:
+    """As an editor does it: the new file takes the place of the old one."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, file)
+
+
+def ready(edge: Edge) -> dict[str, object]:
+    response = edge.http.get("/readyz")
+    assert response.status_code == 200
+    assert isinstance(response.json, dict)
+    return response.json
+
+
+def test_an_idle_service_is_ready(edge: Edge) -> None:
+    assert ready(edge) == {
+        "status": "ready",
+        "workers": 0,
+        "policy": "none: nothing is deleted",
+        "backlog": {"due": 0, "doomed": 0, "oldest_s": 0.0},
+        "trouble": [],
+    }
+
+
+def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:
+    edge.wiring.outbox.sign_of_life("worker-1@host")
+    edge.wiring.outbox.complain("due shop/api", "set storage.delete.enabled")
+    edge.http.post("/notifications", data=envelope(event(), event(repository="shop/web")))
+    shown = ready(edge)
+    assert (shown["workers"], shown["trouble"]) == (1, ["due shop/api: set storage.delete.enabled"])
+    assert shown["backlog"] == {"due": 2, "doomed": 0, "oldest_s": 0.0}
+
+
+def test_what_waits_for_long_is_shown(edge: Edge) -> None:
+    edge.redis.zadd("pushprune:doomed", {"shop/api": 0})
+    backlog = ready(edge)["backlog"]
+    assert isinstance(backlog, dict)
+    assert backlog["doomed"] == 1
+    assert backlog["oldest_s"] > 1_000_000_000
+
+
+def test_a_worker_that_fell_silent_does_not_count(edge: Edge) -> None:
+    edge.redis.zadd("pushprune:workers", {"worker-1@host": 0})
+    assert ready(edge)["workers"] == 0
+
+
+def test_an_invalid_policy_is_shown_while_the_one_before_stays_in_force(serve: ServeEdge, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(KEEP_LAST_10)
+    edge = serve(policy=file)
+    assert ready(edge)["policy"] == "in force"
+
+    replace_file(file, "rules: [{keep: {last: none}}]\n")
+    complaint = ready(edge)["policy"]
+    assert isinstance(complaint, str)
+    assert "policy.yaml" in complaint
+    assert "last" in complaint
+    in_force = edge.wiring.policies.current()
+    assert in_force is not None
+    assert in_force.rules
+
+    replace_file(file, KEEP_LAST_10)
+    assert ready(edge)["policy"] == "in force"
+
+
+def test_a_policy_that_vanished_is_shown(serve: ServeEdge, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(KEEP_LAST_10)
+    edge = serve(policy=file)
+    file.unlink()
+    assert "policy.yaml" in str(ready(edge)["policy"])
+
+
+def test_without_redis_it_is_not_ready_and_says_why(serve: ServeEdge, no_redis: redis.Redis) -> None:
+    response = serve(client=no_redis).http.get("/readyz")
+    assert response.status_code == 503
+    assert response.json is not None
+    assert response.json["status"] == "not ready"
+    assert response.json["redis"].startswith("Redis does not answer (")
+
+
+def test_it_is_ready_again_once_redis_is_back(edge: Edge, redis_server: fakeredis.FakeServer) -> None:
+    redis_server.connected = False
+    assert edge.http.get("/readyz").status_code == 503
+    redis_server.connected = True
+    assert ready(edge)["status"] == "ready"
+
+
+def test_it_lives_with_and_without_redis(edge: Edge, serve: ServeEdge, no_redis: redis.Redis) -> None:
+    for one in (edge, serve(client=no_redis)):
+        response = one.http.get("/livez")
+        assert (response.status_code, response.json) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_a_health_check_needs_no_token_and_may_end_in_a_slash(serve: ServeEdge, path: str) -> None:
+    edge = serve(tokens={"notify": "notify-s3cret", "admin": "admin-s3cret"})
+    for asked in (path, f"{path}/"):
+        response = edge.http.get(asked)
+        assert response.status_code == 200
+        assert "s3cret" not in response.text
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_nothing_can_be_posted_to_a_health_check(edge: Edge, path: str) -> None:
+    response = edge.http.post(path)
+    assert (response.status_code, response.mimetype) == (405, "application/problem+json")
+    assert "GET" in response.headers["Allow"].split(", ")

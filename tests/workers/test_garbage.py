@@ -1,0 +1,227 @@
+"""Collecting: when it is wanted, never two at once, never beside deletes, and only when all that is kept is marked."""
+
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.store.lease import COLLECT
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.store.test_lease import until
+from tests.workers.conftest import System
+from workers import garbage, reconcile
+
+Make = Callable[..., System]
+Build = Callable[..., Wiring]
+
+
+def collector(folder: Path, body: str) -> dict[str, Any]:
+    """Settings whose gc.command is a Python script; `dry` says whether --dry-run was given."""
+    script = folder / "collector.py"
+    script.write_text(
+        f"import os, pathlib, sys, time\ndry = '--dry-run' in sys.argv\nfolder = pathlib.Path({str(folder)!r})\n"
+    )
+    with script.open("a") as file:
+        file.write(textwrap.dedent(body))
+    return {"command": [sys.executable, str(script)], "after_deletes": 3}
+
+
+QUIET = """
+    print()
+    print("0 blobs marked, 2 blobs and 0 manifests eligible for deletion")
+    print("blob eligible for deletion: sha256:" + "a" * 64)
+    print("blob eligible for deletion: sha256:" + "b" * 64)
+    (folder / ("dry" if dry else "swept")).touch()
+"""
+
+
+def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Path) -> None:
+    system = make_system(keep_last(1), gc=collector(tmp_path, QUIET))
+    system.push("v1", "v2", "v3")
+    system.settle()
+    assert system.wiring.garbage.wanted() is None
+    system.push("v4")
+    system.settle()
+    assert system.wiring.garbage.wanted() == "3 digests deleted since the last collection"
+
+
+def test_a_run_is_recorded_with_its_result_and_the_want_is_over(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, run.reason, run.exit_code, run.blobs) == ("done", "by hand", 0, 2)
+    assert wiring.garbage.wanted() is None
+    assert (tmp_path / "swept").exists()
+
+
+def test_deletes_that_came_during_a_run_still_count_for_the_next(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    key = wiring.connection.keys.of("gc:deletes")
+    wiring.connection.client.set(key, 5)
+    wiring.garbage.request("by hand")
+    collect_after = wiring.garbage.began()
+    wiring.connection.client.incrby(key, 2)
+    wiring.garbage.collected(collect_after)
+    assert wiring.connection.client.get(key) == "2"
+
+
+def test_a_failing_collector_is_recorded_told_and_tried_again(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert run.result == "failed"
+    assert "exit code 1: failed to mark: boom" in run.message
+    assert wiring.garbage.wanted() == "by hand"
+    assert "boom" in wiring.outbox.troubles()[0].message
+
+
+def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: Build, tmp_path: Path) -> None:
+    said = "filesystem: Path not found: /docker/registry/v2/repositories"
+    wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {said}'); sys.exit(1)"))
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    assert wiring.garbage.runs()[0].result == "done"
+
+
+def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.garbage.request("by hand")
+    with wiring.leases.write() as permit:
+        assert permit is not None
+        thread = threading.Thread(target=garbage.collect, args=(wiring,))
+        thread.start()
+        until(wiring.leases.collecting)
+        assert not (tmp_path / "dry").exists()
+    thread.join()
+    assert (tmp_path / "swept").exists()
+
+
+def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    wiring.garbage.request("by hand")
+    with wiring.leases.write():
+        garbage.collect(wiring)
+    assert wiring.garbage.runs()[0].result == "put off"
+    assert wiring.garbage.wanted() == "by hand"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_a_second_collection_does_not_begin(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.garbage.request("by hand")
+    with wiring.leases.hold(COLLECT):
+        garbage.collect(wiring)
+    assert wiring.garbage.runs() == ()
+    assert not (tmp_path / "dry").exists()
+
+
+def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_path: Path) -> None:
+    body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    wiring.connection.client.set(wiring.connection.keys.lease(COLLECT), "another")
+    thread.join(20)
+    assert not thread.is_alive()
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+    assert wiring.garbage.runs()[0].result == "failed"
+    wiring.connection.client.delete(wiring.connection.keys.lease(COLLECT))
+
+
+def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    """The kernel lock, not the lease, tells of an orphan."""
+    body = "(folder / 'began').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    assert wiring.collector is not None
+    orphan = threading.Thread(target=wiring.collector.run, args=(lambda: True,), kwargs={"dry": True})
+    orphan.start()
+    until(lambda: (tmp_path / "began").exists())
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    assert "still runs on this host" in wiring.garbage.runs()[0].message
+    (tmp_path / "go").touch()
+    orphan.join()
+
+
+def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, "time.sleep(600)"), "timeout": 1})
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    assert "gc.timeout" in wiring.garbage.runs()[0].message
+
+
+def test_a_kept_manifest_that_is_not_marked_stops_the_sweep(make_system: Make, tmp_path: Path) -> None:
+    system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
+    system.push("v1")
+    system.settle()
+    system.wiring.garbage.request("by hand")
+    garbage.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert run.result == "failed"
+    assert "did not mark shop/api:v1" in run.message
+    assert not (tmp_path / "swept").exists()
+
+
+def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    assert "gc.command is not set" in wiring.outbox.troubles()[0].message
+
+
+def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: Make, tmp_path: Path) -> None:
+    marked = """
+        for line in open(folder / "marks"): print(line, end="")
+    """
+    system = make_system(keep_last(1), gc=collector(tmp_path, marked))
+    system.push("v1", "v2")
+    digest = system.registry.tags("shop/api")["v1"]
+    system.settle()
+    assert system.wiring.trash.get("shop/api", digest) is not None
+    (tmp_path / "marks").write_text(f"shop/api: marking manifest {system.registry.tags('shop/api')['v2']} \n")
+    system.wiring.garbage.request("by hand")
+    garbage.collect(system.wiring)
+    assert system.wiring.garbage.runs()[0].result == "done"
+    assert system.wiring.trash.get("shop/api", digest) is None
+
+
+def test_a_schedule_is_followed_once_for_each_time(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "schedule": "* * * * *"})
+    reconcile.sweep(wiring)
+    assert wiring.garbage.wanted() is None
+    wiring.garbage.take_schedule(1)
+    reconcile.sweep(wiring)
+    assert wiring.garbage.wanted() == "scheduled (* * * * *)"
+    wiring.garbage.collected(0)
+    reconcile.sweep(wiring)
+    assert wiring.garbage.wanted() is None
+
+
+@pytest.mark.parametrize("version", ["2.8.3", "3"])
+def test_what_real_collectors_print_is_read(version: str) -> None:
+    from service.registry.collector import Report
+
+    report = Report()
+    for line in (Path(__file__).parents[1] / "data" / "gc-output" / f"distribution-{version}-plain.txt").open():
+        report.read(line)
+    assert report.marked == 37
+    assert (report.blobs, report.manifests, len(report.eligible)) == (1, 0, 1)
+    assert {repository for repository, _ in report.marks} == {"g/app", "g/dk", "g/multi"}
+    assert len(report.marks) == 12

@@ -1,0 +1,105 @@
+"""The sweep: what a lost message, a dead worker or a crash between two writes left behind is taken up again."""
+
+import threading
+from collections.abc import Callable
+
+from tests.conftest import keep_last
+from tests.store.test_lease import until
+from tests.workers.conftest import System
+from workers import enforcement, reconcile
+
+Make = Callable[..., System]
+
+
+def swept(system: System) -> list[tuple[str, ...]]:
+    """What sweeps send, from now until they send something."""
+    system.messages.sent.clear()
+    until(lambda: bool(reconcile.sweep(system.wiring) or system.messages.sent), 5)
+    return list(system.messages.sent)
+
+
+def test_a_lost_message_about_a_due_repository_is_sent_again(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1", "v2")
+    assert swept(system) == [("enforce", "shop/api")]
+
+
+def test_a_lost_message_about_something_doomed_is_sent_again(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1", "v2")
+    enforcement.enforce(system.wiring, "shop/api")
+    assert swept(system) == [("delete", "shop/api")]
+
+
+def test_a_wanted_collection_is_asked_for_again(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.wiring.garbage.request("by hand")
+    assert swept(system) == [("collect",)]
+
+
+def test_two_sweeps_at_once_send_a_message_once(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.wiring.outbox.mark_due([f"r{number}" for number in range(50)])
+    client, key = system.wiring.connection.client, system.wiring.connection.keys.of("due")
+    for number in range(50):
+        client.zadd(key, {f"r{number}": 1})
+    threads = [threading.Thread(target=reconcile.sweep, args=(system.wiring,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(system.messages.sent) == len(set(system.messages.sent)) == 50
+
+
+def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    system.messages.sent.clear()
+    system.wiring.outbox.put_off("due", "shop/api", asked_s=30)
+    reconcile.sweep(system.wiring)
+    assert system.messages.sent == []
+
+
+def test_a_push_does_not_wait_for_a_back_off(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    system.wiring.outbox.put_off("due", "shop/api", asked_s=30)
+    system.messages.sent.clear()
+    system.push("v2")
+    assert system.messages.sent == [("enforce", "shop/api")]
+
+
+def test_a_long_queue_is_not_made_longer(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.wiring.outbox.mark_due(["shop/api"])
+    client, keys = system.wiring.connection.client, system.wiring.connection.keys
+    client.zadd(keys.of("due"), {"shop/api": 1})
+    client.rpush(keys.of("enforce"), *["message"] * 100)
+    reconcile.sweep(system.wiring)
+    assert system.messages.sent == []
+
+
+def test_a_changed_policy_makes_every_repository_due(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1")
+    system.push("v1", repository="other")
+    system.settle()
+    reconcile.sweep(system.wiring)
+    system.messages.sent.clear()
+    system.wiring.connection.client.set(system.wiring.connection.keys.of("policy"), "what was in force before")
+    reconcile.sweep(system.wiring)
+    assert set(system.messages.sent) == {("enforce", "other"), ("enforce", "shop/api")}
+
+
+def test_a_grace_that_ends_is_noticed_without_a_push(make_system: Make) -> None:
+    system = make_system(keep_last(1, grace="1s"))
+    system.push("v1", "v2")
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+
+    def sweep_and_settle() -> bool:
+        reconcile.sweep(system.wiring)
+        system.settle()
+        return system.tags() == {"v2"}
+
+    until(sweep_and_settle)
