@@ -16,6 +16,12 @@ FAILED, MISUSED = 1, 2
 VERBS = {
     "up": ("service.cli.up", "Run everything in this terminal: web, worker and an embedded Redis."),
     "demo": ("service.cli.demo", "Show it at work on a registry of its own, with a story of pushes."),
+    "repos": ("service.cli.repos", "List the repositories."),
+    "tags": ("service.cli.tags", "List the tags of a repository, each with its verdict and the reason."),
+    "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),
+    "prune": ("service.cli.prune", "Show what would go, approve a plan that waits, or plan now."),
+    "gc": ("service.cli.gc", "Collect the registry's garbage, and see how the last collections went."),
+    "policy": ("service.cli.policy", "Check a policy before it is put in force."),
 }
 
 

@@ -73,18 +73,3 @@ def test_the_collector_dies_with_a_worker_that_is_killed_and_the_next_one_collec
     wait_until(lambda: not orphan.exists(), "the collector outlived its holder", 5)
     system.start_worker("garbage")
     wait_until(lambda: [run.result for run in system.wiring.garbage.runs()] == ["done"], "it was not made up for")
-
-
-def test_a_tag_that_is_pushed_again_while_its_old_digest_is_deleted_ends_at_its_last_push(live: Live) -> None:
-    """The registry's own lost re-push (FACTS), with the real registry: whatever is lost is put back."""
-    system = live(policy=last(1))
-    system.start_worker()
-    for round_ in range(10):
-        system.pusher.push_image("shop/api", "moving", seed=f"old {round_}", layers=0)
-        system.pusher.push_image("shop/api", "top", seed=f"top {round_}", layers=0)
-        pushed = system.pusher.push_image("shop/api", "moving", seed=f"new {round_}", layers=0)
-        wait_until(lambda: system.quiet() and system.heard("shop/api", {"moving"}), "it does not come to rest")
-        wait_until(
-            lambda pushed=pushed: system.pusher.digest_of("shop/api", "moving") == pushed,  # type: ignore[misc]
-            "the last push was lost",
-        )

@@ -77,8 +77,8 @@ class Up:
         return self
 
     def pid(self, name: str) -> int | None:
-        """The child of this name; None while it is down."""
-        words = {"redis": b"redis.conf", "web": b"gunicorn", "worker": b"celery"}[name]
+        """The child of this name; None while it is down. Redis gives itself a title: its name and address."""
+        words = {"redis": b"-server ", "web": b"gunicorn", "worker": b"celery"}[name]
         for child in descendants(self.process.pid):
             try:
                 line = Path(f"/proc/{child}/cmdline").read_bytes()
