@@ -87,7 +87,7 @@ class Keeper(threading.Thread):
             if self._process:
                 os.kill(self._process.pid, self.child.stop_signal)  # Popen.send_signal would reap it behind our back
         deadline = time.monotonic() + self.child.grace_s
-        while self.is_alive():
+        while self.is_alive() and time.monotonic() < deadline:
             self.join(TURN_S)
         if self.is_alive():
             self._transcript.say(f"{self.child.name} did not stop within {self.child.grace_s:g} s, killing it")

@@ -204,7 +204,8 @@ def test_a_tagless_event_has_no_tag_whether_it_is_left_out_or_empty() -> None:
 
 
 def test_layers_and_mounts_are_blobs_and_images_are_not() -> None:
-    parsed = understood(blob_event(), blob_event("pull"), blob_event("mount"), event(), event("delete", tag=None))
+    mount = event("mount", tag=None, media_type="application/vnd.oci.image.layer.v1.tar+gzip")
+    parsed = understood(blob_event(), blob_event("pull"), mount, event(), event("delete", tag=None))
     assert [event.is_blob for event in parsed.events] == [True, True, True, False, False]
 
 
