@@ -76,8 +76,10 @@ def redis_url(settings: Settings) -> str:
     return settings.redis.url
 
 
-def wire(settings: Settings, client: redis.Redis | None = None) -> Wiring:
+def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool = False) -> Wiring:
     """The collaborators for these settings. client: another Redis client than the one settings.redis.url means.
+
+    patient: a policy file that cannot be read is waited for, with no policy in force.
 
     Raises ConfigurationError when there is no Redis to connect to, or the policy cannot be read.
     """
@@ -95,7 +97,7 @@ def wire(settings: Settings, client: redis.Redis | None = None) -> Wiring:
         outbox=Outbox(connection),
         leases=Leases(connection),
         garbage=Collections(connection, settings.history.runs),
-        policies=PolicySource(settings),
+        policies=PolicySource(settings, patient=patient),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
         storage=storage,
         registry=_registry(settings),

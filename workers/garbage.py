@@ -3,10 +3,11 @@
 import time
 from dataclasses import replace
 
+from service.domain.collection import Run
 from service.domain.errors import CollectionFailed, LeaseLost
 from service.log import log
 from service.registry.collector import Collector, Finished
-from service.store.collections import Run, now_ms
+from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS, Lease
 from service.wiring import Wiring
 

@@ -8,8 +8,8 @@ import click
 
 from service.cli.reach import reach, reaching, show_json
 from service.cli.show import size, table, when
+from service.domain.collection import Run
 from service.domain.errors import CollectionFailed, ConfigurationError
-from service.store.collections import Run
 from service.wiring import Wiring
 
 

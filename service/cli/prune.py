@@ -1,5 +1,6 @@
 """`pushprune prune`: look at what would go, approve a plan that waits, or have repositories planned now."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -46,7 +47,7 @@ def _would_go(wiring: Wiring, names: tuple[str, ...]) -> list[tuple[str, ...]]:
     ]
 
 
-def _show(as_json: bool, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _show(as_json: bool, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     if as_json:
         show_json([dict(zip(headings, row, strict=True)) for row in rows])
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from service.domain.collection import Run
 from service.domain.errors import PushpruneError
 from service.local import outcome, registry_binary, story
 from service.local.demo_registry import DemoRegistry
@@ -17,7 +18,6 @@ from service.local.processes import until
 from service.local.supervisor import Supervisor, stopping_on_signals
 from service.local.transcript import Transcript
 from service.local.up import SPEAKERS, Options, System, prepared
-from service.store.collections import Run
 from service.wiring import Wiring, wire
 
 KEEP_LAST, PROTECTED = 10, "latest"

@@ -36,7 +36,7 @@ save ""
 appendonly yes
 appendfsync everysec
 aof-use-rdb-preamble no
-
+maxmemory-policy noeviction
 """
 
 

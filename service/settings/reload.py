@@ -33,13 +33,22 @@ class _State:
 class PolicySource:
     """The policy in force. Safe to share between threads; a look at an unchanged file costs one stat."""
 
-    def __init__(self, settings: Settings) -> None:
-        """ConfigurationError when the policy cannot be read."""
+    def __init__(self, settings: Settings, *, patient: bool = False) -> None:
+        """ConfigurationError when the policy cannot be read.
+
+        patient: one in a file of its own is waited for instead, with no policy in force and `error` saying why: who
+        only listens must not stop listening on its account.
+        """
         self._settings = settings
         # A policy inside the configuration is watched there, also one that is still to be written.
         self._config = None if isinstance(settings.policy, Path) else settings.config_path
         self._lock = threading.Lock()
-        self._state = self._read()
+        try:
+            self._state = self._read()
+        except ConfigurationError as error:
+            if not patient or not isinstance(settings.policy, Path):
+                raise
+            self._state = _State(None, _digest(None), _prints([settings.policy]), is_settled=False, error=str(error))
 
     def current(self) -> Policy | None:
         """The policy in force; None when there is none. One that cannot be read leaves the one before in force."""

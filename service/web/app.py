@@ -14,7 +14,7 @@ def create_app(wiring: Wiring | None = None) -> Flask:
 
     Raises ConfigurationError, before anything is served, when the settings cannot be obeyed.
     """
-    wiring = wiring or wire(load_settings())
+    wiring = wiring or wire(load_settings(), patient=True)
     app = Flask("pushprune", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.url_map.strict_slashes = False

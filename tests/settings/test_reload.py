@@ -277,3 +277,20 @@ def test_equal_policies_have_equal_digests(write: Write) -> None:
     other = PolicySource(Settings(policy=write("protect: [latest]\n", "other.yaml")))
     assert one.digest == same.digest != other.digest
     assert PolicySource(Settings()).digest not in (one.digest, other.digest, "")
+
+
+def test_who_only_listens_waits_for_a_policy_file_that_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: what")
+    settings = load_settings(environ={}, policy=str(file))
+    with pytest.raises(ConfigurationError):
+        PolicySource(settings)
+    source = PolicySource(settings, patient=True)
+    assert source.current() is None
+    assert "policy.yaml" in str(source.error)
+    file.write_text("protect: [latest]")
+    policy = source.current()
+    while policy is None:
+        policy = source.current()
+    assert policy.protect == ("latest",)
+    assert source.error is None

@@ -3,10 +3,12 @@
 import hashlib
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from service.domain.notification import Envelope, Event
+from service.domain.retention import Plan
 from service.store.connection import Connection
 from service.store.history import History
 from service.store.keys import short
@@ -42,18 +44,19 @@ def record(history: History, *events: Event) -> tuple[str, ...]:
     return history.record(Envelope(tuple(events), ())).due
 
 
-def state(connection: Connection) -> dict[str, object]:
+def state(connection: Connection) -> dict[str, Any]:
     """Everything in Redis that may not depend on the order or number of deliveries.
 
     Streams count as bags of entries without their ids, and times of receipt (due, instances, generation) as presence.
     """
-    found: dict[str, object] = {}
-    client, prefix = connection.client, connection.keys.prefix
+    found: dict[str, Any] = {}
+    client: Any = connection.client
+    prefix = connection.keys.prefix
     for key in map(str, client.scan_iter(match=f"{prefix}*", count=1000)):
         name = key.removeprefix(prefix)
         kind = client.type(key)
         if kind == "stream":
-            found[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))  # type: ignore[union-attr]
+            found[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))
         elif kind == "hash":
             values = client.hgetall(key)
             values.pop("duplicate", None)
@@ -180,7 +183,7 @@ def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, conne
 
 def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(history: History) -> None:
     record(history, event(1))
-    history.commit(history.snapshot("shop/api"), _nothing(), "none")
+    history.commit(history.snapshot("shop/api"), Plan(), "none")
     due = record(history, event(4, "delete", digest=None, media_type="", useragent="pushprune/0.1.0"))
     assert due == ("shop/api",)
     assert history.snapshot("shop/api").heal == ("v1",)
@@ -223,9 +226,3 @@ def test_the_children_of_an_index_stay_known_when_it_is_pushed_again_without_the
     links = history.snapshot("shop/api").links[digest("i")]
     assert links is not None
     assert links.children == (digest("x"),)
-
-
-def _nothing() -> object:
-    from service.domain.retention import Plan
-
-    return Plan()

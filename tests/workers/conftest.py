@@ -18,7 +18,7 @@ from workers import deletion, enforcement
 
 @dataclass
 class System:
-    """What the tests drive. Notifications are recorded as they are emitted unless `deaf`; they then wait in `missed`."""
+    """What the tests drive. Notifications are recorded as they come; while `deaf` they wait in `missed`."""
 
     registry: FakeRegistry
     wiring: Wiring

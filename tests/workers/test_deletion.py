@@ -70,7 +70,7 @@ def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make
         tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
         client, keys = system.wiring.connection.client, system.wiring.connection.keys
         score = client.zscore(keys.of("doomed"), "shop/api")
-        waits.append(float(score) / 1000 - float(client.time()[0]))  # type: ignore[arg-type, index]
+        waits.append(float(score) / 1000 - float(client.time()[0]))  # type: ignore[arg-type]
     assert waits[0] < waits[1] < waits[2]
     assert 28 < waits[2] < 32
 

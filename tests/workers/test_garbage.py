@@ -50,9 +50,7 @@ def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Pa
     assert system.wiring.garbage.wanted() == "3 digests deleted since the last collection"
 
 
-def test_a_run_is_recorded_with_its_result_and_the_want_is_over(
-    make_wiring: Build, tmp_path: Path
-) -> None:
+def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.garbage.request("by hand")
     garbage.collect(wiring)
@@ -62,9 +60,7 @@ def test_a_run_is_recorded_with_its_result_and_the_want_is_over(
     assert (tmp_path / "swept").exists()
 
 
-def test_deletes_that_came_during_a_run_still_count_for_the_next(
-    make_wiring: Build, tmp_path: Path
-) -> None:
+def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     key = wiring.connection.keys.of("gc:deletes")
     wiring.connection.client.set(key, 5)
@@ -75,9 +71,7 @@ def test_deletes_that_came_during_a_run_still_count_for_the_next(
     assert wiring.connection.client.get(key) == "2"
 
 
-def test_a_failing_collector_is_recorded_told_and_tried_again(
-    make_wiring: Build, tmp_path: Path
-) -> None:
+def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
     wiring.garbage.request("by hand")
     garbage.collect(wiring)
@@ -143,9 +137,7 @@ def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_
     wiring.connection.client.delete(wiring.connection.keys.lease(COLLECT))
 
 
-def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(
-    make_wiring: Build, tmp_path: Path
-) -> None:
+def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_wiring: Build, tmp_path: Path) -> None:
     """The kernel lock, not the lease, tells of an orphan."""
     body = "(folder / 'began').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc=collector(tmp_path, body))

@@ -14,7 +14,12 @@ Make = Callable[..., System]
 def swept(system: System) -> list[tuple[str, ...]]:
     """What sweeps send, from now until they send something."""
     system.messages.sent.clear()
-    until(lambda: bool(reconcile.sweep(system.wiring) or system.messages.sent), 5)
+
+    def sent() -> bool:
+        reconcile.sweep(system.wiring)
+        return bool(system.messages.sent)
+
+    until(sent, 5)
     return list(system.messages.sent)
 
 
