@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:  # what click makes of Ctrl-C
         _fail("interrupted", FAILED)
     except ConfigurationError as error:
         _fail(str(error), MISUSED)

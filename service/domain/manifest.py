@@ -41,12 +41,12 @@ def read_references(media_type: str, content: bytes) -> References:
         raise UnreadableManifest(f"media type {media_type[:80]!r} is not one we understand")
     try:
         body = json.loads(content)
-        subject = body["subject"]["digest"] if body.get("subject") else None
+        subject = _digest(body["subject"]) if body.get("subject") else None
         if media_type in INDEX_TYPES:
-            return References(children=tuple(_digest(child) for child in body.get("manifests") or ()), subject=subject)
+            return References(children=tuple(_digest(child) for child in body["manifests"]), subject=subject)
         blobs = [body["config"], *(body.get("layers") or ())]
         return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in blobs))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableManifest(f"the manifest is not what {media_type} says") from error
 
 

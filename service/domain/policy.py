@@ -31,7 +31,7 @@ def parse_percent(value: Any) -> int:
     digits = value.strip().removesuffix("%") if isinstance(value, str) else value
     try:
         percent = int(digits)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         percent = -1
     if isinstance(value, bool | float) or not 0 <= percent <= 100:
         raise ValueError(f"{value!r} is no percentage; write one from 0% to 100%, such as 50%")
@@ -91,7 +91,7 @@ class _Strict(BaseModel):
 class Keep(_Strict):
     """The conditions of which one is enough to keep a tag."""
 
-    last: int = Field(ge=1, description="keep the last N pushed digests of a repository")
+    last: int = Field(ge=1, strict=True, description="keep the last N pushed digests of a repository")
 
 
 class Rule(_Strict):

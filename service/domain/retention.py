@@ -83,11 +83,12 @@ def plan(
     """
     newest_first = sorted(tags, key=_newest_first)
     links = links or {}
-    verdicts = {tag.name: _fixed_verdict(tag, policy, now_us, links) for tag in newest_first}
+    parents = _parents(links)
+    verdicts = {tag.name: _fixed_verdict(tag, policy, links, parents) for tag in newest_first}
     opinions = _opinions(repository, newest_first, policy, verdicts)
     for tag in newest_first:
         verdicts[tag.name] = verdicts[tag.name] or _weigh(tag, opinions.get(tag.name, ()), policy, now_us)
-    decided = _keep_what_is_held({name: verdict for name, verdict in verdicts.items() if verdict}, links)
+    decided = _keep_what_is_held({name: verdict for name, verdict in verdicts.items() if verdict})
     doomed = _doomed(decided)
     return Plan(
         verdicts=tuple(decided[tag.name] for tag in newest_first),
@@ -102,8 +103,18 @@ def _newest_first(tag: Tag) -> tuple[int, str]:
     return (-(tag.pushed_us or 0), tag.name)
 
 
-def _fixed_verdict(tag: Tag, policy: Policy, now_us: int, links: Mapping[str, References | None]) -> Verdict | None:
-    """The verdict no rule can change: such a tag is kept and takes no slot."""
+def _parents(links: Mapping[str, References | None]) -> dict[str, str]:
+    """child → the index that lists it."""
+    return {child: index for index, known in sorted(links.items()) if known for child in known.children}
+
+
+def _fixed_verdict(
+    tag: Tag, policy: Policy, links: Mapping[str, References | None], parents: Mapping[str, str]
+) -> Verdict | None:
+    """The verdict no rule can change: such a tag is kept and takes no slot.
+
+    A child is kept until its index is really gone, even one that goes now: the next plan takes it up.
+    """
     known = links.get(tag.digest)
     if is_referrer_tag(tag.name):
         return Verdict(tag, True, "it belongs to another image and follows it")
@@ -113,6 +124,8 @@ def _fixed_verdict(tag: Tag, policy: Policy, now_us: int, links: Mapping[str, Re
         return Verdict(tag, True, "its manifest cannot be read, so nobody knows what it holds")
     if policy.protects(tag.name):
         return Verdict(tag, True, "protected by the policy")
+    if tag.digest in parents:
+        return Verdict(tag, True, f"it is part of the index {parents[tag.digest]}")
     if tag.pushed_us is None:
         return Verdict(tag, True, "nobody knows when it was pushed; it counts from its next push")
     return None
@@ -164,25 +177,17 @@ def _in_grace(tag: Tag, policy: Policy, now_us: int) -> bool:
     return tag.pushed_us is not None and policy.grace > 0 and now_us - tag.pushed_us < policy.grace * 1_000_000
 
 
-def _keep_what_is_held(verdicts: dict[str, Verdict], links: Mapping[str, References | None]) -> dict[str, Verdict]:
-    """Safety rule 1: a digest goes only when no kept tag and no index holds it.
-
-    A child of an index that goes is kept as well until the index is really gone: the next plan takes it up.
-    """
-    holder_tag: dict[str, str] = {}
+def _keep_what_is_held(verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+    """Safety rule 1: a digest goes only when no kept tag holds it."""
+    holders: dict[str, str] = {}
     for verdict in verdicts.values():
         if verdict.kept:
-            holder_tag.setdefault(verdict.tag.digest, verdict.tag.name)
-    holder_index = {child: index for index, known in links.items() if known for child in known.children}
+            holders.setdefault(verdict.tag.digest, verdict.tag.name)
     decided = {}
     for name, verdict in verdicts.items():
         digest = verdict.tag.digest
-        if not verdict.kept and digest in holder_tag:
-            reason = f"its digest is kept as {holder_tag[digest]}"
-            verdict = Verdict(verdict.tag, True, reason, verdict.rule)
-        elif not verdict.kept and digest in holder_index:
-            reason = f"it is part of the index {holder_index[digest]}"
-            verdict = Verdict(verdict.tag, True, reason, verdict.rule)
+        if not verdict.kept and digest in holders:
+            verdict = Verdict(verdict.tag, True, f"its digest is kept as {holders[digest]}", verdict.rule)
         decided[name] = verdict
     return decided
 

@@ -1,1 +1,10 @@
-"""The whole system in one terminal."""
+"""The whole system in one terminal: `pushprune up`, and `pushprune demo` on top of it.
+
+up.py               prepares everything, starts it in order, waits until it is ready
+supervisor.py       keeps the processes running as one; transcript.py is their common log
+processes.py        web and worker; redis_server.py the embedded Redis
+directory.py        the data directory, one `up` at a time; tokens.py and environment.py what is kept there
+snippet.py          the lines for the registry's config.yml
+demo.py             plays the demo: registry_binary.py and demo_registry.py give it a registry,
+                    story.py is what is pushed, outcome.py what is shown and checked
+"""

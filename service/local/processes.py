@@ -63,6 +63,7 @@ def until(
     """
     deadline = time.monotonic() + patience_s
     while not condition():
+        meanwhile()
         if time.monotonic() > deadline:
             raise NotReady(f"{what} after {patience_s:g} s.")
         time.sleep(_POLL_S)

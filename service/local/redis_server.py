@@ -118,11 +118,13 @@ class RedisServer:
 
 
 def is_up(url: str) -> bool:
-    """True once Redis answers and has its data loaded. Raises ConfigurationError when it will never let us in."""
+    """True once Redis answers, which it does not while it loads its data (LOADING).
+
+    Raises ConfigurationError when it will never let us in.
+    """
     client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0))
     try:
-        client.ping()
-        return not client.info("persistence").get("loading")
+        return bool(client.ping())
     except redis.AuthenticationError as error:
         raise ConfigurationError(f"Redis at {shown(url)} refuses the password of its URL.") from error
     except (redis.RedisError, OSError):

@@ -49,11 +49,12 @@ class Options:
 
     def environ(self, inherited: Mapping[str, str]) -> dict[str, str]:
         """The environment with these options in it: the children read their settings from there."""
+        config = self.config or inherited.get("PUSHPRUNE_CONFIG")
         said = {
-            "PUSHPRUNE_CONFIG": self.config and str(self.config.absolute()),
+            "PUSHPRUNE_CONFIG": os.path.abspath(config) if config else None,
             "PUSHPRUNE_REGISTRY__URL": self.registry,
             "PUSHPRUNE_LISTEN": self.listen,
-            "PUSHPRUNE_DATA_DIR": self.data and str(self.data.absolute()),
+            "PUSHPRUNE_DATA_DIR": self.data and str(self.data),
             **self.more,
         }
         return {**inherited, **{name: value for name, value in said.items() if value}}
@@ -136,6 +137,7 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
     if options.keep_last and first_look.policy:
         raise ConfigurationError("--keep-last is a policy, and the settings hold another: give one of them.")
     with DataDirectory(first_look.data_dir) as directory:
+        environ["PUSHPRUNE_DATA_DIR"] = str(directory.path)
         made = _tokens(first_look, directory.path, environ)
         redis = _redis(first_look, directory.path, environ)
         if options.keep_last:

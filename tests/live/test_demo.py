@@ -50,6 +50,22 @@ def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_wa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_once_ends_with_1_when_the_registry_does_not_hold_exactly_what_was_expected(
+    environment: dict[str, str],
+) -> None:
+    script = (
+        "from service.local import story; remains = story.remains; "
+        "story.remains = lambda pushes, last, protected: remains(pushes, last - 1, protected); "
+        "from service.cli.main import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "demo", "--once"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "not as the policy says: shop/api:build-7 is there, but must be gone; " in ended.stderr
+    assert "everything is exactly as the policy says" not in ended.stdout
+
+
 def test_without_once_it_stays_up_until_ctrl_c_and_leaves_nothing(tmp_path: Path, environment: dict[str, str]) -> None:
     log = tmp_path / "log"
     environment["TMPDIR"] = str(tmp_path / "tmp")

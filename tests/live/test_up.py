@@ -14,6 +14,7 @@ import pytest
 import requests
 import yaml
 
+from service.local.directory import DataDirectory, DirectoryInUse
 from service.local.environment import environment_of
 from service.local.ports import free_port
 from service.settings import load_settings
@@ -192,6 +193,22 @@ def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_o
     up.end(signal.SIGKILL)
     again = start("--registry", registry.url, "--listen", up.listen).wait_ready()
     assert again.wiring().garbage.wanted() == "a test wants one"
+
+
+@pytest.mark.parametrize("name", ["redis", "web"])
+def test_what_still_ends_after_kill_9_keeps_the_directory_until_it_is_gone(
+    registry: RealRegistry, start: Start, name: str
+) -> None:
+    up = start("--registry", registry.url).wait_ready()
+    pid = up.pid(name)
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)  # it cannot end before it goes on
+    up.process.kill()
+    up.process.wait()
+    with pytest.raises(DirectoryInUse, match="processes of an earlier"):
+        DataDirectory(up.data, patience_s=0)
+    os.kill(pid, signal.SIGCONT)
+    start("--registry", registry.url).wait_ready()
 
 
 @pytest.mark.parametrize("name", ["redis", "web", "worker"])

@@ -16,7 +16,7 @@ class Eventually(Protocol):
 
 @pytest.fixture
 def eventually() -> Eventually:
-    def wait(condition: Callable[[], object], patience_s: float = 5.0) -> None:
+    def wait(condition: Callable[[], object], patience_s: float = 60.0) -> None:
         deadline = time.monotonic() + patience_s
         while not condition():
             assert time.monotonic() < deadline, "the awaited condition never came true"

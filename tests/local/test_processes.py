@@ -16,11 +16,11 @@ from service.local.supervisor import Child
 
 @contextmanager
 def answering(status: int) -> Iterator[str]:
-    """The address of a server that answers every GET with this status."""
+    """The address of a server that answers /readyz with this status, everything else with 200."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
+            self.send_response(status if self.path == "/readyz" else 200)
             self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", "0")
             self.end_headers()

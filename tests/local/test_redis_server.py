@@ -170,6 +170,35 @@ def test_an_address_where_nobody_answers_is_not_up() -> None:
     assert not is_up("redis://127.0.0.1:1/0")
 
 
+def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path, eventually: Wait) -> None:
+    with running(tmp_path / "redis", eventually) as (client, _):
+        client.mset({f"key{number}": "value" for number in range(3)})
+        client.set("last", "one")
+    server = RedisServer(find_binary(os.environ), tmp_path / "redis")
+    url = server.prepare()
+    with (tmp_path / "redis" / "redis.conf").open("a") as config:
+        config.write("key-load-delay 300000\n")  # µs for each command: made for tests like this one
+    answers: list[str] = []
+    with Supervisor(Transcript(StringIO())) as supervisor:
+        supervisor.start(server.child(os.environ))
+
+        def loaded() -> bool:
+            with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
+                try:
+                    answers.append(str(client.dbsize()))
+                except redis.RedisError as error:
+                    answers.append(type(error).__name__)
+                return answers[-1] == "BusyLoadingError" or is_up(url)
+
+        eventually(loaded)
+        assert "4" not in answers
+        assert answers[-1] == "BusyLoadingError"
+        assert not is_up(url)
+        eventually(lambda: is_up(url))
+        with redis.Redis.from_url(url) as client:
+            assert client.dbsize() == 4
+
+
 def test_a_refused_password_is_an_error_that_does_not_show_it(tmp_path: Path, eventually: Wait) -> None:
     with running(tmp_path / "redis", eventually) as (client, _):
         port = client.connection_pool.connection_kwargs["port"]

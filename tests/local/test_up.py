@@ -160,6 +160,16 @@ def test_what_the_children_are_told_is_kept_for_the_other_verbs(options: Options
     assert kept == {name: value for name, value in system.environ.items() if name.startswith("PUSHPRUNE_")}
 
 
+def test_paths_are_told_so_that_they_hold_in_any_directory(
+    tmp_path: Path, options: Options, inherited: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("config.yml").write_text("data_dir: here")
+    environ = prepare(change(options, data=None), inherited | {"PUSHPRUNE_CONFIG": "config.yml"}).environ
+    assert environ["PUSHPRUNE_CONFIG"] == str(tmp_path / "config.yml")
+    assert environ["PUSHPRUNE_DATA_DIR"] == str(tmp_path / "here")
+
+
 def test_further_variables_reach_the_children(options: Options, inherited: dict[str, str]) -> None:
     command = ["registry", "garbage-collect", "/a b/config.yml"]
     system = prepare(change(options, more={"PUSHPRUNE_GC__COMMAND": json.dumps(command)}), inherited)

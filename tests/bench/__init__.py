@@ -1,0 +1,1 @@
+"""Figures of the running system: `make bench`, or `python -m tests.bench [FIGURE …]`."""

@@ -1,0 +1,76 @@
+"""`python -m tests.bench [FIGURE …]`: measures, and prints one table. A missed target is said, and fails nothing."""
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import asked, gone, ingest, redis_bytes, resume
+from tests.bench.calm import described, wait_for_calm
+from tests.bench.figure import Figure
+from tests.fakes.real_registry import HOW_TO_INSTALL, RealRegistry, registry_binary
+from tests.fakes.valkey import Valkey
+
+FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
+    "ingest": ingest.measure,
+    "gone": gone.measure,
+    "requests": asked.measure,
+    "bytes": redis_bytes.measure,
+    "resume": resume.measure,
+}
+_NEED_A_REGISTRY = {"gone", "requests", "resume"}
+_MARKS = {True: "[green]met[/]", False: "[red]MISSED[/]", None: ""}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"which ones; default all: {', '.join(FIGURES)}")
+    parser.add_argument("--wait", type=float, default=60, metavar="SECONDS", help="for a calm machine, per figure (60)")
+    given = parser.parse_args()
+    if unknown := set(given.figures) - FIGURES.keys():
+        parser.error(f"there is no figure {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    said = Console(stderr=True)
+    rows: list[tuple[Figure, ...]] = []
+    notes: list[str] = []
+    for name in given.figures or FIGURES:
+        if name in _NEED_A_REGISTRY and registry_binary() is None:
+            notes.append(f"{name}: not measured: {HOW_TO_INSTALL}")
+            continue
+        busy = wait_for_calm(given.wait)
+        notes.append(f"{name}: {described(busy)}")
+        with said.status(f"measuring {name}"):
+            rows.append(tuple(FIGURES[name]()))
+    _print(rows, notes)
+
+
+def _print(rows: list[tuple[Figure, ...]], notes: list[str]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    table = Table("figure", "measured", "target", "")
+    for figures in rows:
+        for figure in figures:
+            table.add_row(figure.name, figure.measured, figure.target, _MARKS[figure.met])
+        table.add_section()
+    console.print(table)
+    for note in (_machine(), *notes):
+        console.print(note, highlight=False, markup=False)
+    missed = sum(figure.met is False for figures in rows for figure in figures)
+    console.print(f"{missed} target(s) missed" if missed else "every target was met")
+
+
+def _machine() -> str:
+    with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder)) as valkey:
+        told = valkey.client().info("server")
+    store = f"{told.get('server_name', 'redis')} {told.get('valkey_version') or told['redis_version']}"
+    registry = f"registry {RealRegistry().version}" if registry_binary() else "no registry"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"on {os.cpu_count()} cores: {python}, {store}, {registry}"
+
+
+if __name__ == "__main__":
+    main()

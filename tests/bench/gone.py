@@ -1,0 +1,55 @@
+"""From a push that the registry accepted to the overflowing tag being gone, with one web process and one worker."""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from tests.bench.figure import Figure, percentile
+from tests.fakes.images import make_image
+from tests.live.conftest import LiveSystem, last, wait_until
+
+KEPT = 10
+PUSHES = 150
+REPOSITORY = "shop/api"
+P50_MS, P99_MS = 150, 1000
+
+
+def measure() -> Iterator[Figure]:
+    """One push after the other; the next comes when what the one before pushed out is gone."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
+        system = LiveSystem(folder, stack, {"policy": last(KEPT), "log": {"format": "json"}})
+        system.wiring.connection.client.config_set("appendfsync", "everysec")  # as in production
+        system.start_worker()
+        for number in range(KEPT + 1):
+            system.pusher.push_image(REPOSITORY, f"v{number}")
+        wait_until(lambda: len(system.tags(REPOSITORY)) == KEPT and system.quiet(), "the first overflow is not gone")
+        taken_ms = [_push(system, number) for number in range(KEPT + 1, KEPT + 1 + PUSHES)]
+    p50, p99 = percentile(taken_ms, 50), percentile(taken_ms, 99)
+    extremes = f"of {PUSHES} pushes; {min(taken_ms):.0f}–{max(taken_ms):.0f} ms"
+    yield Figure(
+        "push accepted → overflowing tag gone, p50", f"{p50:.0f} ms ({extremes})", f"≤ {P50_MS} ms", p50 <= P50_MS
+    )
+    yield Figure("push accepted → overflowing tag gone, p99", f"{p99:.0f} ms", f"≤ {P99_MS:,} ms", p99 <= P99_MS)
+
+
+def _push(system: LiveSystem, number: int) -> float:
+    """Milliseconds from the registry's 201 until the folder of the tag that overflows is gone from its storage."""
+    image = make_image(f"gone {number}")
+    for blob in image.blobs:
+        system.pusher.push_blob(REPOSITORY, blob)
+    oldest = tag_folder(system, REPOSITORY, f"v{number - KEPT}")
+    assert oldest.exists(), f"v{number - KEPT} went before its time"
+    system.pusher.put(REPOSITORY, f"v{number}", image.media_type, image.manifest)
+    accepted = time.perf_counter()
+    while oldest.exists():
+        assert time.perf_counter() - accepted < 60, f"v{number - KEPT} is still there after a minute"
+        time.sleep(0.001)
+    return (time.perf_counter() - accepted) * 1000
+
+
+def tag_folder(system: LiveSystem, repository: str, tag: str) -> Path:
+    """Where the filesystem driver keeps a tag: looking there costs the registry nothing."""
+    return system.registry.storage_path / f"docker/registry/v2/repositories/{repository}/_manifests/tags/{tag}"

@@ -1,0 +1,86 @@
+"""The web servers that ingest is measured under, as processes of their own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from service.leash import leashed
+from service.web import server as settings
+from tests.fakes.valkey import free_port
+from tests.live.conftest import wait_until
+
+OURS = "service.web.app:create_app"
+BARE = "tests.bench.bare:create_app"
+TOKEN = "bench-notify-token"
+
+
+def has_granian() -> bool:
+    return find_spec("granian") is not None
+
+
+class Server:
+    """An application under gunicorn (with service.web.server) or granian, with so many threads and one process."""
+
+    def __init__(self, folder: Path, application: str, redis_url: str, *, granian: bool = False) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/notifications"
+        self._log = folder / f"{application.partition(':')[0]}-{self.port}.log"
+        self._command = _granian(application, self.port) if granian else _gunicorn(application)
+        self._environment = _environment(self.port, redis_url)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                leashed([sys.executable, "-m", *self._command]),
+                env=self._environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        wait_until(self._answers, f"{self._command} does not answer; see {self._log}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()
+        try:
+            return requests.post(self.url, data=b"", timeout=5).status_code in (200, 401)
+        except requests.RequestException:
+            time.sleep(0.05)
+            return False
+
+
+def _gunicorn(application: str) -> tuple[str, ...]:
+    return ("gunicorn", "--config", "python:service.web.server", f"{application}()")
+
+
+def _granian(application: str, port: int) -> tuple[str, ...]:
+    threads = ("--workers", "1", "--blocking-threads", str(settings.threads))
+    return ("granian", "--interface", "wsgi", "--port", str(port), *threads, "--factory", application)
+
+
+def _environment(port: int, redis_url: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PUSHPRUNE_")}
+    return kept | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PUSHPRUNE_LISTEN": f"127.0.0.1:{port}",
+        "PUSHPRUNE_REDIS__URL": redis_url,
+        "PUSHPRUNE_TOKENS__NOTIFY": TOKEN,
+    }
