@@ -18,7 +18,7 @@ def configure(form: Literal["auto", "console", "json"] = "auto", level: str = "i
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if readable else "iso", utc=not readable),
             structlog.processors.StackInfoRenderer(),
-            *([] if readable else [structlog.processors.dict_tracebacks]),
+            *([] if readable else [_tracebacks()]),
             renderer if readable else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -26,6 +26,12 @@ def configure(form: Literal["auto", "console", "json"] = "auto", level: str = "i
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(message)s")
+
+
+def _tracebacks() -> Any:
+    """Tracebacks without the values of variables: a token or password may be among them."""
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    return structlog.processors.ExceptionRenderer(transform)
 
 
 def _brief(stream: Any, error: Any) -> None:

@@ -43,7 +43,7 @@ def read_references(media_type: str, content: bytes) -> References:
         body = json.loads(content)
         subject = _digest(body["subject"]) if body.get("subject") else None
         if media_type in INDEX_TYPES:
-            return References(children=tuple(_digest(child) for child in body["manifests"]), subject=subject)
+            return References(children=tuple(_digest(child) for child in body["manifests"] or ()), subject=subject)
         blobs = [body["config"], *(body.get("layers") or ())]
         return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in blobs))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

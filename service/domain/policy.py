@@ -137,6 +137,6 @@ class Policy(_Strict):
         return compile_patterns(self.protect) if self.protect else lambda _tag: False
 
     def rules_for(self, repository: str) -> tuple[tuple[str, Rule], ...]:
-        """(name, rule) of each rule that matches the repository, in order; a rule without a name is "rule 2"."""
-        named = ((rule.name or f"rule {number}", rule) for number, rule in enumerate(self.rules, 1))
+        """(name, rule) of each rule that matches the repository, in order; a rule without a name is "#2"."""
+        named = ((rule.name or f"#{number}", rule) for number, rule in enumerate(self.rules, 1))
         return tuple((name, rule) for name, rule in named if rule.matches_repository(repository))

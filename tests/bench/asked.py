@@ -1,8 +1,10 @@
 """Requests that a push costs the registry, counted in its access log."""
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 from tests.bench.figure import Figure
@@ -22,19 +24,17 @@ def measure() -> Iterator[Figure]:
         system.start_worker()
         for number in range(KEPT):
             _push(system, number)
-        none = system.registry.request_count(_US) / KEPT
+        none = system.registry.request_count(_US)
         _push(system, KEPT)
-        compared = system.registry.request_count(_US)
+        counts = [system.registry.request_count(_US)]
         for number in range(KEPT + 1, KEPT + 1 + PUSHES):
             _push(system, number)
-        by_method = {method: system.registry.request_count(_US, method) for method in ("GET", "HEAD", "DELETE", "PUT")}
-        each = (system.registry.request_count(_US) - compared) / PUSHES
-    yield Figure("requests at the registry per push that overflows nothing", f"{none:g}", "0", none == 0)
-    yield Figure(f"the same, for the first overflow ever ({KEPT + 1} tags compared)", f"{compared - none * KEPT:g}")
-    seen = ", ".join(f"{count} {method}" for method, count in by_method.items() if count)
-    yield Figure(
-        "the same, per push that overflows by one tag", f"{each:g} (all in all {seen})", f"≤ {AT_MOST}", each <= AT_MOST
-    )
+            counts.append(system.registry.request_count(_US))
+    each = Counter(later - before for before, later in pairwise(counts))
+    yield Figure(f"requests at the registry for {KEPT} pushes that overflow nothing", f"{none}", "0", none == 0)
+    yield Figure(f"for the first overflow, which compares {KEPT + 1} tags", f"{counts[0] - none}")
+    measured = ", ".join(f"{count} ({times} of {PUSHES} pushes)" for count, times in sorted(each.items()))
+    yield Figure("for a push that overflows by one tag", measured, f"≤ {AT_MOST}", max(each) <= AT_MOST)
 
 
 def _push(system: LiveSystem, number: int) -> None:

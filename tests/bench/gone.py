@@ -1,5 +1,6 @@
 """From a push that the registry accepted to the overflowing tag being gone, with one web process and one worker."""
 
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,28 +12,32 @@ from tests.fakes.images import make_image
 from tests.live.conftest import LiveSystem, last, wait_until
 
 KEPT = 10
-PUSHES = 150
+WARM_UP, PUSHES = 5, 150
+GIVE_UP_S = 10
 REPOSITORY = "shop/api"
 P50_MS, P99_MS = 150, 1000
 
 
 def measure() -> Iterator[Figure]:
-    """One push after the other; the next comes when what the one before pushed out is gone."""
+    """One push after the other; the next comes when what the one before pushed out is gone, or after GIVE_UP_S."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
         system = LiveSystem(folder, stack, {"policy": last(KEPT), "log": {"format": "json"}})
         system.wiring.connection.client.config_set("appendfsync", "everysec")  # as in production
         system.start_worker()
-        for number in range(KEPT + 1):
+        for number in range(KEPT):
             system.pusher.push_image(REPOSITORY, f"v{number}")
-        wait_until(lambda: len(system.tags(REPOSITORY)) == KEPT and system.quiet(), "the first overflow is not gone")
-        taken_ms = [_push(system, number) for number in range(KEPT + 1, KEPT + 1 + PUSHES)]
+        wait_until(lambda: len(system.wiring.history.live(REPOSITORY)) == KEPT, "the pushes were not heard")
+        for number in range(KEPT, KEPT + WARM_UP):
+            _push(system, number)
+        taken_ms = [_push(system, number) for number in range(KEPT + WARM_UP, KEPT + WARM_UP + PUSHES)]
     p50, p99 = percentile(taken_ms, 50), percentile(taken_ms, 99)
-    extremes = f"of {PUSHES} pushes; {min(taken_ms):.0f}–{max(taken_ms):.0f} ms"
-    yield Figure(
-        "push accepted → overflowing tag gone, p50", f"{p50:.0f} ms ({extremes})", f"≤ {P50_MS} ms", p50 <= P50_MS
-    )
-    yield Figure("push accepted → overflowing tag gone, p99", f"{p99:.0f} ms", f"≤ {P99_MS:,} ms", p99 <= P99_MS)
+    stayed = sum(math.isinf(taken) for taken in taken_ms)
+    how = f"of {PUSHES} pushes, one at a time; {min(taken_ms):.0f}–{max(taken_ms):.0f} ms"
+    how += f"; {stayed} STAYED for more than {GIVE_UP_S} s" if stayed else ""
+    what = "push accepted → overflowing tag gone"
+    yield Figure(f"{what}, p50", f"{p50:.0f} ms ({how})", f"≤ {P50_MS} ms", p50 <= P50_MS)
+    yield Figure(f"{what}, p99", f"{p99:.0f} ms", f"≤ {P99_MS:,} ms", p99 <= P99_MS)
 
 
 def _push(system: LiveSystem, number: int) -> float:
@@ -45,7 +50,8 @@ def _push(system: LiveSystem, number: int) -> float:
     system.pusher.put(REPOSITORY, f"v{number}", image.media_type, image.manifest)
     accepted = time.perf_counter()
     while oldest.exists():
-        assert time.perf_counter() - accepted < 60, f"v{number - KEPT} is still there after a minute"
+        if time.perf_counter() - accepted > GIVE_UP_S:
+            return math.inf
         time.sleep(0.001)
     return (time.perf_counter() - accepted) * 1000
 

@@ -215,8 +215,8 @@ def test_the_rules_of_a_repository_come_in_order_and_each_has_a_name() -> None:
         - {name: all, keep: always}
         - {repos: "!other", keep: {last: 1}}
     """)
-    assert [name for name, _ in said.rules_for("shop/api")] == ["rule 1", "all", "rule 4"]
-    assert [name for name, _ in said.rules_for("other")] == ["rule 2", "all"]
+    assert [name for name, _ in said.rules_for("shop/api")] == ["#1", "all", "#4"]
+    assert [name for name, _ in said.rules_for("other")] == ["#2", "all"]
 
 
 def test_a_policy_cannot_be_changed_once_it_is_read() -> None:

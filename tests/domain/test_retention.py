@@ -90,7 +90,7 @@ def test_2_a_final_rule_takes_its_tags_away_from_later_ones() -> None:
 
 def test_2_a_rule_without_a_name_goes_by_its_number() -> None:
     said = policy("rules: [{repos: other, keep: none}, {keep: {last: 1}}]")
-    assert [verdict.rule for verdict in decide(builds(2), said).verdicts] == ["rule 2", "rule 2"]
+    assert [verdict.rule for verdict in decide(builds(2), said).verdicts] == ["#2", "#2"]
 
 
 # 3. Protected tags and young pushes are kept.

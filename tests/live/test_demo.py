@@ -62,7 +62,8 @@ def test_once_ends_with_1_when_the_registry_does_not_hold_exactly_what_was_expec
         [sys.executable, "-c", script, "demo", "--once"], env=environment, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert "not as the policy says: shop/api:build-7 is there, but must be gone; " in ended.stderr
+    assert ended.stderr.startswith("pushprune: not as the policy says: ")
+    assert "shop/api:build-7 is there, but must be gone;" in ended.stderr
     assert "everything is exactly as the policy says" not in ended.stdout
 
 

@@ -1,0 +1,21 @@
+"""Logging: what is logged never shows the values of variables."""
+
+import pytest
+import structlog
+
+from service import log
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_in_the_log_shows_no_values(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(form)  # type: ignore[arg-type]
+    structlog.configure(cache_logger_on_first_use=False, logger_factory=structlog.PrintLoggerFactory())
+    password = "hunter2" + "-secret"
+    try:
+        raise ValueError(str(len(password)))
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    said = capsys.readouterr().out
+    assert "it failed" in said
+    assert "ValueError" in said
+    assert "hunter2-secret" not in said
