@@ -38,13 +38,18 @@ def collect(wiring: Wiring) -> None:
     )
 
 
+class PutOff(Exception):
+    """Not now: somebody has to finish first."""
+
+
 def _run(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Run:
     run = Run(now_ms(), 0, "done", reason)
     try:
-        if not _drained(wiring, lease):
-            wiring.garbage.put_off(_BUSY_S)
-            return replace(run, ended_ms=now_ms(), result="put off", message="deletes did not end within gc.max_wait")
+        _wait_for_deletes(wiring, lease)
         run = _collect(wiring, collector, lease, run)
+    except PutOff as why:
+        wiring.garbage.put_off(_BUSY_S)
+        return replace(run, ended_ms=now_ms(), result="put off", message=str(why))
     except (CollectionFailed, LeaseLost) as error:
         wiring.garbage.put_off(_FAILED_S if isinstance(error, CollectionFailed) else _BUSY_S)
         wiring.outbox.complain("garbage", str(error))
@@ -54,16 +59,20 @@ def _run(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Run
 
 
 def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run) -> Run:
-    """A dry run first: the sweep comes only after every kept manifest was seen marked."""
+    """A dry run first: the sweep comes only after every kept manifest was seen marked.
+
+    What is deleted can no longer be undone from the moment the sweep may begin.
+    """
     deletes = wiring.garbage.began()
-    rehearsal = _succeeded(collector.run(lambda: lease.valid, dry=True))
+    watch = _Watch(wiring, lease)
+    rehearsal = _succeeded(watch.over(collector, dry=True))
     _refuse_unless_all_marked(wiring, rehearsal)
     storage = collector.storage
     sizes = {digest: storage.blob_size(digest) or 0 for digest in rehearsal.report.eligible} if storage else {}
     lease.check()
-    finished = _succeeded(collector.run(lambda: lease.valid, dry=False))
-    freed = sum(size for digest, size in sizes.items() if storage and storage.blob_size(digest) is None)
     wiring.trash.drop_before(run.started_ms * 1000)
+    finished = _succeeded(watch.over(collector, dry=False))
+    freed = sum(size for digest, size in sizes.items() if storage and storage.blob_size(digest) is None)
     wiring.garbage.collected(deletes)
     report = finished.report
     return replace(
@@ -72,15 +81,48 @@ def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run) -> Ru
     )  # fmt: skip
 
 
-def _drained(wiring: Wiring, lease: Lease) -> bool:
-    """Waits until no delete of ours is under way: none can begin any more while the lease is held."""
+class _Watch:
+    """Stops the collector when the lease is lost, or when somebody pushes: a push and a collection do not go together.
+
+    This narrows the window in which a push can be broken, and does not close it: that takes a gate before the registry.
+    """
+
+    def __init__(self, wiring: Wiring, lease: Lease) -> None:
+        self._wiring = wiring
+        self._lease = lease
+        self._pushes = wiring.outbox.pushes()
+        self._looked = time.monotonic()
+        self._disturbed = False
+
+    def over(self, collector: Collector, *, dry: bool) -> Finished:
+        """Runs the collector. Raises PutOff when a push was heard."""
+        try:
+            return collector.run(self._may_go_on, dry=dry)
+        except CollectionFailed as error:
+            if self._disturbed:
+                raise PutOff("somebody pushed; it is tried again in a quieter moment") from error
+            raise
+
+    def _may_go_on(self) -> bool:
+        if time.monotonic() - self._looked > _POLL_S:
+            self._looked = time.monotonic()
+            self._disturbed = self._wiring.outbox.pushes() != self._pushes
+        return self._lease.valid and not self._disturbed
+
+
+def _wait_for_deletes(wiring: Wiring, lease: Lease) -> None:
+    """Waits until no delete of ours is under way, and none is so young that a push which met it may be unheard.
+
+    No other can begin while the lease is held. Raises PutOff when they do not end in time, or left something to heal.
+    """
     end = time.monotonic() + wiring.settings.gc.max_wait
-    while wiring.leases.writers():
+    while wiring.leases.writers() or wiring.trash.age_s() < wiring.settings.gc.settle:
         lease.check()
         if time.monotonic() > end:
-            return False
+            raise PutOff("deletes did not end within gc.max_wait")
         time.sleep(_POLL_S)
-    return True
+    if wiring.outbox.healing():
+        raise PutOff("a tag must be looked at first: a delete may have taken it along")
 
 
 def _succeeded(finished: Finished) -> Finished:

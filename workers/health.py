@@ -2,7 +2,6 @@
 
 import socket
 import sys
-import time
 
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.settings import load_settings
@@ -19,7 +18,7 @@ def is_alive(connection: Connection, name: str) -> bool:
     """
     with connection.reached() as client:
         seen_ms = client.zscore(connection.keys.of("workers"), f"{name}@{socket.gethostname()}")
-    return seen_ms is not None and time.time() * 1000 - seen_ms < SILENT_S * 1000
+    return seen_ms is not None and connection.now_ms() - seen_ms < SILENT_S * 1000
 
 
 def main(name: str) -> None:

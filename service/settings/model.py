@@ -102,8 +102,9 @@ class Gc(_Section):
 
     command: Command | None = Field(default=None, description="one line, or a list of words; unset: never collect")
     schedule: Cron | None = Field(default=None, description="minute hour day month weekday, in UTC")
-    after_deletes: Whole | None = Field(default=100, description="collect after so many deletes")
+    after_deletes: Whole | None = Field(default=None, description="collect after so many deletes; unset: never")
     timeout: Annotated[Duration, Field(ge=1)] = Field(default=3600, description="a longer run is killed")
+    settle: Duration = Field(default=10, description="how long after the last delete of ours a run may begin")
     max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
 
 

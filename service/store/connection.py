@@ -60,6 +60,12 @@ class Connection:
         with self.reached() as client:
             return str(client.info("server").get("run_id", ""))
 
+    def now_ms(self) -> int:
+        """The server's clock: what the scripts go by, whatever this machine's says."""
+        with self.reached() as client:
+            seconds, micros = client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
     def ping(self) -> None:
         with self.reached() as client:
             client.ping()

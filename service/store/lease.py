@@ -100,8 +100,9 @@ class Leases:
 
     def writers(self) -> int:
         """How many writers are inside."""
+        now_ms = self._connection.now_ms()
         with self._connection.reached() as client:
-            return int(client.zcount(self._keys.of("writers"), time.time() * 1000, "+inf"))
+            return int(client.zcount(self._keys.of("writers"), now_ms, "+inf"))
 
     def collecting(self) -> bool:
         """Whether a collection holds or wants the registry."""

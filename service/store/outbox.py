@@ -98,13 +98,13 @@ class Outbox:
                 pipe.zrange(self._keys.of(queue), 0, 0, withscores=True)
             pipe.exists(self._keys.of("gc:due"))
             due, first_due, doomed, first_doomed, collect = pipe.execute()
-        now_ms = time.time() * 1000
+        now_ms = self._connection.now_ms()
         late = [(now_ms - score) / 1000 for _, score in [*first_due, *first_doomed]]
         return Backlog(int(due), int(doomed), max([0.0, *late]), bool(collect))
 
     def sign_of_life(self, worker: str) -> None:
         """A worker says that it lives; those silent for a minute are forgotten."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.zadd(self._keys.of("workers"), {worker: now_ms})
             pipe.zremrangebyscore(self._keys.of("workers"), "-inf", now_ms - WORKER_LIFE_MS)
@@ -112,8 +112,9 @@ class Outbox:
 
     def workers(self, within_s: float = 10) -> int:
         """How many workers gave a sign of life lately."""
+        since_ms = self._connection.now_ms() - within_s * 1000
         with self._connection.reached() as client:
-            return int(client.zcount(self._keys.of("workers"), time.time() * 1000 - within_s * 1000, "+inf"))
+            return int(client.zcount(self._keys.of("workers"), since_ms, "+inf"))
 
     def policy_changed(self, digest: str) -> bool:
         """Notes the policy in force; True when it is another than before (the first one is not)."""
@@ -125,6 +126,16 @@ class Outbox:
         """Messages that wait in a Celery queue on this Redis."""
         with self._connection.reached() as client:
             return int(client.llen(celery_queue))
+
+    def pushes(self) -> int:
+        """How many pushes and mounts, of blobs and manifests, were heard since the beginning."""
+        with self._connection.reached() as client:
+            return sum(int(count or 0) for count in client.hmget(self._keys.of("counters"), "push", "mount"))
+
+    def healing(self) -> int:
+        """Repositories with tags that must be looked at."""
+        with self._connection.reached() as client:
+            return int(client.zcard(self._keys.of("healing")))
 
     def counters(self) -> dict[str, int]:
         with self._connection.reached() as client:

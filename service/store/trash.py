@@ -53,6 +53,12 @@ class Trash:
         content = base64.b64decode(entry["content"])
         return Kept(digest, entry["media_type"], content, int(entry["at_us"]))
 
+    def age_s(self) -> float:
+        """Seconds since something last went to the trash, which is right before its DELETE; inf for an empty trash."""
+        with self._connection.reached() as client:
+            newest = client.zrevrange(self._keys.of("trashed"), 0, 0, withscores=True)
+        return self._connection.now_ms() / 1000 - newest[0][1] / 1_000_000 if newest else float("inf")
+
     def drop_before(self, at_us: int, count: int = 1000) -> int:
         """Forgets what went to the trash before `at_us`; returns how many entries that were."""
         dropped = 0

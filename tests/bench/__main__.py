@@ -55,7 +55,7 @@ def _measured(name: str) -> tuple[Figure, ...]:
     figures: list[Figure] = []
     try:
         figures.extend(FIGURES[name]())
-    except Exception as error:  # noqa: BLE001 - whatever went wrong, the other figures count
+    except Exception as error:
         logging.exception("%s could not be measured", name)
         figures.append(Figure(name, f"COULD NOT BE MEASURED: {str(error).strip() or repr(error)}"[:300], "", False))
     return tuple(figures)

@@ -24,7 +24,7 @@ def disk(folder: Path) -> int:
 
 
 def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(live: Live, tmp_path: Path) -> None:
-    system = live(policy=last(2), gc={"command": command(tmp_path), "after_deletes": 5})
+    system = live(policy=last(2), gc={"command": command(tmp_path), "after_deletes": 5, "settle": 0})
     system.start_worker()
     for number in range(7):
         system.pusher.push_image("shop/api", f"v{number}", layer_bytes=50_000)
@@ -39,7 +39,9 @@ def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(liv
 
 
 def test_collections_between_batches_of_deletes_break_nothing(live: Live, tmp_path: Path) -> None:
-    system = live(policy=last(10), gc={"command": command(tmp_path), "after_deletes": 5}, delete={"batch_size": 10})
+    system = live(
+        policy=last(10), gc={"command": command(tmp_path), "after_deletes": 5, "settle": 0}, delete={"batch_size": 10}
+    )
     for number in range(80):
         system.pusher.push_image("shop/api", f"v{number:02}", layers=0)
     system.pusher.push_index("shop/multi", "v1")
@@ -63,7 +65,7 @@ def test_the_collector_dies_with_a_worker_that_is_killed_and_the_next_one_collec
         "first = not (folder / 'pid').exists()\n(folder / 'pid').write_text(str(os.getpid()))\n"
         "time.sleep(600 if first else 0)\n"
     )
-    system = live(policy=last(2), gc={"command": [sys.executable, str(script)]})
+    system = live(policy=last(2), gc={"command": [sys.executable, str(script)], "settle": 0})
     worker = system.start_worker("garbage")
     system.wiring.garbage.request("by hand")
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "no collector was started")

@@ -172,7 +172,7 @@ def test_an_address_where_nobody_answers_is_not_up() -> None:
 
 
 def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path, eventually: Wait) -> None:
-    keys = 5000  # while it loads it looks up once in 1024 commands
+    keys = 20_000  # while it loads it looks up once in 1024 commands, and a client has much to say before its first
     with running(tmp_path / "redis", eventually) as (client, _), client.pipeline(transaction=False) as pipe:
         for number in range(keys):
             pipe.set(f"key{number}", "value")
@@ -180,7 +180,7 @@ def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path, eventually
     server = RedisServer(find_binary(os.environ), tmp_path / "redis")
     url = server.prepare()
     with (tmp_path / "redis" / "redis.conf").open("a") as config:
-        config.write("key-load-delay 500\n")  # µs for each command: made for tests like this one
+        config.write("key-load-delay 100\n")  # µs for each command: made for tests like this one
     with Supervisor(Transcript(StringIO())) as supervisor, redis.Redis.from_url(url, retry=AT_ONCE) as client:
         supervisor.start(server.child(os.environ))
         eventually(lambda: is_loading(client))

@@ -28,7 +28,7 @@ def collector(folder: Path, body: str) -> dict[str, Any]:
     )
     with script.open("a") as file:
         file.write(textwrap.dedent(body))
-    return {"command": [sys.executable, str(script)], "after_deletes": 3}
+    return {"command": [sys.executable, str(script)], "after_deletes": 3, "settle": 0}
 
 
 QUIET = """
@@ -217,3 +217,39 @@ def test_what_real_collectors_print_is_read(version: str) -> None:
     assert (report.blobs, report.manifests, len(report.eligible)) == (1, 0, 1)
     assert {repository for repository, _ in report.marks} == {"g/app", "g/dk", "g/multi"}
     assert len(report.marks) == 12
+
+
+def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Path) -> None:
+    """A push that met the delete may still be unheard, and needs what the sweep would take."""
+    settings = {**collector(tmp_path, QUIET), "settle": 60, "max_wait": 0}
+    system = make_system(keep_last(1), gc=settings)
+    system.push("v1", "v2")
+    system.settle()
+    system.wiring.garbage.request("by hand")
+    garbage.collect(system.wiring)
+    assert system.wiring.garbage.runs()[0].result == "put off"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.history.look_at("shop/api", ["v1"])
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    assert wiring.garbage.runs()[0].result == "put off"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
+    body = "(folder / 'began').touch()\ntime.sleep(600)"
+    system = make_system(keep_last(5), gc=collector(tmp_path, body))
+    system.wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(system.wiring,))
+    thread.start()
+    until(lambda: (tmp_path / "began").exists())
+    system.push("v1")
+    thread.join(20)
+    assert not thread.is_alive()
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, run.message) == ("put off", "somebody pushed; it is tried again in a quieter moment")
+    assert system.wiring.garbage.wanted() == "by hand"
