@@ -38,13 +38,19 @@ def build() -> Celery:
 
 def tick(wiring: Wiring, name: str, stopping: threading.Event) -> None:
     """Twice a second, in every worker: a sign of life, and for the one that is elected the sweep."""
+    waits = False
     while not stopping.wait(TICK_S):
         try:
             wiring.outbox.sign_of_life(name)
             if wiring.leases.elected("tick", int(TICK_S * 1000)):
                 sweep(wiring)
+            if waits:
+                log.info("the sweep goes on")
+            waits = False
         except PushpruneError as error:
-            log.warning("the sweep waits", error=str(error))
+            if not waits:
+                log.warning("the sweep waits", error=str(error))
+            waits = True
         except Exception:  # noqa: BLE001 - the tick must outlive anything: without it lost work stays lost
             log.exception("the sweep failed; it goes on")
 
