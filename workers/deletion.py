@@ -1,18 +1,19 @@
 """Delete doomed digests, a batch at a time, each rechecked and put into the trash right before."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.manifest import References, UnreadableManifest, read_references
-from service.domain.retention import Doomed
+from service.domain.retention import Doomed, Tag
 from service.log import log
 from service.registry.client import Manifest
+from service.store.history import Snapshot
 from service.store.keys import short
 from service.store.lease import Lease
 from service.wiring import Wiring
 
 _WAIT_S = 0.3
+_UNANSWERED_MS = 600_000  # how long a DELETE that was not answered may still be at work at the registry
 
 
 def delete(wiring: Wiring, repository: str) -> None:
@@ -24,19 +25,24 @@ def delete(wiring: Wiring, repository: str) -> None:
     with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
         while lease is not None and (batch := wiring.history.doomed(repository)[: wiring.settings.delete.batch_size]):
             lease.check()
+            snapshot = wiring.history.snapshot(repository)
+            if not snapshot.compared:  # events may be missing since this was planned (safety rule 9)
+                wiring.outbox.mark_due([repository])
+                wiring.dispatch.enforce(repository)
+                return
             with wiring.leases.write() as permit:
                 if permit is None:
                     return
-                _delete_batch(wiring, repository, batch, permit)
+                _delete_batch(wiring, snapshot, batch, permit)
             wiring.outbox.succeeded("doomed", repository)
 
 
-def _delete_batch(wiring: Wiring, repository: str, batch: tuple[Doomed, ...], permit: Lease) -> None:
+def _delete_batch(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease) -> None:
     """Bounded parallelism over one session; the first failure stops what has not begun."""
 
     def work(doomed: Doomed) -> None:
         try:
-            _delete_one(wiring, repository, doomed, permit)
+            _delete_one(wiring, snapshot, doomed, permit)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -48,20 +54,23 @@ def _delete_batch(wiring: Wiring, repository: str, batch: tuple[Doomed, ...], pe
             future.result()
 
 
-def _delete_one(wiring: Wiring, repository: str, doomed: Doomed, permit: Lease) -> None:
+def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
     """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
     permit.check()
-    standing = _recheck(wiring, repository, doomed)
-    if standing == "moved":
-        _spare(wiring, repository, doomed, "a tag of it stands elsewhere")
-    elif standing == "gone":
-        _finish(wiring, repository, doomed)
+    standing = _recheck(wiring, snapshot.repository, doomed)
+    if isinstance(standing, Tag):
+        _spare(wiring, snapshot.repository, doomed, f"{standing.name} stands elsewhere")
+        wiring.history.adopt(snapshot, found=[standing])
+    elif standing is None:
+        _finish(wiring, snapshot.repository, doomed)
     else:
-        _delete_manifest(wiring, repository, doomed, standing, permit)
+        _delete_manifest(wiring, snapshot, doomed, standing, permit)
 
 
-def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Literal["moved", "gone"]:
-    """The manifest, when each tag that goes with it still stands there or is gone; else which of both it is.
+def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Tag | None:
+    """The manifest, when each tag that goes with it still stands there or is gone; None when all are gone.
+
+    A Tag says that this one stands elsewhere, and where.
 
     One GET proves where the first tag stands and brings the bytes; a conditional HEAD does for the others.
     """
@@ -70,26 +79,29 @@ def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Lite
         if manifest is None:
             manifest = wiring.client.get(repository, verdict.tag.name)
             if manifest is not None and manifest.digest != doomed.digest:
-                return "moved"
+                return Tag(verdict.tag.name, manifest.digest, None, len(manifest.content))
             continue
         standing = wiring.client.head(repository, verdict.tag.name, unless=doomed.digest)
         if standing is not None and standing.digest != doomed.digest:
-            return "moved"
-    return manifest or "gone"
+            return Tag(verdict.tag.name, standing.digest, None, standing.size_bytes)
+    return manifest
 
 
-def _delete_manifest(wiring: Wiring, repository: str, doomed: Doomed, manifest: Manifest, permit: Lease) -> None:
+def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest, permit: Lease) -> None:
+    repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
     references = _references(manifest)
     if references.subject or not references.readable:
-        wiring.history.resolve(repository, {doomed.digest: references})
+        wiring.history.resolve(snapshot, {doomed.digest: references})
         _spare(wiring, repository, doomed, "it belongs to another image, or cannot be read")
         return
-    if not wiring.trash.put(repository, doomed, manifest.media_type, manifest.content):
+    if not wiring.trash.put(repository, doomed, manifest.media_type, manifest.content, restarts):
         return
     permit.check()
     try:
         wiring.client.delete(repository, doomed.digest)
-    except (RegistryUnavailable, RegistryRefused):
+    except (RegistryUnavailable, RegistryRefused) as error:
+        if isinstance(error, RegistryUnavailable):
+            permit.linger(_UNANSWERED_MS)
         wiring.history.look_at(repository, [verdict.tag.name for verdict in doomed.verdicts])
         raise
     _forget(wiring, repository, doomed)

@@ -3,7 +3,7 @@
 from service.domain import retention
 from service.domain.retention import Plan
 from service.log import log
-from service.store.history import Snapshot
+from service.store.history import Committed, Snapshot
 from service.wiring import Wiring, now_us
 from workers import reconcile
 from workers.healing import heal
@@ -35,22 +35,22 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         heal(wiring, snapshot)
     policy = wiring.policies.current()
     if policy is None:
-        return wiring.history.commit(snapshot, Plan(), "none")
+        return wiring.history.commit(snapshot, Plan(), "none") is not Committed.NOT
     plan = retention.plan(
         snapshot.repository, snapshot.tags, policy, now_us(), links=snapshot.links, approved=snapshot.approved
     )
     if not plan.doomed:
-        return wiring.history.commit(snapshot, plan, "none")
+        return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT
     if _looked_again(wiring, snapshot, plan):
         return False
     if policy.dry_run:
         return _commit_dry(wiring, snapshot, plan)
     if plan.hold:
         return _commit_held(wiring, snapshot, plan)
-    if not wiring.history.commit(snapshot, plan, "doomed"):
-        return False
-    wiring.dispatch.delete(snapshot.repository)
-    return True
+    committed = wiring.history.commit(snapshot, plan, "doomed")
+    if committed is Committed.DONE:
+        wiring.dispatch.delete(snapshot.repository)
+    return committed is not Committed.NOT
 
 
 def _looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
@@ -59,13 +59,13 @@ def _looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
         reconcile.compare(wiring, snapshot)
         return True
     if plan.unresolved:
-        reconcile.resolve(wiring, snapshot.repository, plan.unresolved)
+        reconcile.resolve(wiring, snapshot, plan.unresolved)
         return True
     return not reconcile.confirm(wiring, snapshot, plan)
 
 
 def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if not wiring.history.commit(snapshot, plan, "dry"):
+    if wiring.history.commit(snapshot, plan, "dry") is Committed.NOT:
         return False
     for doomed in plan.doomed:
         for verdict in doomed.verdicts:
@@ -75,7 +75,7 @@ def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 
 def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if not wiring.history.commit(snapshot, plan, "held"):
+    if wiring.history.commit(snapshot, plan, "held") is Committed.NOT:
         return False
     how = f"approve it with: pushprune prune --approve {snapshot.repository}"
     log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)

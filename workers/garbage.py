@@ -1,10 +1,13 @@
 """Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything kept."""
 
+import threading
 import time
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from service.domain.collection import Run
-from service.domain.errors import CollectionFailed, LeaseLost
+from service.domain.errors import CollectionFailed, LeaseLost, PushpruneError, StoreUnavailable
 from service.log import log
 from service.registry.collector import Collector, Finished
 from service.store.collections import now_ms
@@ -50,8 +53,10 @@ def _run(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Run
     except PutOff as why:
         wiring.garbage.put_off(_BUSY_S)
         return replace(run, ended_ms=now_ms(), result="put off", message=str(why))
-    except (CollectionFailed, LeaseLost) as error:
-        wiring.garbage.put_off(_FAILED_S if isinstance(error, CollectionFailed) else _BUSY_S)
+    except StoreUnavailable:
+        raise
+    except PushpruneError as error:
+        wiring.garbage.put_off(_BUSY_S if isinstance(error, LeaseLost) else _FAILED_S)
         wiring.outbox.complain("garbage", str(error))
         return replace(run, ended_ms=now_ms(), result="failed", message=str(error))
     wiring.outbox.mended("garbage")
@@ -64,16 +69,16 @@ def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run) -> Ru
     What is deleted can no longer be undone from the moment the sweep may begin.
     """
     deletes = wiring.garbage.began()
-    watch = _Watch(wiring, lease)
-    rehearsal = _succeeded(watch.over(collector, dry=True))
-    _refuse_unless_all_marked(wiring, rehearsal)
     storage = collector.storage
-    sizes = {digest: storage.blob_size(digest) or 0 for digest in rehearsal.report.eligible} if storage else {}
-    lease.check()
-    wiring.trash.drop_before(run.started_ms * 1000)
-    finished = _succeeded(watch.over(collector, dry=False))
+    with _Watch(wiring, lease) as watch:
+        rehearsal = _succeeded(watch.run(collector, dry=True))
+        _refuse_unless_all_marked(wiring, rehearsal)
+        sizes = {digest: storage.blob_size(digest) or 0 for digest in rehearsal.report.eligible} if storage else {}
+        lease.check()
+        wiring.trash.drop_before(run.started_ms * 1000)
+        finished = _succeeded(watch.run(collector, dry=False))
     freed = sum(size for digest, size in sizes.items() if storage and storage.blob_size(digest) is None)
-    wiring.garbage.collected(deletes)
+    wiring.garbage.collected(run.reason, deletes)
     report = finished.report
     return replace(
         run, exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests,
@@ -85,29 +90,39 @@ class _Watch:
     """Stops the collector when the lease is lost, or when somebody pushes: a push and a collection do not go together.
 
     This narrows the window in which a push can be broken, and does not close it: that takes a gate before the registry.
+    Redis is asked in a thread of its own, so that one that hangs cannot keep the collector from being stopped.
     """
 
     def __init__(self, wiring: Wiring, lease: Lease) -> None:
-        self._wiring = wiring
+        self._outbox = wiring.outbox
         self._lease = lease
         self._pushes = wiring.outbox.pushes()
-        self._looked = time.monotonic()
-        self._disturbed = False
+        self._pushed = threading.Event()
+        self._over = threading.Event()
 
-    def over(self, collector: Collector, *, dry: bool) -> Finished:
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._listen, name="pushes", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+
+    def run(self, collector: Collector, *, dry: bool) -> Finished:
         """Runs the collector. Raises PutOff when a push was heard."""
         try:
-            return collector.run(self._may_go_on, dry=dry)
+            return collector.run(lambda: self._lease.valid and not self._pushed.is_set(), dry=dry)
         except CollectionFailed as error:
-            if self._disturbed:
+            if self._pushed.is_set():
                 raise PutOff("somebody pushed; it is tried again in a quieter moment") from error
             raise
 
-    def _may_go_on(self) -> bool:
-        if time.monotonic() - self._looked > _POLL_S:
-            self._looked = time.monotonic()
-            self._disturbed = self._wiring.outbox.pushes() != self._pushes
-        return self._lease.valid and not self._disturbed
+    def _listen(self) -> None:
+        while not self._over.wait(_POLL_S):
+            try:
+                if self._outbox.pushes() != self._pushes:
+                    self._pushed.set()
+            except StoreUnavailable:
+                continue  # the lease ends by itself then
 
 
 def _wait_for_deletes(wiring: Wiring, lease: Lease) -> None:

@@ -1,39 +1,92 @@
-"""Heal a lost race: a tag that a delete of ours took along is put back (safety rule 5)."""
+"""Heal a lost race: what a delete of ours took along is put back (safety rule 5)."""
 
-from service.domain.errors import LeaseLost, RegistryUnavailable
+from service.domain.errors import LeaseLost, RegistryRefused, RegistryUnavailable
+from service.domain.manifest import UnreadableManifest, read_references
 from service.domain.retention import Tag
 from service.log import log
-from service.store.history import Snapshot, tag_of
+from service.registry.client import Manifest
+from service.store.history import Snapshot, name_of
+from service.store.keys import short
+from service.store.trash import Kept
 from service.wiring import Wiring
+
+_CROSSINGS = 5
 
 
 def heal(wiring: Wiring, snapshot: Snapshot) -> None:
-    """Looks at each tag that may have been taken along, and puts it back from the registry or the trash.
+    """Looks at everything that may have been taken along, and puts it back from the registry or the trash.
 
     Raises LeaseLost while a collection holds the registry: nothing may be written then; the sweep comes again.
     """
-    live = {tag.name: tag for tag in snapshot.tags}
+    repository = snapshot.repository
+    doomed = {digest.digest for digest in wiring.history.doomed(repository)}
     with wiring.leases.write() as permit:
         if permit is None:
             raise LeaseLost("a collection holds the registry; healing goes on after it")
         for member in snapshot.heal:
             permit.check()
-            tag = live.get(tag_of(member))
-            reason = _put_back(wiring, snapshot.repository, tag) if tag else None
-            wiring.history.healed(snapshot.repository, member, tag.digest if tag else "", reason)
+            name = name_of(member[0])
+            digest = name if ":" in name else _digest_of(snapshot, name)
+            reason, action = None, "healed"
+            if digest and digest not in doomed:  # what is doomed is the deletion's to finish
+                try:
+                    reason = _heal(wiring, repository, name, digest)
+                except RegistryRefused as error:
+                    reason, action = f"it was lost, and cannot be put back: push it again ({error})", "lost"
+                    wiring.outbox.complain(f"lost {repository}:{name}", reason)
+            wiring.history.healed(repository, member, digest or "", reason, action)
 
 
-def _put_back(wiring: Wiring, repository: str, tag: Tag) -> str | None:
-    """Why the tag was put back, or None when it stands or cannot be put back."""
-    if wiring.client.head(repository, tag.name) is not None:
+def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
+    return next((live.digest for live in snapshot.tags if live.name == tag), None)
+
+
+def _heal(wiring: Wiring, repository: str, name: str, digest: str) -> str | None:
+    """Why something was put back, or None when all is right. First the children, then the tag."""
+    manifest = wiring.client.get(repository, digest) or wiring.trash.get(repository, digest)
+    children = _put_children_back(wiring, repository, manifest) if manifest else 0
+    put = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest)
+    if not put and not children:
         return None
-    manifest = wiring.client.get(repository, tag.digest) or wiring.trash.get(repository, tag.digest)
+    log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=children)
+    return "a delete of ours had taken it, or a part of it, along; it stands again at its last push"
+
+
+def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kept) -> int:
+    """How many children of an index were put back from the trash, at any depth."""
+    try:
+        references = read_references(manifest.media_type, manifest.content)
+    except UnreadableManifest:
+        return 0
+    count = 0
+    for child in references.children:
+        kept = wiring.trash.get(repository, child)
+        if kept is None:
+            continue
+        count += _put_children_back(wiring, repository, kept)
+        if wiring.client.head(repository, child) is None:
+            wiring.client.put(repository, child, kept.media_type, kept.content)
+            count += 1
+    return count
+
+
+def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None) -> bool:
+    """Puts a tag back that is gone, or that stands where a PUT of ours crossed a user's newer push."""
+    standing = wiring.client.head(repository, tag.name)
+    crossed = standing is not None and standing.digest != tag.digest
+    if standing is not None and not (crossed and wiring.history.put_by_us(repository, tag.name) == standing.digest):
+        return False
     where = f"{repository}:{tag.name}"
-    if manifest is None:
-        log.error("a tag was lost and cannot be put back: push it again", tag=where, digest=tag.digest)
-        return None
-    put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
-    if put != tag.digest:
-        raise RegistryUnavailable(f"the registry stored {where} as {put} instead of {tag.digest}")
-    log.warning("healed", tag=where, digest=tag.digest)
-    return "a delete of ours had taken it along; it stands again at its last push"
+    for _ in range(_CROSSINGS):
+        if manifest is None:
+            log.error("a tag was lost and cannot be put back: push it again", tag=where, digest=tag.digest)
+            return False
+        wiring.history.putting(repository, tag.name, tag.digest)
+        put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
+        if put != tag.digest:
+            raise RegistryUnavailable(f"the registry stored {where} as {put} instead of {tag.digest}")
+        live = next((now for now in wiring.history.live(repository) if now.name == tag.name), tag)
+        if short(live.digest) == short(tag.digest):
+            return True
+        tag, manifest = live, wiring.client.get(repository, live.digest)
+    raise RegistryUnavailable(f"{where} is pushed faster than it can be put back; it is looked at again")

@@ -8,14 +8,16 @@ from celery.schedules import crontab
 
 from service.domain.errors import RegistryUnavailable
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.notification import is_tag
 from service.domain.retention import Plan, Tag
 from service.log import log
 from service.registry.client import Standing
 from service.store.collections import now_ms
 from service.store.history import Snapshot
-from service.wiring import Wiring
+from service.wiring import Wiring, now_us
 
 _QUEUE_ENOUGH = 100
+_TRIM_MS = 60_000
 
 
 def compare(wiring: Wiring, snapshot: Snapshot) -> None:
@@ -25,7 +27,7 @@ def compare(wiring: Wiring, snapshot: Snapshot) -> None:
     RegistryRefused when any part of the look failed: then nothing counts as compared.
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
-    names = sorted({*wiring.client.tags(snapshot.repository), *known})
+    names = sorted({*_listed(wiring, snapshot.repository), *known})
     changed = _look(wiring, snapshot, names, complete=True)
     log.info("compared with the registry", repository=snapshot.repository, tags=len(names), changed=changed)
 
@@ -35,17 +37,16 @@ def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
     Where not, the difference is looked at. A doomed tag may be missing: its deletion may be under way.
     """
-    listed = set(wiring.client.tags(snapshot.repository))
+    listed = _listed(wiring, snapshot.repository)
     known = {tag.name for tag in snapshot.tags}
     kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
     unclear = sorted((listed - known) | (kept - listed))
-    if unclear:
-        _look(wiring, snapshot, unclear, complete=False)
-    return not unclear
+    return not unclear or _look(wiring, snapshot, unclear, complete=False) == 0
 
 
-def resolve(wiring: Wiring, repository: str, digests: Iterable[str]) -> None:
+def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
     """Learns the children of indexes from their manifests."""
+    repository = snapshot.repository
     learnt: dict[str, References | None] = {}
     for digest in digests:
         manifest = wiring.client.get(repository, digest)
@@ -59,7 +60,7 @@ def resolve(wiring: Wiring, repository: str, digests: Iterable[str]) -> None:
                 f"{repository}@{digest} says it is an index and cannot be read ({error}); "
                 "nothing is deleted in this repository while it stands"
             ) from error
-    wiring.history.resolve(repository, learnt)
+    wiring.history.resolve(snapshot, learnt)
 
 
 def sweep(wiring: Wiring) -> None:
@@ -72,10 +73,18 @@ def sweep(wiring: Wiring) -> None:
     if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
         for repository in wiring.outbox.overdue("doomed"):
             wiring.dispatch.delete(repository)
-    if wiring.garbage.overdue():
+    queue = f"{wiring.settings.redis.prefix}garbage"
+    if wiring.outbox.waiting(queue) == 0 and wiring.garbage.overdue():
         wiring.dispatch.collect()
+    if wiring.leases.elected("trim", _TRIM_MS):
+        wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
     _follow_schedule(wiring)
     _follow_policy(wiring)
+
+
+def _listed(wiring: Wiring, repository: str) -> set[str]:
+    """The tags that the registry lists; what can be no tag (a stray file in its storage) is left out."""
+    return {name for name in wiring.client.tags(repository) if is_tag(name)}
 
 
 def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: bool) -> int:
@@ -117,14 +126,16 @@ def _follow_schedule(wiring: Wiring) -> None:
         nowfun=lambda: datetime.now(UTC),
     )  # fmt: skip
     if cron.is_due(last).is_due:
-        wiring.garbage.take_schedule(now_ms())
         wiring.garbage.request(f"scheduled ({schedule})")
+        wiring.garbage.take_schedule(now_ms())
 
 
 def _follow_policy(wiring: Wiring) -> None:
     """A changed policy is applied to every repository."""
     wiring.policies.current()
-    if wiring.outbox.policy_changed(wiring.policies.digest):
+    digest = wiring.policies.digest
+    if wiring.outbox.policy_changed(digest):
         log.info("the policy changed; every repository is planned again")
         for repository in wiring.outbox.mark_due(wiring.history.repositories()):
             wiring.dispatch.enforce(repository)
+        wiring.outbox.policy_applied(digest)

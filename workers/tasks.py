@@ -38,6 +38,9 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
         log.info("goes on later", repository=repository, reason=str(error))
     except StoreUnavailable as error:
         log.warning("goes on when Redis is back", repository=repository, error=str(error))
+    except Exception as error:  # noqa: BLE001 - a fault of ours must neither hammer the registry nor go unseen
+        log.exception("a fault in pushprune", repository=repository)
+        _back_off(wiring, queue, repository, RegistryRefused(f"this is a fault in pushprune: {error!r}"))
 
 
 def attempt_collection(wiring: Wiring) -> None:

@@ -2,6 +2,7 @@
 
 PushpruneError
 ├── MalformedNotification   the sender: what it posted is no notification
+│   └── TooManyEvents       …or a flood of them
 ├── ConfigurationError      the operator, before anything starts
 ├── RegistryRefused         the operator: the registry will go on saying no until somebody changes something
 │   ├── AccessDenied        …the credentials or their rights
@@ -19,6 +20,10 @@ class PushpruneError(Exception):
 
 class MalformedNotification(PushpruneError):
     """What was posted is not JSON, or not an envelope."""
+
+
+class TooManyEvents(MalformedNotification):
+    """One envelope with more events than any registry sends."""
 
 
 class ConfigurationError(PushpruneError):

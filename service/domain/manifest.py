@@ -1,6 +1,7 @@
 """What a manifest is and what it references: children, subject, layers with their sizes."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +24,14 @@ class References:
 
     children: digests of the manifests an index lists; subject: digest of the manifest this one is about, if any;
     blobs: (digest, size in bytes) of config and layers. readable: False when it cannot be known what it needs.
+    indexes: those of the children that are indexes themselves.
     """
 
     children: tuple[str, ...] = ()
     subject: str | None = None
     blobs: tuple[tuple[str, int], ...] = ()
     readable: bool = True
+    indexes: tuple[str, ...] = ()
 
 
 def read_references(media_type: str, content: bytes) -> References:
@@ -43,11 +46,17 @@ def read_references(media_type: str, content: bytes) -> References:
         body = json.loads(content)
         subject = _digest(body["subject"]) if body.get("subject") else None
         if media_type in INDEX_TYPES:
-            return References(children=tuple(_digest(child) for child in body["manifests"] or ()), subject=subject)
+            return _index(body["manifests"] or (), subject)
         blobs = [body["config"], *(body.get("layers") or ())]
         return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in blobs))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableManifest(f"the manifest is not what {media_type} says") from error
+
+
+def _index(descriptors: Iterable[dict[str, Any]], subject: str | None) -> References:
+    children = [(_digest(child), child.get("mediaType")) for child in descriptors]
+    indexes = tuple(digest for digest, media_type in children if media_type in INDEX_TYPES)
+    return References(children=tuple(digest for digest, _ in children), subject=subject, indexes=indexes)
 
 
 def _digest(descriptor: dict[str, Any]) -> str:

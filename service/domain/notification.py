@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from pydantic_core import from_json, to_json
 
-from service.domain.errors import MalformedNotification
+from service.domain.errors import MalformedNotification, TooManyEvents
 from service.domain.manifest import INDEX_TYPES
 
 REPOSITORY = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
@@ -16,6 +16,7 @@ TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}"
 BLOB_TYPE = "application/octet-stream"
 OUR_AGENT = "pushprune/"
+MOST_EVENTS = 1000
 
 _REPOSITORY = re.compile(REPOSITORY, re.ASCII)
 _TAG = re.compile(TAG, re.ASCII)
@@ -148,7 +149,8 @@ def parse(body: bytes, now_us: int) -> Envelope:
     """The events of one POST body, each either understood or rejected with its reason.
 
     now_us: our clock in µs; an event from more than ten minutes in the future is rejected: it would outrank real ones.
-    Raises MalformedNotification when the body is not JSON or not an envelope.
+    Raises MalformedNotification when the body is not JSON or not an envelope, TooManyEvents when it is a flood:
+    registries send one event at a time.
     """
     try:
         envelope = from_json(body, allow_inf_nan=False)
@@ -156,6 +158,8 @@ def parse(body: bytes, now_us: int) -> Envelope:
         raise MalformedNotification(f"the body is not JSON: {error}") from error
     if not isinstance(envelope, dict) or not isinstance(envelope.get("events"), list):
         raise MalformedNotification('the body is no envelope; expected {"events": […]}')
+    if len(envelope["events"]) > MOST_EVENTS:
+        raise TooManyEvents(f"an envelope of more than {MOST_EVENTS} events is not accepted")
     events: list[Event] = []
     rejected: list[Rejected] = []
     for raw in envelope["events"]:

@@ -46,12 +46,10 @@ class Collections:
         with self._connection.reached() as client:
             return int(client.get(self._keys.of("gc:deletes")) or 0)
 
-    def collected(self, deletes: int) -> None:
-        """A collection was made that covers so many deletes."""
-        with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.delete(self._keys.of("gc:due"), self._keys.of("gc:retry"))
-            pipe.decrby(self._keys.of("gc:deletes"), deletes)
-            pipe.execute()
+    def collected(self, reason: str, deletes: int) -> None:
+        """A collection was made for `reason` that covers so many deletes; another reason that came meanwhile stands."""
+        keys = [self._keys.of(name) for name in ("gc:due", "gc:retry", "gc:deletes")]
+        self._connection.script("collected", keys, [reason, deletes])
 
     def record(self, run: Run) -> None:
         fields = {name: "" if value is None else str(value) for name, value in asdict(run).items()}

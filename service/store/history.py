@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, Literal
 
 from service.domain.manifest import References
@@ -15,6 +16,14 @@ from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed, unpack_links, unpack_tags
 
 Target = Literal["doomed", "dry", "held", "none"]
+
+
+class Committed(IntEnum):
+    """How a commit ended. WAITS: committed, and its deletion is backing off."""
+
+    NOT = 0
+    DONE = 1
+    WAITS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,8 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A repository at one moment. generation: what a commit is checked against. heal: what to look at now."""
+    """A repository at one moment. generation: what a commit is checked against. heal: members of heal:R, and
+    the times (ms) at which they were asked for."""
 
     repository: str
     generation: str
@@ -47,7 +57,7 @@ class Snapshot:
     tags: tuple[Tag, ...]
     links: Mapping[str, References | None]
     approved: frozenset[str]
-    heal: tuple[str, ...]
+    heal: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +97,11 @@ class History:
         keys = [self._keys.seen(bucket), self._keys.seen(bucket - 1)]
         keys += [of(name) for name in ("due", "generation", "instances", "restarts", "events", "pulls", "rejected")]
         keys += [of("counters"), of("doomed"), of("healing")]
+        after: list[str] = []
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
-        keys += [self._keys.trash(repository) for repository in repositories]
+            after += [self._keys.trash(repository), self._keys.touched(repository), self._keys.put(repository)]
+        keys += after
         args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
         args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
         args.append(self._look_again_ms)
@@ -120,11 +132,11 @@ class History:
             tags=unpack_tags(paired(times), paired(live)),
             links={digest: unpack_links(text) for digest, text in paired(links).items()},
             approved=frozenset(approved),
-            heal=tuple(heal),
+            heal=tuple((member, int(float(asked))) for member, asked in paired(heal).items()),
         )
 
-    def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> bool:
-        """Commits a plan against the snapshot it was made from; False when somebody pushed in between.
+    def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
+        """Commits a plan against the snapshot it was made from; NOT when somebody pushed in between.
 
         target: `doomed` deletes, `dry` only shows, `held` waits for approval, `none` has nothing to do.
         """
@@ -135,7 +147,7 @@ class History:
         args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, json.dumps(held)]
         for doomed in plan.doomed if target in ("doomed", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
-        return bool(self._connection.script("commit", keys, args))
+        return Committed(int(self._connection.script("commit", keys, args)))
 
     def adopt(
         self,
@@ -156,7 +168,7 @@ class History:
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.links, self._keys.history)
         keys = [key(repository) for key in names]
         keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
-        keys.append(self._keys.doomed(repository))
+        keys += [self._keys.doomed(repository), self._keys.of("doomed"), self._keys.of("due")]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args.append(len(found))
@@ -168,11 +180,17 @@ class History:
             args += [name, before.get(name, "")]
         return int(self._connection.script("adopt", keys, args))
 
-    def resolve(self, repository: str, learnt: Mapping[str, References | None]) -> int:
-        """Notes what manifests reference; None = the manifest is gone. Returns how many entries changed."""
-        args: list[str | int] = [repository]
+    def resolve(self, snapshot: Snapshot, learnt: Mapping[str, References | None]) -> int:
+        """Notes what manifests reference; None = the manifest is gone, which counts only if nothing happened since.
+
+        Returns how many entries changed.
+        """
+        repository = snapshot.repository
+        args: list[str | int] = [repository, snapshot.generation]
         for digest, references in learnt.items():
             args += [digest, "gone" if references is None else pack_links(references)]
+            for nested in references.indexes if references else ():
+                args += [nested, "?"]
         return int(
             self._connection.script("resolve", [self._keys.links(repository), self._keys.of("generation")], args)
         )
@@ -194,13 +212,29 @@ class History:
         _, again = self._connection.script("forget", keys, args)
         return bool(again)
 
-    def healed(self, repository: str, member: str, digest: str, reason: str | None) -> None:
-        """Notes that a member of heal:R was looked at; reason: why it was put back, None when it stood right."""
+    def healed(
+        self, repository: str, member: tuple[str, int], digest: str, reason: str | None, action: str = "healed"
+    ) -> None:
+        """Notes that a member of heal:R was looked at; reason: why it was put back or is lost, None when all is right.
+
+        A look that was asked for again meanwhile stays.
+        """
+        name, asked_ms = member
         keys = [self._keys.heal(repository), self._keys.of("healing"), self._keys.history(repository)]
         keys.append(self._keys.of("events"))
-        args: list[str | int] = [repository, member, tag_of(member), digest, reason or ""]
-        args += [self._limits.repository_entries, self._limits.events]
+        args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
+        args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
         self._connection.script("healed", keys, args)
+
+    def putting(self, repository: str, tag: str, digest: str) -> None:
+        """Notes what a PUT of ours is about to put under a tag."""
+        self._connection.script("putting", [self._keys.put(repository)], [tag, digest])
+
+    def put_by_us(self, repository: str, tag: str) -> str | None:
+        """The digest that a healing of ours last put under a tag, within a day."""
+        with self._connection.reached() as client:
+            digest: str | None = client.hget(self._keys.put(repository), tag)
+        return digest
 
     def look_at(self, repository: str, tags: Iterable[str]) -> None:
         """Has tags looked at now, after a DELETE that failed: it may have done its work all the same."""
@@ -250,8 +284,8 @@ class History:
         return (keys.tags, keys.live, keys.pulled, keys.gone, keys.links, keys.doomed, keys.heal, keys.history)
 
 
-def tag_of(member: str) -> str:
-    """The tag of a member of heal:R, which is "tag" or "tag again"."""
+def name_of(member: str) -> str:
+    """The tag or digest of a member of heal:R, which may end in " again"."""
     return member.partition(" ")[0]
 
 

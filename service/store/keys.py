@@ -11,7 +11,7 @@ Per repository
   pulled:R      zset    tag → time of its last pull by tag (µs), our own excluded. Life: until the tag is deleted.
                         Writers: record, forget. Readers: retention (from the next policy form on), dashboards.
   gone:R        zset    tag or digest → pushes up to this time (µs) are void: no late event brings back what was
-                        deleted. Life: a day. Writers: record, forget. Reader: record.
+                        deleted. Life: a day, the latest 1000. Writers: record, forget. Reader: record.
   links:R       hash    digest → "<µs> ?" (an index nobody looked into) or
                         "<µs> child=<digest> … subject=<digest> unreadable".
                         Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
@@ -22,10 +22,14 @@ Per repository
   held:R        string  JSON {reason, at_us, digests}: a plan over hold_over that waits. Life: until the next plan.
                         Writer: commit. Readers: command line, dashboard.
   approved:R    set     digests whose deletion somebody approved. Life: a day. Writer: approve. Reader: snapshot.
-  heal:R        zset    tag, or "tag again" → when to look at it (ms): a delete of ours may have taken it along.
+  heal:R        zset    tag or digest of an index, alone or with " again" → when to look at it (ms): a delete of ours
+                        may have taken it, or a part of it, along.
                         Life: until looked at. Writers: record, trash, forget, healed. Reader: enforcement.
   trash:R       hash    digest → JSON {media_type, content (base64), at_us, doomed}. Life: until the next collection,
                         history.trash at most. Writers: deletion, drop. Readers: record (healing), restore.
+  touched:R     zset    tag → when a delete of ours touched it (ms). Life: a day. Writer: trash. Reader: record.
+  put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
+                        healing.
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
@@ -108,6 +112,12 @@ class Keys:
 
     def trash(self, repository: str) -> str:
         return f"{self.prefix}trash:{repository}"
+
+    def touched(self, repository: str) -> str:
+        return f"{self.prefix}touched:{repository}"
+
+    def put(self, repository: str) -> str:
+        return f"{self.prefix}put:{repository}"
 
     def history(self, repository: str) -> str:
         return f"{self.prefix}history:{repository}"

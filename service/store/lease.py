@@ -24,6 +24,7 @@ class Lease:
         self._renew = renew
         self._life_s = time_to_live_ms / 1000
         self._renewed = time.monotonic()
+        self.lingers_ms = 0
         self._done = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name=f"lease {name}", daemon=True)
         self._keeper.start()
@@ -37,6 +38,10 @@ class Lease:
         """Raises LeaseLost unless the lease is ours for certain."""
         if not self.valid:
             raise LeaseLost(f"the lease {self.name} could not be renewed in time; what it protected has stopped")
+
+    def linger(self, time_ms: int) -> None:
+        """Has a writer's stay end only after this time (ms): a request of it may still be at work at the registry."""
+        self.lingers_ms = max(self.lingers_ms, time_ms)
 
     def stop(self) -> None:
         """Stops renewing."""
@@ -91,7 +96,8 @@ class Leases:
         def renew() -> bool:
             return self._enter(token, time_to_live_ms, renew=True)
 
-        yield from self._held(Lease("write", 0, time_to_live_ms, renew), lambda: self._leave(token))
+        lease = Lease("write", 0, time_to_live_ms, renew)
+        yield from self._held(lease, lambda: self._leave(token, lease.lingers_ms))
 
     def elected(self, name: str, time_to_live_ms: int) -> bool:
         """Whether this caller is the one to do something in this time slot."""
@@ -122,8 +128,12 @@ class Leases:
     def _release(self, key: str, token: str) -> None:
         self._quietly(lambda: self._connection.script("release", [key], [token]))
 
-    def _leave(self, token: str) -> None:
-        self._quietly(lambda: self._connection.client.zrem(self._keys.of("writers"), token))
+    def _leave(self, token: str, lingers_ms: int) -> None:
+        writers, client = self._keys.of("writers"), self._connection.client
+        if lingers_ms:
+            self._quietly(lambda: client.zadd(writers, {token: self._connection.now_ms() + lingers_ms}))
+        else:
+            self._quietly(lambda: client.zrem(writers, token))
 
     def _quietly(self, release: Callable[[], object]) -> None:
         """A release that fails is no harm: the lease ends by itself."""

@@ -50,7 +50,8 @@ class Outbox:
         """Makes repositories due; returns those that were not, and want a message."""
         if not repositories:
             return ()
-        keys = [self._keys.of("due"), self._keys.of("generation")]
+        keys = [self._keys.of("due"), self._keys.of("generation"), self._keys.of("doomed")]
+        keys += [self._keys.doomed(repository) for repository in repositories]
         return tuple(self._connection.script("mark_due", keys, [RESEND_MS, *repositories]))
 
     def spare(self, repository: str, short_digest: str) -> bool:
@@ -117,10 +118,15 @@ class Outbox:
             return int(client.zcount(self._keys.of("workers"), since_ms, "+inf"))
 
     def policy_changed(self, digest: str) -> bool:
-        """Notes the policy in force; True when it is another than before (the first one is not)."""
+        """Whether the policy in force is another than the one noted last; the first one is noted and is no change."""
         with self._connection.reached() as client:
-            before = client.set(self._keys.of("policy"), digest, get=True)
-        return before is not None and before != digest
+            client.set(self._keys.of("policy"), digest, nx=True)
+            return bool(client.get(self._keys.of("policy")) != digest)
+
+    def policy_applied(self, digest: str) -> None:
+        """Notes that every repository was made due for this policy."""
+        with self._connection.reached() as client:
+            client.set(self._keys.of("policy"), digest)
 
     def waiting(self, celery_queue: str) -> int:
         """Messages that wait in a Celery queue on this Redis."""

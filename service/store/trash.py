@@ -34,14 +34,19 @@ class Trash:
         self._keys = connection.keys
         self._life_s = life_s
 
-    def put(self, repository: str, doomed: Doomed, media_type: str, content: bytes) -> bool:
-        """Keeps a manifest right before its DELETE is sent; False when it was rescued and must not be deleted."""
+    def put(self, repository: str, doomed: Doomed, media_type: str, content: bytes, restarts: str) -> bool:
+        """Keeps a manifest right before its DELETE is sent; False when it must not be deleted after all.
+
+        That is when it was rescued, or when the registry has restarted since `restarts`, the count in the snapshot's
+        epoch: then events may be missing.
+        """
         entry = {"media_type": media_type, "content": base64.b64encode(content).decode()}
         entry |= {"at_us": str(time.time_ns() // 1000), "doomed": pack_doomed(doomed)}
         keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
         keys += [self._keys.heal(repository), self._keys.of("healing")]
+        keys += [self._keys.touched(repository), self._keys.of("restarts")]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), json.dumps(entry), self._life_s]
-        args += [self._look_again_ms, *(verdict.tag.name for verdict in doomed.verdicts)]
+        args += [self._look_again_ms, restarts, *(verdict.tag.name for verdict in doomed.verdicts)]
         return bool(self._connection.script("trash", keys, args))
 
     def get(self, repository: str, digest: str) -> Kept | None:

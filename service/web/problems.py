@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Flask, Response, json
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from service.domain.errors import MalformedNotification, StoreUnavailable
+from service.domain.errors import MalformedNotification, StoreUnavailable, TooManyEvents
 from service.log import log
 
 
@@ -28,7 +28,8 @@ def register(app: Flask) -> None:
 
 
 def _malformed(error: MalformedNotification) -> Response:
-    return problem(HTTPStatus.BAD_REQUEST, str(error))
+    flood = isinstance(error, TooManyEvents)
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if flood else HTTPStatus.BAD_REQUEST, str(error))
 
 
 def _unavailable(error: StoreUnavailable) -> Response:

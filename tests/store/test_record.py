@@ -186,13 +186,13 @@ def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(histor
     history.commit(history.snapshot("shop/api"), Plan(), "none")
     due = record(history, event(4, "delete", digest=None, media_type="", useragent="pushprune/0.1.0"))
     assert due == ("shop/api",)
-    assert history.snapshot("shop/api").heal == ("v1",)
+    assert history.snapshot("shop/api").heal[0][0] == "v1"
 
 
 def test_a_push_of_what_lies_in_the_trash_makes_the_tag_looked_at(history: History, connection: Connection) -> None:
     connection.client.hset(connection.keys.trash("shop/api"), digest(1), "{}")
     record(history, event(1))
-    assert history.snapshot("shop/api").heal == ("v1",)
+    assert history.snapshot("shop/api").heal[0][0] == "v1"
 
 
 def test_a_pull_refreshes_the_pull_time_and_never_sets_it_back(history: History, connection: Connection) -> None:

@@ -67,7 +67,7 @@ def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Bu
     wiring.garbage.request("by hand")
     collect_after = wiring.garbage.began()
     wiring.connection.client.incrby(key, 2)
-    wiring.garbage.collected(collect_after)
+    wiring.garbage.collected("by hand", collect_after)
     assert wiring.connection.client.get(key) == "2"
 
 
@@ -201,7 +201,7 @@ def test_a_schedule_is_followed_once_for_each_time(make_wiring: Build, tmp_path:
     wiring.garbage.take_schedule(1)
     reconcile.sweep(wiring)
     assert wiring.garbage.wanted() == "scheduled (* * * * *)"
-    wiring.garbage.collected(0)
+    wiring.garbage.collected("scheduled (* * * * *)", 0)
     reconcile.sweep(wiring)
     assert wiring.garbage.wanted() is None
 

@@ -2,6 +2,7 @@
 -- what the event said is newer. A vanished tag that is doomed is left to the deletion, which knows why it went.
 --
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
+--       10 doomed (zset)  11 due
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
 --       then per tag that is no longer there, 2 each: tag, time_us before
@@ -48,6 +49,9 @@ for i = at + 1, #ARGV, 2 do
   end
 end
 if changes > 0 then
+  redis.call('DEL', KEYS[9])
+  redis.call('ZREM', KEYS[10], repository)
+  redis.call('ZADD', KEYS[11], 'NX', math.floor(tonumber(now_us) / 1000) + 2000, repository)
   if redis.call('HEXISTS', KEYS[7], repository) == 0 then redis.call('HSET', KEYS[7], repository, now_us) end
   redis.call('HINCRBY', KEYS[7], repository, 1)
 end

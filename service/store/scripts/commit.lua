@@ -3,12 +3,13 @@
 -- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
 --       4 target: doomed | dry | held | none  5 held plan as JSON; then digest (short), JSON of each doomed digest
--- Result 1 committed, 0 somebody pushed in between: plan again
+-- Result 0 somebody pushed in between: plan again; 1 committed; 2 committed, and its deletion backs off already
 local repository = ARGV[1]
 if (redis.call('HGET', KEYS[1], repository) or '0') ~= ARGV[2] then return 0 end
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
+local result = 1
 redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
 local target = KEYS[4]
 if ARGV[4] == 'dry' then target = KEYS[5] end
@@ -19,7 +20,12 @@ elseif ARGV[4] ~= 'none' then
 end
 if ARGV[4] == 'dry' then redis.call('EXPIRE', KEYS[5], 604800) end
 if ARGV[4] == 'doomed' and #ARGV > 6 then
-  redis.call('ZADD', KEYS[3], now_ms + 2000, repository)
+  local waits = redis.call('ZSCORE', KEYS[3], repository)
+  if waits and tonumber(waits) > now_ms + 2000 then
+    result = 2
+  else
+    redis.call('ZADD', KEYS[3], now_ms + 2000, repository)
+  end
 else
   redis.call('ZREM', KEYS[3], repository)
 end
@@ -28,4 +34,4 @@ if tonumber(ARGV[3]) > 0 then
 else
   redis.call('ZREM', KEYS[2], repository)
 end
-return 1
+return result

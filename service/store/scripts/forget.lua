@@ -50,6 +50,7 @@ for i = 8, #ARGV, 4 do
     redis.call('HDEL', KEYS[4], tag)
     redis.call('ZREM', KEYS[5], tag)
     redis.call('ZADD', KEYS[6], 'GT', time, tag)
+    redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
     redis.call('EXPIRE', KEYS[6], 86400)
     local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', 'pushprune', 'agent', '',
                     'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule}
@@ -60,7 +61,6 @@ for i = 8, #ARGV, 4 do
     look_again = true
   end
 end
-redis.call('HINCRBY', KEYS[11], repository, 1)
 redis.call('HINCRBY', KEYS[15], 'deleted', 1)
 local deletes, threshold = redis.call('INCR', KEYS[13]), tonumber(ARGV[6])
 if threshold > 0 and deletes >= threshold then

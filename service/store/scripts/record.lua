@@ -3,7 +3,7 @@
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
---       tags live pulled gone links doomed:R heal history, and after all of them trash:R per repository
+--       tags live pulled gone links doomed:R heal history, and after all of them, 3 each: trash:R touched:R put:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
@@ -23,7 +23,7 @@ for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
 local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
-local function trash(repository) return KEYS[12 + repositories * 8 + repository] end
+local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 3 + nth] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
@@ -55,13 +55,21 @@ local function look_at(r, tag, later)
   redis.call('ZADD', KEYS[12], 'LT', now_ms + resend, names[r])
 end
 
+-- The plan was made from a state that is gone: plan again before anything more is deleted.
+local function drop_plan(r)
+  if redis.call('DEL', key(r, 6)) == 1 then
+    redis.call('ZREM', KEYS[11], names[r])
+    mark_due(r)
+  end
+end
+
 local function void_until(r, member)
   return tonumber(redis.call('ZSCORE', key(r, 4), member) or -1)
 end
 
 local function make_void(r, member, at_us)
   redis.call('ZADD', key(r, 4), 'GT', at_us, member)
-  redis.call('ZREMRANGEBYSCORE', key(r, 4), '-inf', now_us - 86400000000)
+  redis.call('ZREMRANGEBYRANK', key(r, 4), 0, -1001)
   redis.call('EXPIRE', key(r, 4), 86400)
 end
 
@@ -82,9 +90,16 @@ end
 local function push(r, e)
   log(r, 'push', e)
   changed(r)
-  if redis.call('HDEL', key(r, 6), e.short) == 1 then log(r, 'rescued', e, 'pushed again before it was deleted') end
+  if redis.call('HDEL', key(r, 6), e.short) == 1 then
+    log(r, 'rescued', e, 'pushed again before it was deleted')
+    mark_due(r)
+  end
   if redis.call('HLEN', key(r, 6)) == 0 then redis.call('ZREM', KEYS[11], names[r]) end
-  if e.index then link(r, e) end
+  if e.index then
+    link(r, e)
+    drop_plan(r)
+    if redis.call('EXISTS', after(r, 1)) == 1 then look_at(r, e.digest, true) end
+  end
   if e.tag == '' then return end
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
   if e.at <= void_until(r, e.tag) then return end
@@ -95,7 +110,10 @@ local function push(r, e)
   end
   redis.call('ZADD', key(r, 1), e.at_us, e.tag)
   redis.call('HSET', key(r, 2), e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
-  if redis.call('HEXISTS', trash(r), e.digest) == 1 then look_at(r, e.tag, true) end
+  if redis.call('HEXISTS', after(r, 1), e.digest) == 1 or redis.call('ZSCORE', after(r, 2), e.tag)
+    or redis.call('HEXISTS', after(r, 3), e.tag) == 1 then
+    look_at(r, e.tag, true)
+  end
   mark_due(r)
 end
 
@@ -121,6 +139,7 @@ local function delete(r, e)
   if current and tonumber(current) <= e.at then
     redis.call('ZREM', key(r, 1), e.tag)
     redis.call('HDEL', key(r, 2), e.tag)
+    drop_plan(r)
   end
   local pulled = redis.call('ZSCORE', key(r, 3), e.tag)
   if pulled and tonumber(pulled) <= e.at then redis.call('ZREM', key(r, 3), e.tag) end

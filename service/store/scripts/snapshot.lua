@@ -3,7 +3,7 @@
 -- KEYS  1 tags:R  2 live:R  3 links:R  4 approved:R  5 heal:R  6 generation  7 compared  8 restarts
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
---         [approved digest, …], [tag to heal, …]}
+--         [approved digest, …], [member of heal:R, its time, …]}
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -15,5 +15,5 @@ return {
   redis.call('HGETALL', KEYS[2]),
   redis.call('HGETALL', KEYS[3]),
   redis.call('SMEMBERS', KEYS[4]),
-  redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now_ms),
+  redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now_ms, 'WITHSCORES'),
 }
