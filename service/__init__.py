@@ -3,8 +3,9 @@
 domain/      pure decisions: events, manifests, policy, retention. Values in, values out.
 store/       Redis and nothing else. keys.py is the schema, scripts/*.lua every write that must be atomic.
 registry/    the registry seen from outside: HTTP API, logging in, garbage-collect, the storage's layout.
-settings.py  typed settings: YAML + environment + secret files.
+settings/    typed settings: YAML + environment + secret files, and the policy in force.
 leash.py     runs a child that dies with its parent.
+log.py       one event per line.
 dispatch.py  task names and how to send them: the contract between the two edges.
 wiring.py    builds every collaborator once; the only place that knows them all.
 web/         the HTTP edge.
