@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import from_json, to_json
 
 from service.domain.errors import MalformedNotification, TooManyEvents
-from service.domain.manifest import INDEX_TYPES
+from service.domain.manifest import IMAGE_CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES
 
 REPOSITORY = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -30,7 +30,8 @@ Action = Literal["push", "pull", "mount", "delete"]
 class Event:
     """One thing that happened at the registry. at_us: its time there, in µs since the epoch.
 
-    children: the digests an index lists, where the registry sent them; None where it did not.
+    children: the digests an index lists, where the registry sent them; None where it did not. artifact: the registry
+    sent what it references, and no image's config is among it: it may be about another image (signature, SBOM, chart).
     """
 
     id: str
@@ -46,6 +47,7 @@ class Event:
     useragent: str
     address: str
     instance: str
+    artifact: bool = False
 
     @property
     def is_blob(self) -> bool:
@@ -55,6 +57,11 @@ class Event:
     @property
     def is_index(self) -> bool:
         return self.media_type in INDEX_TYPES
+
+    @property
+    def must_be_looked_into(self) -> bool:
+        """Whether only its manifest can tell what it holds or belongs to."""
+        return self.is_index or self.artifact
 
     @property
     def is_ours(self) -> bool:
@@ -200,6 +207,7 @@ def _event(raw: Any, now_us: int) -> Event:
         useragent=event.request.useragent[:256],
         address=event.request.addr[:64],
         instance=event.source.instanceID[:64],
+        artifact=_is_artifact(target),
     )
 
 
@@ -208,6 +216,12 @@ def _children(target: _Target) -> tuple[str, ...] | None:
         return None
     children = tuple(reference.digest for reference in target.references)
     return children if all(is_digest(child) for child in children) else None
+
+
+def _is_artifact(target: _Target) -> bool:
+    if target.mediaType in INDEX_TYPES or target.mediaType not in MANIFEST_TYPES or not target.references:
+        return False
+    return not any(reference.mediaType in IMAGE_CONFIG_TYPES for reference in target.references)
 
 
 def _one_sentence(error: ValueError) -> str:

@@ -12,7 +12,7 @@ Per repository
                         Writers: record, forget. Readers: retention (from the next policy form on), dashboards.
   gone:R        zset    tag or digest → pushes up to this time (µs) are void: no late event brings back what was
                         deleted. Life: a day, the latest 1000. Writers: record, forget. Reader: record.
-  links:R       hash    digest → "<µs> ?" (an index nobody looked into) or
+  links:R       hash    digest → "<µs> ?" (an index or artifact nobody looked into) or
                         "<µs> child=<digest> … subject=<digest> unreadable".
                         Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
   doomed:R      hash    short digest → JSON {digest, verdicts: [{tag, pushed_us, size, reason, rule}]}: to be deleted.

@@ -35,7 +35,7 @@ def event_args(event: Event, repository_number: int) -> Sequence[str | int]:
     children = "?" if event.children is None else " ".join(f"child={child}" for child in event.children)
     return (
         event.id, event.at_us, event.action, repository_number, event.tag or "", digest, short(digest),
-        event.size_bytes, 1 if event.is_index else 0, children, event.actor, event.useragent, event.address,
+        event.size_bytes, 1 if event.must_be_looked_into else 0, children, event.actor, event.useragent, event.address,
         event.instance, kind,
     )  # fmt: skip
 

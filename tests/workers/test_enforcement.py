@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.errors import RegistryUnavailable
 from tests.conftest import keep_last
+from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import System
 from workers import deletion, enforcement
@@ -213,3 +214,20 @@ def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_syste
     system.push("v4")
     system.settle()
     assert system.tags() == {"v2", "v3", "v4"}
+
+
+def test_an_artifact_that_is_about_an_image_takes_no_slot(make_system: Make) -> None:
+    """The registry says what the artifact references; that no image's config is among it makes us look into it."""
+    system = make_system(keep_last(1))
+    system.push("v1")
+    subject = make_image("shop/api:v1")
+    artifact = make_image("attestation", subject=subject)
+    system.deaf = True
+    system.registry.push("shop/api", "att", artifact)
+    for envelope in system.missed:
+        for event in envelope["events"]:
+            if event["target"].get("tag") == "att":
+                event["target"]["references"] = [{"mediaType": "application/vnd.in-toto+json", "digest": "sha256:0"}]
+    system.hear_late()
+    system.settle()
+    assert system.tags() == {"v1", "att"}
