@@ -27,7 +27,7 @@ def has_granian() -> bool:
 
 
 class Server:
-    """An application under gunicorn (with service.web.server) or granian, with so many threads and one process."""
+    """An application under gunicorn (with service.web.server) or granian, one process with as many threads."""
 
     def __init__(self, folder: Path, application: str, redis_url: str, *, granian: bool = False) -> None:
         self.port = free_port()
@@ -40,7 +40,7 @@ class Server:
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                leashed([sys.executable, "-m", *self._command]),
+                leashed([sys.executable, "-m", *self._command], signal.SIGTERM),
                 env=self._environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         wait_until(self._answers, f"{self._command} does not answer; see {self._log}")

@@ -171,6 +171,13 @@ def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: Hi
     assert "rescued" in [entry.action for entry in history.entries("shop/api")]
 
 
+def test_a_rescue_by_digest_alone_has_the_repository_planned_again(history: History, connection: Connection) -> None:
+    record(history, event(1))
+    history.commit(history.snapshot("shop/api"), Plan(), "none")
+    connection.client.hset(connection.keys.doomed("shop/api"), short(digest(1)), "{}")
+    assert record(history, event(5, tag=None, seed=1)) == ("shop/api",)
+
+
 def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, connection: Connection) -> None:
     ours = "pushprune/0.1.0"
     record(history, event(1))

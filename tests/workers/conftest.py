@@ -11,9 +11,11 @@ import pytest
 from service.domain.notification import parse
 from service.domain.policy import Policy
 from service.wiring import Wiring, now_us
-from tests.conftest import Messages
+from tests.conftest import Messages, keep_last
 from tests.fakes.registry import FakeRegistry
-from workers import deletion, enforcement
+from workers import deletion, enforcement, reconcile, tasks
+
+SHOP = "shop/api"
 
 
 @dataclass
@@ -55,6 +57,29 @@ class System:
                 case ("delete", repository):
                     deletion.delete(self.wiring, repository)
 
+    def work(self, at_most: int = 50) -> int:
+        """As `settle`, but a failure backs off as it does in a worker. Returns how many messages there were."""
+        for done in range(at_most):
+            if not self.messages.sent:
+                return done
+            match self.messages.sent.pop(0):
+                case ("enforce", repository):
+                    tasks.attempt(self.wiring, "due", repository, enforcement.enforce)
+                case ("delete", repository):
+                    tasks.attempt(self.wiring, "doomed", repository, deletion.delete)
+        return at_most
+
+    def later(self, repository: str = SHOP, rounds: int = 3) -> None:
+        """Time passes: whatever waits in the outbox is overdue, and is swept and worked off."""
+        client: Any = self.wiring.connection.client
+        keys = self.wiring.connection.keys
+        for _ in range(rounds):
+            for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.heal(repository)):
+                for member in client.zrange(key, 0, -1):
+                    client.zadd(key, {member: 1})
+            reconcile.sweep(self.wiring)
+            self.work()
+
     def push(self, *tags: str, repository: str = "shop/api") -> None:
         for tag in tags:
             self.registry.push_image(repository, tag)
@@ -65,6 +90,19 @@ class System:
     def reasons(self, action: str = "pruned", repository: str = "shop/api") -> dict[str, str]:
         entries = self.wiring.history.entries(repository)
         return {entry.tag: entry.reason for entry in entries if entry.action == action}
+
+
+Make = Callable[..., System]
+
+
+def doomed_system(make_system: Make, **more: Any) -> System:
+    """v1 is doomed and not yet deleted; v2 is kept. The message about it is lost."""
+    system = make_system(keep_last(1), **more)
+    system.push("v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    assert len(system.wiring.history.doomed(SHOP)) == 1
+    system.messages.sent.clear()
+    return system
 
 
 @pytest.fixture

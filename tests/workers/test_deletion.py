@@ -1,7 +1,5 @@
 """Deleting: what the registry may answer, races with users, and never beside a collection."""
 
-from collections.abc import Callable
-
 import pytest
 
 from service.domain.errors import AccessDenied, DeletesDisabled, RegistryUnavailable
@@ -9,19 +7,8 @@ from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
-from tests.workers.conftest import System
+from tests.workers.conftest import Make, doomed_system
 from workers import deletion, enforcement, tasks
-
-Make = Callable[..., System]
-
-
-def doomed_system(make_system: Make, **more: object) -> System:
-    """v1 is doomed and not yet deleted; v2 is kept."""
-    system = make_system(keep_last(1), **more)
-    system.push("v1", "v2")
-    enforcement.enforce(system.wiring, "shop/api")
-    assert len(system.wiring.history.doomed("shop/api")) == 1
-    return system
 
 
 def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.errors import RegistryUnavailable
 from tests.conftest import keep_last
-from tests.fakes.images import make_image
+from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import System
 from workers import deletion, enforcement
@@ -63,6 +63,21 @@ def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(mak
     system.settle()
     assert {"amd64", "multi"} <= system.tags()
     assert child in system.registry.manifests("shop/api")
+
+
+def test_what_an_index_inside_an_index_lists_stays_although_no_push_of_them_was_heard(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    leaf = make_image("leaf")
+    outer = index_over([index_over([leaf], seed="inner")], seed="outer")
+    system.deaf = True
+    system.registry.push("shop/api", "outer", outer)
+    system.missed.clear()
+    system.deaf = False
+    pusher = Pusher(system.registry.url)
+    pusher.put("shop/api", "leaf", leaf.media_type, leaf.manifest)
+    system.push("a", "b")
+    system.settle()
+    pusher.pull_whole("shop/api", "outer")
 
 
 def test_when_the_index_goes_its_tagged_child_goes_after_it(make_system: Make) -> None:

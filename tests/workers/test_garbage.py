@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from service.domain.errors import RegistryUnavailable
 from service.store.lease import COLLECT
+from service.store.outbox import Outbox
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.store.test_lease import until
-from tests.workers.conftest import System
-from workers import garbage, reconcile
+from tests.workers.conftest import SHOP, System, doomed_system
+from workers import deletion, garbage, reconcile, tasks
 
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
@@ -253,3 +255,74 @@ def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.message) == ("put off", "somebody pushed; it is tried again in a quieter moment")
     assert system.wiring.garbage.wanted() == "by hand"
+
+
+def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_away(
+    make_system: Make, tmp_path: Path
+) -> None:
+    system = doomed_system(make_system, gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    system.registry.drop_connection("DELETE")
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, SHOP)
+    system.wiring.garbage.request("by hand")
+    garbage.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, run.message) == ("put off", "deletes did not end within gc.max_wait")
+    assert not (tmp_path / "dry").exists()
+
+
+def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    asked, answered = threading.Event(), threading.Event()
+
+    def hang(_outbox: Outbox) -> int:
+        asked.set()
+        answered.wait(60)
+        return 0
+
+    thread.start()
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    monkeypatch.setattr(Outbox, "pushes", hang)
+    assert asked.wait(10)
+    wiring.connection.client.set(wiring.connection.keys.lease(COLLECT), "another")
+    thread.join(20)
+    alive = thread.is_alive()
+    answered.set()
+    assert not alive
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+    wiring.connection.client.delete(wiring.connection.keys.lease(COLLECT))
+
+
+def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Make, tmp_path: Path) -> None:
+    system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
+    system.push("v1")
+    system.settle()
+    system.registry.fail_next("HEAD", status=403, times=None)
+    system.wiring.garbage.request("by hand")
+    tasks.attempt_collection(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    (trouble,) = system.wiring.outbox.troubles()
+    assert (run.result, run.message) == ("failed", trouble.message)
+    assert system.wiring.garbage.wanted() == "by hand"
+    assert not system.wiring.garbage.overdue()
+    assert not (tmp_path / "swept").exists()
+
+
+def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(make_wiring: Build, tmp_path: Path) -> None:
+    body = "(folder / 'began').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    wiring.garbage.request("scheduled")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (tmp_path / "began").exists())
+    wiring.garbage.request("by hand")
+    (tmp_path / "go").touch()
+    thread.join(20)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, run.reason) == ("done", "scheduled")
+    assert wiring.garbage.wanted() == "by hand"

@@ -1,11 +1,16 @@
 """The sweep: what a lost message, a dead worker or a crash between two writes left behind is taken up again."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import pytest
+
+from service.domain.errors import StoreUnavailable
+from service.store.outbox import Outbox
+from service.wiring import now_us
 from tests.conftest import keep_last
 from tests.store.test_lease import until
-from tests.workers.conftest import System
+from tests.workers.conftest import SHOP, System
 from workers import enforcement, reconcile
 
 Make = Callable[..., System]
@@ -108,3 +113,49 @@ def test_a_grace_that_ends_is_noticed_without_a_push(make_system: Make) -> None:
         return system.tags() == {"v2"}
 
     until(sweep_and_settle)
+
+
+def test_a_policy_change_survives_a_crash_before_every_repository_is_due(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1")
+    system.settle()
+    system.wiring.connection.client.set(system.wiring.connection.keys.of("policy"), "what was in force before")
+
+    def crash(_outbox: Outbox, _repositories: Sequence[str]) -> tuple[str, ...]:
+        raise StoreUnavailable("gone for a moment")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Outbox, "mark_due", crash)
+        with pytest.raises(StoreUnavailable):
+            reconcile.sweep(system.wiring)
+    reconcile.sweep(system.wiring)
+    assert system.messages.sent == [("enforce", SHOP)]
+
+
+def test_requests_for_a_collection_do_not_pile_up_behind_one_that_waits(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    client, keys = system.wiring.connection.client, system.wiring.connection.keys
+    system.wiring.garbage.request("by hand")
+    client.rpush(keys.of("garbage"), "message")
+    reconcile.sweep(system.wiring)
+    assert system.messages.sent == []
+    client.delete(keys.of("garbage"))
+    reconcile.sweep(system.wiring)
+    assert system.messages.sent == [("collect",)]
+
+
+def test_what_is_old_leaves_the_trash_though_more_goes_there(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1", "v2")
+    old, new = (system.registry.tags(SHOP)[tag] for tag in ("v1", "v2"))
+    system.settle()
+    client, trashed = system.wiring.connection.client, system.wiring.connection.keys.of("trashed")
+    client.zadd(trashed, {f"{SHOP} {old}": now_us() - (system.wiring.settings.history.trash + 1) * 1_000_000})
+    system.push("v3")
+    system.settle()
+    reconcile.sweep(system.wiring)
+    assert system.wiring.trash.get(SHOP, old) is None
+    assert system.wiring.trash.get(SHOP, new) is not None
+    assert client.zrange(trashed, 0, -1) == [f"{SHOP} {new}"]

@@ -1,0 +1,160 @@
+"""Healing: what a delete of ours took along is put back where its user last put it, and never beside or after that."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.errors import RegistryUnavailable
+from tests.conftest import keep_last
+from tests.fakes.images import Image, index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.workers.conftest import SHOP, Make, System, doomed_system
+from workers import deletion, enforcement
+
+V1 = make_image(f"{SHOP}:v1")
+
+
+def put(system: System, tag: str, image: Image) -> str:
+    """A push of a manifest whose parts are there already."""
+    return Pusher(system.registry.url).put(SHOP, tag, image.media_type, image.manifest)
+
+
+def unheard(system: System, push: Callable[[], str]) -> str:
+    """A push whose event is late."""
+    system.deaf = True
+    digest = push()
+    system.deaf = False
+    return digest
+
+
+def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    newest: list[str] = []
+    system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="second"))
+    system.registry.before(
+        "PUT", "manifests/v1", lambda: newest.append(system.registry.push_image(SHOP, "v1", seed="third"))
+    )
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    system.later()
+    assert newest, "nothing was healed"
+    assert system.registry.tags(SHOP)["v1"] == newest[0]
+
+
+def test_a_tag_put_back_where_it_stood_before_an_unheard_push_follows_that_push(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    before = system.registry.tags(SHOP)["prod"]
+    unheard(system, lambda: put(system, "prod", V1))
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.registry.tags(SHOP)["prod"] == before
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["prod"] == V1.digest
+
+
+def test_a_push_that_our_put_crossed_wins_also_when_it_is_heard_later(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    newest: list[str] = []
+
+    def push() -> str:
+        return system.registry.push_image(SHOP, "prod", seed="newest")
+
+    unheard(system, lambda: put(system, "prod", V1))
+    system.missed.clear()
+    system.registry.before("PUT", "manifests/prod", lambda: newest.append(unheard(system, push)))
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.registry.tags(SHOP)["prod"] != newest[0]
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["prod"] == newest[0]
+
+
+def test_a_push_that_met_our_delete_and_is_heard_after_it_is_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+
+    def push() -> str:
+        return system.registry.push_image(SHOP, "v1", seed="second")
+
+    system.registry.during_delete(lambda: pushed.append(unheard(system, push)))
+    deletion.delete(system.wiring, SHOP)
+    assert system.tags() == {"v2"}
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+
+
+def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1", "v2")
+    system.settle()
+
+    def lose_v1() -> None:
+        system.registry.storage.repositories[SHOP].tags.pop("v1")
+        system.wiring.history.look_at(SHOP, ["v1"])
+
+    system.wiring.history.look_at(SHOP, ["v1"])
+    system.registry.after("HEAD", "manifests/v1", lose_v1)
+    enforcement.enforce(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v1", "v2"}
+
+
+def test_the_children_of_an_index_that_is_heard_of_too_late_are_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    unheard(system, lambda: put(system, "v2", index_over([V1], seed="multi")))
+    deletion.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "v2")
+
+
+def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    child = make_image("child")
+    index = index_over([child], seed="index")
+    system.registry.push(SHOP, "child", child)
+    system.registry.push(SHOP, "multi", index)
+    system.push("v2")
+    enforcement.enforce(system.wiring, SHOP)
+    unheard(system, lambda: put(system, "stable", index))
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.registry.manifests(SHOP).keys().isdisjoint({index.digest, child.digest})
+    system.hear_late()
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "stable")
+
+
+def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    unheard(system, lambda: put(system, "stable", V1))
+    deletion.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.hear_late()
+    system.later()
+    assert system.reasons("lost")["stable"].startswith("it was lost, and cannot be put back: push it again (")
+    assert "lost shop/api:stable" in [trouble.about for trouble in system.wiring.outbox.troubles()]
+    assert system.wiring.outbox.healing() == 0
+    system.push("v3", "v4")
+    system.later()
+    assert system.tags() == {"v4"}
+
+
+def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answered(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.registry.drop_connection("DELETE", handled=True, times=None)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, SHOP)
+    enforcement.enforce(system.wiring, SHOP)
+    assert system.registry.count("pushprune/", "PUT") == 0
+    system.later()
+    assert system.tags() == {"v2"}
+    assert system.wiring.history.doomed(SHOP) == ()
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}

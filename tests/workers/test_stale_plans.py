@@ -1,0 +1,114 @@
+"""Stale plans: what was planned before the state changed is deleted no more, however late its deletion comes."""
+
+import pytest
+
+from service.domain.policy import Policy
+from service.settings.reload import PolicySource
+from service.store.lease import COLLECT
+from tests.conftest import keep_last
+from tests.fakes.images import index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.workers.conftest import SHOP, Make, System, doomed_system
+from workers import deletion, enforcement
+
+
+def user_deletes_v2(system: System) -> None:
+    Pusher(system.registry.url).delete(SHOP, system.registry.tags(SHOP)["v2"])
+
+
+def registry_restarts(system: System) -> None:
+    """Its queue is lost, a push included: a second tag on what is doomed. Then somebody pushes elsewhere."""
+    system.deaf = True
+    system.registry.push_image(SHOP, "prod", seed=f"{SHOP}:v1")
+    system.missed.clear()
+    system.deaf = False
+    system.registry.notifier.instance = "another"
+    system.push("x", repository="other")
+
+
+def put_policy_in_force(system: System, policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PolicySource, "current", lambda _: policy)
+    system.wiring.outbox.mark_due([SHOP])
+
+
+def test_when_its_user_deletes_the_kept_tag_the_older_one_stays(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    user_deletes_v2(system)
+    deletion.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v1"}
+
+
+def test_a_plan_that_waited_for_a_collection_is_not_carried_out_when_it_no_longer_holds(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    with system.wiring.leases.hold(COLLECT):
+        deletion.delete(system.wiring, SHOP)
+        user_deletes_v2(system)
+    system.later()
+    assert system.tags() == {"v1"}
+
+
+def test_after_a_restart_of_the_registry_nothing_is_deleted_before_it_is_compared(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    registry_restarts(system)
+    deletion.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v1", "v2", "prod"}
+
+
+def test_a_restart_in_the_middle_of_a_deletion_stops_it(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.registry.after("GET", "manifests/v1", lambda: registry_restarts(system))
+    deletion.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v1", "v2", "prod"}
+
+
+def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    index = index_over([make_image(f"{SHOP}:v1")], seed="multi")
+    pusher = Pusher(system.registry.url)
+    pusher.put(SHOP, "multi", index.media_type, index.manifest)
+    deletion.delete(system.wiring, SHOP)
+    assert system.registry.count("pushprune/", "DELETE") == 0
+    system.later()
+    pusher.pull_whole(SHOP, "multi")
+
+
+def test_an_index_pushed_while_it_is_found_missing_keeps_its_children(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    child = make_image("child")
+    index = index_over([child], seed="index")
+    pusher = Pusher(system.registry.url)
+    system.registry.push(SHOP, "child", child)
+    system.registry.push(SHOP, "multi", index)
+    pusher.delete(SHOP, index.digest)
+    system.push("v2")
+    again: list[str] = []
+    system.registry.after(
+        "GET", index.digest, lambda: again.append(pusher.put(SHOP, "multi", index.media_type, index.manifest))
+    )
+    system.settle()
+    system.later()
+    assert again, "nobody looked for the index"
+    pusher.pull_whole(SHOP, "multi")
+
+
+def test_a_policy_that_keeps_more_voids_what_was_doomed(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = doomed_system(make_system)
+    put_policy_in_force(system, keep_last(2), monkeypatch)
+    deletion.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v1", "v2"}
+
+
+def test_dry_run_stops_a_batch_under_way(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = make_system(keep_last(1), delete={"parallel": 1})
+    system.push("v1", "v2", "v3", "v4", "v5")
+    enforcement.enforce(system.wiring, SHOP)
+    brake = keep_last(1, dry_run=True)
+    system.registry.after("DELETE", "", lambda: put_policy_in_force(system, brake, monkeypatch))
+    deletion.delete(system.wiring, SHOP)
+    system.later()
+    assert system.registry.count("pushprune/", "DELETE") == 1
+    assert len(system.tags()) >= 4
