@@ -22,6 +22,8 @@ def delete(wiring: Wiring, repository: str) -> None:
     Never beside a collection: while one holds or wants the registry this returns at once, or after the batch under way.
     Raises RegistryUnavailable, RegistryRefused or LeaseLost when it had to stop; everything done is noted by then.
     """
+    if wiring.outbox.backing_off("doomed", repository):
+        return
     with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
         while lease is not None and (batch := wiring.history.doomed(repository)[: wiring.settings.delete.batch_size]):
             lease.check()
@@ -114,7 +116,9 @@ def _finish(wiring: Wiring, repository: str, doomed: Doomed) -> None:
         _forget(wiring, repository, doomed)
         return
     _spare(wiring, repository, doomed, "somebody else deleted its tags")
-    wiring.history.adopt(wiring.history.snapshot(repository), vanished=[v.tag.name for v in doomed.verdicts])
+    wiring.history.adopt(
+        wiring.history.snapshot(repository), vanished=[v.tag.name for v in doomed.verdicts], keep_plan=True
+    )
 
 
 def _forget(wiring: Wiring, repository: str, doomed: Doomed) -> None:

@@ -142,6 +142,7 @@ class History:
         """
         keys = [self._keys.of(name) for name in ("generation", "due", "doomed")]
         keys += [key(snapshot.repository) for key in (self._keys.doomed, self._keys.dry, self._keys.held)]
+        keys.append(self._keys.of("attempts"))
         held = {"reason": plan.hold, "at_us": time.time_ns() // 1000, "digests": [d.digest for d in plan.doomed]}
         next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
         args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, json.dumps(held)]
@@ -157,12 +158,14 @@ class History:
         indexes: frozenset[str] = frozenset(),
         *,
         complete: bool = False,
+        keep_plan: bool = False,
     ) -> int:
         """Takes over what a look at the registry found; returns how many tags changed.
 
         found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when); vanished: names that are
         no longer there; indexes: digests among the found that are indexes; complete: every tag was looked at, so that
-        the repository counts as compared. A tag touched since the snapshot is left alone.
+        the repository counts as compared; keep_plan: all that vanished was doomed itself, so the plan still holds.
+        A tag touched since the snapshot is left alone.
         """
         repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.links, self._keys.history)
@@ -171,7 +174,7 @@ class History:
         keys += [self._keys.doomed(repository), self._keys.of("doomed"), self._keys.of("due")]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
-        args.append(len(found))
+        args += [int(keep_plan), len(found)]
         for tag in found:
             index = 1 if tag.digest in indexes else 0
             args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]

@@ -50,7 +50,8 @@ Global
   compared      hash    R → the epoch in which it was compared with the registry. Reader: enforcement.
   restarts      string  counts registry instances seen; part of the epoch. Writer: record.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
-  attempts      hash    "<queue> R" → failed attempts in a row; sets the back-off. Life: until it succeeds.
+  attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
+                        Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
   trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}. Life: until it works again.
   events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
   pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.

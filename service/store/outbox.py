@@ -69,10 +69,16 @@ class Outbox:
         args: list[str | int] = [repository, f"{queue} {repository}", FIRST_WAIT_MS, LONGEST_WAIT_MS]
         return float(self._connection.script("put_off", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
 
+    def backing_off(self, queue: Queue, repository: str) -> bool:
+        """Whether a back-off is not over yet."""
+        with self._connection.reached() as client:
+            until = client.hget(self._keys.of("attempts"), f"{queue} {repository} until")
+        return until is not None and int(float(until)) > self._connection.now_ms()
+
     def succeeded(self, queue: Queue, repository: str) -> None:
         """Ends the back-off and the trouble of a repository."""
         with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.hdel(self._keys.of("attempts"), f"{queue} {repository}")
+            pipe.hdel(self._keys.of("attempts"), f"{queue} {repository}", f"{queue} {repository} until")
             pipe.hdel(self._keys.of("trouble"), f"{queue} {repository}")
             pipe.execute()
 

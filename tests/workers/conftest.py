@@ -69,11 +69,20 @@ class System:
                     tasks.attempt(self.wiring, "doomed", repository, deletion.delete)
         return at_most
 
+    def end_back_offs(self) -> None:
+        """Time passes: no back-off is in force any more; how often it failed is remembered."""
+        client: Any = self.wiring.connection.client
+        key = self.wiring.connection.keys.of("attempts")
+        for field in client.hkeys(key):
+            if field.endswith(" until"):
+                client.hdel(key, field)
+
     def later(self, repository: str = SHOP, rounds: int = 3) -> None:
         """Time passes: whatever waits in the outbox is overdue, and is swept and worked off."""
         client: Any = self.wiring.connection.client
         keys = self.wiring.connection.keys
         for _ in range(rounds):
+            self.end_back_offs()
             for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.heal(repository)):
                 for member in client.zrange(key, 0, -1):
                     client.zadd(key, {member: 1})

@@ -54,6 +54,7 @@ def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make
     waits = []
     for headers in ({}, {}, {"Retry-After": "30"}):
         system.registry.fail_next("DELETE", status=429, headers=headers)
+        system.end_back_offs()
         tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
         client, keys = system.wiring.connection.client, system.wiring.connection.keys
         score = client.zscore(keys.of("doomed"), "shop/api")
@@ -68,6 +69,7 @@ def test_an_operators_trouble_is_noted_and_ends_when_it_works_again(make_system:
     (trouble,) = system.wiring.outbox.troubles()
     assert "storage: delete: enabled: true" in trouble.message
     system.registry.delete_enabled = True
+    system.end_back_offs()
     tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
     assert system.wiring.outbox.troubles() == ()
 

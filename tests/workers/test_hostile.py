@@ -81,6 +81,7 @@ def test_a_deletion_that_backs_off_waits_also_when_its_tags_are_looked_at_meanwh
     system = doomed_system(make_system)
     system.registry.fail_next("DELETE", status=status, headers=headers, times=None)
     for _ in range(failures):
+        system.end_back_offs()
         tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
     asked = system.registry.count("pushprune/", "DELETE")
     enforcement.enforce(system.wiring, SHOP)
@@ -99,3 +100,21 @@ def test_a_tag_that_moved_unheard_is_no_hot_loop(make_system: Make) -> None:
     assert system.work() < 5
     assert len(system.registry.requests) - before < 15
     assert system.registry.tags(SHOP)["v1"] == moved
+
+
+@pytest.mark.parametrize("voided", ["index", "policy"])
+def test_a_back_off_outlives_the_plan_it_began_with(make_system: Make, voided: str) -> None:
+    system = doomed_system(make_system)
+    system.registry.fail_next("DELETE", status=429, headers={"Retry-After": "30"}, times=None)
+    tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
+    asked = system.registry.count("pushprune/", "DELETE")
+    if voided == "index":
+        system.registry.push_index(SHOP, "multi")
+    else:
+        system.wiring.outbox.mark_due([SHOP])
+        system.messages.enforce(SHOP)
+    system.work()
+    system.messages.delete(SHOP)
+    system.work()
+    assert system.registry.count("pushprune/", "DELETE") == asked
+    assert 28 < waits_s(system, "doomed") <= 30

@@ -4,7 +4,7 @@
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
 --       10 doomed (zset)  11 due
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
---       5 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
+--       5 keep the plan (1: all that vanished was doomed itself)  6 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
 --       then per tag that is no longer there, 2 each: tag, time_us before
 -- Result the number of tags that changed
 local repository = ARGV[1]
@@ -24,8 +24,8 @@ local function unchanged(tag, before)
   return before ~= '' and tonumber(score) == tonumber(before)
 end
 
-local changes, at = 0, 5
-for _ = 1, tonumber(ARGV[5]) do
+local changes, at = 0, 6
+for _ = 1, tonumber(ARGV[6]) do
   local tag, digest, short, size, time, index, before = unpack(ARGV, at + 1, at + 7)
   at = at + 7
   if unchanged(tag, before) then
@@ -49,8 +49,10 @@ for i = at + 1, #ARGV, 2 do
   end
 end
 if changes > 0 then
-  redis.call('DEL', KEYS[9])
-  redis.call('ZREM', KEYS[10], repository)
+  if ARGV[5] ~= '1' then
+    redis.call('DEL', KEYS[9])
+    redis.call('ZREM', KEYS[10], repository)
+  end
   redis.call('ZADD', KEYS[11], 'NX', math.floor(tonumber(now_us) / 1000) + 2000, repository)
   if redis.call('HEXISTS', KEYS[7], repository) == 0 then redis.call('HSET', KEYS[7], repository, now_us) end
   redis.call('HINCRBY', KEYS[7], repository, 1)

@@ -1,6 +1,6 @@
 -- Commits a plan, only against the state it was made from (safety rule 2).
 --
--- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R
+-- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R  7 attempts
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
 --       4 target: doomed | dry | held | none  5 held plan as JSON; then digest (short), JSON of each doomed digest
 -- Result 0 somebody pushed in between: plan again; 1 committed; 2 committed, and its deletion backs off already
@@ -20,8 +20,9 @@ elseif ARGV[4] ~= 'none' then
 end
 if ARGV[4] == 'dry' then redis.call('EXPIRE', KEYS[5], 604800) end
 if ARGV[4] == 'doomed' and #ARGV > 6 then
-  local waits = redis.call('ZSCORE', KEYS[3], repository)
-  if waits and tonumber(waits) > now_ms + 2000 then
+  local waits = tonumber(redis.call('HGET', KEYS[7], 'doomed ' .. repository .. ' until') or 0)
+  if waits > now_ms then
+    redis.call('ZADD', KEYS[3], waits, repository)
     result = 2
   else
     redis.call('ZADD', KEYS[3], now_ms + 2000, repository)

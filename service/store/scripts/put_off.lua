@@ -9,4 +9,5 @@ local failed = redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
 local wait = math.min(tonumber(ARGV[3]) * 2 ^ math.min(failed - 1, 20), tonumber(ARGV[4]))
 wait = math.max(wait, tonumber(ARGV[5]))
 redis.call('ZADD', KEYS[1], 'XX', now_ms + wait, ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[2] .. ' until', now_ms + wait)
 return wait
