@@ -25,7 +25,15 @@ def configure(form: Literal["auto", "console", "json"] = "auto", level: str = "i
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logging.getLogger("celery.worker.consumer.consumer").addFilter(_without_traceback)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s [%(levelname)s] %(message)s")
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Celery prints a page when Redis goes away; the line after it says as much."""
+    record.exc_info = None
+    return True
 
 
 def _tracebacks() -> Any:

@@ -2,9 +2,11 @@
 
 import sys
 import threading
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import worker_ready, worker_shutting_down
 
 from service.domain.errors import ConfigurationError, PushpruneError
@@ -20,9 +22,11 @@ TICK_S = 0.5
 def build() -> Celery:
     """The Celery application with its tasks; a configuration that cannot be obeyed ends the process in one sentence."""
     try:
-        wiring = wire(load_settings())
+        wiring = wire(load_settings(), patient=True)
     except ConfigurationError as error:
         sys.exit(f"pushprune: {error}")
+    # Celery would have running tasks cancelled when Redis is away; ours are short, and safe to end.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     application = wiring.dispatch.app
     tasks.register(application, wiring)
     stopping = threading.Event()
@@ -38,7 +42,7 @@ def build() -> Celery:
 
 def tick(wiring: Wiring, name: str, stopping: threading.Event) -> None:
     """Twice a second, in every worker: a sign of life, and for the one that is elected the sweep."""
-    waits = False
+    waits, refused = False, None
     while not stopping.wait(TICK_S):
         try:
             wiring.outbox.sign_of_life(name)
@@ -47,6 +51,12 @@ def tick(wiring: Wiring, name: str, stopping: threading.Event) -> None:
             if waits:
                 log.info("the sweep goes on")
             waits = False
+            if wiring.policies.error != refused:
+                refused = wiring.policies.error
+                if refused:
+                    log.error("the policy cannot be obeyed; what was in force before stays", error=refused)
+                else:
+                    log.info("the policy is understood again")
         except PushpruneError as error:
             if not waits:
                 log.warning("the sweep waits", error=str(error))

@@ -36,9 +36,9 @@ def collect(wiring: Wiring) -> None:
             return
         run = _run(wiring, wiring.collector, lease, reason)
     wiring.garbage.record(run)
-    log.info(
-        "collection", **{name: getattr(run, name) for name in ("result", "reason", "blobs", "bytes_freed", "message")}
-    )
+    say = log.error if run.result == "failed" else log.info
+    said = {"because": run.reason, "blobs": run.blobs, "bytes_freed": run.bytes_freed, "message": run.message}
+    say(f"collection {run.result}", **{name: value for name, value in said.items() if value not in (None, "")})
 
 
 class PutOff(Exception):

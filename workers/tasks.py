@@ -55,7 +55,7 @@ def _back_off(wiring: Wiring, queue: Queue, repository: str, error: RegistryUnav
     asked_s = error.retry_after_s if isinstance(error, RegistryUnavailable) else None
     try:
         wait_s = wiring.outbox.put_off(queue, repository, asked_s)
-        if isinstance(error, RegistryRefused):
+        if isinstance(error, RegistryRefused) or wait_s > 1:
             wiring.outbox.complain(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
         log.warning("goes on when Redis is back", repository=repository, error=str(unavailable))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.reach import reach, reaching, show_json
+from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import short_digest, table, when
 
 
@@ -18,6 +18,7 @@ def history(name: str, config: Path | None, data: Path | None, count: int, as_js
     """Show the newest entries of a repository's history, or of one tag's, newest first."""
     repository, _, tag = name.partition(":")
     wiring = reach(config, data)
+    known(wiring, [repository])
     kept = wiring.settings.history.repository_entries
     entries = [e for e in wiring.history.entries(repository, kept if tag else count) if tag in ("", e.tag)][:count]
     if as_json:

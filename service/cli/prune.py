@@ -5,9 +5,14 @@ from pathlib import Path
 
 import click
 
-from service.cli.reach import reach, reaching, show_json
+from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.cli.show import short_digest, table
+from service.domain.errors import PushpruneError
 from service.wiring import Wiring
+
+
+class NothingHeld(PushpruneError):
+    """No plan waits for approval."""
 
 
 @click.command()
@@ -23,19 +28,24 @@ def prune(
 ) -> None:  # fmt: skip
     """Plan each REPO (all, when none is named) and delete what its policy does not keep."""
     wiring = reach(config, data)
-    names = repositories or wiring.history.repositories()
+    names = known(wiring, repositories) or wiring.history.repositories()
+    if dry_run + held + approve > 1:
+        raise click.UsageError("one of --dry-run, --held and --approve at a time")
     if held:
         waiting = [(name, reason) for name in names if (reason := wiring.history.held(name))]
         _show(as_json, ("repository", "why it waits"), waiting)
     elif dry_run:
+        need_policy(wiring)
         _show(as_json, ("repository", "tag", "digest", "why it would go"), _would_go(wiring, names))
     elif approve and not repositories:
         raise click.UsageError("name the repositories whose plan you approve")
     else:
         approved = sum(wiring.history.approve(name) for name in names) if approve else 0
+        if approve and not approved:
+            raise NothingHeld("nothing waits for approval there; `pushprune prune --held` shows what does")
         for name in wiring.outbox.mark_due(names):
             wiring.dispatch.enforce(name)
-        click.echo(f"approved {approved} digests" if approve else f"{len(names)} repositories are planned now")
+        click.echo(f"approved: {approved} images" if approve else f"planned now: {', '.join(names) or 'nothing'}")
 
 
 def _would_go(wiring: Wiring, names: tuple[str, ...]) -> list[tuple[str, ...]]:

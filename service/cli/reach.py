@@ -1,13 +1,13 @@
 """How a verb reaches the running system: its settings, or the data directory of `pushprune up`."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.local.environment import environment_of
 from service.settings import load_settings
 from service.wiring import Wiring, wire
@@ -28,7 +28,7 @@ def reach(config: Path | None, data: Path | None) -> Wiring:
     if data is None:
         settings = load_settings(config)
         if settings.redis.url is not None:
-            return wire(settings)
+            return wire(settings, patient=True)
         data = settings.data_dir
     environ = environment_of(data)
     if environ is None:
@@ -36,7 +36,24 @@ def reach(config: Path | None, data: Path | None) -> Wiring:
             f"nothing says where Redis is: set redis.url (--config), or name the data directory of `pushprune up` "
             f"(--data; {data} is none)"
         )
-    return wire(load_settings(config, environ=environ))
+    return wire(load_settings(config, environ=environ), patient=True)
+
+
+def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
+    """The same names. Raises NoSuchRepository for one that nothing is known of."""
+    every = set(wiring.history.repositories())
+    names = tuple(repositories)
+    for name in names:
+        if name not in every:
+            raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+    return names
+
+
+def need_policy(wiring: Wiring) -> None:
+    """Raises ConfigurationError where the policy cannot be read: then there is no verdict."""
+    wiring.policies.current()
+    if wiring.policies.error:
+        raise ConfigurationError(wiring.policies.error)
 
 
 def show_json(value: Any) -> None:

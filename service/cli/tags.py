@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.reach import reach, reaching, show_json
+from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.cli.show import short_digest, table, when
 
 
@@ -14,7 +14,10 @@ from service.cli.show import short_digest, table, when
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def tags(repository: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List the tags of REPOSITORY, newest push first, each with its verdict and the reason."""
-    verdicts = reach(config, data).verdicts(repository)
+    wiring = reach(config, data)
+    need_policy(wiring)
+    known(wiring, [repository])
+    verdicts = wiring.verdicts(repository)
     if as_json:
         show_json(
             [

@@ -10,7 +10,8 @@ PushpruneError
 ├── RegistryUnavailable     nobody: try again later
 ├── StoreUnavailable        nobody: Redis will come back
 ├── LeaseLost               nobody: somebody else holds it now
-└── CollectionFailed        the operator: garbage-collect itself failed
+├── CollectionFailed        the operator: garbage-collect itself failed
+└── NoSuchRepository        the user: nothing is known of that name
 """
 
 
@@ -63,3 +64,7 @@ class LeaseLost(PushpruneError):
 
 class CollectionFailed(PushpruneError):
     """`registry garbage-collect` could not be run or ended badly."""
+
+
+class NoSuchRepository(PushpruneError):
+    """Nothing is known of a repository of that name."""

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from service.domain.errors import ConfigurationError, PushpruneError
@@ -69,6 +69,7 @@ class System:
     tokens: Tokens
     redis: RedisServer | None
     held_fds: tuple[int, ...]
+    announced: bool = False  # the lines for the registry are the same as at the last start
 
     @property
     def address(self) -> str:
@@ -147,9 +148,11 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
             environ["PUSHPRUNE_LOG__FORMAT"] = "console"  # the children write into a pipe, but to a reader
         settings = _with_a_free_address(environ)
         system = System(settings, environ, made, redis, (directory.children_fd,))
-        private(directory.path / "notifications.yml", system.notifications)
+        block = directory.path / "notifications.yml"
+        announced = block.exists() and block.read_text() == system.notifications
+        private(block, system.notifications)
         keep_environment(directory.path, environ)
-        yield system
+        yield replace(system, announced=announced)
 
 
 def up(options: Options, transcript: Transcript) -> None:
@@ -169,8 +172,8 @@ def up(options: Options, transcript: Transcript) -> None:
 
 def _introduce(system: System, transcript: Transcript) -> None:
     data_dir = system.settings.data_dir
-    if system.tokens.fresh:
-        transcript.say("new tokens were made; add this to the registry's config.yml and restart the registry:")
+    if not system.announced:
+        transcript.say("add this to the registry's config.yml and restart the registry:")
         transcript.plain(f"\n{system.notifications}{snippet.DELETE_HINT}\n")
     else:
         transcript.say(f"the lines for the registry's config.yml are in {data_dir / 'notifications.yml'}")

@@ -21,10 +21,10 @@ def connect(url: str) -> redis.Redis:
     return redis.Redis.from_url(
         url,
         decode_responses=True,
-        socket_timeout=10,
+        socket_timeout=5,
         socket_connect_timeout=3,
         health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 3),
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
     )
 
@@ -51,7 +51,7 @@ class Connection:
         try:
             yield self.client
         except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StoreUnavailable(f"Redis does not answer ({_brief(error)}); it is tried again") from error
+            raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ResponseError as error:
             raise StoreUnavailable(f"Redis refuses: {_brief(error)}") from error
 

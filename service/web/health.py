@@ -21,6 +21,10 @@ def blueprint(wiring: Wiring) -> Blueprint:
         try:
             backlog, workers = wiring.outbox.backlog(), wiring.outbox.workers()
             troubles = [f"{trouble.about}: {trouble.message}" for trouble in wiring.outbox.troubles()]
+            if not workers:
+                troubles.append(
+                    "workers: none gave a sign of life for 10 s: start one (celery -A workers.app worker …)"
+                )
         except StoreUnavailable as error:
             return jsonify(status="not ready", redis=str(error)), HTTPStatus.SERVICE_UNAVAILABLE
         body = {

@@ -1,29 +1,67 @@
 """POST /notifications: the registry tells us what happened. Its queue must never be blocked by us (safety rule 10)."""
 
+import time
+from contextlib import suppress
+
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from service.domain.errors import StoreUnavailable
 from service.domain.notification import parse
+from service.log import log
 from service.web.access import notify_refusal
 from service.wiring import Wiring, now_us
+
+_TELL_AGAIN_S = 60.0
 
 
 def blueprint(wiring: Wiring) -> Blueprint:
     pages = Blueprint("notifications", __name__)
+    stranger = _Stranger(wiring)
 
     @pages.post("/notifications")
     def notifications() -> Response | tuple[Response, int]:
         if refusal := notify_refusal(wiring.settings):
+            stranger.refused(request.remote_addr or "unknown")
             return refusal
         envelope = parse(_body(), now_us())
         recorded = wiring.history.record(envelope)
         for repository in recorded.due:
             wiring.dispatch.enforce(repository)
+        stranger.gone()
         rejected = [rejected.reason for rejected in envelope.rejected]
         answer = {"recorded": recorded.events, "duplicates": recorded.duplicates, "rejected": rejected}
         return jsonify(answer), 202 if rejected else 200
 
     return pages
+
+
+class _Stranger:
+    """Tells the operator, once a minute at most, that somebody posts without the token: mostly the registry itself."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._told_s: float | None = None
+
+    def refused(self, address: str) -> None:
+        now_s = time.monotonic()
+        if self._told_s is not None and now_s - self._told_s < _TELL_AGAIN_S:
+            return
+        self._told_s = now_s
+        sentence = (
+            f"a notification from {address} was refused: its Authorization header does not carry tokens.notify; "
+            "mend `headers` of the endpoint in the registry's config.yml and restart the registry"
+        )
+        log.warning(sentence)
+        with suppress(StoreUnavailable):
+            self._wiring.outbox.complain("notifications", sentence)
+
+    def gone(self) -> None:
+        """A notification was accepted."""
+        if self._told_s is not None:
+            self._told_s = None
+            with suppress(StoreUnavailable):
+                self._wiring.outbox.mended("notifications")
 
 
 def _body() -> bytes:

@@ -28,13 +28,20 @@ def ready(edge: Edge) -> dict[str, object]:
 
 
 def test_an_idle_service_is_ready(edge: Edge) -> None:
+    edge.wiring.outbox.sign_of_life("worker-1@host")
     assert ready(edge) == {
         "status": "ready",
-        "workers": 0,
+        "workers": 1,
         "policy": "none: nothing is deleted",
         "backlog": {"due": 0, "doomed": 0, "oldest_s": 0.0},
         "trouble": [],
     }
+
+
+def test_without_a_worker_the_service_listens_and_says_what_to_start(edge: Edge) -> None:
+    shown = ready(edge)
+    assert shown["workers"] == 0
+    assert "none gave a sign of life for 10 s: start one" in str(shown["trouble"])
 
 
 def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:

