@@ -11,6 +11,7 @@ from service.store.history import Snapshot
 from service.store.keys import short
 from service.store.lease import Lease
 from service.wiring import Wiring
+from workers.reconcile import being_pushed
 
 _WAIT_S = 0.3
 _UNANSWERED_MS = 600_000  # how long a DELETE that was not answered may still be at work at the registry
@@ -60,6 +61,8 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
     permit.check()
     standing = _recheck(wiring, snapshot.repository, doomed)
+    if not isinstance(standing, Manifest) and any(being_pushed(verdict.tag) for verdict in doomed.verdicts):
+        raise RegistryUnavailable(f"a tag of {snapshot.repository}@{doomed.digest} was pushed just now")
     if isinstance(standing, Tag):
         _spare(wiring, snapshot.repository, doomed, f"{standing.name} stands elsewhere")
         wiring.history.adopt(snapshot, found=[standing])

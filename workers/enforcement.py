@@ -31,14 +31,14 @@ def enforce(wiring: Wiring, repository: str) -> None:
 
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     """One round: True when a plan was committed, False when there is something new to look at."""
-    if snapshot.heal:
-        heal(wiring, snapshot)
     policy = wiring.policies.current()
     if policy is None:
+        heal(wiring, snapshot, Plan())
         return wiring.history.commit(snapshot, Plan(), "none") is not Committed.NOT
     plan = retention.plan(
         snapshot.repository, snapshot.tags, policy, now_us(), links=snapshot.links, approved=snapshot.approved
     )
+    heal(wiring, snapshot, plan)
     if not plan.doomed:
         return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT
     if _looked_again(wiring, snapshot, plan):

@@ -2,7 +2,7 @@
 
 from service.domain.errors import LeaseLost, RegistryRefused, RegistryUnavailable
 from service.domain.manifest import UnreadableManifest, read_references
-from service.domain.retention import Tag
+from service.domain.retention import Plan, Tag
 from service.log import log
 from service.registry.client import Manifest
 from service.store.history import Snapshot, name_of
@@ -13,13 +13,16 @@ from service.wiring import Wiring
 _CROSSINGS = 5
 
 
-def heal(wiring: Wiring, snapshot: Snapshot) -> None:
+def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
     """Looks at everything that may have been taken along, and puts it back from the registry or the trash.
 
-    Raises LeaseLost while a collection holds the registry: nothing may be written then; the sweep comes again.
+    What the plan does not keep is left to the deletion, which finishes what it began. Raises LeaseLost while a
+    collection holds the registry: nothing may be written then; the sweep comes again.
     """
+    if not snapshot.heal:
+        return
     repository = snapshot.repository
-    doomed = {digest.digest for digest in wiring.history.doomed(repository)}
+    doomed = {digest.digest for digest in (*plan.doomed, *wiring.history.doomed(repository))}
     with wiring.leases.write() as permit:
         if permit is None:
             raise LeaseLost("a collection holds the registry; healing goes on after it")

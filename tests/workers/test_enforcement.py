@@ -9,7 +9,7 @@ from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import System
-from workers import deletion, enforcement
+from workers import deletion, enforcement, reconcile
 
 Make = Callable[..., System]
 
@@ -246,3 +246,18 @@ def test_an_artifact_that_is_about_an_image_takes_no_slot(make_system: Make) -> 
     system.hear_late()
     system.settle()
     assert system.tags() == {"v1", "att"}
+
+
+def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured on 2.8.3: the event may come some 50 ms before the tag can be read."""
+    monkeypatch.setattr(reconcile, "YOUNG_S", 10.0)
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    hidden = system.registry.storage.repositories["shop/api"].tags
+    digest = hidden.pop("v3")
+    system.registry.after("HEAD", "manifests/v3", lambda: hidden.update(v3=digest))
+    system.settle()
+    assert system.tags() == {"v2", "v3"}
+    assert system.reasons("vanished") == {}
