@@ -1,5 +1,6 @@
 """Delete doomed digests, a batch at a time, each rechecked and put into the trash right before."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
@@ -10,6 +11,7 @@ from service.registry.client import Manifest
 from service.store.history import Snapshot
 from service.store.keys import short
 from service.store.lease import Lease
+from service.store.trash import Kept
 from service.wiring import Wiring
 from workers.reconcile import being_pushed
 
@@ -43,18 +45,21 @@ def delete(wiring: Wiring, repository: str) -> None:
 def _delete_batch(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease) -> None:
     """Bounded parallelism over one session; the first failure stops what has not begun."""
 
+    failed = threading.Event()
+
     def work(doomed: Doomed) -> None:
+        if failed.is_set():
+            return
         try:
             _delete_one(wiring, snapshot, doomed, permit)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            failed.set()
             raise
 
     with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="delete") as pool:
         futures = [pool.submit(work, doomed) for doomed in batch]
     for future in futures:
-        if not future.cancelled():
-            future.result()
+        future.result()
 
 
 def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
@@ -113,15 +118,29 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
 
 
 def _finish(wiring: Wiring, repository: str, doomed: Doomed) -> None:
-    """Every tag is gone: by a DELETE of ours whose worker died before it could note it, or by somebody else."""
-    ours = wiring.trash.get(repository, doomed.digest) is not None
-    if ours and wiring.client.get(repository, doomed.digest) is None:
+    """Every tag is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
+    kept = wiring.trash.get(repository, doomed.digest)
+    if kept and wiring.client.get(repository, doomed.digest) is None:
+        _clear_dangling(wiring, repository, doomed, kept)
         _forget(wiring, repository, doomed)
         return
     _spare(wiring, repository, doomed, "somebody else deleted its tags")
-    wiring.history.adopt(
-        wiring.history.snapshot(repository), vanished=[v.tag.name for v in doomed.verdicts], keep_plan=True
-    )
+    snapshot, names = wiring.history.snapshot(repository), [verdict.tag.name for verdict in doomed.verdicts]
+    wiring.history.adopt(snapshot, vanished=names, keep_plan=True)
+
+
+def _clear_dangling(wiring: Wiring, repository: str, doomed: Doomed, kept: Kept) -> None:
+    """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them."""
+    listed = set(wiring.client.tags(repository))
+    dangling = [verdict.tag.name for verdict in doomed.verdicts if verdict.tag.name in listed]
+    try:
+        for tag in dangling:
+            wiring.history.putting(repository, tag, doomed.digest)
+            wiring.client.put(repository, tag, kept.media_type, kept.content)
+        if dangling:
+            wiring.client.delete(repository, doomed.digest)
+    except RegistryRefused as error:
+        log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
 
 
 def _forget(wiring: Wiring, repository: str, doomed: Doomed) -> None:

@@ -161,3 +161,31 @@ def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system
     system.settle()
     assert system.tags() == {"v3"}
     assert system.reasons() == dict.fromkeys(("v1", "v2"), "older than the newest 1 (rule last)")
+
+
+def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_system: Make) -> None:
+    """2.8.3 deletes the manifest first and its tags after it; one that ends in between still lists the tag."""
+    system = doomed_system(make_system)
+    held = system.registry.storage.repositories["shop/api"]
+    digest = held.tags["v1"]
+    system.registry.before("DELETE", "", lambda: held.manifests.pop(digest))
+    system.registry.drop_connection("DELETE")
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v1", "v2"}
+    deletion.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.tags() == {"v2"}
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+
+
+def test_a_failure_in_the_middle_of_a_large_batch_is_the_failure_that_is_told(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    for number in range(120):
+        system.registry.push_image("shop/api", f"v{number}", layers=0)
+    enforcement.enforce(system.wiring, "shop/api")
+    system.registry.fail_next("GET", "manifests/", status=503)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, "shop/api")
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v119"}
