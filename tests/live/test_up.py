@@ -167,8 +167,13 @@ def test_the_log_tells_the_operator_what_to_do_and_one_line_when_all_is_ready(
     assert "warning" not in up.log.replace("WARNING Memory overcommit", "")
     assert requests.post(f"http://{up.listen}/notifications", json={"events": []}, timeout=10).status_code == 401
     up.end(signal.SIGTERM)
-    second = start("--registry", registry.url).wait_ready()
+    second = start("--registry", registry.url, "--listen", up.listen).wait_ready()
     assert "Bearer" not in second.log
+    second.end(signal.SIGTERM)
+    elsewhere = start("--registry", registry.url).wait_ready()
+    assert f"url: http://{elsewhere.listen}/notifications" in elsewhere.log, (
+        "the registry must be told of the new address"
+    )
 
 
 def test_a_registry_that_does_not_answer_is_one_warning(start: Start) -> None:
