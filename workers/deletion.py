@@ -66,9 +66,8 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
     permit.check()
     standing = _recheck(wiring, snapshot.repository, doomed)
-    if not isinstance(standing, Manifest) and any(being_pushed(verdict.tag) for verdict in doomed.verdicts):
-        raise RegistryUnavailable(f"a tag of {snapshot.repository}@{doomed.digest} was pushed just now")
     if isinstance(standing, Tag):
+        _refuse_if_young(snapshot.repository, doomed)
         _spare(wiring, snapshot.repository, doomed, f"{standing.name} stands elsewhere")
         wiring.history.adopt(snapshot, found=[standing])
     elif standing is None:
@@ -124,9 +123,16 @@ def _finish(wiring: Wiring, repository: str, doomed: Doomed) -> None:
         _clear_dangling(wiring, repository, doomed, kept)
         _forget(wiring, repository, doomed)
         return
+    _refuse_if_young(repository, doomed)
     _spare(wiring, repository, doomed, "somebody else deleted its tags")
     snapshot, names = wiring.history.snapshot(repository), [verdict.tag.name for verdict in doomed.verdicts]
     wiring.history.adopt(snapshot, vanished=names, keep_plan=True)
+
+
+def _refuse_if_young(repository: str, doomed: Doomed) -> None:
+    """Raises RegistryUnavailable while the registry may not show yet what it announced: then it proves nothing."""
+    if any(being_pushed(verdict.tag) for verdict in doomed.verdicts):
+        raise RegistryUnavailable(f"a tag of {repository}@{doomed.digest} was pushed just now")
 
 
 def _clear_dangling(wiring: Wiring, repository: str, doomed: Doomed, kept: Kept) -> None:

@@ -10,7 +10,7 @@ import pytest
 from service.domain.notification import Envelope, Event
 from service.domain.retention import Plan
 from service.store.connection import Connection
-from service.store.history import History
+from service.store.history import Committed, History
 from service.store.keys import short
 from service.wiring import now_us
 
@@ -233,3 +233,13 @@ def test_the_children_of_an_index_stay_known_when_it_is_pushed_again_without_the
     links = history.snapshot("shop/api").links[digest("i")]
     assert links is not None
     assert links.children == (digest("x"),)
+
+
+def test_a_plan_commits_only_against_the_state_it_was_made_from(history: History, connection: Connection) -> None:
+    record(history, event(1))
+    before = history.snapshot("shop/api")
+    record(history, event(2, tag="v2"))
+    assert history.commit(before, Plan(), "none") is Committed.NOT
+    assert connection.client.zscore(connection.keys.of("due"), "shop/api") is not None
+    assert history.commit(history.snapshot("shop/api"), Plan(), "none") is Committed.DONE
+    assert connection.client.zscore(connection.keys.of("due"), "shop/api") is None

@@ -153,6 +153,7 @@ def test_a_moving_tag_that_moved_meanwhile_is_not_deleted(make_system: Make) -> 
     system.registry.push_image("shop/api", "v1", seed="newer")
     deletion.delete(system.wiring, "shop/api")
     assert system.tags() == {"v1", "v2", "v3"}
+    assert system.registry.count("pushprune/", "DELETE") == 0
     system.hear_late()
     system.settle()
     assert system.tags() == {"v1", "v3"}
