@@ -11,6 +11,7 @@ from service.domain.manifest import References
 from service.domain.notification import Envelope
 from service.domain.retention import Doomed, Plan, Tag
 from service.store.connection import Connection
+from service.store.entry import Entry, entry_of
 from service.store.keys import SEEN_BUCKET_S, paired, short
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed, unpack_links, unpack_tags
@@ -58,24 +59,6 @@ class Snapshot:
     links: Mapping[str, References | None]
     approved: frozenset[str]
     heal: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of history. id: its stream id (ms of arrival). at_us: when it happened, in µs since the epoch."""
-
-    id: str
-    repository: str
-    action: str
-    tag: str
-    digest: str
-    size_bytes: int
-    actor: str
-    useragent: str
-    address: str
-    at_us: int
-    reason: str
-    rule: str
 
 
 class History:
@@ -280,7 +263,7 @@ class History:
         key = self._keys.history(repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, count=count)
-        return tuple(_entry(identifier, fields, repository) for identifier, fields in rows)
+        return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
 
     def _per_repository(self) -> tuple[Any, ...]:
         keys = self._keys
@@ -290,20 +273,3 @@ class History:
 def name_of(member: str) -> str:
     """The tag or digest of a member of heal:R, which may end in " again"."""
     return member.partition(" ")[0]
-
-
-def _entry(identifier: str, fields: Mapping[str, str], repository: str | None) -> Entry:
-    return Entry(
-        id=identifier,
-        repository=fields.get("repository") or repository or "",
-        action=fields["action"],
-        tag=fields["tag"],
-        digest=fields["digest"],
-        size_bytes=int(fields["size"] or 0),
-        actor=fields["actor"],
-        useragent=fields["agent"],
-        address=fields["address"],
-        at_us=int(fields["at_us"]),
-        reason=fields["reason"],
-        rule=fields["rule"],
-    )

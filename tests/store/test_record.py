@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.domain.notification import Envelope, Event
-from service.domain.retention import Plan
+from service.domain.retention import Plan, Tag
 from service.store.connection import Connection
 from service.store.history import Committed, History
 from service.store.keys import short
@@ -243,3 +243,11 @@ def test_a_plan_commits_only_against_the_state_it_was_made_from(history: History
     assert connection.client.zscore(connection.keys.of("due"), "shop/api") is not None
     assert history.commit(history.snapshot("shop/api"), Plan(), "none") is Committed.DONE
     assert connection.client.zscore(connection.keys.of("due"), "shop/api") is None
+
+
+def test_what_a_look_found_does_not_undo_a_push_that_came_meanwhile(history: History) -> None:
+    record(history, event(1, seed="old"), event(2, tag="v2"))
+    before = history.snapshot("shop/api")
+    record(history, event(3, seed="new"), event(4, tag="v2"))
+    history.adopt(before, found=[Tag("v1", digest("old"), None)], vanished=["v2"])
+    assert {tag.name: tag.digest for tag in history.live("shop/api")} == {"v1": digest("new"), "v2": digest(4)}

@@ -49,13 +49,16 @@ class System:
         self.missed.clear()
 
     def settle(self) -> None:
-        """Works off messages as the workers would, until there are none."""
-        while self.messages.sent:
+        """Works off messages as the workers would, until there are none; fails where they never end."""
+        for _ in range(500):
+            if not self.messages.sent:
+                return
             match self.messages.sent.pop(0):
                 case ("enforce", repository):
                     enforcement.enforce(self.wiring, repository)
                 case ("delete", repository):
                     deletion.delete(self.wiring, repository)
+        pytest.fail("the messages never end")
 
     def work(self, at_most: int = 50) -> int:
         """As `settle`, but a failure backs off as it does in a worker. Returns how many messages there were."""

@@ -158,3 +158,29 @@ def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answere
     assert system.tags() == {"v2"}
     assert system.wiring.history.doomed(SHOP) == ()
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+
+
+def test_a_push_that_was_looked_at_before_the_delete_took_it_is_looked_at_after_it(make_system: Make) -> None:
+    """The look that the push asked for came too early, and the registry's own delete events are lost."""
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+
+    def push_and_look() -> None:
+        pushed.append(system.registry.push_image(SHOP, "v1", seed="again"))
+        enforcement.enforce(system.wiring, SHOP)
+        system.deaf = True
+
+    system.registry.during_delete(push_and_look)
+    deletion.delete(system.wiring, SHOP)
+    system.messages.enforce(SHOP)
+    system.settle()
+    assert system.registry.tags(SHOP).get("v1") == pushed[0]
+
+
+def test_after_a_delete_without_an_answer_its_tags_are_looked_at_at_once(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    system.registry.drop_connection("DELETE", handled=True)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, SHOP)
+    assert [name for name, _ in system.wiring.history.snapshot(SHOP).heal] == ["v1"]
