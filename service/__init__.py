@@ -1,12 +1,14 @@
 """pushprune: the map of the house.
 
-domain/      pure decisions: events, manifests, policy, retention. Values in, values out.
+domain/      pure decisions: events, manifests, policy, retention, explanations. Values in, values out.
 store/       Redis and nothing else. keys.py is the schema, scripts/*.lua every write that must be atomic.
 registry/    the registry seen from outside: HTTP API, logging in, garbage-collect, the storage's layout.
 settings/    typed settings: YAML + environment + secret files, and the policy in force.
 leash.py     runs a child that dies with its parent.
 log.py       one event per line.
 dispatch.py  task names and how to send them: the contract between the two edges.
+outlook.py   what the policy makes of the history: plans, explanations, previews.
+clock.py     this machine's clock.
 wiring.py    builds every collaborator once; the only place that knows them all.
 web/         the HTTP edge.
 cli/         the command line, one verb per file.

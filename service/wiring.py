@@ -1,15 +1,13 @@
 """Builds every collaborator once; the only place that knows them all."""
 
-import time
 from dataclasses import dataclass
 
 import redis
 
 from service import log
 from service.dispatch import Dispatch, celery_app
-from service.domain import retention
 from service.domain.errors import ConfigurationError
-from service.domain.retention import Verdict
+from service.outlook import Outlook
 from service.registry.auth import build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
@@ -36,6 +34,7 @@ class Wiring:
     leases: Leases
     garbage: Collections
     policies: PolicySource
+    outlook: Outlook
     dispatch: Dispatch
     storage: Storage | None
     registry: RegistryClient | None
@@ -52,21 +51,6 @@ class Wiring:
     def collect_after(self) -> int:
         """How many deletes make a collection due; 0 = none does."""
         return (self.settings.gc.after_deletes or 0) if self.collector else 0
-
-    def verdicts(self, repository: str) -> tuple[Verdict, ...]:
-        """What today's policy says of every tag of a repository, newest push first."""
-        snapshot, policy = self.history.snapshot(repository), self.policies.current()
-        if policy is None:
-            return tuple(Verdict(tag, True, "no policy is set") for tag in self.history.live(repository))
-        plan = retention.plan(
-            repository, snapshot.tags, policy, now_us(), links=snapshot.links, approved=snapshot.approved
-        )
-        return plan.verdicts
-
-
-def now_us() -> int:
-    """This machine's clock, in µs since the epoch."""
-    return time.time_ns() // 1000
 
 
 def redis_url(settings: Settings) -> str:
@@ -89,15 +73,17 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected)
     look_again_ms = round(settings.registry.timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
+    history, policies = History(connection, limits, look_again_ms), PolicySource(settings, patient=patient)
     return Wiring(
         settings=settings,
         connection=connection,
-        history=History(connection, limits, look_again_ms),
+        history=history,
         trash=Trash(connection, settings.history.trash, look_again_ms),
         outbox=Outbox(connection),
         leases=Leases(connection),
         garbage=Collections(connection, settings.history.runs),
-        policies=PolicySource(settings, patient=patient),
+        policies=policies,
+        outlook=Outlook(history, policies),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
         storage=storage,
         registry=_registry(settings),

@@ -7,6 +7,7 @@ moment in µs. A digest may be given by any short name, and is the same wherever
 import hashlib
 import json
 import textwrap
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,8 +15,10 @@ import yaml
 
 from service.domain.manifest import OCI_MANIFEST
 from service.domain.notification import Envelope, parse
+from service.domain.plan import Plan
 from service.domain.policy import Policy
-from service.domain.retention import Tag
+from service.domain.retention import plan
+from service.domain.state import State, Tag
 
 START_S = 1_700_000_000
 PLAIN_ENVELOPE = "application/json"
@@ -88,6 +91,11 @@ def envelope(*events: Any) -> bytes:
 def understood(*events: Any) -> Envelope:
     """What the domain makes of these events, a year after the start."""
     return parse(envelope(*events), us(365 * 86_400))
+
+
+def planned(tags: Iterable[Tag], said: Policy, now_us: int, repository: str = "shop/api", **more: Any) -> Plan:
+    """The plan for these tags; more: the other parts of the state."""
+    return plan(State(repository=repository, tags=tuple(tags), **more), said, now_us)
 
 
 def policy(text: str) -> Policy:

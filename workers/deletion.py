@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.manifest import References, UnreadableManifest, read_references
-from service.domain.retention import Doomed, Tag
+from service.domain.plan import Doomed
+from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Manifest
 from service.store.history import Snapshot

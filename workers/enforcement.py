@@ -1,10 +1,11 @@
 """Plan and doom: straight after a push, decide what the policy no longer keeps in one repository."""
 
+from service.clock import now_us
 from service.domain import retention
-from service.domain.retention import Plan
+from service.domain.plan import Plan
 from service.log import log
 from service.store.history import Committed, Snapshot
-from service.wiring import Wiring, now_us
+from service.wiring import Wiring
 from workers import reconcile
 from workers.healing import heal
 
@@ -35,9 +36,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if policy is None:
         heal(wiring, snapshot, Plan())
         return wiring.history.commit(snapshot, Plan(), "none") is not Committed.NOT
-    plan = retention.plan(
-        snapshot.repository, snapshot.tags, policy, now_us(), links=snapshot.links, approved=snapshot.approved
-    )
+    plan = retention.plan(snapshot, policy, now_us())
     heal(wiring, snapshot, plan)
     if not plan.doomed:
         return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT

@@ -2,7 +2,8 @@
 
 from service.domain.errors import LeaseLost, RegistryRefused, RegistryUnavailable
 from service.domain.manifest import UnreadableManifest, read_references
-from service.domain.retention import Plan, Tag
+from service.domain.plan import Plan
+from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Manifest
 from service.store.history import Snapshot, name_of

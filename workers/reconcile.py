@@ -7,15 +7,17 @@ from datetime import UTC, datetime
 
 from celery.schedules import crontab
 
+from service.clock import now_us
 from service.domain.errors import RegistryUnavailable
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.notification import is_tag
-from service.domain.retention import Plan, Tag
+from service.domain.plan import Plan
+from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Standing
 from service.store.collections import now_ms
 from service.store.history import Snapshot
-from service.wiring import Wiring, now_us
+from service.wiring import Wiring
 
 _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000

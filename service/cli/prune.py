@@ -52,7 +52,7 @@ def _would_go(wiring: Wiring, names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return [
         (name, verdict.tag.name, short_digest(verdict.tag.digest), verdict.reason)
         for name in names
-        for verdict in wiring.verdicts(name)
+        for verdict in wiring.outlook.verdicts(name)
         if not verdict.kept
     ]
 

@@ -17,7 +17,7 @@ def tags(repository: str, config: Path | None, data: Path | None, as_json: bool)
     wiring = reach(config, data)
     need_policy(wiring)
     known(wiring, [repository])
-    verdicts = wiring.verdicts(repository)
+    verdicts = wiring.outlook.verdicts(repository)
     if as_json:
         show_json(
             [

@@ -1,87 +1,33 @@
 """The policy language: what it can say, and the refusal of what it cannot."""
 
-import re as stdlib_re
-from collections.abc import Callable
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
-import re2
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from wcmatch import glob
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = stdlib_re.compile(r"(\d{1,9})\s*([smhdw]?)", stdlib_re.ASCII)
-_GLOB_FLAGS = glob.GLOBSTAR | glob.DOTGLOB | glob.FORCEUNIX
+from service.domain.group import Grouping, checked_group
+from service.domain.pattern import Patterns, compile_patterns, selector_of
+from service.domain.quantity import DURATION_SCHEMA, Duration, Percent
 
-Matcher = Callable[[str], bool]
+MOST_REVISIONS = 100
 
-
-def parse_duration(value: Any) -> int:
-    """Seconds from "90m", "24h", "7d" or a number of seconds; ValueError with one sentence otherwise."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if not found:
-        raise ValueError(f"{value!r} is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d")
-    return int(found[1]) * _UNITS[found[2] or "s"]
+_EVERY_TAG = ("*",)
+_TAG_CONDITIONS = ("last", "last_pulled", "pushed_within", "pulled_within")
 
 
-def parse_percent(value: Any) -> int:
-    """0 to 100 from "50%" or 50; ValueError with one sentence otherwise."""
-    digits = value.strip().removesuffix("%") if isinstance(value, str) else value
-    try:
-        percent = int(digits)
-    except (TypeError, ValueError, OverflowError):
-        percent = -1
-    if isinstance(value, bool | float) or not 0 <= percent <= 100:
-        raise ValueError(f"{value!r} is no percentage; write one from 0% to 100%, such as 50%")
-    return percent
+def _given(value: Any) -> Any:
+    """`last:` with nothing behind it was meant to be a number; taken for unset, it would delete what it keeps."""
+    if value is None:
+        raise ValueError("it has no value; give it one or leave it out")
+    return value
 
 
-def compile_pattern(pattern: str) -> Matcher:
-    """A matcher for one pattern without its `!`: a glob whose * stops at /, or re:… searched in linear time (RE2).
-
-    ValueError with one sentence when it is no pattern.
-    """
-    if not pattern:
-        raise ValueError("an empty pattern matches nothing; write * for everything")
-    if pattern.startswith("re:"):
-        try:
-            options = re2.Options()
-            options.log_errors = False
-            expression = re2.compile(pattern[3:], options)
-        except re2.error as error:
-            reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-            raise ValueError(f"{pattern!r} is no regular expression that RE2 understands: {reason}") from error
-        return lambda text: expression.search(text) is not None
-    matcher = glob.compile(pattern, flags=_GLOB_FLAGS)
-    return lambda text: bool(matcher.match(text))
-
-
-def compile_patterns(patterns: tuple[str, ...]) -> Matcher:
-    """Matches what any positive pattern matches (all, if there is none) and no `!` pattern does."""
-    positive = [compile_pattern(pattern) for pattern in patterns if not pattern.startswith("!")]
-    negative = [compile_pattern(pattern[1:]) for pattern in patterns if pattern.startswith("!")]
-
-    def matches(text: str) -> bool:
-        selected = any(match(text) for match in positive) if positive else True
-        return selected and not any(match(text) for match in negative)
-
-    return matches
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _checked(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    compile_patterns(patterns)
-    return patterns
-
-
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-Percent = Annotated[int, BeforeValidator(parse_percent)]
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_as_list), AfterValidator(_checked)]
+Count = Annotated[
+    Annotated[int, Field(ge=1, strict=True)] | None,
+    BeforeValidator(_given),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+]
+Period = Annotated[Annotated[Duration, Field(ge=1)] | None, BeforeValidator(_given), WithJsonSchema(DURATION_SCHEMA)]
+Group = Annotated[str, AfterValidator(checked_group)]
 
 
 class _Strict(BaseModel):
@@ -89,9 +35,27 @@ class _Strict(BaseModel):
 
 
 class Keep(_Strict):
-    """The conditions of which one is enough to keep a tag."""
+    """The conditions that keep a tag: one is enough (`mode: any`), or each must hold (`mode: all`)."""
 
-    last: int = Field(ge=1, strict=True, description="keep the last N pushed digests of a repository")
+    last: Count = Field(default=None, description="the first N in the rule's order")
+    last_pulled: Count = Field(default=None, description="the N pulled last; a push counts as a pull")
+    pushed_within: Period = Field(default=None, description="pushed less than this ago")
+    pulled_within: Period = Field(default=None, description="pulled less than this ago; a push counts as a pull")
+    revisions: int = Field(
+        default=0, ge=0, le=MOST_REVISIONS, strict=True, description="besides, the last K overwritten digests of a tag"
+    )
+    mode: Literal["any", "all"] = Field(default="any", description="any: one condition is enough; all: each must hold")
+
+    @property
+    def limits_tags(self) -> bool:
+        """Whether any condition decides about tags; with `revisions` alone every tag stays."""
+        return any(getattr(self, name) is not None for name in _TAG_CONDITIONS)
+
+
+def _says_something(keep: Keep | str) -> Keep | str:
+    if isinstance(keep, Keep) and not keep.limits_tags and not keep.revisions:
+        raise ValueError("it is empty; write always, none, or a condition such as {last: 10}")
+    return keep
 
 
 class Rule(_Strict):
@@ -99,18 +63,30 @@ class Rule(_Strict):
 
     name: str | None = Field(default=None, min_length=1, max_length=64, description="shown with every verdict")
     repos: Patterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
-    tags: Patterns = Field(default=("*",), description="which tags the rule may delete")
-    count: Literal["digests", "tags"] = Field(default="digests", description="what keep.last counts")
-    keep: Keep | Literal["always", "none"] = Field(description="what stays; `none` deletes all it selects")
+    tags: Patterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
+    older_than: Duration = Field(default=0, description="only tags whose push is at least this long ago")
+    group: Group | None = Field(default=None, description="regex: limits count per capture; the rest is not selected")
+    order: Literal["pushed", "semver", "created", "name"] = Field(default="pushed", description="what `last` counts by")
+    count: Literal["digests", "tags"] = Field(default="digests", description="what the limits count")
+    keep: Annotated[Keep | Literal["always", "none"], AfterValidator(_says_something)] = Field(
+        description="what stays; `none` deletes all it selects"
+    )
+    untagged: Duration | Literal["keep"] | None = Field(
+        default=None, description="delete manifests that have been without a tag this long; or keep them"
+    )
+    referrers: Literal["follow", "keep"] = Field(
+        default="follow", description="signatures and the like go with their image; or stay"
+    )
     final: bool = Field(default=False, description="later rules skip the tags this one selects")
 
-    @cached_property
-    def matches_repository(self) -> Matcher:
-        return compile_patterns(self.repos)
+    @property
+    def grouping(self) -> Grouping:
+        return Grouping(self.group)
 
-    @cached_property
-    def selects_tag(self) -> Matcher:
-        return compile_patterns(self.tags)
+    @property
+    def concerns_every_tag(self) -> bool:
+        """Whether it speaks of all there is in a repository, so that manifests which never had a tag are its matter."""
+        return self.tags in (_EVERY_TAG, ("**",)) and self.group is None
 
 
 class Policy(_Strict):
@@ -122,6 +98,7 @@ class Policy(_Strict):
     grace: Duration = Field(default=0, description="never delete a younger push")
     hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
     hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
+    ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
     rules: tuple[Rule, ...] = Field(default=(), description="every rule that selects a tag has a say; one keep wins")
 
     @model_validator(mode="after")
@@ -132,11 +109,24 @@ class Policy(_Strict):
             raise ValueError(f"two rules are called {twice[0]!r}; give each its own name")
         return self
 
-    @cached_property
-    def protects(self) -> Matcher:
-        return compile_patterns(self.protect) if self.protect else lambda _tag: False
+    def protects(self, tag: str) -> bool:
+        """Whether the tag is never deleted and takes no slot."""
+        return bool(self.protect) and compile_patterns(self.protect)(tag)
+
+    def ignores_pull(self, useragent: str, actor: str) -> bool:
+        """Whether a pull by this client or user does not count as use."""
+        if not self.ignore_pulls:
+            return False
+        ignored = compile_patterns(self.ignore_pulls, crossing=True)
+        return ignored(useragent) or (actor != "" and ignored(actor))
 
     def rules_for(self, repository: str) -> tuple[tuple[str, Rule], ...]:
         """(name, rule) of each rule that matches the repository, in order; a rule without a name is "#2"."""
-        named = ((rule.name or f"#{number}", rule) for number, rule in enumerate(self.rules, 1))
-        return tuple((name, rule) for name, rule in named if rule.matches_repository(repository))
+        numbers = selector_of(tuple(rule.repos for rule in self.rules)).select(repository)
+        return tuple((rule.name or f"#{at + 1}", rule) for at, rule in enumerate(self.rules) if at in numbers)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a policy file, for editors."""
+    described = Policy.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "pushprune policy"}

@@ -18,7 +18,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from service.domain.policy import Duration, Policy
+from service.domain.policy import Policy
+from service.domain.quantity import Duration
 from service.settings.kinds import (
     Command,
     Cron,

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from service.domain.manifest import References
 from service.domain.notification import Envelope
-from service.domain.retention import Doomed, Plan, Tag
+from service.domain.plan import Doomed, Plan
+from service.domain.state import State, Tag
 from service.store.connection import Connection
 from service.store.entry import Entry, entry_of
 from service.store.keys import SEEN_BUCKET_S, paired, short
@@ -46,18 +47,14 @@ class Recorded:
     due: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+@dataclass(frozen=True, kw_only=True)
+class Snapshot(State):
     """A repository at one moment. generation: what a commit is checked against. heal: members of heal:R, and
     the times (ms) at which they were asked for."""
 
-    repository: str
     generation: str
     epoch: str
     compared: bool
-    tags: tuple[Tag, ...]
-    links: Mapping[str, References | None]
-    approved: frozenset[str]
     heal: tuple[tuple[str, int], ...]
 
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from service.domain.manifest import References
 from service.domain.notification import Event
-from service.domain.retention import Doomed, Tag, Verdict
+from service.domain.plan import Doomed, Verdict
+from service.domain.state import Tag
 from service.store.keys import long, short
 
 

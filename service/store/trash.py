@@ -5,7 +5,7 @@ import json
 import time
 from dataclasses import dataclass
 
-from service.domain.retention import Doomed
+from service.domain.plan import Doomed
 from service.store.connection import Connection
 from service.store.keys import short
 from service.store.outbox import LOOK_AGAIN_MS

@@ -6,11 +6,12 @@ from contextlib import suppress
 from flask import Blueprint, Response, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from service.clock import now_us
 from service.domain.errors import StoreUnavailable
 from service.domain.notification import parse
 from service.log import log
 from service.web.access import notify_refusal
-from service.wiring import Wiring, now_us
+from service.wiring import Wiring
 
 _TELL_AGAIN_S = 60.0
 

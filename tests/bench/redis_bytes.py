@@ -12,7 +12,7 @@ from pathlib import Path
 
 from service.domain.manifest import OCI_MANIFEST
 from service.domain.notification import parse
-from service.domain.retention import Plan
+from service.domain.plan import Plan
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from service.domain.manifest import References
+from service.domain.plan import Doomed, Plan
 from service.domain.policy import Policy
-from service.domain.retention import Doomed, Plan, Tag, is_referrer_tag, plan
-from tests.makers import digest_of, policy, tag, us
+from service.domain.state import Tag, is_referrer_tag
+from tests.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_000_000)
 LAST_2 = policy("rules: [{name: newest, keep: {last: 2}}]")
@@ -15,7 +16,7 @@ NONE = policy("rules: [{name: empty, keep: none}]")
 
 
 def decide(tags: list[Tag], said: Policy, repository: str = "shop/api", **more: object) -> Plan:
-    return plan(repository, tags, said, NOW, **more)  # type: ignore[arg-type]
+    return planned(tags, said, NOW, repository, **more)
 
 
 def kept(decided: Plan) -> list[str]:
@@ -115,11 +116,11 @@ def test_3_a_push_younger_than_the_grace_is_kept_until_it_is_over() -> None:
     tags = [tag("young", pushed=1_000_000 - 59), tag("old", pushed=1_000_000 - 60)]
     decided = decide(tags, GRACE)
     assert reasons(decided) == {
-        "young": ("pushed less than 60 s ago (grace)", "empty"),
+        "young": ("pushed less than 1m ago (grace)", "empty"),
         "old": ("rule empty keeps none", "empty"),
     }
     assert decided.next_us == us(1_000_001)
-    assert gone(plan("shop/api", tags, GRACE, us(1_000_001))) == ["young", "old"]
+    assert gone(planned(tags, GRACE, us(1_000_001))) == ["young", "old"]
 
 
 def test_3_the_plan_changes_next_when_the_first_grace_ends() -> None:

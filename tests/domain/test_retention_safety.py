@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from service.domain.manifest import References
 from service.domain.policy import Keep, Policy, Rule
-from service.domain.retention import Tag, is_referrer_tag, plan
-from tests.makers import digest_of, policy, tag, us
+from service.domain.state import Tag, is_referrer_tag
+from tests.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_250)
 NONE = policy("rules: [{name: empty, keep: none}]")
@@ -23,7 +23,7 @@ def index_of(*children: str) -> References:
 def reasons(tags: list[Tag], said: Policy, **links: References | None) -> dict[str, tuple[bool, str]]:
     """Per tag whether it is kept, and why. links: what is known of the digests that go by these short names."""
     known = {digest_of(name): references for name, references in links.items()}
-    return {v.tag.name: (v.kept, v.reason) for v in plan("shop/api", tags, said, NOW, links=known).verdicts}
+    return {v.tag.name: (v.kept, v.reason) for v in planned(tags, said, NOW, links=known).verdicts}
 
 
 def test_a_child_of_a_kept_index_is_kept() -> None:
@@ -68,11 +68,11 @@ def test_tagged_children_of_an_index_take_no_slot() -> None:
 def test_an_index_nobody_looked_into_is_named_before_anything_goes() -> None:
     first, second = sorted((digest_of("a"), digest_of("b")))
     links = {second: None, first: None, digest_of("c"): index_of("d")}
-    assert plan("shop/api", [tag("v1", 1)], NONE, NOW, links=links).unresolved == (first, second)
+    assert planned([tag("v1", 1)], NONE, NOW, links=links).unresolved == (first, second)
 
 
 def test_nothing_need_be_looked_into_while_nothing_goes() -> None:
-    decided = plan("shop/api", [tag("v1", 1)], policy(""), NOW, links={digest_of("a"): None})
+    decided = planned([tag("v1", 1)], policy(""), NOW, links={digest_of("a"): None})
     assert decided.unresolved == ()
 
 
@@ -146,7 +146,7 @@ thorough = settings(deadline=None, max_examples=300)
 @thorough
 @given(TAGS, POLICIES, LINKS)
 def test_what_is_held_is_never_doomed(tags: list[Tag], said: Policy, links: dict[str, References | None]) -> None:
-    decided = plan("shop/api", tags, said, NOW, links=links)
+    decided = planned(tags, said, NOW, links=links)
     doomed = {one.digest for one in decided.doomed}
     known = {digest: references for digest, references in links.items() if references}
     assert not doomed & {verdict.tag.digest for verdict in decided.verdicts if verdict.kept}
@@ -167,7 +167,7 @@ def test_what_is_held_is_never_doomed(tags: list[Tag], said: Policy, links: dict
 def test_every_tag_gets_one_verdict_with_its_reason(
     tags: list[Tag], said: Policy, links: dict[str, References | None]
 ) -> None:
-    decided = plan("shop/api", tags, said, NOW, links=links)
+    decided = planned(tags, said, NOW, links=links)
     assert sorted(verdict.tag.name for verdict in decided.verdicts) == sorted(tag.name for tag in tags)
     assert all(verdict.reason for verdict in decided.verdicts)
     assert {v for one in decided.doomed for v in one.verdicts} == {v for v in decided.verdicts if not v.kept}
@@ -184,8 +184,8 @@ def test_the_plan_is_the_same_for_any_order_of_its_input(
     shuffled, relinked = list(tags), list(links.items())
     random.shuffle(shuffled)
     random.shuffle(relinked)
-    again = plan("shop/api", shuffled, said, NOW, links=dict(relinked))
-    assert again == plan("shop/api", tags, said, NOW, links=links)
+    again = planned(shuffled, said, NOW, links=dict(relinked))
+    assert again == planned(tags, said, NOW, links=links)
 
 
 @thorough
@@ -195,7 +195,7 @@ def test_keeping_more_never_deletes_more(
 ) -> None:
     def deleted(count: int) -> set[str]:
         rules = (*said.rules, Rule(name="newest", keep=Keep(last=count)))
-        decided = plan("shop/api", tags, said.model_copy(update={"rules": rules}), NOW, links=links)
+        decided = planned(tags, said.model_copy(update={"rules": rules}), NOW, links=links)
         return {verdict.tag.name for verdict in decided.verdicts if not verdict.kept}
 
     assert deleted(last + 1) <= deleted(last)
@@ -207,7 +207,7 @@ def test_the_order_of_rules_that_are_not_final_decides_nothing(
     tags: list[Tag], said: Policy, links: dict[str, References | None]
 ) -> None:
     def deleted(rules: tuple[Rule, ...]) -> set[str]:
-        decided = plan("shop/api", tags, said.model_copy(update={"rules": rules}), NOW, links=links)
+        decided = planned(tags, said.model_copy(update={"rules": rules}), NOW, links=links)
         return {verdict.tag.name for verdict in decided.verdicts if not verdict.kept}
 
     rules = tuple(rule.model_copy(update={"final": False}) for rule in said.rules)

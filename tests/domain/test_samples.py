@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.notification import Event, parse
-from service.domain.retention import is_referrer_tag
+from service.domain.state import is_referrer_tag
 from tests.makers import envelope
 
 SAMPLES = Path(__file__).parents[1] / "data" / "notifications"

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from service.clock import now_us
 from service.domain.notification import Envelope, Event
-from service.domain.retention import Plan, Tag
+from service.domain.plan import Plan
+from service.domain.state import Tag
 from service.store.connection import Connection
 from service.store.history import Committed, History
 from service.store.keys import short
-from service.wiring import now_us
 
 NOW = now_us() - 3_600_000_000
 

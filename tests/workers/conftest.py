@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from service.clock import now_us
 from service.domain.notification import parse
 from service.domain.policy import Policy
-from service.wiring import Wiring, now_us
+from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
 from tests.fakes.registry import FakeRegistry
 from workers import deletion, enforcement, reconcile, tasks

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from service.clock import now_us
 from service.domain.errors import StoreUnavailable
 from service.store.outbox import Outbox
-from service.wiring import now_us
 from tests.conftest import keep_last
 from tests.store.test_lease import until
 from tests.workers.conftest import SHOP, System

@@ -1,0 +1,72 @@
+"""Groups: a rule's limits count separately for what its `group` expression captures of each tag."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import re2
+
+from service.domain.pattern import compile_expression
+
+
+class Grouping:
+    """Puts tags into groups. Without an expression every tag is in the one group that has no name."""
+
+    def __init__(self, expression: str | None) -> None:
+        self._expression: Any = None if expression is None else compile_expression(expression, expression)
+
+    def of(self, tag: str) -> str | None:
+        """The group of a tag; None when the expression does not match it, or captures nothing: it is not selected."""
+        if self._expression is None:
+            return ""
+        found = self._expression.search(tag)
+        captured = found.groups() if found else ()
+        return " ".join(captured) if captured and all(captured) else None
+
+
+def checked_group(expression: str) -> str:
+    """The expression itself. ValueError with one sentence when RE2 refuses it, or what it captures can be empty."""
+    compiled = compile_expression(expression, expression)
+    if compiled.groups == 0:
+        raise ValueError(f"{expression!r} captures nothing; put ( ) around the part that names the group")
+    for inside in _captures(expression):
+        if _can_be_empty(inside):
+            raise ValueError(f"({inside}) in {expression!r} can be empty; write + for *: a group needs a name")
+    return expression
+
+
+def _can_be_empty(inside: str) -> bool:
+    try:
+        return re2.fullmatch(inside, "") is not None
+    except re2.error:
+        return False
+
+
+def _captures(expression: str) -> Iterator[str]:
+    """What stands inside each capturing pair of parentheses."""
+    opened: list[int | None] = []
+    at, in_class = 0, False
+    while at < len(expression):
+        letter = expression[at]
+        if letter == "\\":
+            at += 1
+        elif in_class:
+            in_class = letter != "]"
+        elif letter == "[":
+            in_class = True
+            at += expression[at + 1 : at + 2] == "^"
+            at += expression[at + 1 : at + 2] == "]"
+        elif letter == "(":
+            opened.append(_start_of_capture(expression, at))
+        elif letter == ")" and opened:
+            start = opened.pop()
+            if start is not None:
+                yield expression[start:at]
+        at += 1
+
+
+def _start_of_capture(expression: str, at: int) -> int | None:
+    """Where the inside of a capturing ( begins: ( and (?P<name> and (?<name> do, (?: and (?i: do not."""
+    if not expression.startswith("(?", at):
+        return at + 1
+    named = expression.startswith(("(?P<", "(?<"), at)
+    return expression.index(">", at) + 1 if named else None

@@ -1,0 +1,175 @@
+"""Patterns for repositories and tags: globs whose * stops at /, or re:…; all of them matched in linear time by RE2."""
+
+from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
+from itertools import chain
+from typing import Annotated, Any
+
+import re2
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+Matcher = Callable[[str], bool]
+
+
+def expression_of(pattern: str, *, crossing: bool = False) -> str:
+    """The RE2 expression, to be searched, for one pattern without its `!`; crossing: * does not stop at /.
+
+    ValueError with one sentence when it is no pattern.
+    """
+    if not pattern:
+        raise ValueError("an empty pattern matches nothing; write * for everything")
+    expression = pattern[3:] if pattern.startswith("re:") else rf"\A(?:{_translated(pattern, crossing)})\z"
+    compile_expression(expression, pattern)
+    return expression
+
+
+@cache
+def compile_expression(expression: str, written: str) -> Any:
+    """RE2's object for an expression; ValueError with one sentence that shows it as `written`."""
+    try:
+        return re2.compile(expression, _options())
+    except re2.error as error:
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise ValueError(f"{written!r} is no regular expression that RE2 understands: {reason}") from error
+
+
+@lru_cache(maxsize=256)
+def selector_of(lists: tuple[tuple[str, ...], ...], *, crossing: bool = False) -> "Selector":
+    """The selector for these lists, made once."""
+    return Selector(lists, crossing=crossing)
+
+
+def compile_patterns(patterns: tuple[str, ...], *, crossing: bool = False) -> Matcher:
+    """Matches what any positive pattern matches (all, if there is none) and no `!` pattern does.
+
+    crossing: the texts are no paths: * does not stop at /.
+    """
+    selector = selector_of((patterns,), crossing=crossing)
+    return lambda text: bool(selector.select(text))
+
+
+class Selector:
+    """Which of many lists of patterns select a text, found in one pass whatever their number.
+
+    A list selects what any of its positive patterns matches (all, if there is none) and none of its `!` patterns does.
+    """
+
+    def __init__(self, lists: Iterable[tuple[str, ...]], *, crossing: bool = False) -> None:
+        self._lists = tuple(lists)
+        written = tuple(dict.fromkeys(pattern.removeprefix("!") for pattern in chain.from_iterable(self._lists)))
+        self._search = _search(written, crossing)
+        number = {pattern: at for at, pattern in enumerate(written)}
+        self._unconditional = frozenset(
+            at for at, patterns in enumerate(self._lists) if all(pattern.startswith("!") for pattern in patterns)
+        )
+        self._positive: dict[int, list[int]] = {}
+        self._negative: dict[int, list[int]] = {}
+        for at, patterns in enumerate(self._lists):
+            for pattern in patterns:
+                side = self._negative if pattern.startswith("!") else self._positive
+                side.setdefault(number[pattern.removeprefix("!")], []).append(at)
+
+    def select(self, text: str) -> frozenset[int]:
+        """The numbers of the lists that select the text."""
+        matched = self._search(text)
+        selected = set(self._unconditional)
+        for at in matched:
+            selected.update(self._positive.get(at, ()))
+        for at in matched:
+            selected.difference_update(self._negative.get(at, ()))
+        return frozenset(selected)
+
+
+@lru_cache(maxsize=64)
+def _search(written: tuple[str, ...], crossing: bool) -> Callable[[str], tuple[int, ...]]:
+    """A function that says which of these patterns match a text, by their places."""
+    expressions = [expression_of(pattern, crossing=crossing) for pattern in written]
+    single = [compile_expression(expression, expression) for expression in expressions]
+    together = re2.Set.SearchSet(_options())
+    for expression in expressions:
+        together.Add(expression)
+    # RE2 answers "nothing" when it runs out of memory for a set: one that always matches tells that from an answer.
+    witness = together.Add("")
+    together.Compile()
+
+    def search(text: str) -> tuple[int, ...]:
+        matched = together.Match(text)
+        if witness in matched:
+            return tuple(at for at in matched if at != witness)
+        return tuple(at for at, expression in enumerate(single) if expression.search(text) is not None)
+
+    return search
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return options
+
+
+def _translated(glob: str, crossing: bool) -> str:
+    """The glob as an expression: ** as a whole part crosses /, * and ? and […] do not (unless all of them do)."""
+    if crossing:
+        return f"(?s:{_part(glob, '')})"
+    parts = glob.split("/")
+    if parts == ["**"]:
+        return r"(?s:.*)"
+    made = ""
+    for at, part in enumerate(parts):
+        is_last = at == len(parts) - 1
+        if part == "**":
+            made += r"(?s:.+)" if is_last else r"(?s:(?:.+/)?)"
+        else:
+            made += _part(part, "/") + ("" if is_last else "/")
+    return made
+
+
+def _part(part: str, stop: str) -> str:
+    made, at = "", 0
+    any_letter = f"[^{stop}]" if stop else "."
+    while at < len(part):
+        letter, at = part[at], at + 1
+        if letter == "*":
+            made += f"{any_letter}*"
+        elif letter == "?":
+            made += any_letter
+        elif letter == "[" and (end := _class_end(part, at)):
+            made += _class(part[at:end], stop)
+            at = end + 1
+        elif letter == "\\" and at < len(part):
+            made += re2.escape(part[at])
+            at += 1
+        else:
+            made += re2.escape(letter)
+    return f"{any_letter}+" if part and not part.strip("*") else made
+
+
+def _class_end(part: str, at: int) -> int:
+    """Where the class that begins at `at` ends; 0 when it never does. A ] in first place stands for itself."""
+    start = at + (part[at : at + 1] in ("!", "^"))
+    return max(part.find("]", start + 1), 0)
+
+
+def _class(inside: str, stop: str) -> str:
+    negated = inside[0] in "!^"
+    members = inside[negated:].replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace("^", "\\^")
+    return f"[^{stop}{members}]" if negated else f"[{members}]"
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _checked(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    for pattern in patterns:
+        expression_of(pattern.removeprefix("!"))
+    return patterns
+
+
+_ITEM = {"type": "string", "minLength": 1}
+Patterns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_list),
+    AfterValidator(_checked),
+    WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}),
+]

@@ -1,0 +1,44 @@
+"""A preview: what a plan would take from one repository, and what each rule would take of it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from service.domain.plan import Plan, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What goes by one rule. size_bytes: of the images as far as the registry told, shared layers counted each time."""
+
+    rule: str
+    tags: int
+    digests: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What would go from one repository: a verdict for each tag, or one without a name for a manifest without a tag.
+
+    hold: why the plan would wait for approval, or None. unclear: digests that must be looked at before anything goes.
+    """
+
+    repository: str
+    going: tuple[Verdict, ...]
+    shares: tuple[Share, ...]
+    hold: str | None
+    unclear: tuple[str, ...]
+
+
+def previewed(repository: str, plan: Plan) -> Preview:
+    going = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
+    rules = dict.fromkeys(verdict.rule or "" for verdict in going)
+    shares = tuple(share(rule, (verdict for verdict in going if verdict.rule == rule)) for rule in rules)
+    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated))
+
+
+def share(rule: str, verdicts: Iterable[Verdict]) -> Share:
+    """What these verdicts take together; a digest with several tags counts once."""
+    verdicts = tuple(verdicts)
+    sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts}
+    return Share(rule, sum(1 for verdict in verdicts if verdict.tag.name), len(sizes), sum(sizes.values()))

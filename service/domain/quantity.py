@@ -1,0 +1,47 @@
+"""Durations and percentages as people write them."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, WithJsonSchema
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
+_WHOLE = {"type": "integer", "minimum": 0}
+
+
+def parse_duration(value: Any) -> int:
+    """Seconds from "90m", "24h", "7d" or a number of seconds; ValueError with one sentence otherwise."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f"{value!r} is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d")
+    return int(found[1]) * _UNITS[found[2] or "s"]
+
+
+def spell_duration(duration_s: int) -> str:
+    """A duration in its largest whole unit up to days, as it may be written in a policy: 86400 is "1d"."""
+    for unit in ("d", "h", "m"):
+        if duration_s and duration_s % _UNITS[unit] == 0:
+            return f"{duration_s // _UNITS[unit]}{unit}"
+    return f"{duration_s}s"
+
+
+def parse_percent(value: Any) -> int:
+    """0 to 100 from "50%" or 50; ValueError with one sentence otherwise."""
+    digits = value.strip().removesuffix("%") if isinstance(value, str) else value
+    try:
+        percent = int(digits)
+    except (TypeError, ValueError, OverflowError):
+        percent = -1
+    if isinstance(value, bool | float) or not 0 <= percent <= 100:
+        raise ValueError(f"{value!r} is no percentage; write one from 0% to 100%, such as 50%")
+    return percent
+
+
+DURATION_SCHEMA = {"anyOf": [_WHOLE, {"type": "string", "pattern": r"^ *\d{1,9} *[smhdw]? *$"}]}
+_PERCENT_SCHEMA = {"anyOf": [_WHOLE | {"maximum": 100}, {"type": "string", "pattern": r"^ *(100|\d{1,2}) *%? *$"}]}
+
+Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(DURATION_SCHEMA)]
+Percent = Annotated[int, BeforeValidator(parse_percent), WithJsonSchema(_PERCENT_SCHEMA)]

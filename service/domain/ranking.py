@@ -1,0 +1,98 @@
+"""The order in which a rule counts tags, and the place of each in its group."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from semver import Version
+
+from service.domain.state import Tag
+
+# Reproducible builds date their images to the epoch or to another fixed day; Docker's first release is a floor.
+_FIRST_CREATION_US = 1_363_737_600_000_000
+
+Key = Callable[[Tag], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The place of each counted thing in its group, from 1: digests or names, whatever the rule counts."""
+
+    places: Mapping[tuple[str, str], int]
+    by_digest: bool
+
+    def place(self, group: str, tag: Tag) -> int:
+        return self.places[group, tag.digest if self.by_digest else tag.name]
+
+
+def rank(selected: Iterable[tuple[Tag, str]], key: Key, *, by_digest: bool) -> Ranking:
+    """The places of selected (tag, group) pairs in the order of this key, the smallest first.
+
+    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept.
+    """
+    counts: dict[str, int] = {}
+    places: dict[tuple[str, str], int] = {}
+    for tag, group in sorted(selected, key=lambda pair: key(pair[0])):
+        counted = (group, tag.digest if by_digest else tag.name)
+        if counted not in places:
+            counts[group] = places[counted] = counts.get(group, 0) + 1
+    return Ranking(places, by_digest)
+
+
+def newest_push_first(tag: Tag) -> tuple[int, str]:
+    return (-(tag.pushed_us or 0), tag.name)
+
+
+def _newest_creation_first(tag: Tag) -> tuple[int, int, str]:
+    return (-created_us(tag), *newest_push_first(tag))
+
+
+def _highest_version_first(tag: Tag) -> tuple[Any, ...]:
+    version = _version(tag.name)
+    if version is None:
+        return (1, newest_push_first(tag))
+    numbers = (-version.major, -version.minor, -version.patch)
+    return (0, numbers, _final_before_prerelease(version.prerelease), newest_push_first(tag))
+
+
+def _last_name_first(tag: Tag) -> tuple[Any, ...]:
+    return (_descending(tag.name),)
+
+
+def last_used_first(tag: Tag) -> tuple[int, int, str]:
+    return (-tag.used_us, *newest_push_first(tag))
+
+
+ORDERS: Mapping[str, Key] = {
+    "pushed": newest_push_first,
+    "created": _newest_creation_first,
+    "semver": _highest_version_first,
+    "name": _last_name_first,
+}
+
+
+def created_us(tag: Tag) -> int:
+    """When the image was made, in µs; where its config says nothing believable, when it was pushed."""
+    believable = tag.created_us is not None and tag.created_us >= _FIRST_CREATION_US
+    return (tag.created_us if believable else tag.pushed_us) or 0
+
+
+def _version(name: str) -> Version | None:
+    """The version that a tag names, as in 1.4.2, v1.4.2-rc.1 or 1.4; None when it names none."""
+    try:
+        return Version.parse(name.removeprefix("v"), optional_minor_and_patch=True)
+    except ValueError:
+        return None
+
+
+def _final_before_prerelease(prerelease: str | None) -> tuple[Any, ...]:
+    """semver 2.0.0, 11.3 and 11.4, turned round: a release, then words before numbers, longer before shorter."""
+    if prerelease is None:
+        return (0,)
+    words = prerelease.split(".")
+    return (1, *((1, -int(word)) if word.isdigit() else (0, _descending(word)) for word in words), (2,))
+
+
+def _descending(text: str) -> tuple[int, ...]:
+    """Sorts texts from the last to the first."""
+    return (*(-ord(letter) for letter in text), 1)

@@ -1,0 +1,67 @@
+"""What is known of one repository at one moment: its tags, the manifests without one, and what holds what."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.domain.manifest import References
+
+_REFERRER_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z0-9]+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A live tag. Times are the registry's, in µs since the epoch.
+
+    pushed_us: its last push; None when nobody saw it. pulled_us: its last pull, by tag or by digest; None when none was
+    seen. created_us: what the image's config says; 0 when it says nothing, None when nobody has looked.
+    size_bytes: of the image, as far as the registry told. A verdict on a manifest without a tag has one with name "".
+    """
+
+    name: str
+    digest: str
+    pushed_us: int | None
+    size_bytes: int = 0
+    actor: str = ""
+    pulled_us: int | None = None
+    created_us: int | None = None
+
+    @property
+    def used_us(self) -> int:
+        """Its last use: a push counts as a pull; 0 when neither was seen."""
+        return max(self.pulled_us or 0, self.pushed_us or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Untagged:
+    """A manifest that no tag points at. since_us: when it lost its last one, or was pushed without any.
+
+    tag: the one it lost last; "" when it never had one.
+    """
+
+    digest: str
+    since_us: int
+    tag: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """All that a plan is made from.
+
+    links: what is known of each index and referrer by digest; None = an index nobody has looked into yet.
+    revisions: the overwritten digests of each moving tag, the newest first. leased: digest → until when (µs) somebody
+    says it is in use. approved: digests whose deletion somebody has approved; they do not count towards a hold.
+    """
+
+    repository: str
+    tags: tuple[Tag, ...] = ()
+    links: Mapping[str, References | None] = field(default_factory=dict)
+    untagged: tuple[Untagged, ...] = ()
+    revisions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    leased: Mapping[str, int] = field(default_factory=dict)
+    approved: frozenset[str] = frozenset()
+
+
+def is_referrer_tag(name: str) -> bool:
+    """Whether the tag belongs to another image: cosign's .sig, .att and .sbom, and OCI's fallback `sha256-<hex>`."""
+    return _REFERRER_TAG.fullmatch(name) is not None

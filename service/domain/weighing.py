@@ -1,0 +1,162 @@
+"""A state weighed by a policy at one moment: each tag's verdict, made when it is asked for."""
+
+from collections.abc import Iterator, Mapping
+from copy import copy
+from functools import cached_property
+
+from service.domain.manifest import References
+from service.domain.opinion import Opinion, Place, opinion_of
+from service.domain.plan import Verdict
+from service.domain.policy import Keep, Policy, Rule
+from service.domain.quantity import spell_duration
+from service.domain.ranking import newest_push_first
+from service.domain.selection import Selections
+from service.domain.state import State, Tag, is_referrer_tag
+
+
+class Weighing:
+    """What every rule says of every tag of one state. Nothing is changed by asking, whatever the order.
+
+    Only what is asked for is worked out: one tag of ten thousand does not cost what all of them do.
+    """
+
+    def __init__(self, state: State, policy: Policy, now_us: int) -> None:
+        self.state, self.policy, self.now_us = state, policy, now_us
+        self._fixed: dict[str, Verdict | None] = {tag.name: self._fixed_verdict(tag) for tag in state.tags}
+        free = (tag for tag in state.tags if self._fixed[tag.name] is None)
+        self.selections = Selections(policy.rules_for(state.repository), free, now_us)
+        self._own: dict[str, Verdict] = {}
+        self._keepers: dict[str, tuple[Verdict, ...]] = {}
+
+    def at(self, now_us: int) -> "Weighing":
+        """The same at another moment."""
+        other = copy(self)
+        other.now_us, other.selections = now_us, self.selections.at(now_us)
+        other._own, other._keepers = {}, {}
+        return other
+
+    @cached_property
+    def newest_first(self) -> tuple[Tag, ...]:
+        """The tags, the newest push first."""
+        return tuple(sorted(self.state.tags, key=newest_push_first))
+
+    @cached_property
+    def parents(self) -> Mapping[str, str]:
+        """child → the index that lists it."""
+        return {child: index for index, known in sorted(self.state.links.items()) if known for child in known.children}
+
+    @cached_property
+    def holders(self) -> Mapping[str, tuple[Tag, ...]]:
+        """digest → the tags that stand there, by name."""
+        standing: dict[str, list[Tag]] = {}
+        for tag in sorted(self.state.tags, key=lambda tag: tag.name):
+            standing.setdefault(tag.digest, []).append(tag)
+        return {digest: tuple(tags) for digest, tags in standing.items()}
+
+    def verdict(self, tag: Tag) -> Verdict:
+        """What happens to the tag. Safety rule 1: a digest goes only when no kept tag holds it."""
+        own = self.own_verdict(tag)
+        if own.kept:
+            return own
+        if tag.digest not in self._keepers:
+            verdicts = (self.own_verdict(holder) for holder in self.holders[tag.digest])
+            self._keepers[tag.digest] = tuple(verdict for verdict in verdicts if verdict.kept)
+        keepers = self._keepers[tag.digest]
+        if not keepers:
+            return own
+        ends = [keeper.until_us for keeper in keepers]
+        until_us = None if None in ends else max(end for end in ends if end is not None)
+        return Verdict(tag, True, f"its digest is kept as {keepers[0].tag.name}", own.rule, until_us)
+
+    def own_verdict(self, tag: Tag) -> Verdict:
+        """What would happen to the tag if no other tag held its digest."""
+        if tag.name not in self._own:
+            self._own[tag.name] = self._fixed[tag.name] or self._weigh(tag)
+        return self._own[tag.name]
+
+    def opinions(self, tag: Tag) -> Iterator[Opinion]:
+        """What each rule that selects the tag says of it, in the order of the rules; nothing where no rule can."""
+        if self._fixed[tag.name] is not None:
+            return
+        for number, (name, rule) in enumerate(self.selections.rules):
+            group = self.selections.group(number, tag)
+            if group is not None:
+                yield opinion_of(name, rule, tag, self._place(number, rule, group), self.now_us)
+
+    def _place(self, number: int, rule: Rule, group: str) -> Place:
+        keep = rule.keep if isinstance(rule.keep, Keep) else None
+        return Place(
+            group,
+            self.selections.order(number) if keep and keep.last is not None else None,
+            self.selections.pulls(number) if keep and keep.last_pulled is not None else None,
+        )
+
+    def _fixed_verdict(self, tag: Tag) -> Verdict | None:
+        """The verdict no rule can change: such a tag is kept and takes no slot.
+
+        A child is kept until its index is really gone, even one that goes now: the next plan takes it up.
+        """
+        reason = hold_of(self.state.links.get(tag.digest), tag.digest, self.parents)
+        if is_referrer_tag(tag.name):
+            reason = "it belongs to another image and follows it"
+        elif self.policy.protects(tag.name):
+            reason = "protected by the policy"
+        elif reason is None and tag.pushed_us is None:
+            reason = "nobody knows when it was pushed; it counts from its next push"
+        return Verdict(tag, True, reason) if reason else None
+
+    def _weigh(self, tag: Tag) -> Verdict:
+        against, keeping = None, None
+        for opinion in self.opinions(tag):
+            if opinion.keep and opinion.until_us is None:
+                return Verdict(tag, True, opinion.reason, opinion.rule)
+            if opinion.keep:
+                keeping = keeping if keeping and _end(keeping) >= _end(opinion) else opinion
+            else:
+                against = against or opinion
+        if keeping:
+            return Verdict(tag, True, keeping.reason, keeping.rule, keeping.until_us)
+        if against is None:
+            return Verdict(tag, True, "no rule selects it")
+        return self._respite(tag, against) or Verdict(tag, False, against.reason, against.rule)
+
+    def _respite(self, tag: Tag, against: Opinion) -> Verdict | None:
+        """What keeps a tag for a while although a rule would delete it."""
+        grace_us = (tag.pushed_us or 0) + self.policy.grace * 1_000_000
+        if self.policy.grace and self.now_us < grace_us:
+            age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
+            return Verdict(tag, True, age, against.rule, grace_us)
+        leased_us = self.state.leased.get(tag.digest, 0)
+        if self.now_us < leased_us:
+            return Verdict(tag, True, "somebody says that it is in use (lease)", against.rule, leased_us)
+        return None
+
+
+def hold_of(known: References | None, digest: str, parents: Mapping[str, str]) -> str | None:
+    """Why a manifest is kept whatever the rules say, or None: what it refers to, cannot be read, or is part of."""
+    if known and known.subject:
+        return f"it refers to {known.subject} and follows it"
+    if known and not known.readable:
+        return "its manifest cannot be read, so nobody knows what it holds"
+    if digest in parents:
+        return f"it is part of the index {parents[digest]}"
+    return None
+
+
+def _end(opinion: Opinion) -> int:
+    return opinion.until_us or 0
+
+
+def kept_revisions(weighing: Weighing) -> Mapping[str, tuple[str, str]]:
+    """The overwritten digests that a rule's `revisions` keep: digest → (why, rule)."""
+    kept: dict[str, tuple[str, str]] = {}
+    for tag in weighing.newest_first:
+        overwritten = weighing.state.revisions.get(tag.name, ())
+        if not overwritten or not weighing.verdict(tag).kept:
+            continue
+        for name, rule in weighing.selections.naming(tag.name):
+            most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
+            for number, digest in enumerate(overwritten[:most], 1):
+                reason = f"number {number} of the last {most} revisions of {tag.name} (rule {name})"
+                kept.setdefault(digest, (reason, name))
+    return kept

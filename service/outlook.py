@@ -1,0 +1,40 @@
+"""What the policy makes of the history: plans, explanations and previews, as the workers would decide them now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from service.clock import now_us
+from service.domain import retention
+from service.domain.explanation import Explanation, explain
+from service.domain.plan import Plan, Verdict
+from service.domain.policy import Policy
+from service.domain.preview import Preview, previewed
+from service.settings import PolicySource
+from service.store.history import History
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Answers from one snapshot each; nothing is changed by asking. Raises StoreUnavailable when Redis is away."""
+
+    history: History
+    policies: PolicySource
+
+    def plan(self, repository: str, policy: Policy | None = None) -> Plan:
+        """What would be committed now, by the policy in force or by this one; nothing goes where there is none."""
+        return retention.plan(self.history.snapshot(repository), self._policy(policy), now_us())
+
+    def verdicts(self, repository: str) -> tuple[Verdict, ...]:
+        """What today's policy says of every tag of a repository, newest push first."""
+        return self.plan(repository).verdicts
+
+    def explain(self, repository: str, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
+        """Explains these tags of a repository (all when not given), the newest push first."""
+        return explain(self.history.snapshot(repository), self._policy(None), now_us(), names)
+
+    def preview(self, repositories: Iterable[str], policy: Policy | None = None) -> tuple[Preview, ...]:
+        """What would go from each repository, by the policy in force or by this one."""
+        return tuple(previewed(repository, self.plan(repository, policy)) for repository in repositories)
+
+    def _policy(self, policy: Policy | None) -> Policy:
+        return policy or self.policies.current() or Policy()
