@@ -9,9 +9,9 @@ from service.domain.plan import Doomed
 from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Manifest
-from service.store.history import Snapshot
 from service.store.keys import short
 from service.store.lease import Lease
+from service.store.snapshot import Snapshot
 from service.store.trash import Kept
 from service.wiring import Wiring
 from workers.reconcile import being_pushed
@@ -78,7 +78,7 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
 
 
 def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Tag | None:
-    """The manifest, when each tag that goes with it still stands there or is gone; None when all are gone.
+    """The manifest, when each tag that goes with it still stands there or is gone; None when all are gone, or it is.
 
     A Tag says that this one stands elsewhere, and where.
 
@@ -86,6 +86,8 @@ def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Tag 
     """
     manifest: Manifest | None = None
     for verdict in doomed.verdicts:
+        if not verdict.tag.name:
+            return wiring.client.get(repository, doomed.digest)
         if manifest is None:
             manifest = wiring.client.get(repository, verdict.tag.name)
             if manifest is not None and manifest.digest != doomed.digest:
@@ -112,7 +114,7 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
     except (RegistryUnavailable, RegistryRefused) as error:
         if isinstance(error, RegistryUnavailable):
             permit.linger(_UNANSWERED_MS)
-        wiring.history.look_at(repository, [verdict.tag.name for verdict in doomed.verdicts])
+        wiring.history.look_at(repository, doomed.tags)
         raise
     _forget(wiring, repository, doomed)
 
@@ -125,9 +127,12 @@ def _finish(wiring: Wiring, repository: str, doomed: Doomed) -> None:
         _forget(wiring, repository, doomed)
         return
     _refuse_if_young(repository, doomed)
-    _spare(wiring, repository, doomed, "somebody else deleted its tags")
-    snapshot, names = wiring.history.snapshot(repository), [verdict.tag.name for verdict in doomed.verdicts]
-    wiring.history.adopt(snapshot, vanished=names, keep_plan=True)
+    _spare(wiring, repository, doomed, "somebody else deleted it, or its tags")
+    snapshot = wiring.history.snapshot(repository)
+    if doomed.tags:
+        wiring.history.adopt(snapshot, vanished=doomed.tags, keep_plan=True)
+    else:
+        wiring.history.resolve(snapshot, {doomed.digest: None})
 
 
 def _refuse_if_young(repository: str, doomed: Doomed) -> None:
@@ -139,7 +144,7 @@ def _refuse_if_young(repository: str, doomed: Doomed) -> None:
 def _clear_dangling(wiring: Wiring, repository: str, doomed: Doomed, kept: Kept) -> None:
     """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them."""
     listed = set(wiring.client.tags(repository))
-    dangling = [verdict.tag.name for verdict in doomed.verdicts if verdict.tag.name in listed]
+    dangling = [tag for tag in doomed.tags if tag in listed]
     try:
         for tag in dangling:
             wiring.history.putting(repository, tag, doomed.digest)
@@ -154,8 +159,7 @@ def _forget(wiring: Wiring, repository: str, doomed: Doomed) -> None:
     if wiring.history.forget(repository, doomed, wiring.collect_after):
         wiring.dispatch.enforce(repository)
     for verdict in doomed.verdicts:
-        tag = f"{repository}:{verdict.tag.name}"
-        log.info("deleted", tag=tag, digest=doomed.digest, reason=verdict.reason)
+        log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
 
 
 def _references(manifest: Manifest) -> References:

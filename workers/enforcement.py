@@ -4,9 +4,10 @@ from service.clock import now_us
 from service.domain import retention
 from service.domain.plan import Plan
 from service.log import log
-from service.store.history import Committed, Snapshot
+from service.store.history import Committed
+from service.store.snapshot import Snapshot
 from service.wiring import Wiring
-from workers import reconcile
+from workers import creation, reconcile
 from workers.healing import heal
 
 _ROUNDS = 50
@@ -38,6 +39,9 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return wiring.history.commit(snapshot, Plan(), "none") is not Committed.NOT
     plan = retention.plan(snapshot, policy, now_us())
     heal(wiring, snapshot, plan)
+    if plan.undated:
+        creation.date(wiring, snapshot.repository, plan.undated)
+        return False
     if not plan.doomed:
         return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT
     if _looked_again(wiring, snapshot, plan):
@@ -68,8 +72,8 @@ def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
         return False
     for doomed in plan.doomed:
         for verdict in doomed.verdicts:
-            tag = f"{snapshot.repository}:{verdict.tag.name}"
-            log.info("would delete (dry_run)", tag=tag, digest=doomed.digest, reason=verdict.reason)
+            name = verdict.tag.called(snapshot.repository)
+            log.info("would delete (dry_run)", tag=name, digest=doomed.digest, reason=verdict.reason)
     return True
 
 

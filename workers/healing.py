@@ -6,8 +6,9 @@ from service.domain.plan import Plan
 from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Manifest
-from service.store.history import Snapshot, name_of
+from service.store.history import name_of
 from service.store.keys import short
+from service.store.snapshot import Snapshot
 from service.store.trash import Kept
 from service.wiring import Wiring
 

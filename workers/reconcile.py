@@ -16,7 +16,7 @@ from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Standing
 from service.store.collections import now_ms
-from service.store.history import Snapshot
+from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
 _QUEUE_ENOUGH = 100

@@ -19,9 +19,10 @@ VERBS = {
     "repos": ("service.cli.repos", "List the repositories."),
     "tags": ("service.cli.tags", "List the tags of a repository, each with its verdict and the reason."),
     "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),
+    "explain": ("service.cli.explain", "Say why a tag stays or goes, and when it could go."),
     "prune": ("service.cli.prune", "Show what would go, approve a plan that waits, or plan now."),
     "gc": ("service.cli.gc", "Collect the registry's garbage, and see how the last collections went."),
-    "policy": ("service.cli.policy", "Check a policy before it is put in force."),
+    "policy": ("service.cli.policy", "Check a policy, try it on the past, or bring one from another tool."),
 }
 
 

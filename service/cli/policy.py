@@ -1,28 +1,38 @@
-"""`pushprune policy check FILE`: whether a policy can be obeyed."""
+"""`pushprune policy …`: check a policy, see its schema, try it on the past, bring one from another tool."""
 
+import sys
 from pathlib import Path
 
 import click
 
-from service.settings import load_policy, load_settings
-from service.settings.document import read_document
+from service.cli.policy_file import faults_of, load_policy_file
+from service.cli.reach import show_json
+from service.domain.policy import schema
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_MISUSED = 2
 
 
 @click.group()
 def policy() -> None:
-    """Check a policy before it is put in force."""
+    """Check a policy before it is put in force, try it on the past, or bring one from another tool."""
 
 
 @policy.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=_FILE)
 def check(file: Path) -> None:
     """Say whether FILE, a policy or a configuration that holds one, can be obeyed; exit with 2 when not."""
-    found = load_settings(file, environ={}).policy if _is_configuration(file) else load_policy(file)
-    policy = load_policy(found) if isinstance(found, Path) else found
-    rules = policy.rules if policy else ()
+    faults = faults_of(file)
+    for fault in faults:
+        click.echo(f"pushprune: {fault}", err=True)
+    if faults:
+        sys.exit(_MISUSED)
+    rules = load_policy_file(file).rules
     said = f"{len(rules)} {'rule' if len(rules) == 1 else 'rules'}, understood" if rules else "no rule: nothing goes"
     click.echo(f"{file}: {said}")
 
 
-def _is_configuration(file: Path) -> bool:
-    return "policy" in read_document(file).values
+@policy.command(name="schema")
+def show_schema() -> None:
+    """Print the JSON Schema of a policy file, for editors and other tools."""
+    show_json(schema())

@@ -1,13 +1,16 @@
 """`pushprune prune`: look at what would go, approve a plan that waits, or have repositories planned now."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from service.cli.policy_file import load_policy_file
 from service.cli.reach import known, need_policy, reach, reaching, show_json
-from service.cli.show import short_digest, table
+from service.cli.show import line, short_digest, size, table, when
 from service.domain.errors import PushpruneError
+from service.domain.preview import Preview, totals
 from service.wiring import Wiring
 
 
@@ -19,46 +22,68 @@ class NothingHeld(PushpruneError):
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @reaching
 @click.option("--dry-run", is_flag=True, help="Only show what would go, and why.")
+@click.option(
+    "--policy", "policy_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
+    help="With --dry-run: by the policy in FILE instead of the one in force.",
+)  # fmt: skip
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
 @click.option("--approve", is_flag=True, help="Approve the waiting plan of each REPO named.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(
-    repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, held: bool, approve: bool,
-    as_json: bool,
+    repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, policy_file: Path | None,
+    held: bool, approve: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Plan each REPO (all, when none is named) and delete what its policy does not keep."""
-    wiring = reach(config, data)
-    names = known(wiring, repositories) or wiring.history.repositories()
     if dry_run + held + approve > 1:
         raise click.UsageError("one of --dry-run, --held and --approve at a time")
-    if held:
-        waiting = [(name, reason) for name in names if (reason := wiring.history.held(name))]
-        _show(as_json, ("repository", "why it waits"), waiting)
-    elif dry_run:
-        need_policy(wiring)
-        _show(as_json, ("repository", "tag", "digest", "why it would go"), _would_go(wiring, names))
-    elif approve and not repositories:
+    if policy_file and not dry_run:
+        raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
+    if approve and not repositories:
         raise click.UsageError("name the repositories whose plan you approve")
+    wiring = reach(config, data)
+    names = known(wiring, repositories) or wiring.history.repositories()
+    if held:
+        _show_held(wiring, names, as_json)
+    elif dry_run:
+        policy = load_policy_file(policy_file) if policy_file else need_policy(wiring)
+        _show_previews(wiring.outlook.preview(names, policy), as_json)
     else:
-        approved = sum(wiring.history.approve(name) for name in names) if approve else 0
-        if approve and not approved:
-            raise NothingHeld("nothing waits for approval there; `pushprune prune --held` shows what does")
-        for name in wiring.outbox.mark_due(names):
-            wiring.dispatch.enforce(name)
-        click.echo(f"approved: {approved} images" if approve else f"planned now: {', '.join(names) or 'nothing'}")
+        _plan_now(wiring, names, approve)
 
 
-def _would_go(wiring: Wiring, names: tuple[str, ...]) -> list[tuple[str, ...]]:
-    return [
-        (name, verdict.tag.name, short_digest(verdict.tag.digest), verdict.reason)
-        for name in names
-        for verdict in wiring.outlook.verdicts(name)
-        if not verdict.kept
-    ]
+def _plan_now(wiring: Wiring, names: Sequence[str], approve: bool) -> None:
+    approved = sum(wiring.history.approve(name) for name in names) if approve else 0
+    if approve and not approved:
+        raise NothingHeld("nothing waits for approval there; `pushprune prune --held` shows what does")
+    for name in wiring.outbox.mark_due(names):
+        wiring.dispatch.enforce(name)
+    click.echo(f"approved: {approved} images" if approve else f"planned now: {', '.join(names) or 'nothing'}")
 
 
-def _show(as_json: bool, headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
+    holds = wiring.history.holds(names)
     if as_json:
-        show_json([dict(zip(headings, row, strict=True)) for row in rows])
-    else:
-        table(headings, rows)
+        show_json([asdict(hold) for hold in holds])
+        return
+    rows = ((hold.repository, when(hold.at_us), str(len(hold.digests)), hold.reason) for hold in holds)
+    table(("repository", "since", "images", "why it waits"), rows)
+
+
+def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
+    if as_json:
+        show_json([asdict(preview) for preview in previews])
+        return
+    going = [(preview.repository, verdict) for preview in previews for verdict in preview.going]
+    if not going:
+        click.echo("nothing would go")
+        return
+    rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in going)
+    table(("repository", "tag", "digest", "why it would go"), rows)
+    click.echo()
+    shares = ((one.rule, str(one.tags), str(one.digests), size(one.size_bytes)) for one in totals(previews))
+    table(("rule", "tags", "images", "up to"), shares)
+    for preview in previews:
+        if preview.hold:
+            line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")
+        if preview.unclear:
+            line(f"{preview.repository}: {len(preview.unclear)} manifests must be looked at first; the plan may change")

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from service.domain.errors import ConfigurationError, NoSuchRepository
+from service.domain.policy import Policy
 from service.local.environment import environment_of
-from service.settings import load_settings
+from service.settings import Settings, load_settings
 from service.wiring import Wiring, wire
 
 
@@ -28,7 +29,7 @@ def reach(config: Path | None, data: Path | None) -> Wiring:
     if data is None:
         settings = load_settings(config)
         if settings.redis.url is not None:
-            return wire(settings, patient=True)
+            return _wired(settings)
         data = settings.data_dir
     environ = environment_of(data)
     if environ is None:
@@ -36,7 +37,14 @@ def reach(config: Path | None, data: Path | None) -> Wiring:
             f"nothing says where Redis is: set redis.url (--config), or name the data directory of `pushprune up` "
             f"(--data; {data} is none)"
         )
-    return wire(load_settings(config, environ=environ), patient=True)
+    return _wired(load_settings(config, environ=environ))
+
+
+def _wired(settings: Settings) -> Wiring:
+    wiring = wire(settings, patient=True)
+    if wiring.policies.error:
+        click.echo(f"pushprune: {wiring.policies.error}; what was in force before stays in force", err=True)
+    return wiring
 
 
 def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
@@ -49,11 +57,12 @@ def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def need_policy(wiring: Wiring) -> None:
-    """Raises ConfigurationError where the policy cannot be read: then there is no verdict."""
-    wiring.policies.current()
+def need_policy(wiring: Wiring) -> Policy:
+    """The policy in force. Raises ConfigurationError where it cannot be read: then there is no verdict."""
+    policy = wiring.policies.current()
     if wiring.policies.error:
         raise ConfigurationError(wiring.policies.error)
+    return policy or Policy()
 
 
 def show_json(value: Any) -> None:

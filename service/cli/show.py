@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -41,6 +42,11 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     for row in rows:
         made.add_row(*(Text(_printable(cell)) for cell in row))
     Console(width=None if sys.stdout.isatty() else 200).print(made)
+
+
+def line(text: str) -> None:
+    """Prints one line; what registries and clients sent shows as text, whatever it holds."""
+    click.echo(_printable(text))
 
 
 def _printable(text: str) -> str:

@@ -11,7 +11,8 @@ PushpruneError
 ├── StoreUnavailable        nobody: Redis will come back
 ├── LeaseLost               nobody: somebody else holds it now
 ├── CollectionFailed        the operator: garbage-collect itself failed
-└── NoSuchRepository        the user: nothing is known of that name
+├── NoSuchRepository        the user: nothing is known of that name
+└── NoSuchTag               the user: no live tag has that name
 """
 
 
@@ -68,3 +69,7 @@ class CollectionFailed(PushpruneError):
 
 class NoSuchRepository(PushpruneError):
     """Nothing is known of a repository of that name."""
+
+
+class NoSuchTag(PushpruneError):
+    """No live tag has that name."""

@@ -1,7 +1,9 @@
 """Why a tag stays or goes: what every rule says, what else holds its digest, and when it could go."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 from service.domain.opinion import Opinion
 from service.domain.plan import Verdict
@@ -9,7 +11,7 @@ from service.domain.policy import Keep, Policy
 from service.domain.state import State, Tag
 from service.domain.weighing import Weighing
 
-_EACH = 100
+_MOST_TURNS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +48,53 @@ def _explained(weighing: Weighing, tag: Tag) -> Explanation:
 
 
 def _could_go_us(weighing: Weighing, tag: Tag) -> int | None:
-    if not weighing.verdict(tag).kept:
+    if weighing.selections.ages:
+        return _first_by_age(weighing, tag)
+    verdict, moment = weighing.verdict(tag), weighing.now_us
+    while verdict.kept:
+        if verdict.until_us is None:
+            return None
+        moment = verdict.until_us
+        verdict = weighing.at(moment).verdict(tag)
+    return moment
+
+
+def _first_by_age(weighing: Weighing, tag: Tag) -> int | None:
+    """Where rules take up what grows old: between two turns what could go once may go ever after, so halves find it."""
+
+    def goes(moment: int) -> bool:
+        return not weighing.at(moment).verdict(tag).kept
+
+    if goes(weighing.now_us):
         return weighing.now_us
-    moments = sorted({moment for moment in _moments(weighing, tag) if moment > weighing.now_us})
-    if len(moments) <= _EACH:
-        return next((moment for moment in moments if not weighing.at(moment).verdict(tag).kept), None)
-    return _first_by_halves(weighing, tag, moments)
+    starts = sorted({weighing.now_us, *(moment for moment in _turns(weighing, tag) if moment > weighing.now_us)})
+    for start, end in pairwise((*starts, _end_us(weighing, tag))):
+        if goes(end - 1):
+            moments = range(start, end)
+            return moments[bisect_left(moments, True, key=goes)]
+    return None
 
 
-def _first_by_halves(weighing: Weighing, tag: Tag, moments: list[int]) -> int | None:
-    """What could go once may go ever after, except where a final rule takes up what grows old: then later is said."""
-    if weighing.at(moments[-1]).verdict(tag).kept:
-        return None
-    low, high = 0, len(moments) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if weighing.at(moments[middle]).verdict(tag).kept:
-            low = middle + 1
-        else:
-            high = middle
-    return moments[low]
+def _turns(weighing: Weighing, tag: Tag) -> Iterator[int]:
+    """The moments at which a tag that could go may become one that stays.
 
-
-def _moments(weighing: Weighing, tag: Tag) -> Iterator[int]:
-    """Every moment at which time alone may change the verdict on a tag, on those of its digest, or displace it."""
+    A rule takes up a tag of its digest; or a final rule takes others away, whose places become free. Of the latter
+    only so many are looked at; beyond them a later moment may be said than the first, never an earlier one.
+    """
     for holder in weighing.holders[tag.digest]:
-        if holder.pushed_us is None:
-            continue
-        yield holder.pushed_us + weighing.policy.grace * 1_000_000
         for _, rule in weighing.selections.naming(holder.name):
-            yield holder.pushed_us + rule.older_than * 1_000_000
-            if isinstance(rule.keep, Keep):
-                yield holder.pushed_us + (rule.keep.pushed_within or 0) * 1_000_000
-                yield holder.used_us + (rule.keep.pulled_within or 0) * 1_000_000
-    yield weighing.state.leased.get(tag.digest, 0)
-    yield from weighing.selections.pending_us()
+            yield (holder.pushed_us or 0) + rule.older_than * 1_000_000
+    for number, (_, rule) in enumerate(weighing.selections.rules):
+        if rule.final:
+            yield from islice(weighing.selections.dues_us(number), _MOST_TURNS)
+
+
+def _end_us(weighing: Weighing, tag: Tag) -> int:
+    """A moment after which time changes nothing."""
+    times_us = [weighing.now_us, weighing.state.leased.get(tag.digest, 0), weighing.newest_first[0].pushed_us or 0]
+    times_us += [holder.used_us for holder in weighing.holders[tag.digest]]
+    periods_s = [weighing.policy.grace]
+    for _, rule in weighing.selections.rules:
+        keep = rule.keep if isinstance(rule.keep, Keep) else Keep()
+        periods_s += [rule.older_than, keep.pushed_within or 0, keep.pulled_within or 0]
+    return max(times_us) + max(periods_s) * 1_000_000 + 2

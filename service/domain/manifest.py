@@ -1,8 +1,10 @@
 """What a manifest is and what it references: children, subject, layers with their sizes."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -15,6 +17,8 @@ INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 IMAGE_CONFIG_TYPES = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
+
+_FRACTION = re.compile(r"(\.\d{6})\d+")  # RFC 3339 knows nanoseconds, datetime does not
 
 
 class UnreadableManifest(ValueError):
@@ -54,6 +58,24 @@ def read_references(media_type: str, content: bytes) -> References:
         return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in blobs))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableManifest(f"the manifest is not what {media_type} says") from error
+
+
+def image_config(media_type: str, content: bytes) -> str | None:
+    """The digest of the config of an image; None for what is no image: an index, an artifact, what cannot be read."""
+    try:
+        config = json.loads(content)["config"] if media_type in MANIFEST_TYPES else {}
+        return _digest(config) if config.get("mediaType") in IMAGE_CONFIG_TYPES else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def read_created(config: bytes) -> int:
+    """When an image was made, in µs since the epoch, from its config; 0 where it does not say (OCI image-spec, config)."""
+    try:
+        created = datetime.fromisoformat(_FRACTION.sub(r"\1", json.loads(config)["created"]))
+        return max(round(created.timestamp() * 1_000_000), 0) if created.tzinfo else 0
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0
 
 
 def _index(descriptors: Iterable[dict[str, Any]], subject: str | None) -> References:

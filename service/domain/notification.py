@@ -1,7 +1,8 @@
 """The registry's envelope -> events. JSON becomes typed here and nowhere else."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -32,6 +33,8 @@ class Event:
 
     children: the digests an index lists, where the registry sent them; None where it did not. artifact: the registry
     sent what it references, and no image's config is among it: it may be about another image (signature, SBOM, chart).
+    size_bytes: of an image its manifest, config and layers where the registry sent them, else of the manifest alone.
+    counts: False for a pull that the policy does not take for use.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Event:
     address: str
     instance: str
     artifact: bool = False
+    counts: bool = True
 
     @property
     def is_blob(self) -> bool:
@@ -84,6 +88,19 @@ class Envelope:
     events: tuple[Event, ...]
     rejected: tuple[Rejected, ...]
 
+    @property
+    def has_pulls(self) -> bool:
+        """Whether somebody else pulled a manifest."""
+        return any(event.action == "pull" and not event.is_blob and not event.is_ours for event in self.events)
+
+    def discounting(self, ignores: Callable[[str, str], bool]) -> "Envelope":
+        """The same, where pulls by those whom `ignores(useragent, actor)` names do not count as use."""
+        events = (
+            replace(event, counts=False) if event.action == "pull" and ignores(event.useragent, event.actor) else event
+            for event in self.events
+        )
+        return replace(self, events=tuple(events))
+
 
 def is_repository(name: str) -> bool:
     """Distribution's grammar for a repository name (reference.NameRegexp), 255 characters at most."""
@@ -118,6 +135,7 @@ class _Model(BaseModel):
 class _Reference(_Model):
     mediaType: str = ""
     digest: str = ""
+    size: int = 0
 
 
 class _Target(_Model):
@@ -201,7 +219,7 @@ def _event(raw: Any, now_us: int) -> Event:
         tag=target.tag,
         digest=target.digest,
         media_type=target.mediaType[:255],
-        size_bytes=target.size,
+        size_bytes=_size_bytes(target),
         children=_children(target),
         actor=event.actor.name[:128],
         useragent=event.request.useragent[:256],
@@ -216,6 +234,12 @@ def _children(target: _Target) -> tuple[str, ...] | None:
         return None
     children = tuple(reference.digest for reference in target.references)
     return children if all(is_digest(child) for child in children) else None
+
+
+def _size_bytes(target: _Target) -> int:
+    """An index references manifests: what their images take is not known from it."""
+    referenced = () if target.mediaType in INDEX_TYPES else target.references or ()
+    return min(target.size + sum(max(reference.size, 0) for reference in referenced), 2**53 - 1)
 
 
 def _is_artifact(target: _Target) -> bool:

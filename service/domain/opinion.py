@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.domain.policy import Keep, Rule
 from service.domain.quantity import spell_duration
@@ -35,8 +36,7 @@ class Place:
     pulls: Ranking | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Holds:
+class _Holds(NamedTuple):
     """One condition looked at. reason: why it keeps the tag, or why it does not. until_us: as in Opinion."""
 
     keeps: bool
@@ -77,14 +77,13 @@ def _joined(held: list[_Holds]) -> str:
 def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Holds]:
     in_group = f" in group {place.group}" if place.group else ""
     if keep.last is not None and place.order is not None:
-        number = place.order.place(place.group, tag)
-        inside, outside = (phrase.format(keep.last) + in_group for phrase in _ORDER[rule.order])
-        keeps = number <= keep.last
-        yield _Holds(keeps, f"number {number} of {inside}" if keeps else outside)
+        number, (inside, outside) = place.order.place(place.group, tag, keep.last), _ORDER[rule.order]
+        said = f"number {number} of {inside}" if number else outside
+        yield _Holds(number is not None, said.format(keep.last) + in_group)
     if keep.last_pulled is not None and place.pulls is not None:
-        number = place.pulls.place(place.group, tag)
-        keeps, phrase = number <= keep.last_pulled, f"the {keep.last_pulled} pulled last{in_group}"
-        yield _Holds(keeps, f"number {number} of {phrase}" if keeps else f"not among {phrase}")
+        number = place.pulls.place(place.group, tag, keep.last_pulled)
+        said = f"number {number} of" if number else "not among"
+        yield _Holds(number is not None, f"{said} the {keep.last_pulled} pulled last{in_group}")
     if keep.pushed_within is not None:
         yield _pushed_within(keep.pushed_within, tag, now_us)
     if keep.pulled_within is not None:

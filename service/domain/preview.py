@@ -42,3 +42,17 @@ def share(rule: str, verdicts: Iterable[Verdict]) -> Share:
     verdicts = tuple(verdicts)
     sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts}
     return Share(rule, sum(1 for verdict in verdicts if verdict.tag.name), len(sizes), sum(sizes.values()))
+
+
+def totals(previews: Iterable[Preview]) -> tuple[Share, ...]:
+    """What goes by each rule in all of these repositories together: an image in two of them is two images."""
+    shares = [one for preview in previews for one in preview.shares]
+    rules = dict.fromkeys(one.rule for one in shares)
+    return tuple(_added(rule, [one for one in shares if one.rule == rule]) for rule in rules)
+
+
+def _added(rule: str, shares: list[Share]) -> Share:
+    tags, digests, size_bytes = (
+        sum(column) for column in zip(*((s.tags, s.digests, s.size_bytes) for s in shares), strict=True)
+    )
+    return Share(rule, tags, digests, size_bytes)

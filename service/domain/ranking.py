@@ -1,7 +1,7 @@
 """The order in which a rule counts tags, and the place of each in its group."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from semver import Version
@@ -14,29 +14,37 @@ _FIRST_CREATION_US = 1_363_737_600_000_000
 Key = Callable[[Tag], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ranking:
-    """The place of each counted thing in its group, from 1: digests or names, whatever the rule counts."""
+    """The place of each counted thing in its group, from 1: digests or names, whatever the rule counts.
 
-    places: Mapping[tuple[str, str], int]
-    by_digest: bool
-
-    def place(self, group: str, tag: Tag) -> int:
-        return self.places[group, tag.digest if self.by_digest else tag.name]
-
-
-def rank(selected: Iterable[tuple[Tag, str]], key: Key, *, by_digest: bool) -> Ranking:
-    """The places of selected (tag, group) pairs in the order of this key, the smallest first.
-
-    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept.
+    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept. The tags are
+    read no further than somebody asks: one tag of ten thousand is not worth counting them all.
     """
-    counts: dict[str, int] = {}
-    places: dict[tuple[str, str], int] = {}
-    for tag, group in sorted(selected, key=lambda pair: key(pair[0])):
-        counted = (group, tag.digest if by_digest else tag.name)
-        if counted not in places:
-            counts[group] = places[counted] = counts.get(group, 0) + 1
-    return Ranking(places, by_digest)
+
+    by_digest: bool
+    unread: Iterator[tuple[Tag, str]]
+    _places: dict[tuple[str, str], int] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
+
+    def place(self, group: str, tag: Tag, most: int) -> int | None:
+        """The place of a selected tag, or None when it is beyond the first `most` of its group."""
+        counted = (group, tag.digest if self.by_digest else tag.name)
+        while counted not in self._places and self._counts.get(group, 0) < most:
+            self._read()
+        place = self._places.get(counted)
+        return place if place is not None and place <= most else None
+
+    def _read(self) -> None:
+        tag, group = next(self.unread)
+        counted = (group, tag.digest if self.by_digest else tag.name)
+        if counted not in self._places:
+            self._counts[group] = self._places[counted] = self._counts.get(group, 0) + 1
+
+
+def rank(ordered: Iterable[tuple[Tag, str]], *, by_digest: bool) -> Ranking:
+    """The places of the selected (tag, group) pairs that come in this order."""
+    return Ranking(by_digest, iter(ordered))
 
 
 def newest_push_first(tag: Tag) -> tuple[int, str]:
@@ -55,11 +63,11 @@ def _highest_version_first(tag: Tag) -> tuple[Any, ...]:
     return (0, numbers, _final_before_prerelease(version.prerelease), newest_push_first(tag))
 
 
-def _last_name_first(tag: Tag) -> tuple[Any, ...]:
-    return (_descending(tag.name),)
+def _last_name_first(tag: Tag) -> tuple[int, ...]:
+    return _descending(tag.name)
 
 
-def last_used_first(tag: Tag) -> tuple[int, int, str]:
+def _last_used_first(tag: Tag) -> tuple[int, int, str]:
     return (-tag.used_us, *newest_push_first(tag))
 
 
@@ -68,6 +76,7 @@ ORDERS: Mapping[str, Key] = {
     "created": _newest_creation_first,
     "semver": _highest_version_first,
     "name": _last_name_first,
+    "pulled": _last_used_first,
 }
 
 

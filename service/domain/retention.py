@@ -106,7 +106,7 @@ def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int
     for verdict in verdicts:
         if verdict.kept and verdict.until_us is not None:
             yield verdict.until_us
-    yield from weighing.selections.pending_us()
+    yield from weighing.selections.next_us()
 
 
 def _hold(doomed: tuple[Doomed, ...], total: int, policy: Policy, approved: frozenset[str]) -> str | None:

@@ -1,101 +1,165 @@
 """Which tags each rule selects, in which group, and how it ranks them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
 from copy import copy
+from functools import cache
+from itertools import islice
 
+from service.domain.group import Grouping
 from service.domain.pattern import selector_of
 from service.domain.policy import Rule
-from service.domain.ranking import ORDERS, Key, Ranking, last_used_first, newest_push_first, rank
+from service.domain.ranking import ORDERS, Ranking, rank
 from service.domain.state import Tag
 
-_Selected = Mapping[str, tuple[Tag, str]]
+Lists = frozenset[int]
+
+
+class Feed:
+    """Tags in one order, handed to every list of patterns that selects them, no further than somebody reads."""
+
+    def __init__(self, ordered: Iterable[Tag], lists_of: Callable[[str], Lists]) -> None:
+        self._unread = iter(ordered)
+        self._lists_of = lists_of
+        self._read: list[Tag] = []
+        self._by_list: dict[int, list[Tag]] = {}
+
+    def all(self) -> Iterator[Tag]:
+        """Every tag, whatever selects it."""
+        while self._read_on():
+            pass
+        return iter(self._read)
+
+    def of(self, at: int, start: int = 0) -> Iterator[Tag]:
+        """The tags that the list at this place selects, without the first `start`."""
+        found = self._by_list.setdefault(at, [])
+        while start < len(found) or self._read_on():
+            if start < len(found):
+                yield found[start]
+                start += 1
+
+    def pushed_after(self, at: int, moment_us: int) -> int:
+        """How many of them were pushed later than this; only where the newest push comes first."""
+        while (not self._read or (self._read[-1].pushed_us or 0) > moment_us) and self._read_on():
+            pass
+        return bisect_left(self._by_list.get(at, ()), -moment_us, key=lambda tag: -(tag.pushed_us or 0))
+
+    def _read_on(self) -> bool:
+        tag = next(self._unread, None)
+        if tag is None:
+            return False
+        self._read.append(tag)
+        for at in self._lists_of(tag.name):
+            self._by_list.setdefault(at, []).append(tag)
+        return True
 
 
 class Selections:
-    """For each rule of one repository the tags that it selects. Rules that select and rank alike share the work."""
+    """For each rule of one repository the tags that it selects. Rules that select and rank alike share the work.
+
+    Nothing is worked out before somebody asks for it. A rule is known by its place.
+    """
 
     def __init__(self, rules: tuple[tuple[str, Rule], ...], free: Iterable[Tag], now_us: int) -> None:
-        """free: the tags that rules decide about."""
+        """free: the tags that rules decide about, the newest push first."""
         lists = tuple(dict.fromkeys(rule.tags for _, rule in rules))
-        selector = selector_of(lists)
-        by_list: list[list[Tag]] = [[] for _ in lists]
-        for tag in sorted(free, key=newest_push_first):
-            for at in selector.select(tag.name):
-                by_list[at].append(tag)
+        number_of = {patterns: at for at, patterns in enumerate(lists)}
+        group_of = {rule.group: cache(Grouping(rule.group).of) for _, rule in rules}
         self.rules = rules
-        self._selector = selector
-        self._list_of = tuple(lists.index(rule.tags) for _, rule in rules)
-        self._by_list = by_list
-        self._select_at(now_us)
+        self.ages = any(rule.older_than for _, rule in rules)
+        self._list = tuple(number_of[rule.tags] for _, rule in rules)
+        self._group = tuple(group_of[rule.group] for _, rule in rules)
+        self._older_us = tuple(rule.older_than * 1_000_000 for _, rule in rules)
+        self._lists_of = cache(selector_of(lists).select)
+        self._matching = cache(self._rules_of)
+        self._finals = cache(self._finals_of)
+        self._alike = tuple(self._likeness(number) for number in range(len(rules)))
+        self._feeds = {"pushed": Feed(free, self._lists_of)}
+        self._now_us = now_us
+        self._rankings: dict[object, Ranking] = {}
 
     def at(self, now_us: int) -> "Selections":
         """The same at another moment."""
-        if not any(rule.older_than for _, rule in self.rules):
+        if not self.ages:
             return self
         other = copy(self)
-        other._select_at(now_us)
+        other._now_us, other._rankings = now_us, {}
         return other
 
-    def group(self, number: int, tag: Tag) -> str | None:
-        """The group of the tag in the rule at this place; None when the rule does not select it."""
-        found = self._selected[number].get(tag.name)
-        return found[1] if found else None
+    def selecting(self, tag: Tag) -> Iterator[tuple[int, str]]:
+        """(rule, group) of every rule that selects the tag: none behind a final one."""
+        for number in self._matching(self._lists_of(tag.name)):
+            group = self._taken_up(number, tag)
+            if group is not None:
+                yield number, group
+                if self.rules[number][1].final:
+                    return
 
-    def selected(self, number: int) -> Iterator[tuple[Tag, str]]:
-        """The tags that the rule at this place selects, each with its group; the newest push first."""
-        return iter(self._selected[number].values())
+    def selected(self, number: int, order: str = "pushed") -> Iterator[tuple[Tag, str]]:
+        """The tags that the rule selects, each with its group, in this order."""
+        feed, at = self._feed(order), self._list[number]
+        young = feed.pushed_after(at, self._latest_us(number)) if order == "pushed" and self._older_us[number] else 0
+        for tag in feed.of(at, young):
+            finals = self._finals(self._lists_of(tag.name))
+            if not any(final < number and self._taken_up(final, tag) is not None for final in finals):
+                group = self._taken_up(number, tag)
+                if group is not None:
+                    yield tag, group
 
-    def order(self, number: int) -> Ranking:
-        """The places in the rule's own order."""
-        order = self.rules[number][1].order
-        return self._ranking(number, order, ORDERS[order])
-
-    def pulls(self, number: int) -> Ranking:
-        """The places by last use."""
-        return self._ranking(number, "pulled", last_used_first)
-
-    def naming(self, name: str) -> Iterator[tuple[str, Rule]]:
-        """(name, rule) of every rule that could select a tag of this name, whatever its age."""
-        lists = self._selector.select(name)
-        for (rule_name, rule), at in zip(self.rules, self._list_of, strict=True):
-            if at in lists and rule.grouping.of(name) is not None:
-                yield rule_name, rule
-
-    def pending_us(self) -> Iterator[int]:
-        """The moments at which a tag that is too young for a rule will be selected by it."""
-        for (_, rule), at in zip(self.rules, self._list_of, strict=True):
-            for tag in self._by_list[at] if rule.older_than else ():
-                due_us = (tag.pushed_us or 0) + rule.older_than * 1_000_000
-                if due_us > self._now_us and rule.grouping.of(tag.name) is not None:
-                    yield due_us
-
-    def _ranking(self, number: int, order: str, key: Key) -> Ranking:
-        rule, selected = self.rules[number][1], self._selected[number]
-        known = (id(selected), order, rule.count)
+    def ranking(self, number: int, order: str) -> Ranking:
+        """The places of what the rule selects, in this order."""
+        known = (self._alike[number], order)
         if known not in self._rankings:
-            self._rankings[known] = rank(selected.values(), key, by_digest=rule.count == "digests")
+            by_digest = self.rules[number][1].count == "digests"
+            self._rankings[known] = rank(self.selected(number, order), by_digest=by_digest)
         return self._rankings[known]
 
-    def _select_at(self, now_us: int) -> None:
-        self._now_us = now_us
-        self._selected = tuple(self._select())
-        self._rankings: dict[object, Ranking] = {}
+    def naming(self, name: str) -> Iterator[tuple[str, Rule]]:
+        """(name, rule) of every rule that could select a tag of this name at some age."""
+        for number in self._matching(self._lists_of(name)):
+            if self._group[number](name) is not None:
+                rule_name, rule = self.rules[number]
+                yield rule_name, rule
+                if rule.final and not rule.older_than:
+                    return
 
-    def _select(self) -> Iterator[_Selected]:
-        taken: frozenset[str] = frozenset()
-        alike: dict[object, _Selected] = {}
-        for (_, rule), at in zip(self.rules, self._list_of, strict=True):
-            known = (at, rule.group, rule.older_than, taken)
-            if known not in alike:
-                candidates = (tag for tag in self._by_list[at] if tag.name not in taken)
-                alike[known] = dict(self._grouped(rule, candidates))
-            yield alike[known]
-            if rule.final:
-                taken = taken.union(alike[known])
+    def next_us(self) -> Iterator[int]:
+        """For each rule the next moment at which it takes up a tag that is too young for it now."""
+        for number in range(len(self.rules)):
+            yield from islice(self.dues_us(number), 1)
 
-    def _grouped(self, rule: Rule, candidates: Iterable[Tag]) -> Iterator[tuple[str, tuple[Tag, str]]]:
-        youngest_us = self._now_us - rule.older_than * 1_000_000
-        for tag in candidates:
-            group = rule.grouping.of(tag.name)
-            if group is not None and (not rule.older_than or (tag.pushed_us or 0) <= youngest_us):
-                yield tag.name, (tag, group)
+    def dues_us(self, number: int) -> Iterator[int]:
+        """The moments at which the rule takes up the tags that are too young for it now, the next one first."""
+        if not self._older_us[number]:
+            return
+        feed, at = self._feeds["pushed"], self._list[number]
+        young = tuple(islice(feed.of(at), feed.pushed_after(at, self._latest_us(number))))
+        for tag in reversed(young):
+            if self._group[number](tag.name) is not None:
+                yield (tag.pushed_us or 0) + self._older_us[number]
+
+    def _latest_us(self, number: int) -> int:
+        return self._now_us - self._older_us[number]
+
+    def _taken_up(self, number: int, tag: Tag) -> str | None:
+        """The group of a tag that the rule's list selects; None when it is too young or in no group."""
+        if self._older_us[number] and (tag.pushed_us or 0) > self._latest_us(number):
+            return None
+        return self._group[number](tag.name)
+
+    def _feed(self, order: str) -> Feed:
+        if order not in self._feeds:
+            self._feeds[order] = Feed(sorted(self._feeds["pushed"].all(), key=ORDERS[order]), self._lists_of)
+        return self._feeds[order]
+
+    def _rules_of(self, lists: Lists) -> tuple[int, ...]:
+        return tuple(number for number, at in enumerate(self._list) if at in lists)
+
+    def _finals_of(self, lists: Lists) -> tuple[int, ...]:
+        return tuple(number for number in self._rules_of(lists) if self.rules[number][1].final)
+
+    def _likeness(self, number: int) -> object:
+        """Equal for two rules that select the same tags and count the same things."""
+        rule = self.rules[number][1]
+        finals = sum(1 for _, earlier in self.rules[:number] if earlier.final)
+        return (self._list[number], rule.group, rule.older_than, rule.count, finals)

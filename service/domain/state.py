@@ -31,6 +31,10 @@ class Tag:
         """Its last use: a push counts as a pull; 0 when neither was seen."""
         return max(self.pulled_us or 0, self.pushed_us or 0)
 
+    def called(self, repository: str) -> str:
+        """As people name it: shop/api:v1, or shop/api@sha256:… for a manifest without a tag."""
+        return f"{repository}:{self.name}" if self.name else f"{repository}@{self.digest}"
+
 
 @dataclass(frozen=True, slots=True)
 class Untagged:

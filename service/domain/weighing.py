@@ -22,8 +22,8 @@ class Weighing:
 
     def __init__(self, state: State, policy: Policy, now_us: int) -> None:
         self.state, self.policy, self.now_us = state, policy, now_us
-        self._fixed: dict[str, Verdict | None] = {tag.name: self._fixed_verdict(tag) for tag in state.tags}
-        free = (tag for tag in state.tags if self._fixed[tag.name] is None)
+        self._fixed: dict[str, Verdict | None] = {}
+        free = (tag for tag in self.newest_first if self.fixed_verdict(tag) is None)
         self.selections = Selections(policy.rules_for(state.repository), free, now_us)
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[Verdict, ...]] = {}
@@ -71,31 +71,33 @@ class Weighing:
     def own_verdict(self, tag: Tag) -> Verdict:
         """What would happen to the tag if no other tag held its digest."""
         if tag.name not in self._own:
-            self._own[tag.name] = self._fixed[tag.name] or self._weigh(tag)
+            self._own[tag.name] = self.fixed_verdict(tag) or self._weigh(tag)
         return self._own[tag.name]
+
+    def fixed_verdict(self, tag: Tag) -> Verdict | None:
+        """The verdict that no rule and no time can change, if there is one: such a tag is kept and takes no slot."""
+        if tag.name not in self._fixed:
+            self._fixed[tag.name] = self._fix(tag)
+        return self._fixed[tag.name]
 
     def opinions(self, tag: Tag) -> Iterator[Opinion]:
         """What each rule that selects the tag says of it, in the order of the rules; nothing where no rule can."""
-        if self._fixed[tag.name] is not None:
+        if self.fixed_verdict(tag) is not None:
             return
-        for number, (name, rule) in enumerate(self.selections.rules):
-            group = self.selections.group(number, tag)
-            if group is not None:
-                yield opinion_of(name, rule, tag, self._place(number, rule, group), self.now_us)
+        for number, group in self.selections.selecting(tag):
+            name, rule = self.selections.rules[number]
+            yield opinion_of(name, rule, tag, self._place(number, rule, group), self.now_us)
 
     def _place(self, number: int, rule: Rule, group: str) -> Place:
         keep = rule.keep if isinstance(rule.keep, Keep) else None
         return Place(
             group,
-            self.selections.order(number) if keep and keep.last is not None else None,
-            self.selections.pulls(number) if keep and keep.last_pulled is not None else None,
+            self.selections.ranking(number, rule.order) if keep and keep.last is not None else None,
+            self.selections.ranking(number, "pulled") if keep and keep.last_pulled is not None else None,
         )
 
-    def _fixed_verdict(self, tag: Tag) -> Verdict | None:
-        """The verdict no rule can change: such a tag is kept and takes no slot.
-
-        A child is kept until its index is really gone, even one that goes now: the next plan takes it up.
-        """
+    def _fix(self, tag: Tag) -> Verdict | None:
+        """A child is kept until its index is really gone, even one that goes now: the next plan takes it up."""
         reason = hold_of(self.state.links.get(tag.digest), tag.digest, self.parents)
         if is_referrer_tag(tag.name):
             reason = "it belongs to another image and follows it"
@@ -150,6 +152,8 @@ def _end(opinion: Opinion) -> int:
 def kept_revisions(weighing: Weighing) -> Mapping[str, tuple[str, str]]:
     """The overwritten digests that a rule's `revisions` keep: digest → (why, rule)."""
     kept: dict[str, tuple[str, str]] = {}
+    if not any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in weighing.selections.rules):
+        return kept
     for tag in weighing.newest_first:
         overwritten = weighing.state.revisions.get(tag.name, ())
         if not overwritten or not weighing.verdict(tag).kept:

@@ -107,6 +107,22 @@ class RegistryClient:
             raise RegistryUnavailable(f"{self._where} sent a manifest of {repository} that is not what {digest} names")
         return Manifest(digest, _media_type(response), response.content)
 
+    def blob(self, repository: str, digest: str, limit_bytes: int) -> bytes | None:
+        """A small blob, such as an image's config, checked against its digest; None if it is not there or larger."""
+        response = self._send("GET", f"/v2/{_repository(repository)}/blobs/{_digest(digest)}", {}, stream=True)
+        with translated(self._where, self._timeout_s), response:
+            if response.status_code == 404:
+                return None
+            self._expect(response, 200)
+            content = b""
+            for piece in response.iter_content(65_536):
+                content += piece
+                if len(content) > limit_bytes:
+                    return None
+        if _sha256(content) != digest:
+            raise RegistryUnavailable(f"{self._where} sent a blob of {repository} that is not {digest}")
+        return content
+
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
         """Stores a manifest under a tag or its digest and returns the digest."""
         response = self._send("PUT", _manifest_path(repository, reference), {"Content-Type": media_type}, content)
@@ -178,7 +194,9 @@ class RegistryClient:
             raise RegistryUnavailable(f"{self._where} named no size in its answer to {_what(response)}")
         return int(size)
 
-    def _send(self, method: str, path: str, headers: dict[str, str], content: bytes | None = None) -> requests.Response:
+    def _send(
+        self, method: str, path: str, headers: dict[str, str], content: bytes | None = None, *, stream: bool = False
+    ) -> requests.Response:
         with translated(self._where, self._timeout_s):
             return self._session.request(
                 method,
@@ -186,6 +204,7 @@ class RegistryClient:
                 headers=headers,
                 data=content,
                 timeout=self._timeout_s,
+                stream=stream,
                 allow_redirects=method in ("GET", "HEAD"),
             )
 

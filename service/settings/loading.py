@@ -12,7 +12,7 @@ from service.domain.policy import Policy
 from service.settings.document import read_document
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
 from service.settings.model import Settings
-from service.settings.refusal import refusal
+from service.settings.refusal import Given, refusal, refusals
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -37,6 +37,19 @@ def load_policy(path: Path) -> Policy:
         return Policy.model_validate(document.values)
     except ValidationError as error:
         raise refusal(error, Policy, (document,)) from error
+
+
+def policy_faults(values: Mapping[str, Any] | Path) -> tuple[str, ...]:
+    """What is wrong with a policy, one sentence for each fault that names its key, and in a file its line; () is right.
+
+    values: the policy itself, or the file that holds it. ConfigurationError when there is no YAML to be had from it.
+    """
+    source = read_document(values) if isinstance(values, Path) else Given(values)
+    try:
+        Policy.model_validate(dict(source.values))
+    except ValidationError as error:
+        return refusals(error, Policy, (source,))
+    return ()
 
 
 @dataclass(frozen=True)

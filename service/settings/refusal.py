@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.domain.errors import ConfigurationError
-from service.settings.document import Location
+from service.settings.document import Location, dotted
 
 _MUST = {
     "int_type": "be a whole number",
@@ -49,6 +49,19 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
+class Given:
+    """Values that somebody sent, spoken of by their keys alone."""
+
+    values: Mapping[str, Any]
+
+    def subject(self, location: Location) -> str:
+        return dotted(location)
+
+    def spell(self, name: str) -> str:
+        return name
+
+
+@dataclass(frozen=True)
 class _Fault:
     location: Location
     source: Source
@@ -57,15 +70,25 @@ class _Fault:
 
 def refusal(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> ConfigurationError:
     """The first fault in one sentence. Values are never shown: any of them might be a secret."""
+    return ConfigurationError(refusals(error, model, sources)[0])
+
+
+def refusals(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> tuple[str, ...]:
+    """Every fault, one sentence each, in the order in which they were found."""
     faults = [_located(detail, sources) for detail in error.errors(include_url=False)]
     # Of a union's branches, the one that got furthest is the one that was meant.
     deepest = [fault for fault in faults if not any(_is_within(other, fault) for other in faults)]
-    first = deepest[0]
-    same = [fault for fault in deepest if fault.location == first.location]
+    places = dict.fromkeys((id(fault.source), fault.location) for fault in deepest)
+    at = [[fault for fault in deepest if (id(fault.source), fault.location) == place] for place in places]
+    return tuple(_one_sentence(same, model) for same in at)
+
+
+def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
+    """What is wrong at one place."""
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
-        return ConfigurationError(f"{first.source.subject(first.location)} must {_musts(same)}")
-    return ConfigurationError(_sentence(own, model))
+        return f"{same[0].source.subject(same[0].location)} must {_musts(same)}"
+    return _sentence(own, model)
 
 
 def _is_within(inner: _Fault, outer: _Fault) -> bool:

@@ -10,12 +10,14 @@ from typing import Any, Literal
 from service.domain.manifest import References
 from service.domain.notification import Envelope
 from service.domain.plan import Doomed, Plan
-from service.domain.state import State, Tag
+from service.domain.state import Tag
 from service.store.connection import Connection
 from service.store.entry import Entry, entry_of
-from service.store.keys import SEEN_BUCKET_S, paired, short
+from service.store.hold import Hold, unpack_hold
+from service.store.keys import SEEN_BUCKET_S, short
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed, unpack_links, unpack_tags
+from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed
+from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
 
 Target = Literal["doomed", "dry", "held", "none"]
 
@@ -47,17 +49,6 @@ class Recorded:
     due: tuple[str, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Snapshot(State):
-    """A repository at one moment. generation: what a commit is checked against. heal: members of heal:R, and
-    the times (ms) at which they were asked for."""
-
-    generation: str
-    epoch: str
-    compared: bool
-    heal: tuple[tuple[str, int], ...]
-
-
 class History:
     """The history in Redis. Every method raises StoreUnavailable when Redis is away."""
 
@@ -80,7 +71,7 @@ class History:
         after: list[str] = []
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
-            after += [self._keys.trash(repository), self._keys.touched(repository), self._keys.put(repository)]
+            after += [key(repository) for key in self._per_repository_after()]
         keys += after
         args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
         args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
@@ -96,24 +87,10 @@ class History:
 
     def snapshot(self, repository: str) -> Snapshot:
         """Everything a plan needs, read at one moment."""
-        names = (self._keys.tags, self._keys.live, self._keys.links, self._keys.approved, self._keys.heal)
-        keys = [key(repository) for key in names]
-        keys += [self._keys.of(name) for name in ("generation", "compared", "restarts")]
         run_id = self._connection.run_id()
-        generation, compared, restarts, times, live, links, approved, heal = self._connection.script(
-            "snapshot", keys, [repository]
-        )
-        epoch = f"{run_id}:{restarts}"
-        return Snapshot(
-            repository=repository,
-            generation=generation,
-            epoch=epoch,
-            compared=compared == epoch,
-            tags=unpack_tags(paired(times), paired(live)),
-            links={digest: unpack_links(text) for digest, text in paired(links).items()},
-            approved=frozenset(approved),
-            heal=tuple((member, int(float(asked))) for member, asked in paired(heal).items()),
-        )
+        keys = [key(repository) for key in snapshot_keys(self._keys)]
+        keys[5:5] = [self._keys.of(name) for name in ("generation", "compared", "restarts")]
+        return unpack_snapshot(repository, run_id, self._connection.script("snapshot", keys, [repository]))
 
     def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
         """Commits a plan against the snapshot it was made from; NOT when somebody pushed in between.
@@ -122,10 +99,13 @@ class History:
         """
         keys = [self._keys.of(name) for name in ("generation", "due", "doomed")]
         keys += [key(snapshot.repository) for key in (self._keys.doomed, self._keys.dry, self._keys.held)]
-        keys.append(self._keys.of("attempts"))
-        held = {"reason": plan.hold, "at_us": time.time_ns() // 1000, "digests": [d.digest for d in plan.doomed]}
+        keys += [self._keys.of("attempts"), self._keys.untagged(snapshot.repository)]
+        keys.append(self._keys.created(snapshot.repository))
+        held = {"reason": plan.hold, "digests": [doomed.digest for doomed in plan.doomed]}
         next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
+        untagged, created = snapshot.stale_untagged, snapshot.stale_created
         args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, json.dumps(held)]
+        args += [time.time_ns() // 1000, len(untagged), len(created), *untagged, *created]
         for doomed in plan.doomed if target in ("doomed", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return Committed(int(self._connection.script("commit", keys, args)))
@@ -152,6 +132,7 @@ class History:
         keys = [key(repository) for key in names]
         keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
         keys += [self._keys.doomed(repository), self._keys.of("doomed"), self._keys.of("due")]
+        keys += [self._keys.untagged(repository), self._keys.revisions(repository)]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args += [int(keep_plan), len(found)]
@@ -171,12 +152,17 @@ class History:
         repository = snapshot.repository
         args: list[str | int] = [repository, snapshot.generation]
         for digest, references in learnt.items():
-            args += [digest, "gone" if references is None else pack_links(references)]
+            args += [digest, f"gone {short(digest)}" if references is None else pack_links(references)]
             for nested in references.indexes if references else ():
                 args += [nested, "?"]
-        return int(
-            self._connection.script("resolve", [self._keys.links(repository), self._keys.of("generation")], args)
-        )
+        keys = [self._keys.links(repository), self._keys.of("generation"), self._keys.untagged(repository)]
+        return int(self._connection.script("resolve", keys, args))
+
+    def date(self, repository: str, created: Mapping[str, int]) -> None:
+        """Notes when images were made: digest → µs, 0 where their config does not say."""
+        if created:
+            with self._connection.reached() as client:
+                client.hset(self._keys.created(repository), mapping={short(d): us for d, us in created.items()})
 
     def forget(self, repository: str, doomed: Doomed, collect_after: int) -> bool:
         """Notes that a doomed digest is deleted, with its reasons; True when the repository must be planned again.
@@ -188,6 +174,7 @@ class History:
         keys += [key(repository) for key in (*names, self._keys.heal, self._keys.history)]
         shared = ("events", "generation", "due", "gc:deletes", "gc:due", "counters", "healing")
         keys += [self._keys.of(name) for name in shared]
+        keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, collect_after, RESEND_MS]
         for verdict in doomed.verdicts:
@@ -232,16 +219,20 @@ class History:
 
     def held(self, repository: str) -> str | None:
         """Why this repository's plan waits for approval, or None."""
+        return next((hold.reason for hold in self.holds([repository])), None)
+
+    def holds(self, repositories: Iterable[str] | None = None) -> tuple[Hold, ...]:
+        """The plans that wait for approval, of these repositories or of all."""
+        names = tuple(self.repositories() if repositories is None else repositories)
         with self._connection.reached() as client:
-            text = client.get(self._keys.held(repository))
-        return str(json.loads(str(text))["reason"]) if text else None
+            texts = client.mget([self._keys.held(name) for name in names]) if names else []
+        return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
 
     def approve(self, repository: str) -> int:
         """Approves the held plan's digests for a day; returns how many. The caller makes the repository due."""
-        with self._connection.reached() as client:
-            text = client.get(self._keys.held(repository))
-            digests = json.loads(str(text))["digests"] if text else []
-            if digests:
+        digests = tuple(digest for hold in self.holds([repository]) for digest in hold.digests)
+        if digests:
+            with self._connection.reached() as client:
                 client.sadd(self._keys.approved(repository), *digests)
                 client.expire(self._keys.approved(repository), 86_400)
         return len(digests)
@@ -265,6 +256,10 @@ class History:
     def _per_repository(self) -> tuple[Any, ...]:
         keys = self._keys
         return (keys.tags, keys.live, keys.pulled, keys.gone, keys.links, keys.doomed, keys.heal, keys.history)
+
+    def _per_repository_after(self) -> tuple[Any, ...]:
+        keys = self._keys
+        return (keys.trash, keys.touched, keys.put, keys.untagged, keys.revisions, keys.created)
 
 
 def name_of(member: str) -> str:

@@ -8,19 +8,32 @@ Per repository
   tags:R        zset    tag → time of its last push (µs); 0 = never seen pushed. The live tags, oldest first.
                         Life: while the tag lives. Writers: record, adopt, forget, heal. Readers: everyone.
   live:R        hash    tag → "<short digest> <size> <actor>". Life and writers: with tags:R.
-  pulled:R      zset    tag → time of its last pull by tag (µs), our own excluded. Life: until the tag is deleted.
-                        Writers: record, forget. Readers: retention (from the next policy form on), dashboards.
-  gone:R        zset    tag or digest → pushes up to this time (µs) are void: no late event brings back what was
-                        deleted. Life: a day, the latest 1000. Writers: record, forget. Reader: record.
+  pulled:R      zset    tag, or "@<short digest>" for pulls by digest → time of the last pull (µs), without our own
+                        and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
+                        the latest 20000. Writers: record, adopt, forget. Readers: snapshot, dashboards.
+  untagged:R    hash    digest (short, or whole for a part of an index) → "<µs since when it has no tag> <the tag it had
+                        last>". Manifests that another tag or an index holds may stand there until the next plan.
+                        Life: until tagged, deleted or known to be held; 10000 at most. Writers: record, adopt, resolve,
+                        forget, commit. Reader: snapshot.
+  revisions:R   hash    tag → "<µs>:<short digest> …": what it pointed at before, each with its last push, the newest
+                        first, at most 100. Life: with the tag. Writers: record, adopt, forget. Reader: snapshot.
+  created:R     hash    short digest → when the image was made (µs), 0 = its config does not say; only where a rule
+                        counts by it. Life: while a tag stands there. Writers: date, commit, forget, record.
+                        Reader: snapshot.
+  leased:R      zset    whole digest → until when it is in use (ms): never deleted before. Writer: you, for what runs
+                        somewhere (ZADD). Life: until then. Reader: snapshot.
+  gone:R        zset    tag, or "@<short digest>" → pushes up to this time (µs) are void: no late event brings back what
+                        was deleted. Life: a day, the latest 1000. Writers: record, forget. Reader: record.
   links:R       hash    digest → "<µs> ?" (an index or artifact nobody looked into) or
                         "<µs> child=<digest> … subject=<digest> unreadable".
                         Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
-  doomed:R      hash    short digest → JSON {digest, verdicts: [{tag, pushed_us, size, reason, rule}]}: to be deleted.
+  doomed:R      hash    short digest → JSON {digest, verdicts: [{tag, pushed_us, size, reason, rule}]}: to be deleted;
+                        tag is "" for a manifest without one.
                         Life: until deleted or rescued. Writers: commit, record (rescue), forget, spare.
                         Reader: deletion.
   dry:R         hash    the same for a policy with dry_run: what would be deleted. Life: 7 days. Writer: commit.
-  held:R        string  JSON {reason, at_us, digests}: a plan over hold_over that waits. Life: until the next plan.
-                        Writer: commit. Readers: command line, dashboard.
+  held:R        string  JSON {at_us, reason, digests}: a plan over hold_over that waits since at_us. Life: until the
+                        next plan. Writer: commit. Readers: command line, API, dashboard.
   approved:R    set     digests whose deletion somebody approved. Life: a day. Writer: approve. Reader: snapshot.
   heal:R        zset    tag or digest of an index, alone or with " again" → when to look at it (ms): a delete of ours
                         may have taken it, or a part of it, along.
@@ -119,6 +132,18 @@ class Keys:
 
     def put(self, repository: str) -> str:
         return f"{self.prefix}put:{repository}"
+
+    def untagged(self, repository: str) -> str:
+        return f"{self.prefix}untagged:{repository}"
+
+    def revisions(self, repository: str) -> str:
+        return f"{self.prefix}revisions:{repository}"
+
+    def created(self, repository: str) -> str:
+        return f"{self.prefix}created:{repository}"
+
+    def leased(self, repository: str) -> str:
+        return f"{self.prefix}leased:{repository}"
 
     def history(self, repository: str) -> str:
         return f"{self.prefix}history:{repository}"

@@ -1,13 +1,13 @@
 """How values are packed into Redis and unpacked again."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from service.domain.manifest import References
 from service.domain.notification import Event
 from service.domain.plan import Doomed, Verdict
 from service.domain.state import Tag
-from service.store.keys import long, short
+from service.store.keys import short
 
 
 def pack_doomed(doomed: Doomed) -> str:
@@ -31,7 +31,7 @@ def unpack_doomed(text: str) -> Doomed:
 
 
 def event_args(event: Event, repository_number: int) -> Sequence[str | int]:
-    kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest"
+    kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
     digest = event.digest or ""
     children = "?" if event.children is None else " ".join(f"child={child}" for child in event.children)
     return (
@@ -39,14 +39,6 @@ def event_args(event: Event, repository_number: int) -> Sequence[str | int]:
         event.size_bytes, 1 if event.must_be_looked_into else 0, children, event.actor, event.useragent, event.address,
         event.instance, kind,
     )  # fmt: skip
-
-
-def unpack_tags(times: Mapping[str, str], live: Mapping[str, str]) -> tuple[Tag, ...]:
-    tags = []
-    for name, score in times.items():
-        digest, size, actor = live[name].split(" ", 2)
-        tags.append(Tag(name, long(digest), int(float(score)) or None, int(size), actor))
-    return tuple(tags)
 
 
 def unpack_links(text: str) -> References | None:

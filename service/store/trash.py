@@ -46,7 +46,7 @@ class Trash:
         keys += [self._keys.heal(repository), self._keys.of("healing")]
         keys += [self._keys.touched(repository), self._keys.of("restarts")]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), json.dumps(entry), self._life_s]
-        args += [self._look_again_ms, restarts, *(verdict.tag.name for verdict in doomed.verdicts)]
+        args += [self._look_again_ms, restarts, *doomed.tags]
         return bool(self._connection.script("trash", keys, args))
 
     def get(self, repository: str, digest: str) -> Kept | None:

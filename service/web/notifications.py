@@ -26,6 +26,8 @@ def blueprint(wiring: Wiring) -> Blueprint:
             stranger.refused(request.remote_addr or "unknown")
             return refusal
         envelope = parse(_body(), now_us())
+        if envelope.has_pulls and (policy := wiring.policies.current()):
+            envelope = envelope.discounting(policy.ignores_pull)
         recorded = wiring.history.record(envelope)
         for repository in recorded.due:
             wiring.dispatch.enforce(repository)

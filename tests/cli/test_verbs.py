@@ -5,12 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from service.cli.main import main
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.store.test_record import NOW, event, record
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "pushprune.yaml"
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -67,8 +71,111 @@ def test_history_says_who_when_and_from_where(run: Run) -> None:
 def test_a_dry_run_shows_what_would_go_and_why(run: Run) -> None:
     code, output, _ = run("prune", "--dry-run", "--json")
     assert code == 0
-    (row,) = rows(output)
-    assert (row["tag"], row["why it would go"]) == ("v1", "older than the newest 2 (rule last)")
+    (preview,) = rows(output)
+    (going,) = preview["going"]
+    assert (preview["repository"], going["tag"]["name"], going["reason"]) == (
+        "shop/api", "v1", "older than the newest 2 (rule last)",
+    )  # fmt: skip
+    assert preview["shares"] == [{"rule": "last", "tags": 1, "digests": 1, "size_bytes": 400}]
+    _, output, _ = run("prune", "--dry-run")
+    assert "older than the newest 2 (rule last)" in output
+    assert "400 B" in output
+
+
+def test_a_dry_run_by_another_policy_shows_what_that_would_take(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{name: empty, tags: [v2, v3], keep: none}]")
+    code, output, _ = run("prune", "--dry-run", "--policy", str(file), "--json")
+    (preview,) = rows(output)
+    assert (code, [going["tag"]["name"] for going in preview["going"]]) == (0, ["v3", "v2"])
+
+
+def test_a_dry_run_of_what_takes_nothing_says_so(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{keep: always}]")
+    assert run("prune", "--dry-run", "--policy", str(file))[:2] == (0, "nothing would go\n")
+
+
+def test_a_plan_that_would_wait_says_so_before_it_is_made(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("hold_min: 0\nhold_over: 0%\nrules: [{keep: none}]")
+    _, output, _ = run("prune", "--dry-run", "--policy", str(file))
+    assert "shop/api: the plan would wait for approval: it would remove 3 of 3 tags" in output
+
+
+def test_a_policy_is_put_in_force_by_no_option(run: Run, tmp_path: Path) -> None:
+    code, _, error = run("prune", "--policy", str(tmp_path / "policy.yaml"))
+    assert code == 2
+    assert "add --dry-run" in error
+
+
+def test_explain_says_of_a_tag_why_and_when_it_could_go(run: Run) -> None:
+    code, output, _ = run("explain", "shop/api:v1")
+    assert code == 0
+    assert "to go: older than the newest 2 (rule last)" in output
+    assert "rule last deletes it" in output
+    _, output, _ = run("explain", "shop/api:v3")
+    assert "kept: number 1 of the newest 2 (rule last)" in output
+    assert "could go: not by time alone, if nothing more is pushed or pulled" in output
+
+
+def test_explain_says_it_of_every_tag_of_a_repository(run: Run) -> None:
+    _, output, _ = run("explain", "shop/api", "--json")
+    found = [
+        (one["verdict"]["tag"]["name"], one["verdict"]["kept"], one["could_go_us"] is None) for one in rows(output)
+    ]
+    assert found == [("v3", True, True), ("v2", True, True), ("v1", False, False)]
+    _, output, _ = run("explain", "shop/api")
+    assert "not by time alone" in output
+
+
+def test_explain_of_no_live_tag_says_where_to_look(run: Run) -> None:
+    code, _, error = run("explain", "shop/api:gone")
+    assert (code, error) == (
+        1, "pushprune: shop/api:gone is no live tag; `pushprune history shop/api:gone` shows what became of it\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["rules: [{keep: {lst: 2}}]", "policy: {rules: [{keep: {lst: 2}}]}"])
+def test_check_names_file_line_key_and_the_nearest_right_word(run: Run, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(text)
+    code, _, error = run("policy", "check", str(file))
+    key = "policy.rules[0].keep.lst" if "policy:" in text else "rules[0].keep.lst"
+    assert (code, error) == (2, f"pushprune: {file}, line 1: {key} is unknown; did you mean last?\n")
+
+
+def test_check_says_everything_that_is_wrong_a_line_each(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("grce: 1h\nrules:\n- keep: {last: 0}\n- {keep: none, tags: ['re:(']}\n- {tags: v*}\n")
+    code, _, error = run("policy", "check", str(file))
+    assert code == 2
+    assert error.splitlines() == [
+        f"pushprune: {file}, line 3: rules[0].keep.last must be at least 1",
+        f"pushprune: {file}, line 4: rules[1].tags: 're:(' is no regular expression that RE2 understands: missing ): (",
+        f"pushprune: {file}, line 5: rules[2] needs keep",
+        f"pushprune: {file}, line 1: grce is unknown; did you mean grace?",
+    ]
+
+
+def test_a_catastrophic_expression_is_refused_or_answered_at_once(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{tags: ['re:^(a+)+$'], keep: none}, {tags: ['re:(a)\\1'], keep: none}]")
+    code, _, error = run("policy", "check", str(file))
+    assert (code, len(error.splitlines())) == (2, 1)
+    assert "rules[1].tags" in error
+
+
+def test_the_schema_accepts_the_example_and_refuses_what_the_language_refuses(run: Run) -> None:
+    code, output, _ = run("policy", "schema")
+    schema = json.loads(output)
+    policy = yaml.safe_load(EXAMPLE.read_text())["policy"]
+    assert code == 0
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema)
+    assert check.is_valid(policy)
+    for wrong in ({"rules": [{}]}, {"grce": "1h"}, {"rules": [{"keep": {"last": None}}]}, {"grace": "a while"}):
+        assert not check.is_valid(wrong)
 
 
 @pytest.mark.parametrize(

@@ -200,4 +200,4 @@ def test_the_example_file_shows_and_explains_every_key() -> None:
         top, _, rest = name.partition(".")
         section = next(section for section in sections if section.startswith(f"{top}:"))
         key = rest.rpartition(".")[2]
-        assert not key or re.search(rf"^\s*(# )?(- )?{key}: |[{{]{key}: |^\s*{key}:$", section, re.MULTILINE), name
+        assert not key or re.search(rf"^\s*(# )?(- )?{key}: |[{{ ]{key}: |^\s*{key}:$", section, re.MULTILINE), name

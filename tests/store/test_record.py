@@ -49,6 +49,7 @@ def state(connection: Connection) -> dict[str, Any]:
     """Everything in Redis that may not depend on the order or number of deliveries.
 
     Streams count as bags of entries without their ids, and times of receipt (due, instances, generation) as presence.
+    untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
     """
     found: dict[str, Any] = {}
     client: Any = connection.client
@@ -56,6 +57,8 @@ def state(connection: Connection) -> dict[str, Any]:
     for key in map(str, client.scan_iter(match=f"{prefix}*", count=1000)):
         name = key.removeprefix(prefix)
         kind = client.type(key)
+        if name.startswith("untagged:"):
+            continue
         if kind == "stream":
             found[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))
         elif kind == "hash":

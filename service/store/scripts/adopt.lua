@@ -2,7 +2,7 @@
 -- what the event said is newer. A vanished tag that is doomed is left to the deletion, which knows why it went.
 --
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
---       10 doomed (zset)  11 due
+--       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
 --       then per tag that is no longer there, 2 each: tag, time_us before
@@ -18,6 +18,15 @@ local function log(action, tag, digest, size, reason)
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[4], '*', 'repository', repository, unpack(fields))
 end
 
+local function stood_at(tag)
+  local standing = redis.call('HGET', KEYS[2], tag)
+  return standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+end
+
+local function untag(short, tag)
+  redis.call('HSET', KEYS[12], short, now_us .. ' ' .. tag)
+end
+
 local function unchanged(tag, before)
   local score = redis.call('ZSCORE', KEYS[1], tag)
   if not score then return before == '' end
@@ -29,6 +38,13 @@ for _ = 1, tonumber(ARGV[6]) do
   local tag, digest, short, size, time, index, before = unpack(ARGV, at + 1, at + 7)
   at = at + 7
   if unchanged(tag, before) then
+    local old = stood_at(tag)
+    if old and old ~= short then
+      untag(old, tag)
+      local pushed = string.format('%.0f', redis.call('ZSCORE', KEYS[1], tag))
+      redis.call('HSET', KEYS[13], tag, pushed .. ':' .. old .. ' ' .. (redis.call('HGET', KEYS[13], tag) or ''))
+    end
+    redis.call('HDEL', KEYS[12], short, digest)
     redis.call('ZADD', KEYS[1], time, tag)
     redis.call('HSET', KEYS[2], tag, short .. ' ' .. size .. ' ')
     if index == '1' then redis.call('HSETNX', KEYS[4], digest, time .. ' ?') end
@@ -37,10 +53,11 @@ for _ = 1, tonumber(ARGV[6]) do
   end
 end
 for i = at + 1, #ARGV, 2 do
-  local standing = redis.call('HGET', KEYS[2], ARGV[i])
-  local short = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+  local short = stood_at(ARGV[i])
   local ours = short and redis.call('HEXISTS', KEYS[9], short) == 1
   if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
+    untag(short, ARGV[i])
+    redis.call('HDEL', KEYS[13], ARGV[i])
     redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('HDEL', KEYS[2], ARGV[i])
     redis.call('ZREM', KEYS[3], ARGV[i])

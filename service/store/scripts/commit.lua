@@ -1,8 +1,10 @@
 -- Commits a plan, only against the state it was made from (safety rule 2).
 --
--- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R  7 attempts
+-- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R  7 attempts  8 untagged:R  9 created:R
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
---       4 target: doomed | dry | held | none  5 held plan as JSON; then digest (short), JSON of each doomed digest
+--       4 target: doomed | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
+--       7 fields of untagged:R that say nothing any more (count), then 8 of created:R (count), then those, then these;
+--       then digest (short), JSON of each doomed digest
 -- Result 0 somebody pushed in between: plan again; 1 committed; 2 committed, and its deletion backs off already
 local repository = ARGV[1]
 if (redis.call('HGET', KEYS[1], repository) or '0') ~= ARGV[2] then return 0 end
@@ -10,16 +12,26 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local result = 1
+local held_before = redis.call('GET', KEYS[6])
 redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
+local at = 8
+for list = 1, 2 do
+  for _ = 1, tonumber(ARGV[6 + list]) do
+    at = at + 1
+    redis.call('HDEL', KEYS[7 + list], ARGV[at])
+  end
+end
 local target = KEYS[4]
 if ARGV[4] == 'dry' then target = KEYS[5] end
 if ARGV[4] == 'held' then
-  redis.call('SET', KEYS[6], ARGV[5])
+  -- A plan that waits has been waiting since the first one did.
+  local since = held_before and string.match(held_before, '"at_us": ?"(%d+)"') or ARGV[6]
+  redis.call('SET', KEYS[6], '{"at_us": "' .. since .. '", ' .. string.sub(ARGV[5], 2))
 elseif ARGV[4] ~= 'none' then
-  for i = 6, #ARGV, 2 do redis.call('HSET', target, ARGV[i], ARGV[i + 1]) end
+  for i = at + 1, #ARGV, 2 do redis.call('HSET', target, ARGV[i], ARGV[i + 1]) end
 end
 if ARGV[4] == 'dry' then redis.call('EXPIRE', KEYS[5], 604800) end
-if ARGV[4] == 'doomed' and #ARGV > 6 then
+if ARGV[4] == 'doomed' and #ARGV > at then
   local waits = tonumber(redis.call('HGET', KEYS[7], 'doomed ' .. repository .. ' until') or 0)
   if waits > now_ms then
     redis.call('ZADD', KEYS[3], waits, repository)

@@ -2,9 +2,10 @@
 -- A tag that was pushed meanwhile stays, and is to be healed: the DELETE may have taken it along.
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
---       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing
+--       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
+--       18 revisions:R  19 created:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
---       7 resend after (ms); then per tag: tag, time_us, reason, rule
+--       7 resend after (ms); then per tag ('' where it had none): tag, time_us, reason, rule
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
 local clock = redis.call('TIME')
@@ -38,13 +39,31 @@ if redis.call('HDEL', KEYS[1], short) == 0 then
 end
 if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository) end
 
+local function log(tag, size, reason, rule)
+  local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', 'pushprune', 'agent', '',
+                  'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule}
+  redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
+  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
+end
+
+-- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
+local matter = ARGV[8]
+if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (.*)$') or '' end
+for child in string.gmatch(redis.call('HGET', KEYS[7], digest) or '', 'child=(%S+)') do
+  redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter)
+end
 local look_again = redis.call('HDEL', KEYS[7], digest) == 1
+redis.call('HDEL', KEYS[17], short, digest)
+redis.call('HDEL', KEYS[19], short)
+redis.call('ZREM', KEYS[5], '@' .. short)
 for i = 8, #ARGV, 4 do
   local tag, time, reason, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local standing = redis.call('HGET', KEYS[4], tag)
   local current = redis.call('ZSCORE', KEYS[3], tag)
   local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
-  if current and stood == short and tonumber(current) == tonumber(time) then
+  if tag == '' then
+    log('', '0', reason, rule)
+  elseif current and stood == short and tonumber(current) == tonumber(time) then
     local size = string.match(standing, '^%S+ (%d+)') or '0'
     redis.call('ZREM', KEYS[3], tag)
     redis.call('HDEL', KEYS[4], tag)
@@ -52,10 +71,8 @@ for i = 8, #ARGV, 4 do
     redis.call('ZADD', KEYS[6], 'GT', time, tag)
     redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
     redis.call('EXPIRE', KEYS[6], 86400)
-    local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', 'pushprune', 'agent', '',
-                    'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule}
-    redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
-    redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
+    redis.call('HDEL', KEYS[18], tag)
+    log(tag, size, reason, rule)
   elseif current then
     look_at(tag)
     look_again = true

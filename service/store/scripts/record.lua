@@ -3,12 +3,13 @@
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
---       tags live pulled gone links doomed:R heal history, and after all of them, 3 each: trash:R touched:R put:R
+--       tags live pulled gone links doomed:R heal history, and after all of them, 6 each: trash:R touched:R put:R
+--       untagged:R revisions:R created:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
 --       then per event, 15 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
---       instance kind(manifest|blob|own)
+--       instance kind(manifest|blob|own|ignored)
 -- Result {recorded, duplicates, repository that became due, …}
 local repositories, rejected, events = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local resend, keep_history, keep_events, keep_pulls = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
@@ -23,7 +24,7 @@ for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
 local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
-local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 3 + nth] end
+local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 6 + nth] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
@@ -73,6 +74,47 @@ local function make_void(r, member, at_us)
   redis.call('EXPIRE', key(r, 4), 86400)
 end
 
+local function stood_at(r, tag)
+  local standing = redis.call('HGET', key(r, 2), tag)
+  return standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+end
+
+-- A manifest has lost a tag, or was pushed without one: its clock starts, again if it is the later loss. Whether another
+-- tag still holds it is for the plan to see. Parts of an index stand there by their whole digest, all else by the short.
+local function untag(r, digest, at_us, tag)
+  local known = redis.call('HGET', after(r, 4), digest)
+  if known and tonumber(string.match(known, '^%d+')) >= tonumber(at_us) then return end
+  if tag == nil then tag = known and string.match(known, ' (.*)$') or '' end
+  if not known and redis.call('HLEN', after(r, 4)) >= 10000 then
+    redis.call('HDEL', after(r, 4), redis.call('HRANDFIELD', after(r, 4)))
+  end
+  redis.call('HSET', after(r, 4), digest, at_us .. ' ' .. tag)
+end
+
+-- The digests that a tag pointed at before, each with the time of its last push, the newest first. Keeps those pushed
+-- after `since`, without `current`, and with one more.
+local function overwritten(r, tag, since, current, at_us, digest)
+  local pushed, order = {}, {}
+  for time, known in string.gmatch(redis.call('HGET', after(r, 5), tag) or '', '(%d+):(%S+)') do pushed[known] = time end
+  if digest and (not pushed[digest] or tonumber(pushed[digest]) < tonumber(at_us)) then pushed[digest] = at_us end
+  for known, time in pairs(pushed) do
+    if known ~= current and tonumber(time) > since then order[#order + 1] = time .. ':' .. known end
+  end
+  table.sort(order, function(a, b)
+    local first, second = tonumber(string.match(a, '^%d+')), tonumber(string.match(b, '^%d+'))
+    return first > second or (first == second and a > b)
+  end)
+  if #order == 0 then redis.call('HDEL', after(r, 5), tag) return end
+  redis.call('HSET', after(r, 5), tag, table.concat(order, ' ', 1, math.min(#order, 100)))
+end
+
+-- The parts of an index that is gone have lost what held them.
+local function untag_children(r, known, at_us)
+  for child in string.gmatch(known, 'child=(%S+)') do
+    untag(r, child, at_us, '')
+  end
+end
+
 -- links:R of an index: its time of push, and its children if they are known; content never changes, so they stay known.
 local function link(r, e)
   local known = redis.call('HGET', key(r, 5), e.digest)
@@ -82,7 +124,7 @@ local function link(r, e)
     pushed = math.max(pushed, tonumber(string.sub(known, 1, space - 1)))
     if children == '?' then children = string.sub(known, space + 1) end
   end
-  local void = void_until(r, e.digest)
+  local void = void_until(r, '@' .. e.short)
   if void >= pushed then pushed, children = void, '?' end
   redis.call('HSET', key(r, 5), e.digest, string.format('%.0f', pushed) .. ' ' .. children)
 end
@@ -100,14 +142,28 @@ local function push(r, e)
     drop_plan(r)
     if redis.call('EXISTS', after(r, 1)) == 1 then look_at(r, e.digest, true) end
   end
-  if e.tag == '' then return end
-  local current = redis.call('ZSCORE', key(r, 1), e.tag)
-  if e.at <= void_until(r, e.tag) then return end
-  if current then
-    local standing = redis.call('HGET', key(r, 2), e.tag)
-    local digest = string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
-    if e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= digest) then return end
+  local void, gone = void_until(r, e.tag), e.at <= void_until(r, '@' .. e.short)
+  if e.tag == '' then
+    if not gone then untag(r, e.short, e.at_us) end
+    return
   end
+  local current = redis.call('ZSCORE', key(r, 1), e.tag)
+  if e.at <= void then
+    if not gone then untag(r, e.short, string.format('%.0f', void), e.tag) end
+    return
+  end
+  if current then
+    local digest = stood_at(r, e.tag)
+    local late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= digest)
+    if digest ~= e.short then
+      local lost, lost_at, until_us = digest, string.format('%.0f', current), e.at_us
+      if late then lost, lost_at, until_us = e.short, e.at_us, string.format('%.0f', current) end
+      if tonumber(lost_at) > void_until(r, '@' .. lost) then untag(r, lost, until_us, e.tag) end
+      overwritten(r, e.tag, -1, late and digest or e.short, lost_at, lost)
+    end
+    if late then return end
+  end
+  redis.call('HDEL', after(r, 4), e.short, e.digest)
   redis.call('ZADD', key(r, 1), e.at_us, e.tag)
   redis.call('HSET', key(r, 2), e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
   if redis.call('HEXISTS', after(r, 1), e.digest) == 1 or redis.call('ZSCORE', after(r, 2), e.tag)
@@ -117,26 +173,41 @@ local function push(r, e)
   mark_due(r)
 end
 
+-- A pull by digest counts for every tag that stands there.
 local function pull(r, e)
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', keep_pulls, '*', 'repository', names[r], 'tag', e.tag, 'digest', e.digest,
              'actor', e.actor, 'agent', e.agent, 'address', e.address, 'at_us', e.at_us)
-  if e.tag ~= '' and e.at > void_until(r, e.tag) then redis.call('ZADD', key(r, 3), 'GT', e.at_us, e.tag) end
+  local member = e.tag ~= '' and e.tag or '@' .. e.short
+  if e.kind == 'ignored' or e.at <= void_until(r, member) then return end
+  redis.call('ZADD', key(r, 3), 'GT', e.at_us, member)
+  redis.call('ZREMRANGEBYRANK', key(r, 3), 0, -20001)
 end
 
 local function delete(r, e)
   log(r, 'delete', e)
   changed(r)
   if e.tag == '' then
-    make_void(r, e.digest, e.at_us)
+    make_void(r, '@' .. e.short, e.at_us)
     local known = redis.call('HGET', key(r, 5), e.digest)
     if known and tonumber(string.match(known, '^%d+')) <= e.at then
+      untag_children(r, known, e.at_us)
       redis.call('HSET', key(r, 5), e.digest, e.at_us .. ' ?')
     end
+    local since = redis.call('HGET', after(r, 4), e.short)
+    if not since or tonumber(string.match(since, '^%d+')) <= e.at then
+      redis.call('HDEL', after(r, 4), e.short, e.digest)
+    end
+    redis.call('HDEL', after(r, 6), e.short)
+    local used = redis.call('ZSCORE', key(r, 3), '@' .. e.short)
+    if used and tonumber(used) <= e.at then redis.call('ZREM', key(r, 3), '@' .. e.short) end
     return
   end
   make_void(r, e.tag, e.at_us)
+  overwritten(r, e.tag, e.at)
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
   if current and tonumber(current) <= e.at then
+    local digest = stood_at(r, e.tag)
+    if void_until(r, '@' .. digest) < tonumber(current) then untag(r, digest, e.at_us, e.tag) end
     redis.call('ZREM', key(r, 1), e.tag)
     redis.call('HDEL', key(r, 2), e.tag)
     drop_plan(r)
@@ -149,10 +220,8 @@ end
 local function own(r, e)
   count('own')
   if e.action ~= 'delete' or e.tag == '' then return end
-  local standing = redis.call('HGET', key(r, 2), e.tag)
-  if not standing then return end
-  local digest = string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
-  if redis.call('HEXISTS', key(r, 6), digest) == 0 then
+  local digest = stood_at(r, e.tag)
+  if digest and redis.call('HEXISTS', key(r, 6), digest) == 0 then
     look_at(r, e.tag, false)
     changed(r)
     mark_due(r)

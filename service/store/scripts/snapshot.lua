@@ -1,12 +1,15 @@
--- Everything a plan needs, read at one moment.
+-- Everything a plan needs, read at one moment; leases that are over are dropped.
 --
--- KEYS  1 tags:R  2 live:R  3 links:R  4 approved:R  5 heal:R  6 generation  7 compared  8 restarts
+-- KEYS  1 tags:R  2 live:R  3 links:R  4 approved:R  5 heal:R  6 generation  7 compared  8 restarts  9 pulled:R
+--       10 untagged:R  11 revisions:R  12 created:R  13 leased:R
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
---         [approved digest, …], [member of heal:R, its time, …]}
+--         [approved digest, …], [member of heal:R, its time, …], [tag or @digest, time of its last pull, …],
+--         [digest, since and tag, …], [tag, its overwritten digests, …], [digest, creation, …], [digest, lease, …]}
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[13], '-inf', now_ms)
 return {
   redis.call('HGET', KEYS[6], repository) or '0',
   redis.call('HGET', KEYS[7], repository) or '',
@@ -16,4 +19,9 @@ return {
   redis.call('HGETALL', KEYS[3]),
   redis.call('SMEMBERS', KEYS[4]),
   redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now_ms, 'WITHSCORES'),
+  redis.call('ZRANGE', KEYS[9], 0, -1, 'WITHSCORES'),
+  redis.call('HGETALL', KEYS[10]),
+  redis.call('HGETALL', KEYS[11]),
+  redis.call('HGETALL', KEYS[12]),
+  redis.call('ZRANGE', KEYS[13], 0, -1, 'WITHSCORES'),
 }

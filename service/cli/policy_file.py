@@ -1,0 +1,32 @@
+"""A policy file, or a configuration that holds or names a policy."""
+
+from pathlib import Path
+
+from service.domain.errors import ConfigurationError
+from service.domain.policy import Policy
+from service.settings import load_policy, load_settings, policy_faults
+from service.settings.document import read_document
+
+
+def load_policy_file(file: Path) -> Policy:
+    """The policy in the file, or in the configuration that the file is; ConfigurationError with one sentence."""
+    if not _is_configuration(file):
+        return load_policy(file)
+    found = load_settings(file, environ={}).policy
+    policy = load_policy(found) if isinstance(found, Path) else found
+    return policy or Policy()
+
+
+def faults_of(file: Path) -> tuple[str, ...]:
+    """Everything that is wrong with the file's policy, a sentence each; () when it can be obeyed."""
+    try:
+        if not _is_configuration(file):
+            return policy_faults(file)
+        found = load_settings(file, environ={}).policy
+        return policy_faults(found) if isinstance(found, Path) else ()
+    except ConfigurationError as error:
+        return (str(error),)
+
+
+def _is_configuration(file: Path) -> bool:
+    return "policy" in read_document(file).values

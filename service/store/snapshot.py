@@ -1,0 +1,86 @@
+"""A repository as it stands in Redis at one moment: all that a plan is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain.state import State, Tag, Untagged
+from service.store.keys import Keys, long, paired, short
+from service.store.packing import unpack_links
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot(State):
+    """A repository at one moment. generation: what a commit is checked against.
+
+    heal: members of heal:R, and the times (ms) at which they were asked for. stale_untagged, stale_created: fields of
+    untagged:R and created:R that say nothing any more; a commit drops them.
+    """
+
+    generation: str
+    epoch: str
+    compared: bool
+    heal: tuple[tuple[str, int], ...] = ()
+    stale_untagged: tuple[str, ...] = ()
+    stale_created: tuple[str, ...] = ()
+
+
+def snapshot_keys(keys: Keys) -> tuple[Any, ...]:
+    """The keys of one repository that the script reads, in its order; the global ones stand after the fifth."""
+    before = (keys.tags, keys.live, keys.links, keys.approved, keys.heal)
+    return (*before, keys.pulled, keys.untagged, keys.revisions, keys.created, keys.leased)
+
+
+def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snapshot:
+    """The snapshot behind the script's answer. run_id: of the Redis that gave it."""
+    generation, compared, restarts, times, live, links, approved, heal = answer[:8]
+    pulled, untagged, revisions, created, leased = (paired(flat) for flat in answer[8:])
+    epoch = f"{run_id}:{restarts}"
+    known = {digest: unpack_links(text) for digest, text in paired(links).items()}
+    tags = _tags(paired(times), paired(live), pulled, created)
+    standing = {tag.digest for tag in tags}
+    children = {child for references in known.values() if references for child in references.children}
+    return Snapshot(
+        repository=repository,
+        generation=generation,
+        epoch=epoch,
+        compared=compared == epoch,
+        tags=tags,
+        links=known,
+        approved=frozenset(approved),
+        heal=tuple((member, int(float(asked))) for member, asked in paired(heal).items()),
+        untagged=tuple(one for one in _untagged(untagged) if one.digest not in standing),
+        revisions={tag: _revisions(text) for tag, text in revisions.items()},
+        leased={digest: int(float(until_ms)) * 1000 for digest, until_ms in leased.items()},
+        stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
+        stale_created=tuple(field for field in created if long(field) not in standing),
+    )
+
+
+def _tags(
+    times: Mapping[str, str], live: Mapping[str, str], pulled: Mapping[str, str], created: Mapping[str, str]
+) -> tuple[Tag, ...]:
+    tags = []
+    for name, score in times.items():
+        digest, size, actor = live[name].split(" ", 2)
+        used_us = max(int(float(pulled.get(name, 0))), int(float(pulled.get(f"@{digest}", 0))))
+        created_us = int(created[digest]) if digest in created else None
+        pushed_us = int(float(score)) or None
+        tags.append(Tag(name, long(digest), pushed_us, int(size), actor, used_us or None, created_us))
+    return tuple(tags)
+
+
+def _revisions(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(long(word.partition(":")[2]) for word in text.split()))
+
+
+def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
+    """A part of an index may stand there by its whole digest and by its short one: the later counts."""
+    latest: dict[str, Untagged] = {}
+    for digest, text in fields.items():
+        since, _, tag = text.partition(" ")
+        one = Untagged(long(digest), int(since), tag)
+        before = latest.get(short(one.digest))
+        if before is None or before.since_us < one.since_us:
+            latest[short(one.digest)] = one
+    return tuple(latest.values())
