@@ -99,13 +99,14 @@ class Outbox:
         return tuple(Trouble(about, **json.loads(text)) for about, text in sorted(noted.items()))
 
     def backlog(self) -> Backlog:
+        now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
             for queue in ("due", "doomed"):
-                pipe.zcard(self._keys.of(queue))
+                # What time alone makes due later (a grace, an age) is no backlog; what backs off is.
+                pipe.zcount(self._keys.of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
                 pipe.zrange(self._keys.of(queue), 0, 0, withscores=True)
             pipe.exists(self._keys.of("gc:due"))
             due, first_due, doomed, first_doomed, collect = pipe.execute()
-        now_ms = self._connection.now_ms()
         late = [(now_ms - score) / 1000 for _, score in [*first_due, *first_doomed]]
         return Backlog(int(due), int(doomed), max([0.0, *late]), bool(collect))
 

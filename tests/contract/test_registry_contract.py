@@ -1,12 +1,13 @@
 """What our client promises and what we rely on, on the real registry and on the fake alike."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 import requests
 
 from service.domain.errors import AccessDenied, DeletesDisabled, RegistryRefused
-from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, image_config, read_created
 from service.registry.auth import build_auth
 from service.registry.client import RegistryClient, Standing
 from tests.contract.conftest import AGENT, Site, Sites
@@ -49,6 +50,25 @@ class TestListing:
 
     def test_an_empty_catalog_is_empty(self, site: Site) -> None:
         assert list(site.client.repositories()) == []
+
+
+class TestBlobs:
+    def test_a_small_blob_is_read_whole(self, site: Site) -> None:
+        digest = site.pusher.push_blob("shop/api", b"{}")
+        assert site.client.blob("shop/api", digest, 10) == b"{}"
+
+    def test_one_that_is_not_there_or_larger_is_none(self, site: Site) -> None:
+        digest = site.pusher.push_blob("shop/api", b"x" * 200_000)
+        assert site.client.blob("shop/api", digest, 199_999) is None
+        assert site.client.blob("shop/api", NOWHERE, 10) is None
+
+    def test_the_config_of_an_image_says_when_it_was_made(self, site: Site) -> None:
+        site.pusher.push("shop/api", "v1", make_image("a", created=datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=UTC)))
+        manifest = site.client.get("shop/api", "v1")
+        assert manifest
+        config = image_config(manifest.media_type, manifest.content)
+        content = site.client.blob("shop/api", str(config), 4096)
+        assert read_created(content or b"") == 1_770_091_506_789_000
 
 
 class TestLooking:
