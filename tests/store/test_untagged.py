@@ -1,0 +1,147 @@
+"""What the history knows of manifests without a tag, of what a tag pointed at before, and of use."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.domain.plan import Plan
+from service.domain.state import Tag
+from service.store.connection import Connection
+from service.store.history import History
+from tests.store.test_record import NOW, digest, event, record, user_delete
+
+SHOP = "shop/api"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+@pytest.fixture
+def history(connection: Connection) -> History:
+    return History(connection)
+
+
+def untagged(history: History) -> dict[str, tuple[int, str]]:
+    """digest → (thousandths after the start since when, the tag it had last)."""
+    found = history.snapshot(SHOP).untagged
+    return {one.digest: ((one.since_us - NOW) // 1000, one.tag) for one in found}
+
+
+def test_an_overwritten_digest_is_untagged_since_the_push_that_took_its_tag(history: History) -> None:
+    record(history, event(1, seed="old"), event(5, seed="new"))
+    assert untagged(history) == {digest("old"): (5, "v1")}
+
+
+def test_one_that_another_tag_holds_is_not(history: History) -> None:
+    record(history, event(1, seed="old"), event(2, seed="old", tag="v2"), event(5, seed="new"))
+    assert untagged(history) == {}
+    record(history, event(9, seed="newer", tag="v2"))
+    assert untagged(history) == {digest("old"): (9, "v2")}
+
+
+def test_one_that_is_tagged_again_is_not(history: History) -> None:
+    record(history, event(1, seed="old"), event(5, seed="new"), event(6, seed="old", tag="stable"))
+    assert untagged(history) == {}
+
+
+def test_a_push_by_digest_is_untagged_and_again_later_starts_its_clock_anew(history: History) -> None:
+    record(history, event(1, tag=None, seed="x"))
+    assert untagged(history) == {digest("x"): (1, "")}
+    record(history, event(7, tag=None, seed="x"), event(3, tag=None, seed="x"))
+    assert untagged(history) == {digest("x"): (7, "")}
+
+
+def test_a_push_by_digest_of_what_had_a_tag_leaves_it_the_matter_of_that_tag(history: History) -> None:
+    record(history, event(1, seed="old"), event(5, seed="new"), event(8, tag=None, seed="old"))
+    assert untagged(history) == {digest("old"): (8, "v1")}
+
+
+def test_a_tag_deleted_by_itself_leaves_its_digest_untagged(history: History) -> None:
+    record(history, event(1, seed="x"), user_delete(4, "v1"))
+    assert untagged(history) == {digest("x"): (4, "v1")}
+
+
+@pytest.mark.parametrize("first", ["digest", "tag"])
+def test_a_deleted_digest_is_not_untagged_but_gone(history: History, first: str) -> None:
+    by_digest = event(4, "delete", tag=None, seed="x", media_type="")
+    by_tag = replace(user_delete(4, "v1"), id="another")
+    record(history, event(1, seed="x"))
+    record(history, *([by_digest, by_tag] if first == "digest" else [by_tag, by_digest]))
+    assert untagged(history) == {}
+
+
+def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History) -> None:
+    record(history, event(1, tag=None, seed="part"))
+    record(history, event(2, media_type=INDEX, seed="i", children=(digest("part"),)))
+    record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
+    assert untagged(history) == {digest("part"): (9, "")}
+
+
+def test_a_late_push_of_an_old_digest_leaves_it_untagged(history: History) -> None:
+    record(history, event(5, seed="new"))
+    record(history, event(1, seed="old"))
+    assert untagged(history) == {digest("old"): (5, "v1")}
+    assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
+
+
+def test_revisions_are_the_digests_before_the_newest_first_and_each_once(history: History) -> None:
+    for number, seed in enumerate("abcab"):
+        record(history, event(number, seed=seed))
+    assert history.snapshot(SHOP).revisions == {"v1": (digest("a"), digest("c"))}
+
+
+def test_revisions_end_with_their_tag(history: History) -> None:
+    record(history, event(1, seed="a"), event(2, seed="b"), user_delete(3, "v1"), event(4, seed="c"))
+    assert history.snapshot(SHOP).revisions == {}
+
+
+def test_no_more_revisions_are_kept_than_a_policy_can_ask_for(history: History) -> None:
+    for number in range(105):
+        record(history, event(number))
+    (revisions,) = history.snapshot(SHOP).revisions.values()
+    assert revisions == tuple(digest(number) for number in range(103, 3, -1))
+
+
+def test_a_tag_found_elsewhere_leaves_what_it_stood_at(history: History) -> None:
+    record(history, event(1, seed="old"))
+    history.adopt(history.snapshot(SHOP), found=[Tag("v1", digest("new"), None)])
+    (left,) = history.snapshot(SHOP).untagged
+    assert (left.digest, left.tag, left.since_us > NOW) == (digest("old"), "v1", True)
+    assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
+
+
+def test_a_tag_that_vanished_leaves_what_it_stood_at(history: History) -> None:
+    record(history, event(1, seed="old"))
+    history.adopt(history.snapshot(SHOP), vanished=["v1"])
+    assert [left.digest for left in history.snapshot(SHOP).untagged] == [digest("old")]
+
+
+def test_what_stands_there_for_ever_is_bounded(history: History, connection: Connection) -> None:
+    client: Any = connection.client
+    key = connection.keys.untagged(SHOP)
+    client.hset(key, mapping={digest(f"old {number}"): "1 v0" for number in range(10_000)})
+    record(history, event(1, seed="a"), event(2, seed="b"))
+    assert client.hlen(key) == 10_000
+    assert digest("a") in untagged(history)
+
+
+def test_a_pull_counts_for_its_tag_and_one_by_digest_for_all_that_stand_there(history: History) -> None:
+    record(history, event(1, tag="a", seed="x"), event(2, tag="b", seed="x"), event(3, tag="c"))
+    record(history, event(5, "pull", tag="a", seed="x"), event(7, "pull", tag=None, seed="x"))
+    pulled = {tag.name: tag.pulled_us and (tag.pulled_us - NOW) // 1000 for tag in history.live(SHOP)}
+    assert pulled == {"a": 7, "b": 7, "c": None}
+
+
+def test_a_pull_that_does_not_count_is_recorded_and_no_use(history: History, connection: Connection) -> None:
+    record(history, event(1), replace(event(5, "pull"), counts=False))
+    assert history.live(SHOP)[0].pulled_us is None
+    assert connection.client.xlen(connection.keys.of("pulls")) == 1
+
+
+def test_times_of_creation_are_remembered_while_a_tag_stands_there(history: History, connection: Connection) -> None:
+    record(history, event(1, seed="x"))
+    history.date(SHOP, {digest("x"): 17, digest("gone"): 18})
+    snapshot = history.snapshot(SHOP)
+    assert [tag.created_us for tag in snapshot.tags] == [17]
+    assert len(snapshot.stale_created) == 1
+    history.commit(snapshot, Plan(), "none")
+    assert connection.client.hlen(connection.keys.created(SHOP)) == 1
