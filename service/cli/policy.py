@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from service.cli.policy_file import faults_of, load_policy_file
+from service.cli.policy_import import import_policy
 from service.cli.reach import show_json
 from service.domain.policy import schema
 
@@ -36,3 +37,6 @@ def check(file: Path) -> None:
 def show_schema() -> None:
     """Print the JSON Schema of a policy file, for editors and other tools."""
     show_json(schema())
+
+
+policy.add_command(import_policy)

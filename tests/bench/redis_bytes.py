@@ -60,6 +60,7 @@ def _figures(wiring: Wiring, case: Case) -> Iterator[Figure]:
     tags, entries = REPOSITORIES * TAGS, REPOSITORIES * TAGS * PUSHES_PER_TAG
     state = {name: size / tags for name, size in held.items() if name not in _HISTORY}
     pulled = state.pop("pulled")
+    left_behind = (state.pop("untagged") + state.pop("revisions")) / (PUSHES_PER_TAG - 1)
     each = sum(state.values())
     largest = sorted(state.items(), key=lambda part: -part[1])
     parts = ", ".join(f"{name} {size:.0f}" for name, size in largest if size >= 0.5)
@@ -69,7 +70,10 @@ def _figures(wiring: Wiring, case: Case) -> Iterator[Figure]:
         size = held[name] / entries
         yield Figure(f"bytes per entry of {name}: {case.name}", f"{size:.0f}", f"≤ {PER_ENTRY}", size <= PER_ENTRY)
     seen = held["seen"] / (entries + tags)
-    measured = f"{held['pulls'] / tags:.0f} per pull; {seen:.0f} for two hours per event"
+    measured = (
+        f"{held['pulls'] / tags:.0f} per pull; {seen:.0f} for two hours per event; "
+        f"{left_behind:.0f} per digest that a moving tag left behind"
+    )
     yield Figure(f"bytes besides: {case.name}", measured)
 
 

@@ -1,0 +1,83 @@
+"""`pushprune policy import --from TOOL …`: another tool's policy as one of ours, on standard output."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from service.domain.errors import ConfigurationError
+from service.domain.imports import COMMANDS, DOCUMENTS, PLACED, TOOLS, Text, import_command, import_document
+from service.domain.policy import Policy
+from service.settings.document import LIMIT_BYTES, read_text
+
+
+@click.command(
+    "import",
+    # No short options and no -h: -month and the like are the other tool's, and reach it as they were written.
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
+@click.option("--from", "tool", type=click.Choice(TOOLS), required=True, help="Whose policy it is.")
+@click.option(
+    "--within",
+    metavar="NAME",
+    help="Where it applied, when it does not say: a repository or a project; '' is everywhere.",
+)
+@click.argument("given", nargs=-1, type=click.UNPROCESSED, metavar="FILE | - | FLAGS...")
+def import_policy(tool: str, within: str | None, given: tuple[str, ...]) -> None:
+    """Write the policy of another tool as one of pushprune's, with a comment where the meaning differs.
+
+    For deckschrubber, registry-cli and `acr purge` give the flags, or a whole command line, behind --. For the others
+    give a FILE, or - for standard input.
+    """
+    if within is not None and tool not in PLACED:
+        raise click.UsageError(f"--within is for {', '.join(PLACED)}; the others say which repositories they mean")
+    words = given if tool in COMMANDS else ()
+    text = _text(tool, given)
+    if text is not None and tool in COMMANDS and not (tool in DOCUMENTS and text.content.lstrip()[:1] in ("{", "[")):
+        words, text = _words(text), None
+    made = import_command(tool, words, within) if text is None else import_document(tool, text, within)
+    _check(made.values)
+    click.echo(made.text, nl=False)
+
+
+def _check(values: dict[str, Any]) -> None:
+    """ConfigurationError when no policy can say this: nothing is ever written that `policy check` would refuse."""
+    try:
+        Policy.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise ConfigurationError(f"this cannot be said in a policy: {first['msg']}") from error
+
+
+def _text(tool: str, given: tuple[str, ...]) -> Text | None:
+    """What the one argument holds; None when the arguments are flags themselves."""
+    if tool not in COMMANDS and len(given) != 1:
+        raise click.UsageError(f"name the one FILE that holds the policy of {tool}, or - for standard input")
+    if len(given) != 1 or (given[0].startswith("-") and given[0] != "-"):
+        return None
+    if given[0] == "-":
+        return Text("standard input", _standard_input())
+    if tool in COMMANDS and any(letter.isspace() for letter in given[0]) and not Path(given[0]).exists():
+        return Text("the command line", given[0])
+    return Text(given[0], read_text(Path(given[0])))
+
+
+def _words(text: Text) -> tuple[str, ...]:
+    """The words of a command line, as a shell would split it."""
+    try:
+        return tuple(shlex.split(text.content.replace("\\\r\n", " ").replace("\\\n", " ")))
+    except ValueError as error:
+        raise ConfigurationError(f"{text.name}: this is no command line: {str(error).lower()}") from error
+
+
+def _standard_input() -> str:
+    content = sys.stdin.buffer.read(LIMIT_BYTES + 1)
+    if len(content) > LIMIT_BYTES:
+        raise ConfigurationError(f"cannot read standard input: it is larger than {LIMIT_BYTES // 1024} KiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError("standard input: this is not UTF-8 text") from error

@@ -1,0 +1,103 @@
+"""Azure: the command lines of `acr purge --help`, and a registry's retention policy."""
+
+import pytest
+
+from tests.domain.imports import (
+    aged,
+    commanded,
+    gone,
+    imported,
+    published,
+    refused,
+    refused_command,
+    rules_of,
+    untagged_gone,
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--filter", "hello-world:.*", "--ago", "1d"), {"older_than": "1d", "keep": "none"}),
+        (
+            ("--filter", "hello-world:^hello.*", "--ago", "7d", "--keep", "2"),
+            {"tags": ["re:^hello.*"], "older_than": "7d", "count": "tags", "keep": {"last": 2}},
+        ),
+        (("-f", "hello-world:hello-world", "--ago", "1h15m"), {
+            "tags": ["re:hello-world"], "older_than": "75m", "keep": "none",
+        }),
+    ],
+)  # fmt: skip
+def test_the_examples_of_its_help(words: tuple[str, ...], rule: dict[str, object]) -> None:
+    (made,) = rules_of(commanded("acr", "acr", "purge", "-r", "example", *words))
+    assert made == {"name": "hello-world", "repos": ["hello-world"], **rule}
+
+
+def test_every_repository_is_the_default_of_ours() -> None:
+    assert "repos" not in rules_of(commanded("acr", "--filter", ".*:.*", "--ago", "7d"))[0]
+
+
+def test_it_keeps_the_newest_of_those_that_are_old_enough() -> None:
+    made = commanded("acr", "--filter", "shop/api:^v", "--ago", "7d", "--keep", "1")
+    tags = [aged(f"v{days}", days) for days in (1, 8, 9, 10)]
+    assert gone(made, *tags, aged("other", 99)) == {"v9", "v10"}
+
+
+def test_filters_for_one_repository_count_together_as_they_do_there() -> None:
+    (rule,) = rules_of(commanded("acr", "--filter", "a:^x", "--filter", "a:^y", "--ago", "1d", "--keep", "3"))
+    assert rule["tags"] == ["re:^x", "re:^y"]
+
+
+def test_untagged_goes_by_the_same_age_and_no_tag_stays_by_that() -> None:
+    made = commanded("acr", "--filter", "shop/api:^v", "--ago", "5d", "--untagged")
+    assert gone(made, aged("v1", 9), aged("other", 9)) == {"v1"}
+    assert (untagged_gone(made, 6), untagged_gone(made, 4), untagged_gone(made, 6, "other")) == (True, False, True)
+    assert not untagged_gone(commanded("acr", "--filter", "shop/api:^v", "--ago", "5d"), 99)
+    assert untagged_gone(commanded("acr", "--filter", "shop/api:^v", "--ago", "0d", "--untagged"), 1)
+
+
+def test_locks_and_what_is_no_policy_are_named() -> None:
+    text = commanded("acr", "-r", "x", "-p", "hush", "--filter", "a:b", "--ago", "1d", "--dry-run").text
+    assert "no equivalent: locks" in text
+    assert "--registry, --password: no part of a policy" in text
+    assert "dry_run: true" in text
+    assert "hush" not in text
+
+
+def test_the_published_retention_policy_is_for_untagged_manifests_alone() -> None:
+    made = imported("acr", published("acr-retention"), None)
+    assert rules_of(made) == [{"name": "untagged", "keep": "always", "untagged": "30d"}]
+    assert (untagged_gone(made, 31, ""), untagged_gone(made, 29)) == (True, False)
+    assert gone(made, aged("v1", 999)) == set()
+
+
+def test_a_retention_policy_that_is_off_makes_no_rule() -> None:
+    assert rules_of(imported("acr", {"days": 7, "status": "disabled"}, None)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--ago", "1d"), "needs --filter 'REPOSITORY:REGEX' and --ago"),
+        (("--filter", "a:b"), "needs --filter"),
+        (("--filter", "a", "--ago", "1d"), "write it as REPOSITORY:REGEX"),
+        (("--filter", "a:b:c", "--ago", "1d"), "with one colon between"),
+        (("--filter", "a:(?!b)", "--ago", "1d"), "--filter: '(?!b)' is no expression that RE2 understands"),
+        (("--filter", "a:b", "--ago", "-1d"), "--ago: '-1d' is no duration"),
+        (("--filter", "a:b", "--ago", "999999d"), "--ago: 999999d is more than 100 years"),
+        (("--filter", "a:b", "--ago", "1d", "--keep", "-1"), "--keep -1: this is no whole number"),
+        (("--filter", "a:b", "--ago", "1d", "--purge"), "'--purge' is no flag"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_by_name(words: tuple[str, ...], sentence: str) -> None:
+    assert sentence in refused_command("acr", *words)
+
+
+def test_a_colon_in_a_group_or_a_class_is_no_divider() -> None:
+    (rule,) = rules_of(commanded("acr", "--filter", "a:(?:x|y)[[:digit:]]", "--ago", "1d"))
+    assert rule["tags"] == ["re:(?:x|y)[[:digit:]]"]
+
+
+@pytest.mark.parametrize("values", [{}, [], {"days": "7"}, {"days": -1}, {"days": 10**9}, "", "7", "{"])
+def test_what_is_no_retention_policy_is_refused(values: object) -> None:
+    assert refused("acr", values).startswith("given.json")

@@ -1,0 +1,156 @@
+"""Google Artifact Registry: the example of its Terraform provider, and what each kind of policy comes to."""
+
+from typing import Any
+
+import pytest
+
+from tests.domain.imports import aged, gone, imported, published, refused, rules_of, untagged_gone
+
+
+def delete(**condition: Any) -> dict[str, Any]:
+    return {"name": "delete", "action": {"type": "Delete"}, "condition": condition}
+
+
+def keep(**condition: Any) -> dict[str, Any]:
+    return {"name": "keep", "action": {"type": "Keep"}, "condition": condition}
+
+
+def recent(count: int, *packages: str) -> dict[str, Any]:
+    versions: dict[str, Any] = {"keepCount": count}
+    if packages:
+        versions["packageNamePrefixes"] = list(packages)
+    return {"name": "recent", "action": {"type": "Keep"}, "mostRecentVersions": versions}
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        ("shop/webapp", {"v0.6"}),
+        ("shop/webapp-two/part", {"v0.6"}),
+        ("shop/else", {"alpha1", "v0.1", "v0.2", "v0.3", "v0.4", "v0.5", "v0.6"}),
+        ("other/else", set()),
+    ],
+)
+def test_the_published_example(repository: str, expected: set[str]) -> None:
+    made = imported("gcp", published("gcp-policies"))
+    tags = [
+        *(aged(f"v0.{number}", 40 + number) for number in range(1, 7)), aged("alpha1", 41.5), aged("v0.9", 29),
+        aged("v1", 99), aged("release1", 99),
+    ]  # fmt: skip
+    if "webapp" in repository:
+        tags = [one for one in tags if one.name not in ("alpha1", "v0.9")]
+    assert gone(made, *tags, repository=repository) == expected
+
+
+def test_keep_alone_deletes_nothing() -> None:
+    made = imported("gcp", [recent(1), keep(tagState="any")])
+    assert rules_of(made) == []
+    assert "a Keep policy alone deletes nothing" in made.text
+
+
+def test_keep_wins_over_delete_for_all_tags_of_a_version() -> None:
+    made = imported("gcp", [delete(olderThan="30d"), keep(tagPrefixes=["release"])])
+    assert gone(made, aged("release1", 40, "one"), aged("latest", 40, "one"), aged("x", 40)) == {"x"}
+
+
+def test_what_keep_matches_but_delete_does_not_stays_all_the_same() -> None:
+    made = imported("gcp", [delete(tagPrefixes=["pr-"]), recent(1), keep(newerThan="3d")])
+    assert gone(made, aged("v1", 99), aged("pr-1", 9), aged("pr-2", 8)) == {"pr-1"}
+
+
+def test_a_version_goes_as_soon_as_any_delete_policy_says_so() -> None:
+    made = imported("gcp", [delete(olderThan="90d"), delete(olderThan="10d", tagPrefixes=["pr-"])])
+    assert gone(made, aged("pr-1", 11), aged("v1", 11), aged("v2", 91)) == {"pr-1", "v2"}
+
+
+def test_the_longest_prefix_of_packages_has_the_limits_of_all_that_match() -> None:
+    made = imported("gcp", [delete(tagState="any"), recent(1, "web"), recent(3, "webapp"), recent(1, "w")])
+    tags = [aged(f"v{days}", days) for days in (1, 2, 3, 4)]
+    assert gone(made, *tags, repository="shop/webapp") == {"v4"}
+    assert gone(made, *tags, repository="shop/web") == {"v2", "v3", "v4"}
+    assert gone(made, *tags, repository="shop/x") == {"v1", "v2", "v3", "v4"}
+
+
+def test_untagged_versions_go_by_age_and_no_tag_does() -> None:
+    made = imported("gcp", [delete(tagState="untagged", olderThan="7d"), keep(tagPrefixes=["release"])])
+    assert (untagged_gone(made, 8), untagged_gone(made, 6)) == (True, False)
+    assert gone(made, aged("v1", 99)) == set()
+
+
+def test_what_has_lost_a_tag_that_a_policy_deletes_goes_by_the_age_for_what_is_untagged() -> None:
+    packages = delete(tagState="untagged", olderThan="7d", packageNamePrefixes=["api"])
+    made = imported("gcp", [delete(tagPrefixes=["pr-"], olderThan="90d"), packages])
+    assert (untagged_gone(made, 8, "pr-1"), untagged_gone(made, 6, "pr-1")) == (True, False)
+    assert (untagged_gone(made, 8, "v1"), untagged_gone(made, 8, "")) == (True, True)
+    assert not untagged_gone(made, 99, "pr-1", repository="shop/web")
+
+
+@pytest.mark.parametrize("keeping", [recent(5), keep(newerThan="30d"), keep(tagState="untagged")])
+def test_untagged_versions_stay_where_a_keep_policy_may_hold_them(keeping: dict[str, Any]) -> None:
+    made = imported("gcp", [delete(tagState="untagged", olderThan="7d"), keeping])
+    assert not untagged_gone(made, 99)
+    assert "a Keep policy may hold versions without a tag" in made.text
+
+
+@pytest.mark.parametrize("condition", [{"newerThan": "3d"}, {"versionNamePrefixes": ["sha256:a"]}])
+def test_a_delete_policy_that_cannot_be_said_is_left_out(condition: dict[str, Any]) -> None:
+    made = imported("gcp", [delete(**condition)])
+    assert rules_of(made) == []
+    assert "it is left out" in made.text
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"olderThan": "3d", "tagPrefixes": ["v"]},
+        {"newerThan": "3d", "tagPrefixes": ["v"]},
+        {"versionNamePrefixes": ["sha256:a"]},
+    ],
+)
+def test_a_keep_policy_that_cannot_be_said_keeps_more(condition: dict[str, Any]) -> None:
+    made = imported("gcp", [delete(), keep(**condition)])
+    assert gone(made, aged("v1", 99)) == set()
+    assert f"no equivalent: {next(iter(condition))} in a Keep policy" in made.text
+
+
+def test_a_repository_as_it_is_printed() -> None:
+    printed = {
+        "name": "projects/p/locations/l/repositories/r",
+        "cleanupPolicyDryRun": True,
+        "cleanupPolicies": {"old": {"id": "old", "action": "DELETE", "condition": {"olderThan": "3600s"}}},
+    }
+    made = imported("gcp", printed)
+    assert made.values["dry_run"] is True
+    assert rules_of(made)[0] == {
+        "name": "old", "repos": ["shop/**"], "keep": {"pushed_within": "1h"}, "untagged": "1h", "final": True,
+    }  # fmt: skip
+
+
+def test_a_part_of_a_second_is_rounded_up() -> None:
+    assert rules_of(imported("gcp", [delete(olderThan="3.5s", tagPrefixes=["a"])]))[0]["keep"] == {
+        "pushed_within": "4s"
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ("", "this is empty"),
+        ({}, "this must be a list of cleanup policies"),
+        ([7], "[0]: must be an object"),
+        ([{"name": "x"}], "[0].action: this is missing"),
+        ([delete() | {"action": {"type": "Maybe"}}], '[0].action: must be {"type": "Delete"}'),
+        ([delete() | {"mostRecentVersions": {"keepCount": 1}}], "needs a condition or mostRecentVersions"),
+        ([{"name": "x", "action": "Delete"}], "needs a condition or mostRecentVersions"),
+        ([delete(tagState="some")], "[0].condition.tagState: must be any, tagged, untagged"),
+        ([delete(olderThan="soon")], "[0].condition.olderThan: 'soon' is no duration"),
+        ([delete(olderThan="-3d")], "'-3d' is no duration"),
+        ([delete(olderThan="999999999999d")], "is more than 100 years"),
+        ([recent(0)], "[0].mostRecentVersions.keepCount: must be at least 1"),
+        ([recent(10**9)], "must be at most"),
+        ([delete(unless="x")], "[0].condition.unless: this is not known here"),
+        ([delete()] * 300, "more than 200 policies"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:
+    assert sentence in refused("gcp", values)

@@ -1,0 +1,54 @@
+"""The YAML that comes out: whatever stands in a name, a pattern or a note is read back as it was meant."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.imports.period import parse_period
+from service.domain.imports.translation import NotImportable, imported_rule, keep_of, translation
+from service.domain.policy import Policy
+
+
+@given(st.text(), st.text())
+def test_no_text_breaks_out_of_its_place(name: str, note: str) -> None:
+    made = translation(name, [imported_rule(name, keep="always", tags=["v*"], notes=[note])], [note])
+    assert yaml.safe_load(made.text) == made.values
+    Policy.model_validate(made.values)
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1))
+def test_every_pattern_is_read_back_as_it_was(pattern: str) -> None:
+    made = translation("x", [imported_rule("x", keep="none", tags=[f"re:^x{pattern}"])])
+    assert yaml.safe_load(made.text)["rules"][0]["tags"] == [f"re:^x{pattern}"]
+
+
+def test_nothing_is_a_list_of_no_rules() -> None:
+    assert translation("x", []).text.endswith("rules: []\n")
+
+
+def test_keys_at_their_default_are_left_out() -> None:
+    rule = imported_rule("x", repos=["a", "**"], tags=["re:.*", "!pr-*"], keep=keep_of(), order="created", count="tags")
+    assert dict(rule.keys) == {"name": "x", "tags": ("!pr-*",), "keep": "none"}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("720h", 2_592_000),
+        ("1h15m", 4500),
+        ("2d3h6m", 183_960),
+        ("0s", 0),
+        ("1.5h", 5400),
+        ("1ms", 1),
+        ("2w", 1_209_600),
+    ],
+)
+def test_a_period_is_never_shortened(text: str, seconds: int) -> None:
+    assert parse_period(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-1d", "1 d", "1y", "1e9s", "٣d", "nan", "9" * 999 + "d", "1d" * 9999])
+def test_what_is_no_period_is_refused(text: str) -> None:
+    with pytest.raises(NotImportable):
+        parse_period(text, units="s m h")
