@@ -13,8 +13,10 @@ from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.storage import Storage
 from service.settings import PolicySource, Settings
+from service.store.archive import Archive
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
+from service.store.figures import Figures
 from service.store.history import History, Limits
 from service.store.keys import Keys
 from service.store.lease import Leases
@@ -33,7 +35,9 @@ class Wiring:
     outbox: Outbox
     leases: Leases
     garbage: Collections
+    figures: Figures
     policies: PolicySource
+    archive: Archive
     outlook: Outlook
     dispatch: Dispatch
     storage: Storage | None
@@ -82,7 +86,9 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         outbox=Outbox(connection),
         leases=Leases(connection),
         garbage=Collections(connection, settings.history.runs),
+        figures=Figures(connection),
         policies=policies,
+        archive=Archive(connection),
         outlook=Outlook(history, policies),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
         storage=storage,

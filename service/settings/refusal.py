@@ -76,11 +76,13 @@ def refusal(error: ValidationError, model: type[BaseModel], sources: Sequence[So
 def refusals(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> tuple[str, ...]:
     """Every fault, one sentence each, in the order in which they were found."""
     faults = [_located(detail, sources) for detail in error.errors(include_url=False)]
-    # Of a union's branches, the one that got furthest is the one that was meant.
-    deepest = [fault for fault in faults if not any(_is_within(other, fault) for other in faults)]
-    places = dict.fromkeys((id(fault.source), fault.location) for fault in deepest)
-    at = [[fault for fault in deepest if (id(fault.source), fault.location) == place] for place in places]
-    return tuple(_one_sentence(same, model) for same in at)
+    outer = {fault.location[:length] for fault in faults for length in range(len(fault.location))}
+    at: dict[tuple[int, Location], list[_Fault]] = {}
+    for fault in faults:
+        # Of a union's branches, the one that got furthest is the one that was meant.
+        if fault.location not in outer:
+            at.setdefault((id(fault.source), fault.location), []).append(fault)
+    return tuple(_one_sentence(same, model) for same in at.values())
 
 
 def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
@@ -89,11 +91,6 @@ def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
     if own is None:
         return f"{same[0].source.subject(same[0].location)} must {_musts(same)}"
     return _sentence(own, model)
-
-
-def _is_within(inner: _Fault, outer: _Fault) -> bool:
-    length = len(outer.location)
-    return len(inner.location) > length and inner.location[:length] == outer.location
 
 
 def _located(detail: ErrorDetails, sources: Sequence[Source]) -> _Fault:

@@ -1,1 +1,14 @@
-"""The HTTP edge."""
+"""The HTTP edge.
+
+app.py            the application: every page, and what all have in common
+notifications.py  POST /notifications: what the registry tells
+api/              /api/v1: what may be asked and changed
+docs.py           /openapi.json and /docs
+metrics.py        /metrics
+health.py         /livez and /readyz
+access.py         who may do what
+body.py           how JSON is read
+models.py         what questions and answers have in common
+problems.py       errors as problem documents
+server.py         gunicorn's settings
+"""

@@ -1,12 +1,34 @@
 """Who may do what: tokens, compared in constant time."""
 
 import hmac
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Literal
+from urllib.parse import urlsplit
 
 from flask import Response, request
 
 from service.settings import Settings
+from service.settings.kinds import is_loopback
 from service.web.problems import problem
+
+Right = Literal["read", "admin"]
+
+_OPENED_BY: Mapping[Right, tuple[str, ...]] = {"read": ("read", "admin"), "admin": ("admin",)}
+_WRONG_NOTIFY = "the notify token is missing or wrong: send the header `Authorization: Bearer <tokens.notify>`"
+_FOREIGN = "without tokens only programs on this machine may ask: set tokens.read and tokens.admin"
+_UNSET: Mapping[Right, str] = {
+    "read": "neither tokens.read nor tokens.admin is set, so nobody may look: set tokens.read",
+    "admin": "tokens.admin is not set, so nobody may change anything: set it",
+}
+_WRONG: Mapping[Right, str] = {
+    "read": "the token is missing or wrong: send the header `Authorization: Bearer <tokens.read>`",
+    "admin": "the token is missing or wrong: send the header `Authorization: Bearer <tokens.admin>`",
+}
+_TOO_LITTLE: Mapping[Right, str] = {
+    "read": "the notify token may only post notifications: send tokens.read or tokens.admin",
+    "admin": "this token may not change anything: send tokens.admin",
+}
 
 
 def notify_refusal(settings: Settings) -> Response | None:
@@ -14,16 +36,57 @@ def notify_refusal(settings: Settings) -> Response | None:
 
     With no token at all everybody may: the service then listens on loopback only (settings see to it).
     """
-    tokens = settings.tokens
-    if tokens.notify is None:
-        if tokens.read is None and tokens.admin is None:
-            return None
-        return _refusal("tokens.notify is not set, so nobody may post notifications: set it")
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-    if hmac.compare_digest(given.encode(), tokens.notify.get_secret_value().encode()):
+    tokens = _tokens(settings)
+    if not tokens:
         return None
-    return _refusal("the notify token is missing or wrong: send the header `Authorization: Bearer <tokens.notify>`")
+    if "notify" not in tokens:
+        return _unauthorized("tokens.notify is not set, so nobody may post notifications: set it")
+    if "notify" in _carried(tokens):
+        return None
+    return _unauthorized(_WRONG_NOTIFY)
 
 
-def _refusal(detail: str) -> Response:
+def refusal(settings: Settings, right: Right) -> Response | None:
+    """None when the request may look (`read`) or change something (`admin`), else the answer that refuses it.
+
+    401 for a token that is missing or wrong, 403 for one that may do less. With no token at all every program on this
+    machine may do everything, but no web page from elsewhere through the browser of somebody here.
+    """
+    tokens = _tokens(settings)
+    if not tokens:
+        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if _is_foreign() else None
+    opening, carried = _OPENED_BY[right], _carried(tokens)
+    if not carried.isdisjoint(opening):
+        return None
+    unset = None if any(name in tokens for name in opening) else _UNSET[right]
+    if carried:
+        return problem(HTTPStatus.FORBIDDEN, unset or _TOO_LITTLE[right])
+    return _unauthorized(unset or _WRONG[right])
+
+
+def _tokens(settings: Settings) -> dict[str, bytes]:
+    """The tokens that are set, by name."""
+    of = settings.tokens
+    secrets = {"notify": of.notify, "read": of.read, "admin": of.admin}
+    return {name: secret.get_secret_value().encode() for name, secret in secrets.items() if secret is not None}
+
+
+def _carried(tokens: Mapping[str, bytes]) -> frozenset[str]:
+    """The names of the tokens that the request carries: two names may have one token. Each is compared, always."""
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip().encode()
+    return frozenset([name for name, secret in tokens.items() if hmac.compare_digest(given, secret)])
+
+
+def _is_foreign() -> bool:
+    """Whether a page from elsewhere asks: under a name of its own that leads here, or by a request across origins."""
+    origin = request.headers.get("Origin")
+    if origin is not None and origin.partition("://")[2] != request.host:
+        return True
+    try:
+        return not is_loopback(urlsplit(f"//{request.host}").hostname or "")
+    except ValueError:
+        return True
+
+
+def _unauthorized(detail: str) -> Response:
     return problem(HTTPStatus.UNAUTHORIZED, detail, WWW_Authenticate='Bearer realm="pushprune"')

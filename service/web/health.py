@@ -20,6 +20,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
         policy = wiring.policies.current()
         try:
             backlog, workers = wiring.outbox.backlog(), wiring.outbox.workers()
+            holds = len(wiring.history.holds())
             troubles = [f"{trouble.about}: {trouble.message}" for trouble in wiring.outbox.troubles()]
             if not workers:
                 troubles.append(
@@ -32,6 +33,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
             "workers": workers,
             "policy": wiring.policies.error or ("in force" if policy else "none: nothing is deleted"),
             "backlog": {"due": backlog.due, "doomed": backlog.doomed, "oldest_s": round(backlog.oldest_s, 3)},
+            "holds": holds,
             "trouble": troubles,
         }
         return jsonify(body), HTTPStatus.OK

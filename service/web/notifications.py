@@ -4,13 +4,13 @@ import time
 from contextlib import suppress
 
 from flask import Blueprint, Response, jsonify, request
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from service.clock import now_us
 from service.domain.errors import StoreUnavailable
 from service.domain.notification import parse
 from service.log import log
 from service.web.access import notify_refusal
+from service.web.body import whole_body
 from service.wiring import Wiring
 
 _TELL_AGAIN_S = 60.0
@@ -25,7 +25,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
         if refusal := notify_refusal(wiring.settings):
             stranger.refused(request.remote_addr or "unknown")
             return refusal
-        envelope = parse(_body(), now_us())
+        envelope = parse(whole_body(request), now_us())
         if envelope.has_pulls and (policy := wiring.policies.current()):
             envelope = envelope.discounting(policy.ignores_pull)
         recorded = wiring.history.record(envelope)
@@ -65,11 +65,3 @@ class _Stranger:
             self._told_s = None
             with suppress(StoreUnavailable):
                 self._wiring.outbox.mended("notifications")
-
-
-def _body() -> bytes:
-    """The body; one of unknown length that fills the limit may have been cut there, and is refused."""
-    body = request.get_data(cache=False)
-    if request.content_length is None and len(body) >= (request.max_content_length or 0):
-        raise RequestEntityTooLarge
-    return body

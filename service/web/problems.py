@@ -1,18 +1,43 @@
 """Errors as RFC 9457 `application/problem+json`: one sentence that says what to do, never a traceback."""
 
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from flask import Flask, Response, json
+from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from service.domain.errors import MalformedNotification, StoreUnavailable, TooManyEvents
+from service.domain.errors import (
+    MalformedNotification,
+    NoSuchRepository,
+    NoSuchTag,
+    StoreUnavailable,
+    TooManyEvents,
+)
 from service.log import log
 
+MOST_FAULTS = 200
 
-def problem(status: HTTPStatus, detail: str, **headers: str) -> Response:
-    """A problem document. headers: extra response headers, `_` for `-` in their names."""
+
+class Faulty(Exception):
+    """What was asked has faults. faults: one sentence each, naming the key."""
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = tuple(faults)
+
+    @classmethod
+    def of(cls, error: ValidationError, sentences: Callable[[ValidationError], Sequence[str]]) -> "Faulty":
+        """What a validation found. sentences: finds the words; not asked for more than anybody reads."""
+        count = error.error_count()
+        return cls([f"it has {count} faults, too many to name"] if count > MOST_FAULTS else sentences(error))
+
+
+def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = (), **headers: str) -> Response:
+    """A problem document. faults: one sentence each, where there are any. headers: more of them, `_` for `-`."""
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
-    response = Response(json.dumps(body), status.value, mimetype="application/problem+json")
+    more = {"faults": list(faults)} if faults else {}
+    response = Response(json.dumps(body | more), status.value, mimetype="application/problem+json")
     for name, value in headers.items():
         response.headers[name.replace("_", "-")] = value
     return response
@@ -21,6 +46,9 @@ def problem(status: HTTPStatus, detail: str, **headers: str) -> Response:
 def register(app: Flask) -> None:
     """Translates every error at the edge, once."""
     app.register_error_handler(MalformedNotification, _malformed)
+    app.register_error_handler(NoSuchRepository, _unknown)
+    app.register_error_handler(NoSuchTag, _unknown)
+    app.register_error_handler(Faulty, _faulty)
     app.register_error_handler(StoreUnavailable, _unavailable)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http)
@@ -32,12 +60,22 @@ def _malformed(error: MalformedNotification) -> Response:
     return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE if flood else HTTPStatus.BAD_REQUEST, str(error))
 
 
+def _unknown(error: NoSuchRepository | NoSuchTag) -> Response:
+    return problem(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _faulty(error: Faulty) -> Response:
+    first, *others = error.faults
+    detail = f"{first} (and {len(others)} more)" if others else first
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, error.faults)
+
+
 def _unavailable(error: StoreUnavailable) -> Response:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), Retry_After="1")
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:
-    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a notification of more than 4 MiB is not accepted")
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a body of more than 4 MiB is not accepted")
 
 
 def _http(error: HTTPException) -> Response:

@@ -13,9 +13,11 @@ from flask.testing import FlaskClient
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.domain.policy import Policy
 from service.settings import load_settings
 from service.web.app import create_app
 from service.wiring import Wiring, wire
+from tests.makers import understood
 
 
 class Messages:
@@ -39,6 +41,10 @@ class Edge:
     @property
     def redis(self) -> Any:
         return self.wiring.connection.client
+
+    def heard(self, *events: Any) -> None:
+        """Records events as if the registry had posted them."""
+        self.wiring.history.record(understood(*events))
 
     def tags(self, repository: str = "shop/api") -> list[str]:
         """The recorded tags, oldest first."""
@@ -72,6 +78,18 @@ def serve(redis_server: fakeredis.FakeServer) -> ServeEdge:
 def edge(serve: ServeEdge) -> Edge:
     """The edge as it comes: no tokens, no policy."""
     return serve()
+
+
+@pytest.fixture
+def serve_over_valkey(make_wiring: Callable[..., Wiring]) -> ServeEdge:
+    """Builds the edge over a real server: serve_over_valkey(policy=…, tokens={…}). What plans asks for INFO."""
+
+    def build(policy: Policy | None = None, **settings: Any) -> Edge:
+        messages = Messages()
+        wiring = dataclasses.replace(make_wiring(policy=policy, **settings), dispatch=messages)  # type: ignore[arg-type]
+        return Edge(create_app(wiring).test_client(), wiring, messages.sent)
+
+    return build
 
 
 @pytest.fixture

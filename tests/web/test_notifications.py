@@ -15,6 +15,7 @@ from service.store.history import History
 from service.web.app import MAX_BODY_BYTES
 from tests.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, blob_event, digest_of, envelope, event
 from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
 
 SAMPLES = Path(__file__).parents[1] / "data" / "notifications"
 
@@ -31,16 +32,6 @@ def send(
 
 def answer(recorded: int, duplicates: int = 0, rejected: tuple[str, ...] = ()) -> dict[str, Any]:
     return {"recorded": recorded, "duplicates": duplicates, "rejected": list(rejected)}
-
-
-def problem(response: TestResponse) -> tuple[int, str]:
-    """Status and sentence of a problem document, after a look at its form (RFC 9457)."""
-    assert response.mimetype == "application/problem+json"
-    document = json.loads(response.data)
-    assert set(document) == {"type", "title", "status", "detail"}
-    assert document["status"] == response.status_code
-    assert "Traceback" not in response.text
-    return response.status_code, document["detail"]
 
 
 @pytest.mark.parametrize("content_type", [V1_ENVELOPE, V2_ENVELOPE, PLAIN_ENVELOPE, "", "multipart/form-data"])
@@ -133,7 +124,7 @@ def test_a_body_as_large_as_allowed_is_read(edge: Edge) -> None:
 
 def test_a_larger_body_is_refused(edge: Edge) -> None:
     response = send(edge, envelope(event()).ljust(MAX_BODY_BYTES + 1))
-    assert problem(response) == (413, "a notification of more than 4 MiB is not accepted")
+    assert problem(response) == (413, "a body of more than 4 MiB is not accepted")
     assert edge.tags() == []
 
 
@@ -149,7 +140,7 @@ def test_a_body_of_unknown_length_is_read(edge: Edge) -> None:
 
 def test_a_larger_body_of_unknown_length_is_refused(edge: Edge) -> None:
     response = send_chunked(edge, envelope(event()).ljust(MAX_BODY_BYTES + 1))
-    assert problem(response) == (413, "a notification of more than 4 MiB is not accepted")
+    assert problem(response) == (413, "a body of more than 4 MiB is not accepted")
     assert edge.tags() == []
 
 

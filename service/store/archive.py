@@ -1,0 +1,80 @@
+"""The archive: what is recorded of the past, read from the streams page by page."""
+
+from collections.abc import Iterator, Mapping
+
+from service.domain.chronicle import Happening, Kind
+from service.store.connection import Connection
+
+_PAGE = 1000
+
+# Of what stands in history:R the rest (rescued, healed, lost) changes nothing that a tag points at.
+_KINDS: Mapping[str, Kind] = {
+    "push": "pushed",
+    "adopted": "adopted",
+    "delete": "deleted",
+    "vanished": "vanished",
+    "pruned": "pruned",
+}
+
+
+class Archive:
+    """The recorded past. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+
+    def happenings(self, repository: str) -> tuple[Happening, ...]:
+        """What happened to the tags of a repository, without pulls, as far back as it is recorded.
+
+        All of it, whatever period is asked about: what stood there at its start follows from what came before. In the
+        order of arrival, which is not always that of time.
+        """
+        rows = self._rows(self._keys.history(repository))
+        return tuple(_happening(_KINDS[row["action"]], row) for row in rows if row["action"] in _KINDS)
+
+    def pulls(self) -> Mapping[str, tuple[Happening, ...]]:
+        """The recorded pulls by others: repository → pulls in the order of arrival. One reading serves all."""
+        pulls: dict[str, list[Happening]] = {}
+        for row in self._rows(self._keys.of("pulls")):
+            pulls.setdefault(row["repository"], []).append(_happening("pulled", row))
+        return {repository: tuple(found) for repository, found in pulls.items()}
+
+    def pulls_from_us(self) -> int | None:
+        """Since when pulls are known (µs); None when none that was ever recorded has been dropped.
+
+        Before Redis 7 a stream does not tell how many entries it had: there the oldest that is left is the answer.
+        """
+        key = self._keys.of("pulls")
+        with self._connection.reached() as client:
+            if not client.exists(key):
+                return None
+            told = client.xinfo_stream(key)
+        if not told["length"] or told.get("entries-added") == told["length"]:
+            return None
+        return int(told["first-entry"][0].partition("-")[0]) * 1000
+
+    def _rows(self, key: str) -> Iterator[Mapping[str, str]]:
+        """One page after the other: one answer of everything would hold Redis, and everybody else, up."""
+        after = "-"
+        while True:
+            with self._connection.reached() as client:
+                page = client.xrange(key, min=after, count=_PAGE)
+            for _, fields in page:
+                yield fields
+            if len(page) < _PAGE:
+                return
+            after = f"({page[-1][0]}"
+
+
+def _happening(kind: Kind, row: Mapping[str, str]) -> Happening:
+    return Happening(
+        kind=kind,
+        at_us=int(row["at_us"]),
+        tag=row["tag"],
+        digest=row["digest"],
+        size_bytes=int(row.get("size") or 0),
+        actor=row["actor"],
+        useragent=row["agent"],
+        address=row["address"],
+    )

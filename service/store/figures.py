@@ -1,0 +1,67 @@
+"""What a monitor wants to know, read from Redis in one go."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from service.store.connection import Connection
+from service.store.outbox import LONGEST_WAIT_MS
+
+WORKER_SILENT_MS = 10_000
+
+_QUEUES = ("due", "doomed", "healing")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Redis' figures at one moment.
+
+    counters: as in the key `counters`, since the beginning. waiting: queue → repositories in it, without those that
+    time alone will make due later. oldest_s: seconds by which the most overdue entry of all queues is late. workers:
+    those that gave a sign of life within 10 s. troubles: things that an operator must mend. repositories: those
+    anything is known of. last_event_ms: when the newest entry of the history was written, None while there is none.
+    """
+
+    counters: Mapping[str, int]
+    waiting: Mapping[str, int]
+    oldest_s: float
+    workers: int
+    troubles: int
+    repositories: int
+    last_event_ms: int | None
+
+
+class Figures:
+    """The figures in Redis. Raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._of = connection.keys.of
+
+    def read(self) -> Reading:
+        """All figures at one moment, by the clock of Redis; the cost does not grow with what is known."""
+        now_ms = self._connection.now_ms()
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            for name in ("generation", "trouble"):
+                pipe.hlen(self._of(name))
+            pipe.hgetall(self._of("counters"))
+            pipe.zcount(self._of("workers"), now_ms - WORKER_SILENT_MS, "+inf")
+            pipe.xrevrange(self._of("events"), count=1)
+            for queue in _QUEUES:
+                pipe.zcount(self._of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
+                pipe.zrange(self._of(queue), 0, 0, withscores=True)
+            repositories, troubles, counters, workers, events, *queues = pipe.execute()
+        return Reading(
+            counters={name: int(count) for name, count in counters.items()},
+            waiting=dict(zip(_QUEUES, queues[::2], strict=True)),
+            oldest_s=_oldest_s(queues[1::2], now_ms),
+            workers=workers,
+            troubles=troubles,
+            repositories=repositories,
+            last_event_ms=int(events[0][0].partition("-")[0]) if events else None,
+        )
+
+
+def _oldest_s(firsts: Iterable[list[tuple[str, float]]], now_ms: int) -> float:
+    """firsts: the first entry of each queue, if it has one, with the time (ms) at which the sweep sends it again."""
+    late_ms = [now_ms - again_ms for first in firsts for _, again_ms in first]
+    return max([0.0, *late_ms]) / 1000

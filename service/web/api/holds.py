@@ -1,0 +1,81 @@
+"""Plans that wait for approval, because they would remove much of a repository at once."""
+
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from pydantic import Field
+from werkzeug.exceptions import Conflict
+
+from service.web.api.door import door, refusals
+from service.web.api.repository import UNKNOWN, RepositoryPath, known
+from service.web.models import Answer
+from service.wiring import Wiring
+
+NOTHING_WAITS = (HTTPStatus.CONFLICT, "nothing of that repository waits for approval")
+
+
+class HeldPlan(Answer):
+    """A plan that waits."""
+
+    repository: str = Field(description="its name")
+    reason: str = Field(description="why it waits, in words")
+    at_us: int = Field(description="since when, µs since the epoch")
+    digests: tuple[str, ...] = Field(description="of the images that would go")
+
+
+class Holds(Answer):
+    """All plans that wait."""
+
+    holds: tuple[HeldPlan, ...]
+
+
+class Approval(Answer):
+    """What was approved; it holds for a day."""
+
+    repository: str = Field(description="its name")
+    approved: int = Field(description="images whose deletion is approved")
+
+
+def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
+    return _looking(wiring), _approving(wiring)
+
+
+def _looking(wiring: Wiring) -> APIBlueprint:
+    pages = door("holds", wiring)
+
+    @pages.get("/holds", responses={HTTPStatus.OK: Holds})
+    def holds() -> Response:
+        """The plans that wait for approval"""
+        held = wiring.history.holds()
+        plans = (
+            HeldPlan(repository=one.repository, reason=one.reason, at_us=one.at_us, digests=one.digests) for one in held
+        )
+        return Holds(holds=tuple(plans)).response()
+
+    return pages
+
+
+def _approving(wiring: Wiring) -> APIBlueprint:
+    pages = door("holds-approval", wiring, "admin")
+
+    @pages.post(
+        "/holds/<path:repository>/approve",
+        responses={HTTPStatus.OK: Approval, **refusals([UNKNOWN, NOTHING_WAITS])},
+    )
+    def approve(path: RepositoryPath) -> Response:
+        """Approve the waiting plan of a repository, and have it planned again now"""
+        (repository,) = known(wiring, [path.repository])
+        return Approval(repository=repository, approved=_approved(wiring, repository)).response()
+
+    return pages
+
+
+def _approved(wiring: Wiring, repository: str) -> int:
+    """How many images were approved. Raises Conflict when nothing waits there."""
+    approved = wiring.history.approve(repository)
+    if not approved:
+        raise Conflict(f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does")
+    for name in wiring.outbox.mark_due([repository]):
+        wiring.dispatch.enforce(name)
+    return approved

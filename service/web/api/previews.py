@@ -1,0 +1,119 @@
+"""What would go now, by the policy in force or by another. Asking changes nothing."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response
+from flask_openapi.blueprint import APIBlueprint
+from pydantic import Field, ValidationError
+
+from service.domain.plan import Verdict
+from service.domain.policy import Policy
+from service.domain.preview import Preview
+from service.settings import policy_faults
+from service.web.api.door import door, refusals
+from service.web.api.repository import UNKNOWN, known
+from service.web.models import Answer, Asked
+from service.web.problems import Faulty
+from service.wiring import Wiring
+
+
+class RepositoryQuery(Asked):
+    """Which repositories."""
+
+    repository: tuple[str, ...] = Field(
+        default=(), description="a repository; may be given several times; all when absent"
+    )
+
+
+class Question(Asked):
+    """What would go by this policy."""
+
+    policy: dict[str, Any] = Field(description="a whole policy, as GET /api/v1/policy/schema describes it")
+    repositories: tuple[str, ...] | None = Field(default=None, description="their names; all when absent")
+
+
+class GoingTag(Answer):
+    """A tag, or a manifest without one, that would go."""
+
+    tag: str = Field(description="its name; empty: the manifest has no tag")
+    digest: str = Field(description="of the manifest")
+    reason: str = Field(description="why, in words")
+    rule: str | None = Field(description="the rule that decided; null: none did")
+    size_bytes: int = Field(description="of the image in bytes, as far as the registry told")
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "GoingTag":
+        tag = verdict.tag
+        return cls(tag=tag.name, digest=tag.digest, reason=verdict.reason, rule=verdict.rule, size_bytes=tag.size_bytes)
+
+
+class RuleShare(Answer):
+    """What would go by one rule."""
+
+    rule: str = Field(description="its name, or its number such as #2; empty: none decided")
+    tags: int = Field(description="how many tags")
+    digests: int = Field(description="how many images")
+    size_bytes: int = Field(description="of those images in bytes; layers that they share count each time")
+
+
+class RepositoryPreview(Answer):
+    """What would go from one repository."""
+
+    repository: str = Field(description="its name")
+    going: tuple[GoingTag, ...] = Field(description="what would go")
+    shares: tuple[RuleShare, ...] = Field(description="how much of it by which rule")
+    hold: str | None = Field(description="why the plan would wait for approval; null: it would not")
+    unclear: tuple[str, ...] = Field(description="digests that must be looked at before anything goes")
+
+    @classmethod
+    def of(cls, preview: Preview) -> "RepositoryPreview":
+        return cls(
+            repository=preview.repository,
+            going=tuple(GoingTag.of(verdict) for verdict in preview.going),
+            shares=tuple(
+                RuleShare(rule=of.rule, tags=of.tags, digests=of.digests, size_bytes=of.size_bytes)
+                for of in preview.shares
+            ),
+            hold=preview.hold,
+            unclear=preview.unclear,
+        )
+
+
+class Previews(Answer):
+    """What would go, repository by repository."""
+
+    repositories: tuple[RepositoryPreview, ...]
+
+
+def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
+    pages = door("previews", wiring)
+    answers = {HTTPStatus.OK: Previews, **refusals([UNKNOWN])}
+
+    @pages.get("/preview", responses=answers)
+    def preview(query: RepositoryQuery) -> Response:
+        """What would go now, by the policy in force"""
+        names = known(wiring, query.repository) or wiring.history.repositories()
+        return _previews(wiring.outlook.preview(names))
+
+    @pages.post("/preview", responses=answers)
+    def preview_by_policy(body: Question) -> Response:
+        """What would go now by another policy; it changes nothing"""
+        policy = _policy(body.policy)
+        names = wiring.history.repositories() if body.repositories is None else known(wiring, body.repositories)
+        return _previews(wiring.outlook.preview(names, policy))
+
+    return (pages,)
+
+
+def _policy(values: dict[str, Any]) -> Policy:
+    """The policy in these values; Faulty when it cannot be obeyed."""
+    try:
+        return Policy.model_validate(values)
+    except ValidationError as error:
+        raise Faulty.of(error, lambda _: policy_faults(values)) from error
+
+
+def _previews(previews: Iterable[Preview]) -> Response:
+    return Previews(repositories=tuple(RepositoryPreview.of(one) for one in previews)).response()

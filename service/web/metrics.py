@@ -1,0 +1,88 @@
+"""/metrics: what a monitor wants to know, for Prometheus.
+
+Every figure is read from Redis when it is asked for, and none is counted in this process: so all web processes tell the
+same truth whichever of them is asked, nothing begins at zero when one restarts, workers need no port of their own, and
+no directory is shared as prometheus-client's multiprocess mode would have it. Only the policy is this process's own
+reading of the file that all processes read.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from flask import Blueprint, Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+
+from service.web.access import refusal
+from service.wiring import Wiring
+
+_ACTIONS = ("push", "pull", "mount", "delete")
+_COUNTED = {
+    "rejected": "events that could not be understood",
+    "duplicate": "events that had been heard before",
+    "deleted": "images deleted by pushprune",
+    "own": "events that pushprune itself caused",
+}
+_NAMES = {"duplicate": "duplicates", "own": "own_events"}
+
+
+def blueprint(wiring: Wiring) -> Blueprint:
+    pages = Blueprint("metrics", __name__)
+    figures = Scrape(wiring)
+
+    @pages.get("/metrics")
+    def metrics() -> Response:
+        return refusal(wiring.settings, "read") or Response(
+            generate_latest(figures), content_type=CONTENT_TYPE_PLAIN_0_0_4
+        )
+
+    return pages
+
+
+class Scrape:
+    """A collector of prometheus-client's. Raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+
+    def collect(self) -> Iterator[Metric]:
+        """Every figure as it is now."""
+        reading = self._wiring.figures.read()
+        yield _labelled(
+            CounterMetricFamily("pushprune_events", "events heard from the registry, our own too", labels=["action"]),
+            {action: reading.counters.get(action, 0) for action in _ACTIONS},
+        )
+        for name, meaning in _COUNTED.items():
+            count = reading.counters.get(name, 0)
+            yield CounterMetricFamily(f"pushprune_{_NAMES.get(name, name)}", meaning, value=count)
+        yield _labelled(
+            GaugeMetricFamily("pushprune_backlog_repositories", "repositories that wait", labels=["queue"]),
+            reading.waiting,
+        )
+        yield _gauge("backlog_oldest_seconds", "by how much the most overdue of them is late", reading.oldest_s)
+        yield _gauge("held_repositories", "plans that wait for approval", len(self._wiring.history.holds()))
+        yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
+        yield _gauge("troubles", "things that an operator must mend; /readyz lists them", reading.troubles)
+        yield _gauge("repositories", "repositories anything is known of", reading.repositories)
+        if reading.last_event_ms is not None:
+            said = "when the newest entry of the history was written"
+            yield _gauge("last_event_timestamp_seconds", said, reading.last_event_ms / 1000)
+        yield from self._policy()
+
+    def _policy(self) -> Iterator[Metric]:
+        policies = self._wiring.policies
+        policy = policies.current()
+        yield _gauge("policy_in_force", "1 while a policy is in force", policy is not None)
+        yield _gauge("policy_invalid", "1 while what stands in its place cannot be obeyed", policies.error is not None)
+        if policy is not None:
+            yield InfoMetricFamily("pushprune_policy", "the policy in force", {"digest": policies.digest})
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"pushprune_{name}", meaning, value=value)
+
+
+def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, int]) -> Metric:
+    """The family with one sample for each value. values: by label."""
+    for label, value in values.items():
+        family.add_metric([label], value)
+    return family

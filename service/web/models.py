@@ -1,0 +1,56 @@
+"""What every question and every answer of the API has in common, and the problem document of RFC 9457."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from flask import Response
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from service.settings.document import Location
+from service.settings.refusal import Given, refusals
+from service.web.problems import Faulty
+
+
+class Answer(BaseModel):
+    """A value that leaves as JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def response(self) -> Response:
+        return Response(self.model_dump_json(), mimetype="application/json")
+
+
+class Asked(BaseModel):
+    """A value that comes in: path, query or body. Raises Faulty when it cannot be understood.
+
+    What it does not know is refused, so that a slip of the pen is not taken for silence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refused_in_sentences(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(values, Mapping):
+            raise Faulty(["the request must hold a JSON object"])
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise Faulty.of(error, lambda found: refusals(found, cls, (_Request(values),))) from error
+
+
+class Problem(Answer):
+    """Why a request was refused (RFC 9457, `application/problem+json`)."""
+
+    type: str = Field(description="always about:blank: the status says what kind it is")
+    title: str = Field(description="the status in words")
+    status: int = Field(description="the HTTP status")
+    detail: str = Field(description="one sentence that says what to do")
+    faults: tuple[str, ...] = Field(default=(), description="what is wrong with the request: one sentence each")
+
+
+class _Request(Given):
+    """What was asked, for a refusal to speak of."""
+
+    def subject(self, location: Location) -> str:
+        return super().subject(location) or "the request"

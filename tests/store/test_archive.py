@@ -1,0 +1,110 @@
+"""The archive: what the scripts recorded, read back page by page."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.domain.errors import StoreUnavailable
+from service.domain.plan import Doomed, Plan, Verdict
+from service.domain.state import Tag
+from service.store import archive as module
+from service.store.archive import Archive
+from service.store.connection import Connection, connect
+from service.store.history import History, Limits
+from service.store.keys import Keys
+from tests.store.test_record import NOW, digest, event, record, user_delete
+
+
+@pytest.fixture
+def history(connection: Connection) -> History:
+    return History(connection)
+
+
+@pytest.fixture
+def archive(connection: Connection) -> Archive:
+    return Archive(connection)
+
+
+def pull(number: int, tag: str | None = "v1", seed: int = 1, **more: Any) -> Any:
+    return event(number, "pull", tag, seed, **more)
+
+
+def prune(history: History, tag: Tag) -> None:
+    """Deletes it as the workers do."""
+    doomed = Doomed(tag.digest, (Verdict(tag, False, "older than the newest 1 (rule last)", "last"),))
+    history.commit(history.snapshot("shop/api"), Plan(doomed=(doomed,)), "doomed")
+    history.forget("shop/api", doomed, 0)
+
+
+def test_a_repository_of_which_nothing_is_recorded_has_no_happenings(archive: Archive) -> None:
+    assert (archive.happenings("shop/api"), archive.pulls(), archive.pulls_from_us()) == ((), {}, None)
+
+
+def test_a_push_is_read_with_who_what_and_when(history: History, archive: Archive) -> None:
+    record(history, event(1))
+    (one,) = archive.happenings("shop/api")
+    assert (one.kind, one.tag, one.digest, one.at_us, one.size_bytes) == ("pushed", "v1", digest(1), NOW + 1000, 400)
+    assert (one.actor, one.useragent, one.address) == ("ci", "docker/27", "10.0.0.9:1")
+
+
+def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archive: Archive) -> None:
+    record(history, event(1), event(2, tag="v2"), event(3, tag="v3"), event(4, tag=None))
+    history.adopt(history.snapshot("shop/api"), found=[Tag("old", digest("old"), None, 5)], vanished=["v3"])
+    prune(history, next(tag for tag in history.live("shop/api") if tag.name == "v1"))
+    record(history, user_delete(5, "v2"), event(6, "delete", tag=None, seed=4))
+    assert [(one.kind, one.tag, one.digest) for one in archive.happenings("shop/api")] == [
+        ("pushed", "v1", digest(1)),
+        ("pushed", "v2", digest(2)),
+        ("pushed", "v3", digest(3)),
+        ("pushed", "", digest(4)),
+        ("adopted", "old", digest("old")),
+        ("vanished", "v3", ""),
+        ("pruned", "v1", digest(1)),
+        ("deleted", "v2", ""),
+        ("deleted", "", digest(4)),
+    ]
+
+
+def test_what_changes_no_tag_is_left_out(history: History, archive: Archive) -> None:
+    record(history, event(1))
+    history.healed("shop/api", ("v1", 0), digest(1), "a delete of ours had taken it along")
+    assert [one.kind for one in archive.happenings("shop/api")] == ["pushed"]
+
+
+def test_pulls_are_read_once_for_every_repository(history: History, archive: Archive) -> None:
+    record(history, pull(1), pull(2, None), replace(pull(3), repository="web"))
+    found = archive.pulls()
+    assert [(one.kind, one.tag, one.digest) for one in found["shop/api"]] == [
+        ("pulled", "v1", digest(1)),
+        ("pulled", "", digest(1)),
+    ]
+    assert [one.at_us for one in found["web"]] == [NOW + 3000]
+
+
+def test_many_entries_come_in_pages_and_each_once(
+    history: History, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PAGE", 3)
+    for count in (7, 9):
+        record(history, *(event(number, tag=f"v{number}") for number in range(count)))
+        assert [one.tag for one in archive.happenings("shop/api")] == [f"v{number}" for number in range(count)]
+
+
+def test_pulls_that_were_dropped_are_told_by_the_oldest_that_is_left(connection: Connection) -> None:
+    history, archive = History(connection, Limits(pulls=5)), Archive(connection)
+    record(history, pull(0))
+    assert archive.pulls_from_us() is None
+    for first in range(1, 1000, 100):
+        record(history, *(pull(number) for number in range(first, first + 100)))
+    client: Any = connection.client
+    ((oldest, _),) = client.xrange(connection.keys.of("pulls"), count=1)
+    assert len(archive.pulls()["shop/api"]) < 500
+    assert archive.pulls_from_us() == int(oldest.split("-")[0]) * 1000
+
+
+def test_a_redis_that_is_away_is_said() -> None:
+    archive = Archive(Connection(connect("redis://127.0.0.1:1/0"), Keys("nowhere:")))
+    for ask in (archive.pulls, archive.pulls_from_us, lambda: archive.happenings("shop/api")):
+        with pytest.raises(StoreUnavailable):
+            ask()

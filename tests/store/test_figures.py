@@ -1,0 +1,69 @@
+"""Figures: what a monitor wants to know, at one moment, by the clock of Redis."""
+
+import pytest
+
+from service.domain.errors import StoreUnavailable
+from service.store.connection import Connection, connect
+from service.store.figures import Figures, Reading
+from service.store.history import History
+from service.store.keys import Keys
+from service.store.outbox import Outbox
+from tests.makers import event, understood
+
+
+@pytest.fixture
+def figures(connection: Connection) -> Figures:
+    return Figures(connection)
+
+
+def test_nothing_is_known_at_first(figures: Figures) -> None:
+    waiting = {"due": 0, "doomed": 0, "healing": 0}
+    assert figures.read() == Reading({}, waiting, 0.0, 0, 0, 0, None)
+
+
+def test_what_was_recorded_is_read(figures: Figures, connection: Connection) -> None:
+    before_ms = connection.now_ms()
+    History(connection).record(understood(event(), event(repository="shop/web"), event("pull"), event()))
+    reading = figures.read()
+    assert (reading.counters["push"], reading.counters["pull"], reading.counters["duplicate"]) == (2, 1, 1)
+    assert (reading.repositories, reading.waiting["due"]) == (2, 2)
+    assert reading.last_event_ms is not None
+    assert before_ms <= reading.last_event_ms <= connection.now_ms()
+
+
+def test_what_is_not_late_yet_is_not_late(figures: Figures, connection: Connection) -> None:
+    connection.client.zadd(connection.keys.of("due"), {"shop/api": connection.now_ms() + 30_000})
+    reading = figures.read()
+    assert (reading.waiting["due"], reading.oldest_s) == (1, 0.0)
+
+
+def test_what_time_alone_makes_due_later_does_not_wait(figures: Figures, connection: Connection) -> None:
+    later = {"shop/api": connection.now_ms() + 3_600_000, "shop/web": connection.now_ms() + 30_000}
+    connection.client.zadd(connection.keys.of("due"), later)
+    assert figures.read().waiting["due"] == Outbox(connection).backlog().due == 1
+
+
+@pytest.mark.parametrize("queue", ["due", "doomed", "healing"])
+def test_the_most_overdue_of_any_queue_is_the_oldest(figures: Figures, connection: Connection, queue: str) -> None:
+    now_ms, key = connection.now_ms(), connection.keys.of(queue)
+    connection.client.zadd(connection.keys.of("due"), {"other": now_ms - 5_000})
+    connection.client.zadd(key, {"shop/api": now_ms - 90_000, "shop/web": now_ms - 1_000})
+    assert 90 <= figures.read().oldest_s < 100
+
+
+def test_only_workers_that_live_count(figures: Figures, connection: Connection) -> None:
+    outbox = Outbox(connection)
+    outbox.sign_of_life("worker-1@host")
+    connection.client.zadd(connection.keys.of("workers"), {"worker-2@host": connection.now_ms() - 11_000})
+    assert figures.read().workers == outbox.workers() == 1
+
+
+def test_troubles_are_counted(figures: Figures, connection: Connection) -> None:
+    for about in ("due shop/api", "notifications"):
+        Outbox(connection).complain(about, "mend it")
+    assert figures.read().troubles == 2
+
+
+def test_without_redis_there_is_none() -> None:
+    with pytest.raises(StoreUnavailable):
+        Figures(Connection(connect("redis://127.0.0.1:1/0"), Keys("x:"))).read()

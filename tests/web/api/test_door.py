@@ -1,0 +1,173 @@
+"""Who may ask the API and /metrics: each route with each token, and strangers where there is none."""
+
+import re
+
+import pytest
+import redis
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from service.web.app import create_app
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+LOOKS = (
+    ("GET", "/api/v1/repositories/shop/api/explain"),
+    ("GET", "/api/v1/preview"),
+    ("POST", "/api/v1/preview"),
+    ("GET", "/api/v1/policy"),
+    ("GET", "/api/v1/policy/schema"),
+    ("GET", "/api/v1/holds"),
+    ("GET", "/metrics"),
+)
+CHANGES = (("POST", "/api/v1/holds/shop/api/approve"),)
+TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
+FOREIGN = "without tokens only programs on this machine may ask: set tokens.read and tokens.admin"
+
+
+def ask(http: FlaskClient, route: tuple[str, str], token: str | None = None, **headers: str) -> TestResponse:
+    method, path = route
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return http.open(path, method=method, headers=headers, json={"policy": {}} if method == "POST" else None)
+
+
+def is_open(response: TestResponse) -> bool:
+    return response.status_code not in (401, 403)
+
+
+def test_every_route_of_the_api_is_tried_here(edge: Edge) -> None:
+    rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.rule.startswith("/api/v1")]
+    every = {
+        (method, rule.rule.replace("<path:repository>", "shop/api"))
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert every == {route for route in (*LOOKS, *CHANGES) if route[1].startswith("/api/v1")}
+
+
+@pytest.mark.parametrize("route", LOOKS)
+def test_read_and_admin_may_look(serve: ServeEdge, route: tuple[str, str]) -> None:
+    http = serve(tokens=TOKENS).http
+    assert is_open(ask(http, route, "read-s3cret"))
+    assert is_open(ask(http, route, "admin-s3cret"))
+
+
+@pytest.mark.parametrize("route", LOOKS)
+def test_notify_may_never_look(serve: ServeEdge, route: tuple[str, str]) -> None:
+    refused = (403, "the notify token may only post notifications: send tokens.read or tokens.admin")
+    assert problem(ask(serve(tokens=TOKENS).http, route, "notify-s3cret")) == refused
+
+
+@pytest.mark.parametrize("route", CHANGES)
+def test_only_admin_may_change(serve: ServeEdge, route: tuple[str, str]) -> None:
+    http = serve(tokens=TOKENS).http
+    assert is_open(ask(http, route, "admin-s3cret"))
+    for token in ("read-s3cret", "notify-s3cret"):
+        assert problem(ask(http, route, token)) == (403, "this token may not change anything: send tokens.admin")
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", "read-s3cre", "READ-S3CRET", "admin-s3cretx", "é"])
+@pytest.mark.parametrize("route", [*LOOKS, *CHANGES])
+def test_a_missing_or_wrong_token_is_refused(serve: ServeEdge, route: tuple[str, str], token: str | None) -> None:
+    response = ask(serve(tokens=TOKENS).http, route, token)
+    status, detail = problem(response)
+    assert (status, response.headers["WWW-Authenticate"]) == (401, 'Bearer realm="pushprune"')
+    assert detail.startswith("the token is missing or wrong: send the header `Authorization: Bearer <tokens.")
+    assert "s3cret" not in response.text
+
+
+def test_a_stranger_is_refused_before_the_request_is_looked_at(serve: ServeEdge) -> None:
+    http = serve(tokens=TOKENS).http
+    assert http.post("/api/v1/preview", data=b"garbage").status_code == 401
+    assert http.get("/api/v1/preview?nonsense=1").status_code == 401
+
+
+@pytest.mark.parametrize("route", LOOKS)
+def test_with_a_notify_token_alone_nobody_may_look_and_hears_what_to_set(
+    serve: ServeEdge, route: tuple[str, str]
+) -> None:
+    http = serve(tokens={"notify": "notify-s3cret"}).http
+    unset = "neither tokens.read nor tokens.admin is set, so nobody may look: set tokens.read"
+    assert problem(ask(http, route)) == (401, unset)
+    assert problem(ask(http, route, "notify-s3cret")) == (403, unset)
+
+
+@pytest.mark.parametrize("tokens", [{"read": "read-s3cret"}, {"notify": "notify-s3cret"}])
+@pytest.mark.parametrize("route", CHANGES)
+def test_without_an_admin_token_nobody_may_change_where_there_are_tokens(
+    serve: ServeEdge, route: tuple[str, str], tokens: dict[str, str]
+) -> None:
+    http = serve(tokens=tokens).http
+    unset = "tokens.admin is not set, so nobody may change anything: set it"
+    assert problem(ask(http, route)) == (401, unset)
+    for token in tokens.values():
+        assert problem(ask(http, route, token)) == (403, unset)
+
+
+def test_an_admin_token_alone_may_look(serve: ServeEdge) -> None:
+    http = serve(tokens={"admin": "admin-s3cret"}).http
+    assert is_open(ask(http, LOOKS[0], "admin-s3cret"))
+    assert not is_open(ask(http, LOOKS[0]))
+
+
+def test_one_token_under_two_names_may_do_what_either_may(serve: ServeEdge) -> None:
+    http = serve(tokens={"notify": "s3cret", "admin": "s3cret"}).http
+    assert is_open(ask(http, CHANGES[0], "s3cret"))
+
+
+@pytest.mark.parametrize("route", [*LOOKS, *CHANGES])
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+def test_without_any_token_programs_on_this_machine_may_do_everything(
+    edge: Edge, route: tuple[str, str], host: str
+) -> None:
+    assert is_open(ask(edge.http, route, Host=host))
+    assert is_open(ask(edge.http, route, "whatever", Host=host, Origin=f"http://{host}"))
+
+
+@pytest.mark.parametrize("route", [*LOOKS, *CHANGES])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:9999"},
+     {"Host": "evil.example"}, {"Host": "evil.example", "Origin": "http://evil.example"}, {"Host": "10.0.0.7"}],
+)  # fmt: skip
+def test_without_any_token_a_page_from_elsewhere_may_do_nothing(
+    edge: Edge, route: tuple[str, str], headers: dict[str, str]
+) -> None:
+    """A browser on this machine reaches loopback for any page it shows (CSRF, DNS rebinding)."""
+    assert problem(ask(edge.http, route, **headers)) == (403, FOREIGN)
+
+
+def test_with_tokens_it_may_be_asked_by_any_name(serve: ServeEdge) -> None:
+    http = serve(tokens=TOKENS).http
+    assert is_open(ask(http, LOOKS[0], "read-s3cret", Host="pushprune.example", Origin="https://elsewhere.example"))
+
+
+@pytest.mark.parametrize("route", [*LOOKS, *CHANGES])
+def test_without_redis_the_answer_is_to_come_again(
+    serve: ServeEdge, no_redis: redis.Redis, route: tuple[str, str]
+) -> None:
+    response = ask(serve(client=no_redis).http, route)
+    if "policy" in route[1]:
+        assert response.status_code == 200, "the policy does not come from Redis"
+        return
+    status, detail = problem(response)
+    assert (status, response.headers["Retry-After"]) == (503, "1")
+    assert re.match(r"Redis does not answer \(", detail)
+
+
+@pytest.mark.parametrize("route", [*LOOKS, *CHANGES])
+def test_another_method_is_told_which_is_allowed(edge: Edge, route: tuple[str, str]) -> None:
+    response = edge.http.delete(route[1])
+    assert problem(response)[0] == 405
+    assert route[0] in response.headers["Allow"].split(", ")
+
+
+@pytest.mark.parametrize("route", [*LOOKS, *CHANGES])
+def test_no_path_is_a_redirect_and_no_answer_is_taken_for_a_page(edge: Edge, route: tuple[str, str]) -> None:
+    method, path = route
+    for asked in (path, f"{path}/", f"/{path}", path.replace("/api/v1", "/api//v1")):
+        response = ask(edge.http, (method, asked))
+        assert "Location" not in response.headers
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.mimetype != "text/html"

@@ -1,0 +1,125 @@
+"""GET /api/v1/repositories/R/explain: why each tag stays or goes."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.conftest import keep_last
+from tests.makers import digest_of, event, us
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "'\"",
+    "a\u202egpj.exe",
+    "x" * 300,
+    "..",
+    "../../etc",
+    "a/../b",
+    "%2e%2e",
+    "\x00",
+    "é",
+]
+
+
+@pytest.fixture
+def shop(serve_over_valkey: ServeEdge) -> Edge:
+    """Three tags, of which the last push and what shares its digest stay."""
+    edge = serve_over_valkey(policy=keep_last(1))
+    edge.heard(event(tag="v1", at=1), event(tag="v2", at=2, actor="bob"), event(tag="same", digest="v2", at=2.5))
+    return edge
+
+
+def explain(edge: Edge, query: str = "", repository: str = "shop/api") -> dict[str, dict[str, Any]]:
+    response = edge.http.get(f"/api/v1/repositories/{repository}/explain{query}")
+    assert response.status_code == 200, response.text
+    assert response.json is not None
+    assert response.json["repository"] == "shop/api"
+    return {tag["name"]: tag for tag in response.json["tags"]}
+
+
+def test_every_tag_is_explained_the_newest_push_first(shop: Edge) -> None:
+    assert list(explain(shop)) == ["same", "v2", "v1"]
+
+
+def test_a_tag_that_goes(shop: Edge) -> None:
+    before_us = us(0)
+    tag = explain(shop)["v1"]
+    opinion = {"rule": "last", "keep": False, "reason": "older than the newest 1 (rule last)", "until_us": None}
+    assert tag.pop("could_go_us") > before_us
+    assert tag == {
+        "name": "v1", "digest": digest_of("v1"), "pushed_us": us(1), "pulled_us": None, "created_us": None,
+        "actor": "alice", "size_bytes": 512, "kept": False, "reason": "older than the newest 1 (rule last)",
+        "rule": "last", "opinions": [opinion], "shares": [], "index": None,
+    }  # fmt: skip
+
+
+def test_a_tag_that_stays_with_another_of_its_digest(shop: Edge) -> None:
+    tag = explain(shop)["v2"]
+    assert (tag["kept"], tag["actor"], tag["could_go_us"]) == (True, "bob", None)
+    assert tag["shares"] == [{"tag": "same", "kept": True}]
+
+
+def test_the_moment_at_which_a_tag_could_go(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey(policy=keep_last(1, grace=3_000_000_000))
+    edge.heard(event(tag="v1", at=1), event(tag="v2", at=2))
+    tag = explain(edge)["v1"]
+    assert (tag["kept"], tag["could_go_us"]) == (True, us(1 + 3_000_000_000))
+
+
+def test_only_the_tags_asked_for(shop: Edge) -> None:
+    assert list(explain(shop, "?tag=v1")) == ["v1"]
+    assert list(explain(shop, "?tag=v1&tag=same&tag=v1")) == ["same", "v1"]
+
+
+def test_an_index_is_named_by_what_it_lists(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey(policy=keep_last(1))
+    index = event(tag="multi", children=("child",), media_type="application/vnd.oci.image.index.v1+json", at=2)
+    edge.heard(event(tag="child", at=1), index)
+    assert explain(edge, "?tag=child")["child"]["index"] == digest_of("multi")
+
+
+def test_a_slash_may_be_encoded(shop: Edge) -> None:
+    assert list(explain(shop, repository="shop%2Fapi")) == ["same", "v2", "v1"]
+
+
+def test_a_repository_may_be_called_like_the_verb(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey()
+    edge.heard(event(repository="a/explain", tag="v1"))
+    assert edge.http.get("/api/v1/repositories/a/explain/explain").status_code == 200
+    assert edge.http.get("/api/v1/repositories/a/explain").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["shop", "shop/ap", "shop/api/x", "SHOP/API", *HOSTILE])
+def test_an_unknown_repository_is_not_found(shop: Edge, name: str) -> None:
+    response = shop.http.get(f"/api/v1/repositories/{quote(name, safe='')}/explain")
+    status, detail = problem(response)
+    assert status == 404
+    assert detail == f"no repository {name!r} is known"
+    assert "\u202e" not in detail
+
+
+@pytest.mark.parametrize("name", ["v9", "V1", "v1 ", "", *HOSTILE])
+def test_an_unknown_tag_is_not_found(shop: Edge, name: str) -> None:
+    response = shop.http.get("/api/v1/repositories/shop/api/explain", query_string={"tag": ["v1", name]})
+    assert problem(response) == (404, f"there is no tag {name!r} in 'shop/api'")
+
+
+def test_bytes_that_are_no_text_are_no_name(shop: Edge) -> None:
+    assert problem(shop.http.get("/api/v1/repositories/%ff%fe/explain"))[0] == 404
+    assert problem(shop.http.get("/api/v1/repositories/shop/api/explain?tag=%ff"))[0] == 404
+
+
+def test_a_repository_without_a_tag_left_has_nothing_to_explain(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey()
+    edge.heard(event(tag="v1", at=1), event("delete", tag="v1", at=2))
+    assert explain(edge) == {}
+    response = edge.http.get("/api/v1/repositories/shop/api/explain?tag=v1")
+    assert problem(response) == (404, "there is no tag 'v1' in 'shop/api'")
+
+
+def test_a_slip_of_the_pen_is_not_taken_for_silence(shop: Edge) -> None:
+    response = shop.http.get("/api/v1/repositories/shop/api/explain?tags=v1")
+    assert problem(response) == (422, "tags is unknown; did you mean tag?")

@@ -1,0 +1,79 @@
+"""/api/v1/holds: plans that wait for approval, and approving one."""
+
+import pytest
+
+from tests.conftest import keep_last
+from tests.makers import digest_of, event
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+
+@pytest.fixture
+def held(serve_over_valkey: ServeEdge) -> Edge:
+    """shop/api, whose plan to delete v1 and v2 waits; shop/web, with nothing to do."""
+    edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
+    edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)), event(repository="shop/web"))
+    history = edge.wiring.history
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    return edge
+
+
+def approve(edge: Edge, repository: str = "shop/api") -> tuple[int, object]:
+    response = edge.http.post(f"/api/v1/holds/{repository}/approve")
+    return response.status_code, response.json
+
+
+def test_nothing_waits_at_first(edge: Edge) -> None:
+    assert edge.http.get("/api/v1/holds").json == {"holds": []}
+
+
+def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) -> None:
+    (shown,) = (held.http.get("/api/v1/holds").json or {})["holds"]
+    (hold,) = held.wiring.history.holds()
+    assert shown["reason"]
+    assert (shown["repository"], shown["reason"], shown["at_us"]) == ("shop/api", hold.reason, hold.at_us)
+    assert sorted(shown["digests"]) == sorted([digest_of("v1"), digest_of("v2")])
+
+
+def test_readiness_counts_what_waits(held: Edge) -> None:
+    ready = held.http.get("/readyz").json
+    assert ready is not None
+    assert ready["holds"] == 1
+
+
+def test_approving_lets_the_plan_go_on(held: Edge) -> None:
+    assert approve(held) == (200, {"repository": "shop/api", "approved": 2})
+    approved = held.wiring.history.snapshot("shop/api").approved
+    assert approved == {digest_of("v1"), digest_of("v2")}
+    assert held.wiring.outlook.plan("shop/api").hold is None
+
+
+def test_approving_has_the_repository_planned_again(held: Edge) -> None:
+    """A plan that was committed as held left nothing due."""
+    assert held.redis.zscore(held.wiring.connection.keys.of("due"), "shop/api") is None
+    approve(held)
+    assert held.redis.zscore(held.wiring.connection.keys.of("due"), "shop/api") is not None
+    assert held.sent == ["shop/api"]
+
+
+def test_approving_twice_is_no_harm(held: Edge) -> None:
+    assert approve(held) == approve(held)
+    assert held.sent == ["shop/api"], "it was due already"
+
+
+def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:
+    response = held.http.post("/api/v1/holds/shop/web/approve")
+    assert problem(response) == (409, "nothing of 'shop/web' waits for approval; GET /api/v1/holds lists what does")
+    assert held.sent == []
+
+
+@pytest.mark.parametrize("name", ["shop", "<script>", "x" * 300, "..", "%2e%2e%2fapi", "'"])
+def test_an_unknown_repository_is_not_found(held: Edge, name: str) -> None:
+    assert problem(held.http.post(f"/api/v1/holds/{name}/approve"))[0] == 404
+    assert held.sent == []
+
+
+def test_looking_approves_nothing(held: Edge) -> None:
+    assert held.http.get("/api/v1/holds/shop/api/approve").status_code == 405
+    held.http.get("/api/v1/holds")
+    assert held.wiring.history.snapshot("shop/api").approved == frozenset()

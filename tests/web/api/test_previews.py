@@ -1,0 +1,190 @@
+"""/api/v1/preview: what would go now, by the policy in force or by another."""
+
+import json
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from service.web.app import MAX_BODY_BYTES
+from tests.conftest import keep_last
+from tests.makers import digest_of, event
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+KEEP_1 = {"rules": [{"name": "one", "keep": {"last": 1}}]}
+
+
+@pytest.fixture
+def shop(serve_over_valkey: ServeEdge) -> Edge:
+    """Three tags in shop/api and one in shop/web, of which two each stay."""
+    edge = serve_over_valkey(policy=keep_last(2))
+    edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)), event(repository="shop/web"))
+    return edge
+
+
+def previews(response: TestResponse) -> dict[str, dict[str, Any]]:
+    assert response.status_code == 200, response.text
+    assert response.json is not None
+    found = {one["repository"]: one for one in response.json["repositories"]}
+    assert len(found) == len(response.json["repositories"]), "each once"
+    return found
+
+
+def ask(edge: Edge, **body: Any) -> TestResponse:
+    return edge.http.post("/api/v1/preview", json=body)
+
+
+def gone(preview: dict[str, Any]) -> list[str]:
+    return [going["tag"] for going in preview["going"]]
+
+
+def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
+    found = previews(shop.http.get("/api/v1/preview"))
+    going = {
+        "tag": "v1", "digest": digest_of("v1"), "reason": "older than the newest 2 (rule last)", "rule": "last",
+        "size_bytes": 512,
+    }  # fmt: skip
+    share = {"rule": "last", "tags": 1, "digests": 1, "size_bytes": 512}
+    assert found == {
+        "shop/api": {"repository": "shop/api", "going": [going], "shares": [share], "hold": None, "unclear": []},
+        "shop/web": {"repository": "shop/web", "going": [], "shares": [], "hold": None, "unclear": []},
+    }
+
+
+def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
+    assert list(previews(shop.http.get("/api/v1/preview?repository=shop/web"))) == ["shop/web"]
+    twice = "/api/v1/preview?repository=shop/web&repository=shop/api&repository=shop/web"
+    assert list(previews(shop.http.get(twice))) == ["shop/web", "shop/api"]
+
+
+def test_what_would_go_by_another_policy(shop: Edge) -> None:
+    found = previews(ask(shop, policy=KEEP_1))
+    assert sorted(gone(found["shop/api"])) == ["v1", "v2"]
+    assert found["shop/api"]["shares"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 1024}]
+
+
+def test_another_policy_for_some_repositories(shop: Edge) -> None:
+    assert list(previews(ask(shop, policy=KEEP_1, repositories=["shop/api"]))) == ["shop/api"]
+    assert list(previews(ask(shop, policy=KEEP_1, repositories=None))) == ["shop/api", "shop/web"]
+    assert list(previews(ask(shop, policy=KEEP_1, repositories=[]))) == []
+
+
+def test_an_empty_policy_takes_nothing_whatever_is_in_force(shop: Edge) -> None:
+    assert gone(previews(ask(shop, policy={}))["shop/api"]) == []
+
+
+def test_a_plan_that_would_wait_says_why(shop: Edge) -> None:
+    found = previews(ask(shop, policy={**KEEP_1, "hold_over": "10%", "hold_min": 1}))
+    assert found["shop/api"]["hold"]
+
+
+def test_what_must_be_looked_at_first_is_named(shop: Edge) -> None:
+    shop.heard(event(tag="multi", media_type="application/vnd.oci.image.index.v1+json", at=9))
+    assert previews(shop.http.get("/api/v1/preview"))["shop/api"]["unclear"] == [digest_of("multi")]
+
+
+def test_asking_changes_nothing(shop: Edge) -> None:
+    def state() -> dict[str, bytes]:
+        client = shop.redis
+        return {key: client.dump(key) for key in client.scan_iter(match=f"{shop.wiring.connection.keys.prefix}*")}
+
+    before = state()
+    ask(shop, policy={"rules": [{"keep": "none"}]})
+    shop.http.get("/api/v1/preview")
+    assert (state(), shop.sent) == (before, [])
+
+
+@pytest.mark.parametrize("name", ["shop", "", "<script>", "\u202e", "x" * 300, "..", "'\""])
+def test_an_unknown_repository_is_not_found(shop: Edge, name: str) -> None:
+    sentence = (404, f"no repository {name!r} is known")
+    assert problem(shop.http.get("/api/v1/preview", query_string={"repository": ["shop/api", name]})) == sentence
+    assert problem(ask(shop, policy=KEEP_1, repositories=["shop/api", name])) == sentence
+
+
+@pytest.mark.parametrize(
+    ("policy", "faults"),
+    [
+        ({"rules": [{"keep": {"lst": 10}}]}, ["rules[0].keep.lst is unknown; did you mean last?"]),
+        ({"rules": [{"tags": ["*"]}]}, ["rules[0] needs keep"]),
+        ({"rules": [{"kep": 1, "keep": "none"}, {"keep": {"last": 0}}]},
+         ["rules[0].kep is unknown; did you mean keep?", "rules[1].keep.last must be at least 1"]),
+        ({"protect": ["re:("]}, None),
+        ({"rules": [{"tags": ["re:("], "keep": "none"}]}, None),
+        ({"rules": [{"name": "a", "keep": "none"}, {"name": "a", "keep": "none"}]},
+         ["two rules are called 'a'; give each its own name"]),
+        ({"rules": 5}, ["rules must be a list"]),
+        ({"\u202e<script>": 1}, None),
+        ({"grace": "soon"}, None),
+    ],
+)  # fmt: skip
+def test_a_policy_that_cannot_be_obeyed_is_refused_by_each_fault(
+    edge: Edge, policy: dict[str, Any], faults: list[str] | None
+) -> None:
+    response = ask(edge, policy=policy)
+    status, detail = problem(response)
+    assert response.json is not None
+    found = response.json["faults"]
+    assert (status, detail.startswith(found[0])) == (422, True)
+    assert found == faults if faults else len(found) == 1
+
+
+@pytest.mark.parametrize(
+    "question",
+    [{"policy": {"rules": [{"kep": 1}] * 50_000}}, {"policy": {str(n): 1 for n in range(50_000)}},
+     {"policy": {}, "repositories": [1] * 50_000}],
+)  # fmt: skip
+def test_more_faults_than_anybody_reads_are_only_counted(edge: Edge, question: dict[str, Any]) -> None:
+    """To find words for each takes time that grows with their square."""
+    status, detail = problem(ask(edge, **question))
+    assert (status, detail.endswith(" faults, too many to name")) == (422, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "the request needs policy"),
+        ({"policy": None}, "policy"),
+        ({"policy": "policy.yaml"}, "policy"),
+        ({"policy": {}, "repository": ["shop/api"]}, "repository is unknown; did you mean repositories?"),
+        ({"policy": {}, "repositories": "shop/api"}, "repositories must be a list"),
+        ({"policy": {}, "repositories": [1]}, "repositories[0] must be text"),
+        ([], "the request must hold a JSON object"),
+        (None, "the request must hold a JSON object"),
+        (5, "the request must hold a JSON object"),
+    ],
+)
+def test_a_question_that_cannot_be_understood_is_refused(edge: Edge, body: Any, sentence: str) -> None:
+    status, detail = problem(edge.http.post("/api/v1/preview", data=json.dumps(body)))
+    assert (status, detail.startswith(sentence)) == (422, True), detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"x", b"\xff", b'{"policy": NaN}', b"[" * 100_000, b'{"policy": ' * 5000, b'{"policy": {}, "x": "\\ud800"}'],
+)
+def test_what_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
+    status, detail = problem(edge.http.post("/api/v1/preview", data=body))
+    assert (status, detail.startswith("the body is not JSON: ")) == (400, True)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "", "application/x-www-form-urlencoded"])
+def test_a_question_is_read_whatever_its_content_type(edge: Edge, content_type: str) -> None:
+    body = json.dumps({"policy": {}, "repositories": []})
+    response = edge.http.post("/api/v1/preview", data=body, content_type=content_type)
+    assert (response.status_code, response.json) == (200, {"repositories": []})
+
+
+def test_a_body_that_is_too_large_is_refused(edge: Edge) -> None:
+    body = json.dumps({"policy": {}, "repositories": []}).encode().ljust(MAX_BODY_BYTES + 1)
+    assert problem(edge.http.post("/api/v1/preview", data=body)) == (413, "a body of more than 4 MiB is not accepted")
+
+
+def test_one_of_unknown_length_that_may_have_been_cut_is_refused(edge: Edge) -> None:
+    chunked = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    body = json.dumps({"policy": {}, "repositories": []}).encode()
+    whole = edge.http.post("/api/v1/preview", data=body, environ_overrides=chunked | {"CONTENT_LENGTH": ""})
+    assert whole.status_code == 200
+    large = body.ljust(MAX_BODY_BYTES + 1)
+    cut = edge.http.post("/api/v1/preview", data=large, environ_overrides=chunked | {"CONTENT_LENGTH": ""})
+    assert problem(cut)[0] == 413

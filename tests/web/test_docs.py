@@ -1,0 +1,68 @@
+"""/openapi.json and /docs: they say all there is, to anybody, and fetch nothing from elsewhere."""
+
+import re
+from typing import Any
+
+from service.web.app import create_app
+from tests.web.conftest import Edge, ServeEdge
+
+
+def document(edge: Edge) -> dict[str, Any]:
+    response = edge.http.get("/openapi.json")
+    assert (response.status_code, response.mimetype) == (200, "application/json")
+    assert isinstance(response.json, dict)
+    return response.json
+
+
+def operations(edge: Edge) -> dict[tuple[str, str], dict[str, Any]]:
+    found = document(edge)["paths"].items()
+    return {(method.upper(), path): operation for path, methods in found for method, operation in methods.items()}
+
+
+def test_the_document_lists_every_route(edge: Edge) -> None:
+    rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.rule.startswith("/api/v1")]
+    every = {
+        (method, rule.rule.replace("<path:repository>", "{repository}"))
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert len(every) >= 7
+    assert set(operations(edge)) == every
+
+
+def test_every_operation_says_what_it_answers_and_refuses(edge: Edge) -> None:
+    for operation in operations(edge).values():
+        assert operation["summary"]
+        assert operation["security"] == [{"token": []}]
+        assert {"200", "401", "403", "422", "503"} <= operation["responses"].keys()
+        for status, answer in operation["responses"].items():
+            kind = "application/json" if status == "200" else "application/problem+json"
+            assert list(answer["content"]) == [kind]
+
+
+def test_every_field_is_described(edge: Edge) -> None:
+    schemas = document(edge)["components"]["schemas"]
+    lists = {"Explanations.tags", "Previews.repositories", "Holds.holds"}
+    fields = {f"{name}.{key}": field for name, of in schemas.items() for key, field in of["properties"].items()}
+    assert [name for name, field in fields.items() if not field.get("description") and name not in lists] == []
+
+
+def test_every_reference_leads_somewhere(edge: Edge) -> None:
+    named = set(re.findall(r"#/components/schemas/(\w+)", edge.http.get("/openapi.json").text))
+    assert named <= document(edge)["components"]["schemas"].keys()
+
+
+def test_the_page_shows_every_route_and_fetches_nothing(edge: Edge) -> None:
+    response = edge.http.get("/docs")
+    assert (response.status_code, response.mimetype) == (200, "text/html")
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert not re.search(r"""(src|href)=["'](https?:)?//|<script|@import|url\(""", response.text)
+    for method, path in operations(edge):
+        assert f"{method} {path}" in response.text
+
+
+def test_neither_needs_a_token(serve: ServeEdge) -> None:
+    edge = serve(tokens={"read": "read-s3cret"})
+    assert edge.http.get("/docs").status_code == 200
+    assert edge.http.get("/openapi.json").status_code == 200
+    assert "s3cret" not in edge.http.get("/docs").text

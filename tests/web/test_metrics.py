@@ -1,0 +1,115 @@
+"""/metrics: figures out of Redis, as Prometheus reads them."""
+
+from pathlib import Path
+
+import fakeredis
+import pytest
+import redis
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import keep_last
+from tests.makers import blob_event, envelope, event
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+from tests.web.test_health import replace_file
+
+
+def scrape(edge: Edge) -> dict[str, float]:
+    """Every sample, by its name and labels as they are written, without the prefix."""
+    response = edge.http.get("/metrics")
+    assert response.status_code == 200, response.text
+    assert response.mimetype == "text/plain"
+    found = {}
+    for family in text_string_to_metric_families(response.text):
+        assert family.documentation
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
+            name = sample.name.removeprefix("pushprune_")
+            assert name != sample.name
+            found[f"{name}{{{labels}}}" if labels else name] = sample.value
+    return found
+
+
+def test_an_idle_service_has_every_figure(edge: Edge) -> None:
+    assert scrape(edge) == {
+        'events_total{action="push"}': 0, 'events_total{action="pull"}': 0, 'events_total{action="mount"}': 0,
+        'events_total{action="delete"}': 0, "rejected_total": 0, "duplicates_total": 0, "deleted_total": 0,
+        "own_events_total": 0, 'backlog_repositories{queue="due"}': 0, 'backlog_repositories{queue="doomed"}': 0,
+        'backlog_repositories{queue="healing"}': 0, "backlog_oldest_seconds": 0, "held_repositories": 0, "workers": 0,
+        "troubles": 0, "repositories": 0, "policy_in_force": 0, "policy_invalid": 0,
+    }  # fmt: skip
+
+
+def test_what_was_heard_is_counted(edge: Edge) -> None:
+    own = event(useragent="pushprune/0.1.0", tag="mine")
+    edge.http.post(
+        "/notifications", data=envelope(event(), event(), event(), blob_event("mount"), event("pull"), own, 5)
+    )
+    found = scrape(edge)
+    assert found['events_total{action="push"}'] == 2
+    assert found['events_total{action="mount"}'] == 1
+    assert found['events_total{action="pull"}'] == 1
+    assert (found["duplicates_total"], found["own_events_total"], found["rejected_total"]) == (2, 1, 1)
+    assert (found["repositories"], found['backlog_repositories{queue="due"}']) == (1, 1)
+    assert found["last_event_timestamp_seconds"] > 1_700_000_000
+
+
+def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
+    edge.wiring.outbox.sign_of_life("worker-1@host")
+    edge.wiring.outbox.complain("due shop/api", "set storage.delete.enabled")
+    edge.redis.zadd("pushprune:doomed", {"shop/api": 0, "shop/web": 0})
+    edge.redis.zadd("pushprune:healing", {"shop/api": 0})
+    edge.redis.hset("pushprune:counters", "deleted", 7)
+    found = scrape(edge)
+    assert (found["workers"], found["troubles"], found["deleted_total"]) == (1, 1, 7)
+    assert found['backlog_repositories{queue="doomed"}'] == 2
+    assert found['backlog_repositories{queue="healing"}'] == 1
+    assert found["backlog_oldest_seconds"] > 1_700_000_000
+
+
+def test_a_plan_that_waits_is_counted(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
+    edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)))
+    history = edge.wiring.history
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    assert scrape(edge)["held_repositories"] == 1
+
+
+def test_every_process_tells_the_same(serve: ServeEdge) -> None:
+    one, other = serve(), serve()
+    one.http.post("/notifications", data=envelope(event()))
+    found, same = scrape(one), scrape(other)
+    assert found['events_total{action="push"}'] == 1
+    assert found | {"backlog_oldest_seconds": 0} == same | {"backlog_oldest_seconds": 0}
+
+
+def test_the_policy_in_force_and_one_that_cannot_be_obeyed(serve: ServeEdge, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{keep: {last: 10}}]\n")
+    edge = serve(policy=file)
+    in_force = f'policy_info{{digest="{edge.wiring.policies.digest}"}}'
+    found = scrape(edge)
+    assert (found["policy_in_force"], found["policy_invalid"], found[in_force]) == (1, 0, 1)
+
+    replace_file(file, "rules: 5\n")
+    found = scrape(edge)
+    assert (found["policy_in_force"], found["policy_invalid"], found[in_force]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "accept", ["", "text/plain; version=x", "application/openmetrics-text; version=a.b; escaping=<", "text/html", "é"]
+)
+def test_whatever_is_asked_for_the_form_is_the_same(edge: Edge, accept: str) -> None:
+    response = edge.http.get("/metrics", headers={"Accept": accept})
+    assert (response.status_code, response.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+
+
+def test_without_redis_there_is_no_figure(serve: ServeEdge, no_redis: redis.Redis) -> None:
+    assert problem(serve(client=no_redis).http.get("/metrics"))[0] == 503
+
+
+def test_it_is_back_with_redis(edge: Edge, redis_server: fakeredis.FakeServer) -> None:
+    redis_server.connected = False
+    assert problem(edge.http.get("/metrics"))[0] == 503
+    redis_server.connected = True
+    assert scrape(edge)["repositories"] == 0
