@@ -53,7 +53,7 @@ def _in_full(repository: str, one: Explanation) -> Iterator[str]:
     yield f"{'kept' if verdict.kept else 'to go'}: {verdict.reason}"
     for opinion in one.opinions:
         until = f", until {when(opinion.until_us)}" if opinion.until_us else ""
-        yield f"  rule {opinion.rule} {'keeps' if opinion.keep else 'deletes'} it: {opinion.reason}{until}"
+        yield f"  {'keeps it' if opinion.keep else 'deletes it'}: {opinion.reason}{until}"
     if one.index:
         yield f"  part of the index {one.index}"
     for other in one.shares:

@@ -113,7 +113,7 @@ def test_explain_says_of_a_tag_why_and_when_it_could_go(run: Run) -> None:
     code, output, _ = run("explain", "shop/api:v1")
     assert code == 0
     assert "to go: older than the newest 2 (rule last)" in output
-    assert "rule last deletes it" in output
+    assert "  deletes it: older than the newest 2 (rule last)" in output
     _, output, _ = run("explain", "shop/api:v3")
     assert "kept: number 1 of the newest 2 (rule last)" in output
     assert "could go: not by time alone, if nothing more is pushed or pulled" in output
