@@ -262,3 +262,14 @@ def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(
     system.settle()
     assert system.tags() == {"v2", "v3"}
     assert system.reasons("vanished") == {}
+
+
+def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3", "v4")
+    (shown,) = system.wiring.outlook.preview(["shop/api"])
+    system.messages.sent.clear()
+    enforcement.enforce(system.wiring, "shop/api")
+    committed = {v.tag.name: v.reason for doomed in system.wiring.history.doomed("shop/api") for v in doomed.verdicts}
+    assert {v.tag.name: v.reason for v in shown.going} == committed
+    assert set(committed) == {"v1", "v2"}
