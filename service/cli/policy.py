@@ -7,6 +7,7 @@ import click
 
 from service.cli.policy_file import faults_of, load_policy_file
 from service.cli.policy_import import import_policy
+from service.cli.policy_simulate import simulate
 from service.cli.reach import show_json
 from service.domain.policy import schema
 
@@ -40,3 +41,4 @@ def show_schema() -> None:
 
 
 policy.add_command(import_policy)
+policy.add_command(simulate)

@@ -70,7 +70,7 @@ def image_config(media_type: str, content: bytes) -> str | None:
 
 
 def read_created(config: bytes) -> int:
-    """When an image was made, in µs since the epoch, from its config; 0 where it does not say (OCI image-spec, config)."""
+    """When an image was made, in µs since the epoch, from its config (OCI image-spec); 0 where it does not say."""
     try:
         created = datetime.fromisoformat(_FRACTION.sub(r"\1", json.loads(config)["created"]))
         return max(round(created.timestamp() * 1_000_000), 0) if created.tzinfo else 0

@@ -1,0 +1,193 @@
+"""`pushprune policy simulate FILE`: what a policy would have deleted in the past, and who would have missed it."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import track
+
+from service.cli.policy_file import load_policy_file
+from service.cli.reach import known, reach, reaching, show_json
+from service.cli.show import line, short_digest, size, table, when
+from service.clock import now_us
+from service.domain.chronicle import Chronicle
+from service.domain.quantity import parse_duration, spell_duration
+from service.domain.replay import replay
+from service.domain.simulation import Deletion, Missed, Simulation, Total
+from service.wiring import Wiring
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_MOST_LINES = 10
+
+
+def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command()
+@click.argument("file", type=_FILE)
+@click.argument("repositories", nargs=-1, metavar="[REPO]...")
+@reaching
+@click.option("--since", default="30d", show_default=True, callback=_duration, help="How far back the past begins.")
+@click.option("--approve-holds", is_flag=True, help="As if every plan that waits for approval were approved at once.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def simulate(
+    file: Path, repositories: tuple[str, ...], config: Path | None, data: Path | None, since: int, approve_holds: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Try the policy in FILE on the recorded past: what it would have deleted, and what of that was pulled afterwards.
+
+    Each REPO (all, when none is named) is lived through again with the policy in force since then. Nothing is changed.
+    """
+    policy, end_us = load_policy_file(file), now_us()
+    start_us = max(end_us - since * 1_000_000, 0)
+    wiring = reach(config, data)
+    names = known(wiring, repositories) or wiring.history.repositories()
+    outcomes = (
+        replay(chronicle, policy, start_us, end_us, approve_holds=approve_holds)
+        for chronicle in _chronicles(wiring, _shown(names))
+    )
+    simulation = Simulation(start_us, end_us, tuple(outcomes))
+    pulls_from_us = wiring.archive.pulls_from_us()
+    if as_json:
+        show_json(_document(simulation, pulls_from_us))
+        return
+    _show_totals(simulation, spell_duration(since))
+    for said in (*_reservations(simulation, pulls_from_us), *_verdict(simulation)):
+        line(said)
+    if simulation.missed:
+        headings = ("image", "digest", "would have gone", "by rule", "pulled last", "by", "with", "times")
+        table(headings, (_row(missed) for missed in simulation.missed))
+
+
+def _chronicles(wiring: Wiring, names: Iterable[str]) -> Iterator[Chronicle]:
+    pulls = wiring.archive.pulls()
+    for name in names:
+        happenings = (*wiring.archive.happenings(name), *pulls.get(name, ()))
+        yield Chronicle(wiring.history.snapshot(name), happenings)
+
+
+def _shown(names: tuple[str, ...]) -> Iterable[str]:
+    """The names, with the progress on a terminal as they are taken."""
+    shown = sys.stderr.isatty()
+    return track(names, "simulating", console=Console(stderr=True), transient=True, disable=not shown)
+
+
+def _show_totals(simulation: Simulation, since: str) -> None:
+    groups = (("day (UTC)", simulation.days), ("rule", simulation.rules), ("repository", simulation.repositories))
+    for heading, totals in groups:
+        if totals:
+            table((heading, "tags", "digests", "size"), (_figures(total) for total in totals))
+            line("")
+    whole = simulation.total
+    line(
+        f"In the last {since} it would have deleted {_many(whole.digests, 'image')} ({_many(whole.tags, 'tag')},"
+        f" {size(whole.size_bytes)}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
+    )
+
+
+def _verdict(simulation: Simulation) -> Iterator[str]:
+    """The number that decides."""
+    gone, missed = simulation.total.digests, len(simulation.missed)
+    if missed:
+        were = "was" if missed == 1 else "were"
+        yield f"{missed:,} of the {_many(gone, 'image')} it would have deleted {were} pulled afterwards:"
+    elif gone:
+        yield "None of them was pulled afterwards."
+
+
+def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]:
+    """What the figures leave out."""
+    yield from _at_most(_waits(simulation))
+    spared = sum(len(outcome.spared) for outcome in simulation.outcomes)
+    if spared:
+        yield f"{_many(spared, 'image')} would have been kept longer than today's policy kept {_them(spared)}."
+    unclear = sum(len(outcome.unclear) for outcome in simulation.outcomes)
+    if unclear:
+        yield f"{_many(unclear, 'image')} would have been looked into first: what they hold or their age is not known."
+    yield from _at_most(_unknown(simulation))
+    if pulls_from_us and pulls_from_us > simulation.start_us:
+        yield f"Pulls are known since {when(pulls_from_us)} only; a larger history.pulls keeps more of them."
+
+
+def _waits(simulation: Simulation) -> Iterator[str]:
+    for wait in (wait for outcome in simulation.outcomes for wait in outcome.waits):
+        end = f"until {when(wait.until_us)}" if wait.until_us else "on (--approve-holds goes on without)"
+        yield f"{wait.repository} would have waited for approval from {when(wait.from_us)} {end}: {wait.reason}."
+
+
+def _unknown(simulation: Simulation) -> Iterator[str]:
+    for outcome in simulation.outcomes:
+        if outcome.known_from_us is None:
+            yield f"Of {outcome.repository} only the tags that stand today are known."
+        elif outcome.known_from_us > simulation.start_us:
+            yield f"The record of {outcome.repository} begins {when(outcome.known_from_us)}; before, nothing is known."
+
+
+def _at_most(lines: Iterable[str]) -> Iterator[str]:
+    every = tuple(lines)
+    yield from every[:_MOST_LINES]
+    if len(every) > _MOST_LINES:
+        yield f"… and {len(every) - _MOST_LINES} more like it (--json has them all)."
+
+
+def _row(missed: Missed) -> tuple[str, ...]:
+    gone, last = missed.deletion, missed.pulls[-1]
+    who = (last.actor or last.address, last.useragent, str(len(missed.pulls)))
+    return (_named(gone), short_digest(gone.digest), when(gone.at_us), gone.rule, when(last.at_us), *who)
+
+
+def _named(gone: Deletion) -> str:
+    """Every tag that goes with it; of a digest without one, the tag that was moved away from it."""
+    if gone.tags:
+        return f"{gone.repository}:{', '.join(gone.tags)}"
+    return f"{gone.repository}:{gone.lost_tag} (overwritten)" if gone.lost_tag else f"{gone.repository} (no tag)"
+
+
+def _figures(total: Total) -> tuple[str, ...]:
+    return (total.name, str(total.tags), str(total.digests), size(total.size_bytes))
+
+
+def _many(count: int, one: str, more: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def _them(count: int) -> str:
+    return "it" if count == 1 else "them"
+
+
+def _document(simulation: Simulation, pulls_from_us: int | None) -> dict[str, Any]:
+    outcomes = simulation.outcomes
+    return {
+        "start_us": simulation.start_us,
+        "end_us": simulation.end_us,
+        "pulled_afterwards": len(simulation.missed),
+        "missed": [_missed(missed) for missed in simulation.missed],
+        "deleted": _total(simulation.total),
+        "days": [{"day": total.name, **_total(total)} for total in simulation.days],
+        "rules": [{"rule": total.name, **_total(total)} for total in simulation.rules],
+        "repositories": [{"repository": total.name, **_total(total)} for total in simulation.repositories],
+        "deletions": [asdict(deletion) for deletion in simulation.deletions],
+        "waits": [asdict(wait) for outcome in outcomes for wait in outcome.waits],
+        "kept_longer": [asdict(spared) for outcome in outcomes for spared in outcome.spared],
+        "unclear": {outcome.repository: outcome.unclear for outcome in outcomes if outcome.unclear},
+        "known_from_us": {outcome.repository: outcome.known_from_us for outcome in outcomes},
+        "pulls_from_us": pulls_from_us,
+    }
+
+
+def _missed(missed: Missed) -> dict[str, Any]:
+    names = ("at_us", "tag", "digest", "actor", "useragent", "address")
+    pulls = [{name: getattr(pull, name) for name in names} for pull in missed.pulls]
+    return {**asdict(missed.deletion), "pulls": pulls}
+
+
+def _total(total: Total) -> dict[str, int]:
+    return {"tags": total.tags, "digests": total.digests, "size_bytes": total.size_bytes}

@@ -1,0 +1,143 @@
+"""`pushprune policy simulate`: a policy tried on what is recorded, in words and as JSON."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from service.cli.policy_simulate import simulate
+from service.domain.errors import ConfigurationError, NoSuchRepository
+from service.domain.notification import Event
+from service.store.connection import Connection
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.store.test_record import digest, event, record, state
+
+Run = Callable[..., str]
+
+KEEP_2 = "rules: [{name: newest, keep: {last: 2}}]"
+
+
+@pytest.fixture
+def run(
+    make_wiring: Callable[..., Wiring],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """run(policy, *arguments) -> standard output; over v1 to v4 pushed to shop/api, v1 pulled before and after v3."""
+    wiring = make_wiring(policy=keep_last(10))
+    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4)))
+    record(wiring.history, pull(2, "v1", 1), pull(5, "v1", 1), pull(6, "v1", 1, actor="cluster"))
+    record(wiring.history, replace(event(7), repository="web"))
+    redis = wiring.settings.redis
+    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
+    monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
+    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+    monkeypatch.setenv("TZ", "UTC")
+    file = tmp_path / "new.yaml"
+
+    def call(policy: str, *arguments: str) -> str:
+        file.write_text(policy)
+        simulate.main([str(file), *arguments], standalone_mode=False)
+        said = capsys.readouterr()
+        assert said.err == ""
+        return said.out
+
+    return call
+
+
+def pull(number: int, tag: str, seed: int, **more: Any) -> Event:
+    return event(number, "pull", tag, seed, id=f"pull-{number}", **more)
+
+
+def document(output: str) -> dict[str, Any]:
+    found = json.loads(output)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_it_says_how_many_of_the_deleted_were_pulled_afterwards_and_lists_them(run: Run) -> None:
+    output = run(KEEP_2)
+    assert "In the last 30d it would have deleted 2 images (2 tags, 800 B) from 1 repository." in output
+    assert "1 of the 2 images it would have deleted was pulled afterwards:" in output
+    listed = next(line for line in output.splitlines() if line.startswith("shop/api:v1"))
+    assert [digest(1)[:19] in listed, "newest" in listed, "cluster" in listed] == [True] * 3
+    assert listed.split()[-1] == "2"
+
+
+def test_it_shows_what_goes_per_day_rule_and_repository(run: Run) -> None:
+    table = run(KEEP_2).splitlines()
+    assert [line.split()[1:] for line in table if line.startswith(("newest", "shop/api "))] == [
+        ["2", "2", "800", "B"]
+    ] * 2
+    assert table[0].split() == ["day", "(UTC)", "tags", "digests", "size"]
+
+
+def test_it_says_when_nobody_would_have_missed_anything(run: Run) -> None:
+    output = run(KEEP_2 + "\nignore_pulls: ['docker/*']")
+    assert "None of them was pulled afterwards." in output
+    assert "pulled last" not in output
+
+
+def test_a_policy_that_deletes_nothing_is_said(run: Run) -> None:
+    assert "it would have deleted 0 images (0 tags, 0 B) from 0 repositories." in run("rules: []")
+
+
+def test_the_named_repositories_alone_are_tried(run: Run) -> None:
+    assert list(document(run(KEEP_2, "web", "--json"))["known_from_us"]) == ["web"]
+    with pytest.raises(NoSuchRepository, match="no repository nope is known"):
+        run(KEEP_2, "nope")
+
+
+def test_json_carries_every_figure_and_every_pull(run: Run) -> None:
+    found = document(run(KEEP_2, "--json"))
+    (missed,) = found["missed"]
+    assert found["pulled_afterwards"] == 1
+    assert (missed["repository"], missed["tags"], missed["digest"]) == ("shop/api", ["v1"], digest(1))
+    assert [pull["actor"] for pull in missed["pulls"]] == ["ci", "cluster"]
+    assert found["deleted"] == {"tags": 2, "digests": 2, "size_bytes": 800}
+    assert found["rules"] == [{"rule": "newest", "tags": 2, "digests": 2, "size_bytes": 800}]
+    assert [deletion["tags"] for deletion in found["deletions"]] == [["v1"], ["v2"]]
+
+
+def test_since_says_where_the_past_begins(run: Run) -> None:
+    found = document(run(KEEP_2, "--since", "30m", "--json"))
+    assert found["end_us"] - found["start_us"] == 1_800_000_000
+    assert {deletion["at_us"] for deletion in found["deletions"]} == {found["start_us"]}
+    assert found["missed"] == []
+
+
+def test_a_wrong_period_is_wrong_usage(run: Run) -> None:
+    with pytest.raises(click.BadParameter, match="no duration"):
+        run(KEEP_2, "--since", "soon")
+
+
+def test_a_policy_that_cannot_be_obeyed_is_refused(run: Run) -> None:
+    with pytest.raises(ConfigurationError, match="kep"):
+        run("rules: [{kep: {last: 2}}]")
+
+
+def test_a_plan_that_waits_is_told_and_can_be_taken_as_approved(run: Run) -> None:
+    held = "hold_min: 0\nhold_over: 10%\n" + KEEP_2
+    output = run(held)
+    assert "shop/api would have waited for approval from" in output
+    assert "it would remove 1 of 3 tags, more than 10% (hold_over)." in output
+    assert "it would have deleted 0 images" in output
+    assert "it would have deleted 2 images" in run(held, "--approve-holds")
+
+
+def test_it_says_how_far_back_the_record_reaches(run: Run) -> None:
+    output = run(KEEP_2)
+    assert "The record of shop/api begins" in output
+    assert "The record of shop/api begins" not in run(KEEP_2, "--since", "30m")
+
+
+def test_it_changes_nothing(run: Run, connection: Connection) -> None:
+    before = state(connection)
+    run(KEEP_2)
+    assert state(connection) == before

@@ -1,0 +1,79 @@
+"""A chronicle: what the record implies beside what it says. Numbers are seconds after the makers' start."""
+
+from service.domain.chronicle import Chronicle, Happening, told
+from service.domain.state import State, Tag
+from tests.makers import digest_of, tag, us
+from tests.past import adopted, pruned, pulled, pushed
+
+
+def tell(*happenings: Happening, present: tuple[Tag, ...] = ()) -> list[tuple[str, str, int, int | None]]:
+    """(kind, tag, at_us, pushed_us) of everything told."""
+    chronicle = Chronicle(State(repository="shop/api", tags=present), happenings)
+    return [(one.kind, one.tag, one.at_us, one.pushed_us) for one in told(chronicle)]
+
+
+def test_it_is_told_in_the_order_of_time_not_of_arrival() -> None:
+    assert [name for _, name, _, _ in tell(pushed("late", 2), pushed("early", 1))] == ["early", "late"]
+
+
+def test_a_present_tag_without_a_recorded_push_was_there_since_its_push() -> None:
+    found = tell(pushed("v0", 1), pushed("v2", 5), present=(tag("v1", 3), tag("v2", 5)))
+    assert found[1:] == [("adopted", "v1", us(3), us(3)), ("pushed", "v2", us(5), None)]
+
+
+def test_a_present_tag_whose_push_nobody_knows_was_there_when_the_record_begins() -> None:
+    assert tell(pushed("v2", 5), present=(tag("v1", None), tag("v2", 5)))[0] == ("adopted", "v1", us(5), None)
+
+
+def test_a_tag_pulled_before_any_recorded_push_was_there_before_the_record() -> None:
+    found = tell(pushed("v1", 5), pulled("old", 7), pruned("older", 9))
+    assert found[:2] == [("adopted", "old", us(5) - 1, us(5) - 1), ("adopted", "older", us(5) - 1, us(5) - 1)]
+
+
+def test_a_pull_that_is_older_than_the_record_tells_the_same() -> None:
+    assert tell(pulled("old", 3), pushed("v1", 5))[0] == ("adopted", "old", us(3) - 1, us(3) - 1)
+
+
+def test_a_pulled_tag_that_still_stands_has_its_own_time_of_push() -> None:
+    found = tell(pulled("v1", 7), pushed("v2", 6), present=(tag("v1", 2), tag("v2", 6)))
+    assert [one for one in found if one[1] == "v1"] == [("adopted", "v1", us(2), us(2)), ("pulled", "v1", us(7), None)]
+
+
+def test_a_tag_that_was_pulled_before_its_last_push_was_there_before_it_too() -> None:
+    found = tell(pulled("v1", 3), pushed("v1", 9), present=(tag("v1", 9),))
+    assert found[0] == ("adopted", "v1", us(3) - 1, us(3) - 1)
+
+
+def test_a_tag_that_was_moved_after_its_first_pull_stood_elsewhere_before() -> None:
+    chronicle = Chronicle(
+        State(repository="shop/api", tags=(tag("main", 9, "new"),)),
+        (pushed("main", 9, "new"), pulled("main", 7, "old")),
+    )
+    assert [(one.kind, one.digest) for one in told(chronicle)] == [
+        ("adopted", digest_of("old")),
+        ("pulled", digest_of("old")),
+        ("pushed", digest_of("new")),
+    ]
+
+
+def test_a_tag_that_was_found_elsewhere_after_its_first_pull_stood_elsewhere_before() -> None:
+    state = State(repository="shop/api", tags=(tag("main", None, "new"),))
+    found = told(Chronicle(state, (pulled("main", 7, "old"), adopted("main", 9, "new"))))
+    assert [one.digest for one in found] == [digest_of("old"), digest_of("old"), digest_of("new")]
+
+
+def test_an_adopted_tag_has_the_time_of_push_that_the_present_knows() -> None:
+    assert tell(adopted("v1", 8), present=(tag("v1", 2),)) == [("adopted", "v1", us(8), us(2))]
+    assert tell(adopted("v1", 8), present=(tag("v1", None),)) == [("adopted", "v1", us(8), None)]
+    assert tell(adopted("v1", 8), pushed("v1", 9), present=(tag("v1", 9),))[0] == ("adopted", "v1", us(8), None)
+
+
+def test_an_adopted_tag_that_was_pruned_had_a_time_of_push() -> None:
+    assert tell(adopted("v1", 8), pruned("v1", 9))[0] == ("adopted", "v1", us(8), us(8))
+    assert tell(adopted("v1", 8))[0] == ("adopted", "v1", us(8), None)
+
+
+def test_the_record_begins_with_its_first_change_whatever_was_pulled_before() -> None:
+    state = State(repository="shop/api")
+    assert Chronicle(state, (pulled("v1", 1), pushed("v1", 5), pushed("v2", 6))).begins_us == us(5)
+    assert Chronicle(state, (pulled("v1", 1),)).begins_us is None

@@ -1,0 +1,201 @@
+"""A repository in its past: what reality did to it, and what has no tag. Times are seconds after the start."""
+
+from typing import Any
+
+from service.domain.chronicle import Chronicle
+from service.domain.manifest import References
+from service.domain.past import Past
+from service.domain.state import State, Untagged
+from tests.makers import digest_of, policy, tag, us
+from tests.past import (
+    DAY,
+    LAST_2,
+    SIZE,
+    THREE,
+    deleted,
+    deleted_digest,
+    gone,
+    left,
+    lived,
+    missed,
+    pruned,
+    pulled,
+    pushed,
+    vanished,
+)
+
+# Reality
+
+
+def test_what_todays_policy_pruned_stays_and_is_told() -> None:
+    outcome = lived(policy("rules: [{keep: {last: 3}}]"), *THREE, pruned("v1", 4), pushed("v4", 5))
+    (spared,) = outcome.spared
+    assert (spared.tag, spared.digest, spared.at_us) == ("v1", digest_of("v1"), us(4))
+    assert gone(outcome) == [("v1", 5)]
+
+
+def test_what_both_policies_delete_is_not_kept_longer() -> None:
+    assert lived(LAST_2, *THREE, pruned("v1", 4)).spared == ()
+
+
+def test_what_was_pruned_before_the_period_is_gone() -> None:
+    outcome = lived(LAST_2, *THREE, pruned("v1", 4), start=10)
+    assert (gone(outcome), left(outcome), outcome.spared) == ([], ["v2", "v3"], ())
+
+
+def test_what_somebody_deleted_takes_no_slot() -> None:
+    for taken in (deleted("v2", 2.5), deleted_digest("v2", 2.5), vanished("v2", 2.5)):
+        outcome = lived(LAST_2, THREE[0], THREE[1], taken, THREE[2])
+        assert (gone(outcome), left(outcome), outcome.spared) == ([], ["v1", "v3"], ())
+
+
+def test_a_digest_that_somebody_deletes_takes_all_its_tags() -> None:
+    outcome = lived(LAST_2, pushed("a", 1, "one"), pushed("b", 2, "one"), deleted_digest("one", 3), deleted("a", 3))
+    assert left(outcome) == []
+
+
+def test_a_deleted_tag_leaves_a_manifest_without_one_and_a_deleted_digest_nothing() -> None:
+    said = policy("rules: [{keep: always, untagged: 1d}]")
+    assert gone(lived(said, pushed("v1", 1), deleted("v1", 2))) == [("(v1)", DAY + 2)]
+    assert gone(lived(said, pushed("v1", 1), deleted("v1", 2), deleted_digest("v1", 3))) == []
+
+
+# Manifests without a tag, revisions, indexes
+
+
+def test_an_overwritten_digest_goes_by_its_own_rule_and_may_be_missed() -> None:
+    said = policy("rules: [{name: old, keep: always, untagged: 1d}]")
+    outcome = lived(said, pushed("main", 0, "a"), pushed("main", 10, "b"), pulled("", 2 * DAY, "a"))
+    (deletion,) = outcome.deletions
+    assert (deletion.tags, deletion.lost_tag, deletion.at_us) == ((), "main", us(DAY + 10))
+    assert deletion.size_bytes == SIZE
+    assert missed(outcome) == [("(main)", 1)]
+
+
+def test_revisions_keep_the_last_overwritten_digests() -> None:
+    said = policy("rules: [{keep: {revisions: 1}, untagged: 1m}]")
+    pushes = [pushed("main", number * 100, digest) for number, digest in enumerate("abc")]
+    assert [one.digest for one in lived(said, *pushes).deletions] == [digest_of("a")]
+
+
+def test_a_digest_that_comes_back_under_its_tag_is_no_revision() -> None:
+    said = policy("rules: [{keep: {revisions: 2}, untagged: 1m}]")
+    pushes = [pushed("main", number * 10, digest) for number, digest in enumerate("abcb")]
+    assert lived(said, *pushes).deletions == ()
+
+
+def test_a_tag_that_somebody_deleted_has_lost_its_revisions() -> None:
+    said = policy("rules: [{keep: {revisions: 5}, untagged: 1h}]")
+    outcome = lived(said, pushed("main", 0, "a"), pushed("main", 10, "b"), deleted("main", 20), pushed("main", 30, "c"))
+    assert [one.digest for one in outcome.deletions] == [digest_of("a"), digest_of("b")]
+    assert gone(outcome) == [("(main)", 3610), ("(main)", 3620)]
+
+
+def test_what_has_no_tag_and_no_recorded_push_is_judged_from_the_present() -> None:
+    said = policy("rules: [{keep: always, untagged: 1d}]")
+    outcome = lived(said, *THREE, untagged=(Untagged(digest_of("old"), us(5), "v1"),))
+    assert gone(outcome) == [("(v1)", DAY + 5)]
+    kept = policy("rules: [{keep: {revisions: 1}, untagged: 1d}]")
+    present: dict[str, Any] = {
+        "untagged": (Untagged(digest_of("old"), us(5), "v1"),),
+        "revisions": {"v1": (digest_of("old"),)},
+    }
+    assert gone(lived(kept, *THREE, **present)) == []
+
+
+def test_a_revision_that_is_recorded_takes_no_slot_before_it_is_one() -> None:
+    said = policy("rules: [{keep: {revisions: 1}, untagged: 10s}]")
+    present = {"main": (digest_of("b"), digest_of("a"), digest_of("old"))}
+    pushes = [pushed("main", at, digest) for at, digest in ((100, "a"), (200, "b"), (300, "c"))]
+    outcome = lived(said, *pushes, revisions=present, untagged=(Untagged(digest_of("old"), us(50), "main"),), start=150)
+    assert [(one.digest, one.at_us) for one in outcome.deletions] == [
+        (digest_of("old"), us(200)),
+        (digest_of("a"), us(300)),
+    ]
+
+
+def test_a_manifest_that_never_had_a_tag_counts_from_its_last_push() -> None:
+    said = policy("rules: [{keep: always, untagged: 2h}]")
+    present = (Untagged(digest_of("lone"), us(5000), ""),)
+    outcome = lived(said, pushed("", 5, "lone"), pruned("", 4000, "lone"), pushed("", 5000, "lone"), untagged=present)
+    assert gone(outcome) == [("()", 5000 + 7200)]
+    assert [(one.tag, one.digest) for one in outcome.spared] == [("", digest_of("lone"))]
+    early = lived(said, pushed("", 5, "lone"), end=10_000, untagged=present)
+    assert gone(early) == [("()", 7205)]
+
+
+def test_a_manifest_that_has_a_tag_is_none_without() -> None:
+    past = Past(Chronicle(State(repository="shop/api", untagged=(Untagged(digest_of("one"), us(5)),))))
+    past.change(pushed("v1", 6, "one"))
+    assert past.state().untagged == ()
+
+
+def test_the_size_is_what_the_registry_told_at_any_time() -> None:
+    present = (tag("copy", 1, "one", size_bytes=7),)
+    outcome = lived(LAST_2, pulled("v1", 6.5, "one"), pushed("v2", 6), pushed("v3", 7), tags=present)
+    assert [(one.tags, one.size_bytes) for one in outcome.deletions] == [(("v1", "copy"), 7)]
+
+
+INDEX = {digest_of("index"): References(children=(digest_of("amd64"), digest_of("arm64")))}
+PARTS = (pushed("", 0, "amd64"), pushed("", 0, "arm64"))
+NEWER = (pushed("v2", 2), pushed("v3", 3))
+LAST_2_UNTAGGED = policy("rules: [{keep: {last: 2}, untagged: 1h}]")
+
+
+def test_the_parts_of_an_index_stay_with_it_and_go_after_it() -> None:
+    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, links=INDEX)
+    assert gone(outcome) == [("v1", 3), ("(v1)", 3 + 3600), ("(v1)", 3 + 3600)]
+
+
+def test_one_pull_of_an_index_and_its_part_is_one_pull_of_one_image() -> None:
+    pulls = (pulled("v1", 2 * DAY, "index"), pulled("", 2 * DAY + 1, "amd64"))
+    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *pulls, links=INDEX)
+    assert missed(outcome) == [("v1", 1)]
+
+
+def test_a_part_pulled_by_its_digest_is_a_pull_of_the_image() -> None:
+    pull = pulled("", 2 * DAY, "amd64")
+    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, pull, links=INDEX)
+    assert missed(outcome) == [("v1", 1)]
+
+
+def test_an_index_that_is_pushed_again_brings_its_parts_back() -> None:
+    again = (pushed("v1", 2 * DAY, "index"), pulled("", 2 * DAY + 1, "amd64"))
+    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *again, links=INDEX)
+    assert missed(outcome) == []
+
+
+def test_an_index_that_is_pushed_again_holds_its_parts_again() -> None:
+    again = (pushed("v1", 1800, "index"), pushed("v4", DAY), pushed("v5", DAY + 1))
+    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *again, links=INDEX)
+    assert [one for one in gone(outcome) if one[0] == "(v1)"] == [("(v1)", DAY + 1 + 3600)] * 2
+
+
+def test_a_part_that_is_pushed_as_an_image_of_its_own_is_missed_as_one() -> None:
+    again = (pushed("amd", 10, "amd64"), pushed("v4", 11), pushed("v5", 12), pulled("", 20, "amd64"))
+    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *again, links=INDEX)
+    assert missed(outcome) == [("amd", 1)]
+
+
+def test_a_tagged_part_is_judged_as_soon_as_its_index_is_gone() -> None:
+    said = policy("rules: [{tags: 'v*', keep: {last: 1}}]")
+    outcome = lived(said, pushed("v1-amd64", 0, "amd64"), pushed("v1", 1, "index"), *NEWER, links=INDEX)
+    assert gone(outcome) == [("v1", 2), ("v1-amd64", 2), ("v2", 3)]
+
+
+def test_a_part_whose_index_nobody_knows_any_more_is_left_alone() -> None:
+    assert gone(lived(LAST_2_UNTAGGED, *PARTS, *NEWER)) == []
+
+
+def test_an_index_that_nobody_looked_into_makes_the_deletions_unclear() -> None:
+    assert lived(LAST_2, *THREE, links={digest_of("v3"): None}).unclear == (digest_of("v3"),)
+    assert lived(LAST_2, *THREE[1:], links={digest_of("v3"): None}).unclear == ()
+
+
+def test_an_image_whose_creation_nobody_looked_up_counts_from_its_push_and_is_unclear() -> None:
+    said = policy("rules: [{order: created, keep: {last: 2}}]")
+    outcome = lived(said, *THREE)
+    assert (gone(outcome), len(outcome.unclear)) == ([("v1", 3)], 3)
+    known = tuple(tag(f"v{age}", age, created_us=us(4 - age)) for age in (1, 2, 3))
+    outcome = lived(said, *THREE, tags=known)
+    assert (gone(outcome), outcome.unclear) == ([("v3", 3)], ())

@@ -1,0 +1,246 @@
+"""A policy replayed on the past: what would have gone, and what of it was pulled. Times: seconds after the start."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.chronicle import Chronicle, Happening
+from service.domain.policy import Policy
+from service.domain.replay import replay
+from service.domain.retention import plan
+from service.domain.simulation import Simulation, Total
+from service.domain.state import State, Tag
+from tests.makers import digest_of, policy, tag, us
+from tests.past import DAY, END, LAST_2, SIZE, THREE, adopted, gone, left, lived, missed, pulled, pushed
+
+# What would have gone, and when
+
+
+def test_a_tag_goes_with_the_push_that_displaces_it() -> None:
+    outcome = lived(LAST_2, *THREE)
+    (deletion,) = outcome.deletions
+    assert (deletion.tags, deletion.digest, deletion.at_us) == (("v1",), digest_of("v1"), us(3))
+    assert (deletion.rule, deletion.reason) == ("newest", "older than the newest 2 (rule newest)")
+    assert (deletion.repository, deletion.size_bytes) == ("shop/api", SIZE)
+    assert left(outcome) == ["v2", "v3"]
+
+
+def test_what_was_there_before_goes_when_the_policy_comes_into_force() -> None:
+    assert gone(lived(LAST_2, *THREE, start=100)) == [("v1", 100)]
+
+
+def test_what_happened_after_the_end_is_left_out() -> None:
+    outcome = lived(LAST_2, *THREE, end=2)
+    assert (gone(outcome), left(outcome)) == ([], ["v1", "v2"])
+
+
+def test_time_alone_deletes_between_two_happenings_and_after_the_last() -> None:
+    said = policy("rules: [{keep: {pushed_within: 1d}}]")
+    outcome = lived(said, pushed("v1", 0), pushed("v2", DAY / 2), pushed("v3", 9 * DAY), end=9 * DAY + 5)
+    assert gone(outcome) == [("v1", DAY), ("v2", 1.5 * DAY)]
+    assert left(outcome) == ["v3"]
+
+
+def test_a_pull_puts_off_the_end_of_what_is_kept_for_its_use() -> None:
+    said = policy("rules: [{keep: {pulled_within: 1d}}]")
+    assert gone(lived(said, pushed("v1", 0), pulled("v1", DAY / 2))) == [("v1", 1.5 * DAY)]
+    assert gone(lived(said, pushed("v1", 0), pulled("", DAY / 2, "v1"))) == [("v1", 1.5 * DAY)]
+
+
+def test_a_pull_before_the_period_counts_as_use() -> None:
+    said = policy("rules: [{keep: {pulled_within: 1d}}]")
+    assert gone(lived(said, pushed("v1", 0), pulled("v1", DAY), start=1.5 * DAY)) == [("v1", 2 * DAY)]
+
+
+def test_what_came_in_one_moment_is_decided_about_once() -> None:
+    """A comparison with the registry adopts everything it finds in one call; half of it must not be judged alone."""
+    said = policy("rules: [{group: '^(.)', keep: {last: 1}}]\nhold_over: 40%\nhold_min: 0")
+    found = [adopted(name, 5) for name in ("a1", "a2", "b1", "c1")]
+    present = tuple(tag(one.tag, 1 + number) for number, one in enumerate(found))
+    outcome = lived(said, *found, tags=present)
+    assert (gone(outcome), outcome.waits) == ([("a1", 5)], ())
+
+
+def test_a_repository_that_no_rule_matches_is_untouched() -> None:
+    outcome = lived(policy("rules: [{repos: other, keep: none}]"), *THREE)
+    assert (outcome.deletions, left(outcome)) == ((), ["v1", "v2", "v3"])
+
+
+def test_a_dry_run_policy_is_tried_as_if_it_were_none() -> None:
+    assert gone(lived(LAST_2.model_copy(update={"dry_run": True}), *THREE)) == [("v1", 3)]
+
+
+def test_what_nobody_knows_the_push_of_stays_until_its_next_push() -> None:
+    said = policy("rules: [{keep: {last: 1}}]")
+    outcome = lived(said, adopted("old", 1), pushed("v1", 2), pushed("old", 3), pushed("v2", 4))
+    assert gone(outcome) == [("v1", 3), ("old", 4)]
+
+
+def test_what_is_leased_today_stays() -> None:
+    assert gone(lived(LAST_2, *THREE, leased={digest_of("v1"): us(END)}, end=END - 1)) == []
+
+
+# What was pulled afterwards
+
+
+def test_a_pull_after_the_deletion_is_the_number_that_decides() -> None:
+    outcome = lived(LAST_2, *THREE, pulled("v1", 10), pulled("v1", 20), pulled("v2", 20))
+    (one,) = outcome.missed
+    assert (one.deletion.tags, one.deletion.at_us, one.deletion.rule) == (("v1",), us(3), "newest")
+    assert [(pull.at_us, pull.actor, pull.useragent) for pull in one.pulls] == [
+        (us(10), "cluster", "containerd"),
+        (us(20), "cluster", "containerd"),
+    ]
+
+
+def test_a_pull_before_the_deletion_was_served() -> None:
+    assert missed(lived(LAST_2, *THREE, pulled("v1", 2.5))) == []
+
+
+def test_a_pull_by_digest_counts_too() -> None:
+    assert missed(lived(LAST_2, *THREE, pulled("", 10, "v1"))) == [("v1", 1)]
+
+
+def test_pulls_that_the_policy_ignores_are_neither_use_nor_missed() -> None:
+    said = policy("ignore_pulls: ['trivy*', robot]\nrules: [{keep: {pulled_within: 1d}}]")
+    scans = [
+        pulled("v1", DAY / 2, agent="trivy/1"),
+        pulled("v1", 2 * DAY, agent="trivy/1"),
+        pulled("v1", 3 * DAY, by="robot"),
+    ]
+    outcome = lived(said, pushed("v1", 0), *scans)
+    assert (gone(outcome), missed(outcome)) == ([("v1", DAY)], [])
+    before = lived(said, pushed("v1", 0), *scans, start=DAY / 2 + 1)
+    assert gone(before) == [("v1", DAY)]
+
+
+def test_what_is_pushed_again_is_back_for_those_who_pull_it() -> None:
+    outcome = lived(LAST_2, *THREE, pulled("v1", 10), pushed("v1", 11), pulled("v1", 12), pulled("", 13, "v1"))
+    assert missed(outcome) == [("v1", 1)]
+    assert left(outcome) == ["v1", "v3"]
+
+
+def test_a_tag_that_went_is_missed_even_where_its_digest_came_back_under_another() -> None:
+    outcome = lived(LAST_2, *THREE, pushed("v4", 4, "v1"), pulled("v1", 5, "v1"))
+    assert missed(outcome) == [("v1", 1)]
+
+
+def test_a_moved_tag_is_pulled_where_it_stands_now() -> None:
+    outcome = lived(LAST_2, *THREE, pushed("v1", 4, "new"), pulled("v1", 5, "new"), pulled("", 6, "v1"))
+    assert missed(outcome) == [("v1", 1)]
+    late = lived(LAST_2, *THREE, pushed("v1", 4, "new"), pulled("v1", 5, "v1"))
+    assert missed(late) == []
+
+
+def test_a_tag_that_only_its_pulls_tell_of_is_judged_as_older_than_the_record() -> None:
+    outcome = lived(LAST_2, *THREE[1:], pulled("v0", 10))
+    assert (gone(outcome), missed(outcome)) == ([("v0", 3)], [("v0", 1)])
+
+
+# Approval
+
+
+def test_a_plan_over_hold_over_waits_and_deletes_nothing() -> None:
+    said = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
+    outcome = lived(said, *THREE, pushed("v4", 20), start=10)
+    (wait,) = outcome.waits
+    assert (wait.from_us, wait.until_us) == (us(10), None)
+    assert wait.reason == "it would remove 2 of 3 tags, more than 50% (hold_over)"
+    assert (gone(outcome), left(outcome)) == ([], ["v1", "v2", "v3", "v4"])
+
+
+def test_a_wait_ends_when_a_later_plan_needs_no_approval() -> None:
+    said = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
+    outcome = lived(said, *THREE, pushed("main", 20), start=10)
+    (wait,) = outcome.waits
+    assert (wait.from_us, wait.until_us) == (us(10), us(20))
+    assert gone(outcome) == [("v2", 20), ("v1", 20)]
+
+
+def test_approved_holds_go_on_at_once() -> None:
+    said = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
+    outcome = lived(said, *THREE, start=10, approve_holds=True)
+    assert (gone(outcome), outcome.waits) == ([("v2", 10), ("v1", 10)], ())
+
+
+# The figures
+
+
+def test_totals_per_day_rule_and_repository_count_tags_digests_and_bytes() -> None:
+    said = policy("""
+        rules:
+        - {name: prs, tags: pr-*, keep: none}
+        - {name: newest, tags: v*, keep: {last: 1}}
+    """)
+    api = lived(
+        said,
+        pushed("v1", 1, size=5),
+        pushed("v1-copy", 2, "v1", size=5),
+        pushed("v2", DAY, size=7),
+        pushed("pr-1", DAY, size=9),
+    )
+    web = replay(Chronicle(State(repository="web"), (pushed("pr-1", 5, size=11),)), said, us(0), us(END))
+    simulation = Simulation(us(0), us(END), (api, web))
+    assert simulation.days == (Total("2023-11-14", 0 + 1, 1, 11), Total("2023-11-15", 3, 2, 14))
+    assert simulation.rules == (Total("newest", 2, 1, 5), Total("prs", 2, 2, 20))
+    assert simulation.repositories == (Total("shop/api", 3, 2, 14), Total("web", 1, 1, 11))
+    assert simulation.total == Total("", 4, 3, 25)
+    assert [one.repository for one in simulation.deletions] == ["web", "shop/api", "shop/api"]
+
+
+def test_what_was_pulled_most_often_is_named_first() -> None:
+    pulls = (pulled("v1", 10), pulled("v2", 11), pulled("v2", 12))
+    outcome = lived(LAST_2, *THREE, pushed("v4", 4), *pulls)
+    named = [one.deletion.tags for one in Simulation(us(0), us(END), (outcome,)).missed]
+    assert named == [("v2",), ("v1",)]
+
+
+# What holds for every past
+
+NAMES = st.sampled_from([f"{kind}{number}" for kind in ("v1.", "pr-", "b") for number in range(6)])
+PUSHES = st.lists(st.tuples(NAMES, st.integers(0, 5), st.integers(0, 40)), max_size=25)
+POLICIES = st.sampled_from(
+    [
+        policy("rules: [{keep: {last: 3}}]"),
+        policy("rules: [{keep: {last: 2, pushed_within: 10s}}]\ngrace: 3s"),
+        policy("rules: [{tags: pr-*, keep: none, older_than: 5s}, {tags: v*, keep: {last: 2}, order: semver}]"),
+        policy("rules: [{group: '^(.)', keep: {last: 1, pulled_within: 20s, mode: all}}]\nprotect: b1"),
+        policy("rules: [{keep: {last: 2, revisions: 1}, untagged: 5s}]\nhold_min: 2\nhold_over: 20%"),
+    ]
+)
+
+
+def _happened(pushes: list[tuple[str, int, int]]) -> tuple[Happening, ...]:
+    """Pushes with the seconds that pass before each."""
+    at, found = 0, []
+    for name, digest, pause in pushes:
+        at += pause + 1
+        found.append(pushed(name, at, f"digest {digest}"))
+    return tuple(found)
+
+
+@given(PUSHES, POLICIES)
+def test_without_pulls_nothing_is_missed(pushes: list[tuple[str, int, int]], said: Policy) -> None:
+    assert lived(said, *_happened(pushes), approve_holds=True).missed == ()
+
+
+@given(PUSHES, POLICIES)
+def test_what_is_left_is_what_plans_made_step_by_step_keep(pushes: list[tuple[str, int, int]], said: Policy) -> None:
+    tags: dict[str, Tag] = {}
+    next_us: int | None = None
+
+    def keep(now_us: int) -> int | None:
+        made = plan(State(repository="shop/api", tags=tuple(tags.values())), said, now_us)
+        for verdict in made.verdicts if not made.hold else ():
+            if not verdict.kept:
+                del tags[verdict.tag.name]
+        return made.next_us
+
+    happened = _happened(pushes)
+    for one in happened:
+        while next_us is not None and next_us < one.at_us:
+            next_us = keep(next_us)
+        tags[one.tag] = Tag(one.tag, one.digest, one.at_us, SIZE, "ci")
+        next_us = keep(one.at_us)
+    while next_us is not None and next_us <= us(END):
+        next_us = keep(next_us)
+    assert lived(said, *happened).left == tuple(tags[name] for name in sorted(tags))
