@@ -6,7 +6,8 @@ PushpruneError
 ├── ConfigurationError      the operator, before anything starts
 ├── RegistryRefused         the operator: the registry will go on saying no until somebody changes something
 │   ├── AccessDenied        …the credentials or their rights
-│   └── DeletesDisabled     …`storage.delete.enabled` in the registry's config
+│   ├── DeletesDisabled     …`storage.delete.enabled` in the registry's config
+│   └── TagDeletesUnknown   …nobody: 2.8 deletes manifests only, so the tag is taken off in another way
 ├── RegistryUnavailable     nobody: try again later
 ├── StoreUnavailable        nobody: Redis will come back
 ├── LeaseLost               nobody: somebody else holds it now
@@ -42,6 +43,10 @@ class AccessDenied(RegistryRefused):
 
 class DeletesDisabled(RegistryRefused):
     """405 on a DELETE: the registry runs with deletes off, or read-only."""
+
+
+class TagDeletesUnknown(RegistryRefused):
+    """The registry deletes manifests, and no single tags (Distribution 2.8)."""
 
 
 class RegistryUnavailable(PushpruneError):

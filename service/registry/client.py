@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 import requests.auth
 
-from service.domain.errors import ConfigurationError, RegistryUnavailable
+from service.domain.errors import ConfigurationError, RegistryUnavailable, TagDeletesUnknown
 from service.domain.manifest import MANIFEST_TYPES
 from service.domain.notification import is_digest, is_repository, is_tag
 from service.registry.answers import error_codes, is_gone, read_json, refusal, translated
@@ -140,6 +140,21 @@ class RegistryClient:
         response = self._send("DELETE", f"/v2/{_repository(repository)}/manifests/{_digest(digest)}", {})
         if is_gone(response):
             return False
+        self._expect(response, 202)
+        return True
+
+    def delete_tag(self, repository: str, tag: str) -> bool:
+        """Deletes a tag and leaves its manifest; False if it was already gone.
+
+        Raises TagDeletesUnknown where the registry deletes no single tags (2.8), DeletesDisabled as `delete` does.
+        """
+        if not is_tag(tag):
+            raise ValueError(f"{tag[:80]!r} is no tag")
+        response = self._send("DELETE", _manifest_path(repository, tag), {})
+        if is_gone(response):
+            return False
+        if response.status_code == 400 and "DIGEST_INVALID" in error_codes(response):
+            raise TagDeletesUnknown(f"{self._where} deletes no single tags")
         self._expect(response, 202)
         return True
 

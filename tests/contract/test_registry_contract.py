@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from service.domain.errors import AccessDenied, DeletesDisabled, RegistryRefused
+from service.domain import tombstone
+from service.domain.errors import AccessDenied, DeletesDisabled, RegistryRefused, TagDeletesUnknown
 from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, image_config, read_created
 from service.registry.auth import build_auth
 from service.registry.client import RegistryClient, Standing
@@ -50,6 +51,29 @@ class TestListing:
 
     def test_an_empty_catalog_is_empty(self, site: Site) -> None:
         assert list(site.client.repositories()) == []
+
+
+class TestTagsAlone:
+    def test_a_tag_is_deleted_where_the_registry_can_and_refused_by_name_where_not(self, site: Site) -> None:
+        digest = site.pusher.push_image("shop/api", "v1")
+        if not site.is_3:
+            with pytest.raises(TagDeletesUnknown):
+                site.client.delete_tag("shop/api", "v1")
+            return
+        assert site.client.delete_tag("shop/api", "v1")
+        assert not site.client.delete_tag("shop/api", "v1")
+        assert site.pusher.pull_whole("shop/api", digest) == digest
+
+    def test_a_tag_that_points_at_the_tombstone_goes_with_it_and_its_image_stays(self, site: Site) -> None:
+        digest = site.pusher.push_image("shop/api", "v1")
+        site.pusher.retag("shop/api", "v1", "v2")
+        site.pusher.push_image("shop/api", "other")
+        for tag in ("v1", "other"):
+            put = site.client.put("shop/api", tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
+            assert put == tombstone.DIGEST
+        assert site.client.delete("shop/api", tombstone.DIGEST)
+        assert site.pusher.tags("shop/api") == {"v2"}
+        assert site.pusher.pull_whole("shop/api", "v2") == digest
 
 
 class TestBlobs:
