@@ -70,7 +70,9 @@ def _first_by_age(weighing: Weighing, tag: Tag) -> int | None:
     starts = sorted({weighing.now_us, *(moment for moment in _turns(weighing, tag) if moment > weighing.now_us)})
     for start, end in pairwise((*starts, _end_us(weighing, tag))):
         if goes(end - 1):
-            moments = range(start, end)
+            moments, likely = range(start, end), weighing.at(start).verdict(tag).until_us
+            if likely is not None and likely in moments and goes(likely) and not goes(likely - 1):
+                return likely
             return moments[bisect_left(moments, True, key=goes)]
     return None
 

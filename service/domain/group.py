@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import re2
-
 from service.domain.pattern import compile_expression
 
 
@@ -36,8 +34,8 @@ def checked_group(expression: str) -> str:
 
 def _can_be_empty(inside: str) -> bool:
     try:
-        return re2.fullmatch(inside, "") is not None
-    except re2.error:
+        return compile_expression(rf"\A(?:{inside})\z", inside).search("") is not None
+    except ValueError:
         return False
 
 
@@ -49,6 +47,8 @@ def _captures(expression: str) -> Iterator[str]:
         letter = expression[at]
         if letter == "\\":
             at += 1
+        elif in_class and expression.startswith("[:", at):
+            at = expression.find(":]", at) + 1
         elif in_class:
             in_class = letter != "]"
         elif letter == "[":

@@ -51,9 +51,10 @@ def opinion_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> Op
         return Opinion(name, keep == "always", f"rule {name} keeps {'all it selects' if keep == 'always' else 'none'}")
     if not keep.limits_tags:
         return Opinion(name, True, f"rule {name} limits only its revisions")
-    held = tuple(_conditions(rule, keep, tag, place, now_us))
-    keeping = [one for one in held if one.keeps]
-    against = [one for one in held if not one.keeps]
+    keeping: list[_Holds] = []
+    against: list[_Holds] = []
+    for one in _conditions(rule, keep, tag, place, now_us):
+        (keeping if one.keeps else against).append(one)
     if keep.mode == "all":
         return _all(name, keeping, against)
     if keeping:

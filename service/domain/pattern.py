@@ -1,7 +1,8 @@
 """Patterns for repositories and tags: globs whose * stops at /, or re:…; all of them matched in linear time by RE2."""
 
+import re
 from collections.abc import Callable, Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import re2
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 Matcher = Callable[[str], bool]
+_Search = Callable[[str], tuple[int, ...]]
 
 
 def expression_of(pattern: str, *, crossing: bool = False) -> str:
@@ -23,13 +25,15 @@ def expression_of(pattern: str, *, crossing: bool = False) -> str:
     return expression
 
 
-@cache
+@lru_cache(maxsize=4096)
 def compile_expression(expression: str, written: str) -> Any:
     """RE2's object for an expression; ValueError with one sentence that shows it as `written`."""
     try:
         return re2.compile(expression, _options())
     except re2.error as error:
-        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        reason = (
+            error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
+        )
         raise ValueError(f"{written!r} is no regular expression that RE2 understands: {reason}") from error
 
 
@@ -81,24 +85,33 @@ class Selector:
 
 
 @lru_cache(maxsize=64)
-def _search(written: tuple[str, ...], crossing: bool) -> Callable[[str], tuple[int, ...]]:
-    """A function that says which of these patterns match a text, by their places."""
+def _search(written: tuple[str, ...], crossing: bool) -> _Search:
+    """A function that says which of these patterns match a text, by their places.
+
+    RE2 refuses a set that would take too much memory, and answers "nothing" where it runs out of it later: then each
+    pattern is asked for itself. One that always matches tells that answer from a true one.
+    """
     expressions = [expression_of(pattern, crossing=crossing) for pattern in written]
-    single = [compile_expression(expression, expression) for expression in expressions]
     together = re2.Set.SearchSet(_options())
     for expression in expressions:
         together.Add(expression)
-    # RE2 answers "nothing" when it runs out of memory for a set: one that always matches tells that from an answer.
     witness = together.Add("")
-    together.Compile()
+    one_by_one = _one_by_one(expressions)
+    try:
+        together.Compile()
+    except re2.error:
+        return one_by_one
 
     def search(text: str) -> tuple[int, ...]:
         matched = together.Match(text)
-        if witness in matched:
-            return tuple(at for at in matched if at != witness)
-        return tuple(at for at, expression in enumerate(single) if expression.search(text) is not None)
+        return tuple(at for at in matched if at != witness) if witness in matched else one_by_one(text)
 
     return search
+
+
+def _one_by_one(expressions: list[str]) -> _Search:
+    single = [compile_expression(expression, expression) for expression in expressions]
+    return lambda text: tuple(at for at, expression in enumerate(single) if expression.search(text) is not None)
 
 
 def _options() -> Any:
@@ -111,7 +124,7 @@ def _translated(glob: str, crossing: bool) -> str:
     """The glob as an expression: ** as a whole part crosses /, * and ? and […] do not (unless all of them do)."""
     if crossing:
         return f"(?s:{_part(glob, '')})"
-    parts = glob.split("/")
+    parts = re.sub("/+", "/", glob).split("/")
     if parts == ["**"]:
         return r"(?s:.*)"
     made = ""
@@ -152,8 +165,16 @@ def _class_end(part: str, at: int) -> int:
 
 def _class(inside: str, stop: str) -> str:
     negated = inside[0] in "!^"
-    members = inside[negated:].replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace("^", "\\^")
+    members = _RANGE.sub(_without_slash, inside[negated:]) if stop else inside[negated:]
+    members = members.replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]").replace("^", "\\^")
+    members = rf"\{members}" if members.startswith("-") else members
     return f"[^{stop}{members}]" if negated else f"[{members}]"
+
+
+def _without_slash(found: re.Match[str]) -> str:
+    """A range such as .-9 without the / that lies in it."""
+    first, last = found[1], found[2]
+    return f"{first}-.0-{last}" if first < "/" < last else found[0]
 
 
 def _as_list(value: Any) -> Any:
@@ -166,10 +187,22 @@ def _checked(patterns: tuple[str, ...]) -> tuple[str, ...]:
     return patterns
 
 
+def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if not patterns:
+        raise ValueError("it is empty; leave it out if everything is meant")
+    return patterns
+
+
+_RANGE = re.compile("(.)-(.)", re.DOTALL)
 _ITEM = {"type": "string", "minLength": 1}
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(_as_list),
     AfterValidator(_checked),
     WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}),
+]
+SomePatterns = Annotated[
+    Patterns,
+    AfterValidator(_some),
+    WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM, "minItems": 1}]}),
 ]

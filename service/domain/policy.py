@@ -1,17 +1,18 @@
 """The policy language: what it can say, and the refusal of what it cannot."""
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.domain.group import Grouping, checked_group
-from service.domain.pattern import Patterns, compile_patterns, selector_of
+from service.domain.pattern import Patterns, SomePatterns, compile_patterns, selector_of
 from service.domain.quantity import DURATION_SCHEMA, Duration, Percent
 
 MOST_REVISIONS = 100
 
 _EVERY_TAG = ("*",)
-_TAG_CONDITIONS = ("last", "last_pulled", "pushed_within", "pulled_within")
+_NOTHING = (None, None, None, None)
 
 
 def _given(value: Any) -> Any:
@@ -27,7 +28,11 @@ Count = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1}),
 ]
 Period = Annotated[Annotated[Duration, Field(ge=1)] | None, BeforeValidator(_given), WithJsonSchema(DURATION_SCHEMA)]
-Group = Annotated[str, AfterValidator(checked_group)]
+Group = Annotated[
+    Annotated[str, AfterValidator(checked_group)] | None,
+    BeforeValidator(_given),
+    WithJsonSchema({"type": "string", "minLength": 1}),
+]
 
 
 class _Strict(BaseModel):
@@ -49,7 +54,7 @@ class Keep(_Strict):
     @property
     def limits_tags(self) -> bool:
         """Whether any condition decides about tags; with `revisions` alone every tag stays."""
-        return any(getattr(self, name) is not None for name in _TAG_CONDITIONS)
+        return (self.last, self.last_pulled, self.pushed_within, self.pulled_within) != _NOTHING
 
 
 def _says_something(keep: Keep | str) -> Keep | str:
@@ -62,10 +67,10 @@ class Rule(_Strict):
     """One rule: which tags of which repositories it may delete, and what it keeps of them."""
 
     name: str | None = Field(default=None, min_length=1, max_length=64, description="shown with every verdict")
-    repos: Patterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
-    tags: Patterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
+    repos: SomePatterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
+    tags: SomePatterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
     older_than: Duration = Field(default=0, description="only tags whose push is at least this long ago")
-    group: Group | None = Field(default=None, description="regex: limits count per capture; the rest is not selected")
+    group: Group = Field(default=None, description="regex: limits count per capture; the rest is not selected")
     order: Literal["pushed", "semver", "created", "name"] = Field(default="pushed", description="what `last` counts by")
     count: Literal["digests", "tags"] = Field(default="digests", description="what the limits count")
     keep: Annotated[Keep | Literal["always", "none"], AfterValidator(_says_something)] = Field(
@@ -103,10 +108,9 @@ class Policy(_Strict):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Policy":
-        names = [rule.name for rule in self.rules if rule.name]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"two rules are called {twice[0]!r}; give each its own name")
+        called = Counter(self._names)
+        if called and max(called.values()) > 1:
+            raise ValueError(f"two rules are called {max(called, key=called.__getitem__)!r}; give each its own name")
         return self
 
     def protects(self, tag: str) -> bool:
@@ -123,7 +127,12 @@ class Policy(_Strict):
     def rules_for(self, repository: str) -> tuple[tuple[str, Rule], ...]:
         """(name, rule) of each rule that matches the repository, in order; a rule without a name is "#2"."""
         numbers = selector_of(tuple(rule.repos for rule in self.rules)).select(repository)
-        return tuple((rule.name or f"#{at + 1}", rule) for at, rule in enumerate(self.rules) if at in numbers)
+        named = enumerate(zip(self._names, self.rules, strict=True))
+        return tuple(pair for at, pair in named if at in numbers)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(rule.name or f"#{number}" for number, rule in enumerate(self.rules, 1))
 
 
 def schema() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Durations and percentages as people write them."""
 
 import re
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -8,18 +9,24 @@ from pydantic import BeforeValidator, WithJsonSchema
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
 _WHOLE = {"type": "integer", "minimum": 0}
+LONGEST_S = 36_500 * 86_400
 
 
 def parse_duration(value: Any) -> int:
     """Seconds from "90m", "24h", "7d" or a number of seconds; ValueError with one sentence otherwise."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
     found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if not found:
+    if found:
+        duration_s = int(found[1]) * _UNITS[found[2] or "s"]
+    elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        duration_s = value
+    else:
         raise ValueError(f"{value!r} is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d")
-    return int(found[1]) * _UNITS[found[2] or "s"]
+    if duration_s > LONGEST_S:
+        raise ValueError(f"{value!r} is too long; a hundred years (36500d) is the most")
+    return duration_s
 
 
+@lru_cache(maxsize=1024)
 def spell_duration(duration_s: int) -> str:
     """A duration in its largest whole unit up to days, as it may be written in a policy: 86400 is "1d"."""
     for unit in ("d", "h", "m"):
@@ -40,7 +47,9 @@ def parse_percent(value: Any) -> int:
     return percent
 
 
-DURATION_SCHEMA = {"anyOf": [_WHOLE, {"type": "string", "pattern": r"^ *\d{1,9} *[smhdw]? *$"}]}
+DURATION_SCHEMA = {
+    "anyOf": [_WHOLE | {"maximum": LONGEST_S}, {"type": "string", "pattern": r"^ *\d{1,9} *[smhdw]? *$"}]
+}
 _PERCENT_SCHEMA = {"anyOf": [_WHOLE | {"maximum": 100}, {"type": "string", "pattern": r"^ *(100|\d{1,2}) *%? *$"}]}
 
 Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(DURATION_SCHEMA)]

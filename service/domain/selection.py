@@ -1,12 +1,12 @@
 """Which tags each rule selects, in which group, and how it ranks them."""
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import cache
 from itertools import islice
 
-from service.domain.group import Grouping
 from service.domain.pattern import selector_of
 from service.domain.policy import Rule
 from service.domain.ranking import ORDERS, Ranking, rank
@@ -22,7 +22,8 @@ class Feed:
         self._unread = iter(ordered)
         self._lists_of = lists_of
         self._read: list[Tag] = []
-        self._by_list: dict[int, list[Tag]] = {}
+        self._by_list: defaultdict[int, list[Tag]] = defaultdict(list)
+        self._selecting = cache(lambda lists: tuple(self._by_list[at] for at in lists))
 
     def all(self) -> Iterator[Tag]:
         """Every tag, whatever selects it."""
@@ -32,7 +33,7 @@ class Feed:
 
     def of(self, at: int, start: int = 0) -> Iterator[Tag]:
         """The tags that the list at this place selects, without the first `start`."""
-        found = self._by_list.setdefault(at, [])
+        found = self._by_list[at]
         while start < len(found) or self._read_on():
             if start < len(found):
                 yield found[start]
@@ -42,15 +43,15 @@ class Feed:
         """How many of them were pushed later than this; only where the newest push comes first."""
         while (not self._read or (self._read[-1].pushed_us or 0) > moment_us) and self._read_on():
             pass
-        return bisect_left(self._by_list.get(at, ()), -moment_us, key=lambda tag: -(tag.pushed_us or 0))
+        return bisect_left(self._by_list[at], -moment_us, key=lambda tag: -(tag.pushed_us or 0))
 
     def _read_on(self) -> bool:
         tag = next(self._unread, None)
         if tag is None:
             return False
         self._read.append(tag)
-        for at in self._lists_of(tag.name):
-            self._by_list.setdefault(at, []).append(tag)
+        for found in self._selecting(self._lists_of(tag.name)):
+            found.append(tag)
         return True
 
 
@@ -64,7 +65,7 @@ class Selections:
         """free: the tags that rules decide about, the newest push first."""
         lists = tuple(dict.fromkeys(rule.tags for _, rule in rules))
         number_of = {patterns: at for at, patterns in enumerate(lists)}
-        group_of = {rule.group: cache(Grouping(rule.group).of) for _, rule in rules}
+        group_of = {rule.group: cache(rule.grouping.of) for _, rule in rules}
         self.rules = rules
         self.ages = any(rule.older_than for _, rule in rules)
         self._list = tuple(number_of[rule.tags] for _, rule in rules)
@@ -72,11 +73,13 @@ class Selections:
         self._older_us = tuple(rule.older_than * 1_000_000 for _, rule in rules)
         self._lists_of = cache(selector_of(lists).select)
         self._matching = cache(self._rules_of)
-        self._finals = cache(self._finals_of)
-        self._alike = tuple(self._likeness(number) for number in range(len(rules)))
+        finals = [number for number, (_, rule) in enumerate(rules) if rule.final]
+        self._finals = tuple(tuple(finals[: bisect_left(finals, number)]) for number in range(len(rules)))
+        alike: dict[object, int] = {}
+        self._alike = tuple(alike.setdefault(self._likeness(number), number) for number in range(len(rules)))
         self._feeds = {"pushed": Feed(free, self._lists_of)}
         self._now_us = now_us
-        self._rankings: dict[object, Ranking] = {}
+        self._rankings: dict[tuple[int, str], Ranking] = {}
 
     def at(self, now_us: int) -> "Selections":
         """The same at another moment."""
@@ -100,11 +103,9 @@ class Selections:
         feed, at = self._feed(order), self._list[number]
         young = feed.pushed_after(at, self._latest_us(number)) if order == "pushed" and self._older_us[number] else 0
         for tag in feed.of(at, young):
-            finals = self._finals(self._lists_of(tag.name))
-            if not any(final < number and self._taken_up(final, tag) is not None for final in finals):
-                group = self._taken_up(number, tag)
-                if group is not None:
-                    yield tag, group
+            group = self._taken_up(number, tag)
+            if group is not None and not self._is_taken(number, tag):
+                yield tag, group
 
     def ranking(self, number: int, order: str) -> Ranking:
         """The places of what the rule selects, in this order."""
@@ -147,6 +148,12 @@ class Selections:
             return None
         return self._group[number](tag.name)
 
+    def _is_taken(self, number: int, tag: Tag) -> bool:
+        """Whether a final rule before this one takes the tag away from it."""
+        lists = self._lists_of(tag.name) if self._finals[number] else ()
+        finals = (final for final in self._finals[number] if self._list[final] in lists)
+        return any(self._taken_up(final, tag) is not None for final in finals)
+
     def _feed(self, order: str) -> Feed:
         if order not in self._feeds:
             self._feeds[order] = Feed(sorted(self._feeds["pushed"].all(), key=ORDERS[order]), self._lists_of)
@@ -155,11 +162,7 @@ class Selections:
     def _rules_of(self, lists: Lists) -> tuple[int, ...]:
         return tuple(number for number, at in enumerate(self._list) if at in lists)
 
-    def _finals_of(self, lists: Lists) -> tuple[int, ...]:
-        return tuple(number for number in self._rules_of(lists) if self.rules[number][1].final)
-
     def _likeness(self, number: int) -> object:
         """Equal for two rules that select the same tags and count the same things."""
         rule = self.rules[number][1]
-        finals = sum(1 for _, earlier in self.rules[:number] if earlier.final)
-        return (self._list[number], rule.group, rule.older_than, rule.count, finals)
+        return (self._list[number], rule.group, rule.older_than, rule.count, self._finals[number])

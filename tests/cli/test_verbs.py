@@ -174,7 +174,10 @@ def test_the_schema_accepts_the_example_and_refuses_what_the_language_refuses(ru
     jsonschema.Draft202012Validator.check_schema(schema)
     check = jsonschema.Draft202012Validator(schema)
     assert check.is_valid(policy)
-    for wrong in ({"rules": [{}]}, {"grce": "1h"}, {"rules": [{"keep": {"last": None}}]}, {"grace": "a while"}):
+    refused: list[dict[str, Any]] = [
+        {"rules": [{}]}, {"grce": "1h"}, {"rules": [{"keep": {"last": None}}]}, {"grace": "a while"},
+    ]  # fmt: skip
+    for wrong in refused:
         assert not check.is_valid(wrong)
 
 

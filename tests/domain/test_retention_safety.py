@@ -1,19 +1,14 @@
-"""Safety rule 1: a digest is doomed only when nothing that stays holds it; and what holds for every plan there is."""
-
-from random import Random
+"""Safety rule 1: a digest is doomed only when nothing that stays holds it."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from service.domain.manifest import References
-from service.domain.policy import Keep, Policy, Rule
-from service.domain.state import Tag, is_referrer_tag
-from tests.makers import digest_of, planned, policy, tag, us
+from service.domain.policy import Policy
+from service.domain.state import Tag
+from tests.domain.strategies import NOW, SIGNATURE
+from tests.makers import digest_of, planned, policy, tag
 
-NOW = us(1_250)
 NONE = policy("rules: [{name: empty, keep: none}]")
-SIGNATURE = "sha256-" + "a" * 64 + ".sig"
 
 
 def index_of(*children: str) -> References:
@@ -103,112 +98,3 @@ def test_an_image_that_shares_its_digest_with_a_referrers_tag_is_kept() -> None:
         True,
         f"its digest is kept as {SIGNATURE}",
     )
-
-
-NAMES = ("latest", "a1", "a2", "a3", "b1", "b2", "b3", "c", SIGNATURE)
-DIGESTS = tuple(digest_of(name) for name in "uvwxyz")
-TAGS = st.lists(
-    st.builds(
-        Tag,
-        st.sampled_from(NAMES),
-        st.sampled_from(DIGESTS),
-        st.none() | st.integers(0, 6).map(lambda step: us(step * 200)),
-    ),
-    unique_by=lambda tag: tag.name,
-)
-REFERENCES = st.none() | st.builds(
-    References,
-    children=st.lists(st.sampled_from(DIGESTS), max_size=3).map(tuple),
-    subject=st.none() | st.sampled_from(DIGESTS),
-    readable=st.sampled_from([True, True, False]),
-)
-LINKS = st.dictionaries(st.sampled_from(DIGESTS), REFERENCES, max_size=3)
-KEEPS = st.just("always") | st.just("none") | st.integers(1, 4).map(lambda last: Keep(last=last))
-RULES = st.builds(
-    Rule,
-    repos=st.sampled_from([("**",), ("shop/*",), ("other",)]),
-    tags=st.sampled_from([("*",), ("a*",), ("re:[0-9]",), ("!b*",), ("c", "latest")]),
-    count=st.sampled_from(["digests", "tags"]),
-    keep=KEEPS,
-    final=st.booleans(),
-)
-POLICIES = st.builds(
-    Policy,
-    protect=st.sampled_from([(), ("latest",), ("b*",)]),
-    grace=st.sampled_from([0, 300, 700]),
-    hold_over=st.sampled_from([0, 50, 100]),
-    hold_min=st.sampled_from([0, 2, 20]),
-    rules=st.lists(RULES, max_size=4).map(tuple),
-)
-thorough = settings(deadline=None, max_examples=300)
-
-
-@thorough
-@given(TAGS, POLICIES, LINKS)
-def test_what_is_held_is_never_doomed(tags: list[Tag], said: Policy, links: dict[str, References | None]) -> None:
-    decided = planned(tags, said, NOW, links=links)
-    doomed = {one.digest for one in decided.doomed}
-    known = {digest: references for digest, references in links.items() if references}
-    assert not doomed & {verdict.tag.digest for verdict in decided.verdicts if verdict.kept}
-    assert not doomed & {child for references in known.values() for child in references.children}
-    assert not doomed & {
-        digest for digest, references in known.items() if references.subject or not references.readable
-    }
-    for one in decided.doomed:
-        for verdict in one.verdicts:
-            assert not is_referrer_tag(verdict.tag.name)
-            assert not said.protects(verdict.tag.name)
-            assert verdict.tag.pushed_us is not None
-            assert verdict.tag.pushed_us <= NOW - said.grace * 1_000_000
-
-
-@thorough
-@given(TAGS, POLICIES, LINKS)
-def test_every_tag_gets_one_verdict_with_its_reason(
-    tags: list[Tag], said: Policy, links: dict[str, References | None]
-) -> None:
-    decided = planned(tags, said, NOW, links=links)
-    assert sorted(verdict.tag.name for verdict in decided.verdicts) == sorted(tag.name for tag in tags)
-    assert all(verdict.reason for verdict in decided.verdicts)
-    assert {v for one in decided.doomed for v in one.verdicts} == {v for v in decided.verdicts if not v.kept}
-    assert all({v.tag.digest for v in one.verdicts} == {one.digest} for one in decided.doomed)
-    assert all(verdict.rule for verdict in decided.verdicts if not verdict.kept)
-    assert decided.next_us is None or decided.next_us > NOW
-
-
-@thorough
-@given(TAGS, POLICIES, LINKS, st.randoms(use_true_random=False))
-def test_the_plan_is_the_same_for_any_order_of_its_input(
-    tags: list[Tag], said: Policy, links: dict[str, References | None], random: Random
-) -> None:
-    shuffled, relinked = list(tags), list(links.items())
-    random.shuffle(shuffled)
-    random.shuffle(relinked)
-    again = planned(shuffled, said, NOW, links=dict(relinked))
-    assert again == planned(tags, said, NOW, links=links)
-
-
-@thorough
-@given(TAGS, POLICIES, LINKS, st.integers(1, 4))
-def test_keeping_more_never_deletes_more(
-    tags: list[Tag], said: Policy, links: dict[str, References | None], last: int
-) -> None:
-    def deleted(count: int) -> set[str]:
-        rules = (*said.rules, Rule(name="newest", keep=Keep(last=count)))
-        decided = planned(tags, said.model_copy(update={"rules": rules}), NOW, links=links)
-        return {verdict.tag.name for verdict in decided.verdicts if not verdict.kept}
-
-    assert deleted(last + 1) <= deleted(last)
-
-
-@thorough
-@given(TAGS, POLICIES, LINKS)
-def test_the_order_of_rules_that_are_not_final_decides_nothing(
-    tags: list[Tag], said: Policy, links: dict[str, References | None]
-) -> None:
-    def deleted(rules: tuple[Rule, ...]) -> set[str]:
-        decided = planned(tags, said.model_copy(update={"rules": rules}), NOW, links=links)
-        return {verdict.tag.name for verdict in decided.verdicts if not verdict.kept}
-
-    rules = tuple(rule.model_copy(update={"final": False}) for rule in said.rules)
-    assert deleted(rules) == deleted(rules[::-1]) == deleted((*rules[1:], *rules[:1]))
