@@ -12,7 +12,7 @@ from service.registry.client import Manifest
 from service.store.keys import short
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
-from service.store.trash import Kept
+from service.store.trash import Kept, Put
 from service.wiring import Wiring
 from workers.reconcile import being_pushed
 
@@ -106,7 +106,10 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
         wiring.history.resolve(snapshot, {doomed.digest: references})
         _spare(wiring, repository, doomed, "it belongs to another image, or cannot be read")
         return
-    if not wiring.trash.put(repository, doomed, manifest.media_type, manifest.content, restarts):
+    put = wiring.trash.put(repository, doomed, manifest.media_type, manifest.content, restarts)
+    if put is Put.LEASED:
+        _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
+    if put is not Put.KEPT:
         return
     permit.check()
     try:

@@ -93,19 +93,21 @@ class History:
         return unpack_snapshot(repository, run_id, self._connection.script("snapshot", keys, [repository]))
 
     def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
-        """Commits a plan against the snapshot it was made from; NOT when somebody pushed in between.
+        """Commits a plan against the snapshot it was made from; NOT when it is stale: a push, or a pull of the doomed.
 
         target: `doomed` deletes, `dry` only shows, `held` waits for approval, `none` has nothing to do.
         """
         keys = [self._keys.of(name) for name in ("generation", "due", "doomed")]
         keys += [key(snapshot.repository) for key in (self._keys.doomed, self._keys.dry, self._keys.held)]
         keys += [self._keys.of("attempts"), self._keys.untagged(snapshot.repository)]
-        keys.append(self._keys.created(snapshot.repository))
+        keys += [self._keys.created(snapshot.repository), self._keys.pulled(snapshot.repository)]
         held = {"reason": plan.hold, "digests": [doomed.digest for doomed in plan.doomed]}
         next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
         untagged, created = snapshot.stale_untagged, snapshot.stale_created
         args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, json.dumps(held)]
-        args += [time.time_ns() // 1000, len(untagged), len(created), *untagged, *created]
+        used = [member for doomed in plan.doomed for member in (f"@{short(doomed.digest)}", *doomed.tags)]
+        args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
+        args += [*untagged, *created, *used]
         for doomed in plan.doomed if target in ("doomed", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return Committed(int(self._connection.script("commit", keys, args)))

@@ -13,7 +13,8 @@ from service.store.packing import unpack_links
 class Snapshot(State):
     """A repository at one moment. generation: what a commit is checked against.
 
-    heal: members of heal:R, and the times (ms) at which they were asked for. stale_untagged, stale_created: fields of
+    heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
+    none. stale_untagged, stale_created: fields of
     untagged:R and created:R that say nothing any more; a commit drops them.
     """
 
@@ -21,6 +22,7 @@ class Snapshot(State):
     epoch: str
     compared: bool
     heal: tuple[tuple[str, int], ...] = ()
+    pulled_us: int = 0
     stale_untagged: tuple[str, ...] = ()
     stale_created: tuple[str, ...] = ()
 
@@ -49,6 +51,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         links=known,
         approved=frozenset(approved),
         heal=tuple((member, int(float(asked))) for member, asked in paired(heal).items()),
+        pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
         untagged=tuple(one for one in _untagged(untagged) if one.digest not in standing),
         revisions={tag: _revisions(text) for tag, text in revisions.items()},
         leased={digest: int(float(until_ms)) * 1000 for digest, until_ms in leased.items()},

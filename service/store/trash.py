@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from dataclasses import dataclass
+from enum import IntEnum
 
 from service.domain.plan import Doomed
 from service.store.connection import Connection
@@ -22,6 +23,14 @@ class Kept:
     at_us: int
 
 
+class Put(IntEnum):
+    """What became of a manifest that was to go to the trash."""
+
+    RESCUED = 0
+    KEPT = 1
+    LEASED = 2
+
+
 class Trash:
     """The trash in Redis. Raises StoreUnavailable when Redis is away.
 
@@ -34,20 +43,20 @@ class Trash:
         self._keys = connection.keys
         self._life_s = life_s
 
-    def put(self, repository: str, doomed: Doomed, media_type: str, content: bytes, restarts: str) -> bool:
-        """Keeps a manifest right before its DELETE is sent; False when it must not be deleted after all.
+    def put(self, repository: str, doomed: Doomed, media_type: str, content: bytes, restarts: str) -> Put:
+        """Keeps a manifest right before its DELETE is sent, unless it must not be deleted after all.
 
-        That is when it was rescued, or when the registry has restarted since `restarts`, the count in the snapshot's
-        epoch: then events may be missing.
+        RESCUED: it was pushed again, or the registry has restarted since `restarts`, the count in the snapshot's epoch:
+        then events may be missing. LEASED: somebody says that it is in use.
         """
         entry = {"media_type": media_type, "content": base64.b64encode(content).decode()}
         entry |= {"at_us": str(time.time_ns() // 1000), "doomed": pack_doomed(doomed)}
         keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
         keys += [self._keys.heal(repository), self._keys.of("healing")]
-        keys += [self._keys.touched(repository), self._keys.of("restarts")]
+        keys += [self._keys.touched(repository), self._keys.of("restarts"), self._keys.leased(repository)]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), json.dumps(entry), self._life_s]
         args += [self._look_again_ms, restarts, *doomed.tags]
-        return bool(self._connection.script("trash", keys, args))
+        return Put(int(self._connection.script("trash", keys, args)))
 
     def get(self, repository: str, digest: str) -> Kept | None:
         with self._connection.reached() as client:

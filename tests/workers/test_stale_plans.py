@@ -1,13 +1,20 @@
 """Stale plans: what was planned before the state changed is deleted no more, however late its deletion comes."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
 import pytest
 
+from service.clock import now_us
+from service.domain import retention
 from service.domain.policy import Policy
 from service.settings.reload import PolicySource
+from service.store.history import Committed
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
+from tests.makers import event, policy
 from tests.workers.conftest import SHOP, Make, System, doomed_system
 from workers import deletion, enforcement
 
@@ -112,3 +119,68 @@ def test_dry_run_stops_a_batch_under_way(make_system: Make, monkeypatch: pytest.
     system.later()
     assert system.registry.count("pushprune/", "DELETE") == 1
     assert len(system.tags()) >= 4
+
+
+USED = policy("rules: [{name: used, keep: {pulled_within: 1d}}]\nhold_over: 100%")
+
+
+def old_push(make_system: Make, *tags: str) -> System:
+    system = make_system(USED)
+    system.deaf = True
+    for tag in tags:
+        system.registry.push_image(SHOP, tag, at=datetime.now(UTC) - timedelta(days=9))
+    system.hear_late()
+    system.messages.sent.clear()
+    return system
+
+
+def pull(system: System, reference: str, tag: str | None) -> None:
+    one = event("pull", SHOP, tag, reference)
+    one["timestamp"] = datetime.now(UTC).isoformat()
+    system.hear({"events": [one]})
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_goes(make_system: Make, by_tag: bool) -> None:
+    system = old_push(make_system, "v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    assert len(system.wiring.history.doomed(SHOP)) == 2
+    pull(system, system.registry.tags(SHOP)["v1"], "v1" if by_tag else None)
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.tags() == {"v1"}
+
+
+@pytest.mark.parametrize("by_tag", [True, False])
+def test_a_plan_does_not_commit_over_a_pull_of_what_it_dooms(make_system: Make, by_tag: bool) -> None:
+    system = old_push(make_system, "v1", "v2")
+    snapshot = system.wiring.history.snapshot(SHOP)
+    plan = retention.plan(snapshot, USED, now_us())
+    pull(system, system.registry.tags(SHOP)["v1"], "v1" if by_tag else None)
+    assert system.wiring.history.commit(snapshot, plan, "doomed") is Committed.NOT
+    again = system.wiring.history.snapshot(SHOP)
+    assert system.wiring.history.commit(again, retention.plan(again, USED, now_us()), "doomed") is Committed.DONE
+    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v2",)]
+
+
+def test_a_pull_of_something_else_does_not_hold_a_plan_up(make_system: Make) -> None:
+    system = old_push(make_system, "v1", "v2")
+    snapshot = system.wiring.history.snapshot(SHOP)
+    plan = retention.plan(snapshot, USED, now_us())
+    pull(system, "elsewhere", "other")
+    assert system.wiring.history.commit(snapshot, plan, "doomed") is Committed.DONE
+
+
+def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    client: Any = system.wiring.connection.client
+    leased = system.wiring.connection.keys.leased(SHOP)
+    client.zadd(leased, {system.registry.tags(SHOP)["v1"]: (now_us() // 1000) + 3_600_000})
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+    client.zadd(leased, {system.registry.tags(SHOP)["v1"]: 1})
+    system.wiring.outbox.mark_due([SHOP])
+    system.messages.enforce(SHOP)
+    system.settle()
+    assert system.tags() == {"v2"}

@@ -181,6 +181,11 @@ local function pull(r, e)
   if e.kind == 'ignored' or e.at <= void_until(r, member) then return end
   redis.call('ZADD', key(r, 3), 'GT', e.at_us, member)
   redis.call('ZREMRANGEBYRANK', key(r, 3), 0, -20001)
+  -- What somebody uses may be kept by that: plan again before it is deleted.
+  if redis.call('HEXISTS', key(r, 6), e.short) == 1 then
+    changed(r)
+    drop_plan(r)
+  end
 end
 
 local function delete(r, e)
