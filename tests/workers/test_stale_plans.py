@@ -135,7 +135,7 @@ def old_push(make_system: Make, *tags: str) -> System:
 
 
 def pull(system: System, reference: str, tag: str | None) -> None:
-    one = event("pull", SHOP, tag, reference)
+    one = event("pull", SHOP, tag, reference, instance=system.registry.notifier.instance)
     one["timestamp"] = datetime.now(UTC).isoformat()
     system.hear({"events": [one]})
 

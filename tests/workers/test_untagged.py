@@ -28,7 +28,8 @@ def pruned(system: System) -> dict[str, tuple[str, str]]:
 
 
 def pull(system: System, reference: str, agent: str = "docker/29") -> None:
-    one = event("pull", SHOP, None if ":" in reference else reference, reference, useragent=agent)
+    tag = None if ":" in reference else reference
+    one = event("pull", SHOP, tag, reference, useragent=agent, instance=system.registry.notifier.instance)
     one["timestamp"] = datetime.now(UTC).isoformat()
     system.hear({"events": [one]})
 
