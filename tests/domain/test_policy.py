@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.domain.policy import Keep, Policy
+from service.domain.policy import Keep, Policy, schema
 from service.domain.quantity import parse_duration, parse_percent, spell_duration
 from tests.makers import policy
 
@@ -251,3 +251,17 @@ def test_a_rule_for_every_tag_speaks_of_manifests_that_never_had_one(tags: str) 
 @pytest.mark.parametrize("more", ["tags: v*", "tags: ['*', '!v*']", "group: '^(.+)-'"])
 def test_a_rule_for_some_tags_does_not(more: str) -> None:
     assert not policy(f"rules: [{{{more}, keep: none}}]").rules[0].concerns_every_tag
+
+
+def test_editors_are_told_what_is_refused() -> None:
+    described = schema()
+    rule = described["$defs"]["Rule"]["properties"]
+    text = {"type": "string", "minLength": 1}
+    assert (described["$schema"], described["title"]) == (
+        "https://json-schema.org/draft/2020-12/schema",
+        "pushprune policy",
+    )
+    assert rule["tags"]["anyOf"] == [text, {"type": "array", "items": text, "minItems": 1}]
+    assert described["properties"]["protect"]["anyOf"] == [text, {"type": "array", "items": text}]
+    assert rule["group"].items() >= text.items()
+    assert rule["older_than"]["anyOf"][0] == {"type": "integer", "minimum": 0, "maximum": 36_500 * 86_400}

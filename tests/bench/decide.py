@@ -1,0 +1,57 @@
+"""How long it takes to decide about 10,000 tags, and to explain one of them."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from service.domain.explanation import explain
+from service.domain.policy import Keep, Policy, Rule
+from service.domain.retention import plan
+from service.domain.state import State, Tag
+from tests.bench.figure import Figure, percentile
+
+TAGS, RULES, TIMES = 10_000, 200, 5
+PLAN_S, EXPLAIN_S = 1.0, 0.2
+_START_US, _MINUTE_US, _HOUR_S = 1_700_000_000_000_000, 60_000_000, 3600
+NOW_US = _START_US + TAGS * _MINUTE_US
+EXPLAINED = ("b9995", "b5000", "b5")
+
+STATE = State(
+    repository="shop/api",
+    tags=tuple(
+        Tag(f"b{number}", f"sha256:{number:064x}", _START_US + number * _MINUTE_US, created_us=0)
+        for number in range(TAGS)
+    ),
+)
+ONE = Policy(rules=(Rule(keep=Keep(last=10)),))
+DISTINCT = Policy(rules=tuple(Rule(tags=(f"b{number}*",), keep=Keep(last=10)) for number in range(RULES)))
+EVERY = Policy(rules=tuple(Rule(tags=("*", f"v{number}"), keep=Keep(last=10)) for number in range(RULES)))
+AGED = Policy(rules=tuple(Rule(older_than=hours * _HOUR_S, keep=Keep(last=10)) for hours in range(1, RULES + 1)))
+
+
+def measure() -> Iterator[Figure]:
+    for said, policy in (("one rule", ONE), (f"{RULES} rules of different patterns", DISTINCT)):
+        yield _figure(f"seconds to plan {TAGS:,} tags by {said}", PLAN_S, partial(_planned, policy))
+    for said, policy in (("rules for every tag", EVERY), ("rules for tags of different ages", AGED)):
+        for name in EXPLAINED:
+            title = f"seconds to explain {name} of {TAGS:,} tags under {RULES} {said}"
+            yield _figure(title, EXPLAIN_S, partial(_explained, policy, name))
+
+
+def _figure(title: str, most_s: float, decide: Callable[[], None]) -> Figure:
+    taken: list[float] = []
+    for _ in range(TIMES):
+        began = time.perf_counter()
+        decide()
+        taken.append(time.perf_counter() - began)
+    middle = percentile(taken, 50)
+    return Figure(title, f"{middle:.3f} ({min(taken):.3f}–{max(taken):.3f})", f"≤ {most_s}", middle <= most_s)
+
+
+def _planned(policy: Policy) -> None:
+    assert len(plan(STATE, policy, NOW_US).verdicts) == TAGS
+
+
+def _explained(policy: Policy, name: str) -> None:
+    (found,) = explain(STATE, policy, NOW_US, (name,))
+    assert found.verdict.tag.name == name

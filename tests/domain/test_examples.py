@@ -1,0 +1,108 @@
+"""README's worked examples do what they say, verdict by verdict."""
+
+import re
+from pathlib import Path
+
+from service.domain.policy import Policy
+from service.domain.state import Tag
+from tests.makers import planned, policy, tag, us
+
+README = Path(__file__).parents[2] / "README.md"
+_EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z-]+) -->\s*```yaml\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+
+DAY = 86_400
+NOW_S = 200 * DAY
+
+
+def example(name: str) -> Policy:
+    """The policy of README's example of this name."""
+    examples = {found["name"]: found["text"] for found in _EXAMPLE.finditer(README.read_text(encoding="utf-8"))}
+    return policy(examples[name])
+
+
+def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
+    """A tag pushed so many days ago; pulled: days ago."""
+    pulled_us = None if pulled is None else us(NOW_S - pulled * DAY)
+    return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
+
+
+def decide(name: str, *tags: Tag) -> dict[str, tuple[bool, str]]:
+    decided = planned(tags, example(name), us(NOW_S))
+    return {verdict.tag.name: (verdict.kept, verdict.reason) for verdict in decided.verdicts}
+
+
+def test_the_last_ten_and_a_latest_that_shares_an_image() -> None:
+    builds = [old(f"b{number}", number) for number in range(1, 13)]
+    found = decide("last-ten", *builds, old("b99", 99, "shared"), old("latest", 0, "shared"))
+    assert found == {
+        "latest": (True, "protected by the policy"),
+        **{f"b{number}": (True, f"number {number} of the newest 10 (rule newest)") for number in range(1, 11)},
+        "b11": (False, "older than the newest 10 (rule newest)"),
+        "b12": (False, "older than the newest 10 (rule newest)"),
+        "b99": (True, "its digest is kept as latest"),
+    }
+
+
+def test_two_of_each_branch_and_one_of_each_pull_request_for_a_fortnight() -> None:
+    found = decide(
+        "branches-and-pull-requests",
+        old("main-0000001", 30), old("main-0000002", 20), old("main-0000003", 10), old("fix-login-000000a", 90),
+        old("pr-7-0000004", 3), old("pr-7-0000005", 2), old("pr-8-0000006", 14), old("pr-9-0000007", 13),
+        old("pr-x", 99), old("v1", 199),
+    )  # fmt: skip
+    assert found == {
+        "main-0000003": (True, "number 1 of the newest 2 in group main (rule branches)"),
+        "main-0000002": (True, "number 2 of the newest 2 in group main (rule branches)"),
+        "main-0000001": (False, "older than the newest 2 in group main (rule branches)"),
+        "fix-login-000000a": (True, "number 1 of the newest 2 in group fix-login (rule branches)"),
+        "pr-7-0000005": (True, "number 1 of the newest 1 in group pr-7 and pushed within 14d (rule pull requests)"),
+        "pr-7-0000004": (False, "older than the newest 1 in group pr-7 (rule pull requests)"),
+        "pr-8-0000006": (False, "not pushed within 14d (rule pull requests)"),
+        "pr-9-0000007": (True, "number 1 of the newest 1 in group pr-9 and pushed within 14d (rule pull requests)"),
+        "pr-x": (True, "no rule selects it"),
+        "v1": (True, "no rule selects it"),
+    }
+
+
+def test_the_newest_two_patches_of_each_minor_and_what_was_pulled_lately() -> None:
+    found = decide(
+        "patches-per-minor",
+        old("v1.4.9", 50), old("v1.4.10", 60), old("v1.4.8", 40), old("v1.4.2", 100, pulled=29), old("1.3.0", 150),
+        old("v1.4.7", 90, pulled=30), old("v1.4.1", 29), old("v2.0.0-rc.1", 199), old("latest", 198),
+    )  # fmt: skip
+    assert found == {
+        "v1.4.10": (True, "number 1 of the highest 2 versions in group 1.4 (rule releases)"),
+        "v1.4.9": (True, "number 2 of the highest 2 versions in group 1.4 (rule releases)"),
+        "v1.4.8": (False, "below the highest 2 versions in group 1.4 and not pulled within 30d (rule releases)"),
+        "v1.4.7": (False, "below the highest 2 versions in group 1.4 and not pulled within 30d (rule releases)"),
+        "v1.4.2": (True, "pulled within 30d (rule releases)"),
+        "v1.4.1": (True, "pushed within 30d, which counts as a pull (rule releases)"),
+        "1.3.0": (True, "number 1 of the highest 2 versions in group 1.3 (rule releases)"),
+        "v2.0.0-rc.1": (True, "no rule selects it"),
+        "latest": (True, "no rule selects it"),
+    }
+
+
+def test_by_age_with_one_survivor() -> None:
+    assert decide("by-age", old("a", 89), old("b", 90), old("c", 91)) == {
+        "a": (True, "number 1 of the newest 1 (rule by age)"),
+        "b": (False, "older than the newest 1 and not pushed within 90d (rule by age)"),
+        "c": (False, "older than the newest 1 and not pushed within 90d (rule by age)"),
+    }
+    assert decide("by-age", old("b", 90), old("c", 91)) == {
+        "b": (True, "number 1 of the newest 1 (rule by age)"),
+        "c": (False, "older than the newest 1 and not pushed within 90d (rule by age)"),
+    }
+    assert decide("by-age", old("a", 1), old("b", 2))["b"] == (True, "pushed within 90d (rule by age)")
+
+
+def test_both_limits_of_quay_at_once() -> None:
+    young = [old(f"b{number}", number) for number in range(1, 23)]
+    found = decide("number-and-age", *young)
+    assert found["b20"] == (True, "number 20 of the newest 20 and pushed within 30d (rule number and age)")
+    assert found["b21"] == (False, "older than the newest 20 (rule number and age)")
+    assert decide("number-and-age", old("a", 29), old("b", 30), old("c", 31)) == {
+        "a": (True, "number 1 of the newest 20 and pushed within 30d (rule number and age)"),
+        "b": (False, "not pushed within 30d (rule number and age)"),
+        "c": (False, "not pushed within 30d (rule number and age)"),
+    }

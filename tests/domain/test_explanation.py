@@ -1,0 +1,193 @@
+"""Explanations: what every rule says of a tag, what else holds its digest, and when it could go."""
+
+import pytest
+from hypothesis import given, settings
+
+from service.domain import explanation, retention
+from service.domain.explanation import Explanation, explain
+from service.domain.manifest import References
+from service.domain.opinion import Opinion
+from service.domain.policy import Policy
+from service.domain.state import State, Tag
+from tests.domain.strategies import NOW, STATES, boundaries, policies
+from tests.makers import digest_of, policy, tag, us
+
+DAY = 86_400
+NOW_S = 100 * DAY
+
+
+def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
+    """A tag pushed so many days ago; pulled: days ago."""
+    pulled_us = None if pulled is None else us(NOW_S - pulled * DAY)
+    return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
+
+
+def explained(name: str, said: str, *tags: Tag, **more: object) -> Explanation:
+    state = State(repository="shop/api", tags=tags, **more)  # type: ignore[arg-type]
+    (found,) = explain(state, policy(said), us(NOW_S), (name,))
+    return found
+
+
+def in_days(name: str, said: str, *tags: Tag, **more: object) -> float | None:
+    could_go_us = explained(name, said, *tags, **more).could_go_us
+    return None if could_go_us is None else (could_go_us - us(NOW_S)) / 1_000_000 / DAY
+
+
+SEVERAL = """
+    rules:
+    - {name: n, keep: {last: 1}}
+    - {name: v, tags: v*, keep: {pulled_within: 30d}}
+    - {name: other, tags: b*, keep: always}
+"""
+
+
+def test_every_rule_that_selects_a_tag_has_its_opinion() -> None:
+    found = explained("v1", SEVERAL, old("v2", 1), old("v1", 2), old("b1", 3))
+    assert found.opinions == (
+        Opinion("n", False, "older than the newest 1 (rule n)"),
+        Opinion("v", True, "pushed within 30d, which counts as a pull (rule v)", us(NOW_S + 28 * DAY)),
+    )
+    assert (found.verdict.kept, found.verdict.rule, found.verdict.tag.name) == (True, "v", "v1")
+    assert (found.shares, found.index) == ((), None)
+
+
+def test_no_rule_has_an_opinion_of_what_none_of_them_decides() -> None:
+    said = "protect: latest\n" + "rules: [{keep: none}]"
+    assert explained("latest", said, old("latest", 1)).opinions == ()
+    assert explained("x", "rules: [{tags: v*, keep: none}]", old("x", 1)).opinions == ()
+
+
+def test_a_rule_behind_a_final_one_has_none() -> None:
+    said = "rules: [{name: a, keep: none, final: true}, {name: b, keep: always}]"
+    assert [opinion.rule for opinion in explained("x", said, old("x", 1)).opinions] == ["a"]
+
+
+def test_the_other_tags_of_its_digest_are_shown_by_name() -> None:
+    found = explained("b", "protect: c\nrules: [{keep: none}]", old("c", 1, "x"), old("b", 2, "x"), old("a", 3, "x"))
+    assert [(verdict.tag.name, verdict.reason) for verdict in found.shares] == [
+        ("a", "its digest is kept as c"),
+        ("c", "protected by the policy"),
+    ]
+
+
+def test_its_index_is_shown() -> None:
+    links = {digest_of("i"): References(children=(digest_of("x"),))}
+    assert explained("x", "rules: [{keep: none}]", old("x", 1), links=links).index == digest_of("i")
+
+
+def test_names_that_are_no_tags_are_left_out_and_the_newest_push_comes_first() -> None:
+    state = State(repository="shop/api", tags=(old("a", 3), old("b", 1), old("c", 2)))
+    said = policy("rules: [{keep: none}]")
+    assert [each.verdict.tag.name for each in explain(state, said, us(NOW_S), ("a", "gone", "b", "a"))] == ["b", "a"]
+    assert [each.verdict.tag.name for each in explain(state, said, us(NOW_S))] == ["b", "c", "a"]
+    assert explain(state, said, us(NOW_S), ()) == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "days"),
+    [
+        ("keep: none", 0),
+        ("keep: always", None),
+        ("keep: {last: 3}", None),
+        ("keep: {pushed_within: 7d}", 4),
+        ("keep: {pulled_within: 7d}", 6),
+        ("keep: {pushed_within: 7d, pulled_within: 7d}", 6),
+        ("keep: {mode: all, pushed_within: 7d, pulled_within: 7d}", 4),
+        ("keep: {last: 1, pushed_within: 5d}", 2),
+        ("older_than: 10d, keep: none", 7),
+        ("older_than: 10d, keep: {last: 3}", None),
+        ("older_than: 10d, keep: {last: 2}", 9),
+        ("older_than: 10d, keep: {last: 1}", 8),
+        ("older_than: 1d, keep: {pushed_within: 5d}", 2),
+        ("older_than: 4d, keep: {last: 1, pulled_within: 8d}", 7),
+        ("older_than: 3d, keep: {mode: all, last: 1, pushed_within: 9d}", 1),
+    ],
+)
+def test_when_it_could_go(rule: str, days: float | None) -> None:
+    tags = (old("newest", 1), old("newer", 2), old("x", 3, pulled=1))
+    assert in_days("x", f"rules: [{{{rule}}}]", *tags) == days
+
+
+def test_it_waits_for_grace_lease_and_the_other_tags_of_its_digest() -> None:
+    assert in_days("x", "grace: 9d\nrules: [{keep: none}]", old("x", 3)) == 6
+    assert in_days("x", "rules: [{keep: none}]", old("x", 3), leased={digest_of("x"): us(NOW_S + 5 * DAY)}) == 5
+    rules = "rules: [{keep: none}, {tags: y*, keep: {pushed_within: 30d}}]"
+    assert in_days("x", rules, old("x", 3), old("y", 1, "x")) == 29
+    assert in_days("x", "protect: y\n" + rules, old("x", 3), old("y", 1, "x")) is None
+
+
+def test_it_may_stay_for_a_while_go_and_stay_again() -> None:
+    """Once it is old the second rule keeps it; it is said when the first could take it before that."""
+    rules = "rules: [{keep: {pushed_within: 5d}}, {older_than: 9d, keep: always}]"
+    assert in_days("x", rules, old("x", 3)) == 2
+    assert in_days("x", rules, old("x", 10)) is None
+
+
+def test_a_tag_that_a_final_rule_takes_away_frees_its_place() -> None:
+    """x goes on the day on which z is old enough to push it out of the first rule, before y leaves that rule's way."""
+    rules = "rules: [{tags: y, older_than: 5d, final: true, keep: always}, {older_than: 2d, keep: {last: 1}}]"
+    assert in_days("x", rules, old("x", 3), old("y", 1)) == 1
+
+
+def test_a_single_microsecond_in_which_it_could_go_is_found() -> None:
+    rules = """
+        rules:
+        - {tags: x, keep: {pushed_within: 5d}}
+        - {tags: y, keep: none}
+        - {tags: y, older_than: 5d, keep: always}
+    """
+    assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY + 0.000001, "x")) == 2
+    assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY, "x")) is None
+
+
+def test_what_ends_long_after_every_period_is_found() -> None:
+    rule = "rules: [{older_than: 5d, keep: {last: 1}}]"
+    assert in_days("x", rule, old("x", 9), old("y", -1)) == 6
+    assert in_days("x", rule, old("x", 9), old("y", 8), leased={digest_of("x"): us(NOW_S + 90 * DAY)}) == 90
+    rule = "rules: [{older_than: 1d, keep: {pulled_within: 5d}}]"
+    assert in_days("x", rule, old("x", 9), old("y", 9, "x", pulled=-30)) == 35
+
+
+def agrees(state: State, said: Policy) -> None:
+    moments = boundaries(state, said)
+    plans = [(moment, retention.plan(state, said, moment)) for moment in moments]
+    for each in explain(state, said, NOW):
+        name = each.verdict.tag.name
+        going = (moment for moment, plan in plans if any(name in doomed.tags for doomed in plan.doomed))
+        assert each.could_go_us == next(going, None), name
+        assert each.verdict in plans[0][1].verdicts
+
+
+@settings(deadline=None, max_examples=120)
+@given(STATES, policies())
+def test_it_could_go_at_the_first_moment_at_which_a_plan_dooms_it(state: State, said: Policy) -> None:
+    agrees(state, said)
+
+
+@settings(deadline=None, max_examples=80)
+@given(STATES, policies())
+def test_where_not_every_turn_is_looked_at_a_later_moment_is_said_never_an_earlier_one(
+    state: State, said: Policy
+) -> None:
+    exact = explain(state, said, NOW)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(explanation, "_MOST_TURNS", 0)
+        found = explain(state, said, NOW)
+    for ours, true in zip(found, exact, strict=True):
+        if ours.could_go_us is not None:
+            assert true.could_go_us is not None
+            assert ours.could_go_us >= true.could_go_us
+            (verdict,) = (
+                verdict
+                for verdict in retention.plan(state, said, ours.could_go_us).verdicts
+                if verdict.tag == ours.verdict.tag
+            )
+            assert not verdict.kept
+        if not any(rule.final and rule.older_than for rule in said.rules):
+            assert ours == true
+
+
+def test_ten_thousand_tags_that_grow_old_are_no_obstacle() -> None:
+    rules = ", ".join(f"{{older_than: {days}d, keep: {{last: 10}}}}" for days in range(1, 200))
+    tags = [old(f"b{number}", number / 100) for number in range(10_000)]
+    assert in_days("b50", f"rules: [{rules}]", *tags) == pytest.approx(0.6)

@@ -1,0 +1,163 @@
+"""Orders: what counts as newer than what, and the place of each tag in its group."""
+
+import semver
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.domain.ranking import ORDERS, created_us, newest_push_first, rank
+from service.domain.state import Tag
+from tests.makers import digest_of, planned, policy, tag, us
+
+# 2013-03-20T00:00:00Z: Docker's first release.
+FIRST_US = 1_363_737_600_000_000
+
+
+def ordered(tags: list[Tag], order: str) -> list[str]:
+    return [each.name for each in sorted(tags, key=ORDERS[order])]
+
+
+def highest(*names: str) -> list[str]:
+    """These tags, pushed one after another, from the highest version to what is none."""
+    return ordered([tag(name, number) for number, name in enumerate(names)], "semver")
+
+
+def test_a_version_is_higher_by_its_numbers_not_its_letters() -> None:
+    assert highest("1.9.0", "1.10.0", "1.2.10", "10.0.0", "1.2.9") == ["10.0.0", "1.10.0", "1.9.0", "1.2.10", "1.2.9"]
+
+
+def test_what_is_no_version_sorts_below_what_is_by_its_push() -> None:
+    assert highest("0.0.1-a", "latest", "main-7", "01.2.3") == ["0.0.1-a", "01.2.3", "main-7", "latest"]
+
+
+def test_a_v_and_missing_numbers_are_understood() -> None:
+    assert highest("v1", "v1.4", "1.4.1", "v2.0.0-rc.1", "1.3.9", "vv9") == [
+        "v2.0.0-rc.1", "1.4.1", "v1.4", "1.3.9", "v1", "vv9",
+    ]  # fmt: skip
+
+
+def test_equal_versions_are_told_apart_by_their_push_then_their_name() -> None:
+    assert highest("v1.0.0", "1.0.0", "1.0", "1") == ["1", "1.0", "1.0.0", "v1.0.0"]
+    assert ordered([tag("v1.0.0", 1), tag("1.0.0", 1)], "semver") == ["1.0.0", "v1.0.0"]
+
+
+def test_prereleases_follow_the_example_of_semver() -> None:
+    """semver 2.0.0, 11.4."""
+    example = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
+               "1.0.0-rc.1", "1.0.0"]  # fmt: skip
+    assert highest(*example) == example[::-1]
+
+
+NUMBERS = st.integers(0, 12)
+WORDS = NUMBERS.map(str) | st.text(alphabet="abB-1", min_size=1, max_size=3).filter(
+    lambda word: not (word.isdigit() and word.startswith("0") and word != "0")
+)
+VERSIONS = st.builds(
+    lambda numbers, words: ".".join(map(str, numbers)) + ("-" + ".".join(words) if words else ""),
+    st.tuples(NUMBERS, NUMBERS, NUMBERS),
+    st.lists(WORDS, max_size=4),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(VERSIONS, VERSIONS)
+def test_versions_are_ordered_as_the_semver_library_orders_them(one: str, other: str) -> None:
+    theirs = semver.Version.parse(one).compare(other)
+    first, second = (ORDERS["semver"](tag(name, 1)) for name in (one, other))
+    if theirs:
+        assert (first < second) == (theirs > 0)
+    else:
+        assert first[:-1] == second[:-1]
+
+
+def test_a_creation_before_docker_was_is_unknown_and_the_push_counts() -> None:
+    assert created_us(tag("a", 5, created_us=FIRST_US)) == FIRST_US
+    assert created_us(tag("a", 5, created_us=FIRST_US - 1)) == us(5)
+    assert created_us(tag("a", 5, created_us=0)) == us(5)
+    assert created_us(tag("a", 5, created_us=None)) == us(5)
+    assert created_us(tag("a", None, created_us=None)) == 0
+
+
+def test_by_creation_the_image_made_last_comes_first() -> None:
+    tags = [tag("a", 1, created_us=us(9)), tag("b", 8, created_us=us(2)), tag("epoch", 5, created_us=0)]
+    assert ordered(tags, "created") == ["a", "epoch", "b"]
+    assert ordered([tag("b", 1, created_us=us(0)), tag("a", 1, created_us=us(0))], "created") == ["a", "b"]
+    assert ordered([tag("a", 1, created_us=us(0)), tag("b", 2, created_us=us(0))], "created") == ["b", "a"]
+
+
+def test_by_name_the_last_letter_comes_first() -> None:
+    names = ["2024-01-02", "2024-01-10", "2023", "a", "B", "aa"]
+    assert ordered([tag(name, number) for number, name in enumerate(names)], "name") == sorted(names, reverse=True)
+
+
+def test_by_push_the_newest_comes_first_and_names_break_ties() -> None:
+    tags = [tag("c", 1), tag("a", 1), tag("b", 2), tag("unseen", None)]
+    assert ordered(tags, "pushed") == ["b", "a", "c", "unseen"]
+
+
+def test_by_pull_the_last_used_comes_first_and_a_push_counts() -> None:
+    tags = [tag("pulled", 1, pulled_us=us(5)), tag("pushed", 6), tag("both", 3, pulled_us=us(2)), tag("same", 5)]
+    assert ordered(tags, "pulled") == ["pushed", "same", "pulled", "both"]
+
+
+def test_a_digest_has_the_place_of_the_first_of_its_tags() -> None:
+    tags = [tag("a", 4, "x"), tag("b", 3, "y"), tag("c", 2, "x"), tag("d", 1, "z")]
+    places = rank([(each, "") for each in tags], by_digest=True)
+    assert [places.place("", each, 9) for each in tags] == [1, 2, 1, 3]
+    assert [places.place("", each, 2) for each in tags] == [1, 2, 1, None]
+    by_tag = rank([(each, "") for each in tags], by_digest=False)
+    assert [by_tag.place("", each, 3) for each in reversed(tags)] == [None, 3, 2, 1]
+
+
+def test_places_are_read_no_further_than_somebody_asks() -> None:
+    tags = [tag(f"b{number}", -number) for number in range(5)]
+    unread = iter([(each, "g" if each.name == "b3" else "") for each in tags])
+    places = rank(unread, by_digest=True)
+    assert places.place("", tags[4], 2) is None
+    assert [each.name for each, _ in unread] == ["b2", "b3", "b4"]
+
+
+NAMES = [f"{kind}{number}" for kind in ("1.", "v1.0.0-", "x") for number in range(4)]
+TAGS = st.lists(
+    st.builds(
+        Tag,
+        st.sampled_from(NAMES),
+        st.sampled_from([digest_of(name) for name in "wxyz"]),
+        st.integers(0, 3).map(us),
+        pulled_us=st.none() | st.integers(0, 5).map(us),
+        created_us=st.none() | st.just(0) | st.integers(0, 4).map(us),
+    ),
+    unique_by=lambda one: one.name,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(TAGS, st.sampled_from(sorted(ORDERS)), st.booleans(), st.integers(1, 5))
+def test_places_are_counted_group_by_group(tags: list[Tag], order: str, by_digest: bool, most: int) -> None:
+    groups = {each.name: each.name[0] for each in tags}
+    tags.sort(key=ORDERS[order])
+    places = rank([(each, groups[each.name]) for each in tags], by_digest=by_digest)
+    for each in sorted(tags, key=newest_push_first):
+        counted = [t.digest if by_digest else t.name for t in tags if groups[t.name] == groups[each.name]]
+        place = list(dict.fromkeys(counted)).index(each.digest if by_digest else each.name) + 1
+        assert places.place(groups[each.name], each, most) == (place if place <= most else None)
+
+
+def kept(tags: list[Tag], order: str) -> list[tuple[str, str]]:
+    decided = planned(tags, policy(f"rules: [{{name: r, order: {order}, keep: {{last: 1}}}}]"), us(100))
+    return [(verdict.tag.name, verdict.reason) for verdict in decided.verdicts]
+
+
+def test_every_order_has_its_own_words() -> None:
+    tags = [tag("1.10.0", 1, created_us=us(2)), tag("1.9.0", 2, created_us=us(1))]
+    assert kept(tags, "pushed") == [
+        ("1.9.0", "number 1 of the newest 1 (rule r)"), ("1.10.0", "older than the newest 1 (rule r)"),
+    ]  # fmt: skip
+    assert kept(tags, "semver") == [
+        ("1.9.0", "below the highest 1 versions (rule r)"), ("1.10.0", "number 1 of the highest 1 versions (rule r)"),
+    ]  # fmt: skip
+    assert kept(tags, "created") == [
+        ("1.9.0", "created before the last 1 (rule r)"), ("1.10.0", "number 1 of the 1 created last (rule r)"),
+    ]  # fmt: skip
+    assert kept(tags, "name") == [
+        ("1.9.0", "number 1 of the last 1 by name (rule r)"), ("1.10.0", "before the last 1 by name (rule r)"),
+    ]  # fmt: skip

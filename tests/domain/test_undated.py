@@ -1,0 +1,59 @@
+"""`order: created` needs the time of creation of what it counts: what lacks one is named before anything goes."""
+
+import pytest
+
+from service.domain.state import Tag
+from tests.makers import digest_of, planned, policy, tag, us
+
+NOW = us(100)
+
+
+def undated(rules: str, *tags: Tag) -> tuple[str, ...]:
+    return planned(tags, policy(f"rules: [{rules}]"), NOW).undated
+
+
+def known(name: str, pushed: float) -> Tag:
+    return tag(name, pushed, created_us=us(pushed))
+
+
+def test_what_nobody_looked_up_is_named_by_digest_where_a_limit_overflows() -> None:
+    found = undated("{order: created, keep: {last: 2}}", tag("a", 1), tag("b", 2), known("c", 3))
+    assert found == tuple(sorted((digest_of("a"), digest_of("b"))))
+
+
+def test_a_config_that_says_nothing_has_been_looked_up() -> None:
+    assert undated("{order: created, keep: {last: 1}}", tag("a", 1, created_us=0), known("b", 2)) == ()
+
+
+def test_nothing_is_named_where_no_limit_overflows() -> None:
+    assert undated("{order: created, keep: {last: 2}}", tag("a", 1), tag("b", 2)) == ()
+    assert undated("{order: created, keep: {last: 2}}", tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)) == ()
+
+
+def test_tags_overflow_a_limit_that_counts_tags() -> None:
+    rule = "{order: created, count: tags, keep: {last: 2}}"
+    assert undated(rule, tag("a", 1, "x"), tag("b", 2, "x"), known("c", 3)) == (digest_of("x"),)
+
+
+def test_only_the_groups_that_overflow_are_named() -> None:
+    rule = "{order: created, group: '^(.)', keep: {last: 1}}"
+    found = undated(rule, tag("a1", 1), known("a2", 2), tag("b1", 3), known("c1", 4), known("c2", 5))
+    assert found == (digest_of("a1"),)
+
+
+@pytest.mark.parametrize("keep", ["{pushed_within: 1s}", "{last_pulled: 1}", "none", "always"])
+def test_a_rule_that_counts_by_no_creation_asks_for_none(keep: str) -> None:
+    assert undated(f"{{order: created, keep: {keep}}}", tag("a", 1), tag("b", 2)) == ()
+
+
+def test_other_orders_ask_for_none_and_later_rules_are_asked_all_the_same() -> None:
+    assert undated("{keep: {last: 1}}", tag("a", 1), tag("b", 2)) == ()
+    rules = "{keep: {last: 1}}, {order: created, keep: {last: 1}}"
+    assert undated(rules, tag("a", 1), known("b", 2)) == (digest_of("a"),)
+
+
+def test_what_a_rule_does_not_select_is_not_asked_for() -> None:
+    rule = "{order: created, older_than: 50s, tags: v*, keep: {last: 1}}"
+    assert undated(rule, tag("v1", 1), tag("v2", 60), tag("b", 2)) == ()
+    taken = "{tags: v1, final: true, keep: always}, {order: created, keep: {last: 1}}"
+    assert undated(taken, tag("v1", 1), known("v2", 3), known("v3", 4)) == ()

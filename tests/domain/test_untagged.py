@@ -1,0 +1,239 @@
+"""Manifests that no tag points at: which stay, which go, and when."""
+
+from typing import Any
+
+import pytest
+
+from service.domain.manifest import References
+from service.domain.plan import Plan
+from service.domain.state import Untagged
+from tests.makers import digest_of, planned, policy, tag, us
+
+HOUR = 3600
+NOW_S = 1000 * HOUR
+
+
+def lost(digest: str, hours: float, tag: str = "b1") -> Untagged:
+    """A manifest that lost its last tag so many hours ago; tag "": it never had one."""
+    return Untagged(digest_of(digest), us(NOW_S - hours * HOUR), tag)
+
+
+def decide(rules: str, *untagged: Untagged, more: str = "", **state: Any) -> Plan:
+    tags = state.pop("tags", ())
+    return planned(tags, policy(f"{more}\nrules: [{rules}]"), us(NOW_S), untagged=untagged, **state)
+
+
+def reasons(decided: Plan) -> list[tuple[bool, str, str | None]]:
+    return [(verdict.kept, verdict.reason, verdict.rule) for verdict in decided.untagged]
+
+
+SILENT = (True, "no rule says what to do with untagged manifests like it", None)
+
+
+def test_9_without_a_word_about_it_what_is_untagged_stays() -> None:
+    decided = decide("{keep: none}", lost("x", 999))
+    assert (reasons(decided), decided.doomed, decided.next_us) == ([SILENT], (), None)
+
+
+def test_9_it_goes_once_it_has_been_untagged_that_long() -> None:
+    decided = decide("{name: r, keep: always, untagged: 24h}", lost("x", 24), lost("y", 23))
+    assert {v.tag.digest: (v.kept, v.reason, v.rule) for v in decided.untagged} == {
+        digest_of("x"): (False, "untagged for 1d or more (rule r)", "r"),
+        digest_of("y"): (True, "untagged for less than 1d (rule r)", "r"),
+    }
+    (doomed,) = decided.doomed
+    assert (doomed.digest, doomed.tags, doomed.verdicts[0].tag.name) == (digest_of("x"), (), "")
+    assert decided.next_us == us(NOW_S + HOUR)
+
+
+def test_9_verdicts_come_by_digest() -> None:
+    digests = [verdict.tag.digest for verdict in decide("{keep: none}", *(lost(x, 1) for x in "abcdef")).untagged]
+    assert digests == sorted(digests)
+
+
+def test_9_it_goes_at_once_where_no_time_is_given() -> None:
+    assert reasons(decide("{name: r, keep: always, untagged: 0}", lost("x", 0))) == [
+        (False, "untagged for 0s or more (rule r)", "r")
+    ]
+
+
+def test_9_a_rule_may_keep_it_for_ever_and_one_keep_wins() -> None:
+    rules = "{name: a, keep: always, untagged: 0s}, {name: b, keep: none, untagged: keep}"
+    assert reasons(decide(rules, lost("x", 9))) == [(True, "rule b keeps what is untagged", "b")]
+
+
+def test_9_the_longest_time_wins() -> None:
+    rules = (
+        "{name: a, keep: none, untagged: 1h}, {name: b, keep: none, untagged: 9h}, {name: c, keep: none, untagged: 3h}"
+    )
+    decided = decide(rules, lost("x", 2), lost("y", 9))
+    assert {v.tag.digest: (v.kept, v.rule) for v in decided.untagged} == {
+        digest_of("x"): (True, "b"),
+        digest_of("y"): (False, "a"),
+    }
+    assert decided.next_us == us(NOW_S + 7 * HOUR)
+
+
+def test_9_the_rules_of_the_tag_it_had_last_speak() -> None:
+    rules = r"{name: pr, tags: pr-*, keep: none, untagged: 1h}, {name: g, group: '^(v)\d', keep: always, untagged: 2h}"
+    decided = {name: reasons(decide(rules, lost("x", 5, name)))[0] for name in ("pr-1", "v1", "vx", "main")}
+    assert decided == {
+        "pr-1": (False, "untagged for 1h or more (rule pr)", "pr"),
+        "v1": (False, "untagged for 2h or more (rule g)", "g"),
+        "vx": SILENT,
+        "main": SILENT,
+    }
+
+
+def test_9_a_final_rule_takes_the_manifests_of_its_tags_away_from_later_ones() -> None:
+    later = ", {keep: always, untagged: 1h}"
+    assert reasons(decide("{tags: pr-*, final: true, keep: none}" + later, lost("x", 5, "pr-1"))) == [SILENT]
+    assert not decide("{tags: pr-*, final: true, keep: none}" + later, lost("x", 5, "v1")).untagged[0].kept
+    assert not decide("{tags: pr-*, keep: none}" + later, lost("x", 5, "pr-1")).untagged[0].kept
+
+
+def test_9_a_final_rule_for_old_tags_leaves_those_of_younger_ones() -> None:
+    rules = "{older_than: 7d, final: true, keep: none}, {name: b, keep: always, untagged: 1h}"
+    assert reasons(decide(rules, lost("x", 5))) == [(False, "untagged for 1h or more (rule b)", "b")]
+
+
+def test_9_the_age_that_a_rule_asks_of_tags_is_not_asked_of_what_lost_its_tag() -> None:
+    assert not decide("{older_than: 90d, keep: none, untagged: 1h}", lost("x", 2)).untagged[0].kept
+
+
+def test_9_other_repositories_rules_say_nothing() -> None:
+    assert reasons(decide("{repos: other, keep: none, untagged: 0s}", lost("x", 9))) == [SILENT]
+
+
+@pytest.mark.parametrize(("said", "hours"), [("0s", 1), ("59m", 1), ("2h", 2)])
+def test_9_what_never_had_a_tag_is_given_an_hour_to_be_completed(said: str, hours: int) -> None:
+    rule = f"{{name: r, keep: always, untagged: {said}}}"
+    assert reasons(decide(rule, lost("x", hours - 0.001, ""))) == [
+        (True, f"untagged for less than {hours}h (rule r)", "r")
+    ]
+    assert reasons(decide(rule, lost("x", hours, ""))) == [(False, f"untagged for {hours}h or more (rule r)", "r")]
+
+
+@pytest.mark.parametrize("more", ["tags: '*'", "tags: '**'", "older_than: 9d", "final: true"])
+def test_9_rules_for_every_tag_speak_of_what_never_had_one(more: str) -> None:
+    assert not decide(f"{{{more}, keep: none, untagged: 0s}}", lost("x", 9, "")).untagged[0].kept
+
+
+@pytest.mark.parametrize("more", ["tags: b*", "tags: ['!b*']", "group: '^(.)'"])
+def test_9_rules_for_some_tags_say_nothing_of_what_never_had_one(more: str) -> None:
+    assert reasons(decide(f"{{{more}, keep: none, untagged: 0s}}", lost("x", 9, ""))) == [SILENT]
+
+
+def test_9_grace_is_the_least_of_times() -> None:
+    decided = decide("{name: r, keep: always, untagged: 1h}", lost("x", 2), more="grace: 3h")
+    assert reasons(decided) == [(True, "untagged for less than 3h (rule r)", "r")]
+    assert decided.next_us == us(NOW_S + HOUR)
+
+
+ALL = "{name: r, keep: none, untagged: 0s}"
+
+
+def held(digest: str, **state: Any) -> str | None:
+    """Why an old untagged manifest is kept under a rule that keeps none; None when it goes."""
+    decided = decide(ALL, lost(digest, 99), **state)
+    (verdict,) = (one for one in decided.untagged if one.tag.digest == digest_of(digest))
+    assert verdict.kept is not any(one.digest == digest_of(digest) for one in decided.doomed)
+    return verdict.reason if verdict.kept else None
+
+
+def test_9_nothing_holds_what_nothing_refers_to() -> None:
+    assert held("x") is None
+    assert held("x", links={digest_of("x"): References(children=(digest_of("y"),))}) is None
+
+
+def test_9_a_part_of_an_index_stays_even_of_one_that_goes() -> None:
+    links = {digest_of("i"): References(children=(digest_of("x"),))}
+    assert held("x", links=links) == f"it is part of the index {digest_of('i')}"
+    decided = decide(ALL, lost("x", 99), lost("i", 99), links=links)
+    assert [one.digest for one in decided.doomed] == [digest_of("i")]
+
+
+def test_9_a_referrer_stays_with_its_subject() -> None:
+    links = {digest_of("x"): References(subject=digest_of("y"))}
+    assert held("x", links=links) == f"it refers to {digest_of('y')} and follows it"
+
+
+def test_9_what_cannot_be_read_stays() -> None:
+    links = {digest_of("x"): References(readable=False)}
+    assert held("x", links=links) == "its manifest cannot be read, so nobody knows what it holds"
+
+
+def test_9_an_index_nobody_looked_into_is_named_before_it_goes() -> None:
+    assert decide(ALL, lost("x", 99), links={digest_of("x"): None}).unresolved == (digest_of("x"),)
+
+
+def test_9_what_is_tagged_again_is_no_matter_of_this() -> None:
+    decided = decide("{keep: always, untagged: 0s}", lost("x", 99), tags=[tag("v1", 1, "x")])
+    assert (decided.untagged, decided.doomed) == ((), ())
+
+
+def test_9_a_lease_keeps_it_until_it_ends() -> None:
+    leased = {digest_of("x"): us(NOW_S + 5)}
+    assert held("x", leased=leased) == "somebody says that it is in use (lease)"
+    assert decide(ALL, lost("x", 99), leased=leased).next_us == us(NOW_S + 5)
+    assert held("x", leased={digest_of("x"): us(NOW_S)}) is None
+
+
+REVISED = "{name: r, keep: {last: 1, revisions: 2}, untagged: 0s}"
+
+
+def revised(rules: str = REVISED, more: str = "", **state: Any) -> dict[str, str | None]:
+    """Per overwritten digest of main why it is kept; None for those that go."""
+    gone = [lost(name, 99, "main") for name in ("r1", "r2", "r3")]
+    revisions = {"main": tuple(digest_of(name) for name in ("r1", "r2", "r3"))}
+    tags = state.pop("tags", [tag("main", 9, "r0")])
+    decided = decide(rules, *gone, more=more, tags=tags, revisions=revisions, **state)
+    found = {verdict.tag.digest: verdict.reason if verdict.kept else None for verdict in decided.untagged}
+    return {name: found[digest_of(name)] for name in ("r1", "r2", "r3")}
+
+
+def test_4_the_last_overwritten_digests_of_a_kept_tag_stay() -> None:
+    assert revised() == {
+        "r1": "number 1 of the last 2 revisions of main (rule r)",
+        "r2": "number 2 of the last 2 revisions of main (rule r)",
+        "r3": None,
+    }
+
+
+def test_4_revisions_are_those_of_each_tag() -> None:
+    revisions = {"a": (digest_of("x"),), "b": (digest_of("y"), digest_of("x"))}
+    decided = decide("{keep: {revisions: 1}, untagged: 0s}", lost("x", 9, "b"), lost("y", 9, "b"),
+                     tags=[tag("a", 1), tag("b", 2)], revisions=revisions)  # fmt: skip
+    assert sorted(verdict.reason for verdict in decided.untagged) == [
+        "number 1 of the last 1 revisions of a (rule #1)",
+        "number 1 of the last 1 revisions of b (rule #1)",
+    ]
+
+
+def test_4_of_a_tag_that_goes_no_revision_is_kept() -> None:
+    assert set(revised(tags=[tag("main", 9, "r0"), tag("newer", 10)]).values()) == {None}
+
+
+def test_4_of_a_tag_that_is_gone_no_revision_is_kept() -> None:
+    assert set(revised(tags=[]).values()) == {None}
+
+
+def test_4_of_a_protected_tag_the_rules_for_its_name_keep_revisions() -> None:
+    assert revised(more="protect: main")["r2"] == "number 2 of the last 2 revisions of main (rule r)"
+
+
+def test_4_the_largest_number_of_revisions_counts() -> None:
+    found = revised("{keep: {revisions: 1}, untagged: 0s}, {name: b, keep: {last: 1, revisions: 3}}, {keep: always}")
+    assert found["r1"] == "number 1 of the last 1 revisions of main (rule #1)"
+    assert found["r3"] == "number 3 of the last 3 revisions of main (rule b)"
+
+
+def test_4_a_rule_for_other_tags_keeps_no_revision() -> None:
+    assert set(revised("{tags: v*, keep: {revisions: 3}}, {keep: always, untagged: 0s}").values()) == {None}
+    assert set(revised("{tags: m*, final: true, untagged: 0s, keep: always}, {keep: {revisions: 3}}").values()) == {
+        None
+    }
+
+
+def test_4_a_rule_for_older_tags_keeps_revisions_at_any_age() -> None:
+    assert revised("{older_than: 9000h, keep: {revisions: 1}, untagged: 0s}")["r1"] is not None
