@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.manifest import References, UnreadableManifest, read_references
 from service.domain.plan import Doomed
-from service.domain.state import Tag
+from service.domain.state import Tag, subject_of
 from service.log import log
 from service.registry.client import Manifest
 from service.store.keys import short
@@ -72,7 +72,7 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
         _spare(wiring, snapshot.repository, doomed, f"{standing.name} stands elsewhere")
         wiring.history.adopt(snapshot, found=[standing])
     elif standing is None:
-        _finish(wiring, snapshot.repository, doomed)
+        _finish(wiring, snapshot, doomed)
     else:
         _delete_manifest(wiring, snapshot, doomed, standing, permit)
 
@@ -102,9 +102,9 @@ def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Tag 
 def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest, permit: Lease) -> None:
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
     references = _references(manifest)
-    if references.subject or not references.readable:
+    if not references.readable or not _may_follow(wiring, repository, doomed, references):
         wiring.history.resolve(snapshot, {doomed.digest: references})
-        _spare(wiring, repository, doomed, "it belongs to another image, or cannot be read")
+        _spare(wiring, repository, doomed, "it belongs to an image that is there, or cannot be read")
         return
     put = wiring.trash.put(repository, doomed, manifest.media_type, manifest.content, restarts)
     if put is Put.LEASED:
@@ -119,15 +119,27 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
             permit.linger(_UNANSWERED_MS)
         wiring.history.look_at(repository, doomed.tags)
         raise
-    _forget(wiring, repository, doomed)
+    _forget(wiring, snapshot, doomed)
 
 
-def _finish(wiring: Wiring, repository: str, doomed: Doomed) -> None:
+def _may_follow(wiring: Wiring, repository: str, doomed: Doomed, references: References) -> bool:
+    """Whether every image that it is about is gone; nothing is about an image that was not planned to follow one."""
+    subjects = {subject_of(verdict.tag.name, references) for verdict in doomed.verdicts} - {None}
+    if subjects and not all(verdict.follows for verdict in doomed.verdicts):
+        return False
+    standing = [subject for subject in subjects if subject and wiring.client.head(repository, subject) is not None]
+    for subject in standing:
+        wiring.history.stands_after_all(repository, subject)
+    return not standing
+
+
+def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     """Every tag is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
+    repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
     if kept and wiring.client.get(repository, doomed.digest) is None:
         _clear_dangling(wiring, repository, doomed, kept)
-        _forget(wiring, repository, doomed)
+        _forget(wiring, snapshot, doomed)
         return
     _refuse_if_young(repository, doomed)
     _spare(wiring, repository, doomed, "somebody else deleted it, or its tags")
@@ -158,8 +170,9 @@ def _clear_dangling(wiring: Wiring, repository: str, doomed: Doomed, kept: Kept)
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
 
 
-def _forget(wiring: Wiring, repository: str, doomed: Doomed) -> None:
-    if wiring.history.forget(repository, doomed, wiring.collect_after):
+def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
+    repository, plan_again = snapshot.repository, doomed.digest in snapshot.subjects
+    if wiring.history.forget(repository, doomed, wiring.collect_after, plan_again=plan_again):
         wiring.dispatch.enforce(repository)
     for verdict in doomed.verdicts:
         log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)

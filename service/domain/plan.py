@@ -9,7 +9,8 @@ from service.domain.state import Tag
 class Verdict:
     """What happens to one tag, why, and by which rule (None when no rule decided).
 
-    until_us: when time alone may turn a kept one round; None when it cannot.
+    until_us: when time alone may turn a kept one round; None when it cannot. follows: a referrer that goes because the
+    image it is about is gone.
     """
 
     tag: Tag
@@ -17,6 +18,7 @@ class Verdict:
     reason: str
     rule: str | None = None
     until_us: int | None = None
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ class Rule(_Strict):
         default=None, description="delete manifests that have been without a tag this long; or keep them"
     )
     referrers: Literal["follow", "keep"] = Field(
-        default="follow", description="signatures and the like go with their image; or stay"
+        default="follow", description="signatures and the like go once their image is gone; or stay"
     )
     final: bool = Field(default=False, description="later rules skip the tags this one selects")
 

@@ -6,7 +6,7 @@ from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.policy import Keep, Policy
 from service.domain.quantity import spell_duration
 from service.domain.state import State, Tag, Untagged
-from service.domain.weighing import Weighing, hold_of, kept_revisions
+from service.domain.weighing import Weighing, kept_revisions
 
 # Whoever pushes an index pushes its parts first, without a tag: such a push is given time to be completed.
 NEVER_TAGGED_US = 3600 * 1_000_000
@@ -48,9 +48,9 @@ def _untagged_verdicts(weighing: Weighing) -> Iterator[Verdict]:
 
 def _untagged_verdict(weighing: Weighing, untagged: Untagged, revisions: Mapping[str, tuple[str, str]]) -> Verdict:
     tag = Tag("", untagged.digest, untagged.since_us)
-    hold = hold_of(weighing.state.links.get(untagged.digest), untagged.digest, weighing.parents)
-    if hold:
-        return Verdict(tag, True, hold)
+    bound = weighing.bound_verdict(tag)
+    if bound:
+        return bound
     if untagged.digest in revisions:
         return Verdict(tag, True, *revisions[untagged.digest])
     leased_us = weighing.state.leased.get(untagged.digest, 0)
@@ -110,7 +110,9 @@ def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int
 
 
 def _hold(doomed: tuple[Doomed, ...], total: int, policy: Policy, approved: frozenset[str]) -> str | None:
-    removed = sum(len(digest.tags) for digest in doomed if digest.digest not in approved)
+    """What follows an image that went is no more than its deletion was."""
+    counted = (verdict for digest in doomed if digest.digest not in approved for verdict in digest.verdicts)
+    removed = sum(1 for verdict in counted if verdict.tag.name and not verdict.follows)
     if removed <= policy.hold_min or removed * 100 <= policy.hold_over * total:
         return None
     return f"it would remove {removed} of {total} tags, more than {policy.hold_over}% (hold_over)"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from service.domain.manifest import References
 
-_REFERRER_TAG = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z0-9]+)?", re.ASCII)
+_REFERRER_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.[a-z0-9]+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class State:
     links: what is known of each index and referrer by digest; None = an index nobody has looked into yet.
     revisions: the overwritten digests of each moving tag, the newest first. leased: digest → until when (µs) somebody
     says it is in use. approved: digests whose deletion somebody has approved; they do not count towards a hold.
+    deleted: digests that were deleted lately, by us or by somebody else, as far as was heard.
     """
 
     repository: str
@@ -64,8 +65,26 @@ class State:
     revisions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     leased: Mapping[str, int] = field(default_factory=dict)
     approved: frozenset[str] = frozenset()
+    deleted: frozenset[str] = frozenset()
+
+    @property
+    def subjects(self) -> frozenset[str]:
+        """The digests that referrers among the tags and the known manifests are about."""
+        found = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}
+        return frozenset(found.union(known.subject for known in self.links.values() if known) - {None})  # type: ignore[arg-type]
 
 
 def is_referrer_tag(name: str) -> bool:
     """Whether the tag belongs to another image: cosign's .sig, .att and .sbom, and OCI's fallback `sha256-<hex>`."""
     return _REFERRER_TAG.fullmatch(name) is not None
+
+
+def subject_of(name: str, known: References | None) -> str | None:
+    """The digest of the image that a referrer is about, from its manifest or its tag; None for what is no referrer.
+
+    name: of its tag, "" where it has none.
+    """
+    if known and known.subject:
+        return known.subject
+    found = _REFERRER_TAG.fullmatch(name)
+    return f"sha256:{found[1]}" if found else None

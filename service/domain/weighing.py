@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from copy import copy
 from functools import cached_property
 
-from service.domain.manifest import References
 from service.domain.opinion import Opinion, Place, opinion_of
 from service.domain.plan import Verdict
 from service.domain.policy import Keep, Policy, Rule
 from service.domain.quantity import spell_duration
 from service.domain.ranking import newest_push_first
 from service.domain.selection import Selections
-from service.domain.state import State, Tag, is_referrer_tag
+from service.domain.state import State, Tag, subject_of
 
 
 class Weighing:
@@ -24,7 +23,7 @@ class Weighing:
         self.state, self.policy, self.now_us = state, policy, now_us
         self._fixed: dict[str, Verdict | None] = {}
         free = (tag for tag in self.newest_first if self.fixed_verdict(tag) is None)
-        self.selections = Selections(policy.rules_for(state.repository), free, now_us)
+        self.selections = Selections(self.rules, free, now_us)
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[Verdict, ...]] = {}
 
@@ -98,14 +97,43 @@ class Weighing:
 
     def _fix(self, tag: Tag) -> Verdict | None:
         """A child is kept until its index is really gone, even one that goes now: the next plan takes it up."""
-        reason = hold_of(self.state.links.get(tag.digest), tag.digest, self.parents)
-        if is_referrer_tag(tag.name):
-            reason = "it belongs to another image and follows it"
-        elif self.policy.protects(tag.name):
-            reason = "protected by the policy"
-        elif reason is None and tag.pushed_us is None:
-            reason = "nobody knows when it was pushed; it counts from its next push"
-        return Verdict(tag, True, reason) if reason else None
+        if self.policy.protects(tag.name):
+            return Verdict(tag, True, "protected by the policy")
+        bound = self.bound_verdict(tag)
+        if bound is None and tag.pushed_us is None:
+            return Verdict(tag, True, "nobody knows when it was pushed; it counts from its next push")
+        return bound
+
+    def bound_verdict(self, tag: Tag) -> Verdict | None:
+        """The verdict on what lives and dies with another manifest, or cannot be read; None for all else."""
+        known = self.state.links.get(tag.digest)
+        if known and not known.readable:
+            return Verdict(tag, True, "its manifest cannot be read, so nobody knows what it holds")
+        if tag.digest in self.parents:
+            return Verdict(tag, True, f"it is part of the index {self.parents[tag.digest]}")
+        subject = subject_of(tag.name, known)
+        return self._follow(tag, subject) if subject else None
+
+    def _follow(self, tag: Tag, subject: str) -> Verdict:
+        """A referrer goes once its image was seen to go, and no rule of the repository says that referrers stay."""
+        keeping = next((name for name, rule in self.rules if rule.referrers == "keep"), None)
+        if subject not in self.state.deleted or self._stands(subject) or not self.rules:
+            return Verdict(tag, True, f"it belongs to {subject} and follows it")
+        if keeping:
+            return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)
+        return Verdict(tag, False, f"its image {subject} is gone", self.rules[0][0], follows=True)
+
+    def _stands(self, digest: str) -> bool:
+        return digest in self.holders or digest in self.parents or digest in self._untagged
+
+    @cached_property
+    def _untagged(self) -> frozenset[str]:
+        return frozenset(untagged.digest for untagged in self.state.untagged)
+
+    @cached_property
+    def rules(self) -> tuple[tuple[str, Rule], ...]:
+        """(name, rule) of each rule that matches the repository."""
+        return self.policy.rules_for(self.state.repository)
 
     def _weigh(self, tag: Tag) -> Verdict:
         against, keeping = None, None
@@ -132,17 +160,6 @@ class Weighing:
         if self.now_us < leased_us:
             return Verdict(tag, True, "somebody says that it is in use (lease)", against.rule, leased_us)
         return None
-
-
-def hold_of(known: References | None, digest: str, parents: Mapping[str, str]) -> str | None:
-    """Why a manifest is kept whatever the rules say, or None: what it refers to, cannot be read, or is part of."""
-    if known and known.subject:
-        return f"it refers to {known.subject} and follows it"
-    if known and not known.readable:
-        return "its manifest cannot be read, so nobody knows what it holds"
-    if digest in parents:
-        return f"it is part of the index {parents[digest]}"
-    return None
 
 
 def _end(opinion: Opinion) -> int:

@@ -166,10 +166,10 @@ class History:
             with self._connection.reached() as client:
                 client.hset(self._keys.created(repository), mapping={short(d): us for d, us in created.items()})
 
-    def forget(self, repository: str, doomed: Doomed, collect_after: int) -> bool:
+    def forget(self, repository: str, doomed: Doomed, collect_after: int, *, plan_again: bool = False) -> bool:
         """Notes that a doomed digest is deleted, with its reasons; True when the repository must be planned again.
 
-        collect_after: how many deletes make a collection due; 0 = never.
+        collect_after: how many deletes make a collection due; 0 = never. plan_again: something may follow it.
         """
         keys = [self._keys.doomed(repository), self._keys.of("doomed")]
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.gone, self._keys.links)
@@ -178,7 +178,7 @@ class History:
         keys += [self._keys.of(name) for name in shared]
         keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
-        args += [self._limits.events, collect_after, RESEND_MS]
+        args += [self._limits.events, collect_after, RESEND_MS, int(plan_again)]
         for verdict in doomed.verdicts:
             args += [verdict.tag.name, verdict.tag.pushed_us or 0, verdict.reason, verdict.rule or ""]
         _, again = self._connection.script("forget", keys, args)
@@ -212,6 +212,11 @@ class History:
         """Has tags looked at now, after a DELETE that failed: it may have done its work all the same."""
         keys = [self._keys.heal(repository), self._keys.of("healing")]
         self._connection.script("look_at", keys, [repository, RESEND_MS, *tags])
+
+    def stands_after_all(self, repository: str, digest: str) -> None:
+        """Notes that the registry has a manifest that was thought to be deleted."""
+        with self._connection.reached() as client:
+            client.zrem(self._keys.gone(repository), f"@{short(digest)}")
 
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
         """What is to be deleted next, or (dry) what would be."""

@@ -23,7 +23,8 @@ Per repository
   leased:R      zset    whole digest → until when it is in use (ms): never deleted before. Writer: you, for what runs
                         somewhere (ZADD). Life: until then. Reader: snapshot.
   gone:R        zset    tag, or "@<short digest>" → pushes up to this time (µs) are void: no late event brings back what
-                        was deleted. Life: a day, the latest 1000. Writers: record, forget. Reader: record.
+                        was deleted; and referrers follow a digest that stands there. Life: a day, the latest 1000.
+                        Writers: record, forget. Readers: record, snapshot.
   links:R       hash    digest → "<µs> ?" (an index or artifact nobody looked into) or
                         "<µs> child=<digest> … subject=<digest> unreadable".
                         Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.

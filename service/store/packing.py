@@ -13,6 +13,7 @@ from service.store.keys import short
 def pack_doomed(doomed: Doomed) -> str:
     verdicts = [
         {"tag": v.tag.name, "pushed_us": v.tag.pushed_us, "size": v.tag.size_bytes, "reason": v.reason, "rule": v.rule}
+        | ({"follows": True} if v.follows else {})
         for v in doomed.verdicts
     ]
     return json.dumps({"digest": doomed.digest, "verdicts": verdicts}, separators=(",", ":"))
@@ -24,10 +25,13 @@ def unpack_doomed(text: str) -> Doomed:
     return Doomed(
         digest,
         tuple(
-            Verdict(Tag(v["tag"], digest, v["pushed_us"], v["size"]), False, v["reason"], v["rule"])
+            Verdict(
+                Tag(v["tag"], digest, v["pushed_us"], v["size"]), False, v["reason"], v["rule"],
+                follows=v.get("follows", False),
+            )
             for v in packed["verdicts"]
         ),
-    )
+    )  # fmt: skip
 
 
 def event_args(event: Event, repository_number: int) -> Sequence[str | int]:

@@ -30,13 +30,13 @@ class Snapshot(State):
 def snapshot_keys(keys: Keys) -> tuple[Any, ...]:
     """The keys of one repository that the script reads, in its order; the global ones stand after the fifth."""
     before = (keys.tags, keys.live, keys.links, keys.approved, keys.heal)
-    return (*before, keys.pulled, keys.untagged, keys.revisions, keys.created, keys.leased)
+    return (*before, keys.pulled, keys.untagged, keys.revisions, keys.created, keys.leased, keys.gone)
 
 
 def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snapshot:
     """The snapshot behind the script's answer. run_id: of the Redis that gave it."""
     generation, compared, restarts, times, live, links, approved, heal = answer[:8]
-    pulled, untagged, revisions, created, leased = (paired(flat) for flat in answer[8:])
+    pulled, untagged, revisions, created, leased = (paired(flat) for flat in answer[8:13])
     epoch = f"{run_id}:{restarts}"
     known = {digest: unpack_links(text) for digest, text in paired(links).items()}
     tags = _tags(paired(times), paired(live), pulled, created)
@@ -55,6 +55,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         untagged=tuple(one for one in _untagged(untagged) if one.digest not in standing),
         revisions={tag: _revisions(text) for tag, text in revisions.items()},
         leased={digest: int(float(until_ms)) * 1000 for digest, until_ms in leased.items()},
+        deleted=frozenset(long(member[1:]) for member in answer[13] if member.startswith("@")),
         stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
         stale_created=tuple(field for field in created if long(field) not in standing),
     )

@@ -155,7 +155,7 @@ def test_9_a_part_of_an_index_stays_even_of_one_that_goes() -> None:
 
 def test_9_a_referrer_stays_with_its_subject() -> None:
     links = {digest_of("x"): References(subject=digest_of("y"))}
-    assert held("x", links=links) == f"it refers to {digest_of('y')} and follows it"
+    assert held("x", links=links) == f"it belongs to {digest_of('y')} and follows it"
 
 
 def test_9_what_cannot_be_read_stays() -> None:

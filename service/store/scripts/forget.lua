@@ -5,7 +5,8 @@
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
 --       18 revisions:R  19 created:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
---       7 resend after (ms); then per tag ('' where it had none): tag, time_us, reason, rule
+--       7 resend after (ms); 8 plan again (1: referrers may follow)  then per tag ('' where it had none):
+--       tag, time_us, reason, rule
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
 local clock = redis.call('TIME')
@@ -19,13 +20,13 @@ local function look_at(tag)
 end
 
 -- The DELETE has ended: no need to look again later.
-for i = 8, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
+for i = 9, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
 if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
 
 -- Rescued while the DELETE was on its way (or noted before: then looking at it is no harm).
 if redis.call('HDEL', KEYS[1], short) == 0 then
   local again = 0
-  for i = 8, #ARGV, 4 do
+  for i = 9, #ARGV, 4 do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
@@ -47,16 +48,20 @@ local function log(tag, size, reason, rule)
 end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
-local matter = ARGV[8]
+local matter = ARGV[9]
 if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (.*)$') or '' end
 for child in string.gmatch(redis.call('HGET', KEYS[7], digest) or '', 'child=(%S+)') do
   redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter)
 end
-local look_again = redis.call('HDEL', KEYS[7], digest) == 1
+local look_again = redis.call('HDEL', KEYS[7], digest) == 1 or ARGV[8] == '1'
 redis.call('HDEL', KEYS[17], short, digest)
 redis.call('HDEL', KEYS[19], short)
 redis.call('ZREM', KEYS[5], '@' .. short)
-for i = 8, #ARGV, 4 do
+-- Referrers follow what is gone.
+redis.call('ZADD', KEYS[6], now_us, '@' .. short)
+redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
+redis.call('EXPIRE', KEYS[6], 86400)
+for i = 9, #ARGV, 4 do
   local tag, time, reason, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local standing = redis.call('HGET', KEYS[4], tag)
   local current = redis.call('ZSCORE', KEYS[3], tag)
@@ -69,8 +74,6 @@ for i = 8, #ARGV, 4 do
     redis.call('HDEL', KEYS[4], tag)
     redis.call('ZREM', KEYS[5], tag)
     redis.call('ZADD', KEYS[6], 'GT', time, tag)
-    redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
-    redis.call('EXPIRE', KEYS[6], 86400)
     redis.call('HDEL', KEYS[18], tag)
     log(tag, size, reason, rule)
   elseif current then
