@@ -14,6 +14,7 @@ from service.store.lease import Lease
 from service.store.snapshot import Snapshot
 from service.store.trash import Kept, Put
 from service.wiring import Wiring
+from workers import reconcile
 from workers.reconcile import being_pushed
 
 _WAIT_S = 0.3
@@ -29,10 +30,10 @@ def delete(wiring: Wiring, repository: str) -> None:
     if wiring.outbox.backing_off("doomed", repository):
         return
     with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
-        while lease is not None and (batch := wiring.history.doomed(repository)[: wiring.settings.delete.batch_size]):
+        while lease is not None and (batch := _next_batch(wiring, repository)):
             lease.check()
             snapshot = wiring.history.snapshot(repository)
-            if not snapshot.compared:  # events may be missing since this was planned (safety rule 9)
+            if _is_stale(wiring, snapshot, batch):
                 wiring.outbox.mark_due([repository])
                 wiring.dispatch.enforce(repository)
                 return
@@ -41,6 +42,25 @@ def delete(wiring: Wiring, repository: str) -> None:
                     return
                 _delete_batch(wiring, snapshot, batch, permit)
             wiring.outbox.succeeded("doomed", repository)
+
+
+def _next_batch(wiring: Wiring, repository: str) -> tuple[Doomed, ...]:
+    """What has tags first; what has none comes in batches of its own, for which the registry is asked more."""
+    doomed = wiring.history.doomed(repository)
+    tagged = tuple(one for one in doomed if one.tags)
+    return (tagged or doomed)[: wiring.settings.delete.batch_size]
+
+
+def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> bool:
+    """Whether what was planned must be planned anew.
+
+    Events may be missing since (safety rule 9), or nothing may be deleted any more. And for a manifest without a tag
+    there is no tag to recheck: it goes only when a complete look finds every tag standing where the history says.
+    """
+    policy = wiring.policies.current()
+    if not snapshot.compared or policy is None or policy.dry_run:
+        return True
+    return any(not doomed.tags for doomed in batch) and reconcile.compare(wiring, snapshot) > 0
 
 
 def _delete_batch(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease) -> None:

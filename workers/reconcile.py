@@ -25,8 +25,10 @@ _LONGEST_PAUSE_S = 0.5
 YOUNG_S = 10.0
 
 
-def compare(wiring: Wiring, snapshot: Snapshot) -> None:
+def compare(wiring: Wiring, snapshot: Snapshot) -> int:
     """A complete look at one repository: what is unknown or moved is taken over, what vanished is dropped.
+
+    Returns how many tags differed.
 
     Known tags cost one conditional HEAD each, which emits no notification. Raises RegistryUnavailable or
     RegistryRefused when any part of the look failed: then nothing counts as compared.
@@ -35,6 +37,7 @@ def compare(wiring: Wiring, snapshot: Snapshot) -> None:
     names = sorted({*_listed(wiring, snapshot.repository), *known})
     changed = _look(wiring, snapshot, names, complete=True)
     log.info("compared with the registry", repository=snapshot.repository, tags=len(names), changed=changed)
+    return changed
 
 
 def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
@@ -156,11 +159,13 @@ def _follow_schedule(wiring: Wiring) -> None:
 
 
 def _follow_policy(wiring: Wiring) -> None:
-    """A changed policy is applied to every repository."""
-    wiring.policies.current()
-    digest = wiring.policies.digest
-    if wiring.outbox.policy_changed(digest):
+    """A changed policy is applied to every repository. None because of a mistake is no change: it will be mended."""
+    policies = wiring.policies
+    if policies.current() is None and policies.error:
+        return
+    digest, policy = policies.digest, policies.written
+    if wiring.outbox.policy_changed(digest, policy):
         log.info("the policy changed; every repository is planned again")
         for repository in wiring.outbox.mark_due(wiring.history.repositories()):
             wiring.dispatch.enforce(repository)
-        wiring.outbox.policy_applied(digest)
+        wiring.outbox.policy_applied(digest, policy)

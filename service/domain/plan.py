@@ -9,8 +9,8 @@ from service.domain.state import Tag
 class Verdict:
     """What happens to one tag, why, and by which rule (None when no rule decided).
 
-    until_us: when time alone may turn a kept one round; None when it cannot. follows: a referrer that goes because the
-    image it is about is gone.
+    until_us: when time alone may turn a kept one round; None when it cannot. follows: it goes because what it belonged
+    to is gone: a referrer's image, or the index that a manifest was part of.
     """
 
     tag: Tag

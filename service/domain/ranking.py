@@ -89,7 +89,7 @@ def created_us(tag: Tag) -> int:
 def _version(name: str) -> Version | None:
     """The version that a tag names, as in 1.4.2, v1.4.2-rc.1 or 1.4; None when it names none."""
     try:
-        return Version.parse(name.removeprefix("v"), optional_minor_and_patch=True)
+        return Version.parse(name.removeprefix("v").removeprefix("V"), optional_minor_and_patch=True)
     except ValueError:
         return None
 

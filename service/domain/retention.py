@@ -25,7 +25,7 @@ def plan(state: State, policy: Policy, now_us: int) -> Plan:
         unresolved=tuple(sorted(digest for digest, known in state.links.items() if known is None)) if doomed else (),
         undated=tuple(sorted(_undated(weighing))),
         next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
-        hold=_hold(doomed, len(verdicts), policy, state.approved),
+        hold=_hold(doomed, len(verdicts), len(untagged), policy, state.approved),
     )
 
 
@@ -53,7 +53,7 @@ def _untagged_verdict(weighing: Weighing, untagged: Untagged, revisions: Mapping
         return bound
     if untagged.digest in revisions:
         return Verdict(tag, True, *revisions[untagged.digest])
-    leased_us = weighing.state.leased.get(untagged.digest, 0)
+    leased_us = weighing.leased_us(untagged.digest)
     if weighing.now_us < leased_us:
         return Verdict(tag, True, "somebody says that it is in use (lease)", None, leased_us)
     return _by_age(weighing, untagged, tag)
@@ -70,7 +70,8 @@ def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
         period_us = period_us if untagged.tag else max(period_us, NEVER_TAGGED_US)
         end_us, period = untagged.since_us + period_us, spell_duration(period_us // 1_000_000)
         if weighing.now_us >= end_us:
-            against = against or Verdict(tag, False, f"untagged for {period} or more (rule {name})", name)
+            reason = f"untagged for {period} or more (rule {name})"
+            against = against or Verdict(tag, False, reason, name, follows=untagged.is_part)
         elif keeping is None or end_us > (keeping.until_us or 0):
             keeping = Verdict(tag, True, f"untagged for less than {period} (rule {name})", name, end_us)
     return keeping or against or Verdict(tag, True, "no rule says what to do with untagged manifests like it")
@@ -109,10 +110,19 @@ def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int
     yield from weighing.selections.next_us()
 
 
-def _hold(doomed: tuple[Doomed, ...], total: int, policy: Policy, approved: frozenset[str]) -> str | None:
+def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, approved: frozenset[str]) -> str | None:
     """What follows an image that went is no more than its deletion was."""
-    counted = (verdict for digest in doomed if digest.digest not in approved for verdict in digest.verdicts)
-    removed = sum(1 for verdict in counted if verdict.tag.name and not verdict.follows)
-    if removed <= policy.hold_min or removed * 100 <= policy.hold_over * total:
+    counted = [
+        verdict
+        for digest in doomed
+        if digest.digest not in approved
+        for verdict in digest.verdicts
+        if not verdict.follows
+    ]
+    removed = sum(1 for verdict in counted if verdict.tag.name)
+    nameless = len(counted) - removed
+    total = tags + (untagged if nameless else 0)
+    if len(counted) <= policy.hold_min or len(counted) * 100 <= policy.hold_over * total:
         return None
-    return f"it would remove {removed} of {total} tags, more than {policy.hold_over}% (hold_over)"
+    also = f" and {nameless} of {untagged} manifests without a tag" if nameless else ""
+    return f"it would remove {removed} of {tags} tags{also}, more than {policy.hold_over}% (hold_over)"

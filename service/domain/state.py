@@ -40,12 +40,13 @@ class Tag:
 class Untagged:
     """A manifest that no tag points at. since_us: when it lost its last one, or was pushed without any.
 
-    tag: the one it lost last; "" when it never had one.
+    tag: the one it lost last; "" when it never had one. is_part: of an index that is gone.
     """
 
     digest: str
     since_us: int
     tag: str = ""
+    is_part: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,6 +135,11 @@ class Weighing:
         """(name, rule) of each rule that matches the repository."""
         return self.policy.rules_for(self.state.repository)
 
+    def leased_us(self, digest: str) -> int:
+        """Until when somebody says that a manifest is in use; an index is while one of its parts is."""
+        known = self.state.links.get(digest)
+        return max(self.state.leased.get(one, 0) for one in (digest, *(known.children if known else ())))
+
     def _weigh(self, tag: Tag) -> Verdict:
         against, keeping = None, None
         for opinion in self.opinions(tag):
@@ -156,7 +161,7 @@ class Weighing:
         if self.policy.grace and self.now_us < grace_us:
             age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
             return Verdict(tag, True, age, against.rule, grace_us)
-        leased_us = self.state.leased.get(tag.digest, 0)
+        leased_us = self.leased_us(tag.digest)
         if self.now_us < leased_us:
             return Verdict(tag, True, "somebody says that it is in use (lease)", against.rule, leased_us)
         return None
@@ -171,13 +176,13 @@ def kept_revisions(weighing: Weighing) -> Mapping[str, tuple[str, str]]:
     kept: dict[str, tuple[str, str]] = {}
     if not any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in weighing.selections.rules):
         return kept
-    for tag in weighing.newest_first:
-        overwritten = weighing.state.revisions.get(tag.name, ())
-        if not overwritten or not weighing.verdict(tag).kept:
-            continue
-        for name, rule in weighing.selections.naming(tag.name):
+    live = {tag.name: tag for tag in weighing.newest_first}
+    for name, overwritten in sorted(weighing.state.revisions.items()):
+        if name in live and not weighing.verdict(live[name]).kept:
+            continue  # a tag that is not seen at the moment may be back: only one that goes takes its past along
+        for rule_name, rule in weighing.selections.naming(name):
             most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
             for number, digest in enumerate(overwritten[:most], 1):
-                reason = f"number {number} of the last {most} revisions of {tag.name} (rule {name})"
-                kept.setdefault(digest, (reason, name))
+                reason = f"number {number} of the last {most} revisions of {name} (rule {rule_name})"
+                kept.setdefault(digest, (reason, rule_name))
     return kept

@@ -1,6 +1,5 @@
 """The history of every tag: record, snapshot, commit, adopt, forget, read."""
 
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,11 +12,13 @@ from service.domain.plan import Doomed, Plan
 from service.domain.state import Tag
 from service.store.connection import Connection
 from service.store.entry import Entry, entry_of
-from service.store.hold import Hold, unpack_hold
+from service.store.hold import Hold, packed_hold, unpack_hold
 from service.store.keys import SEEN_BUCKET_S, short
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed
 from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
+
+_APPROVED_MS = 86_400_000
 
 Target = Literal["doomed", "dry", "held", "none"]
 
@@ -101,13 +102,13 @@ class History:
         keys += [key(snapshot.repository) for key in (self._keys.doomed, self._keys.dry, self._keys.held)]
         keys += [self._keys.of("attempts"), self._keys.untagged(snapshot.repository)]
         keys += [self._keys.created(snapshot.repository), self._keys.pulled(snapshot.repository)]
-        held = {"reason": plan.hold, "digests": [doomed.digest for doomed in plan.doomed]}
+        held = packed_hold(plan)
         next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
         untagged, created = snapshot.stale_untagged, snapshot.stale_created
-        args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, json.dumps(held)]
+        args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, held]
         used = [member for doomed in plan.doomed for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
-        args += [*untagged, *created, *used]
+        args += [len(snapshot.stale_pulled), *untagged, *created, *used, *snapshot.stale_pulled]
         for doomed in plan.doomed if target in ("doomed", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return Committed(int(self._connection.script("commit", keys, args)))
@@ -177,6 +178,7 @@ class History:
         shared = ("events", "generation", "due", "gc:deletes", "gc:due", "counters", "healing")
         keys += [self._keys.of(name) for name in shared]
         keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
+        keys.append(self._keys.approvals(repository))
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, collect_after, RESEND_MS, int(plan_again)]
         for verdict in doomed.verdicts:
@@ -235,14 +237,19 @@ class History:
             texts = client.mget([self._keys.held(name) for name in names]) if names else []
         return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
 
-    def approve(self, repository: str) -> int:
-        """Approves the held plan's digests for a day; returns how many. The caller makes the repository due."""
-        digests = tuple(digest for hold in self.holds([repository]) for digest in hold.digests)
-        if digests:
+    def approve(self, repository: str, plan: str | None = None) -> int:
+        """Approves the held plan's digests for a day; returns how many. The caller makes the repository due.
+
+        plan: the one that somebody looked at; none is approved where another has taken its place.
+        """
+        holds = [hold for hold in self.holds([repository]) if plan in (None, hold.plan)]
+        until_ms = self._connection.now_ms() + _APPROVED_MS
+        approved = {digest: until_ms for hold in holds for digest in hold.digests}
+        if approved:
             with self._connection.reached() as client:
-                client.sadd(self._keys.approved(repository), *digests)
-                client.expire(self._keys.approved(repository), 86_400)
-        return len(digests)
+                client.zadd(self._keys.approvals(repository), approved)
+                client.expire(self._keys.approvals(repository), _APPROVED_MS // 1000)
+        return len(approved)
 
     def live(self, repository: str) -> tuple[Tag, ...]:
         """The live tags, newest push first."""
@@ -266,7 +273,7 @@ class History:
 
     def _per_repository_after(self) -> tuple[Any, ...]:
         keys = self._keys
-        return (keys.trash, keys.touched, keys.put, keys.untagged, keys.revisions, keys.created)
+        return (*(keys.trash, keys.touched, keys.put), keys.untagged, keys.revisions, keys.created, keys.approvals)
 
 
 def name_of(member: str) -> str:

@@ -10,11 +10,11 @@ Per repository
   live:R        hash    tag → "<short digest> <size> <actor>". Life and writers: with tags:R.
   pulled:R      zset    tag, or "@<short digest>" for pulls by digest → time of the last pull (µs), without our own
                         and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
-                        the latest 20000. Writers: record, adopt, forget. Readers: snapshot, dashboards.
+                        or no tag stands there. Writers: record, adopt, forget, commit. Readers: snapshot, dashboards.
   untagged:R    hash    digest (short, or whole for a part of an index) → "<µs since when it has no tag> <the tag it had
-                        last>". Manifests that another tag or an index holds may stand there until the next plan.
-                        Life: until tagged, deleted or known to be held; 10000 at most. Writers: record, adopt, resolve,
-                        forget, commit. Reader: snapshot.
+                        last>[ part]"; part: of an index that is gone. What another tag or an index holds may stand
+                        there until the next plan. Life: until tagged, deleted or known to be held; 10000 at most.
+                        Writers: record, adopt, resolve, forget, commit. Reader: snapshot.
   revisions:R   hash    tag → "<µs>:<short digest> …": what it pointed at before, each with its last push, the newest
                         first, at most 100. Life: with the tag. Writers: record, adopt, forget. Reader: snapshot.
   created:R     hash    short digest → when the image was made (µs), 0 = its config does not say; only where a rule
@@ -35,7 +35,8 @@ Per repository
   dry:R         hash    the same for a policy with dry_run: what would be deleted. Life: 7 days. Writer: commit.
   held:R        string  JSON {at_us, reason, digests}: a plan over hold_over that waits since at_us. Life: until the
                         next plan. Writer: commit. Readers: command line, API, dashboard.
-  approved:R    set     digests whose deletion somebody approved. Life: a day. Writer: approve. Reader: snapshot.
+  approvals:R   zset    digest whose deletion somebody approved → until when (ms): a day, or until it is deleted or
+                        pushed again. Writers: approve, forget, record. Reader: snapshot.
   heal:R        zset    tag or digest of an index, alone or with " again" → when to look at it (ms): a delete of ours
                         may have taken it, or a part of it, along.
                         Life: until looked at. Writers: record, trash, forget, healed. Reader: enforcement.
@@ -75,6 +76,7 @@ Global
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   workers       zset    worker name → its last sign of life (ms). Life: forgotten after a minute. Writer: tick.
   policy        string  digest of the policy last put in force; a change makes every repository due. Writer: tick.
+  policy:last   string  that policy as JSON, empty for none: in force while its file is broken at a start. Writer: tick.
   trashed       zset    "R digest" → when it went to the trash (µs): the index over trash:R.
 """
 
@@ -119,8 +121,8 @@ class Keys:
     def held(self, repository: str) -> str:
         return f"{self.prefix}held:{repository}"
 
-    def approved(self, repository: str) -> str:
-        return f"{self.prefix}approved:{repository}"
+    def approvals(self, repository: str) -> str:
+        return f"{self.prefix}approvals:{repository}"
 
     def heal(self, repository: str) -> str:
         return f"{self.prefix}heal:{repository}"

@@ -124,16 +124,27 @@ class Outbox:
         with self._connection.reached() as client:
             return int(client.zcount(self._keys.of("workers"), since_ms, "+inf"))
 
-    def policy_changed(self, digest: str) -> bool:
-        """Whether the policy in force is another than the one noted last; the first one is noted and is no change."""
+    def policy_changed(self, digest: str, policy: str) -> bool:
+        """Whether the policy in force is another than the one noted last; the first one is noted and is no change.
+
+        policy: as JSON, "" for none.
+        """
         with self._connection.reached() as client:
             client.set(self._keys.of("policy"), digest, nx=True)
-            return bool(client.get(self._keys.of("policy")) != digest)
+            if client.get(self._keys.of("policy")) != digest:
+                return True
+            client.set(self._keys.of("policy:last"), policy, nx=True)
+            return False
 
-    def policy_applied(self, digest: str) -> None:
-        """Notes that every repository was made due for this policy."""
+    def policy_applied(self, digest: str, policy: str) -> None:
+        """Notes that every repository was made due for this policy. policy: as JSON, "" for none."""
         with self._connection.reached() as client:
-            client.set(self._keys.of("policy"), digest)
+            client.mset({self._keys.of("policy"): digest, self._keys.of("policy:last"): policy})
+
+    def policy_last(self) -> str:
+        """The policy last applied, as JSON; "" for none."""
+        with self._connection.reached() as client:
+            return str(client.get(self._keys.of("policy:last")) or "")
 
     def waiting(self, celery_queue: str) -> int:
         """Messages that wait in a Celery queue on this Redis."""

@@ -8,14 +8,16 @@ from service.domain.state import State, Tag, Untagged
 from service.store.keys import Keys, long, paired, short
 from service.store.packing import unpack_links
 
+_FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
+
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot(State):
     """A repository at one moment. generation: what a commit is checked against.
 
     heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
-    none. stale_untagged, stale_created: fields of
-    untagged:R and created:R that say nothing any more; a commit drops them.
+    none. stale_untagged, stale_created, stale_pulled: fields of untagged:R and created:R and members of
+    pulled:R that say nothing any more; a commit drops them.
     """
 
     generation: str
@@ -25,11 +27,12 @@ class Snapshot(State):
     pulled_us: int = 0
     stale_untagged: tuple[str, ...] = ()
     stale_created: tuple[str, ...] = ()
+    stale_pulled: tuple[str, ...] = ()
 
 
 def snapshot_keys(keys: Keys) -> tuple[Any, ...]:
     """The keys of one repository that the script reads, in its order; the global ones stand after the fifth."""
-    before = (keys.tags, keys.live, keys.links, keys.approved, keys.heal)
+    before = (keys.tags, keys.live, keys.links, keys.approvals, keys.heal)
     return (*before, keys.pulled, keys.untagged, keys.revisions, keys.created, keys.leased, keys.gone)
 
 
@@ -54,10 +57,11 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
         untagged=tuple(one for one in _untagged(untagged) if one.digest not in standing),
         revisions={tag: _revisions(text) for tag, text in revisions.items()},
-        leased={digest: int(float(until_ms)) * 1000 for digest, until_ms in leased.items()},
+        leased={digest: int(min(float(until_ms), _FOR_EVER_MS)) * 1000 for digest, until_ms in leased.items()},
         deleted=frozenset(long(member[1:]) for member in answer[13] if member.startswith("@")),
         stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
         stale_created=tuple(field for field in created if long(field) not in standing),
+        stale_pulled=tuple(one for one in pulled if one.startswith("@") and long(one[1:]) not in standing)[:1000],
     )
 
 
@@ -82,8 +86,8 @@ def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
     """A part of an index may stand there by its whole digest and by its short one: the later counts."""
     latest: dict[str, Untagged] = {}
     for digest, text in fields.items():
-        since, _, tag = text.partition(" ")
-        one = Untagged(long(digest), int(since), tag)
+        since, tag, *part = text.split(" ")
+        one = Untagged(long(digest), int(since), tag, is_part=bool(part))
         before = latest.get(short(one.digest))
         if before is None or before.since_us < one.since_us:
             latest[short(one.digest)] = one

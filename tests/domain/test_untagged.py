@@ -214,8 +214,8 @@ def test_4_of_a_tag_that_goes_no_revision_is_kept() -> None:
     assert set(revised(tags=[tag("main", 9, "r0"), tag("newer", 10)]).values()) == {None}
 
 
-def test_4_of_a_tag_that_is_gone_no_revision_is_kept() -> None:
-    assert set(revised(tags=[]).values()) == {None}
+def test_4_of_a_tag_that_is_not_seen_at_the_moment_the_revisions_are_kept() -> None:
+    assert revised(tags=[])["r2"] == "number 2 of the last 2 revisions of main (rule r)"
 
 
 def test_4_of_a_protected_tag_the_rules_for_its_name_keep_revisions() -> None:

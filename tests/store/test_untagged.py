@@ -50,9 +50,9 @@ def test_a_push_by_digest_is_untagged_and_again_later_starts_its_clock_anew(hist
     assert untagged(history) == {digest("x"): (7, "")}
 
 
-def test_a_push_by_digest_of_what_had_a_tag_leaves_it_the_matter_of_that_tag(history: History) -> None:
+def test_a_push_by_digest_of_what_had_a_tag_begins_anew_like_one_that_never_had_any(history: History) -> None:
     record(history, event(1, seed="old"), event(5, seed="new"), event(8, tag=None, seed="old"))
-    assert untagged(history) == {digest("old"): (8, "v1")}
+    assert untagged(history) == {digest("old"): (8, "")}
 
 
 def test_a_tag_deleted_by_itself_leaves_its_digest_untagged(history: History) -> None:
@@ -109,10 +109,11 @@ def test_a_tag_found_elsewhere_leaves_what_it_stood_at(history: History) -> None
     assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
 
 
-def test_a_tag_that_vanished_leaves_what_it_stood_at(history: History) -> None:
-    record(history, event(1, seed="old"))
+def test_that_a_tag_vanished_proves_nothing_about_what_it_stood_at_and_before(history: History) -> None:
+    record(history, event(1, seed="old"), event(2, seed="new"))
     history.adopt(history.snapshot(SHOP), vanished=["v1"])
     assert [left.digest for left in history.snapshot(SHOP).untagged] == [digest("old")]
+    assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
 
 
 def test_what_stands_there_for_ever_is_bounded(history: History, connection: Connection) -> None:

@@ -1,5 +1,7 @@
 -- Takes over what a look at the registry found. A tag that was pushed or deleted since the look began is left alone:
--- what the event said is newer. A vanished tag that is doomed is left to the deletion, which knows why it went.
+-- what the event said is newer. A vanished tag that is doomed is left to the deletion, which knows why it went. That a
+-- tag is not seen proves nothing about its manifest (a storage may be away for a moment): it is not untagged by that,
+-- and what the tag pointed at before stays its history.
 --
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
 --       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R
@@ -27,6 +29,16 @@ local function untag(short, tag)
   redis.call('HSET', KEYS[12], short, now_us .. ' ' .. tag)
 end
 
+-- As record does: the newest first, each digest once, without the one that stands there now.
+local function overwritten(tag, old, new)
+  local pushed = tonumber(redis.call('ZSCORE', KEYS[1], tag) or 0)
+  local kept = {(pushed > 0 and string.format('%.0f', pushed) or now_us) .. ':' .. old}
+  for time, known in string.gmatch(redis.call('HGET', KEYS[13], tag) or '', '(%d+):(%S+)') do
+    if known ~= old and known ~= new and #kept < 100 then kept[#kept + 1] = time .. ':' .. known end
+  end
+  redis.call('HSET', KEYS[13], tag, table.concat(kept, ' '))
+end
+
 local function unchanged(tag, before)
   local score = redis.call('ZSCORE', KEYS[1], tag)
   if not score then return before == '' end
@@ -41,8 +53,7 @@ for _ = 1, tonumber(ARGV[6]) do
     local old = stood_at(tag)
     if old and old ~= short then
       untag(old, tag)
-      local pushed = string.format('%.0f', redis.call('ZSCORE', KEYS[1], tag))
-      redis.call('HSET', KEYS[13], tag, pushed .. ':' .. old .. ' ' .. (redis.call('HGET', KEYS[13], tag) or ''))
+      overwritten(tag, old, short)
     end
     redis.call('HDEL', KEYS[12], short, digest)
     redis.call('ZADD', KEYS[1], time, tag)
@@ -56,8 +67,6 @@ for i = at + 1, #ARGV, 2 do
   local short = stood_at(ARGV[i])
   local ours = short and redis.call('HEXISTS', KEYS[9], short) == 1
   if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
-    untag(short, ARGV[i])
-    redis.call('HDEL', KEYS[13], ARGV[i])
     redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('HDEL', KEYS[2], ARGV[i])
     redis.call('ZREM', KEYS[3], ARGV[i])

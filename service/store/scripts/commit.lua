@@ -5,8 +5,8 @@
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
 --       4 target: doomed | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
 --       7 fields of untagged:R that say nothing any more (count), 8 of created:R (count)  9 doomed members of pulled:R
---       (count)  10 the latest pull that the plan knew (µs); then those fields, those fields, those members; then digest
---       (short), JSON of each doomed digest
+--       (count)  10 the latest pull that the plan knew (µs)  11 members of pulled:R that say nothing any more (count); then
+--       those fields, those fields, those members, these members; then digest (short), JSON of each doomed digest
 -- Result 0 somebody pushed, or pulled what is doomed, in between: plan again; 1 committed; 2 committed, and its deletion backs off already
 local repository = ARGV[1]
 if (redis.call('HGET', KEYS[1], repository) or '0') ~= ARGV[2] then return 0 end
@@ -14,7 +14,7 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local result = 1
-local at = 10 + tonumber(ARGV[7]) + tonumber(ARGV[8])
+local at = 11 + tonumber(ARGV[7]) + tonumber(ARGV[8])
 if tonumber(ARGV[9]) > 0 then
   local used = {}
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[10], '(' .. ARGV[10], '+inf')) do used[member] = true end
@@ -25,7 +25,7 @@ end
 
 local held_before = redis.call('GET', KEYS[6])
 redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
-at = 10
+at = 11
 for list = 1, 2 do
   for _ = 1, tonumber(ARGV[6 + list]) do
     at = at + 1
@@ -33,6 +33,10 @@ for list = 1, 2 do
   end
 end
 at = at + tonumber(ARGV[9])
+for _ = 1, tonumber(ARGV[11]) do
+  at = at + 1
+  redis.call('ZREM', KEYS[10], ARGV[at])
+end
 local target = KEYS[4]
 if ARGV[4] == 'dry' then target = KEYS[5] end
 if ARGV[4] == 'held' then

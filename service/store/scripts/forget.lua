@@ -3,7 +3,7 @@
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
---       18 revisions:R  19 created:R
+--       18 revisions:R  19 created:R  20 approvals:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms); 8 plan again (1: referrers may follow)  then per tag ('' where it had none):
 --       tag, time_us, reason, rule
@@ -49,13 +49,14 @@ end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
 local matter = ARGV[9]
-if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (.*)$') or '' end
+if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (%S*)') or '' end
 for child in string.gmatch(redis.call('HGET', KEYS[7], digest) or '', 'child=(%S+)') do
-  redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter)
+  redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter .. ' part')
 end
 local look_again = redis.call('HDEL', KEYS[7], digest) == 1 or ARGV[8] == '1'
 redis.call('HDEL', KEYS[17], short, digest)
 redis.call('HDEL', KEYS[19], short)
+redis.call('ZREM', KEYS[20], digest)
 redis.call('ZREM', KEYS[5], '@' .. short)
 -- Referrers follow what is gone.
 redis.call('ZADD', KEYS[6], now_us, '@' .. short)

@@ -3,8 +3,8 @@
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
---       tags live pulled gone links doomed:R heal history, and after all of them, 6 each: trash:R touched:R put:R
---       untagged:R revisions:R created:R
+--       tags live pulled gone links doomed:R heal history, and after all of them, 7 each: trash:R touched:R put:R
+--       untagged:R revisions:R created:R approvals:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
@@ -24,7 +24,7 @@ for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
 local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
-local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 6 + nth] end
+local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 7 + nth] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
@@ -81,21 +81,28 @@ end
 
 -- A manifest has lost a tag, or was pushed without one: its clock starts, again if it is the later loss. Whether another
 -- tag still holds it is for the plan to see. Parts of an index stand there by their whole digest, all else by the short.
-local function untag(r, digest, at_us, tag)
+local function untag(r, digest, at_us, tag, part)
   local known = redis.call('HGET', after(r, 4), digest)
   if known and tonumber(string.match(known, '^%d+')) >= tonumber(at_us) then return end
-  if tag == nil then tag = known and string.match(known, ' (.*)$') or '' end
   if not known and redis.call('HLEN', after(r, 4)) >= 10000 then
     redis.call('HDEL', after(r, 4), redis.call('HRANDFIELD', after(r, 4)))
   end
-  redis.call('HSET', after(r, 4), digest, at_us .. ' ' .. tag)
+  redis.call('HSET', after(r, 4), digest, at_us .. ' ' .. tag .. (part and ' part' or ''))
 end
 
 -- The digests that a tag pointed at before, each with the time of its last push, the newest first. Keeps those pushed
 -- after `since`, without `current`, and with one more.
 local function overwritten(r, tag, since, current, at_us, digest)
-  local pushed, order = {}, {}
-  for time, known in string.gmatch(redis.call('HGET', after(r, 5), tag) or '', '(%d+):(%S+)') do pushed[known] = time end
+  local standing, pushed, order = redis.call('HGET', after(r, 5), tag) or '', {}, {}
+  if digest and since < 0 and tonumber(string.match(standing, '^%d+') or -1) < tonumber(at_us) then
+    order[1] = at_us .. ':' .. digest
+    for time, known in string.gmatch(standing, '(%d+):(%S+)') do
+      if known ~= digest and known ~= current and #order < 100 then order[#order + 1] = time .. ':' .. known end
+    end
+    redis.call('HSET', after(r, 5), tag, table.concat(order, ' '))
+    return
+  end
+  for time, known in string.gmatch(standing, '(%d+):(%S+)') do pushed[known] = time end
   if digest and (not pushed[digest] or tonumber(pushed[digest]) < tonumber(at_us)) then pushed[digest] = at_us end
   for known, time in pairs(pushed) do
     if known ~= current and tonumber(time) > since then order[#order + 1] = time .. ':' .. known end
@@ -111,7 +118,7 @@ end
 -- The parts of an index that is gone have lost what held them.
 local function untag_children(r, known, at_us)
   for child in string.gmatch(known, 'child=(%S+)') do
-    untag(r, child, at_us, '')
+    untag(r, child, at_us, '', true)
   end
 end
 
@@ -132,6 +139,7 @@ end
 local function push(r, e)
   log(r, 'push', e)
   changed(r)
+  redis.call('ZREM', after(r, 7), e.digest)
   if redis.call('HDEL', key(r, 6), e.short) == 1 then
     log(r, 'rescued', e, 'pushed again before it was deleted')
     mark_due(r)
@@ -144,7 +152,7 @@ local function push(r, e)
   end
   local void, gone = void_until(r, e.tag), e.at <= void_until(r, '@' .. e.short)
   if e.tag == '' then
-    if not gone then untag(r, e.short, e.at_us) end
+    if not gone then untag(r, e.short, e.at_us, '') end
     return
   end
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
@@ -156,7 +164,8 @@ local function push(r, e)
     local digest = stood_at(r, e.tag)
     local late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= digest)
     if digest ~= e.short then
-      local lost, lost_at, until_us = digest, string.format('%.0f', current), e.at_us
+      -- A tag that was found, and not seen pushed, has no time: it was there until now.
+      local lost, lost_at, until_us = digest, tonumber(current) > 0 and string.format('%.0f', current) or e.at_us, e.at_us
       if late then lost, lost_at, until_us = e.short, e.at_us, string.format('%.0f', current) end
       if tonumber(lost_at) > void_until(r, '@' .. lost) then untag(r, lost, until_us, e.tag) end
       overwritten(r, e.tag, -1, late and digest or e.short, lost_at, lost)
@@ -180,7 +189,6 @@ local function pull(r, e)
   local member = e.tag ~= '' and e.tag or '@' .. e.short
   if e.kind == 'ignored' or e.at <= void_until(r, member) then return end
   redis.call('ZADD', key(r, 3), 'GT', e.at_us, member)
-  redis.call('ZREMRANGEBYRANK', key(r, 3), 0, -20001)
   -- What somebody uses may be kept by that: plan again before it is deleted.
   if redis.call('HEXISTS', key(r, 6), e.short) == 1 then
     changed(r)

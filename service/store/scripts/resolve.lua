@@ -14,7 +14,7 @@ for i = 3, #ARGV, 2 do
   if string.sub(learnt, 1, 5) == 'gone ' then
     if undisturbed then
       for child in string.gmatch(redis.call('HGET', KEYS[1], digest) or '', 'child=(%S+)') do
-        redis.call('HSET', KEYS[3], child, now_us .. ' ')
+        redis.call('HSET', KEYS[3], child, now_us .. '  part')
       end
       changes = changes + redis.call('HDEL', KEYS[1], digest)
       changes = changes + redis.call('HDEL', KEYS[3], digest, string.sub(learnt, 6))

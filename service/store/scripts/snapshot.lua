@@ -1,6 +1,6 @@
 -- Everything a plan needs, read at one moment; leases that are over are dropped.
 --
--- KEYS  1 tags:R  2 live:R  3 links:R  4 approved:R  5 heal:R  6 generation  7 compared  8 restarts  9 pulled:R
+-- KEYS  1 tags:R  2 live:R  3 links:R  4 approvals:R  5 heal:R  6 generation  7 compared  8 restarts  9 pulled:R
 --       10 untagged:R  11 revisions:R  12 created:R  13 leased:R  14 gone:R
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
@@ -18,7 +18,7 @@ return {
   redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'),
   redis.call('HGETALL', KEYS[2]),
   redis.call('HGETALL', KEYS[3]),
-  redis.call('SMEMBERS', KEYS[4]),
+  redis.call('ZRANGEBYSCORE', KEYS[4], now_ms, '+inf'),
   redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now_ms, 'WITHSCORES'),
   redis.call('ZRANGE', KEYS[9], 0, -1, 'WITHSCORES'),
   redis.call('HGETALL', KEYS[10]),
