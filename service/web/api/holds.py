@@ -9,10 +9,13 @@ from werkzeug.exceptions import Conflict
 
 from service.web.api.door import door, refusals
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
-from service.web.models import Answer
+from service.web.models import Answer, Asked
 from service.wiring import Wiring
 
-NOTHING_WAITS = (HTTPStatus.CONFLICT, "nothing of that repository waits for approval")
+NOTHING_WAITS = (
+    HTTPStatus.CONFLICT,
+    "nothing of that repository waits for approval, or another plan than the one named",
+)
 
 
 class HeldPlan(Answer):
@@ -22,12 +25,19 @@ class HeldPlan(Answer):
     reason: str = Field(description="why it waits, in words")
     at_us: int = Field(description="since when, µs since the epoch")
     digests: tuple[str, ...] = Field(description="of the images that would go")
+    plan: str = Field(description="its name: another as soon as other images would go")
 
 
 class Holds(Answer):
     """All plans that wait."""
 
     holds: tuple[HeldPlan, ...]
+
+
+class PlanQuery(Asked):
+    """Which plan is approved."""
+
+    plan: str | None = Field(default=None, description="the plan that was looked at; absent: whichever waits")
 
 
 class Approval(Answer):
@@ -49,7 +59,8 @@ def _looking(wiring: Wiring) -> APIBlueprint:
         """The plans that wait for approval"""
         held = wiring.history.holds()
         plans = (
-            HeldPlan(repository=one.repository, reason=one.reason, at_us=one.at_us, digests=one.digests) for one in held
+            HeldPlan(repository=one.repository, reason=one.reason, at_us=one.at_us, digests=one.digests, plan=one.plan)
+            for one in held
         )
         return Holds(holds=tuple(plans)).response()
 
@@ -63,17 +74,19 @@ def _approving(wiring: Wiring) -> APIBlueprint:
         "/holds/<path:repository>/approve",
         responses={HTTPStatus.OK: Approval, **refusals([UNKNOWN, NOTHING_WAITS])},
     )
-    def approve(path: RepositoryPath) -> Response:
+    def approve(path: RepositoryPath, query: PlanQuery) -> Response:
         """Approve the waiting plan of a repository, and have it planned again now"""
         (repository,) = known(wiring, [path.repository])
-        return Approval(repository=repository, approved=_approved(wiring, repository)).response()
+        return Approval(repository=repository, approved=_approved(wiring, repository, query.plan)).response()
 
     return pages
 
 
-def _approved(wiring: Wiring, repository: str) -> int:
-    """How many images were approved. Raises Conflict when nothing waits there."""
-    approved = wiring.history.approve(repository)
+def _approved(wiring: Wiring, repository: str, plan: str | None) -> int:
+    """How many images were approved. Raises Conflict when nothing waits there, or another plan than this."""
+    approved = wiring.history.approve(repository, plan)
+    if not approved and wiring.history.held(repository):
+        raise Conflict(f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it")
     if not approved:
         raise Conflict(f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does")
     for name in wiring.outbox.mark_due([repository]):

@@ -73,6 +73,15 @@ def test_an_unknown_repository_is_not_found(held: Edge, name: str) -> None:
     assert held.sent == []
 
 
+def test_only_the_plan_that_was_looked_at_is_approved(held: Edge) -> None:
+    (shown,) = (held.http.get("/api/v1/holds").json or {})["holds"]
+    refused = held.http.post("/api/v1/holds/shop/api/approve?plan=another")
+    assert problem(refused)[:1] == (409,)
+    assert "another plan for 'shop/api' waits by now" in (refused.json or {})["detail"]
+    assert held.wiring.history.snapshot("shop/api").approved == frozenset()
+    assert held.http.post(f"/api/v1/holds/shop/api/approve?plan={shown['plan']}").status_code == 200
+
+
 def test_looking_approves_nothing(held: Edge) -> None:
     assert held.http.get("/api/v1/holds/shop/api/approve").status_code == 405
     held.http.get("/api/v1/holds")
