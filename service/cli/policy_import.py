@@ -14,12 +14,23 @@ from service.domain.policy import Policy
 from service.settings.document import LIMIT_BYTES, read_text
 
 
+class _Pasted(click.Command):
+    """A command whose words may be another tool's, where -h asks for help when it stands alone."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ours = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [*("--help" if word == "-h" else word for word in args[:ours]), *args[ours:]])
+
+
 @click.command(
     "import",
+    cls=_Pasted,
     # No short options and no -h: -month and the like are the other tool's, and reach it as they were written.
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
 )
-@click.option("--from", "tool", type=click.Choice(TOOLS), required=True, help="Whose policy it is.")
+@click.option(
+    "--from", "tool", type=click.Choice(TOOLS, case_sensitive=False), required=True, help="Whose policy it is."
+)
 @click.option(
     "--within",
     metavar="NAME",

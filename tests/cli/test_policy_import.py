@@ -46,12 +46,24 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
 def test_every_published_example_becomes_a_valid_policy(run: Import, file: Path) -> None:
     text = run("--from", file.stem.partition("-")[0], str(file))
     assert Policy.model_validate(yaml.safe_load(text)).rules
-    assert text.startswith("# Imported from ")
+    first, second, *_ = text.splitlines()
+    assert first == "# Try it first: pushprune prune --dry-run --policy FILE; pushprune policy simulate FILE"
+    assert second.startswith("# Imported from ")
 
 
 def test_every_tool_is_offered(run: Import) -> None:
     shown = run("--help")
     assert [tool for tool in TOOLS if tool not in shown] == []
+
+
+def test_help_is_also_asked_for_by_its_short_name(run: Import) -> None:
+    assert run("-h") == run("--from", "ecr", "-h") == run("--help")
+
+
+def test_a_tool_may_be_written_as_its_makers_do(run: Import) -> None:
+    assert run("--from", "ECR", str(PUBLISHED / "ecr-age.json")) == run(
+        "--from", "ecr", str(PUBLISHED / "ecr-age.json")
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Azure: an `acr purge` command line (github.com/Azure/acr-cli), or a registry's retention policy as JSON."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 from service.domain.imports.document import Document, Envelope, checked
@@ -13,6 +14,7 @@ from service.domain.imports.translation import (
     Translation,
     imported_rule,
     keep_of,
+    shown,
     translation,
 )
 
@@ -36,7 +38,7 @@ class _Retention(Envelope):
 
 def read_command(words: Sequence[str], _place: str | None) -> Translation:
     """The filters as a rule each; NotImportable names the flag that cannot be understood."""
-    rest = list(without_program(words, ("acr", "acr-cli", "purge")))
+    rest = list(without_program(_purge(words), ("acr", "acr-cli", "purge")))
     flags = parse_flags([_spelt_out(word) for word in rest], (*_POLICY, *_ELSEWHERE), _SWITCHES, "--")
     if not flags.all("filter") or "ago" not in flags:
         raise NotImportable("`acr purge` needs --filter 'REPOSITORY:REGEX' and --ago DURATION")
@@ -82,6 +84,21 @@ def _rules(flags: Flags, ago_s: int) -> Iterator[ImportedRule]:
         yield imported_rule("untagged", repos=repos, keep="always", untagged=untagged)
 
 
+def _purge(words: Sequence[str]) -> Sequence[str]:
+    """The words of `acr purge`, also from within `az acr run --cmd "acr purge …"` or `az acr task create`."""
+    if list(words[:1]) != ["az"]:
+        return words
+    given = " ".join(words[words.index("--cmd") + 1 :][:1]) if "--cmd" in words else ""
+    given = given or next((word.removeprefix("--cmd=") for word in words if word.startswith("--cmd=")), "")
+    try:
+        inside = shlex.split(given)
+    except ValueError as error:
+        raise NotImportable(f"--cmd: this is no command line: {str(error).lower()}") from error
+    if "purge" not in inside:
+        raise NotImportable("paste what stands in --cmd, such as acr purge --filter 'shop/api:.*' --ago 30d")
+    return inside
+
+
 def _repository(regex: str) -> str:
     """acr anchors it at both ends."""
     return named(regex) if _REPOSITORY.fullmatch(regex) else whole(regex)
@@ -104,7 +121,7 @@ def _split(written: str) -> tuple[str, str]:
         and not written.startswith("]", at + 1)
     ]
     if len(colons) != 1 or not written[: colons[0]] or not written[colons[0] + 1 :]:
-        raise NotImportable(f"--filter {written!r}: write it as REPOSITORY:REGEX, with one colon between")
+        raise NotImportable(f"--filter {shown(written)!r}: write it as REPOSITORY:REGEX, with one colon between")
     try:
         searched(written[: colons[0]])
         searched(written[colons[0] + 1 :])

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from service.domain.imports.translation import Location, NotImportable
+from service.domain.imports.translation import Location, NotImportable, shown
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -94,14 +94,15 @@ def listed(values: list[Any]) -> list[Any]:
 
 def dotted(at: Location) -> str:
     """A place as people write it: rules[0].selection.countType."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in at).removeprefix(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in at).removeprefix(".")
 
 
 def _fault(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return "this is missing; add it"
     if detail["type"] == "extra_forbidden":
-        return "this is not known here, and it may be a condition; take it out if it is none"
+        key = shown(detail["loc"][-1])
+        return f"pushprune does not know `{key}` here; if it does not decide what is deleted, remove it and try again"
     if detail["type"] in _MUST:
         return _MUST[detail["type"]].format(**detail.get("ctx", {}))
     reason = detail.get("ctx", {}).get("error", detail["msg"])
@@ -123,13 +124,13 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:
         if key in made:
-            raise NotImportable(f"the key {key!r} stands twice in one object; keep one of them")
+            raise NotImportable(f"the key {shown(key)!r} stands twice in one object; keep one of them")
         made[key] = value
     return made
 
 
 def _no_number(word: str) -> NoReturn:
-    raise NotImportable(f"{word} is no number; write one")
+    raise NotImportable(f"{shown(word)} is no number; write one")
 
 
 def _offset(text: str, at: Location) -> int:

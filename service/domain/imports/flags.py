@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from service.domain.imports.translation import NotImportable
+from service.domain.imports.translation import NotImportable, shown
 
 MOST = 1_000_000
 
@@ -29,7 +29,7 @@ class Flags:
         """Whether a switch is set; NotImportable when it says neither yes nor no."""
         value = self.last(name, "false").lower()
         if value not in ("true", "t", "1", "false", "f", "0"):
-            raise NotImportable(f"{self.dash}{name}={value} is neither true nor false")
+            raise NotImportable(f"{self.dash}{name}={shown(value)} is neither true nor false")
         return value in ("true", "t", "1")
 
     def count(self, name: str, default: int = 0) -> int:
@@ -39,9 +39,9 @@ class Flags:
 def parse_count(text: str, flag: str) -> int:
     """A whole number from 0; NotImportable names the flag."""
     if not (text.isascii() and text.isdigit()):
-        raise NotImportable(f"{flag} {text}: this is no whole number from 0 up")
+        raise NotImportable(f"{flag} {shown(text)}: this is no whole number from 0 up")
     if len(text) > 9 or int(text) > MOST:
-        raise NotImportable(f"{flag} {text}: this is more than {MOST}; nothing would ever be deleted")
+        raise NotImportable(f"{flag} {shown(text)}: this is more than {MOST}; nothing would ever be deleted")
     return int(text)
 
 
@@ -51,7 +51,9 @@ def without_program(words: Sequence[str], programs: Sequence[str]) -> tuple[str,
     while rest and not rest[0].startswith("-"):
         called = [at for at, word in enumerate(rest) if _program(word) in programs]
         if not called:
-            raise NotImportable(f"{rest[0]!r} is neither a flag nor a file; give the flags, or a file that holds them")
+            raise NotImportable(
+                f"{shown(rest[0])!r} is neither a flag nor a file; give the flags, or a file that holds them"
+            )
         del rest[: called[0] + 1]
     return tuple(rest)
 
@@ -69,10 +71,10 @@ def parse_flags(words: Sequence[str], valued: Sequence[str], switches: Sequence[
         word = rest.pop(0)
         name, sign, value = word.lstrip("-").partition("=")
         if not word.startswith("-") or name not in (*valued, *switches):
-            raise NotImportable(f"{word!r} is no flag that is known here; known: {known}")
+            raise NotImportable(f"{shown(word)!r} is no flag that is known here; known: {known}")
         if name in valued and not sign:
             if not rest:
-                raise NotImportable(f"{word} needs a value behind it")
+                raise NotImportable(f"{shown(word)} needs a value behind it")
             value = rest.pop(0)
         given[name] = (*given.get(name, ()), value if sign or name in valued else "true")
     return Flags(given, dash)

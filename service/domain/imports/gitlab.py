@@ -15,6 +15,7 @@ from service.domain.imports.translation import (
     Translation,
     imported_rule,
     keep_of,
+    shown,
     translation,
 )
 
@@ -98,5 +99,5 @@ def _period(text: str | None, at: Location) -> int:
         return 0
     found = _PERIOD.fullmatch(text.strip().lower())
     if not found or not int(found[1]):
-        raise NotImportable(f"{text!r} is no age such as 7d, 14d, 30d or 90d", at)
+        raise NotImportable(f"{shown(text)!r} is no age such as 7d, 14d, 30d or 90d", at)
     return bounded(int(found[1]) * _UNITS_S[found[2][0]], text, at)

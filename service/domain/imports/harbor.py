@@ -22,6 +22,7 @@ from service.domain.imports.translation import (
     Translation,
     imported_rule,
     keep_of,
+    shown,
     translation,
 )
 
@@ -125,7 +126,7 @@ def _keep(rule: _Rule, at: Location) -> Any:
     limit = _COUNTS.get(template) or _DAYS.get(template)
     if limit is None:
         known = ", ".join((*_COUNTS, *_DAYS, "always"))
-        raise NotImportable(f"{template!r} is no template that is known here; known: {known}", (*at, "template"))
+        raise NotImportable(f"{shown(template)!r} is no template that is known here; known: {known}", (*at, "template"))
     number = (rule.params or {}).get(template)
     here = (*at, "params", template)
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 100 * MOST:

@@ -3,11 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from service.domain.imports.translation import Location, NotImportable
-from service.domain.pattern import expression_of
-
-# Capitals: no repository is called so, and the policy deletes nothing before somebody has put the name in.
-PLACEHOLDER = "WHERE-IT-BELONGED"
+from service.domain.imports.translation import Location, NotImportable, shown
+from service.domain.pattern import PLACEHOLDER, expression_of
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*", re.ASCII)
 _NAME = re.compile(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", re.ASCII)
@@ -21,14 +18,18 @@ def searched(regex: str, at: Location = ()) -> str:
     except ValueError as error:
         reason = str(error).rpartition(": ")[2]
         hint = "write it without lookarounds and back references"
-        raise NotImportable(f"{regex!r} is no expression that RE2 understands ({reason}); {hint}", at) from error
+        raise NotImportable(
+            f"{shown(regex)!r} is no expression that RE2 understands ({shown(reason)}); {hint}", at
+        ) from error
     return f"re:{regex}"
 
 
 def searched_in_python(regex: str, at: Location = ()) -> str:
     """The same for a regex of Python's `re`."""
     if "[[:" in regex:
-        raise NotImportable(f"{regex!r}: Python reads [[: as letters and RE2 as a class; write the letters out", at)
+        raise NotImportable(
+            f"{shown(regex)!r}: Python reads [[: as letters and RE2 as a class; write the letters out", at
+        )
     return searched(regex, at)
 
 
@@ -89,7 +90,9 @@ def inside(place: str | None, patterns: Sequence[str]) -> tuple[str, ...]:
 def checked_place(place: str) -> str:
     """The place itself; NotImportable when no repository can be called so."""
     if not _NAME.fullmatch(place):
-        raise NotImportable(f"--within {place!r} is no name of a repository or of a part of one, such as shop/api")
+        raise NotImportable(
+            f"--within {shown(place)!r} is no name of a repository or of a part of one, such as shop/api"
+        )
     return place
 
 
@@ -117,7 +120,9 @@ def _alternatives(pattern: str, at: Location) -> list[str]:
         start, end = braces
         todo.extend(one[:start] + choice + one[end + 1 :] for choice in one[start + 1 : end].split(","))
         if len(done) + len(todo) > _MOST_ALTERNATIVES:
-            raise NotImportable(f"{pattern!r} stands for more than {_MOST_ALTERNATIVES} patterns; write fewer", at)
+            raise NotImportable(
+                f"{shown(pattern)!r} stands for more than {_MOST_ALTERNATIVES} patterns; write fewer", at
+            )
     return list(dict.fromkeys(done))
 
 

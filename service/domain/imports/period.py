@@ -3,7 +3,7 @@
 import math
 import re
 
-from service.domain.imports.translation import Location, NotImportable
+from service.domain.imports.translation import Location, NotImportable, shown
 
 HOUR_S, DAY_S = 3600, 86_400
 MONTH_S, YEAR_S = 31 * DAY_S, 366 * DAY_S
@@ -24,15 +24,19 @@ def parse_period(text: str, at: Location = (), *, units: str = "") -> int:
     known = units.split() or list(_UNITS)
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise NotImportable(f"{text!r} is no duration; write one such as 720h or 30d", at)
+        raise NotImportable(f"{shown(text)!r} is no duration; write one such as 720h or 30d", at)
     strange = [unit for _, unit in parts if unit not in known]
     if strange:
-        raise NotImportable(f"{text!r}: the unit {strange[0]} is not known there; write {', '.join(known)}", at)
+        raise NotImportable(
+            f"{shown(text)!r}: the unit {shown(strange[0])} is not known there; write {', '.join(known)}", at
+        )
     return bounded(sum(float(number) * _UNITS[unit] for number, unit in parts), text, at)
 
 
 def bounded(period_s: float, written: str, at: Location = ()) -> int:
     """Whole seconds; NotImportable when it is longer than anybody can mean."""
     if not period_s <= _LONGEST_S:
-        raise NotImportable(f"{written} is more than 100 years; write a shorter time, or keep these tags for ever", at)
+        raise NotImportable(
+            f"{shown(written)} is more than 100 years; write a shorter time, or keep these tags for ever", at
+        )
     return math.ceil(period_s)

@@ -13,6 +13,7 @@ from service.domain.imports.translation import (
     Translation,
     imported_rule,
     keep_of,
+    shown,
     translation,
 )
 
@@ -36,12 +37,16 @@ class _Parser(argparse.ArgumentParser):
     """registry.py reads its flags with argparse; so do we, to understand them as it does."""
 
     def error(self, message: str) -> NoReturn:
-        raise NotImportable(f"this is no command line of registry-cli: {message}")
+        what, colon, given = message.partition(": ")
+        raise NotImportable(f"this is no command line of registry-cli: {what}{colon}{shown(given)}")
 
 
 def read_command(words: Sequence[str], _place: str | None) -> Translation:
     """Its flags as rules; NotImportable names the flag that cannot be understood."""
-    given = _parser().parse_args(without_program(words, _PROGRAMS))
+    rest = without_program(words, _PROGRAMS)
+    if not rest:
+        raise NotImportable("no flag was given; give registry-cli's flags, such as --delete --num 10")
+    given = _parser().parse_args(rest)
     repos = _repositories(given)
     rules = tuple(_rules(given, repos)) if repos is not None else ()
     return translation("registry-cli", rules, _remarks(given, bool(rules)), dry_run=given.dry_run)
@@ -128,7 +133,7 @@ def _remarks(given: argparse.Namespace, deletes: bool) -> Iterator[str]:
         yield "no equivalent: --images-like, which registry-cli passes over when there is --image."
     for image in given.image or ():
         if ":" in image:
-            yield f"no equivalent: {image} names one tag; a policy is for many. `pushprune rm {image}` deletes it."
+            yield f"no equivalent: {image} names one tag; a policy is for many, and no command here deletes one."
     names = {"login": "-l", "host": "-r", "read_password": "-w"}
     names |= {flag[2:].replace("-", "_"): flag for flag in (*_ELSEWHERE_VALUED, *_ELSEWHERE)}
     found = [flag for name, flag in names.items() if getattr(given, name)]

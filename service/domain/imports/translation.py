@@ -11,6 +11,8 @@ from service.domain.quantity import spell_duration
 Location = tuple[str | int, ...]
 
 LONGEST_NAME = 64
+LONGEST_SHOWN = 40
+_TRY = "pushprune prune --dry-run --policy FILE; pushprune policy simulate FILE"
 _WIDTH = 110
 _EVERY_EXPRESSION = frozenset(
     f"re:{expression}"
@@ -26,6 +28,12 @@ class NotImportable(ValueError):
     def __init__(self, message: str, at: Location = ()) -> None:
         super().__init__(message)
         self.at = at
+
+
+def shown(text: object) -> str:
+    """What somebody gave, as an error message shows it: not all of it where it is long."""
+    whole = str(text)
+    return whole if len(whole) <= LONGEST_SHOWN else whole[: LONGEST_SHOWN - 1] + "…"
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,8 @@ class Translation:
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
-        yield from _comment(f"Imported from {self.tool}; `pushprune policy check` says whether it can be obeyed.")
+        yield from _comment(f"Try it first: {_TRY}")
+        yield from _comment(f"Imported from {self.tool}.")
         for note in self.notes:
             yield from _comment(note)
         for key, value in self.settings.items():

@@ -93,6 +93,22 @@ def test_what_cannot_be_understood_is_refused_by_name(words: tuple[str, ...], se
     assert sentence in refused_command("acr", *words)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("az", "acr", "run", "--cmd", "acr purge --filter 'a:b' --ago 1d", "--registry", "x", "/dev/null"),
+        ("az", "acr", "task", "create", "--cmd=acr purge --filter a:b --ago 1d", "--schedule", "0 1 * * Sun"),
+    ],
+)
+def test_the_command_within_az_is_found(words: tuple[str, ...]) -> None:
+    assert commanded("acr", *words).values == commanded("acr", "--filter", "a:b", "--ago", "1d").values
+
+
+@pytest.mark.parametrize("words", [("az", "acr", "run"), ("az", "acr", "run", "--cmd", "$PURGE_CMD", "/dev/null")])
+def test_az_without_a_purge_in_it_says_what_to_paste(words: tuple[str, ...]) -> None:
+    assert "paste what stands in --cmd" in refused_command("acr", *words)
+
+
 def test_a_colon_in_a_group_or_a_class_is_no_divider() -> None:
     (rule,) = rules_of(commanded("acr", "--filter", "a:(?:x|y)[[:digit:]]", "--ago", "1d"))
     assert rule["tags"] == ["re:(?:x|y)[[:digit:]]"]

@@ -154,7 +154,7 @@ COUNT = "imageCountMoreThan"
         (policy(expire(1, "any", "sinceImagePushed", 999_999)), "999999 days is more than 100 years"),
         (policy(expire(1, "any", "sometimes", 1)), "rules[0].selection.countType: must be one of"),
         (policy(expire(1, "any", COUNT, 1), expire(1, "any", COUNT, 1)), "two rules have the priority 1"),
-        (policy(expire(1, "any", COUNT, 1, unless="x")), "rules[0].unless: this is not known here"),
+        (policy(expire(1, "any", COUNT, 1, unless="x")), "rules[0].unless: pushprune does not know `unless` here"),
         ({"lifecyclePolicyText": "{"}, "lifecyclePolicyText: line 1: this is not JSON"),
     ],
 )

@@ -148,7 +148,7 @@ def test_a_part_of_a_second_is_rounded_up() -> None:
         ([delete(olderThan="999999999999d")], "is more than 100 years"),
         ([recent(0)], "[0].mostRecentVersions.keepCount: must be at least 1"),
         ([recent(10**9)], "must be at most"),
-        ([delete(unless="x")], "[0].condition.unless: this is not known here"),
+        ([delete(unless="x")], "[0].condition.unless: pushprune does not know `unless` here"),
         ([delete()] * 300, "more than 200 policies"),
     ],
 )

@@ -142,7 +142,7 @@ def test_without_a_project_no_repository_is_meant() -> None:
         (policy(retain("latestPushedK", 10**12)), "must be a whole number from 0 up"),
         (policy(retain("nDaysSinceLastPull", 20190904)), "20190904 days is more than 100 years"),
         (policy(retain("always", action="immutable")), "rules[0].action: must be retain"),
-        (policy(retain("always", unless="x")), "rules[0].unless: this is not known here"),
+        (policy(retain("always", unless="x")), "rules[0].unless: pushprune does not know `unless` here"),
         (policy(retain("always", scope_selectors={"project": []})), "only repositories can be selected here"),
         (
             policy(retain("always", scope_selectors={"repository": [selector("regexp", "x")]})),

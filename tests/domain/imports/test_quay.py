@@ -71,7 +71,7 @@ def test_a_repository_is_meant_alone_and_an_organization_with_all_below_it() -> 
         (age("99999999w"), "more than 100 years"),
         (age("7d", tagPattern="(?=x)"), "tagPattern: '(?=x)' is no expression"),
         (count(True), "value: must be"),
-        (count(1, unless="x"), "unless: this is not known here"),
+        (count(1, unless="x"), "unless: pushprune does not know `unless` here"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:

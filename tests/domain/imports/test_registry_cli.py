@@ -78,10 +78,10 @@ def test_without_a_delete_there_is_no_rule() -> None:
     assert "it deletes nothing" in made.text
 
 
-def test_an_image_with_a_tag_is_for_rm() -> None:
+def test_an_image_with_a_tag_is_no_matter_of_a_policy() -> None:
     made = commanded("registry-cli", "-i", "ubuntu:22", "--delete-all")
     assert rules_of(made) == []
-    assert "`pushprune rm ubuntu:22`" in made.text
+    assert "no equivalent: ubuntu:22 names one tag" in made.text
 
 
 @pytest.mark.parametrize(
@@ -95,6 +95,7 @@ def test_an_image_with_a_tag_is_for_rm() -> None:
         ("--delete --tags-like [[:alpha:]]", "Python reads [[: as letters"),
         ("--delete --keep-tags-like (", "--keep-tags-like: '(' is no expression"),
         ("--keep-tags", "expected at least one argument"),
+        ("", "no flag was given; give registry-cli's flags"),
         ("nonsense", "'nonsense' is neither a flag nor a file"),
     ],
 )

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.imports.period import parse_period
-from service.domain.imports.translation import NotImportable, imported_rule, keep_of, translation
+from service.domain.imports.translation import LONGEST_SHOWN, NotImportable, imported_rule, keep_of, translation
 from service.domain.policy import Policy
+from tests.domain.imports import refused, refused_command
 
 
 @given(st.text(), st.text())
@@ -21,6 +22,33 @@ def test_no_text_breaks_out_of_its_place(name: str, note: str) -> None:
 def test_every_pattern_is_read_back_as_it_was(pattern: str) -> None:
     made = translation("x", [imported_rule("x", keep="none", tags=[f"re:^x{pattern}"])])
     assert yaml.safe_load(made.text)["rules"][0]["tags"] == [f"re:^x{pattern}"]
+
+
+LONG = "x" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [
+        ("acr", (LONG,)),
+        ("acr", ("--filter", LONG, "--ago", "1d")),
+        ("acr", ("--filter", "a:b", "--ago", LONG)),
+        ("acr", ("--filter", f"a:({LONG}", "--ago", "1d")),
+        ("acr", ("--filter", "a:b", "--ago", "1d", "--keep", "9" * 5_000)),
+        ("deckschrubber", (f"-{LONG}",)),
+        ("deckschrubber", (f"-dry={LONG}",)),
+        ("registry-cli", (f"--{LONG}",)),
+        ("registry-cli", ("--delete", "--num", LONG)),
+    ],
+)
+def test_no_sentence_repeats_a_long_word(tool: str, words: tuple[str, ...]) -> None:
+    sentence = refused_command(tool, *words)
+    assert max(len(word) for word in sentence.split()) <= LONGEST_SHOWN + len("'-…',:")
+
+
+def test_no_sentence_repeats_a_long_key_or_value() -> None:
+    for values in ({LONG: 1, "rules": [{LONG: 1}]}, {"rules": [{"template": LONG}]}, f'{{"{LONG}": 1, "{LONG}": 2}}'):
+        assert LONG[:50] not in refused("harbor", values)
 
 
 def test_nothing_is_a_list_of_no_rules() -> None:

@@ -107,7 +107,7 @@ def test_a_pattern_never_becomes_a_negation() -> None:
         ({"storage": {}}, "storage: there is no storage.retention in it"),
         ([], "there is no storage.retention in it"),
         (alone({"repositories": "**"}), "policies[0].repositories: must be a list"),
-        (alone({"keepTagz": []}), "policies[0].keepTagz: this is not known here"),
+        (alone({"keepTagz": []}), "policies[0].keepTagz: pushprune does not know `keepTagz` here"),
         (alone(delay="soon"), "delay: 'soon' is no duration"),
         (
             alone({"repositories": ["**"], "keepTags": [{"patterns": ["(?=x)"]}]}),
