@@ -1,7 +1,7 @@
 """What the policy makes of the history: plans, explanations and previews, as the workers would decide them now."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.clock import now_us
 from service.domain import retention
@@ -10,6 +10,7 @@ from service.domain.plan import Plan, Verdict
 from service.domain.policy import Policy
 from service.domain.preview import Preview, previewed
 from service.settings import PolicySource
+from service.settings.reload import NONE_IN_FORCE
 from service.store.history import History
 
 
@@ -22,7 +23,8 @@ class Outlook:
 
     def plan(self, repository: str, policy: Policy | None = None) -> Plan:
         """What would be committed now, by the policy in force or by this one; nothing goes where there is none."""
-        return retention.plan(self.history.snapshot(repository), self._policy(policy), now_us())
+        plan = retention.plan(self.history.snapshot(repository), self._policy(policy), now_us())
+        return replace(plan, verdicts=_unruled(plan.verdicts)) if policy is None and self._is_lost else plan
 
     def verdicts(self, repository: str) -> tuple[Verdict, ...]:
         """What today's policy says of every tag of a repository, newest push first."""
@@ -30,7 +32,10 @@ class Outlook:
 
     def explain(self, repository: str, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
         """Explains these tags of a repository (all when not given), the newest push first."""
-        return explain(self.history.snapshot(repository), self._policy(None), now_us(), names)
+        explained = explain(self.history.snapshot(repository), self._policy(None), now_us(), names)
+        if not self._is_lost:
+            return explained
+        return tuple(replace(one, verdict=_unruled([one.verdict])[0], shares=_unruled(one.shares)) for one in explained)
 
     def preview(self, repositories: Iterable[str], policy: Policy | None = None) -> tuple[Preview, ...]:
         """What would go from each repository, by the policy in force or by this one."""
@@ -38,3 +43,12 @@ class Outlook:
 
     def _policy(self, policy: Policy | None) -> Policy:
         return policy or self.policies.current() or Policy()
+
+    @property
+    def _is_lost(self) -> bool:
+        """Whether there should be a policy, and none is in force."""
+        return self.policies.current() is None and self.policies.error is not None
+
+
+def _unruled(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
+    return tuple(replace(verdict, reason=NONE_IN_FORCE) for verdict in verdicts)

@@ -67,7 +67,7 @@ def redis_url(settings: Settings) -> str:
 def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool = False) -> Wiring:
     """The collaborators for these settings. client: another Redis client than the one settings.redis.url means.
 
-    patient: a policy file that cannot be read is waited for, with no policy in force.
+    patient: a policy file that cannot be read is waited for, with the policy in force that was so before.
 
     Raises ConfigurationError when there is no Redis to connect to, or the policy cannot be read.
     """
@@ -77,13 +77,14 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected)
     look_again_ms = round(settings.registry.timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
-    history, policies = History(connection, limits, look_again_ms), PolicySource(settings, patient=patient)
+    history, outbox = History(connection, limits, look_again_ms), Outbox(connection)
+    policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     return Wiring(
         settings=settings,
         connection=connection,
         history=history,
         trash=Trash(connection, settings.history.trash, look_again_ms),
-        outbox=Outbox(connection),
+        outbox=outbox,
         leases=Leases(connection),
         garbage=Collections(connection, settings.history.runs),
         figures=Figures(connection),

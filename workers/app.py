@@ -51,10 +51,10 @@ def tick(wiring: Wiring, name: str, stopping: threading.Event) -> None:
             if waits:
                 log.info("the sweep goes on")
             waits = False
-            if wiring.policies.error != refused:
-                refused = wiring.policies.error
+            if wiring.policies.complaint != refused:
+                refused = wiring.policies.complaint
                 if refused:
-                    log.error("the policy cannot be obeyed; what was in force before stays", error=refused)
+                    log.error("the policy cannot be obeyed", error=refused)
                 else:
                     log.info("the policy is understood again")
         except PushpruneError as error:

@@ -43,7 +43,8 @@ def reach(config: Path | None, data: Path | None) -> Wiring:
 def _wired(settings: Settings) -> Wiring:
     wiring = wire(settings, patient=True)
     if wiring.policies.error:
-        click.echo(f"pushprune: {wiring.policies.error}; what was in force before stays in force", err=True)
+        wiring.policies.current()
+        click.echo(f"pushprune: {wiring.policies.complaint}", err=True)
     return wiring
 
 
@@ -58,11 +59,8 @@ def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
 
 
 def need_policy(wiring: Wiring) -> Policy:
-    """The policy in force. Raises ConfigurationError where it cannot be read: then there is no verdict."""
-    policy = wiring.policies.current()
-    if wiring.policies.error:
-        raise ConfigurationError(wiring.policies.error)
-    return policy or Policy()
+    """The policy in force, also while what stands in its place is broken; else one that takes nothing."""
+    return wiring.policies.current() or Policy()
 
 
 def show_json(value: Any) -> None:

@@ -18,6 +18,7 @@ _LIMIT_DEPTH = 40
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp")}
 _AS_WRITTEN = {_TAG + name for name in ("merge", "value")}
+_UNQUOTED = re.compile(r"(?:^|[\s\[,:-])[*!&][^\s'\"]*|[\[,-]\s*\{[^:}]*\}")
 _QUOTED = re.compile(r"(['\"])[\w!.-]{2,}\1")
 
 
@@ -84,7 +85,7 @@ def read_document(file: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise ConfigurationError(f"{file}, line {line}: {_reason(error)}") from None
+        raise ConfigurationError(f"{file}, line {line}: {_reason(error)}{_quoting(text, line)}") from None
     if values is None:
         values = {}
     if not isinstance(values, dict):
@@ -105,6 +106,12 @@ def _reason(error: yaml.MarkedYAMLError) -> str:
     # What it quotes may be a secret that should have stood in quotes.
     said = _QUOTED.sub("…", ", ".join(filter(None, (error.context, error.problem))))
     return f"this is not YAML: {' '.join(said.split())}"
+
+
+def _quoting(text: str, line: int) -> str:
+    """What to do about a pattern without quotes on the line or beside it, which YAML reads as something of its own."""
+    near = text.splitlines()[max(line - 2, 0) : line + 1]
+    return "; put patterns in quotes: '!pr-*'" if any(_UNQUOTED.search(one) for one in near) else ""
 
 
 class _Loader(yaml.SafeLoader):

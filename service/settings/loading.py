@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from service.domain.errors import ConfigurationError
 from service.domain.policy import Policy
-from service.settings.document import read_document
+from service.settings.document import Document, read_document
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
 from service.settings.model import Settings
 from service.settings.refusal import Given, refusal, refusals
@@ -62,7 +63,7 @@ class _Origin:
         """Strongest first."""
         overrides = Overrides(Settings, self.overrides)
         environment = Environment(Settings, self.environ)
-        file = (ConfigFile(Settings, read_document(self.config)),) if self.config else ()
+        file = (ConfigFile(Settings, _configuration(self.config)),) if self.config else ()
         given = (overrides, environment, *file)
         return (*given, SecretFiles(Settings, given))
 
@@ -73,6 +74,14 @@ class _Origin:
             others = Settings.model_fields.keys() - {"policy"}  # `polcy` is none of them, and is refused
             layer.values = {key: value for key, value in layer.values.items() if key not in others}
         return layers
+
+
+def _configuration(file: Path) -> Document:
+    document = read_document(file)
+    if "rules" in document.values and document.values.keys() <= Policy.model_fields.keys():
+        wanted = "put `policy: FILE` into a file and give that one"
+        raise ConfigurationError(f"{file}: this is a policy, not a configuration: {wanted}")
+    return document
 
 
 def _validated(layers: tuple[Layer, ...]) -> Settings:

@@ -144,9 +144,9 @@ def _advice(location: Location, model: type[BaseModel], source: Source) -> str:
     scores = {name: _likeness(whole, name) for name in _names(model)}
     best = max(scores.values())
     if best > 0:
-        meant = [_spelt(name, source) for name in scores if scores[name] == best][:2]
+        meant = [_spelt(name, source, parent) for name in scores if scores[name] == best][:2]
         return f"did you mean {' or '.join(meant)}?"
-    siblings = [_spelt(name, source) for name in scores if name.rpartition(".")[0] == parent]
+    siblings = [_spelt(name, source, parent) for name in scores if name.rpartition(".")[0] == parent]
     return f"known here: {', '.join(siblings)}" if siblings else "nothing is known there"
 
 
@@ -163,9 +163,9 @@ def _likeness(written: str, name: str) -> float:
     return ratio if ratio >= 0.85 and not written_parent else 0
 
 
-def _spelt(name: str, source: Source) -> str:
-    """A key inside a list has no name of its own anywhere else."""
-    return name.rpartition(".")[2] if "[]" in name else source.spell(name)
+def _spelt(name: str, source: Source, parent: str) -> str:
+    """A key inside a list has no name of its own anywhere else: it is named from the place where it was looked for."""
+    return name.removeprefix(f"{parent}.") if "[]" in name else source.spell(name)
 
 
 @cache

@@ -22,6 +22,8 @@ def blueprint(wiring: Wiring) -> Blueprint:
             backlog, workers = wiring.outbox.backlog(), wiring.outbox.workers()
             holds = len(wiring.history.holds())
             troubles = [f"{trouble.about}: {trouble.message}" for trouble in wiring.outbox.troubles()]
+            if wiring.policies.complaint:
+                troubles.append(f"policy: {wiring.policies.complaint}")
             if not workers:
                 troubles.append(
                     "workers: none gave a sign of life for 10 s: start one (celery -A workers.app worker …)"
@@ -31,7 +33,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
         body = {
             "status": "ready",
             "workers": workers,
-            "policy": wiring.policies.error or ("in force" if policy else "none: nothing is deleted"),
+            "policy": wiring.policies.complaint or ("in force" if policy else "none: nothing is deleted"),
             "backlog": {"due": backlog.due, "doomed": backlog.doomed, "oldest_s": round(backlog.oldest_s, 3)},
             "holds": holds,
             "trouble": troubles,

@@ -15,16 +15,18 @@ from tests.settings.conftest import Load, Refuse, Write
         ("\nregistry:\n  timeuot_s: 3", "line 3: registry.timeuot_s is unknown; did you mean registry.timeout_s?"),
         ("polcy: {}", "line 1: polcy is unknown; did you mean policy?"),
         ("URL: x", "line 1: URL is unknown; did you mean redis.url or registry.url?"),
-        ("rules: []", "line 1: rules is unknown; did you mean policy.rules?"),
+        ("rules: []", ": this is a policy, not a configuration: put `policy: FILE` into a file and"),
         ("storage: {xyz: 1}", "line 1: storage.xyz is unknown; known here: storage.path"),
         ("<<: {listen: x}", "line 1: << is unknown; known here: tokens, listen, data_dir, redis, registry, policy,"),
         ("policy:\n  rules:\n  - name: a\n    keep: none\n  - keep:\n      lsat: 3",
          "line 6: policy.rules[1].keep.lsat is unknown; did you mean last?"),
-        ("policy: {keep: {last: 3}}", "line 1: policy.keep is unknown; did you mean keep?"),
+        ("policy: {keep: {last: 3}}", "line 1: policy.keep is unknown; did you mean rules[].keep?"),
+        ("policy: {rules: [{keep: none, mode: all}]}",
+         "line 1: policy.rules[0].mode is unknown; did you mean keep.mode?"),
     ],
 )  # fmt: skip
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Refuse, text: str, sentence: str) -> None:
-    assert refuse(text).startswith(f"pushprune.yaml, {sentence}")
+    assert refuse(text).startswith(f"pushprune.yaml{'' if sentence.startswith(':') else ', '}{sentence}")
 
 
 @pytest.mark.parametrize(
@@ -266,3 +268,8 @@ def test_a_policy_file_is_refused_with_line_and_key(write: Write, text: str, sen
 def test_a_good_policy_file_loads(write: Write) -> None:
     assert load_policy(write("protect: latest\nrules:\n- keep: {last: 3}", "policy.yaml")).protect == ("latest",)
     assert load_policy(write("", "policy.yaml")).rules == ()
+
+
+@pytest.mark.parametrize("text", ["tags: [!pr-*]", "tags: [*]", "tags: *x", "tags: [a,\n  *x]"])
+def test_a_pattern_without_quotes_is_refused_with_the_way_out(refuse: Refuse, text: str) -> None:
+    assert refuse(text).endswith("; put patterns in quotes: '!pr-*'")

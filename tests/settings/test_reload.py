@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.policy import Keep, Policy
 from service.settings import PolicySource, Settings, load_policy, load_settings, reload
 from tests.settings.conftest import Load, Write
@@ -18,6 +18,10 @@ from tests.settings.conftest import Load, Write
 
 def policy(last: int) -> str:
     return f"rules:\n- keep: {{last: {last}}}\n"
+
+
+def policy_json(last: int) -> str:
+    return f'{{"rules": [{{"keep": {{"last": {last}}}}}]}}'
 
 
 def inline(last: int) -> str:
@@ -236,7 +240,7 @@ def test_another_key_of_the_configuration_does_not_hold_up_its_policy(write: Wri
 
 def test_variables_and_overrides_still_hold_when_the_policy_is_read_again(write: Write) -> None:
     config = write(inline(10))
-    source = PolicySource(load_settings(config, {"PUSHPRUNE_POLICY__DRY_RUN": "true"}, policy={"grace": 5}))
+    source = PolicySource(load_settings(config, {"PUSHPRUNE_POLICY__DRY_RUN": "true"}, policy={"grace": "5s"}))
     replace(config, inline(11) + "  protect: latest\n")
     found = source.current()
     assert found
@@ -272,7 +276,7 @@ def test_a_policy_given_as_a_value_stays() -> None:
 
 
 def test_equal_policies_have_equal_digests(write: Write) -> None:
-    one = PolicySource(Settings(policy=write("grace: 60\nprotect: latest\n", "one.yaml")))
+    one = PolicySource(Settings(policy=write("grace: 60s\nprotect: latest\n", "one.yaml")))
     same = PolicySource(Settings(policy=write("# same\nprotect: [latest]\ngrace: 1m\n", "same.yaml")))
     other = PolicySource(Settings(policy=write("protect: [latest]\n", "other.yaml")))
     assert one.digest == same.digest != other.digest
@@ -294,3 +298,69 @@ def test_who_only_listens_waits_for_a_policy_file_that_cannot_be_read(tmp_path: 
         policy = source.current()
     assert policy.protect == ("latest",)
     assert source.error is None
+
+
+def test_a_policy_file_may_give_way_to_another_or_to_the_configuration(write: Write) -> None:
+    config = write("policy: one.yaml")
+    write(policy(10), "one.yaml")
+    source = PolicySource(load_settings(config, {}))
+    replace(config, inline(11))
+    assert_in_force(source, 11)
+    assert source.file == config
+    two = write(policy(12), "two.yaml")
+    replace(config, "policy: two.yaml")
+    assert_in_force(source, 12)
+    assert source.file == two
+
+
+def test_a_broken_policy_key_is_noticed_where_the_policy_had_a_file(write: Write) -> None:
+    config = write("policy: policy.yaml")
+    write(policy(10), "policy.yaml")
+    source = PolicySource(load_settings(config, {}))
+    replace(config, "policy: 5")
+    assert last_of(source) == 10
+    assert source.complaint
+    assert source.complaint.startswith(f"{config}, line 1: policy must ")
+    assert source.complaint.endswith("; what was in force before stays in force")
+
+
+def test_the_file_that_a_configuration_names_newly_is_watched_although_it_is_broken(write: Write) -> None:
+    config, two = write("policy: one.yaml"), write("ruls: []", "two.yaml")
+    write(policy(10), "one.yaml")
+    source = PolicySource(load_settings(config, {}))
+    replace(config, "policy: two.yaml")
+    assert (last_of(source), "ruls is unknown" in str(source.error)) == (10, True)
+    replace(two, policy(12))
+    assert_in_force(source, 12)
+
+
+def test_a_file_that_is_broken_at_the_start_leaves_the_policy_of_the_life_before(write: Write) -> None:
+    file = write(policy(10), "policy.yaml")
+    before = PolicySource(Settings(policy=file))
+    replace(file, "ruls: []")
+    after = PolicySource(Settings(policy=file), patient=True, remembered=lambda: before.written)
+    assert (last_of(after), after.digest) == (10, before.digest)
+    assert str(after.complaint).endswith("; what was in force before stays in force")
+    replace(file, policy(11))
+    assert_in_force(after, 11)
+    assert after.complaint is None
+
+
+@pytest.mark.parametrize("text", ["", '{"rules": [{"keep": {"lst": 1}}]}', "no JSON"])
+def test_where_nothing_of_use_is_remembered_no_policy_is_in_force(write: Write, text: str) -> None:
+    source = PolicySource(Settings(policy=write("ruls: []", "policy.yaml")), patient=True, remembered=lambda: text)
+    assert source.current() is None
+    assert str(source.complaint).endswith("; no policy is in force, nothing is deleted")
+
+
+def test_a_store_that_is_away_at_the_start_is_asked_again(write: Write) -> None:
+    asked: list[str] = []
+
+    def remembered() -> str:
+        asked.append("what was in force?")
+        if len(asked) == 1:
+            raise StoreUnavailable("gone for a moment")
+        return policy_json(10)
+
+    source = PolicySource(Settings(policy=write("ruls: []", "policy.yaml")), patient=True, remembered=remembered)
+    assert [last_of(source) for _ in range(3)] == [None, 10, 10]

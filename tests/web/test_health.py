@@ -86,6 +86,22 @@ def test_an_invalid_policy_is_shown_while_the_one_before_stays_in_force(serve: S
     assert ready(edge)["policy"] == "in force"
 
 
+def test_a_policy_that_was_broken_at_the_start_is_a_trouble_until_it_is_mended(
+    serve: ServeEdge, tmp_path: Path
+) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("ruls: []")
+    edge = serve(policy=file)
+    shown = ready(edge)
+    assert str(shown["policy"]).endswith("did you mean rules?; no policy is in force, nothing is deleted")
+    assert f"policy: {shown['policy']}" in str(shown["trouble"])
+    edge.wiring.outbox.policy_applied("digest", '{"rules": [{"keep": {"last": 3}}]}')
+    assert str(ready(edge)["policy"]).endswith("; what was in force before stays in force")
+    replace_file(file, KEEP_LAST_10)
+    shown = ready(edge)
+    assert (shown["policy"], "policy" in str(shown["trouble"])) == ("in force", False)
+
+
 def test_a_policy_that_vanished_is_shown(serve: ServeEdge, tmp_path: Path) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(KEEP_LAST_10)
