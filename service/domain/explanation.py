@@ -1,8 +1,9 @@
 """Why a tag stays or goes: what every rule says, what else holds its digest, and when it could go."""
 
+import sys
 from bisect import bisect_left
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 from service.domain.opinion import Opinion
@@ -19,7 +20,8 @@ class Explanation:
     """One tag explained. opinions: what each rule that selects it says. shares: the other tags of its digest.
 
     index: the digest of an index that lists it, or None. could_go_us: the earliest moment at which it could go if
-    nothing more is pushed or pulled: now for one that goes, None when time alone will not do it.
+    nothing more is pushed or pulled: now for one that goes, None when time alone will not do it. held: why the plan
+    that would delete it waits for approval; None when none does.
     """
 
     verdict: Verdict
@@ -27,6 +29,7 @@ class Explanation:
     shares: tuple[Verdict, ...]
     index: str | None
     could_go_us: int | None
+    held: str | None = None
 
 
 def explain(state: State, policy: Policy, now_us: int, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
@@ -37,14 +40,35 @@ def explain(state: State, policy: Policy, now_us: int, names: tuple[str, ...] | 
     return tuple(_explained(weighing, tag) for tag in tags)
 
 
+def with_hold(explained: Iterable[Explanation], digests: Iterable[str], reason: str) -> tuple[Explanation, ...]:
+    """The same where a plan waits, for this reason, that would delete these digests."""
+    waiting = frozenset(digests)
+    return tuple(
+        replace(one, held=reason) if one.verdict.tag.digest in waiting and not one.verdict.kept else one
+        for one in explained
+    )
+
+
 def _explained(weighing: Weighing, tag: Tag) -> Explanation:
     return Explanation(
         verdict=weighing.verdict(tag),
-        opinions=tuple(weighing.opinions(tag)),
+        opinions=tuple(_opinions(weighing, tag)),
         shares=tuple(weighing.verdict(other) for other in weighing.holders[tag.digest] if other.name != tag.name),
         index=weighing.parents.get(tag.digest),
         could_go_us=_could_go_us(weighing, tag),
     )
+
+
+def _opinions(weighing: Weighing, tag: Tag) -> Iterator[Opinion]:
+    """The opinions with the tag's place under `last`, also beyond its limit; a plan does not need to know that."""
+    for opinion, (number, group) in zip(weighing.opinions(tag), weighing.selections.selecting(tag), strict=False):
+        _, rule = weighing.selections.rules[number]
+        limit = rule.keep.last if isinstance(rule.keep, Keep) else None
+        if limit is None:
+            yield opinion
+        else:
+            ranking = weighing.selections.ranking(number, rule.order)
+            yield replace(opinion, place=ranking.place(group, tag, sys.maxsize), limit=limit)
 
 
 def _could_go_us(weighing: Weighing, tag: Tag) -> int | None:

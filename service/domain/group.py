@@ -22,7 +22,11 @@ class Grouping:
 
 
 def checked_group(expression: str) -> str:
-    """The expression itself. ValueError with one sentence when RE2 refuses it, or what it captures can be empty."""
+    """The expression without re:, which it may begin with as patterns do.
+
+    ValueError with one sentence when RE2 refuses it, or what it captures can be empty.
+    """
+    expression = expression.removeprefix("re:")
     compiled = compile_expression(expression, expression)
     if compiled.groups == 0:
         raise ValueError(f"{expression!r} captures nothing; put ( ) around the part that names the group")

@@ -19,12 +19,18 @@ _ORDER = {
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one rule says of one tag. until_us: when time alone may turn a keep round; None when it cannot."""
+    """What one rule says of one tag. until_us: when time alone may turn a keep round; None when it cannot.
+
+    place: the tag's place in the order of `last`, from 1; limit: how many `last` keeps. None where a rule has no
+    `last`, or nobody asked for the place.
+    """
 
     rule: str
     keep: bool
     reason: str
     until_us: int | None = None
+    place: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

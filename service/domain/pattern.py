@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import re2
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
+# In an imported policy. No repository has capitals, so it deletes nothing before somebody has put the name in.
+PLACEHOLDER = "WHERE-IT-BELONGED"
+
 Matcher = Callable[[str], bool]
 _Search = Callable[[str], tuple[int, ...]]
 
@@ -183,8 +186,42 @@ def _as_list(value: Any) -> Any:
 
 def _checked(patterns: tuple[str, ...]) -> tuple[str, ...]:
     for pattern in patterns:
+        if pattern.removeprefix("!").startswith("re:") and _LOOKAROUND.search(pattern):
+            raise ValueError(
+                f"{pattern!r} is no regular expression that RE2 understands: RE2 has no lookaheads; "
+                "use a second pattern with !"
+            )
         expression_of(pattern.removeprefix("!"))
     return patterns
+
+
+def _can_match_tags(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """ValueError where a glob holds what no tag can hold (distribution's reference grammar)."""
+    for pattern in patterns:
+        glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
+        if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_CLASS.sub("?", glob))):
+            raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
+    return patterns
+
+
+def _can_match_repositories(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """ValueError where a glob holds what no repository's name can hold (distribution's reference grammar)."""
+    for pattern in patterns:
+        glob = pattern.removeprefix("!")
+        if glob.startswith(_LITERALLY) or glob == PLACEHOLDER or glob.startswith(f"{PLACEHOLDER}/"):
+            continue
+        refused = f"{pattern!r} can match no repository"
+        if glob.startswith("/") or glob.endswith("/"):
+            raise ValueError(f"{refused}: write it without a slash at either end")
+        if stranger := _NOT_IN_REPOSITORIES.search(_CLASS.sub("?", glob)):
+            raise ValueError(f"{refused}: {_instead(stranger[0], 'it without host, tag and capital letters')}")
+    return patterns
+
+
+def _instead(stranger: str, otherwise: str) -> str:
+    if stranger in "{},|":
+        return f"{stranger} is no wildcard here; write one pattern each"
+    return f"write {otherwise}, without {stranger}"
 
 
 def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -194,6 +231,12 @@ def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _RANGE = re.compile("(.)-(.)", re.DOTALL)
+# An expression, or what an importer proved to be no expression and no negation.
+_LITERALLY = ("re:", "\\")
+_LOOKAROUND = re.compile(r"\(\?<?[=!]")
+_CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
+_NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.*?\[\]!^\\-]")
+_NOT_IN_REPOSITORIES = re.compile(r"[^a-z0-9_./*?\[\]!^\\-]")
 _ITEM = {"type": "string", "minLength": 1}
 Patterns = Annotated[
     tuple[str, ...],
@@ -201,8 +244,7 @@ Patterns = Annotated[
     AfterValidator(_checked),
     WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}),
 ]
-SomePatterns = Annotated[
-    Patterns,
-    AfterValidator(_some),
-    WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM, "minItems": 1}]}),
-]
+_SOME = WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM, "minItems": 1}]})
+TagPatterns = Annotated[Patterns, AfterValidator(_can_match_tags)]
+SomeTagPatterns = Annotated[TagPatterns, AfterValidator(_some), _SOME]
+SomeRepositoryPatterns = Annotated[Patterns, AfterValidator(_can_match_repositories), AfterValidator(_some), _SOME]

@@ -6,12 +6,20 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.domain.group import Grouping, checked_group
-from service.domain.pattern import Patterns, SomePatterns, compile_patterns, selector_of
-from service.domain.quantity import DURATION_SCHEMA, Duration, Percent
+from service.domain.pattern import (
+    Patterns,
+    SomeRepositoryPatterns,
+    SomeTagPatterns,
+    TagPatterns,
+    compile_patterns,
+    selector_of,
+)
+from service.domain.quantity import SPAN_SCHEMA, Percent, Span
 
 MOST_REVISIONS = 100
 
 _EVERY_TAG = ("*",)
+_SAYING = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
 _NOTHING = (None, None, None, None)
 
 
@@ -27,7 +35,7 @@ Count = Annotated[
     BeforeValidator(_given),
     WithJsonSchema({"type": "integer", "minimum": 1}),
 ]
-Period = Annotated[Annotated[Duration, Field(ge=1)] | None, BeforeValidator(_given), WithJsonSchema(DURATION_SCHEMA)]
+Period = Annotated[Annotated[Span, Field(ge=1)] | None, BeforeValidator(_given), WithJsonSchema(SPAN_SCHEMA)]
 Group = Annotated[
     Annotated[str, AfterValidator(checked_group)] | None,
     BeforeValidator(_given),
@@ -41,6 +49,8 @@ class _Strict(BaseModel):
 
 class Keep(_Strict):
     """The conditions that keep a tag: one is enough (`mode: any`), or each must hold (`mode: all`)."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in _SAYING]})
 
     last: Count = Field(default=None, description="the first N in the rule's order")
     last_pulled: Count = Field(default=None, description="the N pulled last; a push counts as a pull")
@@ -57,6 +67,12 @@ class Keep(_Strict):
         return (self.last, self.last_pulled, self.pushed_within, self.pulled_within) != _NOTHING
 
 
+def _no_bare_number(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"it must name a condition; write {{last: {value}}}")  # noqa: TRY004 -- pydantic's way
+    return value
+
+
 def _says_something(keep: Keep | str) -> Keep | str:
     if isinstance(keep, Keep) and not keep.limits_tags and not keep.revisions:
         raise ValueError("it is empty; write always, none, or a condition such as {last: 10}")
@@ -67,16 +83,16 @@ class Rule(_Strict):
     """One rule: which tags of which repositories it may delete, and what it keeps of them."""
 
     name: str | None = Field(default=None, min_length=1, max_length=64, description="shown with every verdict")
-    repos: SomePatterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
-    tags: SomePatterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
-    older_than: Duration = Field(default=0, description="only tags whose push is at least this long ago")
+    repos: SomeRepositoryPatterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
+    tags: SomeTagPatterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
+    older_than: Span = Field(default=0, description="only tags whose push is at least this long ago")
     group: Group = Field(default=None, description="regex: limits count per capture; the rest is not selected")
     order: Literal["pushed", "semver", "created", "name"] = Field(default="pushed", description="what `last` counts by")
     count: Literal["digests", "tags"] = Field(default="digests", description="what the limits count")
-    keep: Annotated[Keep | Literal["always", "none"], AfterValidator(_says_something)] = Field(
-        description="what stays; `none` deletes all it selects"
-    )
-    untagged: Duration | Literal["keep"] | None = Field(
+    keep: Annotated[
+        Keep | Literal["always", "none"], BeforeValidator(_no_bare_number), AfterValidator(_says_something)
+    ] = Field(description="what stays; `none` deletes all it selects")
+    untagged: Span | Literal["keep"] | None = Field(
         default=None, description="delete manifests that have been without a tag this long; or keep them"
     )
     referrers: Literal["follow", "keep"] = Field(
@@ -95,12 +111,12 @@ class Rule(_Strict):
 
 
 class Policy(_Strict):
-    """The whole policy. Durations are in seconds, percentages from 0 to 100."""
+    """The whole policy: what is never deleted, and the rules."""
 
     version: Literal[1] = Field(default=1, description="of the language")
     dry_run: bool = Field(default=False, description="decide and record, delete nothing")
-    protect: Patterns = Field(default=(), description="tags that are never deleted and take no slot")
-    grace: Duration = Field(default=0, description="never delete a younger push")
+    protect: TagPatterns = Field(default=(), description="tags that are never deleted and take no slot")
+    grace: Span = Field(default=0, description="never delete a younger push")
     hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
     hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
     ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
@@ -137,5 +153,14 @@ class Policy(_Strict):
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a policy file, for editors."""
-    described = Policy.model_json_schema()
+    described = _untitled(Policy.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "pushprune policy"}
+
+
+def _untitled(described: Any) -> Any:
+    """Without the titles that pydantic makes of the names: they say nothing that the names do not."""
+    if isinstance(described, list):
+        return [_untitled(one) for one in described]
+    if not isinstance(described, dict):
+        return described
+    return {key: _untitled(of) for key, of in described.items() if key != "title" or not isinstance(of, str)}

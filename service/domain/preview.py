@@ -8,12 +8,16 @@ from service.domain.plan import Plan, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What goes by one rule. size_bytes: of the images as far as the registry told, shared layers counted each time."""
+    """What goes by one rule. size_bytes: of the images as far as the registry told, shared layers counted each time.
+
+    unsized: of how many images it did not tell.
+    """
 
     rule: str
     tags: int
     digests: int
     size_bytes: int
+    unsized: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ def share(rule: str, verdicts: Iterable[Verdict]) -> Share:
     """What these verdicts take together; a digest with several tags counts once."""
     verdicts = tuple(verdicts)
     sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts}
-    return Share(rule, sum(1 for verdict in verdicts if verdict.tag.name), len(sizes), sum(sizes.values()))
+    tags, unsized = sum(1 for verdict in verdicts if verdict.tag.name), sum(1 for size in sizes.values() if not size)
+    return Share(rule, tags, len(sizes), sum(sizes.values()), unsized)
 
 
 def totals(previews: Iterable[Preview]) -> tuple[Share, ...]:
@@ -52,7 +57,5 @@ def totals(previews: Iterable[Preview]) -> tuple[Share, ...]:
 
 
 def _added(rule: str, shares: list[Share]) -> Share:
-    tags, digests, size_bytes = (
-        sum(column) for column in zip(*((s.tags, s.digests, s.size_bytes) for s in shares), strict=True)
-    )
-    return Share(rule, tags, digests, size_bytes)
+    columns = zip(*((s.tags, s.digests, s.size_bytes, s.unsized) for s in shares), strict=True)
+    return Share(rule, *(sum(column) for column in columns))

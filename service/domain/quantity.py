@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
@@ -23,6 +23,18 @@ def parse_duration(value: Any) -> int:
         raise ValueError(f"{value!r} is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d")
     if duration_s > LONGEST_S:
         raise ValueError(f"{value!r} is too long; a hundred years (36500d) is the most")
+    return duration_s
+
+
+def parse_span(value: Any) -> int:
+    """Seconds from "90m", "24h", "7d" or 0; ValueError with one sentence otherwise, also for a number without a unit.
+
+    `pushed_within: 30` was meant as days, and `1:30` is 90 to YAML.
+    """
+    duration_s = parse_duration(value)
+    number = str(value).strip()
+    if duration_s and number.isdigit():
+        raise ValueError(f"{number} of what? write {number}w, {number}d, {number}h, {number}m or {number}s")
     return duration_s
 
 
@@ -50,7 +62,16 @@ def parse_percent(value: Any) -> int:
 DURATION_SCHEMA = {
     "anyOf": [_WHOLE | {"maximum": LONGEST_S}, {"type": "string", "pattern": r"^ *\d{1,9} *[smhdw]? *$"}]
 }
+SPAN_SCHEMA = {
+    "anyOf": [{"type": "integer", "const": 0}, {"type": "string", "pattern": r"^ *(0{1,9}|\d{1,9} *[smhdw]) *$"}]
+}
 _PERCENT_SCHEMA = {"anyOf": [_WHOLE | {"maximum": 100}, {"type": "string", "pattern": r"^ *(100|\d{1,2}) *%? *$"}]}
 
 Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(DURATION_SCHEMA)]
+Span = Annotated[
+    int,
+    BeforeValidator(parse_span),
+    PlainSerializer(spell_duration, return_type=str, when_used="json"),
+    WithJsonSchema(SPAN_SCHEMA),
+]
 Percent = Annotated[int, BeforeValidator(parse_percent), WithJsonSchema(_PERCENT_SCHEMA)]

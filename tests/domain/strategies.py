@@ -45,7 +45,7 @@ STATES = st.builds(
 )
 
 _COUNT = st.sampled_from([None, None, 1, 2, 3])
-_PERIOD = st.sampled_from([None, None, 1, 300, 700])
+_PERIOD = st.sampled_from([None, None, "1s", "300s", "700s"])
 LIMITS = st.builds(
     lambda mode, revisions, **limits: Keep(
         mode=mode, revisions=revisions, **{name: limit for name, limit in limits.items() if limit is not None}
@@ -67,11 +67,11 @@ def rules(final: st.SearchStrategy[bool] | None = None) -> st.SearchStrategy[Rul
         group=st.sampled_from([None, None, r"^(.).*\d$", r"^([a-z])(\d)"]),
         repos=st.sampled_from([("**",), ("shop/*",), ("other",)]),
         tags=st.sampled_from([("*",), ("*",), ("a*",), ("re:[0-9]",), ("!b*",), ("b1", "latest"), ("*1", "!a*")]),
-        older_than=st.sampled_from([0, 0, 0, 50, 300, 700]),
+        older_than=st.sampled_from([0, 0, 0, "50s", "300s", "700s"]),
         order=st.sampled_from(["pushed", "semver", "created", "name"]),
         count=st.sampled_from(["digests", "tags"]),
         keep=KEEPS,
-        untagged=st.sampled_from([None, 0, 300, 7000, "keep"]),
+        untagged=st.sampled_from([None, 0, "300s", "7000s", "keep"]),
         final=st.booleans() if final is None else final,
     )
 
@@ -81,7 +81,7 @@ def policies(rule: st.SearchStrategy[Rule] | None = None) -> st.SearchStrategy[P
     return st.builds(
         Policy,
         protect=st.sampled_from([(), (), ("latest",), ("b*",)]),
-        grace=st.sampled_from([0, 0, 300, 700]),
+        grace=st.sampled_from([0, 0, "300s", "700s"]),
         hold_over=st.sampled_from([0, 50, 100]),
         hold_min=st.sampled_from([0, 2, 20]),
         rules=st.lists(rules() if rule is None else rule, max_size=4).map(tuple),

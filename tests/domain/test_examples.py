@@ -10,14 +10,17 @@ from tests.makers import planned, policy, tag, us
 README = Path(__file__).parents[2] / "README.md"
 _EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z-]+) -->\s*```yaml\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
+_EXAMPLES = {found["name"]: found["text"] for found in _EXAMPLE.finditer(README.read_text(encoding="utf-8"))}
+
+_EXAMPLES = {found["name"]: found["text"] for found in _EXAMPLE.finditer(README.read_text(encoding="utf-8"))}
+
 DAY = 86_400
 NOW_S = 200 * DAY
 
 
 def example(name: str) -> Policy:
     """The policy of README's example of this name."""
-    examples = {found["name"]: found["text"] for found in _EXAMPLE.finditer(README.read_text(encoding="utf-8"))}
-    return policy(examples[name])
+    return policy(_EXAMPLES[name])
 
 
 def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
@@ -79,7 +82,7 @@ def test_the_newest_two_patches_of_each_minor_and_what_was_pulled_lately() -> No
         "v1.4.1": (True, "pushed within 30d, which counts as a pull (rule releases)"),
         "1.3.0": (True, "number 1 of the highest 2 versions in group 1.3 (rule releases)"),
         "v2.0.0-rc.1": (True, "no rule selects it"),
-        "latest": (True, "no rule selects it"),
+        "latest": (True, "protected by the policy"),
     }
 
 
@@ -106,3 +109,8 @@ def test_both_limits_of_quay_at_once() -> None:
         "b": (False, "not pushed within 30d (rule number and age)"),
         "c": (False, "not pushed within 30d (rule number and age)"),
     }
+
+
+def test_every_example_protects_latest() -> None:
+    assert len(_EXAMPLES) == 5
+    assert [name for name in _EXAMPLES if not example(name).protects("latest")] == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 
 from service.domain import explanation, retention
-from service.domain.explanation import Explanation, explain
+from service.domain.explanation import Explanation, explain, with_hold
 from service.domain.manifest import References
 from service.domain.opinion import Opinion
 from service.domain.policy import Policy
@@ -44,11 +44,25 @@ SEVERAL = """
 def test_every_rule_that_selects_a_tag_has_its_opinion() -> None:
     found = explained("v1", SEVERAL, old("v2", 1), old("v1", 2), old("b1", 3))
     assert found.opinions == (
-        Opinion("n", False, "older than the newest 1 (rule n)"),
+        Opinion("n", False, "older than the newest 1 (rule n)", place=2, limit=1),
         Opinion("v", True, "pushed within 30d, which counts as a pull (rule v)", us(NOW_S + 28 * DAY)),
     )
     assert (found.verdict.kept, found.verdict.rule, found.verdict.tag.name) == (True, "v", "v1")
     assert (found.shares, found.index) == ((), None)
+
+
+def test_the_place_is_told_beyond_the_limit_and_in_the_group() -> None:
+    said = "rules: [{name: n, group: '^(.+)-', keep: {last: 1}}, {name: m, keep: {pushed_within: 1d}}]"
+    tags = [old(f"a-{number}", number) for number in (1, 2, 3)]
+    first, second = explained("a-3", said, *tags, old("b-1", 0)).opinions
+    assert [(one.place, one.limit) for one in (first, second)] == [(3, 1), (None, None)]
+
+
+def test_what_a_waiting_plan_would_delete_is_held_and_what_is_kept_is_not() -> None:
+    state = State(repository="shop/api", tags=(old("a", 1), old("b", 2), old("c", 3)))
+    found = explain(state, policy("rules: [{keep: {last: 1}}]"), us(NOW_S))
+    held = with_hold(found, (digest_of("a"), digest_of("b")), "too many")
+    assert [(one.verdict.tag.name, one.held) for one in held] == [("a", None), ("b", "too many"), ("c", None)]
 
 
 def test_no_rule_has_an_opinion_of_what_none_of_them_decides() -> None:

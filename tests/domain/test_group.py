@@ -74,6 +74,10 @@ def test_a_group_that_has_a_name_is_accepted(expression: str) -> None:
     assert checked_group(expression) == expression
 
 
+def test_an_expression_may_begin_as_it_does_in_patterns() -> None:
+    assert checked_group("re:^(a+)-") == "^(a+)-"
+
+
 def test_a_capture_that_took_nothing_selects_nothing() -> None:
     r"""\b takes no letter: that it can be empty shows only at a tag."""
     assert Grouping(checked_group(r"a(\b)")).of("a") is None

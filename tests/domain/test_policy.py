@@ -1,7 +1,9 @@
 """The policy language: what it can say, what it means, and the one sentence for what it cannot say."""
 
+import json
 from typing import Any
 
+import jsonschema
 import pytest
 from pydantic import ValidationError
 
@@ -66,6 +68,7 @@ def test_the_whole_first_form_can_be_said() -> None:
             "rules.0.keep",
             f"Value error, {SAYS_NOTHING}",
         ),
+        ("rules: [{keep: 10}]", "rules.0.keep", "Value error, it must name a condition; write {last: 10}"),
         ("rules: [{keep: {last: 0}}]", "rules.0.keep.Keep.last", "Input should be greater than or equal to 1"),
         ("rules: [{keep: {last: -1}}]", "rules.0.keep.Keep.last", "Input should be greater than or equal to 1"),
         ("rules: [{keep: {lst: 1, last: 1}}]", "rules.0.keep.Keep.lst", "Extra inputs are not permitted"),
@@ -123,7 +126,8 @@ def test_the_whole_first_form_can_be_said() -> None:
         (
             "rules: [{keep: none, tags: ['!re:(?=a)']}]",
             "rules.0.tags",
-            "Value error, 're:(?=a)' is no regular expression that RE2 understands: invalid perl operator: (?=",
+            "Value error, '!re:(?=a)' is no regular expression that RE2 understands: RE2 has no lookaheads; "
+            "use a second pattern with !",
         ),
         (
             "grace: a while",
@@ -253,6 +257,17 @@ def test_a_rule_for_some_tags_does_not(more: str) -> None:
     assert not policy(f"rules: [{{{more}, keep: none}}]").rules[0].concerns_every_tag
 
 
+def test_the_schema_refuses_an_empty_keep_and_has_no_titles_but_its_own() -> None:
+    described = schema()
+    check = jsonschema.Draft202012Validator(described)
+    assert not check.is_valid({"rules": [{"keep": {}}]})
+    assert not check.is_valid({"rules": [{"keep": {"mode": "all"}}]})
+    assert not check.is_valid({"grace": 30})
+    assert check.is_valid({"grace": "30d", "rules": [{"keep": {"revisions": 2}}, {"keep": {"last": 1}}]})
+    assert json.dumps(described).count('"title"') == 1
+    assert "seconds" not in described["description"]
+
+
 def test_editors_are_told_what_is_refused() -> None:
     described = schema()
     rule = described["$defs"]["Rule"]["properties"]
@@ -264,4 +279,49 @@ def test_editors_are_told_what_is_refused() -> None:
     assert rule["tags"]["anyOf"] == [text, {"type": "array", "items": text, "minItems": 1}]
     assert described["properties"]["protect"]["anyOf"] == [text, {"type": "array", "items": text}]
     assert rule["group"].items() >= text.items()
-    assert rule["older_than"]["anyOf"][0] == {"type": "integer", "minimum": 0, "maximum": 36_500 * 86_400}
+    assert rule["older_than"]["anyOf"][0] == {"type": "integer", "const": 0}
+
+
+@pytest.mark.parametrize("said", ["30", "'30'", "1:30"])
+def test_a_number_without_a_unit_is_no_duration_of_a_policy(said: str) -> None:
+    for text in ("grace: SAID", "rules: [{keep: {pushed_within: SAID}}]", "rules: [{older_than: SAID, keep: none}]"):
+        assert "of what? write" in refused(text.replace("SAID", said))[1]
+    assert "30 of what? write 30w, 30d, 30h, 30m or 30s" in refused("grace: 30")[1]
+    assert policy("grace: 0").grace == policy("grace: '0'").grace == 0
+
+
+def test_a_policy_written_as_json_reads_the_same() -> None:
+    said = policy("grace: 90m\nrules: [{keep: {pushed_within: 7d}, untagged: keep}, {untagged: 3d, keep: none}]")
+    assert Policy.model_validate_json(said.model_dump_json(exclude_none=True)) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("protect: ['{latest,stable}']",
+         "'{latest,stable}' can match no tag: { is no wildcard here; write one pattern each"),
+        ("protect: 'shop/t:latest'", "'shop/t:latest' can match no tag: write the tag alone, without /"),
+        ("rules: [{tags: ['!a|b'], keep: none}]",
+         "'!a|b' can match no tag: | is no wildcard here; write one pattern each"),
+        ("rules: [{repos: 'registry.example.com:5000/shop/*', keep: none}]",
+         "'registry.example.com:5000/shop/*' can match no repository: write it without host, tag and capital letters, "
+         "without :"),
+        ("rules: [{repos: /shop/, keep: none}]",
+         "'/shop/' can match no repository: write it without a slash at either end"),
+        ("rules: [{repos: shop/, keep: none}]",
+         "'shop/' can match no repository: write it without a slash at either end"),
+        ("rules: [{repos: Shop/*, keep: none}]",
+         "'Shop/*' can match no repository: write it without host, tag and capital letters, without S"),
+    ],
+)  # fmt: skip
+def test_a_pattern_that_can_match_nothing_is_refused(text: str, sentence: str) -> None:
+    assert refused(text)[1] == f"Value error, {sentence}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["protect: ['v[0-9]*', '[!/]x', '**/v1', 're:^(a|b)$', '!V_1.0-x']", "ignore_pulls: ['curl/{8}: x']",
+     "rules: [{repos: ['a.b_c-d/**', '[A-Z]x', WHERE-IT-BELONGED/**, 're:^A'], keep: none}]"],
+)  # fmt: skip
+def test_a_pattern_that_could_match_is_accepted(text: str) -> None:
+    policy(text)

@@ -1,0 +1,20 @@
+"""Previews: how much goes by each rule, and of how much of it the size is known."""
+
+from service.domain.plan import Doomed, Plan, Verdict
+from service.domain.preview import Share, previewed, totals
+from service.domain.state import Tag
+from tests.makers import digest_of
+
+
+def going(name: str, digest: str, size_bytes: int = 0) -> Verdict:
+    return Verdict(Tag(name, digest_of(digest), 1, size_bytes), False, "old", "r")
+
+
+def plan(*verdicts: Verdict) -> Plan:
+    return Plan(verdicts=(), doomed=tuple(Doomed(verdict.tag.digest, (verdict,)) for verdict in verdicts))
+
+
+def test_an_image_of_unknown_size_is_counted_as_such() -> None:
+    preview = previewed("shop/api", plan(going("a", "a", 7), going("", "b")))
+    assert preview.shares == (Share("r", 1, 2, 7, 1),)
+    assert totals([preview, previewed("web", plan(going("", "b"), going("", "c")))]) == (Share("r", 1, 4, 7, 3),)
