@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from service.cli.name import parse_name
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import short_digest, table, when
 
@@ -16,7 +17,7 @@ from service.cli.show import short_digest, table, when
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def history(name: str, config: Path | None, data: Path | None, count: int, as_json: bool) -> None:
     """Show the newest entries of a repository's history, or of one tag's, newest first."""
-    repository, _, tag = name.partition(":")
+    repository, tag = parse_name(name)
     wiring = reach(config, data)
     known(wiring, [repository])
     kept = wiring.settings.history.repository_entries

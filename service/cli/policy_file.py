@@ -4,7 +4,7 @@ from pathlib import Path
 
 from service.domain.errors import ConfigurationError
 from service.domain.policy import Policy
-from service.settings import load_policy, load_settings, policy_faults
+from service.settings import Settings, load_policy, load_settings, policy_faults
 from service.settings.document import read_document
 
 
@@ -21,11 +21,18 @@ def faults_of(file: Path) -> tuple[str, ...]:
     """Everything that is wrong with the file's policy, a sentence each; () when it can be obeyed."""
     try:
         if not _is_configuration(file):
+            _refuse_without_policy(file)
             return policy_faults(file)
         found = load_settings(file, environ={}).policy
         return policy_faults(found) if isinstance(found, Path) else ()
     except ConfigurationError as error:
         return (str(error),)
+
+
+def _refuse_without_policy(file: Path) -> None:
+    known = read_document(file).values.keys()
+    if known and known <= Settings.model_fields.keys():
+        raise ConfigurationError(f"{file}: this is a configuration without a policy")
 
 
 def _is_configuration(file: Path) -> bool:

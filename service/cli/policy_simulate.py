@@ -1,5 +1,6 @@
 """`pushprune policy simulate FILE`: what a policy would have deleted in the past, and who would have missed it."""
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -21,14 +22,19 @@ from service.domain.simulation import Deletion, Missed, Simulation, Total
 from service.wiring import Wiring
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_MOST_LINES = 10
+_MOST_LINES = 3
+_WITHOUT = "--approve-holds goes on without"
+_ADDRESS = re.compile(r"(\[.*\]|[^:]*):\d+")
 
 
 def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     try:
-        return parse_duration(value)
+        duration_s = parse_duration(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
+    if not duration_s:
+        raise click.BadParameter("0 is no past to try it on; write a duration such as 30d")
+    return duration_s
 
 
 @click.command()
@@ -59,12 +65,10 @@ def simulate(
     if as_json:
         show_json(_document(simulation, pulls_from_us))
         return
+    _show_missed(simulation)
     _show_totals(simulation, spell_duration(since))
-    for said in (*_reservations(simulation, pulls_from_us), *_verdict(simulation)):
+    for said in _reservations(simulation, pulls_from_us):
         line(said)
-    if simulation.missed:
-        headings = ("image", "digest", "would have gone", "by rule", "pulled last", "by", "with", "times")
-        table(headings, (_row(missed) for missed in simulation.missed))
 
 
 def _chronicles(wiring: Wiring, names: Iterable[str]) -> Iterator[Chronicle]:
@@ -80,68 +84,86 @@ def _shown(names: tuple[str, ...]) -> Iterable[str]:
     return track(names, "simulating", console=Console(stderr=True), transient=True, disable=not shown)
 
 
+def _show_missed(simulation: Simulation) -> None:
+    """The number that decides, before everything else."""
+    gone, missed = simulation.total.digests, len(simulation.missed)
+    if missed:
+        were = "was" if missed == 1 else "were"
+        line(f"{missed:,} of the {_many(gone, 'image')} it would have deleted {were} pulled afterwards:")
+        headings = ("image", "digest", "would have gone", "by rule", "pulled last", "by", "with", "times")
+        table(headings, (_row(missed) for missed in simulation.missed))
+        line("")
+    elif gone:
+        line(f"None of the {_many(gone, 'image')} it would have deleted was pulled afterwards.")
+
+
 def _show_totals(simulation: Simulation, since: str) -> None:
-    groups = (("day (UTC)", simulation.days), ("rule", simulation.rules), ("repository", simulation.repositories))
-    for heading, totals in groups:
-        if totals:
-            table((heading, "tags", "digests", "size"), (_figures(total) for total in totals))
-            line("")
     whole = simulation.total
     line(
         f"In the last {since} it would have deleted {_many(whole.digests, 'image')} ({_many(whole.tags, 'tag')},"
         f" {size(whole.size_bytes)}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
     )
-
-
-def _verdict(simulation: Simulation) -> Iterator[str]:
-    """The number that decides."""
-    gone, missed = simulation.total.digests, len(simulation.missed)
-    if missed:
-        were = "was" if missed == 1 else "were"
-        yield f"{missed:,} of the {_many(gone, 'image')} it would have deleted {were} pulled afterwards:"
-    elif gone:
-        yield "None of them was pulled afterwards."
+    line("")
+    groups = (("day (UTC)", simulation.days), ("rule", simulation.rules), ("repository", simulation.repositories))
+    for heading, totals in groups:
+        if totals:
+            table((heading, "tags", "digests", "size"), (_figures(total) for total in totals))
+            line("")
 
 
 def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]:
     """What the figures leave out."""
-    yield from _at_most(_waits(simulation))
+    yield from _waits(simulation)
     spared = sum(len(outcome.spared) for outcome in simulation.outcomes)
     if spared:
         yield f"{_many(spared, 'image')} would have been kept longer than today's policy kept {_them(spared)}."
     unclear = sum(len(outcome.unclear) for outcome in simulation.outcomes)
     if unclear:
         yield f"{_many(unclear, 'image')} would have been looked into first: what they hold or their age is not known."
-    yield from _at_most(_unknown(simulation))
+    yield from _unknown(simulation)
     if pulls_from_us and pulls_from_us > simulation.start_us:
         yield f"Pulls are known since {when(pulls_from_us)} only; a larger history.pulls keeps more of them."
 
 
 def _waits(simulation: Simulation) -> Iterator[str]:
-    for wait in (wait for outcome in simulation.outcomes for wait in outcome.waits):
-        end = f"until {when(wait.until_us)}" if wait.until_us else "on (--approve-holds goes on without)"
+    waits = [wait for outcome in simulation.outcomes for wait in outcome.waits]
+    if len(waits) > _MOST_LINES:
+        names = {wait.repository for wait in waits}
+        many = _many(len(names), "repository", "repositories")
+        yield f"Plans of {many} would have waited for approval (--json lists them; {_WITHOUT})."
+        return
+    for wait in waits:
+        end = f"until {when(wait.until_us)}" if wait.until_us else f"on ({_WITHOUT})"
         yield f"{wait.repository} would have waited for approval from {when(wait.from_us)} {end}: {wait.reason}."
 
 
 def _unknown(simulation: Simulation) -> Iterator[str]:
-    for outcome in simulation.outcomes:
-        if outcome.known_from_us is None:
-            yield f"Of {outcome.repository} only the tags that stand today are known."
-        elif outcome.known_from_us > simulation.start_us:
-            yield f"The record of {outcome.repository} begins {when(outcome.known_from_us)}; before, nothing is known."
-
-
-def _at_most(lines: Iterable[str]) -> Iterator[str]:
-    every = tuple(lines)
-    yield from every[:_MOST_LINES]
-    if len(every) > _MOST_LINES:
-        yield f"… and {len(every) - _MOST_LINES} more like it (--json has them all)."
+    """Where the record begins later than the simulation, or not at all."""
+    bare = [outcome.repository for outcome in simulation.outcomes if outcome.known_from_us is None]
+    later = [(outcome.known_from_us, outcome.repository) for outcome in simulation.outcomes
+             if outcome.known_from_us is not None and outcome.known_from_us > simulation.start_us]  # fmt: skip
+    if len(bare) > _MOST_LINES:
+        yield f"Of {len(bare):,} repositories only the tags that stand today are known (--json lists them)."
+    else:
+        yield from (f"Of {repository} only the tags that stand today are known." for repository in bare)
+    if len(later) > _MOST_LINES:
+        latest = when(max(later)[0])
+        yield f"The record begins later in {len(later):,} repositories, the latest {latest}; --json lists them."
+    else:
+        for from_us, repository in later:
+            yield f"The record of {repository} begins {when(from_us)}; before, nothing is known."
 
 
 def _row(missed: Missed) -> tuple[str, ...]:
     gone, last = missed.deletion, missed.pulls[-1]
-    who = (last.actor or last.address, last.useragent, str(len(missed.pulls)))
+    who = (last.actor or _host(last.address), last.useragent, str(len(missed.pulls)))
     return (_named(gone), short_digest(gone.digest), when(gone.at_us), gone.rule, when(last.at_us), *who)
+
+
+def _host(address: str) -> str:
+    """An address without its port, which tells nobody anything."""
+    found = _ADDRESS.fullmatch(address)
+    return found[1] if found else address
 
 
 def _named(gone: Deletion) -> str:

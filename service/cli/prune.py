@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from service.cli.name import parse_name
 from service.cli.policy_file import load_policy_file
 from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
 from service.domain.errors import PushpruneError
-from service.domain.preview import Preview, totals
+from service.domain.preview import Preview, Share, totals
 from service.wiring import Wiring
 
 
@@ -40,6 +41,8 @@ def prune(
         raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
     if approve and not repositories:
         raise click.UsageError("name the repositories whose plan you approve")
+    for name in repositories:
+        parse_name(name)
     wiring = reach(config, data)
     names = known(wiring, repositories) or wiring.history.repositories()
     if held:
@@ -57,7 +60,13 @@ def _plan_now(wiring: Wiring, names: Sequence[str], approve: bool) -> None:
         raise NothingHeld("nothing waits for approval there; `pushprune prune --held` shows what does")
     for name in wiring.outbox.mark_due(names):
         wiring.dispatch.enforce(name)
-    click.echo(f"approved: {approved} images" if approve else f"planned now: {', '.join(names) or 'nothing'}")
+    if approve:
+        click.echo(f"approved: {approved} {'image' if approved == 1 else 'images'}")
+        return
+    click.echo(f"planned now: {', '.join(names) or 'nothing'}")
+    for hold in wiring.history.holds(names):
+        line(f"{hold.repository}: nothing goes, the plan waits for approval: {hold.reason}")
+        line(_next_steps(hold.repository))
 
 
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
@@ -65,8 +74,16 @@ def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
     if as_json:
         show_json([asdict(hold) for hold in holds])
         return
+    if not holds:
+        click.echo("nothing waits")
+        return
     rows = ((hold.repository, when(hold.at_us), str(len(hold.digests)), hold.reason) for hold in holds)
     table(("repository", "since", "images", "why it waits"), rows)
+    line(_next_steps(holds[0].repository if len(holds) == 1 else "REPO"))
+
+
+def _next_steps(repository: str) -> str:
+    return f"see it: pushprune prune --dry-run {repository}; let it go: pushprune prune --approve {repository}"
 
 
 def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
@@ -80,10 +97,21 @@ def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
     rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in going)
     table(("repository", "tag", "digest", "why it would go"), rows)
     click.echo()
-    shares = ((one.rule, str(one.tags), str(one.digests), size(one.size_bytes)) for one in totals(previews))
+    shares = ((one.rule, str(one.tags), str(one.digests), _up_to(one)) for one in totals(previews))
     table(("rule", "tags", "images", "up to"), shares)
+    click.echo("up to: layers that images share are counted for each")
     for preview in previews:
         if preview.hold:
             line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")
         if preview.unclear:
             line(f"{preview.repository}: {len(preview.unclear)} manifests must be looked at first; the plan may change")
+
+
+def _up_to(share: Share) -> str:
+    if share.unsized == share.digests:
+        return "size unknown"
+    return (
+        f"at least {size(share.size_bytes)}, {share.unsized} of unknown size"
+        if share.unsized
+        else size(share.size_bytes)
+    )

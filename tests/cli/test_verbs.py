@@ -39,6 +39,12 @@ def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, cap
     return call
 
 
+def break_policy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = folder / "policy.yaml"
+    file.write_text("rules: [{kep: {last: 2}}]")
+    monkeypatch.setenv("PUSHPRUNE_POLICY", str(file))
+
+
 def rows(output: str) -> list[dict[str, Any]]:
     found = json.loads(output)
     assert isinstance(found, list)
@@ -76,7 +82,7 @@ def test_a_dry_run_shows_what_would_go_and_why(run: Run) -> None:
     assert (preview["repository"], going["tag"]["name"], going["reason"]) == (
         "shop/api", "v1", "older than the newest 2 (rule last)",
     )  # fmt: skip
-    assert preview["shares"] == [{"rule": "last", "tags": 1, "digests": 1, "size_bytes": 400}]
+    assert preview["shares"] == [{"rule": "last", "tags": 1, "digests": 1, "size_bytes": 400, "unsized": 0}]
     _, output, _ = run("prune", "--dry-run")
     assert "older than the newest 2 (rule last)" in output
     assert "400 B" in output
@@ -113,10 +119,10 @@ def test_explain_says_of_a_tag_why_and_when_it_could_go(run: Run) -> None:
     code, output, _ = run("explain", "shop/api:v1")
     assert code == 0
     assert "to go: older than the newest 2 (rule last)" in output
-    assert "  deletes it: older than the newest 2 (rule last)" in output
+    assert "  rule last deletes it (place 3, last: 2)" in output
     _, output, _ = run("explain", "shop/api:v3")
     assert "kept: number 1 of the newest 2 (rule last)" in output
-    assert "could go: not by time alone, if nothing more is pushed or pulled" in output
+    assert "could go: never by waiting, only after newer pushes or a changed policy" in output
 
 
 def test_explain_says_it_of_every_tag_of_a_repository(run: Run) -> None:
@@ -126,13 +132,13 @@ def test_explain_says_it_of_every_tag_of_a_repository(run: Run) -> None:
     ]
     assert found == [("v3", True, True), ("v2", True, True), ("v1", False, False)]
     _, output, _ = run("explain", "shop/api")
-    assert "not by time alone" in output
+    assert "never by waiting" in output
 
 
 def test_explain_of_no_live_tag_says_where_to_look(run: Run) -> None:
     code, _, error = run("explain", "shop/api:gone")
     assert (code, error) == (
-        1, "pushprune: shop/api:gone is no live tag; `pushprune history shop/api:gone` shows what became of it\n",
+        1, "pushprune: shop/api:gone: no tag of that name was ever seen\n",
     )  # fmt: skip
 
 
@@ -224,13 +230,38 @@ def test_a_redis_that_is_away_is_one_sentence(run: Run, monkeypatch: pytest.Monk
 def test_a_broken_policy_leaves_history_to_be_looked_at(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = tmp_path / "policy.yaml"
-    file.write_text("rules: [{kep: {last: 2}}]")
-    monkeypatch.setenv("PUSHPRUNE_POLICY", str(file))
+    break_policy(tmp_path, monkeypatch)
     assert run("history", "shop/api")[0] == 0
-    code, _, error = run("tags", "shop/api")
-    assert code == 2
-    assert "kep is unknown" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("tags", "shop/api"), "older than the newest 2 (rule last)"),
+        (("explain", "shop/api:v1"), "to go: older than the newest 2 (rule last)"),
+        (("prune", "--dry-run"), "older than the newest 2 (rule last)"),
+    ],
+)
+def test_with_a_broken_policy_the_verbs_warn_once_and_answer_by_the_one_in_force(
+    run: Run, make_wiring: Callable[..., Wiring], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...], said: str,
+) -> None:  # fmt: skip
+    policies, outbox = make_wiring(policy=keep_last(2, grace="0s")).policies, make_wiring().outbox
+    outbox.policy_applied(policies.digest, policies.written)
+    break_policy(tmp_path, monkeypatch)
+    code, output, error = run(*arguments)
+    assert (code, said in output, error.count("kep is unknown")) == (0, True, 1)
+    assert error.endswith("; what was in force before stays in force\n")
+
+
+def test_with_a_broken_policy_and_none_before_nothing_goes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_policy(tmp_path, monkeypatch)
+    code, output, error = run("explain", "shop/api:v1")
+    assert (code, "kept: no policy is in force" in output) == (0, True)
+    assert error.endswith("; no policy is in force, nothing is deleted\n")
+    assert "no policy is in force" in run("tags", "shop/api")[1]
 
 
 @pytest.mark.parametrize(
@@ -241,6 +272,7 @@ def test_a_broken_policy_leaves_history_to_be_looked_at(
         ("", 0, "no rule: nothing goes"),
         ("rules: [{kep: {last: 2}}]", 2, "kep is unknown"),
         ("policy: {rules: [{kep: {last: 2}}]}", 2, "kep is unknown"),
+        ("listen: 127.0.0.1:1", 2, "this is a configuration without a policy"),
     ],
 )
 def test_a_policy_is_checked_alone_or_in_its_configuration(

@@ -68,7 +68,7 @@ def serve(redis_server: fakeredis.FakeServer) -> ServeEdge:
         settings = load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}, **overrides)
         messages = Messages()
         memory = fakeredis.FakeRedis(server=redis_server, decode_responses=True)
-        wiring = dataclasses.replace(wire(settings, client=client or memory), dispatch=messages)  # type: ignore[arg-type]
+        wiring = dataclasses.replace(wire(settings, client=client or memory, patient=True), dispatch=messages)  # type: ignore[arg-type]
         return Edge(create_app(wiring).test_client(), wiring, messages.sent)
 
     return build

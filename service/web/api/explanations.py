@@ -7,7 +7,8 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.domain.errors import NoSuchTag
-from service.domain.explanation import Explanation
+from service.domain.explanation import Explanation, with_hold
+from service.domain.opinion import Opinion
 from service.web.api.door import door, refusals
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import Answer, Asked
@@ -29,6 +30,21 @@ class RuleOpinion(Answer):
     until_us: int | None = Field(
         description="µs since the epoch at which time alone may turn a keep round; null: never"
     )
+    place: int | None = Field(
+        description="the tag's place in the order of `last`, from 1; null: the rule has no `last`"
+    )
+    limit: int | None = Field(description="how many `last` keeps; null: the rule has no `last`")
+
+    @classmethod
+    def of(cls, opinion: Opinion) -> "RuleOpinion":
+        return cls(
+            rule=opinion.rule,
+            keep=opinion.keep,
+            reason=opinion.reason,
+            until_us=opinion.until_us,
+            place=opinion.place,
+            limit=opinion.limit,
+        )
 
 
 class SharingTag(Answer):
@@ -60,6 +76,7 @@ class ExplainedTag(Answer):
         description="the earliest moment at which it could go if nothing more is pushed or pulled, µs since the epoch: "
         "now for one that goes; null: time alone will not do it"
     )
+    held: str | None = Field(description="why the plan that would delete it waits for approval; null: none waits")
 
     @classmethod
     def of(cls, explained: Explanation) -> "ExplainedTag":
@@ -75,13 +92,11 @@ class ExplainedTag(Answer):
             kept=verdict.kept,
             reason=verdict.reason,
             rule=verdict.rule,
-            opinions=tuple(
-                RuleOpinion(rule=of.rule, keep=of.keep, reason=of.reason, until_us=of.until_us)
-                for of in explained.opinions
-            ),
+            opinions=tuple(RuleOpinion.of(opinion) for opinion in explained.opinions),
             shares=tuple(SharingTag(tag=other.tag.name, kept=other.kept) for other in explained.shares),
             index=explained.index,
             could_go_us=explained.could_go_us,
+            held=explained.held,
         )
 
 
@@ -117,4 +132,6 @@ def _explained(wiring: Wiring, repository: str, names: tuple[str, ...]) -> tuple
     for name in names:
         if name not in found:
             raise NoSuchTag(f"there is no tag {name!r} in {repository!r}")
+    for hold in wiring.history.holds([repository]):
+        explained = with_hold(explained, hold.digests, hold.reason)
     return explained

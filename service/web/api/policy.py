@@ -8,7 +8,6 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.domain.policy import schema
-from service.settings import Settings
 from service.web.api.door import door
 from service.web.models import Answer
 from service.wiring import Wiring
@@ -20,8 +19,8 @@ class PolicyInForce(Answer):
     """The policy in force, where it came from, and why a newer version is not in force."""
 
     policy: dict[str, Any] | None = Field(
-        description="as GET /api/v1/policy/schema describes it, with its defaults written out; durations in seconds, "
-        "percentages from 0 to 100; null: there is none, and nothing is deleted"
+        description="as GET /api/v1/policy/schema describes it, with its defaults written out; durations with "
+        "their unit, percentages from 0 to 100; null: there is none, and nothing is deleted"
     )
     digest: str = Field(description="SHA-256 over the policy: equal for equal policies")
     source: str = Field(description="the path of the file that holds it, or `configuration` where no file does")
@@ -49,10 +48,6 @@ def _in_force(wiring: Wiring) -> PolicyInForce:
     return PolicyInForce(
         policy=policy.model_dump(mode="json", exclude_none=True) if policy else None,
         digest=source.digest,
-        source=_place(wiring.settings),
-        error=source.error,
+        source=str(source.file or "configuration"),
+        error=source.complaint,
     )
-
-
-def _place(settings: Settings) -> str:
-    return str(settings.policy_path or "configuration")

@@ -56,6 +56,7 @@ class RuleShare(Answer):
     tags: int = Field(description="how many tags")
     digests: int = Field(description="how many images")
     size_bytes: int = Field(description="of those images in bytes; layers that they share count each time")
+    unsized: int = Field(description="of how many of those images the size is not known; size_bytes leaves them out")
 
 
 class RepositoryPreview(Answer):
@@ -73,7 +74,7 @@ class RepositoryPreview(Answer):
             repository=preview.repository,
             going=tuple(GoingTag.of(verdict) for verdict in preview.going),
             shares=tuple(
-                RuleShare(rule=of.rule, tags=of.tags, digests=of.digests, size_bytes=of.size_bytes)
+                RuleShare(rule=of.rule, tags=of.tags, digests=of.digests, size_bytes=of.size_bytes, unsized=of.unsized)
                 for of in preview.shares
             ),
             hold=preview.hold,

@@ -1,5 +1,6 @@
 """GET /api/v1/repositories/R/explain: why each tag stays or goes."""
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -47,13 +48,22 @@ def test_every_tag_is_explained_the_newest_push_first(shop: Edge) -> None:
 def test_a_tag_that_goes(shop: Edge) -> None:
     before_us = us(0)
     tag = explain(shop)["v1"]
-    opinion = {"rule": "last", "keep": False, "reason": "older than the newest 1 (rule last)", "until_us": None}
+    opinion = {
+        "rule": "last", "keep": False, "reason": "older than the newest 1 (rule last)", "until_us": None,
+        "place": 2, "limit": 1,
+    }  # fmt: skip
     assert tag.pop("could_go_us") > before_us
     assert tag == {
         "name": "v1", "digest": digest_of("v1"), "pushed_us": us(1), "pulled_us": None, "created_us": None,
         "actor": "alice", "size_bytes": 512, "kept": False, "reason": "older than the newest 1 (rule last)",
-        "rule": "last", "opinions": [opinion], "shares": [], "index": None,
+        "rule": "last", "opinions": [opinion], "shares": [], "index": None, "held": None,
     }  # fmt: skip
+
+
+def test_a_tag_that_a_waiting_plan_would_delete(shop: Edge) -> None:
+    history = shop.wiring.history
+    history.commit(history.snapshot("shop/api"), replace(shop.wiring.outlook.plan("shop/api"), hold="too many"), "held")
+    assert {name: tag["held"] for name, tag in explain(shop).items()} == {"same": None, "v2": None, "v1": "too many"}
 
 
 def test_a_tag_that_stays_with_another_of_its_digest(shop: Edge) -> None:
@@ -63,10 +73,10 @@ def test_a_tag_that_stays_with_another_of_its_digest(shop: Edge) -> None:
 
 
 def test_the_moment_at_which_a_tag_could_go(serve_over_valkey: ServeEdge) -> None:
-    edge = serve_over_valkey(policy=keep_last(1, grace=3_000_000_000))
+    edge = serve_over_valkey(policy=keep_last(1, grace="34722d"))
     edge.heard(event(tag="v1", at=1), event(tag="v2", at=2))
     tag = explain(edge)["v1"]
-    assert (tag["kept"], tag["could_go_us"]) == (True, us(1 + 3_000_000_000))
+    assert (tag["kept"], tag["could_go_us"]) == (True, us(1 + 34_722 * 86_400))
 
 
 def test_only_the_tags_asked_for(shop: Edge) -> None:

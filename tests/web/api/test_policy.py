@@ -22,7 +22,7 @@ def test_a_policy_in_the_configuration(serve: ServeEdge) -> None:
     edge = serve(policy=policy)
     shown = in_force(edge)
     assert Policy.model_validate(shown["policy"]) == policy
-    assert shown["policy"]["grace"] == 3600
+    assert shown["policy"]["grace"] == "1h"
     assert (shown["source"], shown["error"]) == ("configuration", None)
     assert shown["digest"] == edge.wiring.policies.digest
 

@@ -45,7 +45,7 @@ def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
         "tag": "v1", "digest": digest_of("v1"), "reason": "older than the newest 2 (rule last)", "rule": "last",
         "size_bytes": 512,
     }  # fmt: skip
-    share = {"rule": "last", "tags": 1, "digests": 1, "size_bytes": 512}
+    share = {"rule": "last", "tags": 1, "digests": 1, "size_bytes": 512, "unsized": 0}
     assert found == {
         "shop/api": {"repository": "shop/api", "going": [going], "shares": [share], "hold": None, "unclear": []},
         "shop/web": {"repository": "shop/web", "going": [], "shares": [], "hold": None, "unclear": []},
@@ -61,7 +61,7 @@ def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
 def test_what_would_go_by_another_policy(shop: Edge) -> None:
     found = previews(ask(shop, policy=KEEP_1))
     assert sorted(gone(found["shop/api"])) == ["v1", "v2"]
-    assert found["shop/api"]["shares"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 1024}]
+    assert found["shop/api"]["shares"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 1024, "unsized": 0}]
 
 
 def test_another_policy_for_some_repositories(shop: Edge) -> None:

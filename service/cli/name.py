@@ -1,0 +1,22 @@
+"""How a repository, or one of its tags, is named on the command line: REPO or REPO:TAG."""
+
+from service.domain.errors import PushpruneError
+
+
+class UnclearName(PushpruneError):
+    """What was given names no repository and no tag of one."""
+
+
+def parse_name(name: str) -> tuple[str, str]:
+    """(repository, tag); the tag is "" where none is named. Raises UnclearName."""
+    above, slash, last = name.rpartition("/")
+    below, colon, tag = last.rpartition(":") if ":" in last else (last, "", "")
+    repository = above + slash + below
+    if not repository or (colon and not tag):
+        raise UnclearName("a name is empty; write REPO or REPO:TAG, such as shop/api:v1")
+    if ":" in above:
+        _, _, rest = name.partition("/")
+        raise UnclearName(f"name it without the registry's address: {rest}")
+    if "@" in last:
+        raise UnclearName("name a tag, not a digest: write REPO:TAG, such as shop/api:v1")
+    return repository, tag

@@ -1,0 +1,147 @@
+"""`pushprune explain`, `tags` and `prune` where a plan waits, a tag is gone, or a name is none."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from service.cli.main import main
+from service.cli.name import UnclearName, parse_name
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.store.test_record import event, record
+
+Run = Callable[..., tuple[int, str]]
+
+WAITS = "it would remove 3 of 5 tags"
+
+
+@pytest.fixture
+def wiring(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Wiring:
+    """Five pushes to shop/api, of which the last two stay."""
+    wiring = make_wiring(policy=keep_last(2))
+    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3, 4, 5)))
+    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(wiring.settings.redis.url))
+    monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", wiring.settings.redis.prefix)
+    monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 2}}]}')
+    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+    return wiring
+
+
+@pytest.fixture
+def run(wiring: Wiring, capsys: pytest.CaptureFixture[str]) -> Run:
+    """run(*arguments) -> exit code, all that was said."""
+
+    def call(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out + said.err
+
+    return call
+
+
+@pytest.fixture
+def held(wiring: Wiring) -> None:
+    plan = replace(wiring.outlook.plan("shop/api"), hold=WAITS)
+    assert wiring.history.commit(wiring.history.snapshot("shop/api"), plan, "held")
+
+
+@pytest.mark.usefixtures("held")
+def test_a_tag_whose_plan_waits_goes_once_it_is_approved(run: Run) -> None:
+    _, said = run("explain", "shop/api:v1")
+    assert (
+        "to go once the plan is approved (pushprune prune --approve shop/api): older than the newest 2 (rule last)"
+        in said
+    )
+    assert f"the plan waits: {WAITS}" in said
+    assert said.splitlines()[-1] == "could go: when its plan is approved"
+    _, said = run("explain", "shop/api:v5")
+    assert "approve" not in said
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("verb", ["explain", "tags"])
+def test_a_list_of_tags_knows_what_waits(run: Run, verb: str) -> None:
+    _, said = run(verb, "shop/api")
+    assert said.count("to go once the plan is approved") == 3
+    assert said.splitlines()[-1] == f"the plan waits: {WAITS}; let it go: pushprune prune --approve shop/api"
+    _, said = run(verb, "shop/api", "--json")
+    assert [tag["held"] for tag in json.loads(said)] == [None, None, WAITS, WAITS, WAITS]
+
+
+def test_the_reason_is_given_once_and_the_place_with_it(run: Run) -> None:
+    _, said = run("explain", "shop/api:v1")
+    assert said.count("older than the newest 2") == 1
+    assert "  rule last deletes it (place 5, last: 2)" in said
+    _, said = run("explain", "shop/api:v1", "--json")
+    (opinion,) = json.loads(said)[0]["opinions"]
+    assert (opinion["place"], opinion["limit"]) == (5, 2)
+
+
+def test_of_a_tag_that_is_gone_it_says_what_became_of_it(run: Run, wiring: Wiring) -> None:
+    record(wiring.history, event(6, "delete", "v1", 1, actor="alice"))
+    code, said = run("explain", "shop/api:v1")
+    assert (code, "shop/api:v1 was deleted 2" in said, " by alice" in said) == (1, True, True)
+
+
+def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring) -> None:
+    history, plan = wiring.history, wiring.outlook.plan("shop/api")
+    assert history.commit(history.snapshot("shop/api"), plan, "doomed")
+    for doomed in plan.doomed:
+        history.forget("shop/api", doomed, 0)
+    _, said = run("explain", "shop/api:v1")
+    assert said.startswith("pushprune: shop/api:v1 was deleted 2")
+    assert said.endswith(" by pushprune: older than the newest 2 (rule last)\n")
+
+
+def test_a_push_that_is_heard_after_the_deletion_it_came_before_changes_nothing(run: Run, wiring: Wiring) -> None:
+    record(wiring.history, event(9, "delete", "v9", digest=None, media_type=""), event(8, tag="v9"))
+    assert "shop/api:v9 was deleted" in run("explain", "shop/api:v9")[1]
+
+
+def test_of_a_tag_that_was_never_seen_it_says_what_is_near(run: Run) -> None:
+    code, said = run("explain", "shop/api:v9")
+    assert code == 1
+    assert "shop/api:v9: no tag of that name was ever seen; near: v" in said
+
+
+@pytest.mark.usefixtures("held")
+def test_planning_a_repository_that_waits_says_that_it_waits(run: Run) -> None:
+    code, said = run("prune", "shop/api")
+    assert code == 0
+    assert f"shop/api: nothing goes, the plan waits for approval: {WAITS}" in said
+
+
+def test_the_plans_that_wait_are_followed_by_what_to_do(run: Run, request: pytest.FixtureRequest) -> None:
+    assert run("prune", "--held") == (0, "nothing waits\n")
+    request.getfixturevalue("held")
+    _, said = run("prune", "--held")
+    assert said.splitlines()[-1] == (
+        "see it: pushprune prune --dry-run shop/api; let it go: pushprune prune --approve shop/api"
+    )
+
+
+@pytest.mark.parametrize("name", ["", ":v1", "shop/api:"])
+@pytest.mark.parametrize("verb", ["explain", "history", "tags", "prune"])
+def test_an_empty_name_is_refused_in_one_sentence(run: Run, verb: str, name: str) -> None:
+    assert run(verb, name) == (1, "pushprune: a name is empty; write REPO or REPO:TAG, such as shop/api:v1\n")
+
+
+def test_a_name_is_split_behind_the_last_slash() -> None:
+    assert parse_name("shop/api") == ("shop/api", "")
+    assert parse_name("shop/api:v1") == ("shop/api", "v1")
+    with pytest.raises(UnclearName, match="name it without the registry's address: shop/api:latest"):
+        parse_name("127.0.0.1:5000/shop/api:latest")
+    with pytest.raises(UnclearName, match="not a digest"):
+        parse_name("shop/api@sha256:" + "a" * 64)
+
+
+def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wiring) -> None:
+    _, said = run("prune", "--dry-run")
+    assert "1.2 kB" in said
+    assert "up to: layers that images share are counted for each" in said
+    record(wiring.history, event(0, tag="v0", seed=90, size_bytes=0))
+    _, said = run("prune", "--dry-run")
+    assert "at least 1.2 kB, 1 of unknown size" in said
