@@ -13,6 +13,7 @@ from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.storage import Storage
 from service.settings import PolicySource, Settings
+from service.store.abilities import Abilities
 from service.store.archive import Archive
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
@@ -21,6 +22,7 @@ from service.store.history import History, Limits
 from service.store.keys import Keys
 from service.store.lease import Leases
 from service.store.outbox import Outbox
+from service.store.removals import Removals
 from service.store.trash import Trash
 
 
@@ -31,7 +33,9 @@ class Wiring:
     settings: Settings
     connection: Connection
     history: History
+    removals: Removals
     trash: Trash
+    abilities: Abilities
     outbox: Outbox
     leases: Leases
     garbage: Collections
@@ -83,7 +87,9 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         settings=settings,
         connection=connection,
         history=history,
+        removals=Removals(connection, limits, settings.history.trash),
         trash=Trash(connection, settings.history.trash, look_again_ms),
+        abilities=Abilities(connection),
         outbox=outbox,
         leases=Leases(connection),
         garbage=Collections(connection, settings.history.runs),

@@ -1,12 +1,12 @@
-"""Delete doomed digests, a batch at a time, each rechecked and put into the trash right before."""
+"""Delete what is doomed, a batch at a time, each rechecked and put into the trash right before."""
 
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
-from service.domain.manifest import References, UnreadableManifest, read_references
 from service.domain.plan import Doomed
-from service.domain.state import Tag, subject_of
+from service.domain.takedown import batch_size, tags_first
 from service.log import log
 from service.registry.client import Manifest
 from service.store.keys import short
@@ -15,10 +15,10 @@ from service.store.snapshot import Snapshot
 from service.store.trash import Kept, Put
 from service.wiring import Wiring
 from workers import reconcile
-from workers.reconcile import being_pushed
+from workers.recheck import may_go, recheck, still_said
+from workers.untagging import UNANSWERED_MS, Taken, take_off
 
 _WAIT_S = 0.3
-_UNANSWERED_MS = 600_000  # how long a DELETE that was not answered may still be at work at the registry
 
 
 def delete(wiring: Wiring, repository: str) -> None:
@@ -29,26 +29,49 @@ def delete(wiring: Wiring, repository: str) -> None:
     """
     if wiring.outbox.backing_off("doomed", repository):
         return
+    before: tuple[Doomed, ...] = ()
     with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
-        while lease is not None and (batch := _next_batch(wiring, repository)):
-            lease.check()
-            snapshot = wiring.history.snapshot(repository)
-            if _is_stale(wiring, snapshot, batch):
-                wiring.outbox.mark_due([repository])
-                wiring.dispatch.enforce(repository)
+        while lease is not None and (doomed := wiring.history.doomed(repository)) and doomed != before:
+            before = doomed
+            if not _delete(wiring, wiring.history.snapshot(repository), doomed, lease):
                 return
-            with wiring.leases.write() as permit:
-                if permit is None:
-                    return
-                _delete_batch(wiring, snapshot, batch, permit)
-            wiring.outbox.succeeded("doomed", repository)
 
 
-def _next_batch(wiring: Wiring, repository: str) -> tuple[Doomed, ...]:
-    """What has tags first; what has none comes in batches of its own, for which the registry is asked more."""
-    doomed = wiring.history.doomed(repository)
-    tagged = tuple(one for one in doomed if one.tags)
-    return (tagged or doomed)[: wiring.settings.delete.batch_size]
+def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease) -> bool:
+    """Works through what was doomed when the snapshot was made; False when it must not go on.
+
+    First what has tags, each digest with them or all tags before the first digest, whichever costs less; what has none
+    is left to the next call.
+    """
+    left = sorted((one for one in doomed if one.tags), key=lambda one: not one.only_tags) or list(doomed)
+    tags = len(snapshot.tags)
+    while left:
+        lease.check()
+        batch, off = _next_batch(wiring, snapshot, left, tags)
+        if _is_stale(wiring, snapshot, batch):
+            wiring.outbox.mark_due([snapshot.repository])
+            wiring.dispatch.enforce(snapshot.repository)
+            return False
+        with wiring.leases.write() as permit:
+            if permit is None:
+                return False
+            _go(wiring, snapshot, batch, permit, off=off)
+        wiring.outbox.succeeded("doomed", snapshot.repository)
+        left, tags = left[len(batch) :], tags - sum(len(one.tags) for one in batch)
+        if left and not wiring.history.is_current(snapshot):
+            return True
+    return True
+
+
+def _next_batch(wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: int) -> tuple[tuple[Doomed, ...], bool]:
+    """The next ones of one kind, and whether their tags are taken off first."""
+    size = wiring.settings.delete.batch_size
+    alike = tuple(one for one in left[: batch_size(tags, size)] if one.only_tags == left[0].only_tags)
+    if not left[0].tags:
+        return alike[:size], False
+    known = wiring.abilities.deletes_tags(snapshot.epoch.rpartition(":")[2])
+    off = left[0].only_tags or (len(left) > 1 and tags_first(left, tags, deletes_tags=known))
+    return alike if off else alike[:size], off
 
 
 def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> bool:
@@ -60,10 +83,28 @@ def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> 
     policy = wiring.policies.current()
     if not snapshot.compared or policy is None or policy.dry_run:
         return True
+    if not all(still_said(wiring, doomed) for doomed in batch):
+        return True
     return any(not doomed.tags for doomed in batch) and reconcile.compare(wiring, snapshot) > 0
 
 
-def _delete_batch(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease) -> None:
+def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, off: bool) -> None:
+    def work(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
+        _in_parallel(wiring.settings.delete.parallel, call, batch)
+
+    if off:
+        for taken in take_off(wiring, snapshot, batch, permit, work):
+            _leave_alone(wiring, snapshot, taken)
+    else:
+        work(lambda doomed: _delete_one(wiring, snapshot, doomed, permit), batch)
+
+
+def _one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
+    for doomed in batch:
+        call(doomed)
+
+
+def _in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
     """Bounded parallelism over one session; the first failure stops what has not begun."""
 
     failed = threading.Event()
@@ -72,12 +113,12 @@ def _delete_batch(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...],
         if failed.is_set():
             return
         try:
-            _delete_one(wiring, snapshot, doomed, permit)
+            call(doomed)
         except BaseException:
             failed.set()
             raise
 
-    with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="delete") as pool:
+    with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
         futures = [pool.submit(work, doomed) for doomed in batch]
     for future in futures:
         future.result()
@@ -86,47 +127,49 @@ def _delete_batch(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...],
 def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
     """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
     permit.check()
-    standing = _recheck(wiring, snapshot.repository, doomed)
-    if isinstance(standing, Tag):
-        _refuse_if_young(snapshot.repository, doomed)
-        _spare(wiring, snapshot.repository, doomed, f"{standing.name} stands elsewhere")
-        wiring.history.adopt(snapshot, found=[standing])
-    elif standing is None:
+    repository = snapshot.repository
+    if not still_said(wiring, doomed):
+        return
+    if not doomed.tags:
+        _delete_nameless(wiring, snapshot, doomed, permit)
+        return
+    result, manifest, met = Taken(doomed), None, False
+    for verdict in doomed.verdicts:
+        found = recheck(wiring, repository, doomed, verdict, fetch=manifest is None)
+        manifest, met = manifest or found.manifest, met or found.at in ("off", "tombstone")
+        result.moved += [found.moved_to] if found.moved_to else []
+        result.vanished += [verdict.tag.name] if found.at == "gone" else []
+    manifest = manifest or (wiring.client.get(repository, doomed.digest) if met else None)
+    if result.moved or len(result.vanished) == len(doomed.tags):
+        result.spared = "somebody else moved or deleted its tags"
+        _leave_alone(wiring, snapshot, result)
+    elif manifest is None:
+        _finish(wiring, snapshot, doomed)
+    elif met:  # the take-off that a crash interrupted goes on
+        for taken in take_off(wiring, snapshot, (doomed,), permit, _one_by_one):
+            _leave_alone(wiring, snapshot, taken)
+    else:
+        _delete_manifest(wiring, snapshot, doomed, manifest, permit)
+
+
+def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
+    """What lost its last tag to us is in the trash already, and its bytes need not be fetched again."""
+    told = all(verdict.told for verdict in doomed.verdicts)
+    kept = wiring.trash.get(snapshot.repository, doomed.digest) if told else None
+    manifest = Manifest(kept.digest, kept.media_type, kept.content) if kept else None
+    manifest = manifest or wiring.client.get(snapshot.repository, doomed.digest)
+    if manifest is None:
         _finish(wiring, snapshot, doomed)
     else:
-        _delete_manifest(wiring, snapshot, doomed, standing, permit)
-
-
-def _recheck(wiring: Wiring, repository: str, doomed: Doomed) -> Manifest | Tag | None:
-    """The manifest, when each tag that goes with it still stands there or is gone; None when all are gone, or it is.
-
-    A Tag says that this one stands elsewhere, and where.
-
-    One GET proves where the first tag stands and brings the bytes; a conditional HEAD does for the others.
-    """
-    manifest: Manifest | None = None
-    for verdict in doomed.verdicts:
-        if not verdict.tag.name:
-            return wiring.client.get(repository, doomed.digest)
-        if manifest is None:
-            manifest = wiring.client.get(repository, verdict.tag.name)
-            if manifest is not None and manifest.digest != doomed.digest:
-                return Tag(verdict.tag.name, manifest.digest, None, len(manifest.content))
-            continue
-        standing = wiring.client.head(repository, verdict.tag.name, unless=doomed.digest)
-        if standing is not None and standing.digest != doomed.digest:
-            return Tag(verdict.tag.name, standing.digest, None, standing.size_bytes)
-    return manifest
+        _delete_manifest(wiring, snapshot, doomed, manifest, permit)
 
 
 def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest, permit: Lease) -> None:
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
-    references = _references(manifest)
-    if not references.readable or not _may_follow(wiring, repository, doomed, references):
-        wiring.history.resolve(snapshot, {doomed.digest: references})
+    if not may_go(wiring, snapshot, doomed, manifest):
         _spare(wiring, repository, doomed, "it belongs to an image that is there, or cannot be read")
         return
-    put = wiring.trash.put(repository, doomed, manifest.media_type, manifest.content, restarts)
+    put = wiring.trash.put(repository, doomed, (manifest.media_type, manifest.content), restarts)
     if put is Put.LEASED:
         _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
     if put is not Put.KEPT:
@@ -136,53 +179,32 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
         wiring.client.delete(repository, doomed.digest)
     except (RegistryUnavailable, RegistryRefused) as error:
         if isinstance(error, RegistryUnavailable):
-            permit.linger(_UNANSWERED_MS)
-        wiring.history.look_at(repository, doomed.tags)
+            permit.linger(UNANSWERED_MS)
+        wiring.removals.look_at(repository, doomed.tags)
         raise
     _forget(wiring, snapshot, doomed)
 
 
-def _may_follow(wiring: Wiring, repository: str, doomed: Doomed, references: References) -> bool:
-    """Whether every image that it is about is gone; nothing is about an image that was not planned to follow one."""
-    subjects = {subject_of(verdict.tag.name, references) for verdict in doomed.verdicts} - {None}
-    if subjects and not all(verdict.follows for verdict in doomed.verdicts):
-        return False
-    standing = [subject for subject in subjects if subject and wiring.client.head(repository, subject) is not None]
-    for subject in standing:
-        wiring.history.stands_after_all(repository, subject)
-    return not standing
-
-
 def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
-    """Every tag is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
+    """It is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
-    if kept and wiring.client.get(repository, doomed.digest) is None:
+    if kept:
         _clear_dangling(wiring, repository, doomed, kept)
         _forget(wiring, snapshot, doomed)
         return
-    _refuse_if_young(repository, doomed)
-    _spare(wiring, repository, doomed, "somebody else deleted it, or its tags")
-    snapshot = wiring.history.snapshot(repository)
-    if doomed.tags:
-        wiring.history.adopt(snapshot, vanished=doomed.tags, keep_plan=True)
-    else:
-        wiring.history.resolve(snapshot, {doomed.digest: None})
-
-
-def _refuse_if_young(repository: str, doomed: Doomed) -> None:
-    """Raises RegistryUnavailable while the registry may not show yet what it announced: then it proves nothing."""
-    if any(being_pushed(verdict.tag) for verdict in doomed.verdicts):
-        raise RegistryUnavailable(f"a tag of {repository}@{doomed.digest} was pushed just now")
+    _leave_alone(wiring, snapshot, Taken(doomed, spared="somebody else deleted it", vanished=list(doomed.tags)))
+    if not doomed.tags:
+        wiring.history.resolve(wiring.history.snapshot(repository), {doomed.digest: None})
 
 
 def _clear_dangling(wiring: Wiring, repository: str, doomed: Doomed, kept: Kept) -> None:
     """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them."""
-    listed = set(wiring.client.tags(repository))
+    listed = set(wiring.client.tags(repository)) if doomed.tags else set()
     dangling = [tag for tag in doomed.tags if tag in listed]
     try:
         for tag in dangling:
-            wiring.history.putting(repository, tag, doomed.digest)
+            wiring.removals.putting(repository, tag, doomed.digest)
             wiring.client.put(repository, tag, kept.media_type, kept.content)
         if dangling:
             wiring.client.delete(repository, doomed.digest)
@@ -190,19 +212,23 @@ def _clear_dangling(wiring: Wiring, repository: str, doomed: Doomed, kept: Kept)
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
 
 
+def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
+    """What was not deleted is planned anew, from what was found instead."""
+    if taken.spared:
+        _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
+    if taken.moved:
+        wiring.history.adopt(snapshot, found=taken.moved)
+    if taken.vanished:
+        snapshot = wiring.history.snapshot(snapshot.repository)
+        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True)
+
+
 def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     repository, plan_again = snapshot.repository, doomed.digest in snapshot.subjects
-    if wiring.history.forget(repository, doomed, wiring.collect_after, plan_again=plan_again):
+    if wiring.removals.forget(repository, doomed, wiring.collect_after, plan_again=plan_again):
         wiring.dispatch.enforce(repository)
     for verdict in doomed.verdicts:
         log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
-
-
-def _references(manifest: Manifest) -> References:
-    try:
-        return read_references(manifest.media_type, manifest.content)
-    except UnreadableManifest:
-        return References(readable=False)
 
 
 def _spare(wiring: Wiring, repository: str, doomed: Doomed, why: str) -> None:

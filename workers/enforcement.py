@@ -1,5 +1,7 @@
 """Plan and doom: straight after a push, decide what the policy no longer keeps in one repository."""
 
+from dataclasses import replace
+
 from service.clock import now_us
 from service.domain import retention
 from service.domain.plan import Plan
@@ -50,7 +52,8 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return _commit_dry(wiring, snapshot, plan)
     if plan.hold:
         return _commit_held(wiring, snapshot, plan)
-    committed = wiring.history.commit(snapshot, plan, "doomed")
+    doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
+    committed = wiring.history.commit(snapshot, replace(plan, doomed=doomed), "doomed")
     if committed is Committed.DONE:
         wiring.dispatch.delete(snapshot.repository)
     return committed is not Committed.NOT

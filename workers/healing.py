@@ -1,11 +1,14 @@
 """Heal a lost race: what a delete of ours took along is put back (safety rule 5)."""
 
+from collections.abc import Iterable
+
+from service.domain import tombstone
 from service.domain.errors import LeaseLost, RegistryRefused, RegistryUnavailable
 from service.domain.manifest import UnreadableManifest, read_references
-from service.domain.plan import Plan
+from service.domain.plan import Doomed, Plan
 from service.domain.state import Tag
 from service.log import log
-from service.registry.client import Manifest
+from service.registry.client import Manifest, Standing
 from service.store.history import name_of
 from service.store.keys import short
 from service.store.snapshot import Snapshot
@@ -24,22 +27,36 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
     if not snapshot.heal:
         return
     repository = snapshot.repository
-    doomed = {digest.digest for digest in (*plan.doomed, *wiring.history.doomed(repository))}
+    going = (*plan.doomed, *wiring.history.doomed(repository))
+    doomed = {name for one in going for name in (*one.tags, *(() if one.only_tags else (one.digest,)))}
     with wiring.leases.write() as permit:
         if permit is None:
             raise LeaseLost("a collection holds the registry; healing goes on after it")
-        for member in snapshot.heal:
+        for member in sorted(snapshot.heal, key=lambda member: name_of(member[0]) == tombstone.DIGEST):
             permit.check()
             name = name_of(member[0])
             digest = name if ":" in name else _digest_of(snapshot, name)
             reason, action = None, "healed"
-            if digest and digest not in doomed:  # what is doomed is the deletion's to finish
+            if name == tombstone.DIGEST:
+                _remove_tombstone(wiring, repository, going)
+            elif digest and name not in doomed and digest not in doomed:  # what is doomed is the deletion's to finish
                 try:
                     reason = _heal(wiring, repository, name, digest)
                 except RegistryRefused as error:
                     reason, action = f"it was lost, and cannot be put back: push it again ({error})", "lost"
                     wiring.outbox.complain(f"lost {repository}:{name}", reason)
-            wiring.history.healed(repository, member, digest or "", reason, action)
+            wiring.removals.healed(repository, member, digest or "", reason, action)
+
+
+def _remove_tombstone(wiring: Wiring, repository: str, going: Iterable[Doomed]) -> None:
+    """One that a crash left behind; while tags are to go, the deletion removes its own."""
+    if not any(one.tags for one in going):
+        wiring.client.delete(repository, tombstone.DIGEST)
+
+
+def _is_ours(wiring: Wiring, repository: str, tag: Tag, standing: Standing) -> bool:
+    """Whether a PUT of ours put there what stands under the tag."""
+    return standing.digest in (tombstone.DIGEST, wiring.removals.put_by_us(repository, tag.name))
 
 
 def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
@@ -78,15 +95,16 @@ def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kep
 def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None) -> bool:
     """Puts a tag back that is gone, or that stands where a PUT of ours crossed a user's newer push."""
     standing = wiring.client.head(repository, tag.name)
-    crossed = standing is not None and standing.digest != tag.digest
-    if standing is not None and not (crossed and wiring.history.put_by_us(repository, tag.name) == standing.digest):
+    if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag, standing)):
         return False
+    if standing is not None and standing.digest == tombstone.DIGEST:
+        wiring.removals.look_at(repository, [tombstone.DIGEST])
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
         if manifest is None:
             log.error("a tag was lost and cannot be put back: push it again", tag=where, digest=tag.digest)
             return False
-        wiring.history.putting(repository, tag.name, tag.digest)
+        wiring.removals.putting(repository, tag.name, tag.digest)
         put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
         if put != tag.digest:
             raise RegistryUnavailable(f"the registry stored {where} as {put} instead of {tag.digest}")

@@ -1,13 +1,14 @@
 """Compare the history with the registry, and sweep what was left over."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from celery.schedules import crontab
 
 from service.clock import now_us
+from service.domain import tombstone
 from service.domain.errors import RegistryUnavailable
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.notification import is_tag
@@ -73,6 +74,7 @@ def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
 
 def sweep(wiring: Wiring) -> None:
     """Sends again what a lost message, a dead worker or a crash between two writes left in the outbox."""
+    _follow_policy(wiring)
     queue = f"{wiring.settings.redis.prefix}enforce"
     if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
         for repository in (*wiring.outbox.overdue("due"), *wiring.outbox.overdue("healing")):
@@ -87,7 +89,6 @@ def sweep(wiring: Wiring) -> None:
     if wiring.leases.elected("trim", _TRIM_MS):
         wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
     _follow_schedule(wiring)
-    _follow_policy(wiring)
 
 
 def _listed(wiring: Wiring, repository: str) -> set[str]:
@@ -104,6 +105,7 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: boo
 
     with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="look") as pool:
         standings = dict(zip(names, pool.map(stand, names), strict=True))
+    standings = _without_tombstones(wiring, snapshot.repository, standings, before)
     vanished = [name for name, standing in standings.items() if standing is None and name in before]
     differing = {
         name: standing
@@ -116,6 +118,16 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: boo
     ]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     return wiring.history.adopt(snapshot, found, vanished, indexes, complete=complete)
+
+
+def _without_tombstones(
+    wiring: Wiring, repository: str, standings: dict[str, Standing | None], known: Collection[str]
+) -> dict[str, Standing | None]:
+    """A tag that stands at a tombstone is no image: a take-off of ours is under way, or was cut off and is healed."""
+    there = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
+    if there:
+        wiring.removals.look_at(repository, [tombstone.DIGEST, *(name for name in there if name in known)])
+    return {name: standing for name, standing in standings.items() if name not in there}
 
 
 def being_pushed(tag: Tag) -> bool:
@@ -131,7 +143,8 @@ def _standing(wiring: Wiring, repository: str, name: str, known: Tag | None) -> 
     pause_s = 0.01
     while True:
         standing = wiring.client.head(repository, name, unless=known.digest if known else None)
-        if known is None or (standing and standing.digest == known.digest) or not being_pushed(known):
+        expected = (known.digest, tombstone.DIGEST) if known else ()
+        if known is None or (standing and standing.digest in expected) or not being_pushed(known):
             return standing
         if pause_s > _LONGEST_PAUSE_S:
             raise RegistryUnavailable(f"{repository}:{name} was pushed just now and does not stand there yet")

@@ -59,6 +59,13 @@ def _explained(weighing: Weighing, tag: Tag) -> Explanation:
     )
 
 
+def _deciding(weighing: Weighing, tag: Tag) -> tuple[Tag, ...]:
+    """The tags because of which this one may stay: itself, and with `shared: keep` what else holds its digest."""
+    if weighing.policy.shared != "keep":
+        return (tag,)
+    return tuple(holder for _, holder in weighing.holding(tag.digest) if holder)
+
+
 def _opinions(weighing: Weighing, tag: Tag) -> Iterator[Opinion]:
     """The opinions with the tag's place under `last`, also beyond its limit; a plan does not need to know that."""
     for opinion, (number, group) in zip(weighing.opinions(tag), weighing.selections.selecting(tag), strict=False):
@@ -104,10 +111,10 @@ def _first_by_age(weighing: Weighing, tag: Tag) -> int | None:
 def _turns(weighing: Weighing, tag: Tag) -> Iterator[int]:
     """The moments at which a tag that could go may become one that stays.
 
-    A rule takes up a tag of its digest; or a final rule takes others away, whose places become free. Of the latter
+    A rule takes up a tag that decides; or a final rule takes others away, whose places become free. Of the latter
     only so many are looked at; beyond them a later moment may be said than the first, never an earlier one.
     """
-    for holder in weighing.holders[tag.digest]:
+    for holder in _deciding(weighing, tag):
         for _, rule in weighing.selections.naming(holder.name):
             yield (holder.pushed_us or 0) + rule.older_than * 1_000_000
     for number, (_, rule) in enumerate(weighing.selections.rules):
@@ -117,8 +124,9 @@ def _turns(weighing: Weighing, tag: Tag) -> Iterator[int]:
 
 def _end_us(weighing: Weighing, tag: Tag) -> int:
     """A moment after which time changes nothing."""
-    times_us = [weighing.now_us, weighing.state.leased.get(tag.digest, 0), weighing.newest_first[0].pushed_us or 0]
-    times_us += [holder.used_us for holder in weighing.holders[tag.digest]]
+    times_us = [weighing.now_us, weighing.newest_first[0].pushed_us or 0]
+    for holder in _deciding(weighing, tag):
+        times_us += [holder.used_us, weighing.leased_us(holder.digest)]
     periods_s = [weighing.policy.grace]
     for _, rule in weighing.selections.rules:
         keep = rule.keep if isinstance(rule.keep, Keep) else Keep()

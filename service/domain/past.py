@@ -1,5 +1,6 @@
 """A repository in its past: what stands there at a moment, changed by one happening after the other."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ class Past:
         present, announced = chronicle.present, chronicle.announced
         self._present = present
         self._standing: dict[str, Tag] = {}
+        self._holders: Counter[str] = Counter()  # digest → how many tags stand there
         self._used: dict[str, int] = {}  # tag or @digest → its last pull
         self._untagged = {one.digest: one for one in present.untagged}
         self._revisions = {
@@ -80,15 +82,27 @@ class Past:
             tag = self._untag(one.tag)
             self._untagged[tag.digest] = Untagged(tag.digest, one.at_us, tag.name)
 
+    def untag(self, tags: Iterable[str], at_us: int) -> None:
+        """These tags go, and their manifest stays."""
+        for name in tags:
+            tag = self._untag(name)
+            self._untagged[tag.digest] = Untagged(tag.digest, at_us, name)
+
     def remove(self, tags: Iterable[str], gone: Happening) -> None:
-        """A digest goes with these tags of it; the parts of an index lose what held them."""
-        names = [name for name in tags if self.holds(name, gone.digest)]
+        """A digest goes with these tags of it, and the parts of an index lose what held them.
+
+        Where another tag holds the digest it stays: only these went.
+        """
+        names = [name for name in tags if name and self.holds(name, gone.digest)]
+        lost = names[0] if names else self.lost_tag(gone.digest)
         for name in names:
             self._untag(name)
+        if self._holders[gone.digest]:
+            return
         self._untagged.pop(gone.digest, None)
         known = self._links.pop(gone.digest, None)
         for child in known.children if known else ():
-            self._untagged[child] = Untagged(child, gone.at_us, names[0] if names else "")
+            self._untagged[child] = Untagged(child, gone.at_us, lost, index=gone.digest)
 
     def _push(self, one: Happening) -> None:
         self._sizes[one.digest] = max(one.size_bytes, self.size_bytes(one.digest))
@@ -99,6 +113,9 @@ class Past:
             self._push_untagged(one)
             return
         standing = self._standing.get(one.tag)
+        self._holders[one.digest] += 1
+        if standing:
+            self._holders[standing.digest] -= 1
         if standing and standing.digest != one.digest:
             self._untagged[standing.digest] = Untagged(standing.digest, one.at_us, one.tag)
             before = (digest for digest in self._revisions.get(one.tag, ()) if digest != one.digest)
@@ -116,7 +133,9 @@ class Past:
 
     def _untag(self, name: str) -> Tag:
         self._revisions.pop(name, None)
-        return self._standing.pop(name)
+        tag = self._standing.pop(name)
+        self._holders[tag.digest] -= 1
+        return tag
 
     def _as_used(self, tag: Tag) -> Tag:
         pulled_us = max(self._used.get(tag.name, 0), self._used.get(_at(tag.digest), 0))

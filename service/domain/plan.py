@@ -1,6 +1,6 @@
 """A plan: what is to happen to one repository, with a reason for every tag."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.state import Tag
 
@@ -10,7 +10,9 @@ class Verdict:
     """What happens to one tag, why, and by which rule (None when no rule decided).
 
     until_us: when time alone may turn a kept one round; None when it cannot. follows: it goes because what it belonged
-    to is gone: a referrer's image, or the index that a manifest was part of.
+    to is gone: a referrer's image, the index that a manifest was part of, its last tag. after: the digest of that image
+    or index, which must still be gone when it goes; "" where there is none. stays_as: the tag, or revision of one, that
+    keeps the digest, so that only the tag goes; "" where nothing does. told: the history says already why it goes.
     """
 
     tag: Tag
@@ -19,25 +21,51 @@ class Verdict:
     rule: str | None = None
     until_us: int | None = None
     follows: bool = False
+    after: str = ""
+    stays_as: str = ""
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """A digest to delete, with a verdict for every tag that goes with it, or one without a name where it has no tag."""
+    """A digest to delete, with a verdict for every tag that goes with it, or one without a name where it has no tag.
+
+    Where something keeps the digest it stays, and only these tags of it go. policy: names the policy that said so; ""
+    where nobody noted it.
+    """
 
     digest: str
     verdicts: tuple[Verdict, ...]
+    policy: str = ""
 
     @property
     def tags(self) -> tuple[str, ...]:
         return tuple(verdict.tag.name for verdict in self.verdicts if verdict.tag.name)
+
+    @property
+    def only_tags(self) -> bool:
+        """Whether the manifest stays."""
+        return any(verdict.stays_as for verdict in self.verdicts)
+
+    def without(self, taken: tuple[Verdict, ...]) -> "Doomed":
+        """The same once these tags of it are off; without a tag it goes because its last one went."""
+        left = tuple(verdict for verdict in self.verdicts if verdict not in taken)
+        if left or not taken:
+            return replace(self, verdicts=left)
+        last = taken[-1]
+        tag = Tag("", self.digest, last.tag.pushed_us, last.tag.size_bytes)
+        reason = f"its last tag {last.tag.name} was deleted"
+        return replace(
+            self, verdicts=(Verdict(tag, False, reason, last.rule, follows=True, after=last.after, told=True),)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to happen to one repository.
 
-    verdicts: one per tag, newest push first. untagged: one per manifest without a tag. doomed: the digests to delete.
+    verdicts: one per tag, newest push first. untagged: one per manifest without a tag. doomed: the digests to
+    delete, and tags of digests that stay.
     unresolved: digests of indexes whose children are not known yet; undated: digests whose time of creation a rule
     needs and nobody has looked up; while there are any of these, nothing may be deleted. next_us: when time alone may
     change the plan. hold: the sentence that says why this plan waits for approval, or None.

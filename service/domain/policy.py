@@ -119,6 +119,9 @@ class Policy(_Strict):
     grace: Span = Field(default=0, description="never delete a younger push")
     hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
     hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
+    shared: Literal["untag", "keep"] = Field(
+        default="untag", description="a tag to delete whose image another tag keeps: it goes alone; or it stays as well"
+    )
     ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
     rules: tuple[Rule, ...] = Field(default=(), description="every rule that selects a tag has a say; one keep wins")
 

@@ -44,7 +44,7 @@ def previewed(repository: str, plan: Plan) -> Preview:
 def share(rule: str, verdicts: Iterable[Verdict]) -> Share:
     """What these verdicts take together; a digest with several tags counts once."""
     verdicts = tuple(verdicts)
-    sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts}
+    sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts if not verdict.stays_as}
     tags, unsized = sum(1 for verdict in verdicts if verdict.tag.name), sum(1 for size in sizes.values() if not size)
     return Share(rule, tags, len(sizes), sum(sizes.values()), unsized)
 

@@ -110,6 +110,9 @@ class _Life:
             deletion = self._deletion(doomed, now_us)
             self._deletions.append(deletion)
             self._gone_tags.update(dict.fromkeys(doomed.tags, deletion))
+            if doomed.only_tags:
+                self._past.untag(doomed.tags, now_us)
+                continue
             # A part that goes after its index was missing with it already: it is no image of its own.
             whole = self._gone[doomed.digest] = self._index_of.get(doomed.digest, deletion)
             parts = self._past.parts(doomed.digest)
@@ -128,7 +131,8 @@ class _Life:
             at_us=now_us,
             rule=verdict.rule or "",
             reason=verdict.reason,
-            size_bytes=self._past.size_bytes(doomed.digest),
+            size_bytes=0 if doomed.only_tags else self._past.size_bytes(doomed.digest),
+            only_tags=doomed.only_tags,
         )
 
     def _bring_back(self, one: Happening) -> None:

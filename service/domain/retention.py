@@ -1,12 +1,12 @@
 """Retention: a state + a policy -> a plan. Every verdict carries its reason."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.policy import Keep, Policy
 from service.domain.quantity import spell_duration
 from service.domain.state import State, Tag, Untagged
-from service.domain.weighing import Weighing, kept_revisions
+from service.domain.weighing import Weighing
 
 # Whoever pushes an index pushes its parts first, without a tag: such a push is given time to be completed.
 NEVER_TAGGED_US = 3600 * 1_000_000
@@ -40,23 +40,40 @@ def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:
 
 def _untagged_verdicts(weighing: Weighing) -> Iterator[Verdict]:
     """One verdict for each manifest that no tag points at, by digest."""
-    revisions = kept_revisions(weighing)
     for untagged in sorted(weighing.state.untagged, key=lambda one: one.digest):
         if untagged.digest not in weighing.holders:
-            yield _untagged_verdict(weighing, untagged, revisions)
+            yield _untagged_verdict(weighing, untagged)
 
 
-def _untagged_verdict(weighing: Weighing, untagged: Untagged, revisions: Mapping[str, tuple[str, str]]) -> Verdict:
+def _untagged_verdict(weighing: Weighing, untagged: Untagged) -> Verdict:
     tag = Tag("", untagged.digest, untagged.since_us)
     bound = weighing.bound_verdict(tag)
-    if bound:
+    if bound and bound.kept:
         return bound
-    if untagged.digest in revisions:
-        return Verdict(tag, True, *revisions[untagged.digest])
-    leased_us = weighing.leased_us(untagged.digest)
-    if weighing.now_us < leased_us:
-        return Verdict(tag, True, "somebody says that it is in use (lease)", None, leased_us)
+    if untagged.index and _may_stand(weighing, untagged.index):
+        return Verdict(tag, True, f"it is part of the index {untagged.index}")
+    revision = weighing.revision(untagged.digest)
+    if revision:
+        return Verdict(tag, True, revision.reason, revision.rule)
+    apart = weighing.leased_verdict(tag, None) or bound
+    if apart:
+        return apart
+    if weighing.rules and (untagged.index or untagged.taken):
+        return _following(weighing, untagged, tag)
     return _by_age(weighing, untagged, tag)
+
+
+def _may_stand(weighing: Weighing, index: str) -> bool:
+    """Whether an index that was seen to go may be back: it is known again, even if nobody has looked into it yet."""
+    return index in weighing.state.links or weighing.stands(index)
+
+
+def _following(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
+    """Parts of an index die with it, and a manifest with the last of its tags; no `untagged` has to say so."""
+    rule, _ = weighing.rules[0]
+    if untagged.index:
+        return Verdict(tag, False, f"the index {untagged.index} is gone", rule, follows=True, after=untagged.index)
+    return Verdict(tag, False, f"its last tag {untagged.tag} was deleted", rule, follows=True, told=True)
 
 
 def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
@@ -71,7 +88,7 @@ def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
         end_us, period = untagged.since_us + period_us, spell_duration(period_us // 1_000_000)
         if weighing.now_us >= end_us:
             reason = f"untagged for {period} or more (rule {name})"
-            against = against or Verdict(tag, False, reason, name, follows=untagged.is_part)
+            against = against or Verdict(tag, False, reason, name)
         elif keeping is None or end_us > (keeping.until_us or 0):
             keeping = Verdict(tag, True, f"untagged for less than {period} (rule {name})", name, end_us)
     return keeping or against or Verdict(tag, True, "no rule says what to do with untagged manifests like it")

@@ -10,7 +10,7 @@ from service.domain.state import Tag
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """One digest that would have been deleted at at_us (µs).
+    """One digest that would have been deleted at at_us (µs); only_tags: it stays, and only these tags of it go.
 
     tags: those that go with it; lost_tag: where there are none, the tag it had last, or "". size_bytes: of the image,
     as far as the registry told.
@@ -24,6 +24,7 @@ class Deletion:
     rule: str
     reason: str
     size_bytes: int
+    only_tags: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def total(name: str, deletions: Iterable[Deletion]) -> Total:
     """What these take together; a digest that goes twice is counted twice."""
     deletions = tuple(deletions)
     tags, size_bytes = sum(len(one.tags) for one in deletions), sum(one.size_bytes for one in deletions)
-    return Total(name, tags, len(deletions), size_bytes)
+    return Total(name, tags, sum(not one.only_tags for one in deletions), size_bytes)
 
 
 def _totals(deletions: Iterable[Deletion], name_of: Callable[[Deletion], str]) -> tuple[Total, ...]:

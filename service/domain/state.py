@@ -40,13 +40,15 @@ class Tag:
 class Untagged:
     """A manifest that no tag points at. since_us: when it lost its last one, or was pushed without any.
 
-    tag: the one it lost last; "" when it never had one. is_part: of an index that is gone.
+    tag: the one it lost last, or the one that the index had which it was part of; "" when there was none. index: the
+    digest of that index, which was seen to go; "" where it was part of none. taken: the policy took its last tag off.
     """
 
     digest: str
     since_us: int
     tag: str = ""
-    is_part: bool = False
+    index: str = ""
+    taken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

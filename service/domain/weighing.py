@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from service.domain.opinion import Opinion, Place, opinion_of
@@ -11,6 +12,15 @@ from service.domain.quantity import spell_duration
 from service.domain.ranking import newest_push_first
 from service.domain.selection import Selections
 from service.domain.state import State, Tag, subject_of
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """An overwritten digest that a rule keeps while its tag stays: of which tag, why, and by which rule."""
+
+    tag: str
+    reason: str
+    rule: str
 
 
 class Weighing:
@@ -25,10 +35,11 @@ class Weighing:
         free = (tag for tag in self.newest_first if self.fixed_verdict(tag) is None)
         self.selections = Selections(self.rules, free, now_us)
         self._own: dict[str, Verdict] = {}
-        self._keepers: dict[str, tuple[Verdict, ...]] = {}
+        self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
 
     def at(self, now_us: int) -> "Weighing":
-        """The same at another moment."""
+        """The same at another moment. What no time changes is worked out once for all of them."""
+        _ = self.holders, self._live, self._overwritten
         other = copy(self)
         other.now_us, other.selections = now_us, self.selections.at(now_us)
         other._own, other._keepers = {}, {}
@@ -53,28 +64,67 @@ class Weighing:
         return {digest: tuple(tags) for digest, tags in standing.items()}
 
     def verdict(self, tag: Tag) -> Verdict:
-        """What happens to the tag. Safety rule 1: a digest goes only when no kept tag holds it."""
+        """What happens to the tag. Safety rule 1: where a kept tag or revision holds its digest, only the tag goes."""
         own = self.own_verdict(tag)
         if own.kept:
             return own
-        if tag.digest not in self._keepers:
-            verdicts = (self.own_verdict(holder) for holder in self.holders[tag.digest])
-            self._keepers[tag.digest] = tuple(verdict for verdict in verdicts if verdict.kept)
-        keepers = self._keepers[tag.digest]
+        keepers = self._keepers_of(tag.digest)
         if not keepers:
             return own
-        ends = [keeper.until_us for keeper in keepers]
-        until_us = None if None in ends else max(end for end in ends if end is not None)
-        return Verdict(tag, True, f"its digest is kept as {keepers[0].tag.name}", own.rule, until_us)
+        name, _ = keepers[0]
+        stays = f"its {'manifest' if own.follows else 'image'} stays as {name}"
+        if self.policy.shared == "keep":
+            ends = [until_us for _, until_us in keepers]
+            until_us = None if None in ends else max(end for end in ends if end is not None)
+            return Verdict(tag, True, f"{stays} (shared: keep)", own.rule, until_us)
+        return replace(own, reason=f"{own.reason}; {stays}", stays_as=name)
+
+    def holding(self, digest: str) -> Iterator[tuple[str, Tag | None]]:
+        """(by what name, the tag) of each tag that holds the digest where it stays itself; None: it is not seen.
+
+        These are the tags that stand there, and those of which a rule keeps it as a revision: such a tag that is not
+        seen at the moment may be back, and only one that goes takes its past along. With `shared: keep` a tag stays
+        because of any of these, and so holds its own past as long as they do.
+        """
+        names = {digest: ""}
+        reached = [digest]
+        for each in reached:
+            yield from ((names[each] or tag.name, tag) for tag in self.holders.get(each, ()))
+            for revision in self._revisions(each):
+                name, tag = names[each] or f"a revision of {revision.tag}", self._live.get(revision.tag)
+                if tag is None or self.policy.shared != "keep":
+                    yield name, tag
+                elif tag.digest not in names:
+                    names[tag.digest] = name
+                    reached.append(tag.digest)
+
+    def revision(self, digest: str) -> Revision | None:
+        """Why the digest is kept as a revision of a tag; None where it is not."""
+        for revision in self._revisions(digest):
+            tag = self._live.get(revision.tag)
+            if tag is None or self.verdict(tag).kept:
+                return revision
+        return None
+
+    def _keepers_of(self, digest: str) -> tuple[tuple[str, int | None], ...]:
+        """By what name the digest of a tag that goes is kept, each with the end of that; nothing where it is not."""
+        if digest not in self._keepers:
+            found = ((name, self.own_verdict(tag) if tag else None) for name, tag in self.holding(digest))
+            self._keepers[digest] = tuple(
+                (name, own.until_us if own else None) for name, own in found if own is None or own.kept
+            )
+        return self._keepers[digest]
 
     def own_verdict(self, tag: Tag) -> Verdict:
         """What would happen to the tag if no other tag held its digest."""
         if tag.name not in self._own:
-            self._own[tag.name] = self.fixed_verdict(tag) or self._weigh(tag)
+            fixed = self.fixed_verdict(tag)
+            leased = self.leased_verdict(tag, fixed.rule) if fixed and not fixed.kept else None
+            self._own[tag.name] = leased or fixed or self._weigh(tag)
         return self._own[tag.name]
 
     def fixed_verdict(self, tag: Tag) -> Verdict | None:
-        """The verdict that no rule and no time can change, if there is one: such a tag is kept and takes no slot."""
+        """The verdict that no rule can change, if there is one, and only a lease puts off: the tag takes no slot."""
         if tag.name not in self._fixed:
             self._fixed[tag.name] = self._fix(tag)
         return self._fixed[tag.name]
@@ -117,13 +167,14 @@ class Weighing:
     def _follow(self, tag: Tag, subject: str) -> Verdict:
         """A referrer goes once its image was seen to go, and no rule of the repository says that referrers stay."""
         keeping = next((name for name, rule in self.rules if rule.referrers == "keep"), None)
-        if subject not in self.state.deleted or self._stands(subject) or not self.rules:
+        if subject not in self.state.deleted or self.stands(subject) or not self.rules:
             return Verdict(tag, True, f"it belongs to {subject} and follows it")
         if keeping:
             return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)
-        return Verdict(tag, False, f"its image {subject} is gone", self.rules[0][0], follows=True)
+        return Verdict(tag, False, f"its image {subject} is gone", self.rules[0][0], follows=True, after=subject)
 
-    def _stands(self, digest: str) -> bool:
+    def stands(self, digest: str) -> bool:
+        """Whether the digest is known to be there: with a tag, as part of an index, or without either."""
         return digest in self.holders or digest in self.parents or digest in self._untagged
 
     @cached_property
@@ -131,9 +182,41 @@ class Weighing:
         return frozenset(untagged.digest for untagged in self.state.untagged)
 
     @cached_property
+    def _live(self) -> Mapping[str, Tag]:
+        return {tag.name: tag for tag in self.newest_first}
+
+    @cached_property
+    def _overwritten(self) -> Mapping[str, tuple[tuple[str, int], ...]]:
+        """digest → (tag, its number among the digests that this tag has left, from 1), by name of the tag."""
+        if not any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in self.rules):
+            return {}
+        left: dict[str, list[tuple[str, int]]] = {}
+        for name, digests in sorted(self.state.revisions.items()):
+            for number, digest in enumerate(digests, 1):
+                left.setdefault(digest, []).append((name, number))
+        return {digest: tuple(numbers) for digest, numbers in left.items()}
+
+    def _revisions(self, digest: str) -> Iterator[Revision]:
+        """For each tag of whose revisions a rule keeps the digest, as long as that tag stays: by which rule."""
+        for name, number in self._overwritten.get(digest, ()):
+            for rule_name, rule in self.selections.naming(name):
+                most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
+                if number <= most:
+                    reason = f"number {number} of the last {most} revisions of {name} (rule {rule_name})"
+                    yield Revision(name, reason, rule_name)
+                    break
+
+    @cached_property
     def rules(self) -> tuple[tuple[str, Rule], ...]:
         """(name, rule) of each rule that matches the repository."""
         return self.policy.rules_for(self.state.repository)
+
+    def leased_verdict(self, tag: Tag, rule: str | None) -> Verdict | None:
+        """The verdict on what somebody says is in use and `rule` would delete; None where nobody does."""
+        leased_us = self.leased_us(tag.digest)
+        if self.now_us >= leased_us:
+            return None
+        return Verdict(tag, True, "somebody says that it is in use (lease)", rule, leased_us)
 
     def leased_us(self, digest: str) -> int:
         """Until when somebody says that a manifest is in use; an index is while one of its parts is."""
@@ -161,28 +244,8 @@ class Weighing:
         if self.policy.grace and self.now_us < grace_us:
             age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
             return Verdict(tag, True, age, against.rule, grace_us)
-        leased_us = self.leased_us(tag.digest)
-        if self.now_us < leased_us:
-            return Verdict(tag, True, "somebody says that it is in use (lease)", against.rule, leased_us)
-        return None
+        return self.leased_verdict(tag, against.rule)
 
 
 def _end(opinion: Opinion) -> int:
     return opinion.until_us or 0
-
-
-def kept_revisions(weighing: Weighing) -> Mapping[str, tuple[str, str]]:
-    """The overwritten digests that a rule's `revisions` keep: digest → (why, rule)."""
-    kept: dict[str, tuple[str, str]] = {}
-    if not any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in weighing.selections.rules):
-        return kept
-    live = {tag.name: tag for tag in weighing.newest_first}
-    for name, overwritten in sorted(weighing.state.revisions.items()):
-        if name in live and not weighing.verdict(live[name]).kept:
-            continue  # a tag that is not seen at the moment may be back: only one that goes takes its past along
-        for rule_name, rule in weighing.selections.naming(name):
-            most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
-            for number, digest in enumerate(overwritten[:most], 1):
-                reason = f"number {number} of the last {most} revisions of {name} (rule {rule_name})"
-                kept.setdefault(digest, (reason, rule_name))
-    return kept

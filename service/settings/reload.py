@@ -97,6 +97,11 @@ class PolicySource:
         return self._state.policy.model_dump_json(exclude_none=True) if self._state.policy else ""
 
     @property
+    def name(self) -> str:
+        """A short name for the policy that `current` last gave: equal for equal policies, in every process."""
+        return self._state.digest[:12]
+
+    @property
     def digest(self) -> str:
         """Of the policy that `current` last gave: equal for equal policies, in every process."""
         return self._state.digest

@@ -93,6 +93,12 @@ class History:
         keys[5:5] = [self._keys.of(name) for name in ("generation", "compared", "restarts")]
         return unpack_snapshot(repository, run_id, self._connection.script("snapshot", keys, [repository]))
 
+    def is_current(self, snapshot: Snapshot) -> bool:
+        """Whether nothing has changed in the repository since."""
+        with self._connection.reached() as client:
+            generation = client.hget(self._keys.of("generation"), snapshot.repository)
+        return (generation or "0") == snapshot.generation
+
     def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
         """Commits a plan against the snapshot it was made from; NOT when it is stale: a push, or a pull of the doomed.
 
@@ -166,59 +172,6 @@ class History:
         if created:
             with self._connection.reached() as client:
                 client.hset(self._keys.created(repository), mapping={short(d): us for d, us in created.items()})
-
-    def forget(self, repository: str, doomed: Doomed, collect_after: int, *, plan_again: bool = False) -> bool:
-        """Notes that a doomed digest is deleted, with its reasons; True when the repository must be planned again.
-
-        collect_after: how many deletes make a collection due; 0 = never. plan_again: something may follow it.
-        """
-        keys = [self._keys.doomed(repository), self._keys.of("doomed")]
-        names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.gone, self._keys.links)
-        keys += [key(repository) for key in (*names, self._keys.heal, self._keys.history)]
-        shared = ("events", "generation", "due", "gc:deletes", "gc:due", "counters", "healing")
-        keys += [self._keys.of(name) for name in shared]
-        keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
-        keys.append(self._keys.approvals(repository))
-        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
-        args += [self._limits.events, collect_after, RESEND_MS, int(plan_again)]
-        for verdict in doomed.verdicts:
-            args += [verdict.tag.name, verdict.tag.pushed_us or 0, verdict.reason, verdict.rule or ""]
-        _, again = self._connection.script("forget", keys, args)
-        return bool(again)
-
-    def healed(
-        self, repository: str, member: tuple[str, int], digest: str, reason: str | None, action: str = "healed"
-    ) -> None:
-        """Notes that a member of heal:R was looked at; reason: why it was put back or is lost, None when all is right.
-
-        A look that was asked for again meanwhile stays.
-        """
-        name, asked_ms = member
-        keys = [self._keys.heal(repository), self._keys.of("healing"), self._keys.history(repository)]
-        keys.append(self._keys.of("events"))
-        args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
-        args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
-        self._connection.script("healed", keys, args)
-
-    def putting(self, repository: str, tag: str, digest: str) -> None:
-        """Notes what a PUT of ours is about to put under a tag."""
-        self._connection.script("putting", [self._keys.put(repository)], [tag, digest])
-
-    def put_by_us(self, repository: str, tag: str) -> str | None:
-        """The digest that a healing of ours last put under a tag, within a day."""
-        with self._connection.reached() as client:
-            digest: str | None = client.hget(self._keys.put(repository), tag)
-        return digest
-
-    def look_at(self, repository: str, tags: Iterable[str]) -> None:
-        """Has tags looked at now, after a DELETE that failed: it may have done its work all the same."""
-        keys = [self._keys.heal(repository), self._keys.of("healing")]
-        self._connection.script("look_at", keys, [repository, RESEND_MS, *tags])
-
-    def stands_after_all(self, repository: str, digest: str) -> None:
-        """Notes that the registry has a manifest that was thought to be deleted."""
-        with self._connection.reached() as client:
-            client.zrem(self._keys.gone(repository), f"@{short(digest)}")
 
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
         """What is to be deleted next, or (dry) what would be."""

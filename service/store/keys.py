@@ -6,15 +6,16 @@ characters); any other digest stands there whole.
 
 Per repository
   tags:R        zset    tag → time of its last push (µs); 0 = never seen pushed. The live tags, oldest first.
-                        Life: while the tag lives. Writers: record, adopt, forget, heal. Readers: everyone.
+                        Life: while the tag lives. Writers: record, adopt, taken, forget, restore. Readers: everyone.
   live:R        hash    tag → "<short digest> <size> <actor>". Life and writers: with tags:R.
   pulled:R      zset    tag, or "@<short digest>" for pulls by digest → time of the last pull (µs), without our own
                         and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
                         or no tag stands there. Writers: record, adopt, forget, commit. Readers: snapshot, dashboards.
   untagged:R    hash    digest (short, or whole for a part of an index) → "<µs since when it has no tag> <the tag it had
-                        last>[ part]"; part: of an index that is gone. What another tag or an index holds may stand
-                        there until the next plan. Life: until tagged, deleted or known to be held; 10000 at most.
-                        Writers: record, adopt, resolve, forget, commit. Reader: snapshot.
+                        last>[ part <index>| taken]"; part: of that index (short), which was deleted; taken: its last
+                        tag was deleted by the policy. What another tag or an index holds may stand there until the next
+                        plan. Life: until tagged, deleted or known to be held; 10000 at most.
+                        Writers: record, adopt, resolve, taken, forget, commit. Reader: snapshot.
   revisions:R   hash    tag → "<µs>:<short digest> …": what it pointed at before, each with its last push, the newest
                         first, at most 100. Life: with the tag. Writers: record, adopt, forget. Reader: snapshot.
   created:R     hash    short digest → when the image was made (µs), 0 = its config does not say; only where a rule
@@ -28,9 +29,9 @@ Per repository
   links:R       hash    digest → "<µs> ?" (an index or artifact nobody looked into) or
                         "<µs> child=<digest> … subject=<digest> unreadable".
                         Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
-  doomed:R      hash    short digest → JSON {digest, verdicts: [{tag, pushed_us, size, reason, rule}]}: to be deleted;
-                        tag is "" for a manifest without one.
-                        Life: until deleted or rescued. Writers: commit, record (rescue), forget, spare.
+  doomed:R      hash    short digest → JSON {digest, policy, verdicts: [{tag, pushed_us, size, reason, rule, …}]}: to be
+                        deleted; tag is "" for a manifest without one, "stays_as" says that only the tag goes.
+                        Life: until deleted or rescued. Writers: commit, record (rescue), taken, forget, spare.
                         Reader: deletion.
   dry:R         hash    the same for a policy with dry_run: what would be deleted. Life: 7 days. Writer: commit.
   held:R        string  JSON {at_us, reason, digests}: a plan over hold_over that waits since at_us. Life: until the
@@ -38,10 +39,14 @@ Per repository
   approvals:R   zset    digest whose deletion somebody approved → until when (ms): a day, or until it is deleted or
                         pushed again. Writers: approve, forget, record. Reader: snapshot.
   heal:R        zset    tag or digest of an index, alone or with " again" → when to look at it (ms): a delete of ours
-                        may have taken it, or a part of it, along.
-                        Life: until looked at. Writers: record, trash, forget, healed. Reader: enforcement.
-  trash:R       hash    digest → JSON {media_type, content (base64), at_us, doomed}. Life: until the next collection,
-                        history.trash at most. Writers: deletion, drop. Readers: record (healing), restore.
+                        may have taken it, or a part of it, along; or the digest of the tombstone, to be removed.
+                        Life: until looked at. Writers: record, trash, taken, forget, healed. Reader: enforcement.
+  trash:R       hash    digest → JSON {media_type, content (base64), at_us}. Life: until the next collection,
+                        history.trash at most. Writers: trash, drop. Readers: record (healing), restore.
+  deleted:R     hash    tag, or "@<short digest>" of a manifest that had none → "<short digest> <time of its last push>
+                        <time of its deletion> <size> <reason>" (µs): what we deleted and can still put back.
+                        Life: until restored or dropped with the trash. Writers: taken, forget, restore, drop.
+                        Reader: restore.
   touched:R     zset    tag → when a delete of ours touched it (ms). Life: a day. Writer: trash. Reader: record.
   put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
                         healing.
@@ -63,6 +68,8 @@ Global
   writers       zset    token of a delete under way → its expiry (ms). A collection waits until none is left.
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
   compared      hash    R → the epoch in which it was compared with the registry. Reader: enforcement.
+  abilities     hash    "delete", "delete a tag" → "<restarts> yes|no": what the registry was found able to do since its
+                        last start. Writer, reader: deletion.
   restarts      string  counts registry instances seen; part of the epoch. Writer: record.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
@@ -71,13 +78,14 @@ Global
   events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
   pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.
   rejected      stream  events that could not be understood: reason, excerpt. Newest history.rejected.
-  counters      hash    "<action>", "blob", "own", "duplicate", "rejected", "deleted" → count since the beginning.
+  counters      hash    "<action>", "blob", "own", "duplicate", "rejected", "deleted", "untagged" (tags that went alone)
+                        → count since the beginning.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   workers       zset    worker name → its last sign of life (ms). Life: forgotten after a minute. Writer: tick.
   policy        string  digest of the policy last put in force; a change makes every repository due. Writer: tick.
   policy:last   string  that policy as JSON, empty for none: in force while its file is broken at a start. Writer: tick.
-  trashed       zset    "R digest" → when it went to the trash (µs): the index over trash:R.
+  trashed       zset    "R digest", or "R -" where only tags went → when (µs): the index over trash:R and deleted:R.
 """
 
 import base64
@@ -129,6 +137,9 @@ class Keys:
 
     def trash(self, repository: str) -> str:
         return f"{self.prefix}trash:{repository}"
+
+    def deleted(self, repository: str) -> str:
+        return f"{self.prefix}deleted:{repository}"
 
     def touched(self, repository: str) -> str:
         return f"{self.prefix}touched:{repository}"

@@ -9,14 +9,17 @@ from service.domain.plan import Doomed, Verdict
 from service.domain.state import Tag
 from service.store.keys import short
 
+_MORE = ("follows", "after", "stays_as", "told")
+
 
 def pack_doomed(doomed: Doomed) -> str:
     verdicts = [
         {"tag": v.tag.name, "pushed_us": v.tag.pushed_us, "size": v.tag.size_bytes, "reason": v.reason, "rule": v.rule}
-        | ({"follows": True} if v.follows else {})
+        | {name: getattr(v, name) for name in _MORE if getattr(v, name)}
         for v in doomed.verdicts
     ]
-    return json.dumps({"digest": doomed.digest, "verdicts": verdicts}, separators=(",", ":"))
+    packed = {"digest": doomed.digest, "policy": doomed.policy, "verdicts": verdicts}
+    return json.dumps(packed, separators=(",", ":"))
 
 
 def unpack_doomed(text: str) -> Doomed:
@@ -27,10 +30,11 @@ def unpack_doomed(text: str) -> Doomed:
         tuple(
             Verdict(
                 Tag(v["tag"], digest, v["pushed_us"], v["size"]), False, v["reason"], v["rule"],
-                follows=v.get("follows", False),
+                **{name: v[name] for name in _MORE if name in v},
             )
             for v in packed["verdicts"]
         ),
+        packed.get("policy", ""),
     )  # fmt: skip
 
 

@@ -86,8 +86,9 @@ def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
     """A part of an index may stand there by its whole digest and by its short one: the later counts."""
     latest: dict[str, Untagged] = {}
     for digest, text in fields.items():
-        since, tag, *part = text.split(" ")
-        one = Untagged(long(digest), int(since), tag, is_part=bool(part))
+        since, tag, *marks = text.split(" ")
+        index = long(marks[1]) if marks[:1] == ["part"] and len(marks) == 2 else ""
+        one = Untagged(long(digest), int(since), tag, index=index, taken=marks == ["taken"])
         before = latest.get(short(one.digest))
         if before is None or before.since_us < one.since_us:
             latest[short(one.digest)] = one

@@ -8,7 +8,7 @@ from enum import IntEnum
 
 from service.domain.plan import Doomed
 from service.store.connection import Connection
-from service.store.keys import short
+from service.store.keys import long, short
 from service.store.outbox import LOOK_AGAIN_MS
 from service.store.packing import pack_doomed
 
@@ -21,6 +21,21 @@ class Kept:
     media_type: str
     content: bytes
     at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deletion of ours that may still be undone. tag: "" for a manifest that had none. Times in µs since the epoch.
+
+    pushed_us: the last push of the tag; None when nobody saw it.
+    """
+
+    tag: str
+    digest: str
+    pushed_us: int | None
+    at_us: int
+    size_bytes: int
+    reason: str
 
 
 class Put(IntEnum):
@@ -43,19 +58,21 @@ class Trash:
         self._keys = connection.keys
         self._life_s = life_s
 
-    def put(self, repository: str, doomed: Doomed, media_type: str, content: bytes, restarts: str) -> Put:
-        """Keeps a manifest right before its DELETE is sent, unless it must not be deleted after all.
+    def put(self, repository: str, doomed: Doomed, manifest: tuple[str, bytes] | None, restarts: str) -> Put:
+        """Keeps a manifest (media type, bytes) right before its DELETE is sent; None: only its tags are to go.
 
-        RESCUED: it was pushed again, or the registry has restarted since `restarts`, the count in the snapshot's epoch:
-        then events may be missing. LEASED: somebody says that it is in use.
+        RESCUED: it was pushed again or planned anew, or the registry has restarted since `restarts`, the count in the
+        snapshot's epoch: then events may be missing. LEASED: somebody says that it is in use.
         """
-        entry = {"media_type": media_type, "content": base64.b64encode(content).decode()}
-        entry |= {"at_us": str(time.time_ns() // 1000), "doomed": pack_doomed(doomed)}
+        entry = ""
+        if manifest is not None:
+            content = base64.b64encode(manifest[1]).decode()
+            entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(time.time_ns() // 1000)})
         keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
         keys += [self._keys.heal(repository), self._keys.of("healing")]
         keys += [self._keys.touched(repository), self._keys.of("restarts"), self._keys.leased(repository)]
-        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), json.dumps(entry), self._life_s]
-        args += [self._look_again_ms, restarts, *doomed.tags]
+        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), entry, self._life_s]
+        args += [self._look_again_ms, restarts, pack_doomed(doomed), *doomed.tags]
         return Put(int(self._connection.script("trash", keys, args)))
 
     def get(self, repository: str, digest: str) -> Kept | None:
@@ -66,6 +83,12 @@ class Trash:
         entry = json.loads(text)
         content = base64.b64decode(entry["content"])
         return Kept(digest, entry["media_type"], content, int(entry["at_us"]))
+
+    def deleted(self, repository: str) -> tuple[Deleted, ...]:
+        """What was deleted here and may still be put back, the latest first."""
+        with self._connection.reached() as client:
+            known = client.hgetall(self._keys.deleted(repository))
+        return tuple(sorted(map(_deleted, known.items()), key=lambda one: (-one.at_us, one.tag)))
 
     def age_s(self) -> float:
         """Seconds since something last went to the trash, which is right before its DELETE; inf for an empty trash."""
@@ -78,11 +101,23 @@ class Trash:
         dropped = 0
         with self._connection.reached() as client:
             while old := client.zrangebyscore(self._keys.of("trashed"), "-inf", f"({at_us}", start=0, num=count):
-                with client.pipeline() as pipe:
-                    for member in old:
-                        repository, _, digest = member.partition(" ")
-                        pipe.hdel(self._keys.trash(repository), digest)
-                        pipe.zrem(self._keys.of("trashed"), member)
-                    pipe.execute()
+                digests: dict[str, list[str]] = {}
+                for member in old:
+                    repository, _, digest = member.partition(" ")
+                    digests.setdefault(repository, []).append(digest)
+                for repository, gone in digests.items():
+                    self._drop(repository, gone)
                 dropped += len(old)
         return dropped
+
+    def _drop(self, repository: str, digests: list[str]) -> None:
+        keys = [self._keys.trash(repository), self._keys.deleted(repository), self._keys.of("trashed")]
+        args = [repository, *(form for digest in digests for form in (digest, short(digest)))]
+        self._connection.script("drop", keys, args)
+
+
+def _deleted(noted: tuple[str, str]) -> Deleted:
+    field, text = noted
+    digest, pushed_us, at_us, size_bytes, reason = text.split(" ", 4)
+    tag = "" if field.startswith("@") else field
+    return Deleted(tag, long(digest), int(pushed_us) or None, int(at_us), int(size_bytes), reason)

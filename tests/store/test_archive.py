@@ -13,6 +13,7 @@ from service.store.archive import Archive
 from service.store.connection import Connection, connect
 from service.store.history import History, Limits
 from service.store.keys import Keys
+from service.store.removals import Removals
 from tests.store.test_record import NOW, digest, event, record, user_delete
 
 
@@ -30,11 +31,15 @@ def pull(number: int, tag: str | None = "v1", seed: int = 1, **more: Any) -> Any
     return event(number, "pull", tag, seed, **more)
 
 
+def removals(history: History) -> Removals:
+    return Removals(history._connection, Limits(), 86_400)
+
+
 def prune(history: History, tag: Tag) -> None:
     """Deletes it as the workers do."""
     doomed = Doomed(tag.digest, (Verdict(tag, False, "older than the newest 1 (rule last)", "last"),))
     history.commit(history.snapshot("shop/api"), Plan(doomed=(doomed,)), "doomed")
-    history.forget("shop/api", doomed, 0)
+    removals(history).forget("shop/api", doomed, 0)
 
 
 def test_a_repository_of_which_nothing_is_recorded_has_no_happenings(archive: Archive) -> None:
@@ -68,7 +73,7 @@ def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archi
 
 def test_what_changes_no_tag_is_left_out(history: History, archive: Archive) -> None:
     record(history, event(1))
-    history.healed("shop/api", ("v1", 0), digest(1), "a delete of ours had taken it along")
+    removals(history).healed("shop/api", ("v1", 0), digest(1), "a delete of ours had taken it along")
     assert [one.kind for one in archive.happenings("shop/api")] == ["pushed"]
 
 

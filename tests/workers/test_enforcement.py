@@ -42,13 +42,17 @@ def test_a_push_that_overflows_by_one_makes_three_requests_once_compared(make_sy
     assert system.registry.count("pushprune/") - before == 3
 
 
-def test_a_tag_that_shares_its_digest_with_a_kept_one_stays(make_system: Make) -> None:
-    system = make_system(keep_last(2, protect=["latest"]))
+@pytest.mark.parametrize(("shared", "left"), [("untag", set()), ("keep", {"v1"})])
+def test_a_tag_that_shares_its_digest_with_a_kept_one_goes_alone_or_stays(
+    make_system: Make, shared: str, left: set[str]
+) -> None:
+    system = make_system(keep_last(2, protect=["latest"], shared=shared))
     system.registry.push_image("shop/api", "v1", seed="same")
     system.registry.push_image("shop/api", "latest", seed="same")
     system.push("v2", "v3")
     system.settle()
-    assert system.tags() == {"v1", "latest", "v2", "v3"}
+    assert system.tags() == {"latest", "v2", "v3"} | left
+    Pusher(system.registry.url).pull_whole("shop/api", "latest")
 
 
 def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(make_system: Make) -> None:
@@ -121,7 +125,8 @@ def test_an_unannounced_second_tag_saves_the_digest_it_stands_on(make_system: Ma
     system.missed.clear()
     system.push("v3")
     system.settle()
-    assert system.tags() == {"v1", "stable", "v2", "v3"}
+    assert system.tags() == {"stable", "v2", "v3"}
+    Pusher(system.registry.url).pull_whole("shop/api", "stable")
 
 
 def test_a_wiped_redis_deletes_nothing(make_system: Make) -> None:

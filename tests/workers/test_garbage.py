@@ -240,7 +240,7 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
 
 def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.history.look_at("shop/api", ["v1"])
+    wiring.removals.look_at("shop/api", ["v1"])
     wiring.garbage.request("by hand")
     garbage.collect(wiring)
     assert wiring.garbage.runs()[0].result == "put off"

@@ -97,9 +97,9 @@ def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> N
 
     def lose_v1() -> None:
         system.registry.storage.repositories[SHOP].tags.pop("v1")
-        system.wiring.history.look_at(SHOP, ["v1"])
+        system.wiring.removals.look_at(SHOP, ["v1"])
 
-    system.wiring.history.look_at(SHOP, ["v1"])
+    system.wiring.removals.look_at(SHOP, ["v1"])
     system.registry.after("HEAD", "manifests/v1", lose_v1)
     enforcement.enforce(system.wiring, SHOP)
     system.later()

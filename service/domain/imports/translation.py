@@ -86,12 +86,19 @@ class Translation:
                 yield f"{'  ' if number else '- '}{key}: {_written(key, value)}"
 
 
+# An image that another tag keeps stays there with all its tags.
+_DELETE_WHOLE_IMAGES = frozenset({"deckschrubber", "registry-cli", "Harbor", "ECR", "Google Artifact Registry"})
+
+
 def translation(
     tool: str, rules: Iterable[ImportedRule], notes: Iterable[str] = (), *, dry_run: bool = False
 ) -> Translation:
     """The whole of it, each rule with a name of its own."""
-    settings = {"dry_run": True} if dry_run else {}
-    return Translation(tool, tuple(_named_apart(rules)), settings, tuple(notes))
+    settings: dict[str, Any] = {"dry_run": True} if dry_run else {}
+    named = tuple(_named_apart(rules))
+    if named and tool in _DELETE_WHOLE_IMAGES:
+        settings["shared"] = "keep"
+    return Translation(tool, named, settings, tuple(notes))
 
 
 def imported_rule(

@@ -3,10 +3,10 @@
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
---       18 revisions:R  19 created:R  20 approvals:R
+--       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
---       7 resend after (ms); 8 plan again (1: referrers may follow)  then per tag ('' where it had none):
---       tag, time_us, reason, rule
+--       7 resend after (ms); 8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed; then per tag ('' where it had none):
+--       tag, time_us, reason, rule; nothing where the history says already why it went
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
 local clock = redis.call('TIME')
@@ -20,13 +20,13 @@ local function look_at(tag)
 end
 
 -- The DELETE has ended: no need to look again later.
-for i = 9, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
+for i = 11, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
 if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
 
--- Rescued while the DELETE was on its way (or noted before: then looking at it is no harm).
-if redis.call('HDEL', KEYS[1], short) == 0 then
+-- Rescued or planned anew while the DELETE was on its way (or noted before: then looking at it is no harm).
+if redis.call('HGET', KEYS[1], short) ~= ARGV[10] then
   local again = 0
-  for i = 9, #ARGV, 4 do
+  for i = 11, #ARGV, 4 do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
@@ -38,6 +38,7 @@ if redis.call('HDEL', KEYS[1], short) == 0 then
   end
   return {0, again}
 end
+redis.call('HDEL', KEYS[1], short)
 if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository) end
 
 local function log(tag, size, reason, rule)
@@ -48,10 +49,10 @@ local function log(tag, size, reason, rule)
 end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
-local matter = ARGV[9]
+local matter = ARGV[11] or ''
 if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (%S*)') or '' end
 for child in string.gmatch(redis.call('HGET', KEYS[7], digest) or '', 'child=(%S+)') do
-  redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter .. ' part')
+  redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter .. ' part ' .. short)
 end
 local look_again = redis.call('HDEL', KEYS[7], digest) == 1 or ARGV[8] == '1'
 redis.call('HDEL', KEYS[17], short, digest)
@@ -62,12 +63,13 @@ redis.call('ZREM', KEYS[5], '@' .. short)
 redis.call('ZADD', KEYS[6], now_us, '@' .. short)
 redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
 redis.call('EXPIRE', KEYS[6], 86400)
-for i = 9, #ARGV, 4 do
+for i = 11, #ARGV, 4 do
   local tag, time, reason, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local standing = redis.call('HGET', KEYS[4], tag)
   local current = redis.call('ZSCORE', KEYS[3], tag)
   local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
   if tag == '' then
+    redis.call('HSET', KEYS[21], '@' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' 0 ' .. reason)
     log('', '0', reason, rule)
   elseif current and stood == short and tonumber(current) == tonumber(time) then
     local size = string.match(standing, '^%S+ (%d+)') or '0'
@@ -76,12 +78,14 @@ for i = 9, #ARGV, 4 do
     redis.call('ZREM', KEYS[5], tag)
     redis.call('ZADD', KEYS[6], 'GT', time, tag)
     redis.call('HDEL', KEYS[18], tag)
+    redis.call('HSET', KEYS[21], tag, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
     log(tag, size, reason, rule)
   elseif current then
     look_at(tag)
     look_again = true
   end
 end
+redis.call('EXPIRE', KEYS[21], ARGV[9])
 redis.call('HINCRBY', KEYS[15], 'deleted', 1)
 local deletes, threshold = redis.call('INCR', KEYS[13]), tonumber(ARGV[6])
 if threshold > 0 and deletes >= threshold then

@@ -81,13 +81,13 @@ end
 
 -- A manifest has lost a tag, or was pushed without one: its clock starts, again if it is the later loss. Whether another
 -- tag still holds it is for the plan to see. Parts of an index stand there by their whole digest, all else by the short.
-local function untag(r, digest, at_us, tag, part)
+local function untag(r, digest, at_us, tag, index)
   local known = redis.call('HGET', after(r, 4), digest)
   if known and tonumber(string.match(known, '^%d+')) >= tonumber(at_us) then return end
   if not known and redis.call('HLEN', after(r, 4)) >= 10000 then
     redis.call('HDEL', after(r, 4), redis.call('HRANDFIELD', after(r, 4)))
   end
-  redis.call('HSET', after(r, 4), digest, at_us .. ' ' .. tag .. (part and ' part' or ''))
+  redis.call('HSET', after(r, 4), digest, at_us .. ' ' .. tag .. (index and ' part ' .. index or ''))
 end
 
 -- The digests that a tag pointed at before, each with the time of its last push, the newest first. Keeps those pushed
@@ -116,9 +116,9 @@ local function overwritten(r, tag, since, current, at_us, digest)
 end
 
 -- The parts of an index that is gone have lost what held them.
-local function untag_children(r, known, at_us)
+local function untag_children(r, known, at_us, index)
   for child in string.gmatch(known, 'child=(%S+)') do
-    untag(r, child, at_us, '', true)
+    untag(r, child, at_us, '', index)
   end
 end
 
@@ -203,7 +203,7 @@ local function delete(r, e)
     make_void(r, '@' .. e.short, e.at_us)
     local known = redis.call('HGET', key(r, 5), e.digest)
     if known and tonumber(string.match(known, '^%d+')) <= e.at then
-      untag_children(r, known, e.at_us)
+      untag_children(r, known, e.at_us, e.short)
       redis.call('HSET', key(r, 5), e.digest, e.at_us .. ' ?')
     end
     local since = redis.call('HGET', after(r, 4), e.short)

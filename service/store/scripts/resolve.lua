@@ -3,7 +3,7 @@
 -- KEYS  1 links:R  2 generation  3 untagged:R
 -- ARGV  1 repository  2 generation the look began with; then per manifest: digest, and one of
 --       "child=<digest> … subject=<digest>" (may be empty), "gone <short digest>" (counts only if nothing happened
---       since; its parts are untagged then), or "?" (an index that was found inside another: nobody looked into it)
+--       since; its parts are untagged then, but do not follow it: that it is not seen proves nothing), or "?" (an index that was found inside another: nobody looked into it)
 -- Result the number of entries that changed
 local changes = 0
 local clock = redis.call('TIME')
@@ -14,7 +14,7 @@ for i = 3, #ARGV, 2 do
   if string.sub(learnt, 1, 5) == 'gone ' then
     if undisturbed then
       for child in string.gmatch(redis.call('HGET', KEYS[1], digest) or '', 'child=(%S+)') do
-        redis.call('HSET', KEYS[3], child, now_us .. '  part')
+        redis.call('HSET', KEYS[3], child, now_us .. ' ')
       end
       changes = changes + redis.call('HDEL', KEYS[1], digest)
       changes = changes + redis.call('HDEL', KEYS[3], digest, string.sub(learnt, 6))

@@ -1,0 +1,38 @@
+"""What the registry was found able to do, remembered until it restarts."""
+
+from service.store.connection import Connection
+
+
+class Abilities:
+    """`abilities` in Redis. Every method raises StoreUnavailable when Redis is away.
+
+    restarts: the count in the snapshot's epoch; what was found before a restart counts no more.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._key = connection.keys.of("abilities")
+
+    def deletes_tags(self, restarts: str) -> bool | None:
+        """Whether it deletes a tag alone (Distribution 3 does, 2.8 does not); None: nobody has tried."""
+        return self._found("delete a tag", restarts)
+
+    def deletes(self, restarts: str) -> bool | None:
+        """Whether deletes are switched on; None: nobody has tried."""
+        return self._found("delete", restarts)
+
+    def note_deletes_tags(self, restarts: str, able: bool) -> None:
+        self._note("delete a tag", restarts, able)
+
+    def note_deletes(self, restarts: str) -> None:
+        self._note("delete", restarts, True)
+
+    def _found(self, what: str, restarts: str) -> bool | None:
+        with self._connection.reached() as client:
+            noted = client.hget(self._key, what)
+        when, _, able = (noted or "").partition(" ")
+        return able == "yes" if noted and when == restarts else None
+
+    def _note(self, what: str, restarts: str, able: bool) -> None:
+        with self._connection.reached() as client:
+            client.hset(self._key, what, f"{restarts} {'yes' if able else 'no'}")

@@ -1,0 +1,104 @@
+"""Notes what deletes of ours did: tags taken off, digests deleted, and what to look at because it may have been met."""
+
+from collections.abc import Iterable
+
+from service.domain.plan import Doomed, Verdict
+from service.store.connection import Connection
+from service.store.history import Limits, name_of
+from service.store.keys import short
+from service.store.outbox import RESEND_MS
+from service.store.packing import pack_doomed
+
+
+class Removals:
+    """doomed:R, deleted:R and heal:R in Redis. Every method raises StoreUnavailable when Redis is away.
+
+    deleted_s: how long a deletion can be undone at most.
+    """
+
+    def __init__(self, connection: Connection, limits: Limits, deleted_s: int) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+        self._limits = limits
+        self._deleted_s = deleted_s
+
+    def taken(self, repository: str, taken: Iterable[tuple[Doomed, tuple[Verdict, ...]]]) -> bool:
+        """Notes that tags were taken off; True when the repository must be planned again.
+
+        taken: what is doomed, as it was planned, and those of its verdicts whose tags are off. A digest that nothing
+        keeps stays doomed, without those tags.
+        """
+        of = self._keys
+        names = (of.tags, of.live, of.pulled, of.gone, of.heal, of.history)
+        keys = [of.doomed(repository), of.of("doomed"), *(key(repository) for key in names)]
+        keys += [of.of(name) for name in ("events", "generation", "due", "healing")]
+        keys += [of.untagged(repository), of.revisions(repository), of.deleted(repository), of.of("counters")]
+        args: list[str | int] = [repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
+        args.append(self._deleted_s)
+        for doomed, verdicts in taken:
+            rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
+            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, len(verdicts)]
+            args += [said for verdict in verdicts for said in _told(verdict)]
+        return bool(self._connection.script("taken", keys, args))
+
+    def forget(self, repository: str, doomed: Doomed, collect_after: int, *, plan_again: bool = False) -> bool:
+        """Notes that a doomed digest is deleted, with its reasons; True when the repository must be planned again.
+
+        collect_after: how many deletes make a collection due; 0 = never. plan_again: something may follow it.
+        """
+        keys = [self._keys.doomed(repository), self._keys.of("doomed")]
+        names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.gone, self._keys.links)
+        keys += [key(repository) for key in (*names, self._keys.heal, self._keys.history)]
+        shared = ("events", "generation", "due", "gc:deletes", "gc:due", "counters", "healing")
+        keys += [self._keys.of(name) for name in shared]
+        keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
+        keys += [self._keys.approvals(repository), self._keys.deleted(repository)]
+        args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
+        args += [self._limits.events, collect_after, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
+        args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]
+        _, again = self._connection.script("forget", keys, args)
+        return bool(again)
+
+    def healed(
+        self, repository: str, member: tuple[str, int], digest: str, reason: str | None, action: str = "healed"
+    ) -> None:
+        """Notes that a member of heal:R was looked at; reason: why it was put back or is lost, None when all is right.
+
+        A look that was asked for again meanwhile stays.
+        """
+        name, asked_ms = member
+        keys = [self._keys.heal(repository), self._keys.of("healing"), self._keys.history(repository)]
+        keys.append(self._keys.of("events"))
+        args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
+        args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
+        self._connection.script("healed", keys, args)
+
+    def look_at(self, repository: str, names: Iterable[str]) -> None:
+        """Has tags, or digests of indexes, looked at now: a delete may have done its work all the same."""
+        keys = [self._keys.heal(repository), self._keys.of("healing")]
+        self._connection.script("look_at", keys, [repository, RESEND_MS, *names])
+
+    def putting(self, repository: str, tag: str, digest: str) -> None:
+        """Notes what a PUT of ours is about to put under a tag."""
+        self._connection.script("putting", [self._keys.put(repository)], [tag, digest])
+
+    def put_by_us(self, repository: str, tag: str) -> str | None:
+        """The digest that a PUT of ours last put under a tag, within a day."""
+        with self._connection.reached() as client:
+            digest: str | None = client.hget(self._keys.put(repository), tag)
+        return digest
+
+    def touched(self, repository: str, tag: str, since_us: int | None) -> bool:
+        """Whether a delete of ours was at work on the tag after this push of it, within a day."""
+        with self._connection.reached() as client:
+            at_ms = client.zscore(self._keys.touched(repository), tag)
+        return at_ms is not None and at_ms * 1000 >= (since_us or 0)
+
+    def stands_after_all(self, repository: str, digest: str) -> None:
+        """Notes that the registry has a manifest that was thought to be deleted."""
+        with self._connection.reached() as client:
+            client.zrem(self._keys.gone(repository), f"@{short(digest)}")
+
+
+def _told(verdict: Verdict) -> tuple[str | int, ...]:
+    return (verdict.tag.name, verdict.tag.pushed_us or 0, verdict.reason, verdict.rule or "")

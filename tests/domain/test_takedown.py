@@ -1,0 +1,38 @@
+"""The order of deletes: each digest at once, or all tags first, whichever costs the registry less."""
+
+import pytest
+
+from service.domain.plan import Doomed, Verdict
+from service.domain.takedown import batch_size, tags_first
+from tests.makers import tag
+
+
+def going(count: int, tags: int = 1) -> list[Doomed]:
+    return [
+        Doomed(f"sha256:{number}", tuple(Verdict(tag(f"v{number}-{each}", 0), False, "", "r") for each in range(tags)))
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "tags", "first"),
+    [(1, 5000, False), (1, 10, False), (990, 1000, True), (4990, 5000, True), (20, 30, False)],
+)
+@pytest.mark.parametrize("deletes_tags", [True, False, None])
+def test_tags_go_first_where_that_leaves_a_small_repository(
+    count: int, tags: int, first: bool, deletes_tags: bool | None
+) -> None:
+    assert tags_first(going(count), tags, deletes_tags=deletes_tags) is first
+
+
+@pytest.mark.parametrize("deletes_tags", [True, False])
+def test_where_most_of_a_large_repository_stays_nothing_is_gained(deletes_tags: bool) -> None:
+    assert not tags_first(going(50), 5000, deletes_tags=deletes_tags)
+
+
+def test_a_digest_with_many_tags_is_one_delete() -> None:
+    assert not tags_first(going(10, tags=90), 1000, deletes_tags=False)
+
+
+def test_a_batch_grows_with_the_repository_up_to_a_bound() -> None:
+    assert [batch_size(tags, 100) for tags in (10, 1000, 3000, 50_000)] == [100, 100, 300, 500]

@@ -1,0 +1,167 @@
+"""Take doomed tags off their manifests: by a DELETE of each tag where the registry has it, by one tombstone where not.
+
+A tombstone takes the place of the image under every tag of a batch, and one DELETE of it takes all of them away
+(Distribution 2.8 deletes no tag alone). A crash in between leaves tags at the tombstone; the next batch goes on there.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from threading import Lock
+
+from service.domain import tombstone
+from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
+from service.domain.plan import Doomed, Verdict
+from service.domain.state import Tag
+from service.log import log
+from service.store.lease import Lease
+from service.store.snapshot import Snapshot
+from service.store.trash import Put
+from service.wiring import Wiring
+from workers.recheck import Found, may_go, recheck, still_said
+
+UNANSWERED_MS = 600_000  # how long a request that was not answered may still be at work at the registry
+Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of one doomed digest: the tags that are off, and why it was left alone, if it was.
+
+    moved, vanished: tags that somebody else moved or deleted.
+    """
+
+    doomed: Doomed
+    verdicts: list[Verdict] = field(default_factory=list)
+    spared: str = ""
+    moved: list[Tag] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+
+
+def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, work: Work) -> list[Taken]:
+    """Takes the tags of these digests off; what is off is noted, also when this fails on the way.
+
+    work: runs a call for each of the batch, some at a time. Raises RegistryUnavailable, RegistryRefused or LeaseLost.
+    """
+    takeoff = _TakeOff(wiring, snapshot, permit)
+    takeoff.begin()
+    try:
+        work(takeoff.take, batch)
+        takeoff.end()
+    finally:
+        takeoff.note()
+    return takeoff.taken
+
+
+class _TakeOff:
+    def __init__(self, wiring: Wiring, snapshot: Snapshot, permit: Lease) -> None:
+        self._wiring, self._snapshot, self._permit = wiring, snapshot, permit
+        self._repository = snapshot.repository
+        self._restarts = snapshot.epoch.rpartition(":")[2]
+        self._by_tag = wiring.abilities.deletes_tags(self._restarts) is not False
+        self._is_over = self._by_tag
+        self._listed: frozenset[str] | None = None
+        self._lock = Lock()
+        self.taken: list[Taken] = []
+
+    def begin(self) -> None:
+        """Where a tombstone is needed, makes sure first that it can be deleted again."""
+        if self._by_tag or self._wiring.abilities.deletes(self._restarts):
+            return
+        self._wiring.client.delete(self._repository, tombstone.DIGEST)
+        self._wiring.abilities.note_deletes(self._restarts)
+
+    def take(self, doomed: Doomed) -> None:
+        """Recheck → trash → the write that takes the tag off, for each of its tags."""
+        self._permit.check()
+        if not still_said(self._wiring, doomed):
+            return
+        result = Taken(doomed)
+        self.taken.append(result)
+        kept = False
+        for verdict in doomed.verdicts:
+            found = recheck(self._wiring, self._repository, doomed, verdict, fetch=not kept and not doomed.only_tags)
+            if found.at == "gone":
+                result.vanished.append(verdict.tag.name)
+            elif found.moved_to is not None:
+                result.moved.append(found.moved_to)
+            elif not kept and not self._keep(doomed, found, result):
+                return
+            else:
+                kept = True
+                self._take_tag(verdict.tag.name, found)
+                result.verdicts.append(verdict)
+        if result.moved or result.vanished:
+            names = ", ".join([*(tag.name for tag in result.moved), *result.vanished])
+            result.spared = f"somebody else moved or deleted {names}"
+
+    def end(self) -> None:
+        """The tombstone goes, and with it every tag that stands there."""
+        if not self._is_over and any(result.verdicts for result in self.taken):
+            self._permit.check()
+            self._write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
+        self._is_over = True
+
+    def note(self) -> None:
+        """Notes what is off; while the tombstone is not gone, nothing is."""
+        taken = [(one.doomed, tuple(one.verdicts)) for one in self.taken if one.verdicts]
+        if not self._is_over or not taken:
+            return
+        if self._wiring.removals.taken(self._repository, taken):
+            self._wiring.dispatch.enforce(self._repository)
+        for verdict in (verdict for _, verdicts in taken for verdict in verdicts):
+            name, digest = verdict.tag.called(self._repository), verdict.tag.digest
+            log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
+
+    def _keep(self, doomed: Doomed, found: Found, result: Taken) -> bool:
+        """Whether it may go on; what is to be deleted is kept in the trash first."""
+        manifest = None
+        if not doomed.only_tags:
+            manifest = found.manifest or self._wiring.client.get(self._repository, doomed.digest)
+        if not may_go(self._wiring, self._snapshot, doomed, manifest):
+            result.spared = "it belongs to an image that is there, or cannot be read"
+            return False
+        kept = (manifest.media_type, manifest.content) if manifest else None
+        put = self._wiring.trash.put(self._repository, doomed, kept, self._restarts)
+        if put is Put.LEASED:
+            result.spared = "somebody says that it is in use (lease)"
+        return put is Put.KEPT
+
+    def _take_tag(self, tag: str, found: Found) -> None:
+        """A tag that is off may still be listed and point nowhere: a registry that ends in mid-DELETE leaves it so."""
+        if found.at == "off" and (self._by_tag or tag not in self._tags()):
+            return
+        if self._by_tag and self._deletes_tag(tag):
+            return
+        if found.at != "tombstone":
+            self._wiring.removals.putting(self._repository, tag, tombstone.DIGEST)
+            put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
+            self._write(lambda: self._wiring.client.put(*put))
+
+    def _deletes_tag(self, tag: str) -> bool:
+        """Deletes the tag alone, where the registry knows how; after the first refusal it is known that it does not."""
+        able = self._wiring.abilities.deletes_tags(self._restarts)
+        try:
+            self._write(lambda: self._wiring.client.delete_tag(self._repository, tag))
+        except TagDeletesUnknown:
+            with self._lock:
+                if self._by_tag:
+                    self._wiring.abilities.note_deletes_tags(self._restarts, able=False)
+                    self._by_tag = self._is_over = False
+                    self.begin()
+            return False
+        if able is None:
+            self._wiring.abilities.note_deletes_tags(self._restarts, able=True)
+        return True
+
+    def _tags(self) -> frozenset[str]:
+        if self._listed is None:
+            self._listed = frozenset(self._wiring.client.tags(self._repository))
+        return self._listed
+
+    def _write(self, call: Callable[[], object]) -> None:
+        """A write that was not answered may still be at work: a collection waits for it."""
+        try:
+            call()
+        except RegistryUnavailable:
+            self._permit.linger(UNANSWERED_MS)
+            raise
