@@ -23,7 +23,9 @@ from service.store.keys import Keys
 from service.store.lease import Leases
 from service.store.outbox import Outbox
 from service.store.removals import Removals
+from service.store.restorations import Restorations
 from service.store.trash import Trash
+from service.undo import Undo
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Wiring:
     policies: PolicySource
     archive: Archive
     outlook: Outlook
+    undo: Undo
     dispatch: Dispatch
     storage: Storage | None
     registry: RegistryClient | None
@@ -82,24 +85,29 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     look_again_ms = round(settings.registry.timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
     history, outbox = History(connection, limits, look_again_ms), Outbox(connection)
+    trash = Trash(connection, settings.history.trash, look_again_ms)
+    removals = Removals(connection, limits, settings.history.trash)
+    restorations = Restorations(connection, limits, look_again_ms)
+    leases, garbage, registry = Leases(connection), Collections(connection, settings.history.runs), _registry(settings)
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     return Wiring(
         settings=settings,
         connection=connection,
         history=history,
-        removals=Removals(connection, limits, settings.history.trash),
-        trash=Trash(connection, settings.history.trash, look_again_ms),
+        removals=removals,
+        trash=trash,
         abilities=Abilities(connection),
         outbox=outbox,
-        leases=Leases(connection),
-        garbage=Collections(connection, settings.history.runs),
+        leases=leases,
+        garbage=garbage,
         figures=Figures(connection),
         policies=policies,
         archive=Archive(connection),
         outlook=Outlook(history, policies),
+        undo=Undo(history, trash, removals, restorations, garbage, leases, registry),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
         storage=storage,
-        registry=_registry(settings),
+        registry=registry,
         collector=_collector(settings, storage),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from service.domain.policy import Policy
@@ -16,6 +17,10 @@ from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
 from tests.fakes.valkey import Valkey
+
+# Speed is measured by `make bench`; here a busy machine must not make a test red.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _CELERY = ("_kombu", "enforce", "delete", "garbage", "unacked")
 

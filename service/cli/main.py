@@ -21,6 +21,8 @@ VERBS = {
     "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),
     "explain": ("service.cli.explain", "Say why a tag stays or goes, and when it could go."),
     "prune": ("service.cli.prune", "Show what would go, approve a plan that waits, or plan now."),
+    "trash": ("service.cli.trash", "List what was deleted and can still be put back."),
+    "restore": ("service.cli.restore", "Put back what was deleted."),
     "gc": ("service.cli.gc", "Collect the registry's garbage, and see how the last collections went."),
     "policy": ("service.cli.policy", "Check a policy, try it on the past, or bring one from another tool."),
 }

@@ -1,6 +1,7 @@
 """How a repository, or one of its tags, is named on the command line: REPO or REPO:TAG."""
 
 from service.domain.errors import PushpruneError
+from service.domain.notification import is_digest
 
 
 class UnclearName(PushpruneError):
@@ -20,3 +21,17 @@ def parse_name(name: str) -> tuple[str, str]:
     if "@" in last:
         raise UnclearName("name a tag, not a digest: write REPO:TAG, such as shop/api:v1")
     return repository, tag
+
+
+def parse_reference(name: str) -> tuple[str, str | None, str | None]:
+    """(repository, tag, digest) of REPO:TAG or REPO@DIGEST; one of the two is None. Raises UnclearName."""
+    before, at, digest = name.partition("@")
+    if not at:
+        repository, tag = parse_name(name)
+        if not tag:
+            raise UnclearName(f"name what is meant: write {repository}:TAG or {repository}@DIGEST")
+        return repository, tag, None
+    repository, tag = parse_name(before)
+    if tag or not is_digest(digest):
+        raise UnclearName(f"write {repository}:TAG, or {repository}@ and a whole digest such as sha256:ab12…")
+    return repository, None, digest

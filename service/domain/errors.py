@@ -13,7 +13,8 @@ PushpruneError
 ├── LeaseLost               nobody: somebody else holds it now
 ├── CollectionFailed        the operator: garbage-collect itself failed
 ├── NoSuchRepository        the user: nothing is known of that name
-└── NoSuchTag               the user: no live tag has that name
+├── NoSuchTag               the user: no live tag has that name
+└── NotRestorable           the user: what was deleted cannot be put back, or not there
 """
 
 
@@ -78,3 +79,7 @@ class NoSuchRepository(PushpruneError):
 
 class NoSuchTag(PushpruneError):
     """No live tag has that name."""
+
+
+class NotRestorable(PushpruneError):
+    """A deletion that cannot be undone, or not in that way."""

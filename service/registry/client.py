@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 import requests.auth
+from urllib3.exceptions import HTTPError
 
 from service.domain.errors import ConfigurationError, RegistryUnavailable, TagDeletesUnknown
 from service.domain.manifest import MANIFEST_TYPES
@@ -122,6 +123,20 @@ class RegistryClient:
         if _sha256(content) != digest:
             raise RegistryUnavailable(f"{self._where} sent a blob of {repository} that is not {digest}")
         return content
+
+    def has_blob(self, repository: str, digest: str) -> bool:
+        """Whether a blob is really there: its first byte is read, as a cache also claims what is gone."""
+        path = f"/v2/{_repository(repository)}/blobs/{_digest(digest)}"
+        response = self._send("GET", path, {"Range": "bytes=0-0"}, stream=True)
+        with response:
+            if response.status_code == 404:
+                return False
+            if response.status_code not in (200, 206):
+                self._expect(response, 206)
+            try:
+                return bool(next(response.iter_content(1), b""))
+            except (requests.RequestException, HTTPError):
+                return False
 
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
         """Stores a manifest under a tag or its digest and returns the digest."""

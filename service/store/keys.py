@@ -21,8 +21,8 @@ Per repository
   created:R     hash    short digest → when the image was made (µs), 0 = its config does not say; only where a rule
                         counts by it. Life: while a tag stands there. Writers: date, commit, forget, record.
                         Reader: snapshot.
-  leased:R      zset    whole digest → until when it is in use (ms): never deleted before. Writer: you, for what runs
-                        somewhere (ZADD). Life: until then. Reader: snapshot.
+  leased:R      zset    whole digest → until when it is in use (ms): never deleted before. Writers: you, for what runs
+                        somewhere (ZADD); restore, for a day. Life: until then. Reader: snapshot.
   gone:R        zset    tag, or "@<short digest>" → pushes up to this time (µs) are void: no late event brings back what
                         was deleted; and referrers follow a digest that stands there. Life: a day, the latest 1000.
                         Writers: record, forget. Readers: record, snapshot.
@@ -31,7 +31,7 @@ Per repository
                         Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
   doomed:R      hash    short digest → JSON {digest, policy, verdicts: [{tag, pushed_us, size, reason, rule, …}]}: to be
                         deleted; tag is "" for a manifest without one, "stays_as" says that only the tag goes.
-                        Life: until deleted or rescued. Writers: commit, record (rescue), taken, forget, spare.
+                        Life: until deleted or rescued. Writers: commit, record (rescue), taken, forget, spare, restore.
                         Reader: deletion.
   dry:R         hash    the same for a policy with dry_run: what would be deleted. Life: 7 days. Writer: commit.
   held:R        string  JSON {at_us, reason, digests}: a plan over hold_over that waits since at_us. Life: until the

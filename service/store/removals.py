@@ -101,4 +101,5 @@ class Removals:
 
 
 def _told(verdict: Verdict) -> tuple[str | int, ...]:
-    return (verdict.tag.name, verdict.tag.pushed_us or 0, verdict.reason, verdict.rule or "")
+    is_part = not verdict.tag.name and verdict.after
+    return (verdict.tag.name, -1 if is_part else verdict.tag.pushed_us or 0, verdict.reason, verdict.rule or "")

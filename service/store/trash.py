@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from enum import IntEnum
 
+from service.domain.deleted import Deleted
 from service.domain.plan import Doomed
 from service.store.connection import Connection
 from service.store.keys import long, short
@@ -21,21 +22,6 @@ class Kept:
     media_type: str
     content: bytes
     at_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """A deletion of ours that may still be undone. tag: "" for a manifest that had none. Times in µs since the epoch.
-
-    pushed_us: the last push of the tag; None when nobody saw it.
-    """
-
-    tag: str
-    digest: str
-    pushed_us: int | None
-    at_us: int
-    size_bytes: int
-    reason: str
 
 
 class Put(IntEnum):

@@ -11,6 +11,9 @@ from service.domain.errors import (
     MalformedNotification,
     NoSuchRepository,
     NoSuchTag,
+    NotRestorable,
+    RegistryRefused,
+    RegistryUnavailable,
     StoreUnavailable,
     TooManyEvents,
 )
@@ -47,6 +50,9 @@ def register(app: Flask) -> None:
     """Translates every error at the edge, once."""
     app.register_error_handler(MalformedNotification, _malformed)
     app.register_error_handler(NoSuchRepository, _unknown)
+    app.register_error_handler(NotRestorable, _conflict)
+    app.register_error_handler(RegistryRefused, _registry)
+    app.register_error_handler(RegistryUnavailable, _registry)
     app.register_error_handler(NoSuchTag, _unknown)
     app.register_error_handler(Faulty, _faulty)
     app.register_error_handler(StoreUnavailable, _unavailable)
@@ -62,6 +68,14 @@ def _malformed(error: MalformedNotification) -> Response:
 
 def _unknown(error: NoSuchRepository | NoSuchTag) -> Response:
     return problem(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _conflict(error: NotRestorable) -> Response:
+    return problem(HTTPStatus.CONFLICT, str(error))
+
+
+def _registry(error: RegistryRefused | RegistryUnavailable) -> Response:
+    return problem(HTTPStatus.BAD_GATEWAY, str(error))
 
 
 def _faulty(error: Faulty) -> Response:

@@ -6,7 +6,7 @@
 --       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms); 8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed; then per tag ('' where it had none):
---       tag, time_us, reason, rule; nothing where the history says already why it went
+--       tag, time_us (-1: a part of an index, which comes back with it), reason, rule; nothing where the history says already why it went
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
 local clock = redis.call('TIME')
@@ -69,7 +69,7 @@ for i = 11, #ARGV, 4 do
   local current = redis.call('ZSCORE', KEYS[3], tag)
   local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
   if tag == '' then
-    redis.call('HSET', KEYS[21], '@' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' 0 ' .. reason)
+    if time ~= '-1' then redis.call('HSET', KEYS[21], '@' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' 0 ' .. reason) end
     log('', '0', reason, rule)
   elseif current and stood == short and tonumber(current) == tonumber(time) then
     local size = string.match(standing, '^%S+ (%d+)') or '0'

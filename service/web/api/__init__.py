@@ -6,16 +6,17 @@ explanations.py  why each tag stays or goes
 previews.py      what would go now, by the policy in force or by another
 policy.py        the policy in force, and the schema of one
 holds.py         plans that wait for approval
+trash.py         what was deleted, and putting it back
 """
 
 from flask_openapi.openapi import OpenAPI
 
-from service.web.api import explanations, holds, policy, previews
+from service.web.api import explanations, holds, policy, previews, trash
 from service.wiring import Wiring
 
 
 def register(app: OpenAPI, wiring: Wiring) -> None:
     """Adds every resource to the application."""
-    for resource in (explanations, previews, policy, holds):
+    for resource in (explanations, previews, policy, holds, trash):
         for pages in resource.blueprints(wiring):
             app.register_api(pages)

@@ -18,9 +18,14 @@ LOOKS = (
     ("GET", "/api/v1/policy"),
     ("GET", "/api/v1/policy/schema"),
     ("GET", "/api/v1/holds"),
+    ("GET", "/api/v1/trash/shop/api"),
     ("GET", "/metrics"),
 )
-CHANGES = (("POST", "/api/v1/holds/shop/api/approve"),)
+CHANGES = (
+    ("POST", "/api/v1/holds/shop/api/approve"),
+    ("POST", "/api/v1/trash/shop/api/restore"),
+)
+_BODIES = {"/api/v1/preview": {"policy": {}}, "/api/v1/trash/shop/api/restore": {"tag": "v1"}}
 TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
 FOREIGN = "without tokens only programs on this machine may ask: set tokens.read and tokens.admin"
 
@@ -29,7 +34,7 @@ def ask(http: FlaskClient, route: tuple[str, str], token: str | None = None, **h
     method, path = route
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    return http.open(path, method=method, headers=headers, json={"policy": {}} if method == "POST" else None)
+    return http.open(path, method=method, headers=headers, json=_BODIES.get(path, {}) if method == "POST" else None)
 
 
 def is_open(response: TestResponse) -> bool:

@@ -1,0 +1,69 @@
+"""`pushprune restore REPO:TAG | REPO@DIGEST`: put back what was deleted."""
+
+import getpass
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from service.cli.name import parse_name, parse_reference
+from service.cli.reach import known, reach, reaching, show_json
+from service.cli.show import line, short_digest, when
+from service.domain.quantity import parse_span, spell_duration
+from service.undo import LEASE_S, Undone
+
+
+def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
+    try:
+        return parse_span(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@click.command()
+@reaching
+@click.argument("name", metavar="REPO:TAG|REPO@DIGEST")
+@click.option("--as", "as_tag", metavar="TAG", help="Restore it under this tag instead.")
+@click.option("--force", is_flag=True, help="Also where the tag has been pushed again since: that push loses the tag.")
+@click.option(
+    "--for",
+    "lease_s",
+    metavar="DURATION",
+    callback=_span,
+    default=spell_duration(LEASE_S),
+    show_default=True,
+    help="For how long no policy deletes it again; 0: the next plan may.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
+def restore(
+    name: str, as_tag: str | None, force: bool, lease_s: int, config: Path | None, data: Path | None, as_json: bool
+) -> None:
+    """Put back what was deleted: with its parts and its signatures, and the time of its original push."""
+    repository, tag, digest = parse_reference(name)
+    if as_tag is not None:
+        parse_name(f"{repository}:{as_tag}")
+    wiring = reach(config, data)
+    known(wiring, [repository])
+    undone = wiring.undo.restore(
+        repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=_who()
+    )
+    if as_json:
+        show_json(asdict(undone))
+    else:
+        _show(undone)
+
+
+def _show(undone: Undone) -> None:
+    names = ", ".join(f"{undone.repository}:{tag}" for tag in undone.tags) or f"{undone.repository}@{undone.digest}"
+    with_it = [f"{undone.parts} manifests of its index"] if undone.parts else []
+    with_it += [", ".join(undone.referrers)] if undone.referrers else []
+    line(f"restored: {names}  {short_digest(undone.digest)}{', with ' + ' and '.join(with_it) if with_it else ''}")
+    if undone.kept_until_us:
+        line(f"no policy deletes it before {when(undone.kept_until_us)}; to keep it for good, name it under `protect`")
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a numeric user without a name, as in a container
+        return "command line"

@@ -1,0 +1,40 @@
+"""`pushprune trash [REPO]`: what was deleted and can still be put back."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from service.cli.name import parse_name
+from service.cli.reach import known, reach, reaching, show_json
+from service.cli.show import line, short_digest, size, table, when
+
+
+@click.command()
+@reaching
+@click.argument("repository", metavar="[REPO]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def trash(repository: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
+    """List what was deleted and can still be put back: until the next garbage collection, or history.trash is over."""
+    if repository:
+        parse_name(repository)
+    wiring = reach(config, data)
+    names = known(wiring, [repository]) if repository else wiring.history.repositories()
+    life_us = wiring.settings.history.trash * 1_000_000
+    deleted = [(name, one) for name in names for one in wiring.undo.deleted(name)]
+    if as_json:
+        rows = ({"repository": name, **asdict(one), "until_us": one.at_us + life_us} for name, one in deleted)
+        show_json(list(rows))
+        return
+    if not deleted:
+        click.echo("nothing can be restored" + (f" in {repository}" if repository else ""))
+        return
+    table(
+        ("image", "digest", "size", "pushed", "deleted", "until", "why it went"),
+        (
+            (f"{name}:{one.tag}" if one.tag else name, short_digest(one.digest), size(one.size_bytes or None),
+             when(one.pushed_us), when(one.at_us), when(one.at_us + life_us), one.reason)
+            for name, one in deleted
+        ),
+    )  # fmt: skip
+    line("until: or until the next garbage collection; pushprune restore REPO:TAG, or REPO@DIGEST, puts one back")

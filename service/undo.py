@@ -1,0 +1,241 @@
+"""Undo: put back what was deleted, its parts first, as long as no collection may have taken its layers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from service.domain.deleted import Deleted
+from service.domain.errors import NotRestorable, RegistryRefused
+from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.state import subject_of
+from service.registry.client import Manifest, RegistryClient
+from service.store.collections import Collections
+from service.store.history import History
+from service.store.lease import Lease, Leases
+from service.store.removals import Removals
+from service.store.restorations import Restorations, Restored
+from service.store.trash import Trash
+
+LEASE_S = 86_400
+_ENTRIES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What is back. tags: those that stand again; parts: manifests of an index that had to be put back with it.
+
+    referrers: tags of signatures and the like that went after it, and are back as well. kept_until_us: until when no
+    policy deletes it again (µs), None where it is not held.
+    """
+
+    repository: str
+    digest: str
+    tags: tuple[str, ...]
+    parts: int
+    referrers: tuple[str, ...]
+    kept_until_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """A manifest and what must be put before it. missing: what the registry does not have, the deepest first."""
+
+    manifest: Manifest
+    references: References
+    missing: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True)
+class Undo:
+    """Restores from the trash. Raises StoreUnavailable, RegistryUnavailable and RegistryRefused beside its own."""
+
+    history: History
+    trash: Trash
+    removals: Removals
+    restorations: Restorations
+    collections: Collections
+    leases: Leases
+    registry: RegistryClient | None = field(repr=False)
+
+    def deleted(self, repository: str) -> tuple[Deleted, ...]:
+        """What can still be put back in a repository, the latest deletion first."""
+        return self.trash.deleted(repository)
+
+    def restore(
+        self,
+        repository: str,
+        *,
+        tag: str | None = None,
+        digest: str | None = None,
+        as_tag: str | None = None,
+        force: bool = False,
+        lease_s: int = LEASE_S,
+        by: str = "",
+    ) -> Undone:
+        """Puts a tag, or a digest with the tags it went with, back where it stood, with its original push time.
+
+        as_tag: under this name instead. force: also where the tag has been pushed again since. lease_s: for how long no
+        policy deletes it again, in seconds; 0 = it may go with the next plan. by: who wants it, for the history.
+        Raises NotRestorable with one sentence that says why not.
+        """
+        with self.leases.write() as permit:
+            if permit is None:
+                raise NotRestorable("a garbage collection is running or about to: try again when it is over")
+            return _Restoring(self, permit, repository, force, lease_s, by).restore(tag, digest, as_tag)
+
+
+class _Restoring:
+    def __init__(self, undo: Undo, permit: Lease, repository: str, force: bool, lease_s: int, by: str) -> None:
+        if undo.registry is None:
+            raise NotRestorable("registry.url is not set: set it to the registry's address")
+        self._undo, self._permit, self._registry = undo, permit, undo.registry
+        self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
+        self._deleted = undo.trash.deleted(repository)
+
+    def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> Undone:
+        found = self._found(tag, digest)
+        digest = found[0].digest if found else digest or ""
+        names = {as_tag: found[0] if found else None} if as_tag else {one.tag: one for one in found}
+        for name in filter(None, names):
+            self._refuse_if_pushed_again(name, digest)
+        tree = self._tree(digest)
+        digests = (digest, *(one.digest for one in tree.missing))
+        until_us = self._undo.restorations.lease(self._repository, digests, self._lease_s) if self._lease_s else None
+        self._put_missing(tree, digest)
+        for name, one in (names or {"": None}).items():
+            self._put(name or "", tree, one)
+        parts = sum(1 for one in tree.missing if one.digest != digest)
+        tags = tuple(name for name in names if name)
+        return Undone(self._repository, digest, tags, parts, tuple(self._referrers(digest)), until_us)
+
+    def _found(self, tag: str | None, digest: str | None) -> list[Deleted]:
+        """The deletions to undo. Raises NotRestorable where there are none."""
+        if tag:
+            found = [one for one in self._deleted if one.tag == tag]
+            if not found:
+                raise NotRestorable(self._why_not(tag))
+            return found
+        found = [one for one in self._deleted if one.digest == digest]
+        if not found and self._undo.trash.get(self._repository, digest or "") is None:
+            raise NotRestorable(
+                f"{self._repository}@{digest} is not in the trash: it was not deleted by pushprune, or a collection "
+                "may have taken its layers since; push it again"
+            )
+        return [one for one in found if one.tag] or found
+
+    def _why_not(self, tag: str) -> str:
+        name = f"{self._repository}:{tag}"
+        entries = self._undo.history.entries(self._repository, _ENTRIES)
+        pruned = next((entry for entry in entries if entry.tag == tag and entry.action == "pruned"), None)
+        if any(live.name == tag for live in self._undo.history.live(self._repository)):
+            return f"{name} is there; `pushprune trash {self._repository}` lists what can be restored"
+        if pruned is None:
+            return (
+                f"{name} was not deleted by pushprune; `pushprune trash {self._repository}` lists what can be restored"
+            )
+        runs = (run for run in self._undo.collections.runs(_ENTRIES) if run.started_ms * 1000 > pruned.at_us)
+        if any(run.result == "done" for run in runs):
+            return f"{name} cannot be restored: a garbage collection since may have taken its layers; push it again"
+        return f"{name} cannot be restored: what was kept of it is gone by now (history.trash); push it again"
+
+    def _refuse_if_pushed_again(self, tag: str, digest: str) -> None:
+        if self._force:
+            return
+        standing = self._registry.head(self._repository, tag, unless=digest)
+        if standing is not None and standing.digest != digest:
+            raise NotRestorable(
+                f"{self._repository}:{tag} has since been pushed again and stands at {standing.digest}: "
+                "restore it under another name (--as TAG), or replace that (--force)"
+            )
+
+    def _tree(self, digest: str) -> _Tree:
+        """The manifest with all that is missing. Raises NotRestorable where anything of it cannot be put back."""
+        standing = self._registry.get(self._repository, digest)
+        manifest = standing or self._kept(digest)
+        try:
+            references = read_references(manifest.media_type, manifest.content)
+        except UnreadableManifest as error:
+            raise NotRestorable(f"{self._repository}@{digest} cannot be read: {error}") from error
+        missing: list[Manifest] = []
+        for child in references.children:
+            if self._registry.head(self._repository, child) is None:
+                missing += self._tree(child).missing
+        if standing is None:
+            self._refuse_without_layers(digest, references)
+            missing.append(manifest)
+        return _Tree(manifest, references, tuple({one.digest: one for one in missing}.values()))
+
+    def _kept(self, digest: str) -> Manifest:
+        kept = self._undo.trash.get(self._repository, digest)
+        if kept is None:
+            raise NotRestorable(
+                f"{self._repository}@{digest} is gone from the registry and not in the trash: push the image again"
+            )
+        return Manifest(kept.digest, kept.media_type, kept.content)
+
+    def _refuse_without_layers(self, digest: str, references: References) -> None:
+        """A collection that was not ours may have taken them; a blob-descriptor cache would not say so."""
+        for blob, _ in references.blobs:
+            if not self._registry.has_blob(self._repository, blob):
+                raise NotRestorable(
+                    f"{self._repository}@{digest} cannot be restored: its layer {blob} is gone, a collection has taken "
+                    "it; push the image again"
+                )
+
+    def _put_missing(self, tree: _Tree, digest: str) -> None:
+        for one in tree.missing:
+            if one.digest != digest:
+                self._permit.check()
+                self._send(one.digest, one)
+
+    def _put(self, tag: str, tree: _Tree, deleted: Deleted | None) -> None:
+        """Under its tag, or by its digest; then the history knows."""
+        self._permit.check()
+        if tag:
+            self._undo.removals.putting(self._repository, tag, tree.manifest.digest)
+        self._send(tag or tree.manifest.digest, tree.manifest)
+        entry = deleted or self._any_deletion(tree.manifest.digest)
+        pushed_us = (entry.pushed_us if entry else None) or 0
+        is_plain = tree.manifest.media_type not in INDEX_TYPES and tree.references.subject is None
+        size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
+        self._undo.restorations.restored(
+            self._repository,
+            Restored(
+                tag, tree.manifest.digest, pushed_us, size_bytes, None if is_plain else tree.references,
+                self._pushed_by(tag, tree.manifest.digest), self._by, "restored: its deletion was undone",
+            ),
+        )  # fmt: skip
+
+    def _send(self, reference: str, manifest: Manifest) -> None:
+        try:
+            self._registry.put(self._repository, reference, manifest.media_type, manifest.content)
+        except RegistryRefused as error:
+            name = f"{self._repository}@{manifest.digest}"
+            raise NotRestorable(f"the registry does not take {name} back, push it again: {error}") from error
+
+    def _any_deletion(self, digest: str) -> Deleted | None:
+        return next((one for one in self._deleted if one.digest == digest), None)
+
+    def _pushed_by(self, tag: str, digest: str) -> str:
+        entries = self._undo.history.entries(self._repository, _ENTRIES)
+        pushes = (one for one in entries if one.action == "push" and (one.tag, one.digest) == (tag, digest))
+        return next((one.actor for one in pushes), "")
+
+    def _referrers(self, digest: str) -> Iterator[str]:
+        """Signatures and the like that went after their image come back with it, as far as they can."""
+        for one in self._deleted:
+            kept = self._undo.trash.get(self._repository, one.digest)
+            if one.tag and kept and subject_of(one.tag, _references(kept.media_type, kept.content)) == digest:
+                try:
+                    tree = self._tree(one.digest)
+                    self._put_missing(tree, one.digest)
+                    self._put(one.tag, tree, one)
+                except NotRestorable:
+                    continue
+                yield one.tag
+
+
+def _references(media_type: str, content: bytes) -> References | None:
+    try:
+        return read_references(media_type, content)
+    except UnreadableManifest:
+        return None

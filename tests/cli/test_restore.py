@@ -1,0 +1,99 @@
+"""`pushprune trash` and `restore`: what can be put back, putting it back, and one sentence where that cannot be."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from service.cli.main import main
+from service.clock import now_us
+from service.domain.notification import parse
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
+from workers import deletion, enforcement
+
+Run = Callable[..., tuple[int, str]]
+V1 = make_image("shop/api:v1").digest
+
+
+@pytest.fixture
+def registry(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRegistry]:
+    """v1 has been deleted from shop/api for v2."""
+    with FakeRegistry() as registry:
+        wiring = make_wiring(registry.url, keep_last(1))
+        for tag in ("v1", "v2"):
+            registry.push_image("shop/api", tag)
+        wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+        monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
+        enforcement.enforce(wiring, "shop/api")
+        deletion.delete(wiring, "shop/api")
+        assert registry.tags("shop/api").keys() == {"v2"}
+        monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(wiring.settings.redis.url))
+        monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", wiring.settings.redis.prefix)
+        monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
+        monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 1}}]}')
+        monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+        yield registry
+
+
+@pytest.fixture
+def run(registry: FakeRegistry, capsys: pytest.CaptureFixture[str]) -> Run:
+    """run(*arguments) -> exit code, all that was said."""
+
+    def call(*arguments: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out + said.err
+
+    return call
+
+
+@pytest.mark.parametrize("where", [(), ("shop/api",)])
+def test_trash_lists_what_went_why_and_until_when_it_can_come_back(run: Run, where: tuple[str, ...]) -> None:
+    code, said = run("trash", *where)
+    assert (code, "shop/api:v1" in said, "older than the newest 1 (rule last)" in said) == (0, True, True)
+    _, as_json = run("trash", *where, "--json")
+    (row,) = json.loads(as_json)
+    assert (row["repository"], row["tag"], row["digest"]) == ("shop/api", "v1", V1)
+    assert row["until_us"] - row["at_us"] == 30 * 86_400 * 1_000_000
+
+
+@pytest.mark.parametrize("name", ["shop/api:v1", f"shop/api@{V1}"])
+def test_restore_puts_it_back_and_says_for_how_long_it_stays(run: Run, registry: FakeRegistry, name: str) -> None:
+    code, said = run("restore", name)
+    assert (code, said.startswith("restored: shop/api:v1  sha256:")) == (0, True)
+    assert "no policy deletes it before " in said
+    assert registry.tags("shop/api")["v1"] == V1
+    assert run("trash", "shop/api") == (0, "nothing can be restored in shop/api\n")
+
+
+def test_restore_under_another_name_and_without_a_lease(run: Run, registry: FakeRegistry) -> None:
+    code, said = run("restore", "shop/api:v1", "--as", "rescued", "--for", "0", "--json")
+    assert code == 0
+    assert json.loads(said)["tags"] == ["rescued"]
+    assert json.loads(said)["kept_until_us"] is None
+    assert registry.tags("shop/api").keys() == {"v2", "rescued"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("shop/api",), "name what is meant: write shop/api:TAG or shop/api@DIGEST"),
+        (("shop/api@sha256:12",), "write shop/api:TAG, or shop/api@ and a whole digest such as sha256:ab12…"),
+        (
+            ("shop/api:v7",),
+            "shop/api:v7 was not deleted by pushprune; `pushprune trash shop/api` lists what can be restored",
+        ),
+        (("shop/none:v1",), "no repository shop/none is known; `pushprune repos` lists them"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(run: Run, arguments: tuple[str, ...], said: str) -> None:
+    assert run("restore", *arguments) == (1, f"pushprune: {said}\n")
+
+
+def test_a_duration_without_a_unit_is_asked_back(run: Run) -> None:
+    code, said = run("restore", "shop/api:v1", "--for", "7")
+    assert (code, "7 of what?" in said) == (2, True)

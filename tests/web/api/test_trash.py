@@ -1,0 +1,82 @@
+"""/api/v1/trash: what can be put back, and putting it back."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from service.clock import now_us
+from service.domain.notification import parse
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+from workers import deletion, enforcement
+
+V1 = make_image("shop/api:v1").digest
+WHERE = "/api/v1/trash/shop/api"
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Edge:
+    """v1 has been deleted from shop/api for v2."""
+    edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
+    monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
+    monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
+    for tag in ("v1", "v2"):
+        registry.push_image("shop/api", tag)
+    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    enforcement.enforce(edge.wiring, "shop/api")
+    deletion.delete(edge.wiring, "shop/api")
+    assert registry.tags("shop/api").keys() == {"v2"}
+    return edge
+
+
+def test_what_went_is_listed_with_its_reason(pruned: Edge) -> None:
+    answer = pruned.http.get(WHERE).json or {}
+    (one,) = answer["deleted"]
+    assert (answer["repository"], one["tag"], one["digest"]) == ("shop/api", "v1", V1)
+    assert one["reason"] == "older than the newest 1 (rule last)"
+    assert one["until_us"] > one["deleted_us"] > one["pushed_us"]
+
+
+@pytest.mark.parametrize("asked", [{"tag": "v1"}, {"digest": V1}, {"tag": "v1", "keep_for": "7d"}])
+def test_it_is_put_back(pruned: Edge, registry: FakeRegistry, asked: dict[str, str]) -> None:
+    answer = pruned.http.post(f"{WHERE}/restore", json=asked)
+    assert answer.status_code == 200
+    assert (answer.json or {})["tags"] == ["v1"]
+    assert registry.tags("shop/api")["v1"] == V1
+    assert (pruned.http.get(WHERE).json or {})["deleted"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "said"),
+    [
+        ({}, 422, "name either the tag or the digest that is to come back"),
+        ({"tag": "v1", "digest": V1}, 422, "name either the tag or the digest that is to come back"),
+        ({"tag": "v1", "as_tag": "a b"}, 422, "as_tag: this is no tag; write one such as v1"),
+        ({"tag": "v9"}, 409, "shop/api:v9 was not deleted by pushprune"),
+        ({"tag": "v2"}, 409, "shop/api:v2 is there"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(pruned: Edge, asked: dict[str, str], status: int, said: str) -> None:
+    got, detail = problem(pruned.http.post(f"{WHERE}/restore", json=asked))
+    assert (got, said in detail) == (status, True), detail
+
+
+def test_a_registry_that_is_away_is_said_so(pruned: Edge, registry: FakeRegistry) -> None:
+    registry.fail_next("*", "", status=503, times=None)
+    status, detail = problem(pruned.http.post(f"{WHERE}/restore", json={"tag": "v1"}))
+    assert (status, "answers 503" in detail) == (502, True)
+
+
+def test_looking_puts_nothing_back(pruned: Edge, registry: FakeRegistry) -> None:
+    assert pruned.http.get(f"{WHERE}/restore").status_code in (404, 405)
+    assert registry.tags("shop/api").keys() == {"v2"}
