@@ -106,7 +106,7 @@ class LiveSystem:
         """Pushes the OCI layout `source` under each tag, as a client that somebody else wrote."""
         host = self.registry.url.removeprefix("http://")
         for tag in tags:
-            command = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]
+            command = ["skopeo", "copy", "--quiet", "--preserve-digests", "--insecure-policy", "--dest-tls-verify=false"]
             subprocess.run([*command, f"oci:{source}:image", f"docker://{host}/{repository}:{tag}"], check=True)
 
     def tags(self, repository: str) -> set[str]:
