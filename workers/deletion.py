@@ -90,7 +90,8 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     if isinstance(standing, Tag):
         _refuse_if_young(snapshot.repository, doomed)
         _spare(wiring, snapshot.repository, doomed, f"{standing.name} stands elsewhere")
-        wiring.history.adopt(snapshot, found=[standing])
+        if (standing.name, standing.digest) not in {(tag.name, tag.digest) for tag in snapshot.tags}:
+            wiring.history.adopt(snapshot, found=[standing])
     elif standing is None:
         _finish(wiring, snapshot, doomed)
     else:
