@@ -32,7 +32,7 @@ test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey
 test-deep: system-packages $(VENV)/.dev ## what takes longer than `make test` may
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-bench: $(VENV)/.dev ## figures: ingest, push to gone, requests, bytes in Redis
+bench: $(VENV)/.dev ## figures: ingest, push to gone, pruning, requests, bytes in Redis
 	@config/test-packages.sh $(DEBIAN) wrk
 	$(BIN)/python -m tests.bench $(ARGS)
 

@@ -216,8 +216,10 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     """What was not deleted is planned anew, from what was found instead."""
     if taken.spared:
         _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
-    if taken.moved:
-        wiring.history.adopt(snapshot, found=taken.moved)
+    known = {(tag.name, tag.digest) for tag in snapshot.tags}
+    moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]  # the plan was older than the snapshot
+    if moved:
+        wiring.history.adopt(snapshot, found=moved)
     if taken.vanished:
         snapshot = wiring.history.snapshot(snapshot.repository)
         wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True)

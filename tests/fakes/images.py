@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +61,12 @@ def make_image(
     if subject is not None:
         manifest["subject"] = _descriptor(subject.media_type, subject.manifest)
     return Image(media_type, _json(manifest), (config, *contents))
+
+
+def variant(image: Image, seed: object) -> Image:
+    """The same blobs under a manifest of its own for every seed: a push of it is one PUT where they are there."""
+    annotations = {"seed": str(seed)}
+    return replace(image, manifest=_json({**json.loads(image.manifest), "annotations": annotations}))
 
 
 def make_index(seed: object, *, platforms: int = 2, media_type: str = OCI_INDEX, layers: int = 1) -> Image:

@@ -155,10 +155,27 @@ class RealRegistry:
             if not agent.startswith(("count-", "ready"))
         )
 
+    def tag_names(self, repository: str) -> frozenset[str]:
+        """The tags that stand in its storage: looking there costs it nothing, and nobody hears of a pull."""
+        tags = self._manifests(repository) / "tags"
+        return frozenset(entry.name for entry in os.scandir(tags)) if tags.exists() else frozenset()
+
+    def has_manifest(self, repository: str, digest: str) -> bool:
+        """Whether a manifest can be reached by its digest, as its storage says."""
+        return (self._manifests(repository) / "revisions" / digest.replace(":", "/") / "link").exists()
+
+    def manifests(self, repository: str) -> frozenset[str]:
+        """The digests of all manifests that can be reached, with and without a tag, as its storage says."""
+        links = (self._manifests(repository) / "revisions").glob("*/*/link")
+        return frozenset(f"{link.parent.parent.name}:{link.parent.name}" for link in links)
+
     def collect(self, *options: str) -> str:
         """Runs garbage-collect on its storage and returns what it printed; raises if it fails."""
         command = [_binary(), "garbage-collect", *options, str(self.config_path)]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    def _manifests(self, repository: str) -> Path:
+        return self.storage_path / "docker/registry/v2/repositories" / repository / "_manifests"
 
     def _accesses(self) -> Iterator[tuple[str, str]]:
         for line in self._log().splitlines():

@@ -106,8 +106,11 @@ class LiveSystem:
         """Pushes the OCI layout `source` under each tag, as a client that somebody else wrote."""
         host = self.registry.url.removeprefix("http://")
         for tag in tags:
-            command = ["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]
-            subprocess.run([*command, f"oci:{source}:image", f"docker://{host}/{repository}:{tag}"], check=True)
+            command = ["skopeo", "copy", "--quiet", "--preserve-digests", "--insecure-policy"]
+            subprocess.run(
+                [*command, "--dest-tls-verify=false", f"oci:{source}:image", f"docker://{host}/{repository}:{tag}"],
+                check=True,
+            )
 
     def tags(self, repository: str) -> set[str]:
         return set(self.pusher.tags(repository))

@@ -129,6 +129,15 @@ def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
     assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
 
 
+def test_a_doomed_tag_that_is_pushed_again_keeps_the_time_of_that_push(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.registry.push_image("shop/api", "v1", seed="pushed again")
+    deletion.delete(system.wiring, "shop/api")
+    system.settle()
+    assert all(tag.pushed_us for tag in system.wiring.history.live("shop/api"))
+    assert system.tags() == {"v1"}
+
+
 def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> None:
     system = make_system(keep_last(1))
     image = make_image("attestation", subject=make_image("shop/api:v9"))

@@ -1,0 +1,158 @@
+"""Pruning one large repository through the API alone, beside 8 threads that know every digest and only DELETE."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from tests.bench.figure import Figure
+from tests.fakes.images import Image, make_image, variant
+from tests.fakes.pusher import Pusher
+from tests.fakes.real_registry import RealRegistry
+from tests.live.conftest import LiveSystem, last, wait_until
+from workers.reconcile import compare
+
+REPOSITORY = "shop/api"
+KEPT = 10
+THREADS = 8
+TARGETS = {1_000: 2.0, 5_000: 5.0}
+PATIENCE_S = 1_800.0
+_LOOK_S = 0.02
+_US, _THEM = "pushprune/", "8-threads/"
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How long it took, and what it cost the registry: all requests, and the DELETEs among them."""
+
+    seconds: float
+    requests: int
+    deletes: int
+
+    @property
+    def cost(self) -> str:
+        return f"{self.requests:,}, {self.deletes:,} of them DELETE"
+
+
+def measure() -> Iterator[Figure]:
+    """The two take turns on the same machine, each with a registry of its own that was filled alike."""
+    for tags, target in TARGETS.items():
+        pushed = make_images(tags)
+        theirs, ours = by_threads(pushed), by_us(pushed)
+        how, ratio = f"{tags:,} → {KEPT} tags", theirs.seconds / ours.seconds
+        yield Figure(f"seconds to prune {how}, from the policy's change", f"{ours.seconds:.1f}")
+        yield Figure(f"the same by {THREADS} threads that only DELETE", f"{theirs.seconds:.1f}")
+        yield Figure(f"how much faster, {how}", f"{ratio:.2f}×", f"≥ {target:g}×", ratio >= target)
+        yield Figure(f"requests at the registry, {how}", f"{ours.cost}; theirs {theirs.cost}")
+
+
+def make_images(count: int) -> tuple[tuple[str, Image], ...]:
+    """(tag, image), in the order in which they are pushed: a digest for each, over the same blobs."""
+    base = make_image("prune")
+    return tuple((f"v{number:04}", variant(base, number)) for number in range(count))
+
+
+def by_threads(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
+    """From the first DELETE to the last answer. The registry tells nobody what happens to it."""
+    with RealRegistry() as registry:
+        _fill(registry, pushed)
+        doomed = [image.digest for _, image in pushed[:-KEPT]]
+        began = time.perf_counter()
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda nth: _delete_all(registry.url, doomed[nth::THREADS]), range(THREADS)))
+        taken_s = time.perf_counter() - began
+        _verify(registry, pushed)
+        return Pruned(taken_s, registry.request_count(_THEM), registry.request_count(_THEM, "DELETE"))
+
+
+def by_us(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
+    """From the change of the policy's file until what it does not keep is gone from the registry's storage.
+
+    Web, worker and Redis beside the registry, which notifies them; its storage is not mounted. By then the pushes were
+    heard, the history was compared with the registry, and everything was at rest.
+    """
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
+        file = folder / "policy.yaml"
+        _write(file, {"rules": [{"name": "all", "keep": "always"}]})
+        system = LiveSystem(folder, stack, {"policy": str(file), "storage": {}, "log": {"format": "json"}})
+        system.wiring.connection.client.config_set("appendfsync", "everysec")  # as in production
+        system.start_worker()
+        _fill(system.registry, pushed)
+        _come_to_rest(system, {tag for tag, _ in pushed})
+        before, deletes = system.registry.request_count(_US), system.registry.request_count(_US, "DELETE")
+        began = time.perf_counter()
+        _write(file, last(KEPT))
+        _await_end(system.registry, pushed)
+        taken_s = time.perf_counter() - began
+        wait_until(system.quiet, "it does not come to rest")
+        _verify(system.registry, pushed)
+        made = system.registry.request_count(_US) - before
+        return Pruned(taken_s, made, system.registry.request_count(_US, "DELETE") - deletes)
+
+
+def _fill(registry: RealRegistry, pushed: tuple[tuple[str, Image], ...]) -> None:
+    """The blobs once, then one PUT for each tag: by several threads, and the last ones in order."""
+    many, kept = pushed[:-KEPT], pushed[-KEPT:]
+    with Pusher(registry.url) as pusher:
+        for blob in pushed[0][1].blobs:
+            pusher.push_blob(REPOSITORY, blob)
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda nth: _put_all(registry.url, many[nth::THREADS]), range(THREADS)))
+        _put_all(registry.url, kept)
+
+
+def _put_all(url: str, images: Iterable[tuple[str, Image]]) -> None:
+    with Pusher(url) as pusher:
+        for tag, image in images:
+            pusher.put(REPOSITORY, tag, image.media_type, image.manifest)
+
+
+def _delete_all(url: str, digests: Iterable[str]) -> None:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.headers["User-Agent"] = _THEM
+        for digest in digests:
+            answer = session.delete(f"{url}/v2/{REPOSITORY}/manifests/{digest}", timeout=60)
+            assert answer.status_code == 202, f"{digest}: {answer.status_code} {answer.text[:200]}"
+
+
+def _write(file: Path, policy: dict[str, Any]) -> None:
+    """In one step, as an editor or a ConfigMap does."""
+    fresh = file.with_suffix(".new")
+    fresh.write_text(yaml.safe_dump(policy))
+    shutil.move(fresh, file)
+
+
+def _come_to_rest(system: LiveSystem, tags: set[str]) -> None:
+    """Every push was heard, the history was compared with the registry, and nothing is left to do."""
+    wait_until(lambda: system.heard(REPOSITORY, tags) and system.quiet(), "the pushes were not heard", PATIENCE_S)
+    assert compare(system.wiring, system.wiring.history.snapshot(REPOSITORY)) == 0, "the history was wrong"
+    assert system.wiring.history.snapshot(REPOSITORY).compared
+    assert not system.registry.request_count(_US, "DELETE"), "something was deleted while everything is kept"
+
+
+def _await_end(registry: RealRegistry, pushed: tuple[tuple[str, Image], ...]) -> None:
+    """Looks at the storage only. The manifests are looked at once the tags are right: each until it is gone."""
+    end = time.monotonic() + PATIENCE_S
+    kept, doomed = {tag for tag, _ in pushed[-KEPT:]}, [image.digest for _, image in pushed[:-KEPT]]
+    while registry.tag_names(REPOSITORY) != kept or any(registry.has_manifest(REPOSITORY, one) for one in doomed):
+        assert time.monotonic() < end, f"{len(registry.tag_names(REPOSITORY))} tags are left"
+        time.sleep(_LOOK_S)
+
+
+def _verify(registry: RealRegistry, pushed: tuple[tuple[str, Image], ...]) -> None:
+    """The last ones are all there is, and each is whole."""
+    with Pusher(registry.url) as pusher:
+        assert pusher.tags(REPOSITORY) == {tag for tag, _ in pushed[-KEPT:]}
+        for tag, image in pushed[-KEPT:]:
+            assert pusher.pull_whole(REPOSITORY, tag) == image.digest
+    assert registry.manifests(REPOSITORY) == {image.digest for _, image in pushed[-KEPT:]}

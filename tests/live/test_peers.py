@@ -1,0 +1,177 @@
+"""What peers lose or leave behind (FACTS' last table), on the real registry: nothing kept is lost, all else is gone.
+
+Each test says which tags remain, and over which image. Each of these must be whole to the last child and blob, and no
+other manifest may be left in the registry: no child, no referrer, no tombstone. No rule says anything of `untagged`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX
+from tests.fakes.images import Image, index_over, make_image, make_index
+from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.test_journeys import oci_layout
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+SHOP = "shop/api"
+PATIENCE_S = 25.0
+
+
+def push_all(system: LiveSystem, images: Iterable[tuple[str, Image]]) -> None:
+    """One after the other, so that the order of the pushes is this one."""
+    for tag, image in images:
+        assert system.pusher.push(SHOP, tag, image) == image.digest
+
+
+def held(image: Image) -> set[str]:
+    """The digests of a manifest and of all manifests below it."""
+    return {image.digest}.union(*(held(child) for child in image.children))
+
+
+def remain_exactly(system: LiveSystem, kept: Mapping[str, Image]) -> None:
+    """Waits for it by looking at the storage: whoever asks the registry for a manifest pulls it."""
+    manifests = set[str]().union(*(held(image) for image in kept.values()))
+
+    def found() -> tuple[set[str], set[str]]:
+        return set(system.registry.tag_names(SHOP)), set(system.registry.manifests(SHOP))
+
+    def settled() -> bool:
+        return found() == (set(kept), manifests) and system.quiet() and system.heard(SHOP, set(kept))
+
+    try:
+        wait_until(settled, "it does not come to rest", PATIENCE_S)
+    except AssertionError:
+        tags, there = found()
+        assert (kept.keys() - tags, manifests - there) == (set(), set()), "LOST: a tag or manifest that is kept"
+        assert (tags - kept.keys(), there - manifests) == (set(), set()), "LEFT: a tag or manifest that should be gone"
+        raise
+    assert system.tags(SHOP) == set(kept)
+    for tag, image in kept.items():
+        assert system.pusher.pull_whole(SHOP, tag) == image.digest
+
+
+@pytest.mark.parametrize("count", ["digests", "tags"])
+def test_the_oldest_and_the_newest_tag_share_a_digest(live: Live, count: str) -> None:
+    """Counted by digests the oldest stays with its image; counted by tags it goes, and its image stays."""
+    system = live(policy=counting(count))
+    shared, *others = (make_image(f"shared {number}") for number in range(5))
+    push_all(system, [("v1", shared), *zip(("v2", "v3", "v4", "v5"), others, strict=True), ("v6", shared)])
+    system.start_worker()
+    kept = {"v4": others[2], "v5": others[3], "v6": shared}
+    remain_exactly(system, kept | ({"v1": shared} if count == "digests" else {}))
+
+
+def counting(what: str) -> dict[str, Any]:
+    """Keep 3 of these."""
+    return last(3, rules=[{"name": "last", "count": what, "keep": {"last": 3}}])
+
+
+def test_git_sha_tags_go_by_their_push_and_not_by_their_name(live: Live) -> None:
+    system = live(policy=last(3))
+    system.start_worker()
+    names = ("ffe2b91", "0a41c7d", "e09d5f2", "f3b8801", "0000bad", "7c0ffee")
+    images = {name: make_image(name) for name in names}
+    push_all(system, images.items())
+    remain_exactly(system, {name: images[name] for name in names[-3:]})
+
+
+@pytest.mark.parametrize("order", ["pushed", "created"])
+def test_images_created_at_the_same_moment_go_by_their_push(live: Live, order: str) -> None:
+    system = live(policy=last(3, rules=[{"name": "last", "order": order, "keep": {"last": 3}}]))
+    system.start_worker()
+    created = datetime(2026, 1, 1, tzinfo=UTC)
+    images = {name: make_image(name, created=created) for name in ("zeta", "mike", "alfa", "yank", "kilo", "bravo")}
+    push_all(system, images.items())
+    remain_exactly(system, {name: images[name] for name in ("yank", "kilo", "bravo")})
+
+
+@pytest.mark.parametrize("media_type", [DOCKER_LIST, OCI_INDEX], ids=["docker list", "oci index"])
+def test_a_kept_index_is_whole_and_a_deleted_one_takes_its_children_along(live: Live, media_type: str) -> None:
+    system = live(policy=last(3))
+    system.start_worker()
+    lists = {f"v{number}": make_index(number, platforms=3, media_type=media_type) for number in range(6)}
+    push_all(system, lists.items())
+    remain_exactly(system, {tag: lists[tag] for tag in ("v3", "v4", "v5")})
+
+
+@pytest.mark.parametrize("media_type", [DOCKER_LIST, OCI_INDEX], ids=["docker list", "oci index"])
+def test_children_that_another_index_or_a_tag_holds_stay(live: Live, media_type: str) -> None:
+    """Of the parts of v1 the first is v2's too, the second has a tag of its own, and the third nobody else holds."""
+    system = live(policy=last(3))
+    kind = DOCKER_MANIFEST if media_type == DOCKER_LIST else make_image(0).media_type
+    first, second, third, fourth = (make_image(f"part {number}", media_type=kind) for number in range(4))
+    gone = index_over([first, second, third], media_type=media_type, seed="gone")
+    stays = index_over([first, fourth], media_type=media_type, seed="stays")
+    newest = make_image("newest")
+    push_all(system, [("v1", gone), ("v2", stays), ("amd64", second), ("v3", newest)])
+    system.start_worker()
+    remain_exactly(system, {"v2": stays, "amd64": second, "v3": newest})
+
+
+def test_a_nested_index_is_kept_to_the_last_child_and_goes_to_the_last_child(live: Live) -> None:
+    system = live(policy=last(3))
+    system.start_worker()
+    nested = {}
+    for number in range(5):
+        inner = index_over([make_index(f"inner {number}"), make_image(f"beside {number}")], seed=f"middle {number}")
+        nested[f"v{number}"] = index_over([inner, make_image(f"outer {number}")], seed=f"outer {number}")
+    push_all(system, nested.items())
+    remain_exactly(system, {tag: nested[tag] for tag in ("v2", "v3", "v4")})
+
+
+def signature(image: Image) -> tuple[str, Image]:
+    """(tag, image) as cosign signs: another image under a tag that names the digest."""
+    return image.digest.replace(":", "-") + ".sig", make_image(f"signature of {image.digest}")
+
+
+def attachment(image: Image) -> tuple[str, Image]:
+    """(tag, index) as oras attaches: an artifact with a subject, listed in the index under the fallback tag."""
+    artifact = make_image(f"bill of materials of {image.digest}", subject=image)
+    return image.digest.replace(":", "-"), index_over([artifact], seed=f"about {image.digest}")
+
+
+@pytest.mark.parametrize("of", [signature, attachment])
+def test_a_referrer_of_a_kept_image_stays_and_that_of_a_deleted_one_goes(
+    live: Live, of: Callable[[Image], tuple[str, Image]]
+) -> None:
+    system = live(policy=last(3))
+    system.start_worker()
+    images = [make_image(f"image {number}") for number in range(5)]
+    for number, image in enumerate(images):
+        push_all(system, [(f"v{number}", image), of(image)])
+    kept = images[2:]
+    remain_exactly(system, dict(zip(("v2", "v3", "v4"), kept, strict=True)) | dict(map(of, kept)))
+
+
+def test_signatures_pushed_by_skopeo_live_and_die_with_an_index_and_with_its_children(
+    live: Live, tmp_path: Path
+) -> None:
+    """As `cosign sign --recursive` leaves them: one for the index, one for each of its parts."""
+    system = live(policy=last(3))
+    system.start_worker()
+    lists = {f"v{number}": make_index(number) for number in range(5)}
+    signed = {tag: dict(map(signature, (index, *index.children))) for tag, index in lists.items()}
+    for tag, index in lists.items():
+        push_all(system, [(tag, index)])
+        for name, image in signed[tag].items():
+            system.skopeo_push(SHOP, name, source=oci_layout(tmp_path / name, image))
+    kept = ("v2", "v3", "v4")
+    signatures = {name: image for tag in kept for name, image in signed[tag].items()}
+    remain_exactly(system, {tag: lists[tag] for tag in kept} | signatures)
+
+
+@pytest.mark.parametrize("made", [make_image, make_index], ids=["image", "index"])
+def test_of_an_image_that_is_protected_as_latest_only_the_old_tag_goes(
+    live: Live, made: Callable[[object], Image]
+) -> None:
+    system = live(policy=counting("tags"))
+    system.start_worker()
+    images = [made(f"image {number}") for number in range(5)]
+    push_all(system, [("v0", images[0]), ("latest", images[0])])
+    push_all(system, ((f"v{number}", image) for number, image in enumerate(images[1:], 1)))
+    remain_exactly(system, {"latest": images[0]} | {f"v{number}": images[number] for number in (2, 3, 4)})
