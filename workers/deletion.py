@@ -55,12 +55,23 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
         with wiring.leases.write() as permit:
             if permit is None:
                 return False
-            _go(wiring, snapshot, batch, permit, off=off)
+            try:
+                _go(wiring, snapshot, batch, permit, off=off)
+            except RegistryUnavailable:
+                _ease_off(wiring, snapshot.repository, batch)
+                raise
         wiring.outbox.succeeded("doomed", snapshot.repository)
         left, tags = left[len(batch) :], tags - sum(len(one.tags) for one in batch)
         if left and not wiring.history.is_current(snapshot):
             return True
     return True
+
+
+def _ease_off(wiring: Wiring, repository: str, batch: tuple[Doomed, ...]) -> None:
+    """What has got on begins its back-off anew: the waits grow only while nothing goes at all."""
+    left = set(wiring.history.doomed(repository))
+    if not left.issuperset(batch):
+        wiring.outbox.succeeded("doomed", repository)
 
 
 def _next_batch(wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: int) -> tuple[tuple[Doomed, ...], bool]:
@@ -105,7 +116,7 @@ def _one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None
 
 
 def _in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
-    """Bounded parallelism over one session; the first failure stops what has not begun."""
+    """Bounded parallelism over one session; a failure stops what has not begun, but a fault that one request met."""
 
     failed = threading.Event()
 
@@ -114,8 +125,9 @@ def _in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[
             return
         try:
             call(doomed)
-        except BaseException:
-            failed.set()
+        except BaseException as error:
+            if not (isinstance(error, RegistryUnavailable) and error.is_fault):
+                failed.set()
             raise
 
     with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:

@@ -44,11 +44,19 @@ def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], perm
     """
     takeoff = _TakeOff(wiring, snapshot, permit)
     takeoff.begin()
+    fault: RegistryUnavailable | None = None
     try:
-        work(takeoff.take, batch)
+        try:
+            work(takeoff.take, batch)
+        except RegistryUnavailable as error:
+            if not error.is_fault:
+                raise
+            fault = error  # what one request met is no reason to leave the tombstone under the other tags
         takeoff.end()
     finally:
         takeoff.note()
+    if fault:
+        raise fault
     return takeoff.taken
 
 

@@ -53,12 +53,14 @@ class TagDeletesUnknown(RegistryRefused):
 class RegistryUnavailable(PushpruneError):
     """Timeout, refused connection, 429, 5xx, or an answer that makes no sense.
 
-    `retry_after_s` is what the registry asked for, in seconds, where it asked.
+    `retry_after_s` is what the registry asked for, in seconds, where it asked. `is_fault`: it answered 500, as 2.8 does
+    to a DELETE that meets a push: that says nothing of other requests.
     """
 
-    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, message: str, retry_after_s: float | None = None, *, is_fault: bool = False) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.is_fault = is_fault
 
 
 class StoreUnavailable(PushpruneError):

@@ -198,3 +198,23 @@ def test_a_failure_in_the_middle_of_a_large_batch_is_the_failure_that_is_told(ma
         deletion.delete(system.wiring, "shop/api")
     deletion.delete(system.wiring, "shop/api")
     assert system.tags() == {"v119"}
+
+
+def test_a_fault_that_one_delete_meets_stops_no_other_and_starts_the_waits_anew(make_system: Make) -> None:
+    """2.8 answers 500 to a DELETE that meets a push of the same tag."""
+    system = make_system(keep_last(1), delete={"parallel": 1})
+    system.push(*(f"v{number}" for number in range(6)))
+    enforcement.enforce(system.wiring, "shop/api")
+    system.messages.sent.clear()
+    system.registry.fail_next("DELETE", status=500)
+    tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+    assert len(system.tags()) == 2
+    client, key = system.wiring.connection.client, system.wiring.connection.keys.of("attempts")
+    assert client.hget(key, "doomed shop/api") == "1"
+    for _ in range(2):
+        system.end_back_offs()
+        system.registry.fail_next("DELETE", status=500)
+        tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+    assert client.hget(key, "doomed shop/api") == "3", "where nothing goes at all the waits grow"
+    system.later()
+    assert system.tags() == {"v5"}

@@ -230,3 +230,18 @@ def test_a_revision_that_a_rule_keeps_loses_only_its_tag(make_system: Make) -> N
     assert system.tags() == {"main", "b2"}
     assert image.digest in system.registry.manifests(SHOP)
     assert system.reasons() == {"b1": "older than the newest 1 (rule builds); its image stays as a revision of main"}
+
+
+def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    system = many(make_system, count=9)
+    system.registry.fail_next("PUT", "manifests/v3", status=500)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, SHOP)
+    assert system.tags() == {"v3", "v8"}
+    assert system.registry.tags(SHOP)["v3"] != tombstone.DIGEST
+    system.later()
+    assert system.tags() == {"v8"}
+    assert len(system.registry.manifests(SHOP)) == 1
