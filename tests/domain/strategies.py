@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from service.domain.manifest import References
 from service.domain.policy import Keep, Policy, Rule
-from service.domain.state import State, Tag, Untagged
+from service.domain.state import State, Tag, Untagged, subject_of
 from tests.makers import digest_of, us
 
 NOW = us(1_250)
@@ -24,7 +24,13 @@ _TAG = st.builds(
     created_us=st.sampled_from([None, 0]) | MOMENTS,
 )
 TAGS = st.lists(_TAG, max_size=7, unique_by=lambda tag: tag.name).map(tuple)
-UNTAGGED = st.builds(Untagged, _DIGEST, MOMENTS | st.just(us(-9000)), st.sampled_from(["", "a1", "b1", "gone"]))
+_BEFORE = MOMENTS | st.just(us(-9000))
+_LOST = st.sampled_from(["", "a1", "b1", "gone"])
+UNTAGGED = (
+    st.builds(Untagged, _DIGEST, _BEFORE, _LOST)
+    | st.builds(Untagged, _DIGEST, _BEFORE, _LOST, index=_DIGEST).filter(lambda one: one.index != one.digest)
+    | st.builds(Untagged, _DIGEST, _BEFORE, st.just("a1"), taken=st.just(True))
+)
 REFERENCES = st.none() | st.builds(
     References,
     children=st.lists(_DIGEST, max_size=2).map(tuple),
@@ -42,6 +48,7 @@ STATES = st.builds(
     ),
     leased=st.dictionaries(_DIGEST, MOMENTS, max_size=2),
     approved=st.frozensets(_DIGEST, max_size=2),
+    deleted=st.frozensets(st.sampled_from([*DIGESTS, subject_of(SIGNATURE, None) or ""]), max_size=2),
 )
 
 _COUNT = st.sampled_from([None, None, 1, 2, 3])
@@ -84,6 +91,7 @@ def policies(rule: st.SearchStrategy[Rule] | None = None) -> st.SearchStrategy[P
         grace=st.sampled_from([0, 0, "300s", "700s"]),
         hold_over=st.sampled_from([0, 50, 100]),
         hold_min=st.sampled_from([0, 2, 20]),
+        shared=st.sampled_from(["untag", "keep"]),
         rules=st.lists(rules() if rule is None else rule, max_size=4).map(tuple),
     )
 

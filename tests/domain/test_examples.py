@@ -12,8 +12,6 @@ _EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z-]+) -->\s*```yaml\n(?P<text>
 
 _EXAMPLES = {found["name"]: found["text"] for found in _EXAMPLE.finditer(README.read_text(encoding="utf-8"))}
 
-_EXAMPLES = {found["name"]: found["text"] for found in _EXAMPLE.finditer(README.read_text(encoding="utf-8"))}
-
 DAY = 86_400
 NOW_S = 200 * DAY
 
@@ -34,7 +32,7 @@ def decide(name: str, *tags: Tag) -> dict[str, tuple[bool, str]]:
     return {verdict.tag.name: (verdict.kept, verdict.reason) for verdict in decided.verdicts}
 
 
-def test_the_last_ten_and_a_latest_that_shares_an_image() -> None:
+def test_the_last_ten_and_a_latest_whose_image_stays_without_its_old_tag() -> None:
     builds = [old(f"b{number}", number) for number in range(1, 13)]
     found = decide("last-ten", *builds, old("b99", 99, "shared"), old("latest", 0, "shared"))
     assert found == {
@@ -42,7 +40,7 @@ def test_the_last_ten_and_a_latest_that_shares_an_image() -> None:
         **{f"b{number}": (True, f"number {number} of the newest 10 (rule newest)") for number in range(1, 11)},
         "b11": (False, "older than the newest 10 (rule newest)"),
         "b12": (False, "older than the newest 10 (rule newest)"),
-        "b99": (True, "its digest is kept as latest"),
+        "b99": (False, "older than the newest 10 (rule newest); its image stays as latest"),
     }
 
 

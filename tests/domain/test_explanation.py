@@ -14,6 +14,7 @@ from tests.makers import digest_of, policy, tag, us
 
 DAY = 86_400
 NOW_S = 100 * DAY
+KEEP = "shared: keep\n"
 
 
 def old(name: str, days: float, digest: str | None = None, pulled: float | None = None) -> Tag:
@@ -77,11 +78,19 @@ def test_a_rule_behind_a_final_one_has_none() -> None:
 
 
 def test_the_other_tags_of_its_digest_are_shown_by_name() -> None:
-    found = explained("b", "protect: c\nrules: [{keep: none}]", old("c", 1, "x"), old("b", 2, "x"), old("a", 3, "x"))
-    assert [(verdict.tag.name, verdict.reason) for verdict in found.shares] == [
-        ("a", "its digest is kept as c"),
-        ("c", "protected by the policy"),
-    ]
+    tags = (old("c", 1, "x"), old("b", 2, "x"), old("a", 3, "x"))
+    shares = {
+        shared: [
+            (verdict.tag.name, verdict.reason)
+            for verdict in explained("b", f"shared: {shared}\nprotect: c\nrules: [{{keep: none}}]", *tags).shares
+        ]
+        for shared in ("untag", "keep")
+    }
+    protected = ("c", "protected by the policy")
+    assert shares == {
+        "untag": [("a", "rule #1 keeps none; its image stays as c"), protected],
+        "keep": [("a", "its image stays as c (shared: keep)"), protected],
+    }
 
 
 def test_its_index_is_shown() -> None:
@@ -122,12 +131,52 @@ def test_when_it_could_go(rule: str, days: float | None) -> None:
     assert in_days("x", f"rules: [{{{rule}}}]", *tags) == days
 
 
-def test_it_waits_for_grace_lease_and_the_other_tags_of_its_digest() -> None:
+def test_it_waits_for_grace_and_a_lease() -> None:
     assert in_days("x", "grace: 9d\nrules: [{keep: none}]", old("x", 3)) == 6
     assert in_days("x", "rules: [{keep: none}]", old("x", 3), leased={digest_of("x"): us(NOW_S + 5 * DAY)}) == 5
+    image = {digest_of("x"): References(children=(digest_of("amd64"),))}
+    leased = {digest_of("amd64"): us(NOW_S + 5 * DAY)}
+    for rules in ("rules: [{keep: none}]", "rules: [{keep: none, older_than: 1d}]"):
+        assert in_days("x", rules, old("x", 3), links=image, leased=leased) == 5
+
+
+def test_it_waits_for_the_other_tags_of_its_digest_only_where_the_policy_says_so() -> None:
     rules = "rules: [{keep: none}, {tags: y*, keep: {pushed_within: 30d}}]"
-    assert in_days("x", rules, old("x", 3), old("y", 1, "x")) == 29
-    assert in_days("x", "protect: y\n" + rules, old("x", 3), old("y", 1, "x")) is None
+    assert in_days("x", rules, old("x", 3), old("y", 1, "x")) == 0
+    assert in_days("x", KEEP + rules, old("x", 3), old("y", 1, "x")) == 29
+    assert in_days("x", KEEP + "protect: y\n" + rules, old("x", 3), old("y", 1, "x")) is None
+
+
+@pytest.mark.parametrize("more", ["", ", {tags: z, older_than: 1d, keep: none}"])
+def test_it_waits_for_the_tag_whose_revision_it_is_only_where_the_policy_says_so(more: str) -> None:
+    rules = f"rules: [{{tags: x, keep: none}}, {{tags: y, keep: {{pushed_within: 9d, revisions: 1}}}}{more}]"
+    revisions = {"y": (digest_of("x"),)}
+    assert in_days("x", rules, old("x", 3), old("y", 1), revisions=revisions) == 0
+    assert in_days("x", KEEP + rules, old("x", 3), old("y", 1), revisions=revisions) == 8
+    assert in_days("x", KEEP + "protect: y\n" + rules, old("x", 3), old("y", 1), revisions=revisions) is None
+    assert in_days("x", KEEP + rules, old("x", 3), revisions=revisions) is None
+
+
+def test_a_tag_that_is_taken_up_later_keeps_its_revisions_from_then_on() -> None:
+    rules = """
+        shared: keep
+        rules:
+        - {tags: x, keep: {pushed_within: 5d}}
+        - {tags: y, keep: none}
+        - {tags: y, older_than: 5d, keep: {last: 1, revisions: 1}}
+    """
+    revisions = {"y": (digest_of("x"),)}
+    assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY + 0.000001), revisions=revisions) == 2
+    assert in_days("x", rules, old("x", 3), old("y", 3), revisions=revisions) is None
+
+
+def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None:
+    tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
+    found = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
+    assert found.verdict.reason == "older than the newest 1 (rule r); its image stays as latest"
+    assert (found.could_go_us, [opinion.place for opinion in found.opinions]) == (us(NOW_S), [2])
+    found = explained("b2", KEEP + "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
+    assert (found.verdict.reason, found.could_go_us) == ("its image stays as latest (shared: keep)", None)
 
 
 def test_it_may_stay_for_a_while_go_and_stay_again() -> None:
@@ -145,6 +194,7 @@ def test_a_tag_that_a_final_rule_takes_away_frees_its_place() -> None:
 
 def test_a_single_microsecond_in_which_it_could_go_is_found() -> None:
     rules = """
+        shared: keep
         rules:
         - {tags: x, keep: {pushed_within: 5d}}
         - {tags: y, keep: none}
@@ -152,6 +202,8 @@ def test_a_single_microsecond_in_which_it_could_go_is_found() -> None:
     """
     assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY + 0.000001, "x")) == 2
     assert in_days("x", rules, old("x", 3), tag("y", NOW_S - 3 * DAY, "x")) is None
+    alone = rules.replace("shared: keep", "shared: untag")
+    assert in_days("x", alone, old("x", 3), tag("y", NOW_S - 3 * DAY, "x")) == 2
 
 
 def test_what_ends_long_after_every_period_is_found() -> None:
@@ -159,7 +211,8 @@ def test_what_ends_long_after_every_period_is_found() -> None:
     assert in_days("x", rule, old("x", 9), old("y", -1)) == 6
     assert in_days("x", rule, old("x", 9), old("y", 8), leased={digest_of("x"): us(NOW_S + 90 * DAY)}) == 90
     rule = "rules: [{older_than: 1d, keep: {pulled_within: 5d}}]"
-    assert in_days("x", rule, old("x", 9), old("y", 9, "x", pulled=-30)) == 35
+    assert in_days("x", rule, old("x", 9), old("y", 9, "x", pulled=-30)) == 0
+    assert in_days("x", KEEP + rule, old("x", 9), old("y", 9, "x", pulled=-30)) == 35
 
 
 def agrees(state: State, said: Policy) -> None:
@@ -205,3 +258,12 @@ def test_ten_thousand_tags_that_grow_old_are_no_obstacle() -> None:
     rules = ", ".join(f"{{older_than: {days}d, keep: {{last: 10}}}}" for days in range(1, 200))
     tags = [old(f"b{number}", number / 100) for number in range(10_000)]
     assert in_days("b50", f"rules: [{rules}]", *tags) == pytest.approx(0.6)
+
+
+def test_ten_thousand_tags_with_revisions_are_no_obstacle() -> None:
+    tags = tuple(old(f"b{number}", number / 100) for number in range(10_000))
+    revisions = {each.name: tuple(digest_of(f"{each.name} {number}") for number in (1, 2)) for each in tags}
+    state = State(repository="shop/api", tags=tags, revisions=revisions)
+    found = explain(state, policy(KEEP + "rules: [{keep: {pushed_within: 60d, revisions: 3}}]"), us(NOW_S))
+    assert found[0].could_go_us == us(NOW_S + 60 * DAY)
+    assert found[-1].could_go_us == us(NOW_S)

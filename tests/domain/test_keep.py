@@ -176,18 +176,24 @@ def test_a_tag_taken_by_one_final_rule_is_not_taken_again() -> None:
     }
 
 
-def test_a_tag_keeps_its_digest_as_long_as_it_is_kept_itself() -> None:
+def test_a_tag_that_stays_for_the_sake_of_others_does_so_as_long_as_they_do() -> None:
+    """With `shared: keep`; without it, it goes now."""
     rules = "rules: [{tags: a*, keep: {pushed_within: 7d}}, {tags: b*, keep: {pushed_within: 3d}}, {keep: none}]"
-    decided = planned([old("a", 5, "x"), old("b", 1, "x"), old("c", 4, "x")], policy(rules), us(NOW_S))
-    assert [(v.tag.name, v.reason, v.until_us) for v in decided.verdicts] == [
-        ("b", "pushed within 3d (rule #2)", us(NOW_S + 2 * DAY)),
-        ("c", "its digest is kept as a", us(NOW_S + 2 * DAY)),
-        ("a", "pushed within 7d (rule #1)", us(NOW_S + 2 * DAY)),
-    ]
+    tags = [old("a", 5, "x"), old("b", 1, "x"), old("c", 4, "x")]
+
+    def said(shared: str) -> list[tuple[str, str, int | None]]:
+        decided = planned(tags, policy(f"shared: {shared}\n{rules}"), us(NOW_S))
+        return [(v.tag.name, v.reason, v.until_us) for v in decided.verdicts]
+
+    kept = ("b", "pushed within 3d (rule #2)", us(NOW_S + 2 * DAY)), ("a", "pushed within 7d (rule #1)",
+                                                                     us(NOW_S + 2 * DAY))  # fmt: skip
+    assert said("keep") == [kept[0], ("c", "its image stays as a (shared: keep)", us(NOW_S + 2 * DAY)), kept[1]]
+    assert said("untag") == [kept[0], ("c", "rule #3 keeps none; its image stays as a", None), kept[1]]
 
 
-def test_its_digest_is_kept_as_long_as_any_of_its_tags() -> None:
+def test_its_image_stays_as_long_as_any_of_its_tags() -> None:
     rules = "rules: [{tags: a*, keep: {pushed_within: 7d}}, {tags: b*, keep: {pushed_within: 9d}}, {keep: none}]"
+    rules = f"shared: keep\n{rules}"
     until = [v.until_us for v in planned([old("a", 1, "x"), old("b", 2, "x"), old("c", 4, "x")], policy(rules),
                                          us(NOW_S)).verdicts]  # fmt: skip
     assert until == [us(NOW_S + 6 * DAY), us(NOW_S + 7 * DAY), us(NOW_S + 7 * DAY)]

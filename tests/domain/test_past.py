@@ -144,7 +144,13 @@ LAST_2_UNTAGGED = policy("rules: [{keep: {last: 2}, untagged: 1h}]")
 
 def test_the_parts_of_an_index_stay_with_it_and_go_after_it() -> None:
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, links=INDEX)
-    assert gone(outcome) == [("v1", 3), ("(v1)", 3 + 3600), ("(v1)", 3 + 3600)]
+    assert gone(outcome) == [("v1", 3), ("(v1)", 3), ("(v1)", 3)]
+
+
+def test_the_parts_of_an_index_that_somebody_deleted_go_after_it_though_no_rule_says_untagged() -> None:
+    happened = (*PARTS, pushed("v1", 1, "index"), deleted_digest("index", 5))
+    assert gone(lived(LAST_2, *happened, links=INDEX)) == [("(v1)", 5), ("(v1)", 5)]
+    assert gone(lived(policy("rules: [{repos: other, keep: none}]"), *happened, links=INDEX)) == []
 
 
 def test_one_pull_of_an_index_and_its_part_is_one_pull_of_one_image() -> None:
@@ -168,7 +174,7 @@ def test_an_index_that_is_pushed_again_brings_its_parts_back() -> None:
 def test_an_index_that_is_pushed_again_holds_its_parts_again() -> None:
     again = (pushed("v1", 1800, "index"), pushed("v4", DAY), pushed("v5", DAY + 1))
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *again, links=INDEX)
-    assert [one for one in gone(outcome) if one[0] == "(v1)"] == [("(v1)", DAY + 1 + 3600)] * 2
+    assert [one for one in gone(outcome) if one[0] == "(v1)"] == [("(v1)", 3)] * 2 + [("(v1)", DAY + 1)] * 2
 
 
 def test_a_part_that_is_pushed_as_an_image_of_its_own_is_missed_as_one() -> None:
@@ -180,7 +186,80 @@ def test_a_part_that_is_pushed_as_an_image_of_its_own_is_missed_as_one() -> None
 def test_a_tagged_part_is_judged_as_soon_as_its_index_is_gone() -> None:
     said = policy("rules: [{tags: 'v*', keep: {last: 1}}]")
     outcome = lived(said, pushed("v1-amd64", 0, "amd64"), pushed("v1", 1, "index"), *NEWER, links=INDEX)
-    assert gone(outcome) == [("v1", 2), ("v1-amd64", 2), ("v2", 3)]
+    assert gone(outcome) == [("v1", 2), ("v1-amd64", 2), ("(v1)", 2), ("v2", 3)]
+
+
+def test_the_parts_of_an_index_that_had_no_tag_any_more_had_its_last_tag() -> None:
+    outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), pushed("v1", 2, "new"), links=INDEX)
+    assert [(one.lost_tag, one.at_us) for one in outcome.deletions] == [("v1", us(3602))] * 3
+
+
+# Tags that go alone
+
+
+LATEST = policy("protect: latest\nrules: [{name: newest, keep: {last: 2}}]")
+
+
+def test_of_an_image_that_stays_as_another_tag_only_the_tag_goes() -> None:
+    outcome = lived(LATEST, pushed("v1", 0), pushed("latest", 0.5, "v1"), *NEWER)
+    (deletion,) = outcome.deletions
+    assert (deletion.tags, deletion.digest, deletion.at_us) == (("v1",), digest_of("v1"), us(3))
+    assert (deletion.only_tags, deletion.size_bytes) == (True, 0)
+    assert deletion.reason == "older than the newest 2 (rule newest); its image stays as latest"
+    assert left(outcome) == ["latest", "v2", "v3"]
+    assert gone(lived(LATEST.model_copy(update={"shared": "keep"}), pushed("v1", 0), pushed("latest", 0.5, "v1"),
+                      *NEWER)) == []  # fmt: skip
+
+
+def test_an_image_that_stays_is_missed_by_the_name_that_went_and_by_no_other() -> None:
+    happened = (pushed("v1", 0), pushed("latest", 0.5, "v1"), *NEWER)
+    others = (pulled("latest", 10, "v1"), pulled("", 11, "v1"))
+    assert missed(lived(LATEST, *happened, *others)) == []
+    assert missed(lived(LATEST, *happened, *others, pulled("v1", 12))) == [("v1", 1)]
+
+
+def test_an_image_goes_whole_once_its_last_tag_does() -> None:
+    said = policy("rules: [{tags: v*, keep: {last: 2}}, {tags: latest, keep: {pushed_within: 1d}}]")
+    outcome = lived(said, pushed("v1", 0), pushed("latest", 0, "v1"), *NEWER, pulled("", 2 * DAY, "v1"))
+    assert [(one.tags, one.only_tags, one.size_bytes) for one in outcome.deletions] == [
+        (("v1",), True, 0),
+        (("latest",), False, SIZE),
+    ]
+    assert missed(outcome) == [("latest", 1)]
+
+
+def test_the_parts_of_an_index_that_stays_as_another_tag_stay() -> None:
+    happened = (*PARTS, pushed("v1", 0, "index"), pushed("latest", 0, "index"))
+    assert gone(lived(LATEST, *happened, *NEWER, links=INDEX)) == [("v1", 3)]
+    said = policy(
+        "protect: latest\nrules: [{name: newest, tags: '!*-amd64', keep: {last: 2}}, {keep: none, tags: '*-*'}]"
+    )
+    tagged = (pushed("v1-amd64", 0, "amd64"), pruned("v1", 1, "index"))
+    assert gone(lived(said, *happened, *tagged, *NEWER, links=INDEX, start=10)) == []
+
+
+def test_what_stays_as_a_revision_goes_by_the_rules_of_the_tag_it_lost_once_it_is_none() -> None:
+    said = policy("rules: [{tags: v*, keep: none, untagged: 1h}, {tags: main, keep: {revisions: 1}}]")
+    pushes = (pushed("main", 0, "a"), pushed("main", 1, "b"), pushed("v1", 2, "a"), pushed("main", 9000, "c"))
+    outcome = lived(said, *pushes)
+    assert [(one.tags, one.lost_tag, one.digest, one.only_tags, one.at_us) for one in outcome.deletions] == [
+        (("v1",), "", digest_of("a"), True, us(2)),
+        ((), "v1", digest_of("a"), False, us(9000)),
+    ]
+    assert outcome.deletions[0].reason == "rule #1 keeps none; its image stays as a revision of main"
+
+
+def test_what_was_pruned_without_a_tag_before_the_period_is_gone() -> None:
+    said = policy("rules: [{keep: always, untagged: 2h}]")
+    overwritten = (pushed("main", 1, "a"), pushed("main", 2, "b"))
+    assert gone(lived(said, *overwritten, start=5000)) == [("(main)", 7202)]
+    assert gone(lived(said, *overwritten, pruned("", 4000, "a"), start=5000)) == []
+
+
+def test_a_tag_that_moved_away_no_longer_holds_its_image() -> None:
+    happened = (pushed("v1", 0, "index"), pushed("latest", 0, "index"), pushed("latest", 1, "new"))
+    outcome = lived(LAST_2, *PARTS, *happened, pruned("v1", 2, "index"), links=INDEX, start=10)
+    assert gone(outcome) == [("(v1)", 10), ("(v1)", 10)]
 
 
 def test_a_part_whose_index_nobody_knows_any_more_is_left_alone() -> None:

@@ -26,7 +26,7 @@ def refused(text: str) -> tuple[str, str]:
 def test_an_empty_policy_deletes_nothing_and_holds_back_large_plans() -> None:
     assert policy("").model_dump() == {
         "version": 1, "dry_run": False, "protect": (), "grace": 0, "hold_over": 50, "hold_min": 20,
-        "ignore_pulls": (), "rules": (),
+        "shared": "untag", "ignore_pulls": (), "rules": (),
     }  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def test_the_whole_first_form_can_be_said() -> None:
         grace: 90m
         hold_over: 25%
         hold_min: 5
+        shared: keep
         rules:
         - name: branches
           repos: ["shop/**", "!shop/old"]
@@ -56,6 +57,7 @@ def test_the_whole_first_form_can_be_said() -> None:
         - {keep: always}
     """)
     assert (said.dry_run, said.protect, said.grace, said.hold_over, said.hold_min) == (True, ("latest",), 5400, 25, 5)
+    assert said.shared == "keep"
     assert [rule.keep for rule in said.rules] == [Keep(last=3), "none", "always"]
 
 

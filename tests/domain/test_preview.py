@@ -6,8 +6,8 @@ from service.domain.state import Tag
 from tests.makers import digest_of
 
 
-def going(name: str, digest: str, size_bytes: int = 0) -> Verdict:
-    return Verdict(Tag(name, digest_of(digest), 1, size_bytes), False, "old", "r")
+def going(name: str, digest: str, size_bytes: int = 0, stays_as: str = "") -> Verdict:
+    return Verdict(Tag(name, digest_of(digest), 1, size_bytes), False, "old", "r", stays_as=stays_as)
 
 
 def plan(*verdicts: Verdict) -> Plan:
@@ -18,3 +18,10 @@ def test_an_image_of_unknown_size_is_counted_as_such() -> None:
     preview = previewed("shop/api", plan(going("a", "a", 7), going("", "b")))
     assert preview.shares == (Share("r", 1, 2, 7, 1),)
     assert totals([preview, previewed("web", plan(going("", "b"), going("", "c")))]) == (Share("r", 1, 4, 7, 3),)
+
+
+def test_a_tag_that_goes_alone_frees_nothing() -> None:
+    preview = previewed("shop/api", plan(going("a", "x", 7, stays_as="latest"), going("b", "y", 5)))
+    assert preview.shares == (Share("r", 2, 1, 5),)
+    assert [verdict.tag.name for verdict in preview.going] == ["a", "b"]
+    assert previewed("shop/api", plan(going("a", "x", stays_as="latest"))).shares == (Share("r", 1, 0, 0),)

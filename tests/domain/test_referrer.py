@@ -1,5 +1,7 @@
 """Referrers in a plan: they follow what was seen to go and stands nowhere, unless a rule keeps them."""
 
+from typing import Any
+
 import pytest
 
 from service.domain.manifest import References
@@ -31,7 +33,8 @@ def test_it_goes_when_its_image_was_seen_to_go() -> None:
         ([tag("back", 9, IMAGE)], {}),
         ([], {"untagged": (Untagged(IMAGE, us(0)),)}),
         ([tag("index", 9, "index")], {"links": {digest_of("index"): References(children=(IMAGE,))}}),
-        ([tag("prod", 9, digest_of(SIGNATURE))], {}),
+        ([tag("prod", 9, digest_of(SIGNATURE))], {"policy": policy("shared: keep\nrules: [{keep: {last: 10}}]")}),
+        ([], {"leased": {digest_of(SIGNATURE): NOW + 1}}),
         ([], {"policy": policy("protect: '*.sig'\nrules: [{keep: {last: 10}}]")}),
         ([], {"policy": policy("rules: [{keep: {last: 10}}, {keep: none, tags: x, referrers: keep}]")}),
         ([], {"policy": policy("rules: [{repos: elsewhere, keep: none}]")}),
@@ -44,12 +47,34 @@ def test_it_stays_while_anything_keeps_it_or_its_image(others: list[Tag], state:
     assert not goes(*others, **state)
 
 
-def test_one_without_a_tag_follows_too() -> None:
-    links = {digest_of("artifact"): References(subject=IMAGE)}
-    plan = planned([], LAST, NOW, untagged=(Untagged(digest_of("artifact"), us(5)),), links=links, deleted={IMAGE})
-    assert [(one.digest, one.verdicts[0].reason, one.verdicts[0].follows) for one in plan.doomed] == [
-        (digest_of("artifact"), f"its image {IMAGE} is gone", True)
+def test_it_says_after_what_it_goes() -> None:
+    (doomed,) = planned([tag(SIGNATURE, 5)], LAST, NOW, deleted={IMAGE}).doomed
+    assert [(one.reason, one.follows, one.after) for one in doomed.verdicts] == [
+        (f"its image {IMAGE} is gone", True, IMAGE)
     ]
+
+
+def test_where_another_tag_keeps_its_manifest_only_its_tag_goes() -> None:
+    tags = [tag(SIGNATURE, 5), tag("prod", 9, digest_of(SIGNATURE))]
+    (doomed,) = planned(tags, LAST, NOW, deleted={IMAGE}).doomed
+    (verdict,) = doomed.verdicts
+    assert (doomed.tags, doomed.only_tags) == ((SIGNATURE,), True)
+    assert (verdict.reason, verdict.stays_as) == (f"its image {IMAGE} is gone; its manifest stays as prod", "prod")
+
+
+def test_one_without_a_tag_follows_too_unless_it_is_leased_or_a_revision() -> None:
+    artifact = digest_of("artifact")
+    of_it: dict[str, Any] = {
+        "untagged": (Untagged(artifact, us(5)),), "links": {artifact: References(subject=IMAGE)}, "deleted": {IMAGE},
+    }  # fmt: skip
+    plan = planned([], LAST, NOW, **of_it)
+    assert [(one.digest, one.verdicts[0].reason, one.verdicts[0].follows) for one in plan.doomed] == [
+        (artifact, f"its image {IMAGE} is gone", True)
+    ]
+    leased = planned([], LAST, NOW, **of_it, leased={artifact: NOW + 1})
+    assert (leased.doomed, leased.next_us) == ((), NOW + 1)
+    revised = policy("rules: [{keep: {last: 10, revisions: 1}}]")
+    assert planned([tag("main", 9)], revised, NOW, **of_it, revisions={"main": (artifact,)}).doomed == ()
 
 
 def test_whom_it_is_about_stands_in_its_manifest_or_its_tag() -> None:

@@ -7,7 +7,7 @@ import pytest
 from service.domain.manifest import References
 from service.domain.plan import Doomed, Plan
 from service.domain.policy import Policy
-from service.domain.state import Tag, is_referrer_tag
+from service.domain.state import Tag, Untagged, is_referrer_tag
 from tests.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_000_000)
@@ -208,14 +208,100 @@ def test_7_a_tag_nobody_saw_pushed_is_kept_and_takes_no_slot() -> None:
     assert reasons(decided)["found"] == ("nobody knows when it was pushed; it counts from its next push", None)
 
 
-# 10. A tag whose digest is kept under another tag stays.
+# 10. A tag whose digest is kept under another tag goes alone.
 
 
-def test_10_a_tag_that_shares_a_kept_digest_stays() -> None:
-    said = policy("protect: latest\nrules: [{name: empty, keep: none}]")
-    decided = decide([tag("latest", 1, "x"), tag("v1", 2, "x"), tag("v2", 3)], said)
+SHARED = [tag("latest", 1, "x"), tag("v1", 2, "x"), tag("v2", 3), tag("v0", 0, "x")]
+SHARING = policy("protect: latest\nrules: [{name: empty, keep: none}]")
+WHOLE = SHARING.model_copy(update={"shared": "keep"})
+
+
+def test_10_a_tag_that_shares_a_kept_digest_goes_alone() -> None:
+    decided = decide(SHARED, SHARING)
+    assert gone(decided) == ["v2", "v1", "v0"]
+    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("v2",), False), (("v1", "v0"), True)]
+    assert reasons(decided)["v1"] == ("rule empty keeps none; its image stays as latest", "empty")
+    assert [verdict.stays_as for verdict in decided.verdicts] == ["", "latest", "", "latest"]
+
+
+def test_10_with_shared_keep_a_tag_that_shares_a_kept_digest_stays() -> None:
+    decided = decide(SHARED, WHOLE)
     assert gone(decided) == ["v2"]
-    assert reasons(decided)["v1"] == ("its digest is kept as latest", "empty")
+    assert reasons(decided)["v1"] == ("its image stays as latest (shared: keep)", "empty")
+    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("v2",), False)]
+
+
+def test_10_it_is_named_by_the_first_tag_that_keeps_it() -> None:
+    said = policy("protect: [b, c]\nrules: [{keep: none}]")
+    assert reasons(decide([tag("c", 1, "x"), tag("a", 2, "x"), tag("b", 3, "x")], said))["a"] == (
+        "rule #1 keeps none; its image stays as b",
+        "#1",
+    )
+
+
+REVISED = policy("rules: [{tags: v*, keep: none}, {tags: main, keep: {last: 1, revisions: 1}}]")
+
+
+def test_10_a_tag_whose_digest_is_a_kept_revision_of_another_goes_alone() -> None:
+    decided = decide([tag("v1", 1, "x"), tag("main", 2)], REVISED, revisions={"main": (digest_of("x"),)})
+    assert reasons(decided)["v1"] == ("rule #1 keeps none; its image stays as a revision of main", "#1")
+    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("v1",), True)]
+
+
+def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_stays() -> None:
+    said = REVISED.model_copy(update={"shared": "keep"})
+    decided = decide([tag("v1", 1, "x"), tag("main", 2)], said, revisions={"main": (digest_of("x"),)})
+    assert (decided.doomed, reasons(decided)["v1"][0]) == ((), "its image stays as a revision of main (shared: keep)")
+
+
+@pytest.mark.parametrize(
+    ("tags", "revisions"),
+    [
+        ([tag("main", 2)], {"main": (digest_of("y"), digest_of("x"))}),
+        ([tag("main", 2)], {"v2": (digest_of("x"),)}),
+        ([tag("v2", 2)], {"v2": (digest_of("x"),)}),
+    ],
+)
+def test_10_what_is_no_kept_revision_keeps_nothing(tags: list[Tag], revisions: dict[str, tuple[str, ...]]) -> None:
+    decided = decide([tag("v1", 1, "x"), *tags], REVISED, revisions=revisions)
+    assert [one.only_tags for one in decided.doomed if "v1" in one.tags] == [False]
+
+
+def test_10_of_a_tag_that_goes_no_revision_keeps_anything() -> None:
+    said = policy("rules: [{tags: v*, keep: none}, {tags: m*, keep: {last: 1, revisions: 1}}]")
+    tags = [tag("v1", 1, "x"), tag("main", 2), tag("more", 3)]
+    decided = decide(tags, said, revisions={"main": (digest_of("x"),)})
+    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("main",), False), (("v1",), False)]
+
+
+def test_10_a_tag_that_goes_alone_takes_its_past_along_and_one_that_stays_with_its_image_keeps_it() -> None:
+    """other keeps main's image; main's past holds v1's image, and one that has no tag."""
+    said = policy("""
+        protect: other
+        rules:
+        - {tags: v*, keep: none}
+        - {tags: main, keep: {pushed_within: 1s, revisions: 2}, untagged: 0s}
+    """)
+    tags = [tag("v1", 1, "x"), tag("main", 2, "y"), tag("other", 3, "y")]
+    past = {"main": (digest_of("x"), digest_of("z"))}
+    lost = (Untagged(digest_of("z"), us(0), "main"),)
+    decided = decide(tags, said, revisions=past, untagged=lost)
+    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("main",), True), (("v1",), False), ((), False)]
+    decided = decide(tags, said.model_copy(update={"shared": "keep"}), revisions=past, untagged=lost)
+    assert decided.doomed == ()
+    assert reasons(decided)["v1"] == ("its image stays as a revision of main (shared: keep)", "#1")
+    assert decided.untagged[0].reason == "number 2 of the last 2 revisions of main (rule #2)"
+
+
+def test_10_a_tag_that_goes_alone_counts_towards_a_hold() -> None:
+    said = policy("protect: latest\nhold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
+    assert decide(SHARED, said).hold == "it would remove 3 of 4 tags, more than 0% (hold_over)"
+
+
+def test_10_no_tag_of_a_leased_image_goes() -> None:
+    leased = {digest_of("x"): NOW + 1}
+    assert gone(decide(SHARED, SHARING, leased=leased)) == ["v2"]
+    assert gone(decide(SHARED, SHARING, leased={digest_of("x"): NOW})) == ["v2", "v1", "v0"]
 
 
 def test_10_the_tags_of_a_doomed_digest_go_together() -> None:

@@ -22,7 +22,13 @@ NOT_FINAL = st.just(False)
 
 
 def doomed(decided: Plan) -> frozenset[str]:
+    """The digests of which anything goes, be it only a tag."""
     return frozenset(one.digest for one in decided.doomed)
+
+
+def whole(decided: Plan) -> frozenset[str]:
+    """The digests that go with all their tags."""
+    return frozenset(one.digest for one in decided.doomed if not one.only_tags)
 
 
 def gone(decided: Plan) -> frozenset[str]:
@@ -33,42 +39,103 @@ def kept_digests(decided: Plan) -> frozenset[str]:
     return frozenset(v.tag.digest for v in (*decided.verdicts, *decided.untagged) if v.kept)
 
 
+def kept_revisions(state: State, said: Policy, decided: Plan) -> frozenset[str]:
+    """The overwritten digests that the rules keep of each tag that stays, or is not seen at the moment."""
+    goes, found = gone(decided), set[str]()
+    for name, overwritten in state.revisions.items():
+        for _, rule in said.rules_for(state.repository) if name not in goes else ():
+            if compile_patterns(rule.tags)(name) and rule.grouping.of(name) is not None:
+                found.update(overwritten[: rule.keep.revisions if isinstance(rule.keep, Keep) else 0])
+                if rule.final and not rule.older_than:
+                    break
+    return frozenset(found)
+
+
 @thorough
 @given(STATES, policies(), LATER)
 def test_what_is_held_is_never_doomed(state: State, said: Policy, now_us: int) -> None:
     decided = plan(state, said, now_us)
-    goes = doomed(decided)
+    goes, leaves = whole(decided), doomed(decided)
     known = {digest: references for digest, references in state.links.items() if references}
-    assert not goes & kept_digests(decided)
-    assert not goes & {child for references in known.values() for child in references.children}
-    assert not goes & {digest for digest, found in known.items() if found.subject or not found.readable}
-    assert not goes & {digest for digest, until_us in state.leased.items() if until_us > now_us}
-    assert goes <= {each.digest for each in state.tags} | {each.digest for each in state.untagged}
-    for one in decided.doomed:
-        for verdict in one.verdicts:
+    assert not goes & (kept_digests(decided) | kept_revisions(state, said, decided))
+    assert not leaves & {child for references in known.values() for child in references.children}
+    assert not leaves & {digest for digest, found in known.items() if not found.readable}
+    assert not leaves & {d for d, found in known.items() if found.subject and found.subject not in state.deleted}
+    assert leaves <= {each.digest for each in state.tags} | {each.digest for each in state.untagged}
+    for verdict in (verdict for one in decided.doomed for verdict in one.verdicts):
+        assert not verdict.tag.name or not said.protects(verdict.tag.name)
+        if not verdict.follows:
             assert verdict.tag.pushed_us is not None
-            assert verdict.tag.pushed_us <= now_us - said.grace * 1_000_000
+            assert not said.grace or verdict.tag.pushed_us <= now_us - said.grace * 1_000_000
             assert not verdict.tag.name or not is_referrer_tag(verdict.tag.name)
-            assert not verdict.tag.name or not said.protects(verdict.tag.name)
+
+
+@thorough
+@given(STATES, policies(), LATER)
+def test_where_only_tags_go_something_that_stays_holds_their_digest(state: State, said: Policy, now_us: int) -> None:
+    decided = plan(state, said, now_us)
+    assert (doomed(decided) - whole(decided)) <= kept_digests(decided) | kept_revisions(state, said, decided)
+    for one in decided.doomed:
+        assert len({verdict.stays_as for verdict in one.verdicts}) == 1
+        for verdict in one.verdicts if one.only_tags else ():
+            assert verdict.tag.name
+            assert verdict.reason.endswith(f" stays as {verdict.stays_as}")
+
+
+@thorough
+@given(STATES, policies(), LATER)
+def test_with_shared_keep_no_tag_goes_whose_digest_stays(state: State, said: Policy, now_us: int) -> None:
+    careful = said.model_copy(update={"shared": "keep"})
+    decided = plan(state, careful, now_us)
+    assert doomed(decided) == whole(decided)
+    stays = kept_digests(decided) | kept_revisions(state, careful, decided)
+    assert not stays & {verdict.tag.digest for verdict in decided.verdicts if not verdict.kept}
+    assert gone(decided) <= gone(plan(state, said, now_us))
+
+
+@thorough
+@given(STATES, policies(), LATER)
+def test_of_what_is_leased_nothing_goes_not_even_a_tag(state: State, said: Policy, now_us: int) -> None:
+    leased = {digest for digest, until_us in state.leased.items() if until_us > now_us}
+    holding = {digest for digest, known in state.links.items() if known and leased.intersection(known.children)}
+    assert not doomed(plan(state, said, now_us)) & (leased | holding)
+
+
+@thorough
+@given(STATES, policies(), LATER)
+def test_what_is_without_a_tag_follows_only_what_is_not_there(state: State, said: Policy, now_us: int) -> None:
+    decided = plan(state, said, now_us)
+    there = {each.digest for each in state.tags} | {each.digest for each in state.untagged} | set(state.links)
+    there |= {child for known in state.links.values() if known for child in known.children}
+    belonged = {one.digest: one for one in state.untagged}
+    for verdict in decided.untagged:
+        one, known = belonged[verdict.tag.digest], state.links.get(verdict.tag.digest)
+        if verdict.follows and not (known and known.subject):
+            assert said.rules_for(state.repository)
+            assert verdict.after == one.index
+            assert verdict.after not in there
+            assert verdict.told is (not one.index)
+            assert one.index or one.taken
 
 
 @thorough
 @given(STATES, policies(rules(final=NOT_FINAL)), LATER)
 def test_the_revisions_of_a_kept_tag_are_never_doomed(state: State, said: Policy, now_us: int) -> None:
     decided = plan(state, said, now_us)
-    tagged = {each.digest for each in state.tags}
     for _, rule in said.rules_for(state.repository):
         most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
         for name in (verdict.tag.name for verdict in decided.verdicts if verdict.kept):
             if compile_patterns(rule.tags)(name) and rule.grouping.of(name) is not None:
-                assert not doomed(decided) & (set(state.revisions.get(name, ())[:most]) - tagged)
+                assert not whole(decided) & set(state.revisions.get(name, ())[:most])
 
 
 @thorough
 @given(STATES, policies(), LATER)
 def test_what_never_had_a_tag_is_given_an_hour(state: State, said: Policy, now_us: int) -> None:
+    """Unless it is a referrer or a part, and what it belonged to is gone."""
     young = {each.digest for each in state.untagged if not each.tag and each.since_us > now_us - NEVER_TAGGED_US}
-    assert not doomed(plan(state, said, now_us)) & (young - {each.digest for each in state.tags})
+    for verdict in plan(state, said, now_us).untagged:
+        assert verdict.kept or verdict.follows or verdict.tag.digest not in young
 
 
 @thorough
@@ -113,7 +180,7 @@ def test_the_order_of_rules_that_are_not_final_decides_nothing(state: State, sai
     random.shuffle(turned)
     other = plan(state, said.model_copy(update={"rules": tuple(turned)}), NOW)
     decided = plan(state, said, NOW)
-    assert doomed(other) == doomed(decided)
+    assert (doomed(other), whole(other)) == (doomed(decided), whole(decided))
     assert (other.next_us, other.undated, other.unresolved) == (decided.next_us, decided.undated, decided.unresolved)
     assert (other.hold is None) == (decided.hold is None)
 
@@ -128,8 +195,9 @@ def test_a_rule_that_says_nothing_of_what_is_untagged_only_adds_its_own_tags(
     more = plan(state, said.model_copy(update={"rules": (*said.rules, silent)}), NOW)
     fewer = plan(state, said, NOW)
     free = {v.tag.name for v in fewer.verdicts if v.kept and v.reason == "no rule selects it"}
-    held = {v.tag.name for v in fewer.verdicts if v.kept and v.reason.startswith("its digest is kept as")}
-    assert gone(more) <= gone(fewer) | free | held
+    held = {v.tag.name for v in fewer.verdicts if v.kept and v.reason.endswith(" (shared: keep)")}
+    follows = {v.tag.name for v in more.verdicts if v.follows}
+    assert gone(more) <= gone(fewer) | free | held | follows
 
 
 MORE: tuple[tuple[dict[str, int | None], dict[str, int]], ...] = (
@@ -146,20 +214,23 @@ MORE: tuple[tuple[dict[str, int | None], dict[str, int]], ...] = (
 def test_one_more_condition_never_deletes_more(
     state: State, said: Policy, rule: Rule, keep: Keep, number: int, added: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
-    def deleted(limits: dict[str, Any]) -> frozenset[str]:
+    def deleted(limits: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
         every = [*said.rules]
         any_of = keep.model_copy(update={"mode": "any", "last": keep.last or 1, **limits})
         every.insert(number, rule.model_copy(update={"keep": any_of}))
-        return doomed(plan(state, said.model_copy(update={"rules": tuple(every)}), NOW))
+        decided = plan(state, said.model_copy(update={"rules": tuple(every)}), NOW)
+        return whole(decided), gone(decided)
 
     fewer, more = added
-    assert deleted(more) <= deleted(fewer)
+    for digests_or_tags, of_fewer in zip(deleted(more), deleted(fewer), strict=True):
+        assert digests_or_tags <= of_fewer
 
 
 @thorough
 @given(STATES, policies(), st.sampled_from(DIGESTS), st.sampled_from(["latest", "a*", "b1"]))
 def test_more_protection_never_takes_what_it_protects(state: State, said: Policy, digest: str, name: str) -> None:
     leased = plan(replace(state, leased={**state.leased, digest: us(99_999)}), said, NOW)
+    assert whole(leased) <= whole(plan(state, said, NOW)) - {digest}
     assert doomed(leased) <= doomed(plan(state, said, NOW)) - {digest}
     protected = said.model_copy(update={"protect": (*said.protect, name)})
     decided = plan(state, protected, NOW)
@@ -175,7 +246,7 @@ def test_until_it_says_so_time_changes_nothing(state: State, said: Policy, anywh
     between = [moment for moment in boundaries(state, said) if moment < end_us]
     for moment in (*between, end_us - 1, NOW + anywhere % (end_us - NOW)):
         later = plan(state, said, moment)
-        assert doomed(later) == doomed(decided)
+        assert (doomed(later), whole(later)) == (doomed(decided), whole(decided))
         assert (later.next_us, later.unresolved, later.undated) == (
             decided.next_us,
             decided.unresolved,
@@ -201,9 +272,8 @@ def test_a_verdict_holds_until_it_says(state: State, said: Policy) -> None:
 
 @thorough
 @given(STATES, policies())
-def test_nothing_goes_by_a_policy_that_keeps_always(state: State, said: Policy) -> None:
+def test_by_a_policy_that_keeps_always_nothing_goes_but_what_follows(state: State, said: Policy) -> None:
     always = Rule(name="always", keep="always", untagged="keep")
     rules = tuple(rule.model_copy(update={"final": False}) for rule in said.rules)
     decided = plan(state, said.model_copy(update={"rules": (*rules, always)}), NOW)
-    assert gone(decided) == frozenset()
-    assert not {v.tag.digest for v in decided.untagged if not v.kept}
+    assert all(v.kept or v.follows for v in (*decided.verdicts, *decided.untagged))

@@ -187,6 +187,14 @@ def test_totals_per_day_rule_and_repository_count_tags_digests_and_bytes() -> No
     assert [one.repository for one in simulation.deletions] == ["web", "shop/api", "shop/api"]
 
 
+def test_a_tag_that_goes_alone_counts_as_a_tag_and_as_no_image() -> None:
+    said = policy("protect: latest\nrules: [{name: newest, keep: {last: 1}}]")
+    outcome = lived(said, pushed("v1", 1), pushed("latest", 1, "v1"), pushed("v2", 2), pushed("v3", 3))
+    simulation = Simulation(us(0), us(END), (outcome,))
+    assert simulation.total == Total("", 2, 1, SIZE)
+    assert simulation.rules == (Total("newest", 2, 1, SIZE),)
+
+
 def test_what_was_pulled_most_often_is_named_first() -> None:
     pulls = (pulled("v1", 10), pulled("v2", 11), pulled("v2", 12))
     outcome = lived(LAST_2, *THREE, pushed("v4", 4), *pulls)
@@ -204,7 +212,10 @@ POLICIES = st.sampled_from(
         policy("rules: [{keep: {last: 2, pushed_within: 10s}}]\ngrace: 3s"),
         policy("rules: [{tags: pr-*, keep: none, older_than: 5s}, {tags: v*, keep: {last: 2}, order: semver}]"),
         policy("rules: [{group: '^(.)', keep: {last: 1, pulled_within: 20s, mode: all}}]\nprotect: b1"),
-        policy("rules: [{keep: {last: 2, revisions: 1}, untagged: 5s}]\nhold_min: 2\nhold_over: 20%"),
+        policy("rules: [{keep: {last: 2, revisions: 1}, untagged: 5s}]"),
+        policy("rules: [{keep: {last: 2}}]\nhold_min: 2\nhold_over: 20%"),
+        policy("rules: [{tags: v*, keep: none}, {tags: b*, keep: {last: 2}}]\nprotect: pr-1"),
+        policy("rules: [{tags: v*, keep: none}, {tags: b*, keep: {last: 2}}]\nprotect: pr-1\nshared: keep"),
     ]
 )
 

@@ -237,3 +237,91 @@ def test_4_a_rule_for_other_tags_keeps_no_revision() -> None:
 
 def test_4_a_rule_for_older_tags_keeps_revisions_at_any_age() -> None:
     assert revised("{older_than: 9000h, keep: {revisions: 1}, untagged: 0s}")["r1"] is not None
+
+
+# What belonged to something that went
+
+
+def part(digest: str, index: str = "i", tag: str = "b1", hours: float = 0) -> Untagged:
+    """A part of an index that was seen to go."""
+    return Untagged(digest_of(digest), us(NOW_S - hours * HOUR), tag, index=digest_of(index))
+
+
+def taken(digest: str, tag: str = "b1") -> Untagged:
+    """A manifest whose last tag the policy took off."""
+    return Untagged(digest_of(digest), us(NOW_S), tag, taken=True)
+
+
+@pytest.mark.parametrize(
+    "rule", ["keep: always", "keep: always, untagged: keep", "tags: v*, keep: always, untagged: 9h"]
+)
+@pytest.mark.parametrize("lost_tag", ["b1", ""])
+def test_the_parts_of_an_index_that_is_gone_go_at_once(rule: str, lost_tag: str) -> None:
+    (doomed,) = decide(f"{{name: r, {rule}}}", part("x", tag=lost_tag), more="grace: 9h").doomed
+    (verdict,) = doomed.verdicts
+    assert (doomed.digest, doomed.tags, doomed.only_tags) == (digest_of("x"), (), False)
+    assert (verdict.reason, verdict.rule) == (f"the index {digest_of('i')} is gone", "r")
+    assert (verdict.follows, verdict.after, verdict.told) == (True, digest_of("i"), False)
+
+
+@pytest.mark.parametrize(
+    "rule", ["keep: always", "keep: always, untagged: keep", "tags: v*, keep: always, untagged: 9h"]
+)
+def test_a_manifest_goes_at_once_with_the_last_of_its_tags(rule: str) -> None:
+    (doomed,) = decide(f"{{name: r, {rule}}}", taken("x")).doomed
+    (verdict,) = doomed.verdicts
+    assert (doomed.digest, verdict.reason, verdict.rule) == (digest_of("x"), "its last tag b1 was deleted", "r")
+    assert (verdict.follows, verdict.after, verdict.told) == (True, "", True)
+
+
+def test_where_no_rule_matches_the_repository_nothing_follows() -> None:
+    assert reasons(decide("{repos: other, keep: none, untagged: 0s}", part("x"), taken("y"))) == [SILENT, SILENT]
+    assert decide("{repos: other, keep: none}", part("x"), taken("y")).doomed == ()
+
+
+def test_what_follows_does_not_count_towards_a_hold() -> None:
+    decided = decide("{keep: always}", part("x"), taken("y"), more="hold_over: 0%\nhold_min: 0")
+    assert (len(decided.doomed), decided.hold) == (2, None)
+
+
+def unless(one: Untagged, rules: str = "{keep: always}", **state: Any) -> str | None:
+    """Why something that would follow stays; None when it goes. Beside it stands a tag, at another digest."""
+    assert not decide(rules, one).untagged[0].kept
+    (verdict,) = (found for found in decide(rules, one, **state).untagged if found.tag.digest == one.digest)
+    return verdict.reason if verdict.kept else None
+
+
+@pytest.mark.parametrize("one", [part("x"), taken("x")])
+def test_what_follows_stays_while_anything_keeps_it(one: Untagged) -> None:
+    listed = {digest_of("other"): References(children=(digest_of("x"),))}
+    assert unless(one, links=listed) == f"it is part of the index {digest_of('other')}"
+    assert unless(one, links={digest_of("x"): References(readable=False)}) == (
+        "its manifest cannot be read, so nobody knows what it holds"
+    )
+    leased = {digest_of("x"): us(NOW_S + 1)}
+    assert unless(one, leased=leased) == "somebody says that it is in use (lease)"
+    assert decide("{keep: always}", one, leased=leased).next_us == us(NOW_S + 1)
+    revised: dict[str, Any] = {"tags": [tag("main", 1)], "revisions": {"main": (digest_of("x"),)}}
+    assert unless(one, "{name: r, keep: {last: 1, revisions: 1}}", **revised) == (
+        "number 1 of the last 1 revisions of main (rule r)"
+    )
+    assert decide("{keep: none}", one, tags=[tag("main", 1, "x")]).untagged == ()
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        {"links": {digest_of("i"): None}},
+        {"links": {digest_of("i"): References(children=(digest_of("y"),))}},
+        {"tags": [tag("v1", 1, "i")]},
+        {"links": {digest_of("outer"): References(children=(digest_of("i"),))}},
+    ],
+)
+def test_a_part_stays_where_its_index_may_be_back(back: dict[str, Any]) -> None:
+    assert unless(part("x"), **back) == f"it is part of the index {digest_of('i')}"
+    assert unless(taken("x"), **back) is None
+
+
+def test_a_part_stays_where_its_index_is_there_without_a_tag() -> None:
+    decided = decide("{keep: always, untagged: 9h}", part("x"), lost("i", 1))
+    assert decided.doomed == ()

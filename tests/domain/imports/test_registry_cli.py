@@ -48,7 +48,8 @@ def test_kept_tags_use_up_places_as_they_do_there() -> None:
 
 def test_the_readmes_delete_all_of_one_image() -> None:
     made = commanded("registry-cli", "-i", "ubuntu", "--delete-all", "--dry-run")
-    assert made.values == {"dry_run": True, "rules": [{"name": "all", "repos": ["ubuntu"], "keep": "none"}]}
+    rule = {"name": "all", "repos": ["ubuntu"], "keep": "none"}
+    assert made.values == {"dry_run": True, "shared": "keep", "rules": [rule]}
 
 
 def test_the_readmes_delete_by_hours() -> None:

@@ -6,9 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.imports.period import parse_period
-from service.domain.imports.translation import LONGEST_SHOWN, NotImportable, imported_rule, keep_of, translation
+from service.domain.imports.translation import (
+    LONGEST_SHOWN,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
 from service.domain.policy import Policy
-from tests.domain.imports import refused, refused_command
+from tests.domain.imports import aged, commanded, gone, imported, refused, refused_command
 
 
 @given(st.text(), st.text())
@@ -80,3 +87,37 @@ def test_a_period_is_never_shortened(text: str, seconds: int) -> None:
 def test_what_is_no_period_is_refused(text: str) -> None:
     with pytest.raises(NotImportable):
         parse_period(text, units="s m h")
+
+
+_OLD = [{"name": "old", "action": {"type": "Delete"}, "condition": {"olderThan": "1d"}}]
+_HARBOR = {"template": "latestPushedK", "params": {"latestPushedK": 1}, "tag_selectors": []}
+_ECR = {"tagStatus": "tagged", "tagPrefixList": ["v"], "countType": "imageCountMoreThan", "countNumber": 1}
+
+
+@pytest.mark.parametrize(
+    ("made", "shared"),
+    [
+        (commanded("deckschrubber", "-latest", "1", "-tag", "^v"), "keep"),
+        (commanded("registry-cli", "-d", "-n", "1", "--tags-like", "^v"), "keep"),
+        (imported("harbor", {"rules": [_HARBOR]}), "keep"),
+        (imported("ecr", {"rules": [{"rulePriority": 1, "selection": _ECR, "action": {"type": "expire"}}]}), "keep"),
+        (imported("gcp", _OLD), "keep"),
+        (commanded("acr", "--filter", ".*:^v", "--ago", "1d"), None),
+        (imported("gitlab", {"keep_n": 1, "older_than": "7d", "name_regex": "v.*"}), None),
+        (imported("quay", [{"method": "number_of_tags", "value": 1}]), None),
+    ],
+    ids=lambda value: value.tool if isinstance(value, Translation) else "",
+)
+def test_what_deletes_whole_images_leaves_an_image_that_another_tag_keeps_with_all_its_tags(
+    made: Translation, shared: str | None
+) -> None:
+    assert made.values.get("shared") == shared
+
+
+def test_an_old_tag_of_an_image_that_stays_goes_only_where_the_tool_deletes_tags() -> None:
+    def deleted(tool: str) -> set[str]:
+        made = translation(tool, [imported_rule("x", keep="none", tags=["v*"])])
+        return gone(made, aged("v1", 9, "x"), aged("main", 9, "x"), aged("v2", 9))
+
+    assert (deleted("Harbor"), deleted("GitLab")) == ({"v2"}, {"v1", "v2"})
+    assert "shared" not in translation("Harbor", []).values
