@@ -1,5 +1,6 @@
 """Previews: how much goes by each rule, and of how much of it the size is known."""
 
+from service.domain.freed import Freed
 from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.preview import Share, previewed, totals
 from service.domain.state import Tag
@@ -15,6 +16,8 @@ def plan(*verdicts: Verdict) -> Plan:
 
 
 def test_an_image_of_unknown_size_is_counted_as_such() -> None:
-    preview = previewed("shop/api", plan(going("a", "a", 7), going("", "b")))
+    preview = previewed("shop/api", plan(going("a", "a", 7), going("", "b")), Freed())
     assert preview.shares == (Share("r", 1, 2, 7, 1),)
-    assert totals([preview, previewed("web", plan(going("", "b"), going("", "c")))]) == (Share("r", 1, 4, 7, 3),)
+    assert totals([preview, previewed("web", plan(going("", "b"), going("", "c")), Freed())]) == (
+        Share("r", 1, 4, 7, 3),
+    )
