@@ -114,7 +114,8 @@ def test_an_index_nobody_looked_into_may_hold_any_of_it() -> None:
 def test_everything_else_that_is_known_stays() -> None:
     """A manifest may be nobody's matter: neither a tag nor the list of those without one names it."""
     assert frees((OLD, NEW), {"old": {"a": 7, "b": 2}, "new": {}, "other": {"a": 7}}) == Freed(2, 1)
-    assert frees((OLD, NEW), {"old": {"a": 7}, "new": {}, "amd": {"a": 7}}, links=links(other=("amd",))) == Freed(0, 1)
+    parts = links(old=("amd", "arm"), other=("amd",))
+    assert frees((OLD, NEW), {"new": {}, "amd": {"a": 7}, "arm": {"b": 9}}, links=parts) == Freed(9, 1)
 
 
 def test_repositories_are_added_up() -> None:

@@ -132,7 +132,9 @@ def test_no_more_manifests_are_remembered_than_is_set(connection: Connection) ->
     found = history.layers(SHOP)
     assert (len(found), digest("fetched") in found) == (3, True)
     known = set(found)
-    record(history, replace(push(10), digest=next(iter(known))))
+    for number in range(10, 20):
+        record(history, replace(push(number), digest=next(iter(known))))
+        history.learn(SHOP, {next(iter(known)): References(blobs=BLOBS)})
     assert set(history.layers(SHOP)) == known, "what is known already takes no room"
 
 
@@ -142,15 +144,16 @@ def test_how_many_is_a_setting(make_wiring: Callable[..., Wiring]) -> None:
     assert len(wiring.history.layers(SHOP)) == 2
 
 
-def test_a_lower_bound_takes_hold_with_the_next_push(connection: Connection) -> None:
+@pytest.mark.parametrize("how", ["pushed", "fetched"])
+def test_a_lower_bound_takes_hold_with_the_next_manifest(connection: Connection, how: str) -> None:
     for number in range(9):
         record(History(connection), push(number, number))
-    for learn in (
-        lambda history: record(history, push(10, "next")),
-        lambda history: history.learn(SHOP, {digest("last"): References(blobs=BLOBS)}),
-    ):
-        learn(History(connection, Limits(repository_layers=4)))
-        assert len(History(connection).layers(SHOP)) == 4
+    history = History(connection, Limits(repository_layers=4))
+    if how == "pushed":
+        record(history, push(10, "next"))
+    else:
+        history.learn(SHOP, {digest("next"): References(blobs=BLOBS)})
+    assert (len(history.layers(SHOP)), digest("next") in history.layers(SHOP)) == (4, True)
 
 
 def test_layers_are_written_as_keys_says(history: History, connection: Connection) -> None:
