@@ -36,7 +36,7 @@ def freed(state: State, plan: Plan, layers: Layers) -> Freed:
     """
     doomed = {one.digest for one in plan.doomed}
     parts = _parts(state, doomed)
-    standing = {verdict.tag.digest for verdict in plan.verdicts if verdict.kept}
+    standing = {verdict.tag.digest for verdict in plan.verdicts if verdict.kept or verdict.stays_as}
     nameless = {verdict.tag.digest for verdict in plan.untagged if verdict.kept}
     kept = standing | (nameless.union(layers, state.links) - doomed - parts)
     kept |= _parts(state, kept)

@@ -66,6 +66,14 @@ def test_what_a_protected_tag_holds_as_well_stays() -> None:
     assert frees((tag("prod", 1, "old"), MID, NEW), known, said) == Freed(2, 1)
 
 
+def test_a_tag_that_goes_alone_frees_nothing() -> None:
+    """Its image stays: as another tag, or as a revision that a rule keeps."""
+    known = {"old": {"a": 7}, "new": {}}
+    assert frees((OLD, NEW, tag("copy", 4, "old")), known, policy("rules: [{tags: old, keep: none}]")) == Freed()
+    said = policy("hold_over: 100\nrules: [{tags: old, keep: none}, {tags: new, keep: {revisions: 1, last: 1}}]")
+    assert frees((OLD, NEW), known, said, revisions={"new": (digest_of("old"),)}) == Freed()
+
+
 def test_a_doomed_manifest_without_a_tag_frees_its_layers_and_a_kept_one_holds_its_own() -> None:
     known = {"new": {}, "x": {"a": 7, "base": 100}, "y": {"base": 100}}
     assert frees((NEW,), known, untagged=(lost("x", 2), lost("y", 0.5))) == Freed(7, 1)

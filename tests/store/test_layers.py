@@ -12,9 +12,9 @@ from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.state import Tag
 from service.store.connection import Connection
 from service.store.history import History, Limits
-from service.store.removals import Removals
 from service.store.keys import short
 from service.store.packing import MOST_BLOBS, pack_layers, unpack_layers
+from service.store.removals import Removals
 from service.wiring import Wiring
 from tests.store.test_record import NOW, digest, event, record
 
