@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from service.clock import now_us
 from service.domain import retention
 from service.domain.explanation import Explanation, explain
+from service.domain.freed import Freed, freed
 from service.domain.plan import Plan, Verdict
 from service.domain.policy import Policy
 from service.domain.preview import Preview, previewed
+from service.domain.state import State
 from service.settings import PolicySource
 from service.settings.reload import NONE_IN_FORCE
 from service.store.history import History
@@ -23,8 +25,7 @@ class Outlook:
 
     def plan(self, repository: str, policy: Policy | None = None) -> Plan:
         """What would be committed now, by the policy in force or by this one; nothing goes where there is none."""
-        plan = retention.plan(self.history.snapshot(repository), self._policy(policy), now_us())
-        return replace(plan, verdicts=_unruled(plan.verdicts)) if policy is None and self._is_lost else plan
+        return self._plan(self.history.snapshot(repository), policy)
 
     def verdicts(self, repository: str) -> tuple[Verdict, ...]:
         """What today's policy says of every tag of a repository, newest push first."""
@@ -39,7 +40,19 @@ class Outlook:
 
     def preview(self, repositories: Iterable[str], policy: Policy | None = None) -> tuple[Preview, ...]:
         """What would go from each repository, by the policy in force or by this one."""
-        return tuple(previewed(repository, self.plan(repository, policy)) for repository in repositories)
+        return tuple(self._preview(repository, policy) for repository in repositories)
+
+    def _preview(self, repository: str, policy: Policy | None) -> Preview:
+        """Layers are read only for what goes, and never for a plan alone."""
+        state = self.history.snapshot(repository)
+        plan = self._plan(state, policy)
+        return previewed(
+            repository, plan, freed(state, plan, self.history.layers(repository)) if plan.doomed else Freed()
+        )
+
+    def _plan(self, state: State, policy: Policy | None) -> Plan:
+        plan = retention.plan(state, self._policy(policy), now_us())
+        return replace(plan, verdicts=_unruled(plan.verdicts)) if policy is None and self._is_lost else plan
 
     def _policy(self, policy: Policy | None) -> Policy:
         return policy or self.policies.current() or Policy()

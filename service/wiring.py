@@ -81,7 +81,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     log.configure(settings.log.format, settings.log.level)
     connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix))
     bounds = settings.history
-    limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected)
+    limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected, bounds.repository_layers)
     look_again_ms = round(settings.registry.timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
     history, outbox = History(connection, limits, look_again_ms), Outbox(connection)

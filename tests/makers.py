@@ -7,7 +7,7 @@ moment in µs. A digest may be given by any short name, and is the same wherever
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +20,8 @@ from service.domain.policy import Policy
 from service.domain.retention import plan
 from service.domain.state import State, Tag
 
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 START_S = 1_700_000_000
 PLAIN_ENVELOPE = "application/json"
 V1_ENVELOPE = "application/vnd.docker.distribution.events.v1+json"
@@ -54,9 +56,13 @@ def event(
     actor: str = "alice",
     instance: str = "registry-1",
     children: tuple[str, ...] | None = None,
+    blobs: Mapping[str, int] | None = None,
     **changed: Any,
 ) -> dict[str, Any]:
-    """One event as the registry sends it. The same arguments give the same id; changed: top-level keys as they are."""
+    """One event as the registry sends it. The same arguments give the same id; changed: top-level keys as they are.
+
+    blobs: config and layers with their sizes in bytes, as the registry sends them with includereferences.
+    """
     target: dict[str, Any] = {"repository": repository}
     if tag is not None:
         target["tag"] = tag
@@ -66,6 +72,11 @@ def event(
         target |= {"mediaType": media_type, "size": 512, "length": 512, "url": "http://registry/v2/"}
     if children is not None:
         target["references"] = [{"mediaType": OCI_MANIFEST, "digest": digest_of(child)} for child in children]
+    if blobs is not None:
+        target["references"] = [
+            {"mediaType": LAYER if number else CONFIG, "digest": digest_of(blob), "size": size}
+            for number, (blob, size) in enumerate(blobs.items())
+        ]
     said = {
         "timestamp": datetime.fromtimestamp(START_S + at, UTC).isoformat().replace("+00:00", "Z"),
         "action": action,

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from service.domain.manifest import UnreadableManifest, image_config, read_created, read_references
+from service.domain.manifest import References, UnreadableManifest, image_config, read_created, read_references
 from service.log import log
+from service.registry.client import Manifest
 from service.wiring import Wiring
 
 _CONFIG_BYTES = 4 * 1024 * 1024
@@ -18,9 +19,10 @@ def date(wiring: Wiring, repository: str, digests: Iterable[str]) -> None:
     """
     digests = tuple(digests)
     learnt: dict[str, int] = {}
+    fetched: dict[str, References] = {}
 
     def look(digest: str) -> None:
-        learnt[digest] = _created_us(wiring, repository, digest, _DEPTH)
+        learnt[digest] = _created_us(wiring, repository, digest, _DEPTH, fetched)
 
     try:
         with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="date") as pool:
@@ -28,21 +30,27 @@ def date(wiring: Wiring, repository: str, digests: Iterable[str]) -> None:
                 done.result()
     finally:
         wiring.history.date(repository, learnt)
+        wiring.history.learn(repository, fetched)
     log.info("looked up when images were made", repository=repository, images=len(digests))
 
 
-def _created_us(wiring: Wiring, repository: str, digest: str, depth: int) -> int:
-    """When an image was made (µs), 0 where nothing says."""
+def _created_us(wiring: Wiring, repository: str, digest: str, depth: int, fetched: dict[str, References]) -> int:
+    """When an image was made (µs), 0 where nothing says. What the manifests reference is added to `fetched`."""
     manifest = wiring.client.get(repository, digest)
     if manifest is None:
         return 0
+    references = fetched[digest] = _references(manifest)
     config = image_config(manifest.media_type, manifest.content)
     if config is not None:
         content = wiring.client.blob(repository, config, _CONFIG_BYTES)
         return 0 if content is None else read_created(content)
-    try:
-        children = read_references(manifest.media_type, manifest.content).children
-    except UnreadableManifest:
-        return 0
-    times = (_created_us(wiring, repository, child, depth - 1) for child in children if depth > 1)
+    children = references.children if depth > 1 else ()
+    times = (_created_us(wiring, repository, child, depth - 1, fetched) for child in children)
     return next((time for time in times if time), 0)
+
+
+def _references(manifest: Manifest) -> References:
+    try:
+        return read_references(manifest.media_type, manifest.content)
+    except UnreadableManifest:
+        return References(readable=False)

@@ -80,6 +80,7 @@ def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kep
         references = read_references(manifest.media_type, manifest.content)
     except UnreadableManifest:
         return 0
+    wiring.history.learn(repository, {manifest.digest: references})
     count = 0
     for child in references.children:
         kept = wiring.trash.get(repository, child)

@@ -11,6 +11,7 @@ from service.cli.policy_file import load_policy_file
 from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
 from service.domain.errors import PushpruneError
+from service.domain.freed import Freed, freed_together
 from service.domain.preview import Preview, Share, totals
 from service.wiring import Wiring
 
@@ -99,7 +100,10 @@ def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
     click.echo()
     shares = ((one.rule, str(one.tags), str(one.digests), _up_to(one)) for one in totals(previews))
     table(("rule", "tags", "images", "up to"), shares)
-    click.echo("up to: layers that images share are counted for each")
+    going_from = [preview for preview in previews if preview.going]
+    where = "this repository" if len(going_from) == 1 else "its repository"
+    said = _freed(freed_together(preview.freed for preview in going_from), where)
+    click.echo(f"up to: layers that images share are counted for each; {said}")
     for preview in previews:
         if preview.hold:
             line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")
@@ -115,3 +119,12 @@ def _up_to(share: Share) -> str:
         if share.unsized
         else size(share.size_bytes)
     )
+
+
+def _freed(freed: Freed, where: str) -> str:
+    if freed.is_unknown:
+        return f"how much of it nothing else in {where} uses is not known"
+    most = "at most " if freed.at_most else ""
+    images = "1 image" if freed.unknown == 1 else f"{freed.unknown} images"
+    besides = f", besides {images} of unknown layers" if freed.unknown else ""
+    return f"a collection then frees {most}{size(freed.size_bytes)} that nothing else in {where} uses{besides}"

@@ -17,6 +17,11 @@ INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 IMAGE_CONFIG_TYPES = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
+# Layers that nobody has to push: the manifest says where they come from (OCI image-spec, non-distributable layers).
+FOREIGN_LAYER_TYPES = frozenset(
+    {"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"}
+    | {f"application/vnd.oci.image.layer.nondistributable.v1.tar{packed}" for packed in ("", "+gzip", "+zstd")}
+)
 
 _FRACTION = re.compile(r"(\.\d{6})\d+")  # RFC 3339 knows nanoseconds, datetime does not
 
@@ -30,8 +35,8 @@ class References:
     """What one manifest needs to stay whole.
 
     children: digests of the manifests an index lists; subject: digest of the manifest this one is about, if any;
-    blobs: (digest, size in bytes) of config and layers. readable: False when it cannot be known what it needs.
-    indexes: those of the children that are indexes themselves.
+    blobs: (digest, size in bytes) of config and layers, without foreign ones. readable: False when it cannot be known
+    what it needs. indexes: those of the children that are indexes themselves.
     """
 
     children: tuple[str, ...] = ()
@@ -55,7 +60,8 @@ def read_references(media_type: str, content: bytes) -> References:
         if media_type in INDEX_TYPES:
             return _index(body["manifests"] or (), subject)
         blobs = [body["config"], *(body.get("layers") or ())]
-        return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in blobs))
+        stored = (blob for blob in blobs if blob.get("mediaType") not in FOREIGN_LAYER_TYPES)
+        return References(subject=subject, blobs=tuple((_digest(blob), int(blob.get("size", 0))) for blob in stored))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UnreadableManifest(f"the manifest is not what {media_type} says") from error
 

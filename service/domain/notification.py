@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from pydantic_core import from_json, to_json
 
 from service.domain.errors import MalformedNotification, TooManyEvents
-from service.domain.manifest import IMAGE_CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES
+from service.domain.manifest import FOREIGN_LAYER_TYPES, IMAGE_CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES
 
 REPOSITORY = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -34,7 +34,8 @@ class Event:
     children: the digests an index lists, where the registry sent them; None where it did not. artifact: the registry
     sent what it references, and no image's config is among it: it may be about another image (signature, SBOM, chart).
     size_bytes: of an image its manifest, config and layers where the registry sent them, else of the manifest alone.
-    counts: False for a pull that the policy does not take for use.
+    counts: False for a pull that the policy does not take for use. blobs: (digest, size in bytes) of config and layers
+    of a manifest that is no index, where the registry sent them; None where it did not.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Event:
     instance: str
     artifact: bool = False
     counts: bool = True
+    blobs: tuple[tuple[str, int], ...] | None = None
 
     @property
     def is_blob(self) -> bool:
@@ -226,6 +228,7 @@ def _event(raw: Any, now_us: int) -> Event:
         address=event.request.addr[:64],
         instance=event.source.instanceID[:64],
         artifact=_is_artifact(target),
+        blobs=_blobs(target),
     )
 
 
@@ -234,6 +237,13 @@ def _children(target: _Target) -> tuple[str, ...] | None:
         return None
     children = tuple(reference.digest for reference in target.references)
     return children if all(is_digest(child) for child in children) else None
+
+
+def _blobs(target: _Target) -> tuple[tuple[str, int], ...] | None:
+    if target.mediaType in INDEX_TYPES or target.mediaType not in MANIFEST_TYPES or not target.references:
+        return None
+    stored = (reference for reference in target.references if reference.mediaType not in FOREIGN_LAYER_TYPES)
+    return tuple((reference.digest, reference.size) for reference in stored)
 
 
 def _size_bytes(target: _Target) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from service.domain.freed import Freed
 from service.domain.plan import Plan, Verdict
 
 
@@ -25,6 +26,7 @@ class Preview:
     """What would go from one repository: a verdict for each tag, or one without a name for a manifest without a tag.
 
     hold: why the plan would wait for approval, or None. unclear: digests that must be looked at before anything goes.
+    freed: how much goes for good once it is collected.
     """
 
     repository: str
@@ -32,13 +34,14 @@ class Preview:
     shares: tuple[Share, ...]
     hold: str | None
     unclear: tuple[str, ...]
+    freed: Freed
 
 
-def previewed(repository: str, plan: Plan) -> Preview:
+def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
     going = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
     rules = dict.fromkeys(verdict.rule or "" for verdict in going)
     shares = tuple(share(rule, (verdict for verdict in going if verdict.rule == rule)) for rule in rules)
-    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated))
+    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated), freed)
 
 
 def share(rule: str, verdicts: Iterable[Verdict]) -> Share:

@@ -113,6 +113,9 @@ class History(_Section):
     """How much is remembered."""
 
     repository_entries: Whole = Field(default=1000, description="entries of each repository")
+    repository_layers: Whole = Field(
+        default=1000, description="manifests of each repository whose layers are remembered"
+    )
     events: Whole = Field(default=100_000, description="events of all repositories")
     pulls: Whole = Field(default=100_000, description="pulls of all repositories")
     rejected: Whole = Field(default=1000, description="notifications that could not be understood")

@@ -13,9 +13,9 @@ from service.domain.state import Tag
 from service.store.connection import Connection
 from service.store.entry import Entry, entry_of
 from service.store.hold import Hold, packed_hold, unpack_hold
-from service.store.keys import SEEN_BUCKET_S, short
+from service.store.keys import SEEN_BUCKET_S, long, short
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import event_args, pack_doomed, pack_links, unpack_doomed
+from service.store.packing import event_args, pack_doomed, pack_layers, pack_links, unpack_doomed, unpack_layers
 from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
@@ -39,6 +39,7 @@ class Limits:
     events: int = 100_000
     pulls: int = 100_000
     rejected: int = 1000
+    repository_layers: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class History:
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
             after += [key(repository) for key in self._per_repository_after()]
-        keys += after
+        keys += (*after, *(self._keys.layers(repository) for repository in repositories))
         args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
         args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
         args.append(self._look_again_ms)
@@ -83,6 +84,8 @@ class History:
         numbers = {repository: number for number, repository in enumerate(repositories, 1)}
         for event in envelope.events:
             args += event_args(event, numbers[event.repository])
+        args.append(limits.repository_layers)
+        args += [pack_layers(event.blobs) if event.action == "push" else "" for event in envelope.events]
         recorded, duplicates, *due = self._connection.script("record", keys, args)
         return Recorded(int(recorded), int(duplicates), tuple(due))
 
@@ -165,7 +168,24 @@ class History:
             for nested in references.indexes if references else ():
                 args += [nested, "?"]
         keys = [self._keys.links(repository), self._keys.of("generation"), self._keys.untagged(repository)]
-        return int(self._connection.script("resolve", keys, args))
+        keys.append(self._keys.layers(repository))
+        changed = int(self._connection.script("resolve", keys, args))
+        self.learn(repository, {digest: references for digest, references in learnt.items() if references})
+        return changed
+
+    def learn(self, repository: str, fetched: Mapping[str, References]) -> None:
+        """Remembers the config and layers of manifests that were fetched; an index has none."""
+        packed = {short(digest): pack_layers(references.blobs) for digest, references in fetched.items()}
+        args = [word for digest, layers in packed.items() if layers for word in (digest, layers)]
+        if args:
+            keys = [self._keys.layers(repository), self._keys.gone(repository)]
+            self._connection.script("learn", keys, [self._limits.repository_layers, *args])
+
+    def layers(self, repository: str) -> dict[str, tuple[tuple[str, int], ...]]:
+        """What is known of config and layers: digest of a manifest → (mark of the blob, size in bytes) of each."""
+        with self._connection.reached() as client:
+            packed = client.hgetall(self._keys.layers(repository))
+        return {long(digest): unpack_layers(text) for digest, text in packed.items()}
 
     def date(self, repository: str, created: Mapping[str, int]) -> None:
         """Notes when images were made: digest → µs, 0 where their config does not say."""

@@ -21,6 +21,10 @@ Per repository
   created:R     hash    short digest → when the image was made (µs), 0 = its config does not say; only where a rule
                         counts by it. Life: while a tag stands there. Writers: date, commit, forget, record.
                         Reader: snapshot.
+  layers:R      hash    short digest → "<blob>:<size> …" of its config and layers: the first 8 characters of the blob's
+                        short digest, and bytes in base 36. Not of manifests with more than 64.
+                        Life: until the manifest is deleted; history.repository_layers at most. Writers: record, learn,
+                        resolve, forget. Reader: preview.
   leased:R      zset    whole digest → until when it is in use (ms): never deleted before. Writers: you, for what runs
                         somewhere (ZADD); restore, for a day. Life: until then. Reader: snapshot.
   gone:R        zset    tag, or "@<short digest>" → pushes up to this time (µs) are void: no late event brings back what
@@ -155,6 +159,9 @@ class Keys:
 
     def created(self, repository: str) -> str:
         return f"{self.prefix}created:{repository}"
+
+    def layers(self, repository: str) -> str:
+        return f"{self.prefix}layers:{repository}"
 
     def leased(self, repository: str) -> str:
         return f"{self.prefix}leased:{repository}"

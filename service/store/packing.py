@@ -1,15 +1,18 @@
 """How values are packed into Redis and unpacked again."""
 
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from service.domain.manifest import References
-from service.domain.notification import Event
+from service.domain.notification import Event, is_digest
 from service.domain.plan import Doomed, Verdict
 from service.domain.state import Tag
 from service.store.keys import short
 
 _MORE = ("follows", "after", "stays_as", "told")
+MOST_BLOBS = 64
+_BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def pack_doomed(doomed: Doomed) -> str:
@@ -65,3 +68,32 @@ def pack_links(references: References) -> str:
     words += [f"subject={references.subject}"] if references.subject else []
     words += [] if references.readable else ["unreadable"]
     return " ".join(words)
+
+
+def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:
+    """One word for each blob, such as "RBNvo1Wz:hv7ls"; "" where they are not known, not understood, or too many.
+
+    The first 48 bits of a digest tell the blobs of one repository apart.
+    """
+    known = dict(blobs or ())
+    if len(known) > MOST_BLOBS or not all(is_digest(blob) and 0 <= size < 2**53 for blob, size in known.items()):
+        return ""
+    return " ".join(f"{_mark(blob)}:{_in_base_36(size)}" for blob, size in known.items())
+
+
+def unpack_layers(text: str) -> tuple[tuple[str, int], ...]:
+    pairs = (word.split(":") for word in text.split())
+    return tuple((mark, int(size, 36)) for mark, size in pairs)
+
+
+def _mark(digest: str) -> str:
+    """The first 8 characters of its short form, which a digest of another algorithm than sha256 has here as well."""
+    return base64.urlsafe_b64encode(bytes.fromhex(digest.partition(":")[2][:12])).decode()
+
+
+def _in_base_36(number: int) -> str:
+    digits = ""
+    while number or not digits:
+        number, last = divmod(number, 36)
+        digits = _BASE_36[last] + digits
+    return digits

@@ -52,7 +52,7 @@ class Removals:
         shared = ("events", "generation", "due", "gc:deletes", "gc:due", "counters", "healing")
         keys += [self._keys.of(name) for name in shared]
         keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
-        keys += [self._keys.approvals(repository), self._keys.deleted(repository)]
+        keys += [key(repository) for key in (self._keys.approvals, self._keys.deleted, self._keys.layers)]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, collect_after, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
         args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]

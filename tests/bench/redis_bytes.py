@@ -1,4 +1,4 @@
-"""Bytes of Redis per live tag and per entry of the history, as MEMORY USAGE counts them."""
+"""Bytes of Redis per live tag, per entry of the history and per manifest with its layers, as MEMORY USAGE counts."""
 
 import json
 import tempfile
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from service.domain.manifest import OCI_MANIFEST
 from service.domain.notification import parse
@@ -20,6 +21,7 @@ from tests.fakes.images import sha256
 from tests.fakes.valkey import Valkey
 
 REPOSITORIES, TAGS, PUSHES_PER_TAG = 8, 128, 4
+LAYERS, SHARED_LAYERS, MANIFESTS = 5, 3, (128, 1000)
 PER_TAG, PER_ENTRY = 100, 130
 DOCKER = (
     r"docker/27.3.1 go/go1.22.7 git-commit/41ca978 kernel/6.8.0-48-generic os/linux arch/amd64 "
@@ -52,6 +54,32 @@ def measure() -> Iterator[Figure]:
     for case in CASES:
         with tempfile.TemporaryDirectory(prefix="pushprune-bench-") as folder, Valkey(Path(folder) / "redis") as valkey:
             yield from _figures(wire(load_settings(environ={}, redis={"url": valkey.url})), case)
+    yield _known_layers()
+
+
+def _known_layers() -> Figure:
+    """Images of a config and some layers, most of them shared, in one repository as large as usual or as remembered."""
+    each = []
+    with tempfile.TemporaryDirectory(prefix="pushprune-bench-") as folder, Valkey(Path(folder) / "redis") as valkey:
+        wiring = wire(load_settings(environ={}, redis={"url": valkey.url}))
+        for manifests in MANIFESTS:
+            repository = f"shop/service-{manifests}"
+            for number in range(manifests):
+                body = _envelope("push", repository, f"v{number}", f"{repository} {number}", CASES[0], _layers(number))
+                assert wiring.history.record(parse(body, time.time_ns() // 1000)).events == 1
+            with wiring.connection.reached() as client:
+                held = client.memory_usage(wiring.connection.keys.layers(repository), samples=0)
+            each.append(f"{held / manifests:.0f} at {manifests:,} in a repository")
+    name = f"bytes per manifest whose layers are known ({LAYERS + 1} blobs)"
+    return Figure(name, ", ".join(each))
+
+
+def _layers(number: int) -> list[dict[str, Any]]:
+    """Config and layers as the registry sends them: some kB, and some MB each."""
+    own = [f"{number} {layer}" for layer in range(LAYERS - SHARED_LAYERS)]
+    layers = [*(f"base {layer}" for layer in range(SHARED_LAYERS)), *own]
+    sized = [(f"config {number}", 7000 + number), *((layer, 30_000_000 + number) for layer in layers)]
+    return [{"mediaType": "x", "digest": sha256(blob.encode()), "size": size} for blob, size in sized]
 
 
 def _figures(wiring: Wiring, case: Case) -> Iterator[Figure]:
@@ -102,14 +130,16 @@ def _held(wiring: Wiring) -> Counter[str]:
     return held
 
 
-def _envelope(action: str, repository: str, tag: str, seed: str, case: Case) -> bytes:
-    target = {
+def _envelope(action: str, repository: str, tag: str, seed: str, case: Case, layers: Any = None) -> bytes:
+    target: dict[str, Any] = {
         "repository": repository,
         "tag": tag,
         "digest": sha256(seed.encode()),
         "mediaType": OCI_MANIFEST,
         "size": 1573,
     }
+    if layers is not None:
+        target["references"] = layers
     event = {
         "id": str(uuid.uuid4()),
         "timestamp": datetime.now(UTC).isoformat(),

@@ -3,14 +3,16 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from service.cli.main import main
 from service.cli.name import UnclearName, parse_name
+from service.domain.notification import Event
 from service.wiring import Wiring
 from tests.conftest import keep_last
-from tests.store.test_record import event, record
+from tests.store.test_record import digest, event, record
 
 Run = Callable[..., tuple[int, str]]
 
@@ -141,7 +143,58 @@ def test_a_name_is_split_behind_the_last_slash() -> None:
 def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wiring) -> None:
     _, said = run("prune", "--dry-run")
     assert "1.2 kB" in said
-    assert "up to: layers that images share are counted for each" in said
+    assert said.splitlines()[-1] == (
+        "up to: layers that images share are counted for each; "
+        "how much of it nothing else in this repository uses is not known"
+    )
     record(wiring.history, event(0, tag="v0", seed=90, size_bytes=0))
     _, said = run("prune", "--dry-run")
     assert "at least 1.2 kB, 1 of unknown size" in said
+
+
+def push(number: int, blobs: dict[str, int] | None, **more: Any) -> Event:
+    """v1 to v3 in shop/web, of which the last two stay."""
+    known = None if blobs is None else tuple((digest(blob), size) for blob, size in blobs.items())
+    return event(number, tag=f"v{number}", **{"repository": "shop/web", "blobs": known, **more})
+
+
+def freed(run: Run, wiring: Wiring, *pushes: Event, repositories: tuple[str, ...] = ("shop/web",)) -> str:
+    """What a dry run says of what a collection frees."""
+    record(wiring.history, *pushes)
+    _, said = run("prune", "--dry-run", *repositories)
+    (line,) = (line for line in said.splitlines() if line.startswith("up to: "))
+    return line.partition("; ")[2]
+
+
+BASE = {"base": 9000}
+
+
+def test_a_dry_run_says_what_a_collection_then_frees(run: Run, wiring: Wiring) -> None:
+    pushes = push(11, {"one": 10_000, **BASE}), push(12, {"two": 1, **BASE}), push(13, BASE)
+    said = "a collection then frees 10.0 kB that nothing else in this repository uses"
+    assert freed(run, wiring, *pushes) == said
+    _, as_json = run("prune", "--dry-run", "--json", "shop/web")
+    assert json.loads(as_json)[0]["freed"] == {"size_bytes": 10_000, "manifests": 1, "unknown": 0, "at_most": False}
+
+
+def test_it_says_at_most_where_what_stays_is_not_known(run: Run, wiring: Wiring) -> None:
+    pushes = push(11, {"one": 10_000, **BASE}), push(12, None), push(13, BASE)
+    said = "a collection then frees at most 10.0 kB that nothing else in this repository uses"
+    assert freed(run, wiring, *pushes) == said
+
+
+def test_it_says_of_how_many_images_that_go_it_knows_no_layers(run: Run, wiring: Wiring) -> None:
+    pushes = [push(11, None), push(12, {"two": 2000, **BASE}), push(13, BASE), push(14, BASE)]
+    said = "a collection then frees 2.0 kB that nothing else in this repository uses, besides 1 image of unknown layers"
+    assert freed(run, wiring, *pushes) == said
+    assert "besides 2 images of unknown layers" in freed(run, wiring, push(10, None))
+
+
+def test_of_several_repositories_it_says_what_nothing_else_in_each_uses(run: Run, wiring: Wiring) -> None:
+    web = push(11, {"one": 10_000, **BASE}), push(12, BASE), push(13, BASE)
+    pay = [push(number, blobs, repository="pay") for number, blobs in ((21, {"two": 500}), (22, BASE), (23, BASE))]
+    said = freed(run, wiring, *web, *pay, repositories=("shop/web", "pay"))
+    assert said == "a collection then frees 10.5 kB that nothing else in its repository uses"
+    record(wiring.history, push(31, BASE, repository="calm"))
+    said = freed(run, wiring, repositories=("shop/web", "calm"))
+    assert said.endswith("that nothing else in this repository uses"), "where nothing goes counts for nothing"

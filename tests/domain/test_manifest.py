@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.domain.manifest import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
+    FOREIGN_LAYER_TYPES,
     INDEX_TYPES,
     MANIFEST_TYPES,
     OCI_INDEX,
@@ -37,6 +38,12 @@ def test_an_image_needs_its_config_and_its_layers(media_type: str) -> None:
     assert read(media_type, image) == References(
         blobs=((digest_of("config"), 7), (digest_of("l1"), 10), (digest_of("l2"), 20))
     )
+
+
+@pytest.mark.parametrize("media_type", sorted(FOREIGN_LAYER_TYPES))
+def test_an_image_does_not_need_layers_that_nobody_has_to_push(media_type: str) -> None:
+    image = {"config": descriptor("config", 7), "layers": [descriptor("l1", 10) | {"mediaType": media_type}]}
+    assert read(OCI_MANIFEST, image).blobs == ((digest_of("config"), 7),)
 
 
 @pytest.mark.parametrize("layers", [{"layers": []}, {"layers": None}, {}])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import MalformedNotification
-from service.domain.manifest import OCI_INDEX
+from service.domain.manifest import FOREIGN_LAYER_TYPES, OCI_INDEX
 from service.domain.notification import is_digest, is_repository, is_tag, parse
 from tests.makers import blob_event, digest_of, envelope, event, understood, us
 
@@ -180,6 +180,18 @@ def test_an_excerpt_is_short_and_shows_no_raw_control_characters() -> None:
     (rejected,) = understood(event(id="\x00\n\x1b" * 1000)).rejected
     assert len(rejected.excerpt) <= 1024
     assert rejected.excerpt.isprintable()
+
+
+def test_layers_that_nobody_has_to_push_are_none_of_it() -> None:
+    sent = event(blobs={"config": 7, "base": 9_000_000, "own": 5})
+    sent["target"]["references"][1]["mediaType"] = sorted(FOREIGN_LAYER_TYPES)[0]
+    (push,) = understood(sent).events
+    assert push.blobs == ((digest_of("config"), 7), (digest_of("own"), 5))
+
+
+def test_of_what_is_no_manifest_that_is_understood_no_layers_are_known() -> None:
+    (push,) = understood(event(blobs={"config": 7}, media_type="application/vnd.unheard.of+json")).events
+    assert push.blobs is None
 
 
 def test_what_strangers_wrote_is_cut_to_size() -> None:

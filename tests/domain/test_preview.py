@@ -1,5 +1,6 @@
 """Previews: how much goes by each rule, and of how much of it the size is known."""
 
+from service.domain.freed import Freed
 from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.preview import Share, previewed, totals
 from service.domain.state import Tag
@@ -15,13 +16,15 @@ def plan(*verdicts: Verdict) -> Plan:
 
 
 def test_an_image_of_unknown_size_is_counted_as_such() -> None:
-    preview = previewed("shop/api", plan(going("a", "a", 7), going("", "b")))
+    preview = previewed("shop/api", plan(going("a", "a", 7), going("", "b")), Freed())
     assert preview.shares == (Share("r", 1, 2, 7, 1),)
-    assert totals([preview, previewed("web", plan(going("", "b"), going("", "c")))]) == (Share("r", 1, 4, 7, 3),)
+    assert totals([preview, previewed("web", plan(going("", "b"), going("", "c")), Freed())]) == (
+        Share("r", 1, 4, 7, 3),
+    )
 
 
 def test_a_tag_that_goes_alone_frees_nothing() -> None:
-    preview = previewed("shop/api", plan(going("a", "x", 7, stays_as="latest"), going("b", "y", 5)))
+    preview = previewed("shop/api", plan(going("a", "x", 7, stays_as="latest"), going("b", "y", 5)), Freed())
     assert preview.shares == (Share("r", 2, 1, 5),)
     assert [verdict.tag.name for verdict in preview.going] == ["a", "b"]
-    assert previewed("shop/api", plan(going("a", "x", stays_as="latest"))).shares == (Share("r", 1, 0, 0),)
+    assert previewed("shop/api", plan(going("a", "x", stays_as="latest")), Freed()).shares == (Share("r", 1, 0, 0),)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.notification import Event, parse
+from service.domain.notification import Event, is_digest, parse
 from service.domain.state import is_referrer_tag
 from tests.makers import envelope
 
@@ -142,3 +142,16 @@ def test_the_children_of_an_index_are_known_where_references_are_sent(version: s
     assert one(sent, "push manifest c/d:x").children is None
     unsent = one(events_of(version, "04_multiarch_push_by_digest_children"), "push index app/multi:1.0")
     assert unsent.children is None
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_config_and_layers_of_a_manifest_are_known_where_references_are_sent(version: str) -> None:
+    sent = events_of(version, "30_includereferences")
+    image = one(sent, "push manifest c/d:x")
+    assert image.blobs is not None
+    assert [size for _, size in image.blobs] == [260, 200, 200]
+    assert all(is_digest(blob) for blob, _ in image.blobs)
+    assert all(event.blobs for event in sent if meaning(event) == "push manifest c/d"), "parts of an index too"
+    assert one(sent, "push index c/d:ix").blobs is None
+    assert one(events_of(version, "12_docker_schema2_push"), "push manifest app/dk:d1").blobs is None
+    assert all(event.blobs is None for event in events_of(version, "10_pull_blob_GET"))

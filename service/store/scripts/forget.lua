@@ -3,7 +3,7 @@
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
---       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R
+--       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms); 8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed; then per tag ('' where it had none):
 --       tag, time_us (-1: a part of an index, which comes back with it), reason, rule; nothing where the history says already why it went
@@ -57,6 +57,7 @@ end
 local look_again = redis.call('HDEL', KEYS[7], digest) == 1 or ARGV[8] == '1'
 redis.call('HDEL', KEYS[17], short, digest)
 redis.call('HDEL', KEYS[19], short)
+redis.call('HDEL', KEYS[22], short)
 redis.call('ZREM', KEYS[20], digest)
 redis.call('ZREM', KEYS[5], '@' .. short)
 -- Referrers follow what is gone.

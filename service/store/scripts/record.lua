@@ -4,12 +4,13 @@
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
 --       tags live pulled gone links doomed:R heal history, and after all of them, 7 each: trash:R touched:R put:R
---       untagged:R revisions:R created:R approvals:R
+--       untagged:R revisions:R created:R approvals:R; and at the very end, 1 each: layers:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
 --       then per event, 15 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
---       instance kind(manifest|blob|own|ignored)
+--       instance kind(manifest|blob|own|ignored); and at the very end: manifests whose layers are remembered per
+--       repository, then per event: its layers ('' = not known)
 -- Result {recorded, duplicates, repository that became due, …}
 local repositories, rejected, events = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local resend, keep_history, keep_events, keep_pulls = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
@@ -136,6 +137,15 @@ local function link(r, e)
   redis.call('HSET', key(r, 5), e.digest, string.format('%.0f', pushed) .. ' ' .. children)
 end
 
+-- What a manifest references never changes; where there is no room, one of the others is forgotten.
+local function remember(r, e)
+  local layers, keep_layers = KEYS[#KEYS - repositories + r], tonumber(ARGV[#ARGV - events])
+  if e.layers == '' or redis.call('HEXISTS', layers, e.short) == 1 then return end
+  local over = redis.call('HLEN', layers) + 1 - keep_layers
+  if over > 0 then redis.call('HDEL', layers, unpack(redis.call('HRANDFIELD', layers, math.min(over, 1000)))) end
+  redis.call('HSET', layers, e.short, e.layers)
+end
+
 local function push(r, e)
   log(r, 'push', e)
   changed(r)
@@ -151,6 +161,7 @@ local function push(r, e)
     if redis.call('EXISTS', after(r, 1)) == 1 then look_at(r, e.digest, true) end
   end
   local void, gone = void_until(r, e.tag), e.at <= void_until(r, '@' .. e.short)
+  if not gone then remember(r, e) end
   if e.tag == '' then
     if not gone then untag(r, e.short, e.at_us, '') end
     return
@@ -211,6 +222,7 @@ local function delete(r, e)
       redis.call('HDEL', after(r, 4), e.short, e.digest)
     end
     redis.call('HDEL', after(r, 6), e.short)
+    redis.call('HDEL', KEYS[#KEYS - repositories + r], e.short)
     local used = redis.call('ZSCORE', key(r, 3), '@' .. e.short)
     if used and tonumber(used) <= e.at then redis.call('ZREM', key(r, 3), '@' .. e.short) end
     return
@@ -248,12 +260,13 @@ for _ = 1, rejected do
 end
 
 local recorded, duplicates = 0, 0
-for _ = 1, events do
+for nth = 1, events do
   local e = {
     id = ARGV[at + 1], at_us = ARGV[at + 2], at = tonumber(ARGV[at + 2]), action = ARGV[at + 3],
     tag = ARGV[at + 5], digest = ARGV[at + 6], short = ARGV[at + 7], size = ARGV[at + 8],
     index = ARGV[at + 9] == '1', children = ARGV[at + 10], actor = ARGV[at + 11], agent = ARGV[at + 12],
     address = ARGV[at + 13], instance = ARGV[at + 14], kind = ARGV[at + 15],
+    layers = ARGV[#ARGV - events + nth],
   }
   local r = tonumber(ARGV[at + 4])
   at = at + 15

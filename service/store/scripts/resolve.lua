@@ -1,6 +1,6 @@
 -- Notes what was learnt of manifests: children and subjects; or that they are gone.
 --
--- KEYS  1 links:R  2 generation  3 untagged:R
+-- KEYS  1 links:R  2 generation  3 untagged:R  4 layers:R
 -- ARGV  1 repository  2 generation the look began with; then per manifest: digest, and one of
 --       "child=<digest> … subject=<digest>" (may be empty), "gone <short digest>" (counts only if nothing happened
 --       since; its parts are untagged then, but do not follow it: that it is not seen proves nothing), or "?" (an index that was found inside another: nobody looked into it)
@@ -18,6 +18,7 @@ for i = 3, #ARGV, 2 do
       end
       changes = changes + redis.call('HDEL', KEYS[1], digest)
       changes = changes + redis.call('HDEL', KEYS[3], digest, string.sub(learnt, 6))
+      redis.call('HDEL', KEYS[4], string.sub(learnt, 6))
     end
   elseif learnt == '?' then
     changes = changes + redis.call('HSETNX', KEYS[1], digest, '0 ?')

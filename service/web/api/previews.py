@@ -67,6 +67,16 @@ class RepositoryPreview(Answer):
     shares: tuple[RuleShare, ...] = Field(description="how much of it by which rule")
     hold: str | None = Field(description="why the plan would wait for approval; null: it would not")
     unclear: tuple[str, ...] = Field(description="digests that must be looked at before anything goes")
+    freed_bytes: int | None = Field(
+        description="layers and configs that go for good once collected, in bytes, each counted once: nothing that "
+        "stays in this repository references them (another one may); null: no layers of what goes are known"
+    )
+    freed_at_most: bool = Field(
+        description="something that stays may hold some of these bytes: its layers are not known"
+    )
+    freed_unknown: int = Field(
+        description="of how many manifests that go the layers are not known; freed_bytes leaves them out"
+    )
 
     @classmethod
     def of(cls, preview: Preview) -> "RepositoryPreview":
@@ -79,6 +89,9 @@ class RepositoryPreview(Answer):
             ),
             hold=preview.hold,
             unclear=preview.unclear,
+            freed_bytes=None if preview.freed.is_unknown else preview.freed.size_bytes,
+            freed_at_most=preview.freed.at_most,
+            freed_unknown=preview.freed.unknown,
         )
 
 

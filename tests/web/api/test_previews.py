@@ -46,10 +46,23 @@ def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
         "size_bytes": 512,
     }  # fmt: skip
     share = {"rule": "last", "tags": 1, "digests": 1, "size_bytes": 512, "unsized": 0}
+    nothing: dict[str, Any] = {"going": [], "shares": [], "hold": None, "unclear": []}
+    nothing |= {"freed_bytes": 0, "freed_at_most": False, "freed_unknown": 0}
+    unknown = {"freed_bytes": None, "freed_at_most": True, "freed_unknown": 1}
     assert found == {
-        "shop/api": {"repository": "shop/api", "going": [going], "shares": [share], "hold": None, "unclear": []},
-        "shop/web": {"repository": "shop/web", "going": [], "shares": [], "hold": None, "unclear": []},
+        "shop/api": {**nothing, "repository": "shop/api", "going": [going], "shares": [share], **unknown},
+        "shop/web": {**nothing, "repository": "shop/web"},
     }
+
+
+def test_how_much_a_collection_frees_where_the_layers_are_known(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey(policy=keep_last(1))
+    edge.heard(
+        event(tag="v1", at=1, blobs={"base": 1000, "one": 10}),
+        event(tag="v2", at=2, blobs={"base": 1000, "two": 20}),
+    )
+    found = previews(edge.http.get("/api/v1/preview"))["shop/api"]
+    assert (found["freed_bytes"], found["freed_at_most"], found["freed_unknown"]) == (10, False, 0)
 
 
 def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:

@@ -1,0 +1,131 @@
+"""What a plan frees once it is collected: each blob once, and none that anything which stays references."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.domain.freed import Freed, freed, freed_together
+from service.domain.manifest import References
+from service.domain.policy import Policy
+from service.domain.retention import plan
+from service.domain.state import State, Tag, Untagged
+from tests.makers import digest_of, policy, tag, us
+
+LAST = policy("hold_over: 100\nrules: [{name: r, keep: {last: 1}, untagged: 1h}]")
+NOW_S = 1_000_000
+
+
+def frees(tags: tuple[Tag, ...], known: Mapping[str, Mapping[str, int]], said: Policy = LAST, **more: Any) -> Freed:
+    """What goes of these tags. known: manifest → blob → bytes."""
+    state = State(repository="shop/api", tags=tags, **more)
+    layers = {digest_of(digest): tuple(blobs.items()) for digest, blobs in known.items()}
+    return freed(state, plan(state, said, us(NOW_S)), layers)
+
+
+def links(**indexes: tuple[str, ...]) -> dict[str, References]:
+    return {digest_of(i): References(children=tuple(digest_of(part) for part in parts)) for i, parts in indexes.items()}
+
+
+def lost(digest: str, hours: float) -> Untagged:
+    return Untagged(digest_of(digest), us(NOW_S - hours * 3600), "b1")
+
+
+OLD, MID, NEW = tag("old", 1), tag("mid", 2), tag("new", 3)
+
+
+def test_a_layer_that_a_kept_image_shares_stays() -> None:
+    assert frees((OLD, NEW), {"old": {"base": 100, "a": 7}, "new": {"base": 100, "b": 9}}) == Freed(7, 1)
+
+
+def test_a_layer_that_doomed_images_share_is_counted_once() -> None:
+    known = {"old": {"base": 100, "a": 7}, "mid": {"base": 100, "b": 9}, "new": {"c": 1}}
+    assert frees((OLD, MID, NEW), known) == Freed(116, 2)
+
+
+def test_an_image_with_two_doomed_tags_is_one() -> None:
+    assert frees((OLD, tag("copy", 1, "old"), NEW), {"old": {"a": 7}, "new": {}}) == Freed(7, 1)
+
+
+def test_of_a_doomed_image_whose_layers_are_not_known_nothing_is_counted() -> None:
+    assert frees((OLD, MID, NEW), {"mid": {"b": 9}, "new": {}}) == Freed(9, 2, unknown=1)
+    found = frees((OLD, NEW), {"new": {}})
+    assert (found, found.is_unknown) == (Freed(0, 1, unknown=1), True)
+
+
+def test_a_kept_image_whose_layers_are_not_known_may_hold_any_of_it() -> None:
+    assert frees((OLD, NEW), {"old": {"a": 7}}) == Freed(7, 1, at_most=True)
+
+
+def test_where_nothing_goes_nothing_is_freed() -> None:
+    found = frees((NEW,), {"new": {"a": 7}})
+    assert (found, found.is_unknown) == (Freed(), False)
+
+
+def test_what_a_protected_tag_holds_as_well_stays() -> None:
+    said = policy("protect: [prod]\nhold_over: 100\nrules: [{keep: {last: 1}}]")
+    known = {"old": {"a": 7}, "mid": {"a": 7, "b": 2}, "new": {}}
+    assert frees((tag("prod", 1, "old"), MID, NEW), known, said) == Freed(2, 1)
+
+
+def test_a_tag_that_goes_alone_frees_nothing() -> None:
+    """Its image stays: as another tag, or as a revision that a rule keeps."""
+    known = {"old": {"a": 7}, "new": {}}
+    assert frees((OLD, NEW, tag("copy", 4, "old")), known, policy("rules: [{tags: old, keep: none}]")) == Freed()
+    said = policy("hold_over: 100\nrules: [{tags: old, keep: none}, {tags: new, keep: {revisions: 1, last: 1}}]")
+    assert frees((OLD, NEW), known, said, revisions={"new": (digest_of("old"),)}) == Freed()
+
+
+def test_a_doomed_manifest_without_a_tag_frees_its_layers_and_a_kept_one_holds_its_own() -> None:
+    known = {"new": {}, "x": {"a": 7, "base": 100}, "y": {"base": 100}}
+    assert frees((NEW,), known, untagged=(lost("x", 2), lost("y", 0.5))) == Freed(7, 1)
+    assert frees((NEW,), {"new": {}, "x": {"a": 7}}, untagged=(lost("x", 2), lost("y", 0.5))) == Freed(7, 1, 0, True)
+
+
+def test_the_parts_of_a_doomed_index_go_with_it() -> None:
+    known = {"new": {"base": 100}, "amd": {"a": 7, "base": 100}, "arm": {"b": 9}}
+    parts = links(old=("amd", "arm"))
+    assert frees((OLD, NEW), known, links=parts) == Freed(16, 2)
+    assert frees((OLD, NEW), known, links=parts, untagged=(lost("amd", 9), lost("arm", 9))) == Freed(16, 2)
+    assert frees((OLD, NEW), {"new": {}, "amd": {"a": 7}}, links=parts) == Freed(7, 2, unknown=1)
+
+
+def test_the_parts_of_an_index_in_a_doomed_index_go_too() -> None:
+    known = {"new": {}, "amd": {"a": 7}}
+    assert frees((OLD, NEW), known, links=links(old=("inner",), inner=("amd",))) == Freed(7, 1)
+
+
+def test_an_index_that_lists_itself_comes_to_an_end() -> None:
+    assert frees((OLD, NEW), {"new": {}}, links=links(old=("inner",), inner=("old",))) == Freed()
+
+
+def test_a_part_that_a_kept_index_lists_as_well_stays() -> None:
+    known = {"amd": {"a": 7}, "arm": {"b": 9}}
+    assert frees((OLD, NEW), known, links=links(old=("amd", "arm"), new=("amd",))) == Freed(9, 1)
+    nested = links(old=("amd", "arm"), new=("inner",), inner=("amd",))
+    assert frees((OLD, NEW), known, links=nested) == Freed(9, 1)
+
+
+def test_a_part_that_has_a_tag_of_its_own_stays() -> None:
+    known = {"amd": {"a": 7}, "arm": {"b": 9}, "new": {}}
+    found = frees((OLD, tag("only-amd", 1, "amd"), NEW), known, links=links(old=("amd", "arm")))
+    assert found == Freed(9, 1)
+
+
+def test_an_unknown_part_of_a_kept_index_may_hold_any_of_it() -> None:
+    assert frees((OLD, NEW), {"old": {"a": 7}}, links=links(new=("amd",))) == Freed(7, 1, at_most=True)
+
+
+def test_an_index_nobody_looked_into_may_hold_any_of_it() -> None:
+    assert frees((OLD, NEW), {"old": {"a": 7}}, links={digest_of("new"): None}) == Freed(7, 1, at_most=True)
+    assert frees((OLD, NEW), {"new": {}}, links={digest_of("old"): None}) == Freed(0, 1, unknown=1)
+
+
+def test_everything_else_that_is_known_stays() -> None:
+    """A manifest may be nobody's matter: neither a tag nor the list of those without one names it."""
+    assert frees((OLD, NEW), {"old": {"a": 7, "b": 2}, "new": {}, "other": {"a": 7}}) == Freed(2, 1)
+    parts = links(old=("amd", "arm"), other=("amd",))
+    assert frees((OLD, NEW), {"new": {}, "amd": {"a": 7}, "arm": {"b": 9}}, links=parts) == Freed(9, 1)
+
+
+def test_repositories_are_added_up() -> None:
+    assert freed_together([Freed(7, 2, 1), Freed(9, 1, 0, True)]) == Freed(16, 3, 1, True)
+    assert freed_together([]) == Freed()

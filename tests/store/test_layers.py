@@ -1,0 +1,188 @@
+"""Which blobs each manifest references: learnt from pushes and fetched manifests, bounded, gone with the manifest."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.domain.manifest import References
+from service.domain.notification import Event
+from service.domain.plan import Doomed, Plan, Verdict
+from service.domain.state import Tag
+from service.store.connection import Connection
+from service.store.history import History, Limits
+from service.store.keys import short
+from service.store.packing import MOST_BLOBS, pack_layers, unpack_layers
+from service.store.removals import Removals
+from service.wiring import Wiring
+from tests.store.test_record import NOW, digest, event, record
+
+SHOP = "shop/api"
+BLOBS = ((digest("config"), 1500), (digest("layer"), 30_000_000))
+KNOWN = ((short(digest("config"))[:8], 1500), (short(digest("layer"))[:8], 30_000_000))
+
+
+@pytest.fixture
+def history(connection: Connection) -> History:
+    return History(connection)
+
+
+@pytest.fixture
+def removals(connection: Connection) -> Removals:
+    return Removals(connection, Limits(), 86_400)
+
+
+def push(number: int, seed: object = "x", **more: Any) -> Event:
+    return event(number, seed=seed, **{"blobs": BLOBS, **more})
+
+
+def deleted(number: int, seed: object = "x") -> Event:
+    return event(number, "delete", None, seed, media_type="")
+
+
+def test_a_push_says_what_its_manifest_references(history: History) -> None:
+    record(history, push(1))
+    assert history.layers(SHOP) == {digest("x"): KNOWN}
+
+
+def test_a_push_without_a_tag_does_too(history: History) -> None:
+    record(history, push(1, tag=None))
+    assert history.layers(SHOP) == {digest("x"): KNOWN}
+
+
+def test_one_that_does_not_say_leaves_what_is_known(history: History) -> None:
+    record(history, push(1), push(2, blobs=None))
+    assert history.layers(SHOP) == {digest("x"): KNOWN}
+    record(history, push(3, "y", blobs=None))
+    assert list(history.layers(SHOP)) == [digest("x")]
+
+
+def test_each_repository_remembers_its_own(history: History) -> None:
+    record(history, push(1, "x"), push(2, "y", repository="shop/web"))
+    assert (list(history.layers(SHOP)), list(history.layers("shop/web"))) == ([digest("x")], [digest("y")])
+
+
+@pytest.mark.parametrize("more", [{"action": "pull"}, {"useragent": "pushprune/1"}])
+def test_pulls_and_pushes_of_our_own_teach_nothing(history: History, more: dict[str, Any]) -> None:
+    record(history, push(1, **more))
+    assert history.layers(SHOP) == {}
+
+
+def test_they_are_forgotten_when_the_manifest_is_deleted(history: History) -> None:
+    record(history, push(1), push(2, "y", tag="v2"), deleted(3))
+    assert list(history.layers(SHOP)) == [digest("y")]
+
+
+def test_a_push_that_comes_after_the_news_of_its_deletion_teaches_nothing(history: History) -> None:
+    record(history, deleted(3), push(1))
+    assert history.layers(SHOP) == {}
+    record(history, push(4))
+    assert history.layers(SHOP) == {digest("x"): KNOWN}
+
+
+def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Removals) -> None:
+    record(history, push(1), push(2, "y", tag="v2"))
+    doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 1000), False, "old", "r"),))
+    snapshot = history.snapshot(SHOP)
+    assert history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
+    removals.forget(SHOP, doomed, 0)
+    assert list(history.layers(SHOP)) == [digest("y")]
+
+
+def test_one_rescued_by_a_push_while_its_delete_was_on_its_way_is_still_known(
+    history: History, removals: Removals
+) -> None:
+    record(history, push(1))
+    doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 1000), False, "old", "r"),))
+    assert history.commit(history.snapshot(SHOP), Plan(doomed=(doomed,)), "doomed")
+    record(history, push(2))
+    removals.forget(SHOP, doomed, 0)
+    assert list(history.layers(SHOP)) == [digest("x")]
+
+
+def test_they_are_forgotten_when_a_look_finds_it_gone_and_nothing_happened_since(history: History) -> None:
+    record(history, push(1))
+    before = history.snapshot(SHOP)
+    record(history, push(2, "y"))
+    history.resolve(before, {digest("x"): None})
+    assert set(history.layers(SHOP)) == {digest("x"), digest("y")}
+    history.resolve(history.snapshot(SHOP), {digest("x"): None})
+    assert list(history.layers(SHOP)) == [digest("y")]
+
+
+def test_a_manifest_that_was_fetched_is_known_as_well(history: History) -> None:
+    record(history, event(1, seed="x"))
+    history.resolve(history.snapshot(SHOP), {digest("x"): References(blobs=BLOBS), digest("i"): References(("c",))})
+    assert history.layers(SHOP) == {digest("x"): KNOWN}
+
+
+def test_one_that_was_deleted_meanwhile_is_not(history: History) -> None:
+    record(history, deleted(1))
+    history.learn(SHOP, {digest("x"): References(blobs=BLOBS)})
+    assert history.layers(SHOP) == {}
+
+
+def test_no_more_manifests_are_remembered_than_is_set(connection: Connection) -> None:
+    history = History(connection, Limits(repository_layers=3))
+    for number in range(5):
+        record(history, push(number, number, tag=f"v{number}"))
+        assert digest(number) in history.layers(SHOP), "the newest is never the one that is dropped"
+    history.learn(SHOP, {digest("fetched"): References(blobs=BLOBS)})
+    found = history.layers(SHOP)
+    assert (len(found), digest("fetched") in found) == (3, True)
+    known = set(found)
+    for number in range(10, 20):
+        record(history, replace(push(number), digest=next(iter(known))))
+        history.learn(SHOP, {next(iter(known)): References(blobs=BLOBS)})
+    assert set(history.layers(SHOP)) == known, "what is known already takes no room"
+
+
+def test_how_many_is_a_setting(make_wiring: Callable[..., Wiring]) -> None:
+    wiring = make_wiring(history={"repository_layers": 2})
+    record(wiring.history, *(push(number, number) for number in range(4)))
+    assert len(wiring.history.layers(SHOP)) == 2
+
+
+@pytest.mark.parametrize("how", ["pushed", "fetched"])
+def test_a_lower_bound_takes_hold_with_the_next_manifest(connection: Connection, how: str) -> None:
+    for number in range(9):
+        record(History(connection), push(number, number))
+    history = History(connection, Limits(repository_layers=4))
+    if how == "pushed":
+        record(history, push(10, "next"))
+    else:
+        history.learn(SHOP, {digest("next"): References(blobs=BLOBS)})
+    assert (len(history.layers(SHOP)), digest("next") in history.layers(SHOP)) == (4, True)
+
+
+def test_layers_are_written_as_keys_says(history: History, connection: Connection) -> None:
+    record(history, push(1))
+    client: Any = connection.client
+    mark, layer = (short(digest(seed))[:8] for seed in ("config", "layer"))
+    assert client.hgetall(connection.keys.layers(SHOP)) == {short(digest("x")): f"{mark}:15o {layer}:hv05c"}
+
+
+def test_what_is_packed_is_what_comes_back() -> None:
+    sizes = (0, 1, 35, 36, 2**53 - 1)
+    found = unpack_layers(pack_layers((digest(size), size) for size in sizes))
+    assert found == tuple((short(digest(size))[:8], size) for size in sizes)
+
+
+def test_a_blob_that_stands_twice_in_a_manifest_is_one() -> None:
+    assert len(unpack_layers(pack_layers([*BLOBS, *BLOBS]))) == 2
+
+
+def test_blobs_of_other_algorithms_are_told_apart() -> None:
+    blobs = [(f"sha512:0123456789a{last}{'c' * 116}", 4) for last in "bc"]
+    assert len({mark for mark, _ in unpack_layers(pack_layers(blobs))}) == 2
+
+
+@pytest.mark.parametrize(
+    "blobs",
+    [None, (), [(digest(n), n) for n in range(MOST_BLOBS + 1)], [*BLOBS, ("", 1)], [*BLOBS, ("sha256:a:b", 1)],
+     [*BLOBS, (digest("n"), -1)], [*BLOBS, (digest("n"), 2**53)]],
+)  # fmt: skip
+def test_too_many_blobs_or_what_cannot_be_understood_is_not_known(blobs: Any) -> None:
+    assert pack_layers(blobs) == ""
+    assert pack_layers([(digest(n), n) for n in range(MOST_BLOBS)]) != ""
