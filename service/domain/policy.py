@@ -1,6 +1,7 @@
 """The policy language: what it can say, and the refusal of what it cannot."""
 
 from collections import Counter
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -128,6 +129,10 @@ class Policy(_Strict):
         if called and max(called.values()) > 1:
             raise ValueError(f"two rules are called {max(called, key=called.__getitem__)!r}; give each its own name")
         return self
+
+    def fingerprint(self) -> str:
+        """The same for policies that say the same."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def protects(self, tag: str) -> bool:
         """Whether the tag is never deleted and takes no slot."""

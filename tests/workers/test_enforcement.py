@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from service.domain.errors import RegistryUnavailable
+from service.domain.policy import Policy
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
+from tests.makers import policy
 from tests.workers.conftest import System
 from workers import deletion, enforcement, reconcile
 
@@ -207,6 +209,44 @@ def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> 
     enforcement.enforce(system.wiring, "shop/api")
     deletion.delete(system.wiring, "shop/api")
     assert system.tags() == {"v5"}
+
+
+def held_then_diluted(make_system: Make, said: Policy) -> System:
+    """Three of four tags wait; then other tags make them three of eight."""
+    system = make_system(said)
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    assert system.wiring.history.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    system.push("w1", "w2", "w3", "w4")
+    system.settle()
+    return system
+
+
+OF_V = policy("rules: [{tags: v*, keep: {last: 1}}]\nhold_over: 50%\nhold_min: 2")
+
+
+def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
+    system = held_then_diluted(make_system, OF_V)
+    assert len(system.tags()) == 8
+    (hold,) = system.wiring.history.holds(["shop/api"])
+    assert (len(hold.digests), hold.reason) == (
+        3,
+        "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval, and no push gives it",
+    )
+    assert system.wiring.outlook.plan("shop/api").hold == hold.reason
+    assert system.wiring.history.approve("shop/api") == 3
+    system.wiring.outbox.mark_due(["shop/api"])
+    enforcement.enforce(system.wiring, "shop/api")
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v4", "w1", "w2", "w3", "w4"}
+
+
+def test_a_changed_policy_is_weighed_anew(make_system: Make) -> None:
+    """Whoever changes the policy has looked at what waits."""
+    system = held_then_diluted(make_system, OF_V)
+    changed = OF_V.model_copy(update={"hold_over": 60})
+    assert system.wiring.outlook.plan("shop/api", OF_V).hold is not None
+    assert system.wiring.outlook.plan("shop/api", changed).hold is None
 
 
 def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
