@@ -5,6 +5,8 @@ from typing import Any
 
 from service.domain.pattern import compile_expression
 
+_MOST_CAPTURES = 10
+
 
 class Grouping:
     """Puts tags into groups. Without an expression every tag is in the one group that has no name."""
@@ -30,6 +32,8 @@ def checked_group(expression: str) -> str:
     compiled = compile_expression(expression, expression)
     if compiled.groups == 0:
         raise ValueError(f"{expression!r} captures nothing; put ( ) around the part that names the group")
+    if compiled.groups > _MOST_CAPTURES:
+        raise ValueError(f"{expression!r} captures {compiled.groups} parts; {_MOST_CAPTURES} are the most")
     for inside in _captures(expression):
         if _can_be_empty(inside):
             raise ValueError(f"({inside}) in {expression!r} can be empty; write + for *: a group needs a name")

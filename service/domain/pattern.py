@@ -7,10 +7,15 @@ from itertools import chain
 from typing import Annotated, Any
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 # In an imported policy. No repository has capitals, so it deletes nothing before somebody has put the name in.
 PLACEHOLDER = "WHERE-IT-BELONGED"
+
+# Generous for people, and no more than a second's work: a policy may come with any request that may read.
+LONGEST_PATTERN = 512
+MOST_PATTERNS = 1000
+_LARGEST_BYTES = 256 * 1024
 
 Matcher = Callable[[str], bool]
 _Search = Callable[[str], tuple[int, ...]]
@@ -32,7 +37,7 @@ def expression_of(pattern: str, *, crossing: bool = False) -> str:
 def compile_expression(expression: str, written: str) -> Any:
     """RE2's object for an expression; ValueError with one sentence that shows it as `written`."""
     try:
-        return re2.compile(expression, _options())
+        return re2.compile(expression, _options(_LARGEST_BYTES))
     except re2.error as error:
         reason = (
             error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
@@ -117,9 +122,11 @@ def _one_by_one(expressions: list[str]) -> _Search:
     return lambda text: tuple(at for at, expression in enumerate(single) if expression.search(text) is not None)
 
 
-def _options() -> Any:
+def _options(most_bytes: int = 0) -> Any:
+    """most_bytes: of one program, else RE2's own 8 MB, which (\\pL{100}){3} takes half a second to fill."""
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = most_bytes or options.max_mem
     return options
 
 
@@ -141,7 +148,7 @@ def _translated(glob: str, crossing: bool) -> str:
 
 
 def _part(part: str, stop: str) -> str:
-    made, at = "", 0
+    made, at, last = "", 0, part.rfind("]")
     any_letter = f"[^{stop}]" if stop else "."
     while at < len(part):
         letter, at = part[at], at + 1
@@ -149,7 +156,7 @@ def _part(part: str, stop: str) -> str:
             made += f"{any_letter}*"
         elif letter == "?":
             made += any_letter
-        elif letter == "[" and (end := _class_end(part, at)):
+        elif letter == "[" and (end := _class_end(part, at, last)):
             made += _class(part[at:end], stop)
             at = end + 1
         elif letter == "\\" and at < len(part):
@@ -160,10 +167,23 @@ def _part(part: str, stop: str) -> str:
     return f"{any_letter}+" if part and not part.strip("*") else made
 
 
-def _class_end(part: str, at: int) -> int:
-    """Where the class that begins at `at` ends; 0 when it never does. A ] in first place stands for itself."""
+def _class_end(part: str, at: int, last: int) -> int:
+    """Where the class that begins at `at` ends; 0 when it never does. A ] in first place stands for itself.
+
+    last: the place of the last ]; where none follows, nothing is looked through, so that one pass is enough for all.
+    """
     start = at + (part[at : at + 1] in ("!", "^"))
-    return max(part.find("]", start + 1), 0)
+    return part.find("]", start + 1) if last > start else 0
+
+
+def _without_classes(glob: str) -> str:
+    """The glob with a ? for each class."""
+    made, at, last = "", 0, glob.rfind("]")
+    while at < len(glob):
+        end = _class_end(glob, at + 1, last) if glob[at] == "[" else 0
+        made += "?" if end else glob[at]
+        at = (end or at) + 1
+    return made
 
 
 def _class(inside: str, stop: str) -> str:
@@ -199,7 +219,7 @@ def _can_match_tags(patterns: tuple[str, ...]) -> tuple[str, ...]:
     """ValueError where a glob holds what no tag can hold (distribution's reference grammar)."""
     for pattern in patterns:
         glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
-        if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_CLASS.sub("?", glob))):
+        if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_without_classes(glob))):
             raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
     return patterns
 
@@ -213,7 +233,7 @@ def _can_match_repositories(patterns: tuple[str, ...]) -> tuple[str, ...]:
         refused = f"{pattern!r} can match no repository"
         if glob.startswith("/") or glob.endswith("/"):
             raise ValueError(f"{refused}: write it without a slash at either end")
-        if stranger := _NOT_IN_REPOSITORIES.search(_CLASS.sub("?", glob)):
+        if stranger := _NOT_IN_REPOSITORIES.search(_without_classes(glob)):
             raise ValueError(f"{refused}: {_instead(stranger[0], 'it without host, tag and capital letters')}")
     return patterns
 
@@ -234,17 +254,17 @@ _RANGE = re.compile("(.)-(.)", re.DOTALL)
 # An expression, or what an importer proved to be no expression and no negation.
 _LITERALLY = ("re:", "\\")
 _LOOKAROUND = re.compile(r"\(\?<?[=!]")
-_CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.*?\[\]!^\\-]")
 _NOT_IN_REPOSITORIES = re.compile(r"[^a-z0-9_./*?\[\]!^\\-]")
-_ITEM = {"type": "string", "minLength": 1}
+_ITEM = {"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN}
+_LIST = {"type": "array", "items": _ITEM, "maxItems": MOST_PATTERNS}
 Patterns = Annotated[
-    tuple[str, ...],
+    Annotated[tuple[Annotated[str, Field(max_length=LONGEST_PATTERN)], ...], Field(max_length=MOST_PATTERNS)],
     BeforeValidator(_as_list),
     AfterValidator(_checked),
-    WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}),
+    WithJsonSchema({"anyOf": [_ITEM, _LIST]}),
 ]
-_SOME = WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM, "minItems": 1}]})
+_SOME = WithJsonSchema({"anyOf": [_ITEM, _LIST | {"minItems": 1}]})
 TagPatterns = Annotated[Patterns, AfterValidator(_can_match_tags)]
 SomeTagPatterns = Annotated[TagPatterns, AfterValidator(_some), _SOME]
 SomeRepositoryPatterns = Annotated[Patterns, AfterValidator(_can_match_repositories), AfterValidator(_some), _SOME]

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from service.domain.group import Grouping, checked_group
 from service.domain.pattern import (
+    LONGEST_PATTERN,
     Patterns,
     SomeRepositoryPatterns,
     SomeTagPatterns,
@@ -18,6 +19,7 @@ from service.domain.pattern import (
 from service.domain.quantity import SPAN_SCHEMA, Percent, Span
 
 MOST_REVISIONS = 100
+MOST_RULES = 1000
 
 _EVERY_TAG = ("*",)
 _SAYING = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
@@ -38,9 +40,9 @@ Count = Annotated[
 ]
 Period = Annotated[Annotated[Span, Field(ge=1)] | None, BeforeValidator(_given), WithJsonSchema(SPAN_SCHEMA)]
 Group = Annotated[
-    Annotated[str, AfterValidator(checked_group)] | None,
+    Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(checked_group)] | None,
     BeforeValidator(_given),
-    WithJsonSchema({"type": "string", "minLength": 1}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN}),
 ]
 
 
@@ -121,7 +123,9 @@ class Policy(_Strict):
     hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
     hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
     ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
-    rules: tuple[Rule, ...] = Field(default=(), description="every rule that selects a tag has a say; one keep wins")
+    rules: tuple[Rule, ...] = Field(
+        default=(), max_length=MOST_RULES, description="every rule that selects a tag has a say; one keep wins"
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Policy":

@@ -29,6 +29,7 @@ _MUST = {
     "string_type": "be text",
     "string_too_short": "be at least {min_length} characters long",
     "string_too_long": "be at most {max_length} characters long",
+    "too_long": "hold at most {max_length}",
     "model_type": "hold `key: value` lines",
     "model_attributes_type": "hold `key: value` lines",
     "list_type": "be a list",

@@ -271,13 +271,14 @@ def test_the_schema_refuses_an_empty_keep_and_has_no_titles_but_its_own() -> Non
 def test_editors_are_told_what_is_refused() -> None:
     described = schema()
     rule = described["$defs"]["Rule"]["properties"]
-    text = {"type": "string", "minLength": 1}
+    text = {"type": "string", "minLength": 1, "maxLength": 512}
+    texts = {"type": "array", "items": text, "maxItems": 1000}
     assert (described["$schema"], described["title"]) == (
         "https://json-schema.org/draft/2020-12/schema",
         "pushprune policy",
     )
-    assert rule["tags"]["anyOf"] == [text, {"type": "array", "items": text, "minItems": 1}]
-    assert described["properties"]["protect"]["anyOf"] == [text, {"type": "array", "items": text}]
+    assert rule["tags"]["anyOf"] == [text, texts | {"minItems": 1}]
+    assert described["properties"]["protect"]["anyOf"] == [text, texts]
     assert rule["group"].items() >= text.items()
     assert rule["older_than"]["anyOf"][0] == {"type": "integer", "const": 0}
 

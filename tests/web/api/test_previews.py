@@ -130,8 +130,28 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_by_each_fault(
 
 
 @pytest.mark.parametrize(
+    ("policy", "fault"),
+    [
+        ({"rules": [{"keep": "none", "tags": ["[" * 300_000]}]},
+         "rules[0].tags[0] must be at most 512 characters long"),
+        ({"rules": [{"keep": "none", "repos": "[" * 513}]}, "rules[0].repos must be at most 512 characters long"),
+        ({"rules": [{"keep": "none", "group": "(" * 300_000}]}, "rules[0].group must be at most 512 characters long"),
+        ({"rules": [{"keep": "none", "group": "(a)" * 100}]},
+         "rules[0].group: " + repr("(a)" * 100) + " captures 100 parts; 10 are the most"),
+        ({"protect": ["a"] * 1001}, "protect must hold at most 1000"),
+        ({"rules": [{"keep": "none"}] * 1001}, "rules must hold at most 1000"),
+        ({"protect": [r"re:(\pL{100}){3}"]},
+         r"protect: 're:(\\pL{100}){3}' is no regular expression that RE2 understands: pattern too large"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_would_take_long_to_read_is_refused(edge: Edge, policy: dict[str, Any], fault: str) -> None:
+    status, detail = problem(ask(edge, policy=policy))
+    assert (status, detail.removesuffix(" - compile failed")) == (422, fault)
+
+
+@pytest.mark.parametrize(
     "question",
-    [{"policy": {"rules": [{"kep": 1}] * 50_000}}, {"policy": {str(n): 1 for n in range(50_000)}},
+    [{"policy": {"rules": [{"kep": 1}] * 900}}, {"policy": {str(n): 1 for n in range(50_000)}},
      {"policy": {}, "repositories": [1] * 50_000}],
 )  # fmt: skip
 def test_more_faults_than_anybody_reads_are_only_counted(edge: Edge, question: dict[str, Any]) -> None:
