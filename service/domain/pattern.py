@@ -74,6 +74,7 @@ class Selector:
         self._unconditional = frozenset(
             at for at, patterns in enumerate(self._lists) if all(pattern.startswith("!") for pattern in patterns)
         )
+        self._selecting = lru_cache(maxsize=4096)(self._selected_by)  # most texts are matched alike
         self._positive: dict[int, list[int]] = {}
         self._negative: dict[int, list[int]] = {}
         for at, patterns in enumerate(self._lists):
@@ -83,7 +84,9 @@ class Selector:
 
     def select(self, text: str) -> frozenset[int]:
         """The numbers of the lists that select the text."""
-        matched = self._search(text)
+        return self._selecting(tuple(self._search(text)))
+
+    def _selected_by(self, matched: tuple[int, ...]) -> frozenset[int]:
         selected = set(self._unconditional)
         for at in matched:
             selected.update(self._positive.get(at, ()))
