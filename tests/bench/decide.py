@@ -45,7 +45,11 @@ OLD = replace(
 
 
 def measure() -> Iterator[Figure]:
-    for said, policy in (("one rule", ONE), (f"{RULES} rules of different patterns", DISTINCT)):
+    for said, policy in (
+        ("one rule", ONE),
+        (f"{RULES} rules of different patterns", DISTINCT),
+        (f"{RULES} rules of which all but one are final", FINAL),
+    ):
         yield _figure(f"seconds to plan {TAGS:,} tags by {said}", PLAN_S, partial(_planned, policy))
     for said, state, policy in (
         ("rules for every tag", STATE, EVERY),
