@@ -10,7 +10,8 @@ from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.makers import policy
-from tests.workers.conftest import System
+from tests.workers.conftest import SHOP, System
+from tests.workers.test_untagged import ago
 from workers import deletion, enforcement, reconcile
 
 Make = Callable[..., System]
@@ -304,12 +305,38 @@ def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(
     assert system.reasons("vanished") == {}
 
 
+EVERYTHING = policy("""
+    grace: 2h
+    hold_over: 30%
+    hold_min: 1
+    rules:
+    - {name: old, tags: v*, older_than: 3h, keep: {last: 1}, untagged: 5h}
+    - {name: moving, tags: latest, keep: always, untagged: 5h}
+    - {name: temporary, tags: t*, keep: none}
+""")
+PUSHED = {"v1": 9, "v2": 8, "v3": 7, "v4": 2.5, "v5": 1, "t1": 3, "t2": 1}
+
+
 def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
-    system = make_system(keep_last(2))
-    system.push("v1", "v2", "v3", "v4")
-    (shown,) = system.wiring.outlook.preview(["shop/api"])
+    """v4 is too young for its rule, t2 for grace; the first that latest left behind has been untagged long enough."""
+    system = make_system(EVERYTHING)
+    left = [system.registry.push_image(SHOP, "latest", seed=str(hours), at=ago(hours)) for hours in (10, 6, 4, 1)]
+    for tag, hours in PUSHED.items():
+        system.registry.push_image(SHOP, tag, at=ago(hours))
     system.messages.sent.clear()
-    enforcement.enforce(system.wiring, "shop/api")
-    committed = {v.tag.name: v.reason for doomed in system.wiring.history.doomed("shop/api") for v in doomed.verdicts}
-    assert {v.tag.name: v.reason for v in shown.going} == committed
-    assert set(committed) == {"v1", "v2"}
+    enforcement.enforce(system.wiring, SHOP)
+    (shown,) = system.wiring.outlook.preview([SHOP])
+    assert shown.hold == system.wiring.history.held(SHOP) is not None
+    (hold,) = system.wiring.history.holds([SHOP])
+    assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
+    system.wiring.history.approve(SHOP, hold.plan)
+    (shown,) = system.wiring.outlook.preview([SHOP])
+    enforcement.enforce(system.wiring, SHOP)
+    committed = {
+        (verdict.tag.name, doomed.digest, verdict.reason, verdict.rule)
+        for doomed in system.wiring.history.doomed(SHOP)
+        for verdict in doomed.verdicts
+    }
+    assert {(v.tag.name, v.tag.digest, v.reason, v.rule) for v in shown.going} == committed
+    assert {tag or digest for tag, digest, _, _ in committed} == {"v1", "v2", "t1", left[0]}
+    assert shown.hold is None
