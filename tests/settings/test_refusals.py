@@ -142,6 +142,25 @@ def test_a_file_that_is_no_plain_yaml_is_refused(refuse: Refuse, content: str | 
     assert found.startswith(f"pushprune.yaml{sentence}" if sentence.startswith(",") else sentence)
 
 
+@pytest.mark.parametrize("number", ["010", "10:00", "1_0", "0x10", "0b11", "-010", "1_0.5", "10:00.5"])
+def test_a_number_that_yaml_reads_as_another_is_refused(write: Write, number: str) -> None:
+    file = write(f"rules:\n- keep: {{last: {number}}}")
+    with pytest.raises(ConfigurationError) as refused:
+        load_policy(file)
+    assert str(refused.value).removeprefix(str(file)) == (
+        ", line 2: a number is written in plain digits, without 0 in front, _, : or x; put text in quotes"
+    )
+
+
+@pytest.mark.parametrize("number", ["10", "+10", "'10'"])
+def test_a_plain_number_is_one(write: Write, number: str) -> None:
+    if number == "'10'":
+        with pytest.raises(ConfigurationError, match="must be a whole number"):
+            load_policy(write(f"rules: [{{keep: {{last: {number}}}}}]"))
+    else:
+        assert load_policy(write(f"rules: [{{keep: {{last: {number}}}}}]")).rules[0].keep.last == 10  # type: ignore[union-attr]
+
+
 def test_a_byte_order_mark_and_the_largest_file_are_welcome(load: Load) -> None:
     text = b"\xef\xbb\xbfredis: {prefix: bom}\n#"
     assert load(text + b"#" * (1024 * 1024 - len(text))).redis.prefix == "bom"
