@@ -41,6 +41,10 @@ class Outlook:
         """What would go from each repository, by the policy in force or by this one."""
         return tuple(previewed(repository, self.plan(repository, policy)) for repository in repositories)
 
+    def is_dry(self, policy: Policy | None = None) -> bool:
+        """Whether the policy in force, or this one, only shows what would go."""
+        return self._policy(policy).dry_run
+
     def _policy(self, policy: Policy | None) -> Policy:
         return policy or self.policies.current() or Policy()
 

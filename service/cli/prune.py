@@ -9,7 +9,7 @@ import click
 from service.cli.approval import approve as approve_held
 from service.cli.name import parse_name
 from service.cli.policy_file import load_policy_file
-from service.cli.reach import known, need_policy, reach, reaching, show_json
+from service.cli.reach import DRY, known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
 from service.domain.preview import Preview, Share, totals
 from service.wiring import Wiring
@@ -47,6 +47,8 @@ def prune(
     elif dry_run:
         policy = load_policy_file(policy_file) if policy_file else need_policy(wiring)
         _show_previews(wiring.outlook.preview(names, policy), as_json)
+        if wiring.outlook.is_dry(policy) and not as_json:
+            line(DRY)
     elif approve:
         approve_held(wiring, names, plan, yes)
     else:
@@ -69,6 +71,8 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
     for hold in wiring.history.holds(names):
         line(f"{hold.repository}: nothing goes, the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))
+    if wiring.outlook.is_dry():
+        line(DRY)
 
 
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:

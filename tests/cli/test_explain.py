@@ -131,6 +131,18 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
     assert json.loads(run("prune", "--held", "--json")[1])[0]["plan"] == plan
 
 
+@pytest.mark.parametrize(
+    "arguments", [("explain", "shop/api"), ("explain", "shop/api:v1"), ("tags", "shop/api"), ("prune", "--dry-run"),
+                  ("prune", "shop/api")],
+)  # fmt: skip
+def test_where_nothing_is_deleted_verdicts_say_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    assert "dry_run: nothing" not in run(*arguments)[1]
+    monkeypatch.setenv("PUSHPRUNE_POLICY", '{"dry_run": true, "rules": [{"name": "last", "keep": {"last": 2}}]}')
+    assert run(*arguments)[1].splitlines()[-1] == "dry_run: nothing is deleted"
+
+
 class Terminal(StringIO):
     """What somebody types."""
 

@@ -74,6 +74,13 @@ def test_an_empty_policy_takes_nothing_whatever_is_in_force(shop: Edge) -> None:
     assert gone(previews(ask(shop, policy={}))["shop/api"]) == []
 
 
+def test_whether_anything_is_deleted_at_all_is_said(shop: Edge, serve_over_valkey: ServeEdge) -> None:
+    assert (shop.http.get("/api/v1/preview").json or {})["dry_run"] is False
+    assert (ask(shop, policy={**KEEP_1, "dry_run": True}).json or {})["dry_run"] is True
+    dry = serve_over_valkey(policy=keep_last(2, dry_run=True))
+    assert (dry.http.get("/api/v1/preview").json or {})["dry_run"] is True
+
+
 def test_a_plan_that_would_wait_says_why(shop: Edge) -> None:
     found = previews(ask(shop, policy={**KEEP_1, "hold_over": "10%", "hold_min": 1}))
     assert found["shop/api"]["hold"]
@@ -192,7 +199,7 @@ def test_what_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
 def test_a_question_is_read_whatever_its_content_type(edge: Edge, content_type: str) -> None:
     body = json.dumps({"policy": {}, "repositories": []})
     response = edge.http.post("/api/v1/preview", data=body, content_type=content_type)
-    assert (response.status_code, response.json) == (200, {"repositories": []})
+    assert (response.status_code, response.json) == (200, {"dry_run": False, "repositories": []})
 
 
 def test_a_body_that_is_too_large_is_refused(edge: Edge) -> None:
