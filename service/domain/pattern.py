@@ -207,44 +207,41 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _checked(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    for pattern in patterns:
-        if pattern.removeprefix("!").startswith("re:") and _LOOKAROUND.search(pattern):
-            raise ValueError(
-                f"{pattern!r} is no regular expression that RE2 understands: RE2 has no lookaheads; "
-                "use a second pattern with !"
-            )
-        expression_of(pattern.removeprefix("!"))
-    return patterns
+def _checked(pattern: str) -> str:
+    if pattern.removeprefix("!").startswith("re:") and _LOOKAROUND.search(pattern):
+        raise ValueError(
+            f"{pattern!r} is no regular expression that RE2 understands: RE2 has no lookaheads; "
+            "use a second pattern with !"
+        )
+    expression_of(pattern.removeprefix("!"))
+    return pattern
 
 
-def _can_match_tags(patterns: tuple[str, ...]) -> tuple[str, ...]:
+def _can_match_a_tag(pattern: str) -> str:
     """ValueError where a glob holds what no tag can hold (distribution's reference grammar)."""
-    for pattern in patterns:
-        glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
-        if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_without_classes(glob))):
-            raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
-    return patterns
+    glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
+    if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_without_classes(glob))):
+        raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
+    return pattern
 
 
-def _can_match_repositories(patterns: tuple[str, ...]) -> tuple[str, ...]:
+def _can_match_a_repository(pattern: str) -> str:
     """ValueError where a glob holds what no repository's name can hold (distribution's reference grammar)."""
-    for pattern in patterns:
-        glob = pattern.removeprefix("!")
-        if glob.startswith(_LITERALLY) or glob == PLACEHOLDER or glob.startswith(f"{PLACEHOLDER}/"):
-            continue
-        refused = f"{pattern!r} can match no repository"
-        if glob.startswith("/") or glob.endswith("/"):
-            raise ValueError(f"{refused}: write it without a slash at either end")
-        if stranger := _NOT_IN_REPOSITORIES.search(_without_classes(glob)):
-            raise ValueError(f"{refused}: {_instead(stranger[0], 'it without host, tag and capital letters')}")
-    return patterns
+    glob = pattern.removeprefix("!")
+    if glob.startswith(_LITERALLY) or glob == PLACEHOLDER or glob.startswith(f"{PLACEHOLDER}/"):
+        return pattern
+    refused = f"{pattern!r} can match no repository"
+    if glob.startswith("/") or glob.endswith("/"):
+        raise ValueError(f"{refused}: write it without a slash at either end")
+    if stranger := _NOT_IN_REPOSITORIES.search(_without_classes(glob)):
+        raise ValueError(f"{refused}: {_instead(stranger[0], 'it without host, tag and capital letters')}")
+    return pattern
 
 
 def _instead(stranger: str, otherwise: str) -> str:
     if stranger in "{},|":
         return f"{stranger} is no wildcard here; write one pattern each"
-    return f"write {otherwise}, without {stranger}"
+    return f"write {otherwise}, without {'spaces' if stranger.isspace() else stranger}"
 
 
 def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -261,13 +258,14 @@ _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.*?\[\]!^\\-]")
 _NOT_IN_REPOSITORIES = re.compile(r"[^a-z0-9_./*?\[\]!^\\-]")
 _ITEM = {"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN}
 _LIST = {"type": "array", "items": _ITEM, "maxItems": MOST_PATTERNS}
-Patterns = Annotated[
-    Annotated[tuple[Annotated[str, Field(max_length=LONGEST_PATTERN)], ...], Field(max_length=MOST_PATTERNS)],
-    BeforeValidator(_as_list),
-    AfterValidator(_checked),
-    WithJsonSchema({"anyOf": [_ITEM, _LIST]}),
-]
+_ANY = WithJsonSchema({"anyOf": [_ITEM, _LIST]})
 _SOME = WithJsonSchema({"anyOf": [_ITEM, _LIST | {"minItems": 1}]})
-TagPatterns = Annotated[Patterns, AfterValidator(_can_match_tags)]
-SomeTagPatterns = Annotated[TagPatterns, AfterValidator(_some), _SOME]
-SomeRepositoryPatterns = Annotated[Patterns, AfterValidator(_can_match_repositories), AfterValidator(_some), _SOME]
+_AS_LIST, _MOST = BeforeValidator(_as_list), Field(max_length=MOST_PATTERNS)
+
+Pattern = Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(_checked)]
+_TagPattern = Annotated[Pattern, AfterValidator(_can_match_a_tag)]
+_RepositoryPattern = Annotated[Pattern, AfterValidator(_can_match_a_repository)]
+Patterns = Annotated[tuple[Pattern, ...], _MOST, _AS_LIST, _ANY]
+TagPatterns = Annotated[tuple[_TagPattern, ...], _MOST, _AS_LIST, _ANY]
+SomeTagPatterns = Annotated[tuple[_TagPattern, ...], _MOST, _AS_LIST, AfterValidator(_some), _SOME]
+SomeRepositoryPatterns = Annotated[tuple[_RepositoryPattern, ...], _MOST, _AS_LIST, AfterValidator(_some), _SOME]

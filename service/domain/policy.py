@@ -82,10 +82,40 @@ def _says_something(keep: Keep | str) -> Keep | str:
     return keep
 
 
+class _Taken:
+    """Stands for the name of a rule which another before it has."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _not_taken(value: Any) -> Any:
+    if isinstance(value, _Taken):
+        raise ValueError(f"two rules are called {value.name!r}; give each its own name")  # noqa: TRY004
+    return value
+
+
+def _with_taken_names(rules: Any) -> Any:
+    """Marks the names of rules that were given before, so that they are refused together with all other faults."""
+    if not isinstance(rules, list):
+        return rules
+    names = [rule.get("name") if isinstance(rule, dict) else None for rule in rules]
+    before = {f"#{number}" for number, name in enumerate(names, 1) if name is None}
+    marked = list(rules)
+    for at, name in enumerate(names):
+        if isinstance(name, str) and name in before:
+            marked[at] = {**rules[at], "name": _Taken(name)}
+        elif isinstance(name, str):
+            before.add(name)
+    return marked
+
+
 class Rule(_Strict):
     """One rule: which tags of which repositories it may delete, and what it keeps of them."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=64, description="shown with every verdict")
+    name: Annotated[str | None, Field(min_length=1, max_length=64), BeforeValidator(_not_taken)] = Field(
+        default=None, description="shown with every verdict"
+    )
     repos: SomeRepositoryPatterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
     tags: SomeTagPatterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
     older_than: Span = Field(default=0, description="only tags whose push is at least this long ago")
@@ -123,7 +153,7 @@ class Policy(_Strict):
     hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
     hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
     ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
-    rules: tuple[Rule, ...] = Field(
+    rules: Annotated[tuple[Rule, ...], BeforeValidator(_with_taken_names)] = Field(
         default=(), max_length=MOST_RULES, description="every rule that selects a tag has a say; one keep wins"
     )
 

@@ -105,27 +105,27 @@ def test_the_whole_first_form_can_be_said() -> None:
         ("protect: null", "protect", "Input should be a valid tuple"),
         (
             "rules: [{name: a, keep: none}, {name: a, keep: always}]",
-            "",
+            "rules.1.name",
             "Value error, two rules are called 'a'; give each its own name",
         ),
         (
             "rules: [{keep: none}, {name: '#1', keep: always}]",
-            "",
+            "rules.1.name",
             "Value error, two rules are called '#1'; give each its own name",
         ),
         (
             "rules: [{keep: none, tags: ['']}]",
-            "rules.0.tags",
+            "rules.0.tags.0",
             "Value error, an empty pattern matches nothing; write * for everything",
         ),
         (
             "rules: [{keep: none, repos: ['re:(']}]",
-            "rules.0.repos",
+            "rules.0.repos.0",
             "Value error, 're:(' is no regular expression that RE2 understands: missing ): (",
         ),
         (
             "rules: [{keep: none, tags: ['!re:(?=a)']}]",
-            "rules.0.tags",
+            "rules.0.tags.0",
             "Value error, '!re:(?=a)' is no regular expression that RE2 understands: RE2 has no lookaheads; "
             "use a second pattern with !",
         ),

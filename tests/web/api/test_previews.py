@@ -119,7 +119,7 @@ def test_an_unknown_repository_is_not_found(shop: Edge, name: str) -> None:
         ({"protect": ["re:("]}, None),
         ({"rules": [{"tags": ["re:("], "keep": "none"}]}, None),
         ({"rules": [{"name": "a", "keep": "none"}, {"name": "a", "keep": "none"}]},
-         ["two rules are called 'a'; give each its own name"]),
+         ["rules[1].name: two rules are called 'a'; give each its own name"]),
         ({"rules": 5}, ["rules must be a list"]),
         ({"\u202e<script>": 1}, None),
         ({"grace": "soon"}, None),
@@ -148,7 +148,7 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_by_each_fault(
         ({"protect": ["a"] * 1001}, "protect must hold at most 1000"),
         ({"rules": [{"keep": "none"}] * 1001}, "rules must hold at most 1000"),
         ({"protect": [r"re:(\pL{100}){3}"]},
-         r"protect: 're:(\\pL{100}){3}' is no regular expression that RE2 understands: pattern too large"),
+         r"protect[0]: 're:(\\pL{100}){3}' is no regular expression that RE2 understands: pattern too large"),
     ],
 )  # fmt: skip
 def test_a_policy_that_would_take_long_to_read_is_refused(edge: Edge, policy: dict[str, Any], fault: str) -> None:
