@@ -127,10 +127,10 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, 
     ]
     removed = sum(1 for verdict in counted if verdict.tag.name)
     nameless = len(counted) - removed
-    total = tags + (untagged if nameless else 0)
     also = f" and {nameless} of {untagged} manifests without a tag" if nameless else ""
     would = f"it would remove {removed} of {tags} tags{also}"
-    if len(counted) > policy.hold_min and len(counted) * 100 > policy.hold_over * total:
+    # Tags are weighed alone as well: however much there is without a tag, it makes no plan a smaller one.
+    if _is_over(removed, tags, policy) or (nameless and _is_over(len(counted), tags + untagged, policy)):
         return f"{would}, more than {policy.hold_over}% (hold_over)"
     waiting = _waiting(counted, policy, state)
     if not waiting:
@@ -139,6 +139,10 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, 
         "1 image of an earlier plan still waits" if waiting == 1 else f"{waiting} images of an earlier plan still wait"
     )
     return f"{would}; {still} for approval, and no push gives it"
+
+
+def _is_over(count: int, of: int, policy: Policy) -> bool:
+    return count > policy.hold_min and count * 100 > policy.hold_over * of
 
 
 def _waiting(counted: Iterable[Verdict], policy: Policy, state: State) -> int:

@@ -7,7 +7,7 @@ import pytest
 from service.domain.manifest import References
 from service.domain.plan import Doomed, Plan
 from service.domain.policy import Policy
-from service.domain.state import Tag, is_referrer_tag
+from service.domain.state import Tag, Untagged, is_referrer_tag
 from tests.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_000_000)
@@ -278,6 +278,22 @@ def test_a_hold_is_the_policys_that_made_it() -> None:
     assert decide(tags, said, held=waiting, held_under=said.fingerprint()).hold is not None
     other = said.model_copy(update={"hold_over": 91})
     assert decide(tags, other, held=waiting, held_under=said.fingerprint()).hold is None
+
+
+@pytest.mark.parametrize("untagged_going", [0, 1])
+def test_manifests_without_a_tag_do_not_dilute_a_hold_on_tags(untagged_going: int) -> None:
+    """21 of 40 tags are more than half of them, whatever else there is in the repository."""
+    said = policy("""
+        rules:
+        - {tags: old*, keep: none, untagged: 1d}
+        - {tags: new*, keep: always, untagged: keep}
+    """)
+    tags = [tag(f"{'old' if number < 21 else 'new'}{number}", number) for number in range(40)]
+    untagged = [Untagged(digest_of(f"kept {number}"), NOW, f"new{number}") for number in range(100)]
+    untagged += [Untagged(digest_of(f"gone {number}"), 1, "old1") for number in range(untagged_going)]
+    decided = decide(tags, said, untagged=tuple(untagged))
+    assert len(decided.doomed) == 21 + untagged_going
+    assert str(decided.hold).startswith("it would remove 21 of 40 tags")
 
 
 def test_what_was_approved_does_not_count_towards_a_hold() -> None:
