@@ -54,6 +54,10 @@ class Outlook:
         plan = retention.plan(state, self._policy(policy), now_us())
         return replace(plan, verdicts=_unruled(plan.verdicts)) if policy is None and self._is_lost else plan
 
+    def is_dry(self, policy: Policy | None = None) -> bool:
+        """Whether the policy in force, or this one, only shows what would go."""
+        return self._policy(policy).dry_run
+
     def _policy(self, policy: Policy | None) -> Policy:
         return policy or self.policies.current() or Policy()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from service.cli.name import parse_name
-from service.cli.reach import known, need_policy, reach, reaching, show_json
+from service.cli.reach import DRY, known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
 from service.clock import now_us
 from service.domain.errors import NoSuchTag
@@ -36,13 +36,16 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
         raise NoSuchTag(_what_became(wiring, repository, tag))
     if as_json:
         show_json([asdict(one) for one in explained])
-    elif tag:
+        return
+    if tag:
         for said in _in_full(repository, explained[0]):
             line(said)
     else:
         table(("tag", "digest", "verdict", "why", "could go"), (_row(one) for one in explained))
         for said in waiting(repository, (one.held for one in explained)):
             line(said)
+    if wiring.outlook.is_dry():
+        line(DRY)
 
 
 def waiting(repository: str, held: Iterable[str | None]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
 from service.clock import now_us
 from service.domain.chronicle import Chronicle
-from service.domain.quantity import parse_duration, spell_duration
+from service.domain.quantity import parse_span, spell_duration
 from service.domain.replay import replay
 from service.domain.simulation import Deletion, Missed, Simulation, Total
 from service.wiring import Wiring
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(r"(\[.*\]|[^:]*):\d+")
 
 def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     try:
-        duration_s = parse_duration(value)
+        duration_s = parse_span(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     if not duration_s:

@@ -6,18 +6,14 @@ from pathlib import Path
 
 import click
 
+from service.cli.approval import approve as approve_held
 from service.cli.name import parse_name
 from service.cli.policy_file import load_policy_file
-from service.cli.reach import known, need_policy, reach, reaching, show_json
+from service.cli.reach import DRY, known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
-from service.domain.errors import PushpruneError
 from service.domain.freed import Freed, freed_together
 from service.domain.preview import Preview, Share, totals
 from service.wiring import Wiring
-
-
-class NothingHeld(PushpruneError):
-    """No plan waits for approval."""
 
 
 @click.command()
@@ -30,18 +26,19 @@ class NothingHeld(PushpruneError):
 )  # fmt: skip
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
 @click.option("--approve", is_flag=True, help="Approve the waiting plan of each REPO named.")
+@click.option("--plan", metavar="NAME", help="With --approve: this plan and no other, as --held names it.")
+@click.option("--yes", is_flag=True, help="With --approve: whichever plan waits, without being asked.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, policy_file: Path | None,
-    held: bool, approve: bool, as_json: bool,
+    held: bool, approve: bool, plan: str | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Plan each REPO (all, when none is named) and delete what its policy does not keep."""
     if dry_run + held + approve > 1:
         raise click.UsageError("one of --dry-run, --held and --approve at a time")
     if policy_file and not dry_run:
         raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
-    if approve and not repositories:
-        raise click.UsageError("name the repositories whose plan you approve")
+    _check_approval(repositories, approve, plan, yes)
     for name in repositories:
         parse_name(name)
     wiring = reach(config, data)
@@ -51,23 +48,32 @@ def prune(
     elif dry_run:
         policy = load_policy_file(policy_file) if policy_file else need_policy(wiring)
         _show_previews(wiring.outlook.preview(names, policy), as_json)
+        if wiring.outlook.is_dry(policy) and not as_json:
+            line(DRY)
+    elif approve:
+        approve_held(wiring, names, plan, yes)
     else:
-        _plan_now(wiring, names, approve)
+        _plan_now(wiring, names)
 
 
-def _plan_now(wiring: Wiring, names: Sequence[str], approve: bool) -> None:
-    approved = sum(wiring.history.approve(name) for name in names) if approve else 0
-    if approve and not approved:
-        raise NothingHeld("nothing waits for approval there; `pushprune prune --held` shows what does")
+def _check_approval(repositories: Sequence[str], approve: bool, plan: str | None, yes: bool) -> None:
+    if approve and not repositories:
+        raise click.UsageError("name the repositories whose plan you approve")
+    if (plan or yes) and not approve:
+        raise click.UsageError("--plan and --yes belong to --approve")
+    if plan and len(repositories) > 1:
+        raise click.UsageError("--plan names the plan of one repository: name one with --approve")
+
+
+def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
     for name in wiring.outbox.mark_due(names):
         wiring.dispatch.enforce(name)
-    if approve:
-        click.echo(f"approved: {approved} {'image' if approved == 1 else 'images'}")
-        return
     click.echo(f"planned now: {', '.join(names) or 'nothing'}")
     for hold in wiring.history.holds(names):
         line(f"{hold.repository}: nothing goes, the plan waits for approval: {hold.reason}")
-        line(_next_steps(hold.repository))
+        line(_next_steps(hold.repository, hold.plan))
+    if wiring.outlook.is_dry():
+        line(DRY)
 
 
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
@@ -78,13 +84,14 @@ def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
     if not holds:
         click.echo("nothing waits")
         return
-    rows = ((hold.repository, when(hold.at_us), str(len(hold.digests)), hold.reason) for hold in holds)
-    table(("repository", "since", "images", "why it waits"), rows)
-    line(_next_steps(holds[0].repository if len(holds) == 1 else "REPO"))
+    rows = ((hold.repository, when(hold.at_us), str(len(hold.digests)), hold.plan, hold.reason) for hold in holds)
+    table(("repository", "since", "images", "plan", "why it waits"), rows)
+    line(_next_steps(*(holds[0].repository, holds[0].plan) if len(holds) == 1 else ("REPO", "PLAN")))
 
 
-def _next_steps(repository: str) -> str:
-    return f"see it: pushprune prune --dry-run {repository}; let it go: pushprune prune --approve {repository}"
+def _next_steps(repository: str, plan: str) -> str:
+    approve = f"pushprune prune --approve {repository} --plan {plan}"
+    return f"see it: pushprune prune --dry-run {repository}; let it go: {approve}"
 
 
 def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:

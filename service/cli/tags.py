@@ -6,7 +6,7 @@ import click
 
 from service.cli.explain import verdict_of, waiting
 from service.cli.name import parse_name
-from service.cli.reach import known, need_policy, reach, reaching, show_json
+from service.cli.reach import DRY, known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
 
 
@@ -41,3 +41,5 @@ def tags(repository: str, config: Path | None, data: Path | None, as_json: bool)
     table(("tag", "digest", "pushed", "by", "verdict", "reason"), rows)
     for said in waiting(repository, held):
         line(said)
+    if wiring.outlook.is_dry():
+        line(DRY)

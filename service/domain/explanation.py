@@ -4,6 +4,7 @@ import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from heapq import merge
 from itertools import islice, pairwise
 
 from service.domain.opinion import Opinion
@@ -12,7 +13,9 @@ from service.domain.policy import Keep, Policy
 from service.domain.state import State, Tag
 from service.domain.weighing import Weighing
 
-_MOST_TURNS = 100
+# How much is looked at for one tag, so that nobody waits for the answer.
+_MOST_TURNS = 20
+_MOST_COUNTED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,11 @@ def _deciding(weighing: Weighing, tag: Tag) -> tuple[Tag, ...]:
 
 
 def _opinions(weighing: Weighing, tag: Tag) -> Iterator[Opinion]:
-    """The opinions with the tag's place under `last`, also beyond its limit; a plan does not need to know that."""
+    """The opinions with the tag's place under `last`, also beyond its limit; a plan does not need to know that.
+
+    Where many rules would have many tags counted for it, only the first of them do.
+    """
+    counted = 0
     for opinion, (number, group) in zip(weighing.opinions(tag), weighing.selections.selecting(tag), strict=False):
         _, rule = weighing.selections.rules[number]
         limit = rule.keep.last if isinstance(rule.keep, Keep) else None
@@ -75,7 +82,9 @@ def _opinions(weighing: Weighing, tag: Tag) -> Iterator[Opinion]:
             yield opinion
         else:
             ranking = weighing.selections.ranking(number, rule.order)
-            yield replace(opinion, place=ranking.place(group, tag, sys.maxsize), limit=limit)
+            place = ranking.place(group, tag, sys.maxsize if counted < _MOST_COUNTED else limit)
+            counted += ranking.counted
+            yield replace(opinion, place=place, limit=limit)
 
 
 def _could_go_us(weighing: Weighing, tag: Tag) -> int | None:
@@ -112,14 +121,14 @@ def _turns(weighing: Weighing, tag: Tag) -> Iterator[int]:
     """The moments at which a tag that could go may become one that stays.
 
     A rule takes up a tag that decides; or a final rule takes others away, whose places become free. Of the latter
-    only so many are looked at; beyond them a later moment may be said than the first, never an earlier one.
+    only the first so many of all rules together are looked at, since each has the tags ranked anew; beyond them a later
+    moment may be said than the first, never an earlier one.
     """
     for holder in _deciding(weighing, tag):
         for _, rule in weighing.selections.naming(holder.name):
             yield (holder.pushed_us or 0) + rule.older_than * 1_000_000
-    for number, (_, rule) in enumerate(weighing.selections.rules):
-        if rule.final:
-            yield from islice(weighing.selections.dues_us(number), _MOST_TURNS)
+    finals = (number for number, (_, rule) in enumerate(weighing.selections.rules) if rule.final)
+    yield from islice(merge(*(weighing.selections.dues_us(number) for number in finals)), _MOST_TURNS)
 
 
 def _end_us(weighing: Weighing, tag: Tag) -> int:

@@ -5,6 +5,8 @@ from typing import Any
 
 from service.domain.pattern import compile_expression
 
+_MOST_CAPTURES = 10
+
 
 class Grouping:
     """Puts tags into groups. Without an expression every tag is in the one group that has no name."""
@@ -13,12 +15,17 @@ class Grouping:
         self._expression: Any = None if expression is None else compile_expression(expression, expression)
 
     def of(self, tag: str) -> str | None:
-        """The group of a tag; None when the expression does not match it, or captures nothing: it is not selected."""
+        """The group of a tag; None when the expression does not match it, or captures nothing: it is not selected.
+
+        Of captures that exclude each other those that took no part leave their place empty, so that pr-7 and issue-7
+        never share a group.
+        """
         if self._expression is None:
             return ""
         found = self._expression.search(tag)
         captured = found.groups() if found else ()
-        return " ".join(captured) if captured and all(captured) else None
+        took_part = [capture for capture in captured if capture is not None]
+        return " ".join(capture or "" for capture in captured) if took_part and all(took_part) else None
 
 
 def checked_group(expression: str) -> str:
@@ -30,6 +37,8 @@ def checked_group(expression: str) -> str:
     compiled = compile_expression(expression, expression)
     if compiled.groups == 0:
         raise ValueError(f"{expression!r} captures nothing; put ( ) around the part that names the group")
+    if compiled.groups > _MOST_CAPTURES:
+        raise ValueError(f"{expression!r} captures {compiled.groups} parts; {_MOST_CAPTURES} are the most")
     for inside in _captures(expression):
         if _can_be_empty(inside):
             raise ValueError(f"({inside}) in {expression!r} can be empty; write + for *: a group needs a name")

@@ -82,7 +82,7 @@ def _joined(held: list[_Holds]) -> str:
 
 
 def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Holds]:
-    in_group = f" in group {place.group}" if place.group else ""
+    in_group = f" in group {' '.join(place.group.split())}" if place.group else ""
     if keep.last is not None and place.order is not None:
         number, (inside, outside) = place.order.place(place.group, tag, keep.last), _ORDER[rule.order]
         said = f"number {number} of {inside}" if number else outside

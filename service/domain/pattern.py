@@ -7,10 +7,15 @@ from itertools import chain
 from typing import Annotated, Any
 
 import re2
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 # In an imported policy. No repository has capitals, so it deletes nothing before somebody has put the name in.
 PLACEHOLDER = "WHERE-IT-BELONGED"
+
+# Generous for people, and no more than a second's work: a policy may come with any request that may read.
+LONGEST_PATTERN = 512
+MOST_PATTERNS = 1000
+_LARGEST_BYTES = 256 * 1024
 
 Matcher = Callable[[str], bool]
 _Search = Callable[[str], tuple[int, ...]]
@@ -32,7 +37,7 @@ def expression_of(pattern: str, *, crossing: bool = False) -> str:
 def compile_expression(expression: str, written: str) -> Any:
     """RE2's object for an expression; ValueError with one sentence that shows it as `written`."""
     try:
-        return re2.compile(expression, _options())
+        return re2.compile(expression, _options(_LARGEST_BYTES))
     except re2.error as error:
         reason = (
             error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else str(error)
@@ -69,6 +74,7 @@ class Selector:
         self._unconditional = frozenset(
             at for at, patterns in enumerate(self._lists) if all(pattern.startswith("!") for pattern in patterns)
         )
+        self._selecting = lru_cache(maxsize=4096)(self._selected_by)  # most texts are matched alike
         self._positive: dict[int, list[int]] = {}
         self._negative: dict[int, list[int]] = {}
         for at, patterns in enumerate(self._lists):
@@ -78,7 +84,9 @@ class Selector:
 
     def select(self, text: str) -> frozenset[int]:
         """The numbers of the lists that select the text."""
-        matched = self._search(text)
+        return self._selecting(tuple(self._search(text)))
+
+    def _selected_by(self, matched: tuple[int, ...]) -> frozenset[int]:
         selected = set(self._unconditional)
         for at in matched:
             selected.update(self._positive.get(at, ()))
@@ -117,9 +125,11 @@ def _one_by_one(expressions: list[str]) -> _Search:
     return lambda text: tuple(at for at, expression in enumerate(single) if expression.search(text) is not None)
 
 
-def _options() -> Any:
+def _options(most_bytes: int = 0) -> Any:
+    """most_bytes: of one program, else RE2's own 8 MB, which (\\pL{100}){3} takes half a second to fill."""
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = most_bytes or options.max_mem
     return options
 
 
@@ -141,7 +151,7 @@ def _translated(glob: str, crossing: bool) -> str:
 
 
 def _part(part: str, stop: str) -> str:
-    made, at = "", 0
+    made, at, last = "", 0, part.rfind("]")
     any_letter = f"[^{stop}]" if stop else "."
     while at < len(part):
         letter, at = part[at], at + 1
@@ -149,7 +159,7 @@ def _part(part: str, stop: str) -> str:
             made += f"{any_letter}*"
         elif letter == "?":
             made += any_letter
-        elif letter == "[" and (end := _class_end(part, at)):
+        elif letter == "[" and (end := _class_end(part, at, last)):
             made += _class(part[at:end], stop)
             at = end + 1
         elif letter == "\\" and at < len(part):
@@ -160,10 +170,23 @@ def _part(part: str, stop: str) -> str:
     return f"{any_letter}+" if part and not part.strip("*") else made
 
 
-def _class_end(part: str, at: int) -> int:
-    """Where the class that begins at `at` ends; 0 when it never does. A ] in first place stands for itself."""
+def _class_end(part: str, at: int, last: int) -> int:
+    """Where the class that begins at `at` ends; 0 when it never does. A ] in first place stands for itself.
+
+    last: the place of the last ]; where none follows, nothing is looked through, so that one pass is enough for all.
+    """
     start = at + (part[at : at + 1] in ("!", "^"))
-    return max(part.find("]", start + 1), 0)
+    return part.find("]", start + 1) if last > start else 0
+
+
+def _without_classes(glob: str) -> str:
+    """The glob with a ? for each class."""
+    made, at, last = "", 0, glob.rfind("]")
+    while at < len(glob):
+        end = _class_end(glob, at + 1, last) if glob[at] == "[" else 0
+        made += "?" if end else glob[at]
+        at = (end or at) + 1
+    return made
 
 
 def _class(inside: str, stop: str) -> str:
@@ -184,44 +207,41 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-def _checked(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    for pattern in patterns:
-        if pattern.removeprefix("!").startswith("re:") and _LOOKAROUND.search(pattern):
-            raise ValueError(
-                f"{pattern!r} is no regular expression that RE2 understands: RE2 has no lookaheads; "
-                "use a second pattern with !"
-            )
-        expression_of(pattern.removeprefix("!"))
-    return patterns
+def _checked(pattern: str) -> str:
+    if pattern.removeprefix("!").startswith("re:") and _LOOKAROUND.search(pattern):
+        raise ValueError(
+            f"{pattern!r} is no regular expression that RE2 understands: RE2 has no lookaheads; "
+            "use a second pattern with !"
+        )
+    expression_of(pattern.removeprefix("!"))
+    return pattern
 
 
-def _can_match_tags(patterns: tuple[str, ...]) -> tuple[str, ...]:
+def _can_match_a_tag(pattern: str) -> str:
     """ValueError where a glob holds what no tag can hold (distribution's reference grammar)."""
-    for pattern in patterns:
-        glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
-        if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_CLASS.sub("?", glob))):
-            raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
-    return patterns
+    glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
+    if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_without_classes(glob))):
+        raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
+    return pattern
 
 
-def _can_match_repositories(patterns: tuple[str, ...]) -> tuple[str, ...]:
+def _can_match_a_repository(pattern: str) -> str:
     """ValueError where a glob holds what no repository's name can hold (distribution's reference grammar)."""
-    for pattern in patterns:
-        glob = pattern.removeprefix("!")
-        if glob.startswith(_LITERALLY) or glob == PLACEHOLDER or glob.startswith(f"{PLACEHOLDER}/"):
-            continue
-        refused = f"{pattern!r} can match no repository"
-        if glob.startswith("/") or glob.endswith("/"):
-            raise ValueError(f"{refused}: write it without a slash at either end")
-        if stranger := _NOT_IN_REPOSITORIES.search(_CLASS.sub("?", glob)):
-            raise ValueError(f"{refused}: {_instead(stranger[0], 'it without host, tag and capital letters')}")
-    return patterns
+    glob = pattern.removeprefix("!")
+    if glob.startswith(_LITERALLY) or glob == PLACEHOLDER or glob.startswith(f"{PLACEHOLDER}/"):
+        return pattern
+    refused = f"{pattern!r} can match no repository"
+    if glob.startswith("/") or glob.endswith("/"):
+        raise ValueError(f"{refused}: write it without a slash at either end")
+    if stranger := _NOT_IN_REPOSITORIES.search(_without_classes(glob)):
+        raise ValueError(f"{refused}: {_instead(stranger[0], 'it without host, tag and capital letters')}")
+    return pattern
 
 
 def _instead(stranger: str, otherwise: str) -> str:
     if stranger in "{},|":
         return f"{stranger} is no wildcard here; write one pattern each"
-    return f"write {otherwise}, without {stranger}"
+    return f"write {otherwise}, without {'spaces' if stranger.isspace() else stranger}"
 
 
 def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -234,17 +254,18 @@ _RANGE = re.compile("(.)-(.)", re.DOTALL)
 # An expression, or what an importer proved to be no expression and no negation.
 _LITERALLY = ("re:", "\\")
 _LOOKAROUND = re.compile(r"\(\?<?[=!]")
-_CLASS = re.compile(r"\[[!^]?\]?[^\]]*\]")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.*?\[\]!^\\-]")
 _NOT_IN_REPOSITORIES = re.compile(r"[^a-z0-9_./*?\[\]!^\\-]")
-_ITEM = {"type": "string", "minLength": 1}
-Patterns = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_as_list),
-    AfterValidator(_checked),
-    WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}),
-]
-_SOME = WithJsonSchema({"anyOf": [_ITEM, {"type": "array", "items": _ITEM, "minItems": 1}]})
-TagPatterns = Annotated[Patterns, AfterValidator(_can_match_tags)]
-SomeTagPatterns = Annotated[TagPatterns, AfterValidator(_some), _SOME]
-SomeRepositoryPatterns = Annotated[Patterns, AfterValidator(_can_match_repositories), AfterValidator(_some), _SOME]
+_ITEM = {"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN}
+_LIST = {"type": "array", "items": _ITEM, "maxItems": MOST_PATTERNS}
+_ANY = WithJsonSchema({"anyOf": [_ITEM, _LIST]})
+_SOME = WithJsonSchema({"anyOf": [_ITEM, _LIST | {"minItems": 1}]})
+_AS_LIST, _MOST = BeforeValidator(_as_list), Field(max_length=MOST_PATTERNS)
+
+Pattern = Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(_checked)]
+_TagPattern = Annotated[Pattern, AfterValidator(_can_match_a_tag)]
+_RepositoryPattern = Annotated[Pattern, AfterValidator(_can_match_a_repository)]
+Patterns = Annotated[tuple[Pattern, ...], _MOST, _AS_LIST, _ANY]
+TagPatterns = Annotated[tuple[_TagPattern, ...], _MOST, _AS_LIST, _ANY]
+SomeTagPatterns = Annotated[tuple[_TagPattern, ...], _MOST, _AS_LIST, AfterValidator(_some), _SOME]
+SomeRepositoryPatterns = Annotated[tuple[_RepositoryPattern, ...], _MOST, _AS_LIST, AfterValidator(_some), _SOME]

@@ -68,7 +68,8 @@ class Plan:
     delete, and tags of digests that stay.
     unresolved: digests of indexes whose children are not known yet; undated: digests whose time of creation a rule
     needs and nobody has looked up; while there are any of these, nothing may be deleted. next_us: when time alone may
-    change the plan. hold: the sentence that says why this plan waits for approval, or None.
+    change the plan. hold: the sentence that says why this plan waits for approval, or None;
+    hold_under: then the fingerprint of its policy.
     """
 
     verdicts: tuple[Verdict, ...] = ()
@@ -78,3 +79,4 @@ class Plan:
     undated: tuple[str, ...] = ()
     next_us: int | None = None
     hold: str | None = None
+    hold_under: str = ""

@@ -1,12 +1,14 @@
 """The policy language: what it can say, and the refusal of what it cannot."""
 
 from collections import Counter
+from hashlib import sha256
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from service.domain.group import Grouping, checked_group
 from service.domain.pattern import (
+    LONGEST_PATTERN,
     Patterns,
     SomeRepositoryPatterns,
     SomeTagPatterns,
@@ -17,6 +19,7 @@ from service.domain.pattern import (
 from service.domain.quantity import SPAN_SCHEMA, Percent, Span
 
 MOST_REVISIONS = 100
+MOST_RULES = 1000
 
 _EVERY_TAG = ("*",)
 _SAYING = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
@@ -37,9 +40,9 @@ Count = Annotated[
 ]
 Period = Annotated[Annotated[Span, Field(ge=1)] | None, BeforeValidator(_given), WithJsonSchema(SPAN_SCHEMA)]
 Group = Annotated[
-    Annotated[str, AfterValidator(checked_group)] | None,
+    Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(checked_group)] | None,
     BeforeValidator(_given),
-    WithJsonSchema({"type": "string", "minLength": 1}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN}),
 ]
 
 
@@ -79,10 +82,40 @@ def _says_something(keep: Keep | str) -> Keep | str:
     return keep
 
 
+class _Taken:
+    """Stands for the name of a rule which another before it has."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _not_taken(value: Any) -> Any:
+    if isinstance(value, _Taken):
+        raise ValueError(f"two rules are called {value.name!r}; give each its own name")  # noqa: TRY004
+    return value
+
+
+def _with_taken_names(rules: Any) -> Any:
+    """Marks the names of rules that were given before, so that they are refused together with all other faults."""
+    if not isinstance(rules, list):
+        return rules
+    names = [rule.get("name") if isinstance(rule, dict) else None for rule in rules]
+    before = {f"#{number}" for number, name in enumerate(names, 1) if name is None}
+    marked = list(rules)
+    for at, name in enumerate(names):
+        if isinstance(name, str) and name in before:
+            marked[at] = {**rules[at], "name": _Taken(name)}
+        elif isinstance(name, str):
+            before.add(name)
+    return marked
+
+
 class Rule(_Strict):
     """One rule: which tags of which repositories it may delete, and what it keeps of them."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=64, description="shown with every verdict")
+    name: Annotated[str | None, Field(min_length=1, max_length=64), BeforeValidator(_not_taken)] = Field(
+        default=None, description="shown with every verdict"
+    )
     repos: SomeRepositoryPatterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
     tags: SomeTagPatterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
     older_than: Span = Field(default=0, description="only tags whose push is at least this long ago")
@@ -123,7 +156,9 @@ class Policy(_Strict):
         default="untag", description="a tag to delete whose image another tag keeps: it goes alone; or it stays as well"
     )
     ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
-    rules: tuple[Rule, ...] = Field(default=(), description="every rule that selects a tag has a say; one keep wins")
+    rules: Annotated[tuple[Rule, ...], BeforeValidator(_with_taken_names)] = Field(
+        default=(), max_length=MOST_RULES, description="every rule that selects a tag has a say; one keep wins"
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Policy":
@@ -131,6 +166,10 @@ class Policy(_Strict):
         if called and max(called.values()) > 1:
             raise ValueError(f"two rules are called {max(called, key=called.__getitem__)!r}; give each its own name")
         return self
+
+    def fingerprint(self) -> str:
+        """The same for policies that say the same."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def protects(self, tag: str) -> bool:
         """Whether the tag is never deleted and takes no slot."""

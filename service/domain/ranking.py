@@ -27,19 +27,27 @@ class Ranking:
     _places: dict[tuple[str, str], int] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def counted(self) -> int:
+        """How many things have their place by now."""
+        return len(self._places)
+
     def place(self, group: str, tag: Tag, most: int) -> int | None:
         """The place of a selected tag, or None when it is beyond the first `most` of its group."""
         counted = (group, tag.digest if self.by_digest else tag.name)
-        while counted not in self._places and self._counts.get(group, 0) < most:
-            self._read()
+        if counted not in self._places and self._counts.get(group, 0) < most:
+            self._read_on(counted, most)
         place = self._places.get(counted)
         return place if place is not None and place <= most else None
 
-    def _read(self) -> None:
-        tag, group = next(self.unread)
-        counted = (group, tag.digest if self.by_digest else tag.name)
-        if counted not in self._places:
-            self._counts[group] = self._places[counted] = self._counts.get(group, 0) + 1
+    def _read_on(self, wanted: tuple[str, str], most: int) -> None:
+        """Until what is wanted has its place, or its group is full."""
+        for tag, group in self.unread:
+            counted = (group, tag.digest if self.by_digest else tag.name)
+            if counted not in self._places:
+                self._counts[group] = self._places[counted] = self._counts.get(group, 0) + 1
+                if counted == wanted or (group == wanted[0] and self._counts[group] >= most):
+                    return
 
 
 def rank(ordered: Iterable[tuple[Tag, str]], *, by_digest: bool) -> Ranking:

@@ -16,7 +16,7 @@ def replay(chronicle: Chronicle, policy: Policy, start_us: int, end_us: int, *, 
 
     The policy is applied at the start, after everything that changes a tag, and whenever time alone may change a
     verdict. A plan over `hold_over` is not applied: a deletion that nobody may ever approve is no forecast. It is
-    reported as a wait, and goes on waiting until a later plan needs no approval. approve_holds: as if each were
+    reported as a wait, and goes on waiting until none of it is to go any more. approve_holds: as if each were
     approved at once.
 
     What the policy deleted comes back only when it is pushed again. What somebody deleted in reality is deleted here
@@ -38,6 +38,8 @@ class _Life:
         self._past = Past(chronicle)
         self._concerned = bool(policy.rules_for(chronicle.repository))
         self._next_us: int | None = None
+        self._held: frozenset[str] = frozenset()
+        self._fingerprint = policy.fingerprint()
         self._gone_tags: dict[str, Deletion] = {}
         self._gone: dict[str, Deletion] = {}  # by digest
         self._index_of: dict[str, Deletion] = {}
@@ -89,9 +91,11 @@ class _Life:
         """Applies the policy at every moment up to this one at which that may change anything."""
         while self._concerned and self._next_us is not None and self._next_us <= until_us:
             now_us = self._next_us
-            plan = retention.plan(self._past.state(), self._policy, now_us)
+            state = replace(self._past.state(), held=self._held, held_under=self._fingerprint)
+            plan = retention.plan(state, self._policy, now_us)
             self._next_us = plan.next_us
             hold = None if self._approve_holds else plan.hold
+            self._held = frozenset(doomed.digest for doomed in plan.doomed if hold)
             self._note_wait(hold, now_us)
             if plan.doomed and not hold:
                 self._delete(plan, now_us)

@@ -18,6 +18,7 @@ def plan(state: State, policy: Policy, now_us: int) -> Plan:
     verdicts = tuple(weighing.verdict(tag) for tag in weighing.newest_first)
     untagged = tuple(_untagged_verdicts(weighing))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
+    hold = _hold(doomed, len(verdicts), len(untagged), policy, state)
     return Plan(
         verdicts=verdicts,
         untagged=untagged,
@@ -25,7 +26,8 @@ def plan(state: State, policy: Policy, now_us: int) -> Plan:
         unresolved=tuple(sorted(digest for digest, known in state.links.items() if known is None)) if doomed else (),
         undated=tuple(sorted(_undated(weighing))),
         next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
-        hold=_hold(doomed, len(verdicts), len(untagged), policy, state.approved),
+        hold=hold,
+        hold_under=policy.fingerprint() if hold else "",
     )
 
 
@@ -127,19 +129,41 @@ def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int
     yield from weighing.selections.next_us()
 
 
-def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, approved: frozenset[str]) -> str | None:
-    """What follows an image that went is no more than its deletion was."""
+def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, state: State) -> str | None:
+    """Why the plan waits. What follows an image that went is no more than its deletion was.
+
+    What waits goes on waiting until it is approved, is no longer to go, or the policy is another: no push that makes it
+    a smaller share approves it.
+    """
     counted = [
         verdict
         for digest in doomed
-        if digest.digest not in approved
+        if digest.digest not in state.approved
         for verdict in digest.verdicts
         if not verdict.follows
     ]
     removed = sum(1 for verdict in counted if verdict.tag.name)
     nameless = len(counted) - removed
-    total = tags + (untagged if nameless else 0)
-    if len(counted) <= policy.hold_min or len(counted) * 100 <= policy.hold_over * total:
-        return None
     also = f" and {nameless} of {untagged} manifests without a tag" if nameless else ""
-    return f"it would remove {removed} of {tags} tags{also}, more than {policy.hold_over}% (hold_over)"
+    would = f"it would remove {removed} of {tags} tags{also}"
+    # Tags are weighed alone as well: however much there is without a tag, it makes no plan a smaller one.
+    if _is_over(removed, tags, policy) or (nameless and _is_over(len(counted), tags + untagged, policy)):
+        return f"{would}, more than {policy.hold_over}% (hold_over)"
+    waiting = _waiting(counted, policy, state)
+    if not waiting:
+        return None
+    still = (
+        "1 image of an earlier plan still waits" if waiting == 1 else f"{waiting} images of an earlier plan still wait"
+    )
+    return f"{would}; {still} for approval, and no push gives it"
+
+
+def _is_over(count: int, of: int, policy: Policy) -> bool:
+    return count > policy.hold_min and count * 100 > policy.hold_over * of
+
+
+def _waiting(counted: Iterable[Verdict], policy: Policy, state: State) -> int:
+    """How many of the images waited for approval before, by the same policy."""
+    if not state.held or state.held_under != policy.fingerprint():
+        return 0
+    return len({verdict.tag.digest for verdict in counted} & state.held)

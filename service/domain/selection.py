@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from functools import cache
 from itertools import islice
+from math import inf
 
 from service.domain.pattern import selector_of
 from service.domain.policy import Rule
@@ -13,6 +14,9 @@ from service.domain.ranking import ORDERS, Ranking, rank
 from service.domain.state import Tag
 
 Lists = frozenset[int]
+# From when until when (µs) a rule selects a tag, and in which group.
+Stay = tuple[float, float, str]
+_NEVER: Stay = (inf, -inf, "")
 
 
 class Feed:
@@ -38,6 +42,10 @@ class Feed:
             if start < len(found):
                 yield found[start]
                 start += 1
+
+    def backwards(self, at: int, count: int) -> Iterator[Tag]:
+        """The first so many of them, which were read already, the last first."""
+        return reversed(self._by_list[at][:count])
 
     def pushed_after(self, at: int, moment_us: int) -> int:
         """How many of them were pushed later than this; only where the newest push comes first."""
@@ -73,10 +81,12 @@ class Selections:
         self._older_us = tuple(rule.older_than * 1_000_000 for _, rule in rules)
         self._lists_of = cache(selector_of(lists).select)
         self._matching = cache(self._rules_of)
+        self._taking = cache(self._finals_before)
         finals = [number for number, (_, rule) in enumerate(rules) if rule.final]
         self._finals = tuple(tuple(finals[: bisect_left(finals, number)]) for number in range(len(rules)))
         alike: dict[object, int] = {}
         self._alike = tuple(alike.setdefault(self._likeness(number), number) for number in range(len(rules)))
+        self._stays: defaultdict[int, dict[str, Stay]] = defaultdict(dict)
         self._feeds = {"pushed": Feed(free, self._lists_of)}
         self._now_us = now_us
         self._rankings: dict[tuple[int, str], Ranking] = {}
@@ -100,11 +110,15 @@ class Selections:
 
     def selected(self, number: int, order: str = "pushed") -> Iterator[tuple[Tag, str]]:
         """The tags that the rule selects, each with its group, in this order."""
-        feed, at = self._feed(order), self._list[number]
+        feed, at, now_us = self._feed(order), self._list[number], self._now_us
         young = feed.pushed_after(at, self._latest_us(number)) if order == "pushed" and self._older_us[number] else 0
+        stays = self._stays[self._alike[number]]
         for tag in feed.of(at, young):
-            group = self._taken_up(number, tag)
-            if group is not None and not self._is_taken(number, tag):
+            stay = stays.get(tag.name)
+            if stay is None:
+                stay = stays[tag.name] = self._stay(number, tag)
+            from_us, until_us, group = stay
+            if from_us <= now_us < until_us:
                 yield tag, group
 
     def ranking(self, number: int, order: str) -> Ranking:
@@ -134,8 +148,7 @@ class Selections:
         if not self._older_us[number]:
             return
         feed, at = self._feeds["pushed"], self._list[number]
-        young = tuple(islice(feed.of(at), feed.pushed_after(at, self._latest_us(number))))
-        for tag in reversed(young):
+        for tag in feed.backwards(at, feed.pushed_after(at, self._latest_us(number))):
             if self._group[number](tag.name) is not None:
                 yield (tag.pushed_us or 0) + self._older_us[number]
 
@@ -148,11 +161,23 @@ class Selections:
             return None
         return self._group[number](tag.name)
 
-    def _is_taken(self, number: int, tag: Tag) -> bool:
-        """Whether a final rule before this one takes the tag away from it."""
-        lists = self._lists_of(tag.name) if self._finals[number] else ()
+    def _stay(self, number: int, tag: Tag) -> Stay:
+        """How long the rule selects a tag of its list, whatever the moment is: asked at every moment, found once."""
+        group = self._group[number](tag.name)
+        if group is None:
+            return _NEVER
+        taking = self._taking(number, self._lists_of(tag.name)) if self._finals[number] else ()
+        takes = next((final for final in taking if self._group[final](tag.name) is not None), None)
+        return self._from_us(number, tag), inf if takes is None else self._from_us(takes, tag), group
+
+    def _finals_before(self, number: int, lists: Lists) -> tuple[int, ...]:
+        """The final rules that take tags of these lists away from the rule, those that take the youngest first."""
         finals = (final for final in self._finals[number] if self._list[final] in lists)
-        return any(self._taken_up(final, tag) is not None for final in finals)
+        return tuple(sorted(finals, key=self._older_us.__getitem__))
+
+    def _from_us(self, number: int, tag: Tag) -> float:
+        """From when on the tag is old enough for the rule."""
+        return (tag.pushed_us or 0) + self._older_us[number] if self._older_us[number] else -inf
 
     def _feed(self, order: str) -> Feed:
         if order not in self._feeds:

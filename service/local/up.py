@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -84,10 +84,11 @@ class System:
         token = self.settings.tokens.notify
         return snippet.notifications(snippet.address(self.settings), token.get_secret_value() if token else "")
 
-    def start(self, supervisor: Supervisor) -> None:
-        """Start Redis, then web and worker; return once all answer.
+    def start(self, supervisor: Supervisor, report: Callable[[str], None] | None = None) -> None:
+        """Start Redis, then web and worker; return once all answer. report: takes what is wrong, and no obstacle.
 
-        Raises NotReady or ChildKeepsDying with one sentence when they do not.
+        Raises NotReady or ChildKeepsDying with one sentence when they do not, ConfigurationError for a policy file that
+        cannot be obeyed while none is remembered from an earlier life.
         """
         url = str(self.settings.redis.url)
         if self.redis:
@@ -98,10 +99,12 @@ class System:
             patience_s=_REDIS_PATIENCE_S if self.redis else _READY_PATIENCE_S,
             meanwhile=supervisor.check,
         )
+        if (complaint := self.policy_complaint()) and report:
+            report(f"warning: {complaint}")
         started = time.monotonic()
         supervisor.start(processes.web(self.environ, self.held_fds))
         supervisor.start(processes.worker(self.environ, self.held_fds))
-        outbox = wire(self.settings).outbox
+        outbox = wire(self.settings, patient=True).outbox
 
         def ready() -> bool:
             """The worker of the last start gave its signs of life as well: only one since we started counts."""
@@ -114,10 +117,20 @@ class System:
             meanwhile=supervisor.check,
         )
 
+    def policy_complaint(self) -> str | None:
+        """What is wrong with the policy's file while the policy of an earlier life stays in force; None: nothing.
+
+        Raises ConfigurationError where there is none of an earlier life either.
+        """
+        policies = wire(self.settings, patient=True).policies
+        if policies.current() is None and policies.error:
+            raise ConfigurationError(policies.error)
+        return policies.complaint
+
     def registry_trouble(self) -> str | None:
         """One sentence when the registry does not answer or does not let us in."""
         try:
-            wire(self.settings).client.ping()
+            wire(self.settings, patient=True).client.ping()
         except PushpruneError as error:
             return str(error)
         return None
@@ -161,7 +174,7 @@ def up(options: Options, transcript: Transcript) -> None:
     with prepared(options) as system, stopping_on_signals(supervisor), supervisor:
         try:
             _introduce(system, transcript)
-            system.start(supervisor)
+            system.start(supervisor, transcript.say)
             transcript.say(f"ready at {system.address}, keeping {system.settings.registry.url} small")
             if trouble := system.registry_trouble():
                 transcript.say(f"warning: {trouble}")

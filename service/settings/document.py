@@ -18,6 +18,9 @@ _LIMIT_DEPTH = 40
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp")}
 _AS_WRITTEN = {_TAG + name for name in ("merge", "value")}
+_NUMBERS = {_TAG + "int", _TAG + "float"}
+# To YAML 010 is 8, 10:00 is 600 and 1_0 is 10, and nobody who writes them thinks so.
+_ODD_NUMBER = re.compile(r"[_:xX]|^[-+]?0[0-9b]")
 _UNQUOTED = re.compile(r"(?:^|[\s\[,:-])[*!&][^\s'\"]*|[\[,-]\s*\{[^:}]*\}")
 _QUOTED = re.compile(r"(['\"])[\w!.-]{2,}\1")
 
@@ -146,6 +149,10 @@ def _build(loader: _Loader, node: yaml.Node, at: Location, lines: dict[Location,
         raise _Unwanted("tags (!) are not understood here; put the value in quotes", node.start_mark)
     if node.tag in _AS_WRITTEN:
         return node.value
+    if node.tag in _NUMBERS and _ODD_NUMBER.search(node.value):
+        raise _Unwanted(
+            "a number is written in plain digits, without 0 in front, _, : or x; put text in quotes", node.start_mark
+        )
     try:
         return loader.construct_object(node)
     except (ValueError, KeyError):  # a month 13, a number of 5,000 digits, !!bool perhaps

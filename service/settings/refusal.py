@@ -1,6 +1,7 @@
 """A validation error as one sentence: where, which key, what is wrong, and the nearest right word."""
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +13,7 @@ from pydantic_core import ErrorDetails
 from service.domain.errors import ConfigurationError
 from service.settings.document import Location, dotted
 
+_WORD = re.compile(r"'(\w+)'")
 _MUST = {
     "int_type": "be a whole number",
     "int_parsing": "be a whole number",
@@ -29,6 +31,7 @@ _MUST = {
     "string_type": "be text",
     "string_too_short": "be at least {min_length} characters long",
     "string_too_long": "be at most {max_length} characters long",
+    "too_long": "hold at most {max_length}",
     "model_type": "hold `key: value` lines",
     "model_attributes_type": "hold `key: value` lines",
     "list_type": "be a list",
@@ -89,8 +92,19 @@ def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
     """What is wrong at one place."""
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
-        return f"{same[0].source.subject(same[0].location)} must {_musts(same)}"
-    return _sentence(own, model)
+        return f"{same[0].source.subject(same[0].location)} must {_musts(same)}{_meant(same)}"
+    return f"{_sentence(own, model)}{_meant(same)}"
+
+
+def _meant(same: Sequence[_Fault]) -> str:
+    """The word that was probably meant, where only certain words are possible, or one of them among other things."""
+    for fault in same:
+        if fault.detail["type"] == "literal_error" and isinstance(fault.detail["input"], str):
+            words = _WORD.findall(fault.detail["ctx"]["expected"])
+            near = difflib.get_close_matches(fault.detail["input"].lower(), words, n=1)
+            if near and len(words) + len(same) > 2:
+                return f"; did you mean {near[0]}?"
+    return ""
 
 
 def _located(detail: ErrorDetails, sources: Sequence[Source]) -> _Fault:

@@ -38,8 +38,9 @@ Per repository
                         Life: until deleted or rescued. Writers: commit, record (rescue), taken, forget, spare, restore.
                         Reader: deletion.
   dry:R         hash    the same for a policy with dry_run: what would be deleted. Life: 7 days. Writer: commit.
-  held:R        string  JSON {at_us, reason, digests}: a plan over hold_over that waits since at_us. Life: until the
-                        next plan. Writer: commit. Readers: command line, API, dashboard.
+  held:R        string  JSON {at_us, reason, policy, digests}: a plan over hold_over that waits since at_us; policy: the
+                        fingerprint of the one that made it. Life: until a plan that need not wait. Writer: commit.
+                        Readers: snapshot, command line, API, dashboard.
   approvals:R   zset    digest whose deletion somebody approved → until when (ms): a day, or until it is deleted or
                         pushed again. Writers: approve, forget, record. Reader: snapshot.
   heal:R        zset    tag or digest of an index, alone or with " again" → when to look at it (ms): a delete of ours

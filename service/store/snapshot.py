@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.state import State, Tag, Untagged
+from service.store.hold import unpack_hold
 from service.store.keys import Keys, long, paired, short
 from service.store.packing import unpack_links
 
@@ -33,7 +34,7 @@ class Snapshot(State):
 def snapshot_keys(keys: Keys) -> tuple[Any, ...]:
     """The keys of one repository that the script reads, in its order; the global ones stand after the fifth."""
     before = (keys.tags, keys.live, keys.links, keys.approvals, keys.heal)
-    return (*before, keys.pulled, keys.untagged, keys.revisions, keys.created, keys.leased, keys.gone)
+    return (*before, keys.pulled, keys.untagged, keys.revisions, keys.created, keys.leased, keys.gone, keys.held)
 
 
 def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snapshot:
@@ -43,6 +44,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
     epoch = f"{run_id}:{restarts}"
     known = {digest: unpack_links(text) for digest, text in paired(links).items()}
     tags = _tags(paired(times), paired(live), pulled, created)
+    held = unpack_hold(repository, answer[14]) if answer[14] else None
     standing = {tag.digest for tag in tags}
     children = {child for references in known.values() if references for child in references.children}
     return Snapshot(
@@ -53,6 +55,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         tags=tags,
         links=known,
         approved=frozenset(approved),
+        held=frozenset(held.digests if held else ()),
+        held_under=held.policy if held else "",
         heal=tuple((member, int(float(asked))) for member, asked in paired(heal).items()),
         pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
         untagged=tuple(one for one in _untagged(untagged) if one.digest not in standing),

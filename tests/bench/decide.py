@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from service.domain.explanation import explain
@@ -14,7 +15,7 @@ TAGS, RULES, TIMES = 10_000, 200, 5
 PLAN_S, EXPLAIN_S = 1.0, 0.2
 _START_US, _MINUTE_US = 1_700_000_000_000_000, 60_000_000
 NOW_US = _START_US + TAGS * _MINUTE_US
-EXPLAINED = ("b9995", "b5000", "b5")
+EXPLAINED = ("b9995", "b5000", "b5", "b6003")
 
 STATE = State(
     repository="shop/api",
@@ -27,15 +28,37 @@ ONE = Policy(rules=(Rule(keep=Keep(last=10)),))
 DISTINCT = Policy(rules=tuple(Rule(tags=(f"b{number}*",), keep=Keep(last=10)) for number in range(RULES)))
 EVERY = Policy(rules=tuple(Rule(tags=("*", f"v{number}"), keep=Keep(last=10)) for number in range(RULES)))
 AGED = Policy(rules=tuple(Rule(older_than=f"{hours}h", keep=Keep(last=10)) for hours in range(1, RULES + 1)))
+FINAL = Policy(
+    rules=(
+        *(
+            Rule(tags=("*3",), older_than=f"{days}d", keep=Keep(last=3), final=True)
+            for days in range(30, 30 + RULES - 1)
+        ),
+        Rule(keep=Keep(last=5000)),
+    )
+)
+# The same tags pushed over 220 days, so that the final rules take them up one by one.
+OLD = replace(
+    STATE,
+    tags=tuple(replace(tag, pushed_us=NOW_US - (TAGS - at) * 32 * _MINUTE_US) for at, tag in enumerate(STATE.tags)),
+)
 
 
 def measure() -> Iterator[Figure]:
-    for said, policy in (("one rule", ONE), (f"{RULES} rules of different patterns", DISTINCT)):
+    for said, policy in (
+        ("one rule", ONE),
+        (f"{RULES} rules of different patterns", DISTINCT),
+        (f"{RULES} rules of which all but one are final", FINAL),
+    ):
         yield _figure(f"seconds to plan {TAGS:,} tags by {said}", PLAN_S, partial(_planned, policy))
-    for said, policy in (("rules for every tag", EVERY), ("rules for tags of different ages", AGED)):
+    for said, state, policy in (
+        ("rules for every tag", STATE, EVERY),
+        ("rules for tags of different ages", STATE, AGED),
+        ("final rules that take up one tag after another", OLD, FINAL),
+    ):
         for name in EXPLAINED:
             title = f"seconds to explain {name} of {TAGS:,} tags under {RULES} {said}"
-            yield _figure(title, EXPLAIN_S, partial(_explained, policy, name))
+            yield _figure(title, EXPLAIN_S, partial(_explained, state, policy, name))
 
 
 def _figure(title: str, most_s: float, decide: Callable[[], None]) -> Figure:
@@ -52,6 +75,6 @@ def _planned(policy: Policy) -> None:
     assert len(plan(STATE, policy, NOW_US).verdicts) == TAGS
 
 
-def _explained(policy: Policy, name: str) -> None:
-    (found,) = explain(STATE, policy, NOW_US, (name,))
+def _explained(state: State, policy: Policy, name: str) -> None:
+    (found,) = explain(state, policy, NOW_US, (name,))
     assert found.verdict.tag.name == name

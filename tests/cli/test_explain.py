@@ -1,14 +1,17 @@
 """`pushprune explain`, `tags` and `prune` where a plan waits, a tag is gone, or a name is none."""
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import pytest
 
 from service.cli.main import main
 from service.cli.name import UnclearName, parse_name
+from service.cli.show import when
 from service.domain.notification import Event
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -116,13 +119,83 @@ def test_planning_a_repository_that_waits_says_that_it_waits(run: Run) -> None:
     assert f"shop/api: nothing goes, the plan waits for approval: {WAITS}" in said
 
 
-def test_the_plans_that_wait_are_followed_by_what_to_do(run: Run, request: pytest.FixtureRequest) -> None:
+def test_the_plans_that_wait_are_followed_by_what_to_do(
+    run: Run, wiring: Wiring, request: pytest.FixtureRequest
+) -> None:
     assert run("prune", "--held") == (0, "nothing waits\n")
     request.getfixturevalue("held")
+    plan = wiring.history.holds()[0].plan
     _, said = run("prune", "--held")
     assert said.splitlines()[-1] == (
-        "see it: pushprune prune --dry-run shop/api; let it go: pushprune prune --approve shop/api"
+        f"see it: pushprune prune --dry-run shop/api; let it go: pushprune prune --approve shop/api --plan {plan}"
     )
+    assert f" {plan} " in said.splitlines()[1] + " "
+    assert json.loads(run("prune", "--held", "--json")[1])[0]["plan"] == plan
+
+
+@pytest.mark.parametrize(
+    "arguments", [("explain", "shop/api"), ("explain", "shop/api:v1"), ("tags", "shop/api"), ("prune", "--dry-run"),
+                  ("prune", "shop/api")],
+)  # fmt: skip
+def test_where_nothing_is_deleted_verdicts_say_so(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    assert "dry_run: nothing" not in run(*arguments)[1]
+    monkeypatch.setenv("PUSHPRUNE_POLICY", '{"dry_run": true, "rules": [{"name": "last", "keep": {"last": 2}}]}')
+    assert run(*arguments)[1].splitlines()[-1] == "dry_run: nothing is deleted"
+
+
+class Terminal(StringIO):
+    """What somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def approved(wiring: Wiring) -> int:
+    return len(wiring.history.snapshot("shop/api").approved)
+
+
+@pytest.mark.usefixtures("held")
+def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: Wiring) -> None:
+    another = (1, "pushprune: another plan for shop/api waits by now; `pushprune prune --held` shows it\n")
+    assert run("prune", "--approve", "shop/api", "--plan", "another") == another
+    assert approved(wiring) == 0
+    (hold,) = wiring.history.holds()
+    assert run("prune", "--approve", "shop/api", "--plan", hold.plan) == (0, "approved: 3 images\n")
+    assert approved(wiring) == 3
+
+
+@pytest.mark.usefixtures("held")
+def test_nobody_who_can_be_asked_must_say_which_plan(run: Run, wiring: Wiring) -> None:
+    code, said = run("prune", "--approve", "shop/api")
+    (hold,) = wiring.history.holds()
+    assert (code, approved(wiring)) == (2, 0)
+    assert said.splitlines()[-1] == (
+        f"Error: say which plan: --plan {hold.plan} for what `pushprune prune --held` shows of shop/api, "
+        "or --yes for whichever waits"
+    )
+    assert run("prune", "--approve", "shop/api", "--yes") == (0, "approved: 3 images\n")
+
+
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize(("typed", "images"), [("y\n", 3), ("n\n", 0), ("\n", 0)])
+def test_on_a_terminal_it_is_shown_and_asked(
+    run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch, typed: str, images: int
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    _, said = run("prune", "--approve", "shop/api")
+    assert f"shop/api: 3 images, waiting since {when(wiring.history.holds()[0].at_us)}: {WAITS}" in said
+    assert approved(wiring) == images
+
+
+def test_a_plan_is_one_repositorys(run: Run) -> None:
+    code, said = run("prune", "--approve", "shop/api", "web", "--plan", "x")
+    assert (code, said.splitlines()[-1]) == (
+        2,
+        "Error: --plan names the plan of one repository: name one with --approve",
+    )
+    assert run("prune", "shop/api", "--plan", "x")[0] == run("prune", "shop/api", "--yes")[0] == 2
 
 
 @pytest.mark.parametrize("name", ["", ":v1", "shop/api:"])

@@ -165,3 +165,9 @@ def test_it_changes_nothing(run: Run, connection: Connection) -> None:
     before = state(connection)
     run(KEEP_2)
     assert state(connection) == before
+
+
+def test_a_period_without_a_unit_is_refused(run: Run) -> None:
+    """30 was meant as days, and would be half a minute."""
+    with pytest.raises(click.BadParameter, match="30 of what\\? write 30w, 30d, 30h, 30m or 30s"):
+        run(KEEP_2, "--since", "30")

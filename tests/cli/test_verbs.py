@@ -158,7 +158,8 @@ def test_check_says_everything_that_is_wrong_a_line_each(run: Run, tmp_path: Pat
     assert code == 2
     assert error.splitlines() == [
         f"pushprune: {file}, line 3: rules[0].keep.last must be at least 1",
-        f"pushprune: {file}, line 4: rules[1].tags: 're:(' is no regular expression that RE2 understands: missing ): (",
+        f"pushprune: {file}, line 4: rules[1].tags[0]: 're:(' is no regular expression that RE2 understands: "
+        "missing ): (",
         f"pushprune: {file}, line 5: rules[2] needs keep",
         f"pushprune: {file}, line 1: grce is unknown; did you mean grace?",
     ]
@@ -282,3 +283,33 @@ def test_a_policy_is_checked_alone_or_in_its_configuration(
     file.write_text(text)
     ended, output, error = run("policy", "check", str(file))
     assert (ended, said in output + error) == (code, True)
+
+
+def test_checking_a_policy_says_all_that_is_wrong_with_it(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("""\
+protect: [ok, "a b", "re:("]
+rules:
+- name: a
+  keep: allways
+- {keep: none, untagged: kep, order: semvre}
+- name: a
+  keep: none
+  repos: ["Shop", "ok/**", "/x"]
+- {name: "#2", keep: none}
+""")
+    code, _, error = run("policy", "check", str(file))
+    assert code == 2
+    assert [line.removeprefix(f"pushprune: {file}, line ") for line in error.splitlines()] == [
+        "1: protect[1]: 'a b' can match no tag: write the tag alone, without spaces",
+        "1: protect[2]: 're:(' is no regular expression that RE2 understands: missing ): (",
+        "4: rules[0].keep must hold `key: value` lines, or be 'always' or 'none'; did you mean always?",
+        "5: rules[1].order must be 'pushed', 'semver', 'created' or 'name'; did you mean semver?",
+        "5: rules[1].untagged: 'kep' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d; "
+        "did you mean keep?",
+        "6: rules[2].name: two rules are called 'a'; give each its own name",
+        "8: rules[2].repos[0]: 'Shop' can match no repository: write it without host, tag and capital letters, "
+        "without S",
+        "8: rules[2].repos[2]: '/x' can match no repository: write it without a slash at either end",
+        "9: rules[3].name: two rules are called '#2'; give each its own name",
+    ]

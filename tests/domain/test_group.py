@@ -13,8 +13,9 @@ from tests.makers import planned, policy, tag, us
         (r"^v?(\d+)\.(\d+)\.", {"v1.4.2": "1 4", "1.4.9": "1 4", "1.4": None}),
         (r"^(?P<branch>[a-z]+)-", {"main-1": "main", "1-main": None}),
         (r"^(?:pr)-(\d+)", {"pr-7-abc": "7", "pr-": None}),
-        (r"^(?:(a)|(b))-", {"a-1": None, "b-1": None}),
-        (r"^(x)?(y)", {"xy": "x y", "y": None}),
+        (r"^(?:pr-(\d+)|(main))-", {"pr-7-a": "7 ", "main-a": " main", "x-a": None}),
+        (r"^(x)?(y)", {"xy": "x y", "y": " y"}),
+        (r"(?:(a))*b", {"ab": "a", "b": None}),
     ],
 )
 def test_a_group_is_what_was_captured_and_the_rest_is_not_selected(
@@ -103,6 +104,18 @@ def test_a_digest_takes_a_slot_in_each_of_its_groups() -> None:
     tags = [tag("a-2", 4, "x"), tag("a-1", 3), tag("b-1", 2, "x"), tag("b-2", 1)]
     decided = planned(tags, said, us(100))
     assert [verdict.tag.name for verdict in decided.verdicts if not verdict.kept] == ["a-1", "b-2"]
+
+
+def test_captures_that_exclude_each_other_make_groups_of_their_own() -> None:
+    said = policy(r"rules: [{name: each, group: '^(?:a(\d+)|b(\d+)|(main))-', keep: {last: 1}}]")
+    names = ("a1-1", "b1-1", "main-1", "a1-2", "b1-2", "main-2")
+    decided = planned([tag(name, at) for at, name in enumerate(names)], said, us(100))
+    gone = {verdict.tag.name: verdict.reason for verdict in decided.verdicts if not verdict.kept}
+    assert gone == {
+        "a1-1": "older than the newest 1 in group 1 (rule each)",
+        "b1-1": "older than the newest 1 in group 1 (rule each)",
+        "main-1": "older than the newest 1 in group main (rule each)",
+    }
 
 
 def test_different_captures_never_share_a_group() -> None:

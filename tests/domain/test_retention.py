@@ -336,6 +336,52 @@ def test_a_plan_that_removes_too_much_is_held(hold_over: int, hold_min: int, hel
     assert decided.hold == (reason if held else None)
 
 
+def held_again(*going: str, waiting: tuple[str, ...] = (), approved: tuple[str, ...] = ()) -> str | None:
+    """Why a small plan that deletes these of ten tags is held, where a plan for those already waits."""
+    said = policy(f"hold_over: 90%\nrules: [{{tags: [{', '.join(going)}], keep: none}}]")
+    tags = [tag(f"t{number}", number) for number in range(10)]
+    held, ok = (frozenset(digest_of(name) for name in names) for names in (waiting, approved))
+    return decide(tags, said, held=held, held_under=said.fingerprint(), approved=ok).hold
+
+
+def test_what_waited_waits_on_whatever_its_share_is_now() -> None:
+    reason = "it would remove 2 of 10 tags; 1 image of an earlier plan still waits for approval, and no push gives it"
+    assert held_again("t1", "t2", waiting=("t1",)) == reason
+
+
+def test_a_hold_ends_once_none_of_it_is_still_to_go() -> None:
+    assert held_again("t1", "t2", waiting=("t3", "t4")) is None
+
+
+def test_a_hold_ends_once_all_of_it_that_is_still_to_go_is_approved() -> None:
+    assert held_again("t1", "t2", waiting=("t1", "t3"), approved=("t1",)) is None
+
+
+def test_a_hold_is_the_policys_that_made_it() -> None:
+    said = policy("hold_over: 90%\nrules: [{keep: none}]")
+    waiting = frozenset({digest_of("a")})
+    tags = [tag("a", 1), tag("b", 2)]
+    assert decide(tags, said, held=waiting, held_under=said.fingerprint()).hold is not None
+    other = said.model_copy(update={"hold_over": 91})
+    assert decide(tags, other, held=waiting, held_under=said.fingerprint()).hold is None
+
+
+@pytest.mark.parametrize("untagged_going", [0, 1])
+def test_manifests_without_a_tag_do_not_dilute_a_hold_on_tags(untagged_going: int) -> None:
+    """21 of 40 tags are more than half of them, whatever else there is in the repository."""
+    said = policy("""
+        rules:
+        - {tags: old*, keep: none, untagged: 1d}
+        - {tags: new*, keep: always, untagged: keep}
+    """)
+    tags = [tag(f"{'old' if number < 21 else 'new'}{number}", number) for number in range(40)]
+    untagged = [Untagged(digest_of(f"kept {number}"), NOW, f"new{number}") for number in range(100)]
+    untagged += [Untagged(digest_of(f"gone {number}"), 1, "old1") for number in range(untagged_going)]
+    decided = decide(tags, said, untagged=tuple(untagged))
+    assert len(decided.doomed) == 21 + untagged_going
+    assert str(decided.hold).startswith("it would remove 21 of 40 tags")
+
+
 def test_what_was_approved_does_not_count_towards_a_hold() -> None:
     said = policy("hold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
     tags = [tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)]

@@ -10,7 +10,7 @@ from service.domain.retention import plan
 from service.domain.simulation import Simulation, Total
 from service.domain.state import State, Tag
 from tests.makers import digest_of, policy, tag, us
-from tests.past import DAY, END, LAST_2, SIZE, THREE, adopted, gone, left, lived, missed, pulled, pushed
+from tests.past import DAY, END, LAST_2, SIZE, THREE, adopted, deleted, gone, left, lived, missed, pulled, pushed
 
 # What would have gone, and when
 
@@ -148,12 +148,19 @@ def test_a_plan_over_hold_over_waits_and_deletes_nothing() -> None:
     assert (gone(outcome), left(outcome)) == ([], ["v1", "v2", "v3", "v4"])
 
 
-def test_a_wait_ends_when_a_later_plan_needs_no_approval() -> None:
+def test_a_push_does_not_end_a_wait() -> None:
     said = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
     outcome = lived(said, *THREE, pushed("main", 20), start=10)
+    assert [wait.until_us for wait in outcome.waits] == [None]
+    assert gone(outcome) == []
+
+
+def test_a_wait_ends_when_none_of_it_is_to_go_any_more() -> None:
+    said = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
+    outcome = lived(said, *THREE, deleted("v1", 20), deleted("v2", 30), pushed("v4", 40), start=10)
     (wait,) = outcome.waits
-    assert (wait.from_us, wait.until_us) == (us(10), us(20))
-    assert gone(outcome) == [("v2", 20), ("v1", 20)]
+    assert (wait.from_us, wait.until_us) == (us(10), us(30))
+    assert gone(outcome) == [("v3", 40)]
 
 
 def test_approved_holds_go_on_at_once() -> None:
@@ -238,9 +245,14 @@ def test_without_pulls_nothing_is_missed(pushes: list[tuple[str, int, int]], sai
 def test_what_is_left_is_what_plans_made_step_by_step_keep(pushes: list[tuple[str, int, int]], said: Policy) -> None:
     tags: dict[str, Tag] = {}
     next_us: int | None = None
+    held: set[str] = set()
+    under = said.fingerprint()
 
     def keep(now_us: int) -> int | None:
-        made = plan(State(repository="shop/api", tags=tuple(tags.values())), said, now_us)
+        state = State(repository="shop/api", tags=tuple(tags.values()), held=frozenset(held), held_under=under)
+        made = plan(state, said, now_us)
+        held.clear()
+        held.update(doomed.digest for doomed in made.doomed if made.hold)
         for verdict in made.verdicts if not made.hold else ():
             if not verdict.kept:
                 del tags[verdict.tag.name]

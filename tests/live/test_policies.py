@@ -93,7 +93,7 @@ def test_a_held_plan_waits_through_pushes_and_goes_on_when_approved(live: Live) 
     assert system.wiring.history.holds()[0].at_us == hold.at_us, "it has been waiting since the first plan"
     assert system.tags("shop/api") == {*names, "v10"}
     assert "9 of 11 tags" in answers(system, "prune", "--held")[1]
-    assert answers(system, "prune", "--approve", "shop/api")[:2] == (0, "approved: 9 images\n")
+    assert answers(system, "prune", "--approve", "shop/api", "--yes")[:2] == (0, "approved: 9 images\n")
     at_rest(system, {"v9", "v10"})
     assert system.wiring.history.holds() == ()
 

@@ -248,6 +248,22 @@ def test_what_cannot_be_obeyed_is_one_sentence_and_2(start: Start, arguments: tu
     assert len(up.log.splitlines()) == 1
 
 
+def test_a_policy_file_that_broke_meanwhile_is_no_obstacle_to_the_next_start(
+    registry: RealRegistry, start: Start, tmp_path: Path
+) -> None:
+    file, config = tmp_path / "policy.yaml", tmp_path / "config.yaml"
+    file.write_text("rules: [{keep: {last: 3}}]")
+    config.write_text(f"policy: {file}")
+    up = start("--registry", registry.url, "--config", str(config)).wait_ready()
+    wait_until(up.wiring().outbox.policy_last, "the policy was not remembered")
+    up.end(signal.SIGINT)
+    file.write_text("rules: [{keep: {lst: 3}}]")
+    again = start("--registry", registry.url, "--config", str(config)).wait_ready()
+    assert again.log.count("warning: ") == 1
+    assert "did you mean last?; what was in force before stays in force" in again.log
+    assert again.end(signal.SIGINT) == 0
+
+
 def test_a_child_that_cannot_live_ends_all_with_one_sentence(registry: RealRegistry, start: Start) -> None:
     up = start("--registry", registry.url, "--listen", "127.0.0.1:0").wait_ready()
     up.end(signal.SIGTERM)

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from service.domain.policy import Keep
 from service.local.environment import environment_of
 from service.local.up import Options, System, prepared
 from service.settings import load_policy
+from service.wiring import Wiring
+from tests.conftest import keep_last
 
 URL = "http://127.0.0.1:5000"
 
@@ -168,6 +170,22 @@ def test_paths_are_told_so_that_they_hold_in_any_directory(
     environ = prepare(change(options, data=None), inherited | {"PUSHPRUNE_CONFIG": "config.yml"}).environ
     assert environ["PUSHPRUNE_CONFIG"] == str(tmp_path / "config.yml")
     assert environ["PUSHPRUNE_DATA_DIR"] == str(tmp_path / "here")
+
+
+def test_a_policy_file_that_broke_since_the_last_start_leaves_that_one_s_policy_in_force(
+    tmp_path: Path, options: Options, inherited: dict[str, str], make_wiring: Callable[..., Wiring]
+) -> None:
+    file, redis = tmp_path / "policy.yaml", make_wiring().settings.redis
+    file.write_text("rules: [{keep: {lst: 3}}]")
+    told = {"PUSHPRUNE_POLICY": str(file), "REDIS_URL": str(redis.url), "PUSHPRUNE_REDIS__PREFIX": redis.prefix}
+    system = prepare(options, inherited | told)
+    with pytest.raises(ConfigurationError, match="did you mean last"):
+        system.policy_complaint()
+    before = make_wiring(policy=keep_last(3)).policies
+    make_wiring().outbox.policy_applied(before.digest, before.written)
+    assert str(system.policy_complaint()).endswith("; what was in force before stays in force")
+    file.write_text("rules: [{keep: {last: 3}}]")
+    assert system.policy_complaint() is None
 
 
 def test_further_variables_reach_the_children(options: Options, inherited: dict[str, str]) -> None:

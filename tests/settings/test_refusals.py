@@ -87,13 +87,13 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("gc: {after_deletes: 0}", "gc.after_deletes must be at least 1"),
         ("history: {trash: 0}", "history.trash must be at least 1"),
         ("history: {events: 0}", "history.events must be at least 1"),
-        ("log: {level: INFO}", "log.level must be 'debug', 'info', 'warning' or 'error'"),
+        ("log: {level: INFO}", "log.level must be 'debug', 'info', 'warning' or 'error'; did you mean info?"),
         ("log: {format: yaml}", "log.format must be 'auto', 'console' or 'json'"),
         ("policy: 5", "policy must hold `key: value` lines, or be the path of a file"),
         ("policy: ''", "policy: an empty path names no file"),
         ("policy: {rules: [{repos: a}]}", "policy.rules[0] needs keep"),
         ("policy: {rules: [{keep: nonee}]}",
-         "policy.rules[0].keep must hold `key: value` lines, or be 'always' or 'none'"),
+         "policy.rules[0].keep must hold `key: value` lines, or be 'always' or 'none'; did you mean none?"),
         ("policy: {rules: [{keep: {last: 0}}]}", "policy.rules[0].keep.last must be at least 1"),
         ("policy: {protect: [1.10]}", "policy.protect[0] must be text: put it in quotes"),
         ("policy: {rules: {keep: none}}", "policy.rules must be a list"),
@@ -140,6 +140,25 @@ def test_what_is_not_finite_is_no_time(refuse: Refuse, time: str) -> None:
 def test_a_file_that_is_no_plain_yaml_is_refused(refuse: Refuse, content: str | bytes, sentence: str) -> None:
     found = refuse(content)
     assert found.startswith(f"pushprune.yaml{sentence}" if sentence.startswith(",") else sentence)
+
+
+@pytest.mark.parametrize("number", ["010", "10:00", "1_0", "0x10", "0b11", "-010", "1_0.5", "10:00.5"])
+def test_a_number_that_yaml_reads_as_another_is_refused(write: Write, number: str) -> None:
+    file = write(f"rules:\n- keep: {{last: {number}}}")
+    with pytest.raises(ConfigurationError) as refused:
+        load_policy(file)
+    assert str(refused.value).removeprefix(str(file)) == (
+        ", line 2: a number is written in plain digits, without 0 in front, _, : or x; put text in quotes"
+    )
+
+
+@pytest.mark.parametrize("number", ["10", "+10", "'10'"])
+def test_a_plain_number_is_one(write: Write, number: str) -> None:
+    if number == "'10'":
+        with pytest.raises(ConfigurationError, match="must be a whole number"):
+            load_policy(write(f"rules: [{{keep: {{last: {number}}}}}]"))
+    else:
+        assert load_policy(write(f"rules: [{{keep: {{last: {number}}}}}]")).rules[0].keep.last == 10  # type: ignore[union-attr]
 
 
 def test_a_byte_order_mark_and_the_largest_file_are_welcome(load: Load) -> None:
@@ -254,7 +273,7 @@ def test_the_same_letters_elsewhere_are_no_reason_to_refuse(load: Load) -> None:
         ("rules:\n- keep:\n    last: x", "line 3: rules[0].keep.last must be a whole number"),
         ("grace: soon", "line 1: grace: 'soon' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d"),
         ("rules:\n- {name: a, keep: none}\n- {name: a, keep: none}",
-         "line 1: two rules are called 'a'; give each its own name"),
+         "line 3: rules[1].name: two rules are called 'a'; give each its own name"),
         ("rules: [\n", "line 2: this is not YAML: while parsing a flow node, expected the node content, but found"),
     ],
 )  # fmt: skip

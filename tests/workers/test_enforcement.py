@@ -5,10 +5,13 @@ from collections.abc import Callable
 import pytest
 
 from service.domain.errors import RegistryUnavailable
+from service.domain.policy import Policy
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
-from tests.workers.conftest import System
+from tests.makers import policy
+from tests.workers.conftest import SHOP, System
+from tests.workers.test_untagged import ago
 from workers import deletion, enforcement, reconcile
 
 Make = Callable[..., System]
@@ -214,6 +217,44 @@ def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> 
     assert system.tags() == {"v5"}
 
 
+def held_then_diluted(make_system: Make, said: Policy) -> System:
+    """Three of four tags wait; then other tags make them three of eight."""
+    system = make_system(said)
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    assert system.wiring.history.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    system.push("w1", "w2", "w3", "w4")
+    system.settle()
+    return system
+
+
+OF_V = policy("rules: [{tags: v*, keep: {last: 1}}]\nhold_over: 50%\nhold_min: 2")
+
+
+def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
+    system = held_then_diluted(make_system, OF_V)
+    assert len(system.tags()) == 8
+    (hold,) = system.wiring.history.holds(["shop/api"])
+    assert (len(hold.digests), hold.reason) == (
+        3,
+        "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval, and no push gives it",
+    )
+    assert system.wiring.outlook.plan("shop/api").hold == hold.reason
+    assert system.wiring.history.approve("shop/api") == 3
+    system.wiring.outbox.mark_due(["shop/api"])
+    enforcement.enforce(system.wiring, "shop/api")
+    deletion.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v4", "w1", "w2", "w3", "w4"}
+
+
+def test_a_changed_policy_is_weighed_anew(make_system: Make) -> None:
+    """Whoever changes the policy has looked at what waits."""
+    system = held_then_diluted(make_system, OF_V)
+    changed = OF_V.model_copy(update={"hold_over": 60})
+    assert system.wiring.outlook.plan("shop/api", OF_V).hold is not None
+    assert system.wiring.outlook.plan("shop/api", changed).hold is None
+
+
 def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
     system = make_system(keep_last(1), "3", fake={"page_size": 2})
     system.push("v1", "v2", "v3")
@@ -269,12 +310,38 @@ def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(
     assert system.reasons("vanished") == {}
 
 
+EVERYTHING = policy("""
+    grace: 2h
+    hold_over: 30%
+    hold_min: 1
+    rules:
+    - {name: old, tags: v*, older_than: 3h, keep: {last: 1}, untagged: 5h}
+    - {name: moving, tags: latest, keep: always, untagged: 5h}
+    - {name: temporary, tags: t*, keep: none}
+""")
+PUSHED = {"v1": 9, "v2": 8, "v3": 7, "v4": 2.5, "v5": 1, "t1": 3, "t2": 1}
+
+
 def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
-    system = make_system(keep_last(2))
-    system.push("v1", "v2", "v3", "v4")
-    (shown,) = system.wiring.outlook.preview(["shop/api"])
+    """v4 is too young for its rule, t2 for grace; the first that latest left behind has been untagged long enough."""
+    system = make_system(EVERYTHING)
+    left = [system.registry.push_image(SHOP, "latest", seed=str(hours), at=ago(hours)) for hours in (10, 6, 4, 1)]
+    for tag, hours in PUSHED.items():
+        system.registry.push_image(SHOP, tag, at=ago(hours))
     system.messages.sent.clear()
-    enforcement.enforce(system.wiring, "shop/api")
-    committed = {v.tag.name: v.reason for doomed in system.wiring.history.doomed("shop/api") for v in doomed.verdicts}
-    assert {v.tag.name: v.reason for v in shown.going} == committed
-    assert set(committed) == {"v1", "v2"}
+    enforcement.enforce(system.wiring, SHOP)
+    (shown,) = system.wiring.outlook.preview([SHOP])
+    assert shown.hold == system.wiring.history.held(SHOP) is not None
+    (hold,) = system.wiring.history.holds([SHOP])
+    assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
+    system.wiring.history.approve(SHOP, hold.plan)
+    (shown,) = system.wiring.outlook.preview([SHOP])
+    enforcement.enforce(system.wiring, SHOP)
+    committed = {
+        (verdict.tag.name, doomed.digest, verdict.reason, verdict.rule)
+        for doomed in system.wiring.history.doomed(SHOP)
+        for verdict in doomed.verdicts
+    }
+    assert {(v.tag.name, v.tag.digest, v.reason, v.rule) for v in shown.going} == committed
+    assert {tag or digest for tag, digest, _, _ in committed} == {"v1", "v2", "t1", left[0]}
+    assert shown.hold is None

@@ -1,12 +1,12 @@
 -- Everything a plan needs, read at one moment; leases that are over are dropped.
 --
 -- KEYS  1 tags:R  2 live:R  3 links:R  4 approvals:R  5 heal:R  6 generation  7 compared  8 restarts  9 pulled:R
---       10 untagged:R  11 revisions:R  12 created:R  13 leased:R  14 gone:R
+--       10 untagged:R  11 revisions:R  12 created:R  13 leased:R  14 gone:R  15 held:R
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
 --         [approved digest, …], [member of heal:R, its time, …], [tag or @digest, time of its last pull, …],
 --         [digest, since and tag, …], [tag, its overwritten digests, …], [digest, creation, …], [digest, lease, …],
---         [tag or @digest that is gone, …]}
+--         [tag or @digest that is gone, …], the plan that waits or nil}
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -26,4 +26,5 @@ return {
   redis.call('HGETALL', KEYS[12]),
   redis.call('ZRANGE', KEYS[13], 0, -1, 'WITHSCORES'),
   redis.call('ZRANGE', KEYS[14], 0, -1),
+  redis.call('GET', KEYS[15]),
 }

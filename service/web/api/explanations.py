@@ -31,7 +31,8 @@ class RuleOpinion(Answer):
         description="µs since the epoch at which time alone may turn a keep round; null: never"
     )
     place: int | None = Field(
-        description="the tag's place in the order of `last`, from 1; null: the rule has no `last`"
+        description="the tag's place in the order of `last`, from 1; null: the rule has no `last`, or the place is far "
+        "beyond it and was not counted"
     )
     limit: int | None = Field(description="how many `last` keeps; null: the rule has no `last`")
 
@@ -104,6 +105,7 @@ class Explanations(Answer):
     """The tags of a repository, the newest push first."""
 
     repository: str = Field(description="its name")
+    dry_run: bool = Field(description="whether the policy only shows what would go: nothing is deleted")
     tags: tuple[ExplainedTag, ...]
 
 
@@ -118,7 +120,7 @@ def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
         """Why each tag stays or goes, by the policy in force"""
         explained = _explained(wiring, path.repository, query.tag)
         tags = tuple(ExplainedTag.of(one) for one in explained)
-        return Explanations(repository=path.repository, tags=tags).response()
+        return Explanations(repository=path.repository, dry_run=wiring.outlook.is_dry(), tags=tags).response()
 
     return (pages,)
 

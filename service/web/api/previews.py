@@ -98,6 +98,7 @@ class RepositoryPreview(Answer):
 class Previews(Answer):
     """What would go, repository by repository."""
 
+    dry_run: bool = Field(description="whether the policy only shows what would go: nothing is deleted")
     repositories: tuple[RepositoryPreview, ...]
 
 
@@ -109,14 +110,14 @@ def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
     def preview(query: RepositoryQuery) -> Response:
         """What would go now, by the policy in force"""
         names = known(wiring, query.repository) or wiring.history.repositories()
-        return _previews(wiring.outlook.preview(names))
+        return _previews(wiring.outlook.preview(names), wiring.outlook.is_dry())
 
     @pages.post("/preview", responses=answers)
     def preview_by_policy(body: Question) -> Response:
         """What would go now by another policy; it changes nothing"""
         policy = _policy(body.policy)
         names = wiring.history.repositories() if body.repositories is None else known(wiring, body.repositories)
-        return _previews(wiring.outlook.preview(names, policy))
+        return _previews(wiring.outlook.preview(names, policy), policy.dry_run)
 
     return (pages,)
 
@@ -129,5 +130,5 @@ def _policy(values: dict[str, Any]) -> Policy:
         raise Faulty.of(error, lambda _: policy_faults(values)) from error
 
 
-def _previews(previews: Iterable[Preview]) -> Response:
-    return Previews(repositories=tuple(RepositoryPreview.of(one) for one in previews)).response()
+def _previews(previews: Iterable[Preview], dry_run: bool) -> Response:
+    return Previews(dry_run=dry_run, repositories=tuple(RepositoryPreview.of(one) for one in previews)).response()

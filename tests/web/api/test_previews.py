@@ -87,6 +87,13 @@ def test_an_empty_policy_takes_nothing_whatever_is_in_force(shop: Edge) -> None:
     assert gone(previews(ask(shop, policy={}))["shop/api"]) == []
 
 
+def test_whether_anything_is_deleted_at_all_is_said(shop: Edge, serve_over_valkey: ServeEdge) -> None:
+    assert (shop.http.get("/api/v1/preview").json or {})["dry_run"] is False
+    assert (ask(shop, policy={**KEEP_1, "dry_run": True}).json or {})["dry_run"] is True
+    dry = serve_over_valkey(policy=keep_last(2, dry_run=True))
+    assert (dry.http.get("/api/v1/preview").json or {})["dry_run"] is True
+
+
 def test_a_plan_that_would_wait_says_why(shop: Edge) -> None:
     found = previews(ask(shop, policy={**KEEP_1, "hold_over": "10%", "hold_min": 1}))
     assert found["shop/api"]["hold"]
@@ -125,7 +132,7 @@ def test_an_unknown_repository_is_not_found(shop: Edge, name: str) -> None:
         ({"protect": ["re:("]}, None),
         ({"rules": [{"tags": ["re:("], "keep": "none"}]}, None),
         ({"rules": [{"name": "a", "keep": "none"}, {"name": "a", "keep": "none"}]},
-         ["two rules are called 'a'; give each its own name"]),
+         ["rules[1].name: two rules are called 'a'; give each its own name"]),
         ({"rules": 5}, ["rules must be a list"]),
         ({"\u202e<script>": 1}, None),
         ({"grace": "soon"}, None),
@@ -143,8 +150,28 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_by_each_fault(
 
 
 @pytest.mark.parametrize(
+    ("policy", "fault"),
+    [
+        ({"rules": [{"keep": "none", "tags": ["[" * 300_000]}]},
+         "rules[0].tags[0] must be at most 512 characters long"),
+        ({"rules": [{"keep": "none", "repos": "[" * 513}]}, "rules[0].repos must be at most 512 characters long"),
+        ({"rules": [{"keep": "none", "group": "(" * 300_000}]}, "rules[0].group must be at most 512 characters long"),
+        ({"rules": [{"keep": "none", "group": "(a)" * 100}]},
+         "rules[0].group: " + repr("(a)" * 100) + " captures 100 parts; 10 are the most"),
+        ({"protect": ["a"] * 1001}, "protect must hold at most 1000"),
+        ({"rules": [{"keep": "none"}] * 1001}, "rules must hold at most 1000"),
+        ({"protect": [r"re:(\pL{100}){3}"]},
+         r"protect[0]: 're:(\\pL{100}){3}' is no regular expression that RE2 understands: pattern too large"),
+    ],
+)  # fmt: skip
+def test_a_policy_that_would_take_long_to_read_is_refused(edge: Edge, policy: dict[str, Any], fault: str) -> None:
+    status, detail = problem(ask(edge, policy=policy))
+    assert (status, detail.removesuffix(" - compile failed")) == (422, fault)
+
+
+@pytest.mark.parametrize(
     "question",
-    [{"policy": {"rules": [{"kep": 1}] * 50_000}}, {"policy": {str(n): 1 for n in range(50_000)}},
+    [{"policy": {"rules": [{"kep": 1}] * 900}}, {"policy": {str(n): 1 for n in range(50_000)}},
      {"policy": {}, "repositories": [1] * 50_000}],
 )  # fmt: skip
 def test_more_faults_than_anybody_reads_are_only_counted(edge: Edge, question: dict[str, Any]) -> None:
@@ -185,7 +212,7 @@ def test_what_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
 def test_a_question_is_read_whatever_its_content_type(edge: Edge, content_type: str) -> None:
     body = json.dumps({"policy": {}, "repositories": []})
     response = edge.http.post("/api/v1/preview", data=body, content_type=content_type)
-    assert (response.status_code, response.json) == (200, {"repositories": []})
+    assert (response.status_code, response.json) == (200, {"dry_run": False, "repositories": []})
 
 
 def test_a_body_that_is_too_large_is_refused(edge: Edge) -> None:

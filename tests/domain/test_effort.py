@@ -1,0 +1,77 @@
+"""How much work a decision takes, counted: 10,000 tags and 200 rules are no obstacle. `make bench` measures time."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from service.domain.explanation import explain
+from service.domain.pattern import Selector
+from service.domain.policy import Policy
+from service.domain.ranking import Ranking
+from service.domain.retention import plan
+from service.domain.selection import Selections
+from service.domain.state import State, Tag
+from service.domain.weighing import Weighing
+from tests.bench.decide import AGED, DISTINCT, EVERY, EXPLAINED, FINAL, NOW_US, OLD, ONE, RULES, STATE, TAGS
+
+WORK = {
+    "verdicts": (Weighing, "_weigh"),
+    "rankings": (Ranking, "__init__"),
+    "patterns": (Selector, "select"),
+    "stays": (Selections, "_stay"),
+}
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each was done; tags: how many a ranking went through."""
+    done: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def called(*given: Any, **named: Any) -> Any:
+            done[name] += 1
+            return function(*given, **named)
+
+        return called
+
+    for name, (owner, method) in WORK.items():
+        monkeypatch.setattr(owner, method, counted(name, getattr(owner, method)))
+    selected = Selections.selected
+
+    def going_through(self: Selections, *given: Any) -> Iterator[tuple[Tag, str]]:
+        for one in selected(self, *given):
+            done["tags"] += 1
+            yield one
+
+    monkeypatch.setattr(Selections, "selected", going_through)
+    return done
+
+
+@pytest.mark.parametrize("said", [ONE, DISTINCT, FINAL], ids=["one", "distinct", "final"])
+def test_each_tag_is_weighed_once_in_a_plan(work: Counter[str], said: Policy) -> None:
+    plan(OLD, said, NOW_US)
+    assert work["verdicts"] <= TAGS
+    assert work["patterns"] <= TAGS + 1
+    assert work["rankings"] <= RULES
+    # No ranking goes through a tag twice; most end after their first ten.
+    assert work["tags"] <= 2 * TAGS
+    assert work["stays"] <= 2 * TAGS
+
+
+@pytest.mark.parametrize("name", EXPLAINED)
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [(STATE, EVERY), (STATE, AGED), (STATE, FINAL), (OLD, FINAL)],
+    ids=["every", "aged", "new", "old"],
+)
+def test_one_tag_of_ten_thousand_is_explained_at_few_moments(
+    work: Counter[str], state: State, said: Policy, name: str
+) -> None:
+    """How many moments are looked at does not depend on how many tags there are, nor on how many rules are final."""
+    explain(state, said, NOW_US, (name,))
+    assert work["verdicts"] <= RULES + 100
+    assert work["rankings"] <= 3 * RULES
+    assert work["patterns"] <= TAGS + 1
+    assert work["tags"] <= 40 * TAGS
