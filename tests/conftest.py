@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from service.domain.policy import Policy
 from service.settings import load_settings
@@ -15,9 +16,16 @@ from service.store import keys as schema
 from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
+from tests.examples import DEEP, QUICK, register
 from tests.fakes.valkey import Valkey
 
 _CELERY = ("_kombu", "enforce", "delete", "garbage", "unacked")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where what takes long is left out, hypothesis tries less too."""
+    register()
+    settings.load_profile(QUICK if "not deep" in str(config.option.markexpr) else DEEP)
 
 
 @pytest.fixture(scope="session")
