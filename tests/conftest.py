@@ -9,6 +9,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from hypothesis import settings
 
 from service.domain.policy import Policy
 from service.settings import load_settings
@@ -16,6 +17,7 @@ from service.store import keys as schema
 from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
+from tests.examples import DEEP, QUICK, register
 from tests.fakes.valkey import Valkey
 
 # Speed is measured by `make bench`; here a busy machine must not make a test red.
@@ -23,6 +25,12 @@ hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 _CELERY = ("_kombu", "enforce", "delete", "garbage", "unacked")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where what takes long is left out, hypothesis tries less too."""
+    register()
+    settings.load_profile(QUICK if "not deep" in str(config.option.markexpr) else DEEP)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,12 @@
 """`pushprune prune --approve`: lets a plan that waits go on, the one that somebody looked at."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import click
 
 from service.cli.show import line, when
 from service.domain.errors import PushpruneError
-from service.store.hold import Hold
 from service.wiring import Wiring
 
 
@@ -26,7 +25,10 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
             "or --yes for whichever waits"
         )
     approved = 0
-    for hold in holds if plan or yes else _agreed(holds):
+    for hold in holds:
+        waits = f"waiting since {when(hold.at_us)}: {hold.reason} (plan {hold.plan})"
+        if not (plan or yes or _agreed(f"{hold.repository}: {_images(len(hold.digests))}, {waits}")):
+            continue
         images = wiring.history.approve(hold.repository, plan or hold.plan)
         if not images:
             raise NothingHeld(f"another plan for {hold.repository} waits by now; `pushprune prune --held` shows it")
@@ -36,13 +38,10 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
     click.echo(f"approved: {_images(approved)}")
 
 
-def _agreed(holds: Sequence[Hold]) -> Iterator[Hold]:
-    """Those that somebody at the terminal wants to go on."""
-    for hold in holds:
-        waits = f"waiting since {when(hold.at_us)}: {hold.reason}"
-        line(f"{hold.repository}: {_images(len(hold.digests))}, {waits} (plan {hold.plan})")
-        if click.confirm("let it go?"):
-            yield hold
+def _agreed(what: str) -> bool:
+    """Whether somebody at the terminal wants it to go on."""
+    line(what)
+    return click.confirm("let it go?")
 
 
 def _images(count: int) -> str:

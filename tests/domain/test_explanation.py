@@ -1,7 +1,7 @@
 """Explanations: what every rule says of a tag, what else holds its digest, and when it could go."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from service.domain import explanation, retention
 from service.domain.explanation import Explanation, explain, with_hold
@@ -10,6 +10,7 @@ from service.domain.opinion import Opinion
 from service.domain.policy import Policy
 from service.domain.state import State, Tag
 from tests.domain.strategies import NOW, STATES, boundaries, policies
+from tests.examples import examples
 from tests.makers import digest_of, policy, tag, us
 
 DAY = 86_400
@@ -225,13 +226,13 @@ def agrees(state: State, said: Policy) -> None:
         assert each.verdict in plans[0][1].verdicts
 
 
-@settings(deadline=None, max_examples=120)
+@examples(120)
 @given(STATES, policies())
 def test_it_could_go_at_the_first_moment_at_which_a_plan_dooms_it(state: State, said: Policy) -> None:
     agrees(state, said)
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(STATES, policies())
 def test_where_not_every_turn_is_looked_at_a_later_moment_is_said_never_an_earlier_one(
     state: State, said: Policy

@@ -1,11 +1,12 @@
 """Orders: what counts as newer than what, and the place of each tag in its group."""
 
 import semver
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.ranking import ORDERS, created_us, newest_push_first, rank
 from service.domain.state import Tag
+from tests.examples import examples
 from tests.makers import digest_of, planned, policy, tag, us
 
 # 2013-03-20T00:00:00Z: Docker's first release.
@@ -58,7 +59,7 @@ VERSIONS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(VERSIONS, VERSIONS)
 def test_versions_are_ordered_as_the_semver_library_orders_them(one: str, other: str) -> None:
     theirs = semver.Version.parse(one).compare(other)
@@ -130,7 +131,7 @@ TAGS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@examples(150)
 @given(TAGS, st.sampled_from(sorted(ORDERS)), st.booleans(), st.integers(1, 5))
 def test_places_are_counted_group_by_group(tags: list[Tag], order: str, by_digest: bool, most: int) -> None:
     groups = {each.name: each.name[0] for each in tags}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.pattern import compile_patterns
@@ -14,9 +14,10 @@ from service.domain.policy import Keep, Policy, Rule
 from service.domain.retention import NEVER_TAGGED_US, plan
 from service.domain.state import State, is_referrer_tag
 from tests.domain.strategies import DIGESTS, LIMITS, NOW, STATES, boundaries, policies, rules
+from tests.examples import examples
 from tests.makers import us
 
-thorough: Callable[[Any], Any] = settings(deadline=None, max_examples=150)
+thorough: Callable[[Any], Any] = examples(150)
 LATER = st.integers(0, 8).map(lambda step: NOW + step * 400_000_000)
 NOT_FINAL = st.just(False)
 

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.imports.translation import Translation
 from tests.domain.imports import aged, commanded, gone, imported, used
+from tests.examples import examples
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def compare(made: Translation, theirs: Callable[[State], set[str]], state: State
         assert mine == original
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_deckschrubber(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -82,7 +83,7 @@ def test_deckschrubber(state: State) -> None:
     compare(commanded("deckschrubber", "-tag", "^v", "-latest", "2", "-day", "20"), theirs, state, exact=False)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_registry_cli(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -96,7 +97,7 @@ def test_registry_cli(state: State) -> None:
     compare(made, theirs, state, exact=False)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_acr(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -106,7 +107,7 @@ def test_acr(state: State) -> None:
             exact=False)  # fmt: skip
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_harbor(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -122,7 +123,7 @@ def test_harbor(state: State) -> None:
     compare(imported("harbor", {"rules": rules}), theirs, state)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_zot(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -136,7 +137,7 @@ def test_zot(state: State) -> None:
     compare(made, theirs, state, exact=False)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_ecr(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -160,7 +161,7 @@ def test_ecr(state: State) -> None:
     compare(imported("ecr", {"rules": rules}, "shop/api"), theirs, state, exact=False)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_gcp(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -177,7 +178,7 @@ def test_gcp(state: State) -> None:
     compare(imported("gcp", policies), theirs, state, exact=False)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_gitlab(state: State) -> None:
     def theirs(state: State) -> set[str]:
@@ -189,7 +190,7 @@ def test_gitlab(state: State) -> None:
     compare(imported("gitlab", policy, "shop/api"), theirs, state, exact=False)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(states())
 def test_quay(state: State) -> None:
     def theirs(state: State) -> set[str]:
