@@ -101,16 +101,16 @@ def test_a_kept_index_is_whole_and_a_deleted_one_takes_its_children_along(live: 
 
 @pytest.mark.parametrize("media_type", [DOCKER_LIST, OCI_INDEX], ids=["docker list", "oci index"])
 def test_children_that_another_index_or_a_tag_holds_stay(live: Live, media_type: str) -> None:
-    """Of the parts of v1 the first is v2's too, the second has a tag of its own, and the third nobody else holds."""
+    """Of the parts of v1 the first is v2's too, the second is `latest`, and the third nobody else holds."""
     system = live(policy=last(3))
     kind = DOCKER_MANIFEST if media_type == DOCKER_LIST else make_image(0).media_type
     first, second, third, fourth = (make_image(f"part {number}", media_type=kind) for number in range(4))
     gone = index_over([first, second, third], media_type=media_type, seed="gone")
     stays = index_over([first, fourth], media_type=media_type, seed="stays")
-    newest = make_image("newest")
-    push_all(system, [("v1", gone), ("v2", stays), ("amd64", second), ("v3", newest)])
+    newer = {"v3": make_image("v3"), "v4": make_image("v4")}
+    push_all(system, [("v1", gone), ("v2", stays), ("latest", second), *newer.items()])
     system.start_worker()
-    remain_exactly(system, {"v2": stays, "amd64": second, "v3": newest})
+    remain_exactly(system, {"v2": stays, "latest": second} | newer)
 
 
 def test_a_nested_index_is_kept_to_the_last_child_and_goes_to_the_last_child(live: Live) -> None:
