@@ -80,7 +80,7 @@ def _next_batch(wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: in
     alike = tuple(one for one in left[: batch_size(tags, size)] if one.only_tags == left[0].only_tags)
     if not left[0].tags:
         return alike[:size], False
-    known = wiring.abilities.deletes_tags(snapshot.epoch.rpartition(":")[2])
+    known = wiring.abilities.deletes_tags(_restarts(snapshot))
     off = left[0].only_tags or (len(left) > 1 and tags_first(left, tags, deletes_tags=known))
     return alike if off else alike[:size], off
 
@@ -165,11 +165,13 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
 
 
 def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
-    """What lost its last tag to us is in the trash already, and its bytes need not be fetched again."""
-    told = all(verdict.told for verdict in doomed.verdicts)
-    kept = wiring.trash.get(snapshot.repository, doomed.digest) if told else None
-    manifest = Manifest(kept.digest, kept.media_type, kept.content) if kept else None
-    manifest = manifest or wiring.client.get(snapshot.repository, doomed.digest)
+    """What lost its last tag to us went to the trash then, and was looked into: its bytes are not fetched again."""
+    if all(verdict.told for verdict in doomed.verdicts):
+        put = wiring.trash.put_again(snapshot.repository, doomed, _restarts(snapshot))
+        if put is not Put.MISSING:
+            _send_delete(wiring, snapshot, doomed, permit, put)
+            return
+    manifest = wiring.client.get(snapshot.repository, doomed.digest)
     if manifest is None:
         _finish(wiring, snapshot, doomed)
     else:
@@ -177,11 +179,17 @@ def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit:
 
 
 def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest, permit: Lease) -> None:
-    repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
+    repository = snapshot.repository
     if not may_go(wiring, snapshot, doomed, manifest):
         _spare(wiring, repository, doomed, "it belongs to an image that is there, or cannot be read")
         return
-    put = wiring.trash.put(repository, doomed, (manifest.media_type, manifest.content), restarts)
+    put = wiring.trash.put(repository, doomed, (manifest.media_type, manifest.content), _restarts(snapshot))
+    _send_delete(wiring, snapshot, doomed, permit, put)
+
+
+def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease, put: Put) -> None:
+    """put: what became of it in the trash; what is not kept there is not deleted."""
+    repository = snapshot.repository
     if put is Put.LEASED:
         _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
     if put is not Put.KEPT:
@@ -195,6 +203,10 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
         wiring.removals.look_at(repository, doomed.tags)
         raise
     _forget(wiring, snapshot, doomed)
+
+
+def _restarts(snapshot: Snapshot) -> str:
+    return snapshot.epoch.rpartition(":")[2]
 
 
 def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:

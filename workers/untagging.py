@@ -141,7 +141,6 @@ class _TakeOff:
         if self._by_tag and self._deletes_tag(tag):
             return
         if found.at != "tombstone":
-            self._wiring.removals.putting(self._repository, tag, tombstone.DIGEST)
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             self._write(lambda: self._wiring.client.put(*put))
 

@@ -30,6 +30,7 @@ class Put(IntEnum):
     RESCUED = 0
     KEPT = 1
     LEASED = 2
+    MISSING = 3
 
 
 class Trash:
@@ -54,6 +55,13 @@ class Trash:
         if manifest is not None:
             content = base64.b64encode(manifest[1]).decode()
             entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(time.time_ns() // 1000)})
+        return self._put(repository, doomed, entry, restarts)
+
+    def put_again(self, repository: str, doomed: Doomed, restarts: str) -> Put:
+        """As `put`, for a manifest that went there when its last tag was taken off; MISSING: it is not there."""
+        return self._put(repository, doomed, "again", restarts)
+
+    def _put(self, repository: str, doomed: Doomed, entry: str, restarts: str) -> Put:
         keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
         keys += [self._keys.heal(repository), self._keys.of("healing")]
         keys += [self._keys.touched(repository), self._keys.of("restarts"), self._keys.leased(repository)]

@@ -3,9 +3,10 @@
 -- may have done its work.
 --
 -- KEYS  1 doomed:R  2 trash:R  3 trashed  4 heal:R  5 healing  6 touched:R  7 restarts  8 leased:R
--- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep ('' = the manifest stays)  5 life (s)  6 look again after (ms)
+-- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep ('' = the manifest stays, 'again' = it is there)  5 life (s)  6 look again after (ms)
 --       7 restarts that the history was compared after  8 JSON of what is doomed of it; then the tags
--- Result 1 kept: delete it; 0 rescued, or the registry restarted: leave it alone; 2 somebody has leased it meanwhile
+-- Result 1 kept: delete it; 0 rescued, or the registry restarted: leave it alone; 2 somebody has leased it meanwhile;
+--        3 it was to be there, and is not
 if redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[8] then return 0 end
 if (redis.call('GET', KEYS[7]) or '0') ~= ARGV[7] then return 0 end
 local clock = redis.call('TIME')
@@ -15,7 +16,8 @@ if tonumber(redis.call('ZSCORE', KEYS[8], ARGV[2]) or 0) > now_ms then return 2 
 local member = ARGV[1] .. ' -'
 if ARGV[4] ~= '' then
   member = ARGV[1] .. ' ' .. ARGV[2]
-  redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
+  if ARGV[4] ~= 'again' then redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
+  elseif redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 3 end
   redis.call('EXPIRE', KEYS[2], ARGV[5])
 end
 redis.call('ZADD', KEYS[3], string.format('%.0f', clock[1] * 1000000 + clock[2]), member)
