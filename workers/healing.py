@@ -27,19 +27,19 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
     if not snapshot.heal:
         return
     repository = snapshot.repository
-    going = (*plan.doomed, *wiring.history.doomed(repository))
-    doomed = {name for one in going for name in (*one.tags, *(() if one.only_tags else (one.digest,)))}
+    doomed = _names(wiring.history.doomed(repository))
+    undecided = _names(plan.doomed) - doomed
     with wiring.leases.write() as permit:
         if permit is None:
             raise LeaseLost("a collection holds the registry; healing goes on after it")
-        for member in sorted(snapshot.heal, key=lambda member: name_of(member[0]) == tombstone.DIGEST):
+        for member in snapshot.heal:
             permit.check()
             name = name_of(member[0])
             digest = name if ":" in name else _digest_of(snapshot, name)
+            if undecided.intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
+                continue  # should this plan not be committed, it is looked at then
             reason, action = None, "healed"
-            if name == tombstone.DIGEST:
-                _remove_tombstone(wiring, repository, going)
-            elif digest and name not in doomed and digest not in doomed:  # what is doomed is the deletion's to finish
+            if digest and doomed.isdisjoint((name, digest)):  # what is doomed is the deletion's to finish
                 try:
                     reason = _heal(wiring, repository, name, digest)
                 except RegistryRefused as error:
@@ -48,10 +48,9 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
             wiring.removals.healed(repository, member, digest or "", reason, action)
 
 
-def _remove_tombstone(wiring: Wiring, repository: str, going: Iterable[Doomed]) -> None:
-    """One that a crash left behind; while tags are to go, the deletion removes its own."""
-    if not any(one.tags for one in going):
-        wiring.client.delete(repository, tombstone.DIGEST)
+def _names(doomed: Iterable[Doomed]) -> set[str | None]:
+    """The tags that go, and the digests that go with theirs."""
+    return {name for one in doomed for name in (*one.tags, *(() if one.only_tags else (one.digest,)))}
 
 
 def _is_ours(wiring: Wiring, repository: str, tag: Tag, standing: Standing) -> bool:
@@ -65,7 +64,13 @@ def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
 
 def _heal(wiring: Wiring, repository: str, name: str, digest: str) -> str | None:
     """Why something was put back, or None when all is right. First the children, then the tag."""
-    manifest = wiring.client.get(repository, digest) or wiring.trash.get(repository, digest)
+    if name == tombstone.DIGEST:
+        wiring.client.delete(repository, name)  # one that a crash left behind
+        return None
+    standing = wiring.client.get(repository, digest)
+    if standing is None and ":" in name:
+        return None  # an index that is gone itself needs no children
+    manifest = standing or wiring.trash.get(repository, digest)
     children = _put_children_back(wiring, repository, manifest) if manifest else 0
     put = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest)
     if not put and not children:

@@ -144,7 +144,7 @@ class History:
         keys = [key(repository) for key in names]
         keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
         keys += [self._keys.doomed(repository), self._keys.of("doomed"), self._keys.of("due")]
-        keys += [self._keys.untagged(repository), self._keys.revisions(repository)]
+        keys += [self._keys.untagged(repository), self._keys.revisions(repository), self._keys.heal(repository)]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args += [int(keep_plan), len(found)]

@@ -4,7 +4,7 @@
 -- and what the tag pointed at before stays its history.
 --
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
---       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R
+--       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
 --       then per tag that is no longer there, 2 each: tag, time_us before
@@ -66,6 +66,8 @@ end
 for i = at + 1, #ARGV, 2 do
   local short = stood_at(ARGV[i])
   local ours = short and redis.call('HEXISTS', KEYS[9], short) == 1
+  -- What a delete of ours may have taken along is lost, not vanished: it is looked at, and put back.
+  ours = ours or redis.call('ZSCORE', KEYS[14], ARGV[i]) or redis.call('ZSCORE', KEYS[14], ARGV[i] .. ' again')
   if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
     redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('HDEL', KEYS[2], ARGV[i])
