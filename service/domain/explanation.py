@@ -1,8 +1,7 @@
 """Why a tag stays or goes: what every rule says, what else holds its digest, and when it could go."""
 
 import sys
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from heapq import merge
 from itertools import islice, pairwise
@@ -15,6 +14,7 @@ from service.domain.weighing import Weighing
 
 # How much is looked at for one tag, so that nobody waits for the answer.
 _MOST_TURNS = 20
+_FEWEST_LOOKS, _MOST_LOOKS = 3, 200
 _MOST_COUNTED = 50_000
 
 
@@ -108,13 +108,34 @@ def _first_by_age(weighing: Weighing, tag: Tag) -> int | None:
     if goes(weighing.now_us):
         return weighing.now_us
     starts = sorted({weighing.now_us, *(moment for moment in _turns(weighing, tag) if moment > weighing.now_us)})
-    for start, end in pairwise((*starts, _end_us(weighing, tag))):
+    looks = _looks(weighing)
+    for start, end in pairwise((*starts[:looks], _end_us(weighing, tag))):
         if goes(end - 1):
-            moments, likely = range(start, end), weighing.at(start).verdict(tag).until_us
-            if likely is not None and likely in moments and goes(likely) and not goes(likely - 1):
+            likely = weighing.at(start).verdict(tag).until_us
+            if likely is not None and start <= likely < end and goes(likely) and not goes(likely - 1):
                 return likely
-            return moments[bisect_left(moments, True, key=goes)]
+            return _halved(start, end - 1, goes, looks)
     return None
+
+
+def _halved(low: int, high: int, goes: Callable[[int], bool], looks: int) -> int:
+    """The first moment from low to high at which it goes, as it does at high; a later one after so many looks."""
+    for _ in range(looks):
+        if low >= high:
+            break
+        middle = (low + high) // 2
+        low, high = (low, middle) if goes(middle) else (middle + 1, high)
+    return high
+
+
+def _looks(weighing: Weighing) -> int:
+    """At how many moments to look: fewer, the more rules there are to ask and tags to count for each of them."""
+    tags, counted = len(weighing.state.tags), 1
+    for _, rule in weighing.selections.rules:
+        if isinstance(rule.keep, Keep):
+            most = tags if rule.group else max(rule.keep.last or 1, rule.keep.last_pulled or 1)
+            counted += min(most, tags)
+    return max(_FEWEST_LOOKS, min(_MOST_LOOKS, _MOST_COUNTED * 100 // counted))
 
 
 def _turns(weighing: Weighing, tag: Tag) -> Iterator[int]:
