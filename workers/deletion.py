@@ -254,7 +254,8 @@ def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     if wiring.removals.forget(repository, doomed, wiring.collect_after, plan_again=plan_again):
         wiring.dispatch.enforce(repository)
     for verdict in doomed.verdicts:
-        log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
+        if not verdict.told:
+            log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
 
 
 def _spare(wiring: Wiring, repository: str, doomed: Doomed, why: str) -> None:

@@ -95,6 +95,17 @@ class Envelope:
         """Whether somebody else pulled a manifest."""
         return any(event.action == "pull" and not event.is_blob and not event.is_ours for event in self.events)
 
+    @property
+    def echoes(self) -> frozenset[str]:
+        """The registry instances it comes from, where it tells only what we did ourselves and need not be recorded.
+
+        Not so a tag that a delete of ours removed: a race may have taken it along. Empty where there is anything else.
+        """
+        ours = not self.rejected and all(
+            event.is_ours and (event.action != "delete" or event.tag is None) for event in self.events
+        )
+        return frozenset(event.instance for event in self.events) if ours else frozenset()
+
     def discounting(self, ignores: Callable[[str, str], bool]) -> "Envelope":
         """The same, where pulls by those whom `ignores(useragent, actor)` names do not count as use."""
         events = (

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from service.domain.manifest import References
 
@@ -73,7 +74,7 @@ class State:
     held_under: str = ""
     deleted: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def subjects(self) -> frozenset[str]:
         """The digests that referrers among the tags and the known manifests are about."""
         found = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}

@@ -227,15 +227,18 @@ class RegistryClient:
     def _send(
         self, method: str, path: str, headers: dict[str, str], content: bytes | None = None, *, stream: bool = False
     ) -> requests.Response:
+        """Prepares the request itself: what Session.request merges into each would cost a third of our time for it."""
+        session, prepared = self._session, requests.PreparedRequest()
         with translated(self._where, self._timeout_s):
-            return self._session.request(
-                method,
-                self._url + path,
-                headers=headers,
-                data=content,
+            prepared.prepare(method, self._url + path, {**session.headers, **headers}, data=content, auth=session.auth)
+            return session.send(
+                prepared,
                 timeout=self._timeout_s,
                 stream=stream,
                 allow_redirects=method in ("GET", "HEAD"),
+                proxies=session.proxies,
+                verify=session.verify,
+                cert=session.cert,
             )
 
 

@@ -95,7 +95,7 @@ class Delete(_Section):
 
     via: Literal["api"] = Field(default="api", description="the registry's HTTP API")
     batch_size: Whole = Field(default=100, le=10_000, description="digests that a worker takes on at a time")
-    parallel: Whole = Field(default=4, le=64, description="requests to the registry at the same time")
+    parallel: Whole = Field(default=8, le=64, description="requests to the registry at the same time")
 
 
 class Gc(_Section):

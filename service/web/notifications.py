@@ -14,11 +14,13 @@ from service.web.body import whole_body
 from service.wiring import Wiring
 
 _TELL_AGAIN_S = 60.0
+_MOST_INSTANCES = 64
 
 
 def blueprint(wiring: Wiring) -> Blueprint:
     pages = Blueprint("notifications", __name__)
     stranger = _Stranger(wiring)
+    known: set[str] = set()  # registry instances that this process has recorded: their restart is noted
 
     @pages.post("/notifications")
     def notifications() -> Response | tuple[Response, int]:
@@ -26,9 +28,14 @@ def blueprint(wiring: Wiring) -> Blueprint:
             stranger.refused(request.remote_addr or "unknown")
             return refusal
         envelope = parse(whole_body(request), now_us())
+        if envelope.echoes and envelope.echoes <= known:
+            return jsonify({"recorded": 0, "duplicates": 0, "rejected": []}), 200
         if envelope.has_pulls and (policy := wiring.policies.current()):
             envelope = envelope.discounting(policy.ignores_pull)
         recorded = wiring.history.record(envelope)
+        if len(known) > _MOST_INSTANCES:
+            known.clear()
+        known.update(event.instance for event in envelope.events)
         for repository in recorded.due:
             wiring.dispatch.enforce(repository)
         stranger.gone()

@@ -256,3 +256,21 @@ def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(se
     assert "mistaken" not in trouble.message
     send(edge, envelope(event()), headers={"Authorization": "Bearer notify-s3cret"})
     assert edge.wiring.outbox.troubles() == ()
+
+
+def test_what_we_did_ourselves_costs_redis_nothing_once_its_registry_is_known(edge: Edge) -> None:
+    ours = {"useragent": "pushprune/1", "instance": "one"}
+    for number in range(3):
+        post(edge, event("pull", tag="v1", **ours), event("push", tag="v2", **ours))
+        if not number:
+            edge.redis.delete(edge.wiring.connection.keys.of("counters"))
+    assert edge.redis.hgetall(edge.wiring.connection.keys.of("counters")) == {}
+    post(edge, event("delete", tag="v1", digest=None, media_type="", **ours))
+    assert edge.redis.hget(edge.wiring.connection.keys.of("counters"), "own") == "1", "a race may have taken it along"
+
+
+def test_a_restart_that_only_our_own_traffic_tells_of_is_noticed(edge: Edge) -> None:
+    restarts = edge.wiring.connection.keys.of("restarts")
+    for instance in ("one", "one", "two"):
+        post(edge, event("pull", tag="v1", useragent="pushprune/1", instance=instance))
+    assert edge.redis.get(restarts) == "2"
