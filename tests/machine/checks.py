@@ -1,0 +1,88 @@
+"""What must hold once things are quiet."""
+
+from collections import Counter
+
+from service.domain import tombstone
+from service.store.entry import Entry
+from tests.machine.model import SHOP
+from tests.machine.oracle import TAG_ONLY, closure, overflowing
+from tests.machine.world import World
+
+_MANY = 10_000
+
+
+def nothing_kept_is_missing(world: World) -> None:
+    """Tags, manifests, and every part of a kept index."""
+    model, standing = world.model, world.registry.tags(SHOP)
+    manifests = world.registry.manifests(SHOP)
+    for tag, push in model.wanted.items():
+        if tag in standing:
+            assert standing[tag] == push.digest, f"{tag} does not stand at its last push"
+        else:
+            assert push.number in model.condemned, f"{tag} is kept, and missing"
+    for tag, digest in standing.items():
+        broken = closure(digest, model.children) - manifests.keys()
+        assert not broken, f"{tag} cannot be pulled: {sorted(broken)} is missing"
+    lost = model.manifests - manifests.keys() - model.dropped - model.vague
+    assert not lost, f"{sorted(lost)} went although nothing said so"
+    for digest in manifests.keys() & model.contents.keys():
+        stored = manifests[digest]
+        assert (stored.media_type, stored.content) == model.contents[digest], f"{digest} has other bytes"
+
+
+def nothing_dropped_remains(world: World) -> None:
+    """Tags beyond the limit, what is about an image that is gone, and manifests that nothing holds any more."""
+    model, standing, manifests = world.model, world.registry.tags(SHOP), world.registry.manifests(SHOP)
+    unwanted = standing.keys() - model.wanted.keys()
+    assert not unwanted, f"{sorted(unwanted)} stands, and nobody wants it"
+    wanted = {tag: push for tag, push in model.wanted.items() if tag in standing}
+    parts, bound = model.parts(), model.bound(wanted)
+    left = overflowing(wanted.values(), model.rule, parts, bound)
+    assert not left, f"{sorted(left)} should be gone"
+    for tag in bound:
+        subject = str(model.subject_of(tag, wanted[tag].digest))
+        known = subject not in model.vague and wanted[tag].at_us is not None
+        assert subject in manifests or not known, f"{tag} is about an image that is gone"
+    held = {held for digest in standing.values() for held in closure(digest, model.children)}
+    for digest in manifests.keys() - held - model.vague:
+        subject = model.subjects.get(digest)
+        if subject:
+            assert subject in manifests or subject in model.vague, f"{digest} is about an image that is gone"
+        assert subject or not model.rule.untagged, f"{digest} has no tag, and should be gone"
+
+
+def history_tells_the_truth(world: World) -> None:
+    """The live tags are the registry's, and each entry tells of something that happened, once."""
+    live = {tag.name: tag.digest for tag in world.history.live(SHOP)}
+    assert live == world.registry.tags(SHOP), "the history and the registry differ"
+    entries = world.history.entries(SHOP, _MANY)
+    heard = Counter((one.action, one.tag, one.digest, one.at_us) for one in world.model.heard)
+    said = Counter(
+        (entry.action, entry.tag, entry.digest, entry.at_us) for entry in entries if entry.action in ("push", "delete")
+    )
+    assert said == heard, f"pushes and deletes are not those that were heard: {said - heard} {heard - said}"
+    for entry in entries:
+        assert entry.digest != tombstone.DIGEST, "a tombstone stands in the history"
+        if entry.action == "pruned" and entry.tag:
+            assert _was_taken(world, entry), f"{entry.tag} was not pruned at {entry.digest}"
+        if entry.action == "healed":
+            assert _was_put_back(world, entry), f"{entry.tag} was not put back at {entry.digest}"
+
+
+def no_tombstone_is_left(world: World) -> None:
+    """2.8 deletes a tag by way of one."""
+    assert tombstone.DIGEST not in world.registry.manifests(SHOP), "a tombstone is left"
+
+
+def _was_taken(world: World, entry: Entry) -> bool:
+    if TAG_ONLY and (entry.tag, entry.digest) in world.model.taken:
+        return True
+    seen = [seen.get(entry.tag, "") for digest, seen in world.watch.deletions if digest == entry.digest]
+    return any(standing in (entry.digest, "") for standing in seen)
+
+
+def _was_put_back(world: World, entry: Entry) -> bool:
+    if entry.tag and ":" not in entry.tag and (entry.tag, entry.digest) in world.model.put_back:
+        return True
+    parts = closure(entry.digest, world.model.children)
+    return any(digest in parts for tag, digest in world.model.put_back if not tag)

@@ -1,0 +1,114 @@
+"""The machine: users, events, workers and their deaths in any order, and a look at everything once it is quiet."""
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.fakes.registry_storage import Version
+from tests.machine import checks
+from tests.machine.oracle import Rule
+from tests.machine.users import Deed, Users
+from tests.machine.world import Cross, Ground, World
+
+_TAGS = ("v1", "v2", "v3", "v4", "latest")
+_NUMBERS = st.integers(0, 7)
+
+rules = st.builds(Rule, keep=st.sampled_from((1, 2)), count=st.sampled_from(("digests", "tags")), untagged=st.booleans())
+deeds = st.one_of(
+    st.builds(Deed, st.just("push"), st.sampled_from(_TAGS), st.integers(0, 8)),
+    st.builds(Deed, st.sampled_from(("push again", "move", "share")), st.sampled_from(_TAGS), _NUMBERS),
+    st.builds(Deed, st.sampled_from(("delete", "untag", "pull", "sign", "attach", "push parts")), st.sampled_from(_TAGS), _NUMBERS),
+)
+crosses = st.lists(
+    st.tuples(st.integers(0, 9), st.sampled_from(("before", "after", "during")), deeds, st.booleans()), max_size=2
+)
+kills = st.none() | st.tuples(st.integers(0, 40), st.booleans())
+
+
+class Machine(RuleBasedStateMachine):
+    """One registry of one version under one policy."""
+
+    def __init__(self, ground: Ground, version: Version) -> None:
+        super().__init__()
+        self._ground, self._version = ground, version
+        self._world: World | None = None
+
+    @property
+    def world(self) -> World:
+        assert self._world
+        return self._world
+
+    @initialize(rule=rules)
+    def begin(self, rule: Rule) -> None:
+        self._world = World(self._ground, self._version, rule)
+        self.users = Users(self.world)
+
+    @rule(deed=deeds, late=st.booleans())
+    def do(self, deed: Deed, late: bool) -> None:
+        self.users.do(deed, late=late)
+
+    @rule(tags=st.lists(st.sampled_from(_TAGS), min_size=2, max_size=4, unique=True), what=_NUMBERS)
+    def push_many(self, tags: list[str], what: int) -> None:
+        for number, tag in enumerate(tags):
+            self.users.do(Deed("push", tag, what + number), late=False)
+
+    @rule(kind=st.sampled_from(("next", "next", "enforce", "delete", "sweep")), crossing=crosses, kill=kills)
+    def work(self, kind: str, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None) -> None:
+        named = self.world.next_message() if kind == "next" else kind
+        made = tuple(
+            Cross(nth, when, lambda deed=deed, late=late: self.users.do(deed, late=late))
+            for nth, when, deed, late in crossing
+        )
+        if named:
+            self.world.work(named, made, kill)
+
+    @precondition(lambda self: self._world and self.world.waiting)
+    @rule(which=_NUMBERS, twice=st.booleans())
+    def hear(self, which: int, twice: bool) -> None:
+        self.world.hear(which, twice=twice)
+
+    @precondition(lambda self: self._world and self.world.delivered)
+    @rule(which=_NUMBERS)
+    def hear_again(self, which: int) -> None:
+        self.world.deliver(self.world.delivered[-1 - which % len(self.world.delivered)])
+
+    @rule()
+    def lose_messages(self) -> None:
+        self.world.messages.clear()
+
+    @rule()
+    def restart_the_registry(self) -> None:
+        self.world.restart()
+
+    @rule()
+    def let_time_pass(self) -> None:
+        self.world.time_passes()
+
+    @rule()
+    def settle(self) -> None:
+        self.world.settle()
+
+    @rule()
+    def be_quiet(self) -> None:
+        quiet(self.world)
+
+    def teardown(self) -> None:
+        if self._world is None:
+            return
+        try:
+            quiet(self._world)
+        finally:
+            self._world.close()
+
+
+def quiet(world: World) -> None:
+    """Everything comes to rest, and is as it must be."""
+    world.come_to_rest()
+    checks.nothing_kept_is_missing(world)
+    if world.lost:
+        world.compare()
+        world.come_to_rest()
+        checks.nothing_kept_is_missing(world)
+    checks.nothing_dropped_remains(world)
+    checks.history_tells_the_truth(world)
+    checks.no_tombstone_is_left(world)
+    world.model.rest()

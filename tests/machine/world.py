@@ -1,0 +1,296 @@
+"""One registry with its users, events and workers, all in one process; the machine says what happens next."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import requests
+
+from service.clock import now_us
+from service.domain.notification import BLOB_TYPE, parse
+from service.domain.policy import Policy
+from service.settings import load_settings
+from service.store.connection import Connection, connect
+from service.store.history import History
+from service.store.keys import Keys
+from service.wiring import Wiring, wire
+from tests.conftest import Messages
+from tests.fakes import direct
+from tests.fakes.notifier import Caused
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_storage import Version
+from tests.machine.model import SHOP, Happened, Model
+from tests.machine.mortal import Killed, Life, mortal
+from tests.machine.oracle import Rule
+from tests.machine.watch import Watch
+from workers import deletion, enforcement, reconcile, tasks
+
+_HOURS_US = 2 * 3600 * 1_000_000
+_URL = "http://registry.test"
+_prefixes = itertools.count()
+
+
+@dataclass
+class Cross:
+    """Something that happens at the nth request of a worker. when: before, after, or during (a DELETE by digest)."""
+
+    nth: int
+    when: str
+    do: Callable[[], object]
+
+
+@dataclass
+class Ground:
+    """What is dear to build, and the same for all examples of a test: the wirings over one Redis."""
+
+    url: str
+    folder: Path
+    life: Life = field(default_factory=Life)
+    adapter: direct.DirectAdapter = field(default_factory=direct.DirectAdapter)
+    wirings: dict[Rule, Wiring] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.plain = connect(self.url)
+        self.client = mortal(self.url, self.life)
+
+    def wiring(self, rule: Rule, keys: Keys) -> Wiring:
+        """The workers' collaborators for one policy, under a prefix of their own."""
+        if rule not in self.wirings:
+            self.wirings[rule] = self._wire(rule)
+        made = self.wirings[rule]
+        made.connection.keys = keys
+        for part in (made.history, made.trash, made.outbox, made.leases, made.garbage):
+            part._keys = keys
+        made.dispatch.sent.clear()  # type: ignore[attr-defined]
+        return made
+
+    def _wire(self, rule: Rule) -> Wiring:
+        settings = load_settings(
+            environ={},
+            redis={"url": self.url},
+            registry={"url": _URL},
+            policy=policy_of(rule),
+            data_dir=self.folder,
+            delete={"parallel": 1},
+        )
+        made = wire(settings, client=self.client)
+        object.__setattr__(made, "dispatch", Messages())
+        direct.connect(made.client, self.adapter)
+        return made
+
+
+def policy_of(rule: Rule) -> Policy:
+    """The rule in the product's words."""
+    said: dict[str, Any] = {"name": "last", "keep": {"last": rule.keep}, "count": rule.count}
+    if rule.untagged:
+        said["untagged"] = 0
+    return Policy.model_validate(
+        {"hold_over": 100, "hold_min": 1_000_000, "protect": sorted(rule.protect), "rules": [said]}
+    )
+
+
+class World:
+    """late: whether what happens now is heard later only. faults: what went wrong in the middle of something."""
+
+    def __init__(self, ground: Ground, version: Version, rule: Rule) -> None:
+        self.ground, self.version, self.rule = ground, version, rule
+        self.keys = Keys(f"machine{next(_prefixes)}:")
+        self.registry = FakeRegistry(version, notify=self._emitted, references=True)
+        self.registry._server.server_close()
+        self.wiring = ground.wiring(rule, self.keys)
+        self.history = History(Connection(ground.plain, self.keys))
+        self.model = Model(rule, self.registry)
+        self.watch = Watch(self.model)
+        self.late = False
+        self.waiting: list[dict[str, Any]] = []
+        self.delivered: list[dict[str, Any]] = []
+        self.lost = False
+        self._instances: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._crossing: list[Cross] = []
+        self._requests = 0
+        self._offset_us = 0
+        ground.adapter.fake, ground.adapter.around = self.registry, self._around
+
+    @property
+    def messages(self) -> list[tuple[str, ...]]:
+        sent: list[tuple[str, ...]] = self.wiring.dispatch.sent  # type: ignore[attr-defined]
+        return sent
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        client: Any = self.ground.plain
+        if left := list(client.scan_iter(match=f"{self.keys.prefix}*", count=1000)):
+            client.delete(*left)
+
+    # Events.
+
+    def _emitted(self, envelope: dict[str, Any]) -> None:
+        event = envelope["events"][0]
+        if event["target"].get("mediaType") == BLOB_TYPE and event["source"]["instanceID"] in self._instances:
+            return  # counted, and nothing else
+        happened = self._read(event)
+        if event["target"].get("mediaType") != BLOB_TYPE:
+            self.model.saw(happened)
+        if self.late:
+            self.waiting.append(event)
+        else:
+            self.deliver(event)
+
+    def deliver(self, event: dict[str, Any]) -> None:
+        """The registry posts an event, and it is recorded."""
+        instance, happened = event["source"]["instanceID"], self._read(event)
+        if happened.ours and happened.action == "pull" and instance in self._instances:
+            return  # counted, and nothing else
+        recorded = self.history.record(parse(json.dumps({"events": [event]}).encode(), now_us()))
+        for repository in recorded.due:
+            self.wiring.dispatch.enforce(repository)
+        self._instances.add(instance)
+        if recorded.events and not happened.ours and happened.action != "pull":
+            self.delivered.append(event)
+            if event["target"].get("mediaType") != BLOB_TYPE:
+                self.watch.hears(happened.number)
+                self.model.hear(happened)
+
+    def hear(self, which: int = 0, *, twice: bool = False) -> None:
+        """One of the events that wait arrives; twice: the registry did not get the answer."""
+        event = self.waiting.pop(which % len(self.waiting))
+        self.deliver(event)
+        if twice:
+            self.deliver(event)
+
+    def restart(self) -> None:
+        """The registry starts anew: what waited is lost, and the first event tells that it did."""
+        lost = [self._read(event) for event in self.waiting]
+        self.lost = self.lost or bool(lost)
+        self.waiting.clear()
+        self.registry.notifier.instance = f"instance {len(self._instances)}"
+        self.model.lose([event for event in lost if not event.ours and event.action != "pull"])
+        late, self.late = self.late, False
+        self.registry.put_blob(SHOP, b"first sign", Caused("PUT", self.registry.host, useragent="docker/29"))
+        self.late = late
+
+    def _read(self, event: dict[str, Any]) -> Happened:
+        number = self._numbers.setdefault(event["id"], len(self._numbers))
+        target = event["target"]
+        at_us = round(datetime.fromisoformat(event["timestamp"][:26] + "+00:00").timestamp() * 1_000_000)
+        ours = event["request"]["useragent"].startswith("pushprune/")
+        return Happened(number, ours, event["action"], target.get("tag", ""), target.get("digest", ""), at_us)
+
+    # Workers.
+
+    def work(self, kind: str, crosses: tuple[Cross, ...] = (), kill: tuple[int, bool] | None = None) -> None:
+        """A worker takes on one piece of work; kill: the step at which it dies, and whether it still takes that."""
+        self._requests, self._crossing = 0, list(crosses)
+        self.ground.life.begin(*(kill or (None, False)))
+        self.watch.begins()
+        try:
+            with mock.patch.object(enforcement, "now_us", lambda: now_us() + self._offset_us):
+                self._do(kind)
+        except Killed:
+            pass
+        finally:
+            self._crossing.clear()
+            self.registry.meanwhile.clear()
+            self.ground.life.begin()
+        self.watch.check()
+
+    def next_message(self) -> str | None:
+        return self.messages.pop(0)[0] if self.messages else None
+
+    def settle(self, at_most: int = 60) -> None:
+        """Works off the messages."""
+        for _ in range(at_most):
+            kind = self.next_message()
+            if kind is None:
+                return
+            self.work(kind)
+
+    def time_passes(self) -> None:
+        """Leases of the dead are over, back-offs too, and whatever waits in the outbox is overdue."""
+        client: Any = self.ground.plain
+        pipe = client.pipeline()
+        leases = [self.keys.lease(f"{kind}:{SHOP}") for kind in ("enforce", "delete")]
+        pipe.delete(*leases, self.keys.of("writers"), self.keys.lease("tick"))
+        fields = [f"{queue} {SHOP} until" for queue in ("due", "doomed", "healing")]
+        pipe.hdel(self.keys.of("attempts"), *fields)
+        zsets = [self.keys.of(name) for name in ("due", "doomed", "healing")] + [self.keys.heal(SHOP)]
+        for key in zsets:
+            pipe.zrange(key, 0, -1)
+        for key, members in zip(zsets, pipe.execute()[2:], strict=True):
+            if members:
+                client.zadd(key, dict.fromkeys(members, 1))
+        self.work("sweep")
+
+    def come_to_rest(self) -> None:
+        """Every event arrives, and everything is worked off."""
+        while self.waiting:
+            self.hear()
+        with self._hours_later():
+            for _ in range(12):
+                self.settle()
+                if self._nothing_left():
+                    return
+                self.time_passes()
+        raise AssertionError(f"it never comes to rest: {self._left()}")
+
+    def compare(self) -> None:
+        """What a scheduled comparison does: after lost events only a look at the registry tells the truth."""
+        reconcile.compare(self.wiring, self.wiring.history.snapshot(SHOP))
+        self.wiring.outbox.mark_due([SHOP])
+        self.wiring.dispatch.enforce(SHOP)
+        self.lost = False
+
+    def _do(self, kind: str) -> None:
+        if kind == "enforce":
+            tasks.attempt(self.wiring, "due", SHOP, enforcement.enforce)
+        elif kind == "delete":
+            tasks.attempt(self.wiring, "doomed", SHOP, deletion.delete)
+        elif kind == "sweep":
+            reconcile.sweep(self.wiring)
+
+    def _around(
+        self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]
+    ) -> requests.Response:
+        """One request of a worker, with all that crosses it."""
+        return self.ground.life.step(lambda: self._crossed(request, answer))
+
+    def _crossed(
+        self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]
+    ) -> requests.Response:
+        number, self._requests = self._requests, self._requests + 1
+        self.watch.sends()
+        due = [cross for cross in self._crossing if cross.nth == number]
+        self.registry.meanwhile[:] = [cross.do for cross in due if cross.when == "during"]
+        for cross in due:
+            if cross.when == "before":
+                cross.do()
+        self.watch.sees(str(request.method), str(request.path_url))
+        response = answer()
+        for cross in due:
+            if cross.when == "after":
+                cross.do()
+        return response
+
+    def _nothing_left(self) -> bool:
+        return not (any(self._left().values()) or self.messages)
+
+    def _left(self) -> dict[str, Any]:
+        client: Any = self.ground.plain
+        names = {name: self.keys.of(name) for name in ("due", "doomed", "healing")} | {"heal": self.keys.heal(SHOP)}
+        return {name: client.zrange(key, 0, -1) for name, key in names.items()}
+
+    @contextmanager
+    def _hours_later(self) -> Iterator[None]:
+        """What was never tagged is given an hour: the planner believes that it is over."""
+        self._offset_us = _HOURS_US
+        try:
+            yield
+        finally:
+            self._offset_us = 0
