@@ -60,3 +60,16 @@ def subject_in(content: bytes) -> str | None:
 def subject_by_name(tag: str) -> str | None:
     """The digest that a signature's tag names."""
     return tag.removesuffix(".sig").replace("-", ":", 1) if tag.endswith(".sig") else None
+
+
+def called(digest: str) -> str:
+    """A name that says more than the digest, for messages."""
+    named = [(image.digest, f"image {number}") for number, image in enumerate(IMAGES)]
+    named += [(index.digest, f"index {number}") for number, index in enumerate(INDEXES)]
+    named += [(child.digest, f"child {number}") for number, child in enumerate(_CHILDREN)]
+    for known, name in named:
+        if digest == known:
+            return name
+        if digest == signature_of(known).digest:
+            return f"signature of {name}"
+    return digest

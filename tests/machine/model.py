@@ -32,11 +32,13 @@ class Believed:
 
     pushes: dict[str, Push] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
-    digests: set[str] = field(default_factory=set)
+    digests: dict[str, int] = field(default_factory=dict)
 
     def hear(self, event: Happened) -> None:
         if event.action == "push":
-            self.digests.add(event.digest)
+            self.digests[event.digest] = max(event.at_us, self.digests.get(event.digest, 0))
+        elif not event.tag and self.digests.get(event.digest, 0) <= event.at_us:
+            self.digests.pop(event.digest, None)
         if not event.tag or event.at_us < self.times.get(event.tag, 0):
             return
         self.times[event.tag] = event.at_us
@@ -64,6 +66,7 @@ class Model:
         self.heard: list[Happened] = []
         self.taken: list[tuple[str, str]] = []  # (tag, digest) of every removal of ours
         self.put_back: list[tuple[str, str]] = []
+        self.stood: dict[str, set[str]] = {}  # every digest that a tag ever stood at
 
     # What happens.
 
@@ -111,6 +114,11 @@ class Model:
         """The digests that an index lists which is there."""
         return {child for digest in self.registry.manifests(SHOP) for child in self.children.get(digest, ())}
 
+    def known_parts(self) -> set[str]:
+        """Those of an index of which is known that it is there."""
+        standing = self.registry.manifests(SHOP).keys() & self.believed.digests.keys()
+        return {child for digest in standing for child in self.children.get(digest, ())}
+
     def subject_of(self, tag: str, digest: str) -> str | None:
         """The image that a referrer is about."""
         return self.subjects.get(digest) or subject_by_name(tag)
@@ -133,8 +141,7 @@ class Model:
         }
         heard = self.believed.pushes
         parts = self.parts()
-        known = {child for d in self.believed.digests for child in self.children.get(d, ())} & parts
-        late = perhaps_overflowing(heard.values(), self.rule, known, self.bound(heard))
+        late = perhaps_overflowing(heard.values(), self.rule, self.known_parts(), self.bound(heard))
         self.condemned |= {believed[tag].number for tag in late & believed.keys()}
         now = perhaps_overflowing(self.wanted.values(), self.rule, parts, self.bound(self.wanted))
         self.condemned |= {self.wanted[tag].number for tag in now}
@@ -144,6 +151,10 @@ class Model:
             if not self.stands(str(self.subject_of(tag, push.digest))):
                 self.condemned.add(push.number)
         self._drop()
+
+    def was_under(self, tag: str) -> set[str]:
+        """Every manifest that ever belonged to a tag."""
+        return {held for digest in self.stood.get(tag, ()) for held in closure(digest, self.children)}
 
     def stands(self, digest: str) -> bool:
         """Whether an image is there to stay, so that what is about it stays as well."""
@@ -166,6 +177,7 @@ class Model:
             self.dropped.discard(digest)
         self.manifests.add(event.digest)
         if event.tag:
+            self.stood.setdefault(event.tag, set()).add(event.digest)
             self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
             self.pruned.pop(event.tag, None)
 
@@ -180,7 +192,9 @@ class Model:
 
     def _saw_ours(self, event: Happened) -> None:
         push = self.wanted.get(event.tag)
-        if event.action == "delete" and event.tag:
+        if event.action == "delete" and not event.tag:
+            self.believed.digests.pop(event.digest, None)
+        elif event.action == "delete" and event.tag:
             self.taken.append((event.tag, push.digest if push else ""))
             if push and push.number in self.condemned:
                 self.pruned[event.tag] = self.wanted.pop(event.tag)

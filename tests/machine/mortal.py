@@ -60,6 +60,6 @@ class MortalRedis(redis.Redis):
 
 def mortal(url: str, life: Life) -> MortalRedis:
     """A client as the product makes one (answers decoded), bound to a life."""
-    client: Any = MortalRedis.from_url(url, decode_responses=True)
+    client: Any = MortalRedis.from_url(url, decode_responses=True, single_connection_client=True)
     client.life = life
     return client  # type: ignore[no-any-return]

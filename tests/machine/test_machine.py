@@ -3,7 +3,7 @@
 from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.machine.machine import Machine
@@ -12,7 +12,7 @@ from tests.machine.world import Ground
 STEPS = 25
 
 
-def bounded(examples: int) -> settings:
+def bounded(examples: int, *, shrink: bool = True) -> settings:
     """The same examples every time."""
     return settings(
         max_examples=examples,
@@ -20,6 +20,8 @@ def bounded(examples: int) -> settings:
         deadline=None,
         derandomize=True,
         print_blob=False,
+        report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
 

@@ -38,6 +38,15 @@ class Users:
         finally:
             self._world.late = before
 
+    def overflow(self) -> None:
+        """Pushes until the policy has something to delete, by tags that are pushed in turn."""
+        standing = self._registry.tags(SHOP)
+        ages = {push.tag: push.number for push in self._world.model.wanted.values()}
+        for number in range(self._world.rule.keep + 1 - len(standing.keys() - self._world.rule.protect)):
+            tag = min((f"v{nth}" for nth in range(1, 5)), key=lambda tag: ages.get(tag, -1))
+            ages[tag] = max(ages.values(), default=0) + 1
+            self.do(Deed("push", tag, len(ages) + number), late=False)
+
     def _push(self, deed: Deed) -> None:
         self._put(deed.tag, GOODS[deed.number % len(GOODS)])
 

@@ -243,9 +243,14 @@ class World:
     def compare(self) -> None:
         """What a scheduled comparison does: after lost events only a look at the registry tells the truth."""
         reconcile.compare(self.wiring, self.wiring.history.snapshot(SHOP))
+        self.lost = False
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Something has the repository planned."""
         self.wiring.outbox.mark_due([SHOP])
         self.wiring.dispatch.enforce(SHOP)
-        self.lost = False
+        self.come_to_rest()
 
     def _do(self, kind: str) -> None:
         if kind == "enforce":
@@ -255,15 +260,11 @@ class World:
         elif kind == "sweep":
             reconcile.sweep(self.wiring)
 
-    def _around(
-        self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]
-    ) -> requests.Response:
+    def _around(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
         """One request of a worker, with all that crosses it."""
         return self.ground.life.step(lambda: self._crossed(request, answer))
 
-    def _crossed(
-        self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]
-    ) -> requests.Response:
+    def _crossed(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
         number, self._requests = self._requests, self._requests + 1
         self.watch.sends()
         due = [cross for cross in self._crossing if cross.nth == number]
