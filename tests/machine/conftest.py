@@ -1,12 +1,13 @@
 """The ground of the machine: one Redis, wirings built once, nothing that sleeps."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.valkey import Valkey
-from tests.machine import faults
+from tests.machine import faults, mended
 from tests.machine.world import Ground
 from workers import deletion, enforcement, reconcile
 
@@ -28,8 +29,5 @@ def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
 def planted(request: pytest.FixtureRequest) -> Iterator[None]:
     """The fault that --plant names."""
     name = request.config.getoption("--plant", default=None)
-    if name is None:
-        yield
-        return
-    with faults.FAULTS[name]():
+    with mended.known_bugs(), faults.FAULTS[name]() if name else nullcontext():
         yield

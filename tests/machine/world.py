@@ -78,6 +78,7 @@ class Ground:
             policy=policy_of(rule),
             data_dir=self.folder,
             delete={"parallel": 1},
+            log={"level": "error"},
         )
         made = wire(settings, client=self.client)
         object.__setattr__(made, "dispatch", Messages())
