@@ -70,6 +70,24 @@ class Machine(RuleBasedStateMachine):
         named = self.world.next_message() if kind == "next" else kind
         self._work(named, crossing, kill)
 
+    @rule(
+        nth=st.integers(0, 2),
+        when=st.sampled_from(("before", "during", "during", "after")),
+        method=st.sampled_from(("DELETE", "DELETE", "GET")),
+        deed=st.one_of(races, races, deeds),
+        late=st.booleans(),
+    )
+    def race(self, nth: int, when: str, method: str, deed: Deed, late: bool) -> None:
+        """What is doomed is deleted, and a user meets it."""
+        self.users.overflow()
+        self.world.work("enforce")
+        self.world.work("delete", (Cross(nth, when, partial(self.users.do, deed, late=late), method),))
+
+    @rule(when=st.sampled_from(("before", "after")), deed=deeds, late=st.booleans())
+    def heal(self, when: str, deed: Deed, late: bool) -> None:
+        """What is put back meets a user, too."""
+        self.world.work("enforce", (Cross(0, when, partial(self.users.do, deed, late=late), "PUT"),))
+
     def _work(
         self, named: str | None, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None
     ) -> None:
@@ -94,25 +112,20 @@ class Machine(RuleBasedStateMachine):
     def hear_again(self, which: int) -> None:
         self.world.deliver(self.world.delivered[-1 - which % len(self.world.delivered)])
 
-    @rule()
-    def lose_messages(self) -> None:
-        self.world.messages.clear()
-
-    @rule()
-    def restart_the_registry(self) -> None:
-        self.world.restart()
-
-    @rule()
-    def let_time_pass(self) -> None:
-        self.world.time_passes()
-
-    @rule()
-    def settle(self) -> None:
-        self.world.settle()
-
-    @rule()
-    def be_quiet(self) -> None:
-        quiet(self.world)
+    @rule(what=st.sampled_from(("lose messages", "restart", "time passes", "settle", "quiet")))
+    def happen(self, what: str) -> None:
+        """What neither users nor workers do."""
+        match what:
+            case "lose messages":
+                self.world.messages.clear()
+            case "restart":
+                self.world.restart()
+            case "time passes":
+                self.world.time_passes()
+            case "settle":
+                self.world.settle()
+            case "quiet":
+                quiet(self.world)
 
     def teardown(self) -> None:
         if self._world is None:

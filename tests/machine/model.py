@@ -214,6 +214,8 @@ class Model:
                 self._blur(one.digest)
         if push is None:
             self.believed.pushes.pop(tag, None)
+        elif push.number in lost and self.registry.tags(SHOP).get(tag) != push.digest:
+            del self.wanted[tag]  # a delete took it along, and nobody is left who knows of it
         elif push.number in lost:
             if before is None or before.digest != push.digest:
                 self.wanted[tag] = Push(push.number, tag, push.digest, None)

@@ -38,11 +38,15 @@ _prefixes = itertools.count()
 
 @dataclass
 class Cross:
-    """Something that happens at the nth request of a worker. when: before, after, or during (a DELETE by digest)."""
+    """Something that happens at the nth request of a worker with this method ("": with any).
+
+    when: before it is handled, after it, or during (a DELETE by digest).
+    """
 
     nth: int
     when: str
     do: Callable[[], object]
+    method: str = ""
 
 
 @dataclass
@@ -115,7 +119,7 @@ class World:
         self._instances: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._crossing: list[Cross] = []
-        self._requests = 0
+        self._requests: list[str] = []
         self._offset_us = 0
         ground.adapter.fake, ground.adapter.around = self.registry, self._around
 
@@ -188,7 +192,7 @@ class World:
 
     def work(self, kind: str, crosses: tuple[Cross, ...] = (), kill: tuple[int, bool] | None = None) -> None:
         """A worker takes on one piece of work; kill: the step at which it dies, and whether it still takes that."""
-        self._requests, self._crossing = 0, list(crosses)
+        self._requests, self._crossing = [], list(crosses)
         self.ground.life.begin(*(kill or (None, False)))
         self.watch.begins()
         try:
@@ -266,14 +270,16 @@ class World:
         return self.ground.life.step(lambda: self._crossed(request, answer))
 
     def _crossed(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
-        number, self._requests = self._requests, self._requests + 1
+        method = str(request.method)
+        self._requests.append(method)
         self.watch.sends()
-        due = [cross for cross in self._crossing if cross.nth == number]
+        counts = {"": len(self._requests) - 1, method: self._requests.count(method) - 1}
+        due = [cross for cross in self._crossing if counts.get(cross.method) == cross.nth]
         self.registry.meanwhile[:] = [cross.do for cross in due if cross.when == "during"]
         for cross in due:
             if cross.when == "before":
                 cross.do()
-        self.watch.sees(str(request.method), str(request.path_url))
+        self.watch.sees(method, str(request.path_url))
         response = answer()
         for cross in due:
             if cross.when == "after":
