@@ -3,30 +3,44 @@
 from collections.abc import Callable
 from http.client import HTTPMessage
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from service.registry.client import RegistryClient
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_http import Exchange
 
+Around = Callable[[requests.PreparedRequest, Callable[[], requests.Response]], requests.Response]
+
+
+def _answered(_: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
+    return answer()
+
+
+class NetworkAdapter(HTTPAdapter):
+    """The network as it is. around: called with each request and what would answer it; it may do more, or raise."""
+
+    around: Around = staticmethod(_answered)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **how: Any) -> requests.Response:
+        return self.around(request, lambda: super(NetworkAdapter, self).send(request, *args, **how))
+
 
 class DirectAdapter(BaseAdapter):
     """Mounted on a session, it takes the place of the network. fake: who answers; may be exchanged between requests.
 
-    around: called with each request and what would answer it; it may do things before and after, or raise.
+    around: as in NetworkAdapter.
     """
+
+    around: Around = staticmethod(_answered)
 
     def __init__(self, fake: FakeRegistry | None = None) -> None:
         super().__init__()
         self.fake = fake
-        self.around: Callable[[requests.PreparedRequest, Callable[[], requests.Response]], requests.Response] = (
-            lambda _, answer: answer()
-        )
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Raises requests.ConnectionError where the fake drops the connection."""
@@ -44,7 +58,7 @@ class DirectAdapter(BaseAdapter):
         return exchange.response(request)
 
 
-def connect(client: RegistryClient, adapter: DirectAdapter) -> None:
+def connect(client: RegistryClient, adapter: BaseAdapter) -> None:
     """Has a client of the product speak through the adapter."""
     client._session.mount(client._url, adapter)
 
@@ -62,9 +76,9 @@ class _DirectExchange(Exchange):
             self.headers[name] = value
         self.headers["Host"] = parts.netloc
         body = request.body or b""
-        content = body.encode() if isinstance(body, str) else bytes(body)  # type: ignore[arg-type]
+        content = body.encode() if isinstance(body, str) else bytes(body)
         self.rfile = BytesIO(content)
-        self.wfile = BytesIO()
+        self.wfile = self._written = BytesIO()
         self.client_address = ("127.0.0.1", 50_000)
         self._status = 0
         self._said: CaseInsensitiveDict[str] = CaseInsensitiveDict()
@@ -87,8 +101,8 @@ class _DirectExchange(Exchange):
         """Nothing is buffered."""
 
     def response(self, request: requests.PreparedRequest) -> requests.Response:
-        made = requests.Response()
+        made: Any = requests.Response()
         made.status_code, made.headers, made.url = self._status, self._said, str(request.url)
         made.request = request
-        made._content, made._content_consumed = self.wfile.getvalue(), True
-        return made
+        made._content, made._content_consumed = self._written.getvalue(), True
+        return cast(requests.Response, made)

@@ -5,8 +5,8 @@ from collections import Counter
 from service.domain import tombstone
 from service.store.entry import Entry
 from tests.machine.goods import called
-from tests.machine.model import SHOP
 from tests.machine.oracle import TAG_ONLY, closure, overflowing
+from tests.machine.shops import SHOP
 from tests.machine.world import World
 
 _MANY = 10_000
@@ -17,8 +17,8 @@ KNOWN_GAPS = frozenset({"a vanished tag untags nothing", "a delete that crossed 
 
 def nothing_kept_is_missing(world: World) -> None:
     """Tags, manifests, and every part of a kept index."""
-    model, standing = world.model, world.registry.tags(SHOP)
-    manifests = world.registry.manifests(SHOP)
+    model, standing = world.model, world.registry.tags()
+    manifests = world.registry.manifests()
     for tag, push in model.wanted.items():
         if tag in standing:
             assert standing[tag] == push.digest, f"{tag} does not stand at its last push"
@@ -27,7 +27,7 @@ def nothing_kept_is_missing(world: World) -> None:
     for tag, digest in standing.items():
         broken = (closure(digest, model.children) & model.manifests) - manifests.keys()
         assert not broken, f"{tag} cannot be pulled: {[called(one) for one in sorted(broken)]} is missing"
-    lost = model.manifests - manifests.keys() - model.dropped - model.vague
+    lost = model.manifests - manifests.keys() - model.once_dropped - model.vague
     assert not lost, f"{[called(one) for one in sorted(lost)]} went although nothing said so"
     for digest in manifests.keys() & model.contents.keys():
         stored = manifests[digest]
@@ -36,7 +36,7 @@ def nothing_kept_is_missing(world: World) -> None:
 
 def nothing_dropped_remains(world: World) -> None:
     """Tags beyond the limit, what is about an image that is gone, and manifests that nothing holds any more."""
-    model, standing, manifests = world.model, world.registry.tags(SHOP), world.registry.manifests(SHOP)
+    model, standing, manifests = world.model, world.registry.tags(), world.registry.manifests()
     unwanted = standing.keys() - model.wanted.keys() - _risen(world)
     assert not unwanted, f"{sorted(unwanted)} stands, and nobody wants it"
     wanted = {tag: push for tag, push in model.wanted.items() if tag in standing}
@@ -56,8 +56,8 @@ def nothing_dropped_remains(world: World) -> None:
 
 def left_without_a_tag(world: World) -> set[str]:
     """Manifests that nothing holds, and that should be gone."""
-    model, manifests = world.model, world.registry.manifests(SHOP)
-    standing = world.registry.tags(SHOP).values()
+    model, manifests = world.model, world.registry.manifests()
+    standing = world.registry.tags().values()
     held = {held for digest in standing for held in closure(digest, model.children)}
     left = set()
     for digest in manifests.keys() - held - model.vague - _vanished(world):
@@ -71,7 +71,7 @@ def history_tells_the_truth(world: World) -> None:
     """The live tags are the registry's, and each entry tells of something that happened, once."""
     live = {tag.name: tag.digest for tag in world.history.live(SHOP)}
     unheard = _risen(world) - live.keys()
-    standing = {tag: digest for tag, digest in world.registry.tags(SHOP).items() if tag not in unheard}
+    standing = {tag: digest for tag, digest in world.registry.tags().items() if tag not in unheard}
     assert live == standing, "the history and the registry differ"
     entries = world.history.entries(SHOP, _MANY)
     heard = Counter((one.action, one.tag, one.digest, one.at_us) for one in world.model.heard)
@@ -89,7 +89,7 @@ def history_tells_the_truth(world: World) -> None:
 
 def no_tombstone_is_left(world: World) -> None:
     """2.8 deletes a tag by way of one."""
-    assert tombstone.DIGEST not in world.registry.manifests(SHOP), "a tombstone is left"
+    assert tombstone.DIGEST not in world.registry.manifests(), "a tombstone is left"
 
 
 def _was_taken(world: World, entry: Entry) -> bool:
@@ -120,7 +120,5 @@ def _risen(world: World) -> set[str]:
         return set()
     put = world.model.put_back
     return {
-        tag
-        for tag, digest in world.registry.tags(SHOP).items()
-        if tag not in world.model.wanted and (tag, digest) in put
+        tag for tag, digest in world.registry.tags().items() if tag not in world.model.wanted and (tag, digest) in put
     }

@@ -11,18 +11,18 @@ from tests.machine.oracle import Rule
 from tests.machine.users import Deed, Users
 from tests.machine.world import Cross, Ground, World
 
-_TAGS = ("v1", "v2", "v3", "v4", "latest")
+TAGS = ("v1", "v2", "v3", "v4", "latest")
 _NUMBERS = st.integers(0, 7)
 
 rules = st.builds(
     Rule, keep=st.sampled_from((1, 2)), count=st.sampled_from(("digests", "tags")), untagged=st.booleans()
 )
-pushes = st.builds(Deed, st.just("push"), st.sampled_from(_TAGS), st.integers(0, 8))
-races = st.builds(Deed, st.sampled_from(("push again", "move", "share")), st.sampled_from(_TAGS), _NUMBERS)
+pushes = st.builds(Deed, st.just("push"), st.sampled_from(TAGS), st.integers(0, 8))
+races = st.builds(Deed, st.sampled_from(("push again", "move", "share")), st.sampled_from(TAGS), _NUMBERS)
 others = st.builds(
     Deed,
     st.sampled_from(("delete", "untag", "pull", "sign", "attach", "push parts")),
-    st.sampled_from(_TAGS),
+    st.sampled_from(TAGS),
     _NUMBERS,
 )
 deeds = st.one_of(pushes, races, others)
@@ -60,7 +60,7 @@ class Machine(RuleBasedStateMachine):
     def do(self, deed: Deed, late: bool) -> None:
         self.users.do(deed, late=late)
 
-    @rule(tags=st.lists(st.sampled_from(_TAGS), min_size=2, max_size=4, unique=True), what=_NUMBERS)
+    @rule(tags=st.lists(st.sampled_from(TAGS), min_size=2, max_size=4, unique=True), what=_NUMBERS)
     def push_many(self, tags: list[str], what: int) -> None:
         for number, tag in enumerate(tags):
             self.users.do(Deed("push", tag, what + number), late=False)

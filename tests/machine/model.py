@@ -7,11 +7,9 @@ dropped at a moment since everything was last quiet, by what is true or by what 
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.registry import FakeRegistry
 from tests.machine.goods import children_of, subject_by_name, subject_in
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
-
-SHOP = "shop/api"
+from tests.machine.shops import Shop
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,14 @@ class Believed:
 class Model:
     """wanted: the last push of each tag; pruned: of those we took away; manifests: what users pushed, by digest."""
 
-    def __init__(self, rule: Rule, registry: FakeRegistry) -> None:
+    def __init__(self, rule: Rule, registry: Shop) -> None:
         self.rule, self.registry = rule, registry
         self.wanted: dict[str, Push] = {}
         self.pruned: dict[str, Push] = {}
         self.manifests: set[str] = set()
         self.condemned: set[int] = set()
         self.dropped: set[str] = set()  # digests that nothing uncondemned held at some moment
+        self.once_dropped: set[str] = set()  # the same, whatever was pushed again since
         self.vague: set[str] = set()  # digests that a lost event was about: nobody can know what becomes of them
         self.believed = Believed()
         self.contents: dict[str, tuple[str, bytes]] = {}
@@ -100,11 +99,12 @@ class Model:
 
     def rest(self) -> None:
         """Everything is quiet: what still stands is pardoned."""
-        standing, manifests = self.registry.tags(SHOP), self.registry.manifests(SHOP)
+        standing, manifests = self.registry.tags(), self.registry.manifests()
         self.wanted = {tag: push for tag, push in self.wanted.items() if tag in standing}
         self.manifests &= manifests.keys()
         self.condemned.clear()
         self.dropped.clear()
+        self.once_dropped.clear()
         self.pruned.clear()
         self.assess()
 
@@ -112,11 +112,11 @@ class Model:
 
     def parts(self) -> set[str]:
         """The digests that an index lists which is there."""
-        return {child for digest in self.registry.manifests(SHOP) for child in self.children.get(digest, ())}
+        return {child for digest in self.registry.manifests() for child in self.children.get(digest, ())}
 
     def known_parts(self) -> set[str]:
         """Those of an index of which is known that it is there."""
-        standing = self.registry.manifests(SHOP).keys() & self.believed.digests.keys()
+        standing = self.registry.manifests().keys() & self.believed.digests.keys()
         return {child for digest in standing for child in self.children.get(digest, ())}
 
     def subject_of(self, tag: str, digest: str) -> str | None:
@@ -171,6 +171,7 @@ class Model:
                 continue
             if self.rule.untagged or digest in going or subject:
                 self.dropped.add(digest)
+                self.once_dropped.add(digest)
 
     def _saw_push(self, event: Happened) -> None:
         for digest in closure(event.digest, self.children):
@@ -214,7 +215,7 @@ class Model:
                 self._blur(one.digest)
         if push is None:
             self.believed.pushes.pop(tag, None)
-        elif push.number in lost and self.registry.tags(SHOP).get(tag) != push.digest:
+        elif push.number in lost and self.registry.tags().get(tag) != push.digest:
             del self.wanted[tag]  # a delete took it along, and nobody is left who knows of it
         elif push.number in lost:
             if before is None or before.digest != push.digest:
@@ -227,7 +228,7 @@ class Model:
         self.vague |= closure(digest, self.children) if digest else set()
 
     def _learn(self) -> None:
-        manifests: Any = self.registry.manifests(SHOP)
+        manifests: Any = self.registry.manifests()
         for digest, stored in manifests.items():
             if digest not in self.contents:
                 self.contents[digest] = (stored.media_type, stored.content)

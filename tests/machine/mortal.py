@@ -48,7 +48,8 @@ class MortalRedis(redis.Redis):
     life: Life
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        return self.life.step(lambda: super(MortalRedis, self).execute_command(*args, **options))
+        execute: Any = super().execute_command
+        return self.life.step(lambda: execute(*args, **options))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
         """A pipeline is one step: the server does all of it or nothing."""

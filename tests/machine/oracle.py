@@ -14,7 +14,7 @@ UNDO = False
 
 @dataclass(frozen=True)
 class Push:
-    """The last push of a tag. at_us: None when nobody heard of it. other_us: what its time may be as well, else at_us."""
+    """The last push of a tag. at_us: None when nobody heard of it; other_us: what it may be as well, -1 = nothing."""
 
     number: int
     tag: str
@@ -38,25 +38,25 @@ class Rule:
 
 
 def overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
-    """The tags beyond the last N, as far as is certain. parts: digests that an index lists; bound: tags of referrers."""
-    pushes = tuple(pushes)
-    worlds = product(*(push.times for push in pushes))
-    gone = (
-        _overflowing(tuple(replace(p, at_us=t) for p, t in zip(pushes, world, strict=True)), rule, parts, bound)
-        for world in worlds
-    )
-    return set.intersection(*gone) if pushes else set()
+    """The tags beyond the last N, as far as is certain.
+
+    parts: digests that an index lists; bound: tags of what is about another image.
+    """
+    gone = _in_every_world(tuple(pushes), rule, parts, bound)
+    return set.intersection(*gone)
 
 
 def perhaps_overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
     """The same, as far as is possible."""
-    pushes = tuple(pushes)
+    return set.union(*_in_every_world(tuple(pushes), rule, parts, bound))
+
+
+def _in_every_world(
+    pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], bound: Collection[str]
+) -> list[set[str]]:
     worlds = product(*(push.times for push in pushes))
-    gone = (
-        _overflowing(tuple(replace(p, at_us=t) for p, t in zip(pushes, world, strict=True)), rule, parts, bound)
-        for world in worlds
-    )
-    return set.union(*gone) if pushes else set()
+    dated = (tuple(replace(push, at_us=at) for push, at in zip(pushes, world, strict=True)) for world in worlds)
+    return [_overflowing(known, rule, parts, bound) for known in dated]
 
 
 def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:

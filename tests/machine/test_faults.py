@@ -3,12 +3,10 @@
 from typing import Literal
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from tests.machine import faults
 from tests.machine.machine import Machine
-from tests.machine.test_machine import bounded
+from tests.machine.test_machine import run
 from tests.machine.world import Ground
 
 _AT_MOST = 300
@@ -25,5 +23,5 @@ def test_a_planted_fault_is_found(ground: Ground, fault: str, version: Literal["
         return begun[-1]
 
     with faults.FAULTS[fault](), pytest.raises(AssertionError) as found:
-        run_state_machine_as_test(machine, settings=bounded(_AT_MOST, shrink=False))
+        run(machine, _AT_MOST, shrink=False)
     print(f"{fault}, {version}: example {len(begun)}: {str(found.value).splitlines()[0]}")

@@ -3,13 +3,10 @@
 from dataclasses import dataclass
 
 from tests.fakes.images import Image
-from tests.fakes.notifier import Caused
-from tests.fakes.registry_storage import Refused
+from tests.fakes.registry_storage import Refused, StoredManifest
 from tests.machine.goods import GOODS, INDEXES, artifact_about, signature_of, signature_tag
-from tests.machine.model import SHOP
+from tests.machine.shops import SHOP
 from tests.machine.world import World
-
-_AGENT = "docker/29"
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Users:
 
     def overflow(self) -> None:
         """Pushes until the policy has something to delete, by tags that are pushed in turn."""
-        standing = self._registry.tags(SHOP)
+        standing = self._registry.tags()
         ages = {push.tag: push.number for push in self._world.model.wanted.values()}
         for number in range(self._world.rule.keep + 1 - len(standing.keys() - self._world.rule.protect)):
             tag = min((f"v{nth}" for nth in range(1, 5)), key=lambda tag: ages.get(tag, -1))
@@ -66,30 +63,25 @@ class Users:
             self._retag(deed.tag, chosen[1])
 
     def _delete(self, deed: Deed) -> None:
-        digest = self._registry.tags(SHOP).get(deed.tag)
+        digest = self._registry.tags().get(deed.tag)
         if digest is None:
             return
-        removed = self._registry.storage.delete_manifest(SHOP, digest, lambda: None)
-        self._registry.notifier.deleted(SHOP, self._cause("DELETE"), digest=digest)
-        for tag in removed:
-            self._registry.notifier.deleted(SHOP, self._cause("DELETE"), tag=tag)
+        self._registry.delete(digest)
 
     def _untag(self, deed: Deed) -> None:
         """Distribution 3 has it; 2.8 refuses."""
-        self._registry.storage.delete_tag(SHOP, deed.tag)
-        self._registry.notifier.deleted(SHOP, self._cause("DELETE"), tag=deed.tag)
+        self._registry.untag(deed.tag)
 
     def _pull(self, deed: Deed) -> None:
-        manifest = self._registry.storage.manifest(SHOP, deed.tag)
-        self._registry.notifier.manifest("pull", SHOP, manifest, deed.tag, self._cause("GET"))
+        self._registry.pull(deed.tag)
 
     def _sign(self, deed: Deed) -> None:
-        digest = self._registry.storage.manifest(SHOP, deed.tag).digest
+        digest = self._found(deed.tag).digest
         self._put(signature_tag(digest), signature_of(digest))
 
     def _attach(self, deed: Deed) -> None:
         """Half of them with a tag, the others by digest."""
-        about = self._registry.storage.manifest(SHOP, deed.tag)
+        about = self._found(deed.tag)
         artifact = artifact_about(about.digest, len(about.content), about.media_type)
         self._put("report" if deed.number % 2 else None, artifact)
 
@@ -98,7 +90,7 @@ class Users:
         self._put(None, INDEXES[deed.number % len(INDEXES)].children[0])
 
     def _put(self, tag: str | None, image: Image) -> None:
-        self._registry.push(SHOP, tag, image, agent=_AGENT)
+        self._registry.push(tag, image)
 
     def _retag(self, tag: str, digest: str) -> None:
         """As `docker tag` and push: what is there is not sent again, and what is missing is."""
@@ -106,9 +98,9 @@ class Users:
         if known is None:
             return
         for child in self._world.model.children[digest]:
-            if child not in self._registry.manifests(SHOP):
+            if child not in self._registry.manifests():
                 self._retag("", child)
-        self._registry.put_manifest(SHOP, tag or digest, *known, self._cause("PUT"))
+        self._registry.put(tag or digest, *known)
 
     def _doomed(self, number: int) -> tuple[str, str] | None:
         found = sorted(
@@ -116,5 +108,9 @@ class Users:
         )
         return found[number % len(found)] if found else None
 
-    def _cause(self, method: str) -> Caused:
-        return Caused(method, self._registry.host, useragent=_AGENT)
+    def _found(self, tag: str) -> StoredManifest:
+        """What stands under a tag; whoever wants to say something about an image looks for it first."""
+        found = self._registry.manifests().get(self._registry.tags().get(tag, ""))
+        if found is None:
+            raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        return found

@@ -3,8 +3,9 @@ a deletion must be what they saw."""
 
 import re
 
-from tests.machine.model import SHOP, Model
+from tests.machine.model import Model
 from tests.machine.oracle import closure
+from tests.machine.shops import SHOP
 
 _MANIFEST = re.compile(rf"/v2/{SHOP}/manifests/(.+)")
 
@@ -36,7 +37,7 @@ class Watch:
         found = _MANIFEST.fullmatch(path)
         if found is None:
             return
-        reference, standing = found[1], self._model.registry.tags(SHOP)
+        reference, standing = found[1], self._model.registry.tags()
         if ":" not in reference and method in ("GET", "HEAD"):
             self._seen[reference] = standing.get(reference, "")
         if method == "DELETE":

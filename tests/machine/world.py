@@ -4,10 +4,10 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import requests
@@ -22,12 +22,11 @@ from service.store.keys import Keys
 from service.wiring import Wiring, wire
 from tests.conftest import Messages
 from tests.fakes import direct
-from tests.fakes.notifier import Caused
-from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_storage import Version
-from tests.machine.model import SHOP, Happened, Model
+from tests.machine.model import Happened, Model
 from tests.machine.mortal import Killed, Life, mortal
 from tests.machine.oracle import Rule
+from tests.machine.shops import SHOP, FakeShop, Notify, RealShop, Shop
 from tests.machine.watch import Watch
 from workers import deletion, enforcement, reconcile, tasks
 
@@ -55,13 +54,23 @@ class Ground:
 
     url: str
     folder: Path
+    real: RealShop | None = None
     life: Life = field(default_factory=Life)
-    adapter: direct.DirectAdapter = field(default_factory=direct.DirectAdapter)
     wirings: dict[Rule, Wiring] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.plain = connect(self.url)
         self.client = mortal(self.url, self.life)
+        self.adapter = direct.NetworkAdapter() if self.real else direct.DirectAdapter()
+
+    def shop(self, version: Version, notify: Notify) -> Shop:
+        """The registry of one example; the real one is the same for all, and there is only one example."""
+        if self.real:
+            self.real.notify = notify
+            return self.real
+        made = FakeShop(version, notify)
+        cast(direct.DirectAdapter, self.adapter).fake = made.fake
+        return made
 
     def wiring(self, rule: Rule, keys: Keys) -> Wiring:
         """The workers' collaborators for one policy, under a prefix of their own."""
@@ -78,7 +87,7 @@ class Ground:
         settings = load_settings(
             environ={},
             redis={"url": self.url},
-            registry={"url": _URL},
+            registry={"url": self.real.real.url if self.real else _URL},
             policy=policy_of(rule),
             data_dir=self.folder,
             delete={"parallel": 1},
@@ -104,10 +113,9 @@ class World:
     """late: whether what happens now is heard later only. faults: what went wrong in the middle of something."""
 
     def __init__(self, ground: Ground, version: Version, rule: Rule) -> None:
-        self.ground, self.version, self.rule = ground, version, rule
+        self.ground, self.rule = ground, rule
         self.keys = Keys(f"machine{next(_prefixes)}:")
-        self.registry = FakeRegistry(version, notify=self._emitted, references=True)
-        self.registry._server.server_close()
+        self.registry = ground.shop(version, self._emitted)
         self.wiring = ground.wiring(rule, self.keys)
         self.history = History(Connection(ground.plain, self.keys))
         self.model = Model(rule, self.registry)
@@ -121,7 +129,7 @@ class World:
         self._crossing: list[Cross] = []
         self._requests: list[str] = []
         self._offset_us = 0
-        ground.adapter.fake, ground.adapter.around = self.registry, self._around
+        ground.adapter.around = self._around
 
     @property
     def messages(self) -> list[tuple[str, ...]]:
@@ -175,10 +183,9 @@ class World:
         lost = [self._read(event) for event in self.waiting]
         self.lost = self.lost or bool(lost)
         self.waiting.clear()
-        self.registry.notifier.instance = f"instance {len(self._instances)}"
         self.model.lose([event for event in lost if not event.ours and event.action != "pull"])
         late, self.late = self.late, False
-        self.registry.put_blob(SHOP, b"first sign", Caused("PUT", self.registry.host, useragent="docker/29"))
+        self.registry.restart()
         self.late = late
 
     def _read(self, event: dict[str, Any]) -> Happened:
@@ -196,13 +203,13 @@ class World:
         self.ground.life.begin(*(kill or (None, False)))
         self.watch.begins()
         try:
-            with mock.patch.object(enforcement, "now_us", lambda: now_us() + self._offset_us):
+            with mock.patch.object(enforcement, "now_us", self._planners_now_us):
                 self._do(kind)
         except Killed:
             pass
         finally:
             self._crossing.clear()
-            self.registry.meanwhile.clear()
+            self.registry.during_delete([])
             self.ground.life.begin()
         self.watch.check()
 
@@ -257,6 +264,9 @@ class World:
         self.wiring.dispatch.enforce(SHOP)
         self.come_to_rest()
 
+    def _planners_now_us(self) -> int:
+        return now_us() + self._offset_us
+
     def _do(self, kind: str) -> None:
         if kind == "enforce":
             tasks.attempt(self.wiring, "due", SHOP, enforcement.enforce)
@@ -275,12 +285,15 @@ class World:
         self.watch.sends()
         counts = {"": len(self._requests) - 1, method: self._requests.count(method) - 1}
         due = [cross for cross in self._crossing if counts.get(cross.method) == cross.nth]
-        self.registry.meanwhile[:] = [cross.do for cross in due if cross.when == "during"]
+        during = [cross for cross in due if cross.when == "during"]
+        if not self.registry.during_delete([cross.do for cross in during]):
+            due = [cross if cross.when != "during" else replace(cross, when="before") for cross in due]
         for cross in due:
             if cross.when == "before":
                 cross.do()
         self.watch.sees(method, str(request.path_url))
         response = answer()
+        self.registry.tell()
         for cross in due:
             if cross.when == "after":
                 cross.do()
