@@ -5,7 +5,7 @@ from collections import Counter
 from service.domain import tombstone
 from service.store.entry import Entry
 from tests.machine.goods import called
-from tests.machine.oracle import TAG_ONLY, closure, overflowing
+from tests.machine.oracle import TAG_ONLY, Push, closure, overflowing
 from tests.machine.shops import SHOP
 from tests.machine.world import World
 
@@ -40,13 +40,15 @@ def nothing_dropped_remains(world: World) -> None:
     unwanted = standing.keys() - model.wanted.keys() - _risen(world)
     assert not unwanted, f"{sorted(unwanted)} stands, and nobody wants it"
     wanted = {tag: push for tag, push in model.wanted.items() if tag in standing}
+    wanted |= {tag: Push(-1, tag, standing[tag], None) for tag in _risen(world)}
     parts, bound = model.parts(), model.bound(wanted)
     left = overflowing(wanted.values(), model.rule, parts, bound)
     left &= overflowing(wanted.values(), model.rule, model.known_parts(), bound)
     perhaps = {child for digest in model.vague for child in model.children.get(digest, ())}
     left &= overflowing(wanted.values(), model.rule, parts | perhaps, bound)
+    left -= model.in_use(wanted)
     assert not left, f"{sorted(left)} should be gone"
-    for tag in bound:
+    for tag in bound - model.in_use(wanted):
         subject = str(model.subject_of(tag, wanted[tag].digest))
         known = subject not in model.vague and wanted[tag].at_us is not None
         assert subject in manifests or not known, f"{tag} is about an image that is gone"
@@ -62,9 +64,13 @@ def left_without_a_tag(world: World) -> set[str]:
     left = set()
     for digest in manifests.keys() - held - model.vague - _vanished(world):
         subject = model.subjects.get(digest)
-        if (subject and subject not in manifests.keys() | model.vague) or (not subject and model.rule.untagged):
+        if subject:
+            goes = subject not in manifests.keys() | model.vague
+        else:
+            goes = model.rule.untagged or (TAG_ONLY and digest in model.orphans - model.parts())
+        if goes:
             left.add(digest)
-    return left
+    return left - model.leased
 
 
 def history_tells_the_truth(world: World) -> None:
@@ -83,6 +89,8 @@ def history_tells_the_truth(world: World) -> None:
         assert entry.digest != tombstone.DIGEST, "a tombstone stands in the history"
         if entry.action == "pruned" and entry.tag:
             assert _was_taken(world, entry), f"{entry.tag} was not pruned at {entry.digest}"
+        if entry.action == "restored":
+            assert (entry.tag, entry.digest) in world.model.put_back, f"{entry.tag} was not restored at {entry.digest}"
         if entry.action == "healed":
             assert _was_put_back(world, entry), f"{entry.tag} was not put back at {entry.digest}"
 

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.fakes.registry_storage import Version
 from tests.machine import checks
-from tests.machine.oracle import Rule
+from tests.machine.oracle import UNDO, Rule
 from tests.machine.users import Deed, Users
 from tests.machine.world import Cross, Ground, World
 
@@ -111,6 +111,11 @@ class Machine(RuleBasedStateMachine):
     @rule(which=_NUMBERS)
     def hear_again(self, which: int) -> None:
         self.world.deliver(self.world.delivered[-1 - which % len(self.world.delivered)])
+
+    @precondition(lambda self: UNDO and self._world and self.world.model.trash)
+    @rule(which=_NUMBERS)
+    def restore(self, which: int) -> None:
+        self.world.restore(which)
 
     @rule(what=st.sampled_from(("lose messages", "restart", "time passes", "settle", "quiet")))
     def happen(self, what: str) -> None:

@@ -7,6 +7,7 @@ dropped at a moment since everything was last quiet, by what is true or by what 
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.domain import tombstone
 from tests.machine.goods import children_of, subject_by_name, subject_in
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
 from tests.machine.shops import Shop
@@ -31,6 +32,13 @@ class Believed:
     pushes: dict[str, Push] = field(default_factory=dict)
     times: dict[str, int] = field(default_factory=dict)
     digests: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, Push] = field(default_factory=dict)
+
+    def put_back(self, tag: str, digest: str) -> None:
+        """What we took, and put back, has its old time."""
+        before = self.taken.get(tag)
+        if before and before.digest == digest:
+            self.pushes.setdefault(tag, before)
 
     def hear(self, event: Happened) -> None:
         if event.action == "push":
@@ -65,6 +73,9 @@ class Model:
         self.heard: list[Happened] = []
         self.taken: list[tuple[str, str]] = []  # (tag, digest) of every removal of ours
         self.put_back: list[tuple[str, str]] = []
+        self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
+        self.leased: set[str] = set()  # digests that somebody restored
+        self.orphans: set[str] = set()  # children of indexes that we deleted
         self.stood: dict[str, set[str]] = {}  # every digest that a tag ever stood at
 
     # What happens.
@@ -127,6 +138,17 @@ class Model:
         """Those of the tags that are about another image."""
         return {tag for tag, push in pushes.items() if self.subject_of(tag, push.digest)}
 
+    def in_use(self, pushes: dict[str, Push]) -> set[str]:
+        """Those of the tags that are leased: counted, and kept."""
+        return {tag for tag, push in pushes.items() if closure(push.digest, self.children) & self.leased}
+
+    def restores(self, push: Push) -> None:
+        """Somebody wants a pruned tag back."""
+        self.leased.add(push.digest)
+        self.condemned.discard(push.number)
+        self.dropped -= closure(push.digest, self.children)
+        self.manifests |= closure(push.digest, self.children)
+
     def held(self) -> set[str]:
         """Every digest that an uncondemned tag needs."""
         safe = (push.digest for push in self.wanted.values() if push.number not in self.condemned)
@@ -142,8 +164,10 @@ class Model:
         heard = self.believed.pushes
         parts = self.parts()
         late = perhaps_overflowing(heard.values(), self.rule, self.known_parts(), self.bound(heard))
+        late -= self.in_use(heard)
         self.condemned |= {believed[tag].number for tag in late & believed.keys()}
         now = perhaps_overflowing(self.wanted.values(), self.rule, parts, self.bound(self.wanted))
+        now -= self.in_use(self.wanted)
         self.condemned |= {self.wanted[tag].number for tag in now}
         self._drop()
         for tag in self.bound(self.wanted):
@@ -176,6 +200,7 @@ class Model:
     def _saw_push(self, event: Happened) -> None:
         for digest in closure(event.digest, self.children):
             self.dropped.discard(digest)
+        self.orphans.discard(event.digest)
         self.manifests.add(event.digest)
         if event.tag:
             self.stood.setdefault(event.tag, set()).add(event.digest)
@@ -192,21 +217,30 @@ class Model:
             del self.wanted[tag]
 
     def _saw_ours(self, event: Happened) -> None:
-        push = self.wanted.get(event.tag)
         if event.action == "delete" and not event.tag:
             self.believed.digests.pop(event.digest, None)
-        elif event.action == "delete" and event.tag:
-            self.taken.append((event.tag, push.digest if push else ""))
-            if push and push.number in self.condemned:
-                self.pruned[event.tag] = self.wanted.pop(event.tag)
-                believed = self.believed.pushes.get(event.tag)
-                if believed and believed.number == push.number:
-                    del self.believed.pushes[event.tag]
+            self.orphans |= closure(event.digest, self.children) - {event.digest}
+        elif event.action == "delete" or event.digest == tombstone.DIGEST:
+            self._saw_taken(event.tag)
         elif event.action == "push":
-            self.put_back.append((event.tag, event.digest))
-            before = self.pruned.get(event.tag)
-            if before and before.digest == event.digest and event.tag not in self.wanted:
-                self.wanted[event.tag] = self.pruned.pop(event.tag)
+            self._saw_put_back(event)
+
+    def _saw_taken(self, tag: str) -> None:
+        push = self.wanted.get(tag)
+        self.taken.append((tag, push.digest if push else ""))
+        if push and push.number in self.condemned:
+            self.pruned[tag] = self.trash[tag, push.digest] = self.wanted.pop(tag)
+            believed = self.believed.pushes.get(tag)
+            if believed and believed.number == push.number:
+                self.believed.taken[tag] = self.believed.pushes.pop(tag)
+
+    def _saw_put_back(self, event: Happened) -> None:
+        self.put_back.append((event.tag, event.digest))
+        self.believed.put_back(event.tag, event.digest)
+        before = self.trash.get((event.tag, event.digest))
+        if before and event.tag not in self.wanted and (event.tag in self.pruned or event.digest in self.leased):
+            self.wanted[event.tag] = before
+            self.pruned.pop(event.tag, None)
 
     def _lose_tag(self, tag: str, lost: set[int], times: int) -> None:
         push, before = self.wanted.get(tag), self.believed.pushes.get(tag)

@@ -3,6 +3,7 @@ a deletion must be what they saw."""
 
 import re
 
+from service.domain import tombstone
 from tests.machine.model import Model
 from tests.machine.oracle import closure
 from tests.machine.shops import SHOP
@@ -32,7 +33,7 @@ class Watch:
         """A push was recorded: what a worker sends after its next request must take it into account."""
         self._heard_at[number] = self._sent
 
-    def sees(self, method: str, path: str) -> None:
+    def sees(self, method: str, path: str, body: object) -> None:
         """A request is about to be handled."""
         found = _MANIFEST.fullmatch(path)
         if found is None:
@@ -40,7 +41,7 @@ class Watch:
         reference, standing = found[1], self._model.registry.tags()
         if ":" not in reference and method in ("GET", "HEAD"):
             self._seen[reference] = standing.get(reference, "")
-        if method == "DELETE":
+        if method == "DELETE" or (method == "PUT" and body == tombstone.CONTENT):
             self._deletes(reference, standing)
 
     def check(self) -> None:

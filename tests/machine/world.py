@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, cast
 from unittest import mock
 
+import pytest
 import requests
 
 from service.clock import now_us
+from service.domain.errors import PushpruneError
 from service.domain.notification import BLOB_TYPE, parse
 from service.domain.policy import Policy
 from service.settings import load_settings
@@ -264,6 +266,19 @@ class World:
         self.wiring.dispatch.enforce(SHOP)
         self.come_to_rest()
 
+    def restore(self, which: int) -> None:
+        """Undo: the same bytes are back, with the time of the push; refused where the tag was pushed since."""
+        pruned = list(self.model.trash.values())
+        push = pruned[which % len(pruned)]
+        undo: Any = self.wiring.undo  # type: ignore[attr-defined]
+        if push.tag in self.model.wanted:
+            with pytest.raises(PushpruneError):
+                undo.restore(SHOP, tag=push.tag, digest=push.digest)
+            return
+        self.model.restores(push)
+        undo.restore(SHOP, digest=push.digest, as_tag=push.tag)
+        assert self.registry.tags()[push.tag] == push.digest, f"{push.tag} was not restored"
+
     def _planners_now_us(self) -> int:
         return now_us() + self._offset_us
 
@@ -291,7 +306,7 @@ class World:
         for cross in due:
             if cross.when == "before":
                 cross.do()
-        self.watch.sees(method, str(request.path_url))
+        self.watch.sees(method, str(request.path_url), request.body)
         response = answer()
         self.registry.tell()
         for cross in due:
