@@ -48,12 +48,19 @@ def nothing_dropped_remains(world: World) -> None:
     left &= overflowing(wanted.values(), model.rule, parts | perhaps, bound)
     left -= model.in_use(wanted)
     assert not left, f"{sorted(left)} should be gone"
-    for tag in bound - model.in_use(wanted):
-        subject = str(model.subject_of(tag, wanted[tag].digest))
-        known = subject not in model.vague and wanted[tag].at_us is not None
-        assert subject in manifests or not known, f"{tag} is about an image that is gone"
+    following = left_behind(world)
+    assert not following, f"{sorted(following)} is about an image that is gone"
     left_over = left_without_a_tag(world)
     assert not left_over, f"{[called(one) for one in sorted(left_over)]} should be gone"
+
+
+def left_behind(world: World) -> set[str]:
+    """Tags of what is about an image that is gone, as far as anybody can know."""
+    model, manifests = world.model, world.registry.manifests()
+    wanted = {tag: push for tag, push in model.wanted.items() if tag in world.registry.tags() and push.at_us}
+    following = model.bound(wanted) - model.in_use(wanted)
+    subjects = {tag: str(model.subject_of(tag, wanted[tag].digest)) for tag in following}
+    return {tag for tag, subject in subjects.items() if subject not in manifests.keys() | model.vague}
 
 
 def left_without_a_tag(world: World) -> set[str]:
