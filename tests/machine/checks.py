@@ -36,7 +36,7 @@ def nothing_kept_is_missing(world: World) -> None:
 
 def nothing_dropped_remains(world: World) -> None:
     """Tags beyond the limit, what is about an image that is gone, and manifests that nothing holds any more."""
-    model, standing, manifests = world.model, world.registry.tags(), world.registry.manifests()
+    model, standing = world.model, world.registry.tags()
     unwanted = standing.keys() - model.wanted.keys() - _risen(world)
     assert not unwanted, f"{sorted(unwanted)} stands, and nobody wants it"
     wanted = {tag: push for tag, push in model.wanted.items() if tag in standing}
