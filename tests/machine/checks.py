@@ -40,7 +40,10 @@ def nothing_dropped_remains(world: World) -> None:
     unwanted = standing.keys() - model.wanted.keys() - _risen(world)
     assert not unwanted, f"{sorted(unwanted)} stands, and nobody wants it"
     wanted = {tag: push for tag, push in model.wanted.items() if tag in standing}
-    wanted |= {tag: Push(-1, tag, standing[tag], None) for tag in _risen(world)}
+    believed = model.believed.pushes
+    for tag in _risen(world):
+        at_us = believed[tag].at_us if tag in believed else None
+        wanted[tag] = Push(-1, tag, standing[tag], None, at_us)
     parts, bound = model.parts(), model.bound(wanted)
     left = overflowing(wanted.values(), model.rule, parts, bound)
     left &= overflowing(wanted.values(), model.rule, model.known_parts(), bound)

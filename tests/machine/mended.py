@@ -37,7 +37,7 @@ def _children_of_a_deleted_index() -> Iterator[None]:
 
 @contextmanager
 def _a_known_time_forgotten() -> Iterator[None]:
-    """A doomed tag that was moved, and heard of, is adopted as if nobody had seen its push: it is never counted again."""
+    """A doomed tag that was moved, is adopted as if nobody had seen its push: it does not count any more."""
     adopt = History.adopt
 
     def mended(history: History, snapshot: Snapshot, found: Iterable[Tag] = (), *args: Any, **how: Any) -> int:

@@ -116,6 +116,7 @@ class Model:
         self.condemned.clear()
         self.dropped.clear()
         self.once_dropped.clear()
+        self.believed.pushes = {tag: push for tag, push in self.believed.pushes.items() if tag in standing}
         self.pruned.clear()
         self.assess()
 
@@ -248,8 +249,8 @@ class Model:
             if one:
                 self._blur(one.digest)
         if push is None:
-            self.believed.pushes.pop(tag, None)
-        elif push.number in lost and self.registry.tags().get(tag) != push.digest:
+            return  # nobody heard that it was deleted: until the next look at the registry it counts
+        if push.number in lost and self.registry.tags().get(tag) != push.digest:
             del self.wanted[tag]  # a delete took it along, and nobody is left who knows of it
         elif push.number in lost:
             if before is None or before.digest != push.digest:
