@@ -111,7 +111,7 @@ class Model:
     def rest(self) -> None:
         """Everything is quiet: what still stands is pardoned."""
         standing, manifests = self.registry.tags(), self.registry.manifests()
-        self.wanted = {tag: push for tag, push in self.wanted.items() if tag in standing}
+        self.wanted = {tag: push for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
         self.manifests &= manifests.keys()
         self.condemned.clear()
         self.dropped.clear()
