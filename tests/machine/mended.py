@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from service.domain.plan import Plan
 from service.domain.state import Tag
-from service.store.history import History
+from service.store.history import History, name_of
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
-from workers import healing
+from workers import enforcement, healing
 
 
 @contextmanager
@@ -18,6 +20,7 @@ def known_bugs() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(_children_of_a_deleted_index())
         stack.enter_context(_a_known_time_forgotten())
+        stack.enter_context(_a_look_spent_on_a_plan_that_never_was())
         yield
 
 
@@ -45,4 +48,19 @@ def _a_known_time_forgotten() -> Iterator[None]:
         return adopt(history, snapshot, [tag for tag in found if (tag.name, tag.digest) not in known], *args, **how)
 
     with mock.patch.object(History, "adopt", mended):
+        yield
+
+
+@contextmanager
+def _a_look_spent_on_a_plan_that_never_was() -> Iterator[None]:
+    """What only a provisional plan dooms is struck off `heal:R`; the plan that is committed keeps it, and it is lost."""
+    heal = enforcement.heal
+
+    def mended(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
+        committed = {doomed.digest for doomed in wiring.history.doomed(snapshot.repository)} if snapshot.heal else set()
+        provisional = {doomed.digest for doomed in plan.doomed} - committed
+        spared = {tag.name for tag in snapshot.tags if tag.digest in provisional} | provisional
+        heal(wiring, replace(snapshot, heal=tuple(one for one in snapshot.heal if name_of(one[0]) not in spared)), plan)
+
+    with mock.patch.object(enforcement, "heal", mended):
         yield
