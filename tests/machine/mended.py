@@ -53,8 +53,8 @@ def _a_known_time_forgotten() -> Iterator[None]:
 
 @contextmanager
 def _a_look_spent_on_a_plan_that_never_was() -> Iterator[None]:
-    """What only a provisional plan dooms is struck off `heal:R`; the plan that is committed keeps it, and it is lost."""
-    heal = enforcement.heal
+    """What only a provisional plan dooms is struck off `heal:R`; the committed plan keeps it, and it is lost."""
+    heal = healing.heal
 
     def mended(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
         committed = {doomed.digest for doomed in wiring.history.doomed(snapshot.repository)} if snapshot.heal else set()
