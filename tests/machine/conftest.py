@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.valkey import Valkey
 from tests.machine import faults, mended
-from tests.machine.world import Ground
+from tests.machine.ground import Ground
 from workers import deletion, enforcement, reconcile
 
 

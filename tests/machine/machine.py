@@ -8,9 +8,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.fakes.registry_storage import Version
 from tests.machine import checks
+from tests.machine.ground import Ground
 from tests.machine.oracle import UNDO, Rule
 from tests.machine.users import Deed, Users
-from tests.machine.world import Cross, Ground, World
+from tests.machine.world import Cross, World
 
 TAGS = ("v1", "v2", "v3", "v4", "latest")
 _NUMBERS = st.integers(0, 7)

@@ -5,9 +5,9 @@ from typing import Literal
 import pytest
 
 from tests.machine import faults
+from tests.machine.ground import Ground
 from tests.machine.machine import Machine
 from tests.machine.test_machine import run
-from tests.machine.world import Ground
 
 _AT_MOST = 300
 

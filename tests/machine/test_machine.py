@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings, stateful
 from hypothesis.internal.conjecture import engine
 
+from tests.machine.ground import Ground
 from tests.machine.machine import Machine
-from tests.machine.world import Ground
 
 _STEPS = 25
 _SHRINKING_S = 60

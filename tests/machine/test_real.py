@@ -8,11 +8,12 @@ import pytest
 
 from tests.fakes.real_registry import require_registry
 from tests.fakes.valkey import Valkey
+from tests.machine.ground import Ground
 from tests.machine.machine import TAGS, quiet
 from tests.machine.oracle import Rule
 from tests.machine.shops import RealShop
 from tests.machine.users import Deed, Users
-from tests.machine.world import Cross, Ground, World
+from tests.machine.world import Cross, World
 
 pytestmark = pytest.mark.live
 _STEPS = 18
