@@ -56,7 +56,7 @@ def nothing_dropped_remains(world: World) -> None:
     left &= overflowing(wanted.values(), model.rule, model.known_parts(), bound)
     perhaps = {child for digest in model.vague for child in model.children.get(digest, ())}
     if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
-        perhaps |= model.orphans  # the index is thought to be there still
+        perhaps |= model.once_parts  # the index is thought to be there still
     left &= overflowing(wanted.values(), model.rule, parts | perhaps, bound)
     left -= model.in_use(wanted)
     assert not left, f"{sorted(left)} should be gone"

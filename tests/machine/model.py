@@ -75,7 +75,8 @@ class Model:
         self.put_back: list[tuple[str, str]] = []
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
         self.leased: set[str] = set()  # digests that somebody restored
-        self.orphans: set[str] = set()  # children of indexes that we deleted
+        self.orphans: set[str] = set()  # children of indexes that we deleted, and that nobody pushed since
+        self.once_parts: set[str] = set()  # the same, whatever was pushed since
         self.stood: dict[str, set[str]] = {}  # every digest that a tag ever stood at
 
     # What happens.
@@ -221,6 +222,7 @@ class Model:
         if event.action == "delete" and not event.tag:
             self.believed.digests.pop(event.digest, None)
             self.orphans |= closure(event.digest, self.children) - {event.digest}
+            self.once_parts |= self.orphans
         elif event.action == "delete" or event.digest == tombstone.DIGEST:
             self._saw_taken(event.tag)
         elif event.action == "push":
