@@ -12,7 +12,7 @@ _MANIFEST = re.compile(rf"/v2/{SHOP}/manifests/(.+)")
 
 
 class Watch:
-    """looks: (digest deleted, what each tag was last seen at by the worker that deleted it)."""
+    """looks: (digest deleted, where each tag stood then, and where the worker last saw it; "": nowhere)."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -20,7 +20,7 @@ class Watch:
         self._heard_at: dict[int, int] = {}
         self._seen: dict[str, str] = {}
         self._faults: list[str] = []
-        self.deletions: list[tuple[str, dict[str, str]]] = []
+        self.deletions: list[tuple[str, dict[str, set[str]]]] = []
 
     def begins(self) -> None:
         """Another worker: it has seen nothing."""
@@ -50,8 +50,10 @@ class Watch:
         assert not faults, "; ".join(faults)
 
     def _deletes(self, reference: str, standing: dict[str, str]) -> None:
-        at = {tag: digest for tag, digest in standing.items() if tag not in self._seen}
-        self.deletions.append((reference, at | self._seen))
+        known = {tag: {digest} for tag, digest in standing.items()}
+        for tag, digest in self._seen.items():
+            known.setdefault(tag, set()).add(digest)
+        self.deletions.append((reference, known))
         model = self._model
         for push in model.wanted.values():
             heard = self._heard_at.get(push.number, self._sent) < self._sent
