@@ -1,5 +1,6 @@
 """Shapes and delivers the fake registry's notifications as Distribution does: one event at a time, until taken."""
 
+import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,8 +39,11 @@ class Notifier:
         receive: Callable[[dict[str, Any]], object] | None = None,
         url: str | None = None,
         token: str | None = None,
+        references: bool = False,
     ) -> None:
-        """receive: takes an envelope; url, token: where to POST it, and the bearer token to send along."""
+        """receive: takes an envelope; url, token: where to POST it, and the bearer token to send along; references:
+        whether events say what a manifest references (`includereferences`)."""
+        self._references = references
         self.events: list[dict[str, Any]] = []
         self.instance = str(uuid.uuid4())
         self._version = version
@@ -73,6 +77,8 @@ class Notifier:
         """A manifest pushed or pulled, by tag or by digest."""
         target = self._target(manifest.media_type, manifest.digest, len(manifest.content), name)
         target["url"] = f"http://{cause.host}/v2/{name}/manifests/{manifest.digest}"
+        if self._references:
+            target["references"] = _references_of(json.loads(manifest.content))
         self._emit(action, target | ({"tag": tag} if tag else {}), cause)
 
     def deleted(self, name: str, cause: Caused, *, digest: str = "", tag: str = "") -> None:
@@ -147,3 +153,9 @@ class Notifier:
         except requests.RequestException:
             return False
         return 200 <= answer.status_code < 400
+
+
+def _references_of(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Config and layers of an image, children of an index: not its subject. 2.8 drops `platform`; we do for both."""
+    listed = body["manifests"] if "manifests" in body else [body["config"], *body["layers"]]
+    return [{name: part[name] for name in ("mediaType", "digest", "size")} for part in listed]

@@ -26,7 +26,7 @@ class FakeRegistry:
     page_size: what a listing without `n` is cut to (tags: only 3 pages at all); readonly: writes and deletes are
     answered 405 in plain text; login: who may come in; tls: certificate and key, in PEM; notify: called with each
     envelope before the request is answered; notify_url, notify_token: or POSTed there by a thread, one at a time,
-    until taken.
+    until taken; references: events say what a manifest references.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class FakeRegistry:
         notify: Callable[[dict[str, Any]], object] | None = None,
         notify_url: str | None = None,
         notify_token: str | None = None,
+        references: bool = False,
     ) -> None:
         self.version = version
         self.delete_enabled = delete_enabled
@@ -58,7 +59,9 @@ class FakeRegistry:
         self._server = _Server(self, tls)
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"{'https' if tls else 'http'}://{self.host}"
-        self.notifier = Notifier(version, self.host, receive=notify, url=notify_url, token=notify_token)
+        self.notifier = Notifier(
+            version, self.host, receive=notify, url=notify_url, token=notify_token, references=references
+        )
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="fake registry", daemon=True)
 
     def __enter__(self) -> Self:

@@ -259,7 +259,7 @@ def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(se
 
 
 def test_what_we_did_ourselves_costs_redis_nothing_once_its_registry_is_known(edge: Edge) -> None:
-    ours = {"useragent": "pushprune/1", "instance": "one"}
+    ours: dict[str, Any] = {"useragent": "pushprune/1", "instance": "one"}
     for number in range(3):
         post(edge, event("pull", tag="v1", **ours), event("push", tag="v2", **ours))
         if not number:

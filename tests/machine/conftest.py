@@ -1,0 +1,33 @@
+"""The ground of the machine: one Redis, wirings built once, nothing that sleeps."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.valkey import Valkey
+from tests.machine import faults
+from tests.machine.ground import Ground
+from workers import deletion, enforcement, reconcile
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--plant", choices=sorted(faults.FAULTS), help="plant this fault in the product first")
+
+
+@pytest.fixture
+def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """Pushes are believed to be old, so that what is missed is not waited for; nor is a lease of somebody who died."""
+    monkeypatch.setattr(reconcile, "YOUNG_S", 0.0)
+    monkeypatch.setattr(enforcement, "_WAIT_S", 0.0)
+    monkeypatch.setattr(deletion, "_WAIT_S", 0.0)
+    return Ground(valkey.url, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def planted(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The fault that --plant names."""
+    name = request.config.getoption("--plant", default=None)
+    with faults.FAULTS[name]() if name else nullcontext():
+        yield

@@ -1,0 +1,60 @@
+"""Faults planted in the product, to see that the machine finds them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from unittest import mock
+
+from service.domain.plan import Doomed, Plan, Verdict
+from service.store import connection
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+from workers import deletion, enforcement, untagging
+from workers.recheck import Found
+
+_RESCUE = "redis.call('HDEL', key(r, 6), e.short) == 1"
+
+
+@contextmanager
+def no_rescue() -> Iterator[None]:
+    """A push does not take its digest off the doomed ones."""
+    read = connection._source
+
+    def source(name: str) -> str:
+        text = read(name)
+        if name != "record":
+            return text
+        assert _RESCUE in text, "record.lua rescues otherwise now: plant the fault anew"
+        return text.replace(_RESCUE, "false", 1)
+
+    with mock.patch.object(connection, "_source", source):
+        yield
+
+
+@contextmanager
+def no_recheck() -> Iterator[None]:
+    """A doomed manifest is deleted without a look at where its tags stand by now."""
+
+    def rechecked(wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool) -> Found:
+        return Found("there", wiring.client.get(repository, doomed.digest) if fetch else None)
+
+    with mock.patch.object(deletion, "recheck", rechecked), mock.patch.object(untagging, "recheck", rechecked):
+        yield
+
+
+@contextmanager
+def no_healing() -> Iterator[None]:
+    """What a delete took along stays away."""
+
+    def looked(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
+        for member in snapshot.heal:
+            wiring.removals.healed(snapshot.repository, member, "", None)
+
+    with mock.patch.object(enforcement, "heal", looked):
+        yield
+
+
+FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
+    "no-rescue": no_rescue,
+    "no-recheck": no_recheck,
+    "no-healing": no_healing,
+}

@@ -1,0 +1,80 @@
+"""What is dear to build, and the same for all examples of a test: the wirings over one Redis."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from service.domain.policy import Policy
+from service.settings import load_settings
+from service.store.connection import connect
+from service.store.keys import Keys
+from service.wiring import Wiring, wire
+from tests.conftest import Messages
+from tests.fakes import direct
+from tests.fakes.registry_storage import Version
+from tests.machine.mortal import Life, mortal
+from tests.machine.oracle import Rule
+from tests.machine.shops import FakeShop, Notify, RealShop, Shop
+
+_URL = "http://registry.test"
+
+
+@dataclass
+class Ground:
+    """What is dear to build, and the same for all examples of a test: the wirings over one Redis."""
+
+    url: str
+    folder: Path
+    real: RealShop | None = None
+    life: Life = field(default_factory=Life)
+    wirings: dict[Rule, Wiring] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.plain = connect(self.url)
+        self.client = mortal(self.url, self.life)
+        self.adapter = direct.NetworkAdapter() if self.real else direct.DirectAdapter()
+
+    def shop(self, version: Version, notify: Notify) -> Shop:
+        """The registry of one example; the real one is the same for all, and there is only one example."""
+        if self.real:
+            self.real.notify = notify
+            return self.real
+        made = FakeShop(version, notify)
+        cast(direct.DirectAdapter, self.adapter).fake = made.fake
+        return made
+
+    def wiring(self, rule: Rule, keys: Keys) -> Wiring:
+        """The workers' collaborators for one policy, under a prefix of their own."""
+        if rule not in self.wirings:
+            self.wirings[rule] = self._wire(rule)
+        made = self.wirings[rule]
+        made.connection.keys = keys
+        for part in (made.history, made.trash, made.outbox, made.leases, made.garbage):
+            part._keys = keys
+        made.dispatch.sent.clear()  # type: ignore[attr-defined]
+        return made
+
+    def _wire(self, rule: Rule) -> Wiring:
+        settings = load_settings(
+            environ={},
+            redis={"url": self.url},
+            registry={"url": self.real.real.url if self.real else _URL},
+            policy=policy_of(rule),
+            data_dir=self.folder,
+            delete={"parallel": 1},
+            log={"level": "error"},
+        )
+        made = wire(settings, client=self.client)
+        object.__setattr__(made, "dispatch", Messages())
+        direct.connect(made.client, self.adapter)
+        return made
+
+
+def policy_of(rule: Rule) -> Policy:
+    """The rule in the product's words."""
+    said: dict[str, Any] = {"name": "last", "keep": {"last": rule.keep}, "count": rule.count}
+    if rule.untagged:
+        said["untagged"] = 0
+    return Policy.model_validate(
+        {"hold_over": 100, "hold_min": 1_000_000, "protect": sorted(rule.protect), "rules": [said]}
+    )

@@ -1,0 +1,184 @@
+"""The machine: users, events, workers and their deaths in any order, and a look at everything once it is quiet."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from tests.fakes.registry_storage import Version
+from tests.machine import checks
+from tests.machine.ground import Ground
+from tests.machine.oracle import UNDO, Rule
+from tests.machine.users import Deed, Users
+from tests.machine.world import Cross, World
+
+TAGS = ("v1", "v2", "v3", "v4", "latest")
+_NUMBERS = st.integers(0, 7)
+
+rules = st.builds(
+    Rule, keep=st.sampled_from((1, 2)), count=st.sampled_from(("digests", "tags")), untagged=st.booleans()
+)
+pushes = st.builds(Deed, st.just("push"), st.sampled_from(TAGS), st.integers(0, 8))
+races = st.builds(Deed, st.sampled_from(("push again", "move", "share")), st.sampled_from(TAGS), _NUMBERS)
+others = st.builds(
+    Deed,
+    st.sampled_from(("delete", "untag", "pull", "sign", "attach", "push parts")),
+    st.sampled_from(TAGS),
+    _NUMBERS,
+)
+deeds = st.one_of(pushes, races, others)
+crosses = st.lists(
+    st.tuples(
+        st.integers(0, 5),
+        st.sampled_from(("before", "after", "during")),
+        st.one_of(races, races, deeds),
+        st.booleans(),
+    ),
+    max_size=3,
+)
+kills = st.none() | st.tuples(st.integers(0, 25), st.booleans())
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A user's deed and the request of a deletion that it meets; method "": it comes right before all of them."""
+
+    deed: Deed
+    method: str
+    nth: int
+    when: str
+    late: bool
+
+
+meetings = st.builds(
+    Meeting,
+    deed=st.one_of(races, races, races, deeds),
+    method=st.sampled_from(("", "DELETE", "DELETE", "GET")),
+    nth=st.integers(0, 1),
+    when=st.sampled_from(("before", "during", "during", "after")),
+    late=st.booleans(),
+)
+
+
+class Machine(RuleBasedStateMachine):
+    """One registry of one version under one policy."""
+
+    def __init__(self, ground: Ground, version: Version) -> None:
+        super().__init__()
+        self._ground, self._version = ground, version
+        self._world: World | None = None
+
+    @property
+    def world(self) -> World:
+        assert self._world
+        return self._world
+
+    @initialize(rule=rules, opening=st.lists(meetings, min_size=1, max_size=4))
+    def begin(self, rule: Rule, opening: list[Meeting]) -> None:
+        """opening: races that every example begins with; most of what can go wrong goes wrong there."""
+        self._world = World(self._ground, self._version, rule)
+        self.users = Users(self.world)
+        for meeting in opening:
+            self._race(meeting)
+
+    @rule(deed=deeds, late=st.booleans())
+    def do(self, deed: Deed, late: bool) -> None:
+        self.users.do(deed, late=late)
+
+    @rule(tags=st.lists(st.sampled_from(TAGS), min_size=2, max_size=4, unique=True), what=_NUMBERS)
+    def push_many(self, tags: list[str], what: int) -> None:
+        for number, tag in enumerate(tags):
+            self.users.do(Deed("push", tag, what + number), late=False)
+
+    @rule(kind=st.sampled_from(("next", "next", "enforce", "delete", "sweep")), crossing=crosses, kill=kills)
+    def work(self, kind: str, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None) -> None:
+        named = self.world.next_message() if kind == "next" else kind
+        self._work(named, crossing, kill)
+
+    @rule(meeting=meetings)
+    def race(self, meeting: Meeting) -> None:
+        self._race(meeting)
+
+    def _race(self, meeting: Meeting) -> None:
+        """What is doomed is deleted, and a user meets it."""
+        self.users.overflow()
+        self.world.work("enforce")
+        if meeting.method:
+            do = partial(self.users.do, meeting.deed, late=meeting.late)
+            self.world.work("delete", (Cross(meeting.nth, meeting.when, do, meeting.method),))
+        else:
+            self.users.do(meeting.deed, late=meeting.late)
+            self.world.work("delete")
+
+    @rule(when=st.sampled_from(("before", "after")), deed=deeds, late=st.booleans())
+    def heal(self, when: str, deed: Deed, late: bool) -> None:
+        """What is put back meets a user, too."""
+        self.world.work("enforce", (Cross(0, when, partial(self.users.do, deed, late=late), "PUT"),))
+
+    def _work(
+        self, named: str | None, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None
+    ) -> None:
+        made = tuple(Cross(nth, when, partial(self.users.do, deed, late=late)) for nth, when, deed, late in crossing)
+        if named:
+            self.world.work(named, made, kill)
+
+    @rule(crossing=crosses, kill=kills)
+    def prune(self, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None) -> None:
+        """What is doomed is deleted, while users do not wait."""
+        self.users.overflow()
+        self.world.work("enforce")
+        self._work("delete", crossing, kill)
+
+    @precondition(lambda self: self._world and self.world.waiting)
+    @rule(which=_NUMBERS, twice=st.booleans())
+    def hear(self, which: int, twice: bool) -> None:
+        self.world.hear(which, twice=twice)
+
+    @precondition(lambda self: self._world and self.world.delivered)
+    @rule(which=_NUMBERS)
+    def hear_again(self, which: int) -> None:
+        self.world.deliver(self.world.delivered[-1 - which % len(self.world.delivered)])
+
+    @precondition(lambda self: UNDO and self._world and self.world.model.trash)
+    @rule(which=_NUMBERS)
+    def restore(self, which: int) -> None:
+        self.world.restore(which)
+
+    @rule(what=st.sampled_from(("lose messages", "restart", "time passes", "settle", "quiet")))
+    def happen(self, what: str) -> None:
+        """What neither users nor workers do."""
+        match what:
+            case "lose messages":
+                self.world.messages.clear()
+            case "restart":
+                self.world.restart()
+            case "time passes":
+                self.world.time_passes()
+            case "settle":
+                self.world.settle()
+            case "quiet":
+                quiet(self.world)
+
+    def teardown(self) -> None:
+        if self._world is None:
+            return
+        try:
+            quiet(self._world)
+        finally:
+            self._world.close()
+
+
+def quiet(world: World) -> None:
+    """Everything comes to rest, and is as it must be."""
+    world.come_to_rest()
+    checks.nothing_kept_is_missing(world)
+    if world.lost:
+        world.compare()
+        checks.nothing_kept_is_missing(world)
+    if checks.left_without_a_tag(world) or checks.left_behind(world):
+        world.nudge()  # neither a push without a tag nor a user's delete makes a repository due; the next push does
+    checks.nothing_dropped_remains(world)
+    checks.history_tells_the_truth(world)
+    checks.no_tombstone_is_left(world)
+    world.model.rest()

@@ -1,0 +1,275 @@
+"""The exact model: what the users want to stand at the registry, and what the policy has ever let go of it.
+
+Decisions take time, so what may be missing is not only what the policy drops now: a push is *condemned* once it was
+dropped at a moment since everything was last quiet, by what is true or by what was heard. Pushing again pardons it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.domain import tombstone
+from tests.machine.goods import children_of, subject_by_name, subject_in
+from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
+from tests.machine.shops import Shop
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One manifest event of the registry, as the model reads it. number: the same for the same event."""
+
+    number: int
+    ours: bool
+    action: str
+    tag: str
+    digest: str
+    at_us: int
+
+
+@dataclass
+class Believed:
+    """What follows from the events that were heard: per tag its last push, or that it was deleted."""
+
+    pushes: dict[str, Push] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, Push] = field(default_factory=dict)
+
+    def put_back(self, tag: str, digest: str) -> None:
+        """What we took, and put back, has its old time."""
+        before = self.taken.get(tag)
+        if before and before.digest == digest:
+            self.pushes.setdefault(tag, before)
+
+    def hear(self, event: Happened) -> None:
+        if event.action == "push":
+            self.digests[event.digest] = max(event.at_us, self.digests.get(event.digest, 0))
+        elif not event.tag and self.digests.get(event.digest, 0) <= event.at_us:
+            self.digests.pop(event.digest, None)
+        if not event.tag or event.at_us < self.times.get(event.tag, 0):
+            return
+        self.times[event.tag] = event.at_us
+        if event.action == "push":
+            self.pushes[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
+        else:
+            self.pushes.pop(event.tag, None)
+
+
+class Model:
+    """wanted: the last push of each tag; pruned: of those we took away; manifests: what users pushed, by digest."""
+
+    def __init__(self, rule: Rule, registry: Shop) -> None:
+        self.rule, self.registry = rule, registry
+        self.wanted: dict[str, Push] = {}
+        self.pruned: dict[str, Push] = {}
+        self.manifests: set[str] = set()
+        self.condemned: set[int] = set()
+        self.dropped: set[str] = set()  # digests that nothing uncondemned held at some moment
+        self.once_dropped: set[str] = set()  # the same, whatever was pushed again since
+        self.vague: set[str] = set()  # digests that a lost event was about: nobody can know what becomes of them
+        self.believed = Believed()
+        self.contents: dict[str, tuple[str, bytes]] = {}
+        self.children: dict[str, tuple[str, ...]] = {}
+        self.subjects: dict[str, str] = {}
+        self.heard: list[Happened] = []
+        self.taken: list[tuple[str, str]] = []  # (tag, digest) of every removal of ours
+        self.put_back: list[tuple[str, str]] = []
+        self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
+        self.leased: set[str] = set()  # digests that somebody restored
+        self.orphans: set[str] = set()  # children of indexes that we deleted, and that nobody pushed since
+        self.once_parts: set[str] = set()  # the same, whatever was pushed since
+        self.stood: dict[str, set[str]] = {}  # every digest that a tag ever stood at
+
+    # What happens.
+
+    def saw(self, event: Happened) -> None:
+        """The registry did something."""
+        self._learn()
+        if event.ours:
+            self._saw_ours(event)
+        elif event.action == "push":
+            self._saw_push(event)
+        elif event.action == "delete":
+            self._saw_delete(event)
+        self.assess()
+
+    def hear(self, event: Happened) -> None:
+        """An event of a user was recorded."""
+        self.heard.append(event)
+        self.believed.hear(event)
+        self.assess()
+
+    def lose(self, events: list[Happened]) -> None:
+        """The registry restarted before these were heard."""
+        about: dict[str, int] = {}
+        for event in events:
+            about[event.tag] = about.get(event.tag, 0) + 1
+            self._blur(event.digest)
+        lost = {event.number for event in events}
+        for tag in about.keys() - {""}:
+            self._lose_tag(tag, lost, about[tag])
+        self.assess()
+
+    def rest(self) -> None:
+        """Everything is quiet: what still stands is pardoned."""
+        standing, manifests = self.registry.tags(), self.registry.manifests()
+        self.wanted = {tag: push for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
+        self.manifests &= manifests.keys()
+        self.condemned.clear()
+        self.dropped.clear()
+        self.once_dropped.clear()
+        self.believed.pushes = {tag: push for tag, push in self.believed.pushes.items() if tag in standing}
+        self.pruned.clear()
+        self.assess()
+
+    # What follows.
+
+    def parts(self) -> set[str]:
+        """The digests that an index lists which is there."""
+        return {child for digest in self.registry.manifests() for child in self.children.get(digest, ())}
+
+    def known_parts(self) -> set[str]:
+        """Those of an index of which is known that it is there."""
+        standing = self.registry.manifests().keys() & self.believed.digests.keys()
+        return {child for digest in standing for child in self.children.get(digest, ())}
+
+    def subject_of(self, tag: str, digest: str) -> str | None:
+        """The image that a referrer is about."""
+        return self.subjects.get(digest) or subject_by_name(tag)
+
+    def bound(self, pushes: dict[str, Push]) -> set[str]:
+        """Those of the tags that are about another image."""
+        return {tag for tag, push in pushes.items() if self.subject_of(tag, push.digest)}
+
+    def in_use(self, pushes: dict[str, Push]) -> set[str]:
+        """Those of the tags that are leased: counted, and kept."""
+        return {tag for tag, push in pushes.items() if closure(push.digest, self.children) & self.leased}
+
+    def restores(self, push: Push) -> None:
+        """Somebody wants a pruned tag back."""
+        self.leased.add(push.digest)
+        self.condemned.discard(push.number)
+        self.dropped -= closure(push.digest, self.children)
+        self.manifests |= closure(push.digest, self.children)
+
+    def held(self) -> set[str]:
+        """Every digest that an uncondemned tag needs."""
+        safe = (push.digest for push in self.wanted.values() if push.number not in self.condemned)
+        return {held for digest in safe for held in closure(digest, self.children)}
+
+    def assess(self) -> None:
+        """Condemns what the policy drops at this moment."""
+        believed = {
+            tag: push
+            for tag, push in self.believed.pushes.items()
+            if self.wanted.get(tag, push).number == push.number or tag not in self.wanted
+        }
+        heard = self.believed.pushes
+        parts = self.parts()
+        late = perhaps_overflowing(heard.values(), self.rule, self.known_parts(), self.bound(heard))
+        late -= self.in_use(heard)
+        self.condemned |= {believed[tag].number for tag in late & believed.keys()}
+        now = perhaps_overflowing(self.wanted.values(), self.rule, parts, self.bound(self.wanted))
+        now -= self.in_use(self.wanted)
+        self.condemned |= {self.wanted[tag].number for tag in now}
+        self._drop()
+        for tag in self.bound(self.wanted):
+            push = self.wanted[tag]
+            if not self.stands(str(self.subject_of(tag, push.digest))):
+                self.condemned.add(push.number)
+        self._drop()
+
+    def was_under(self, tag: str) -> set[str]:
+        """Every manifest that ever belonged to a tag."""
+        return {held for digest in self.stood.get(tag, ()) for held in closure(digest, self.children)}
+
+    def stands(self, digest: str) -> bool:
+        """Whether an image is there to stay, so that what is about it stays as well."""
+        return digest in self.held() or (digest in self.manifests and digest not in self.dropped)
+
+    def _drop(self) -> None:
+        held = self.held()
+        going = {push.digest for push in self.wanted.values() if push.number in self.condemned}
+        going |= {push.digest for push in self.pruned.values()}
+        going |= {child for digest in going for child in closure(digest, self.children)}
+        for digest in self.manifests - held - self.dropped:
+            subject = self.subjects.get(digest)
+            if subject and self.stands(subject):
+                continue
+            if self.rule.untagged or digest in going or subject:
+                self.dropped.add(digest)
+                self.once_dropped.add(digest)
+
+    def _saw_push(self, event: Happened) -> None:
+        for digest in closure(event.digest, self.children):
+            self.dropped.discard(digest)
+        self.orphans.discard(event.digest)
+        self.manifests.add(event.digest)
+        if event.tag:
+            self.stood.setdefault(event.tag, set()).add(event.digest)
+            self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
+            self.pruned.pop(event.tag, None)
+
+    def _saw_delete(self, event: Happened) -> None:
+        if event.tag:
+            self.wanted.pop(event.tag, None)
+            self.pruned.pop(event.tag, None)
+            return
+        self.manifests.discard(event.digest)
+        for tag in [tag for tag, push in self.wanted.items() if push.digest == event.digest]:
+            del self.wanted[tag]
+
+    def _saw_ours(self, event: Happened) -> None:
+        if event.action == "delete" and not event.tag:
+            self.believed.digests.pop(event.digest, None)
+            self.orphans |= closure(event.digest, self.children) - {event.digest}
+            self.once_parts |= self.orphans
+        elif event.action == "delete" or event.digest == tombstone.DIGEST:
+            self._saw_taken(event.tag)
+        elif event.action == "push":
+            self._saw_put_back(event)
+
+    def _saw_taken(self, tag: str) -> None:
+        push = self.wanted.get(tag)
+        self.taken.append((tag, push.digest if push else ""))
+        if push and push.number in self.condemned:
+            self.pruned[tag] = self.trash[tag, push.digest] = self.wanted.pop(tag)
+            believed = self.believed.pushes.get(tag)
+            if believed and believed.number == push.number:
+                self.believed.taken[tag] = self.believed.pushes.pop(tag)
+
+    def _saw_put_back(self, event: Happened) -> None:
+        self.put_back.append((event.tag, event.digest))
+        self.believed.put_back(event.tag, event.digest)
+        before = self.trash.get((event.tag, event.digest))
+        if before and event.tag not in self.wanted and (event.tag in self.pruned or event.digest in self.leased):
+            self.wanted[event.tag] = before
+            self.pruned.pop(event.tag, None)
+
+    def _lose_tag(self, tag: str, lost: set[int], times: int) -> None:
+        push, before = self.wanted.get(tag), self.believed.pushes.get(tag)
+        for one in (push, before):
+            if one:
+                self._blur(one.digest)
+        if push is None:
+            return  # nobody heard that it was deleted: until the next look at the registry it counts
+        if push.number in lost and self.registry.tags().get(tag) != push.digest:
+            del self.wanted[tag]  # a delete took it along, and nobody is left who knows of it
+        elif push.number in lost:
+            if before is None or before.digest != push.digest:
+                self.wanted[tag] = Push(push.number, tag, push.digest, None)
+            else:
+                other = -1 if times == 1 else None
+                self.wanted[tag] = Push(before.number, tag, push.digest, before.at_us, other)
+
+    def _blur(self, digest: str) -> None:
+        self.vague |= closure(digest, self.children) if digest else set()
+
+    def _learn(self) -> None:
+        manifests: Any = self.registry.manifests()
+        for digest, stored in manifests.items():
+            if digest not in self.contents:
+                self.contents[digest] = (stored.media_type, stored.content)
+                self.children[digest] = children_of(stored.media_type, stored.content)
+                subject = subject_in(stored.content)
+                if subject:
+                    self.subjects[digest] = subject

@@ -1,0 +1,66 @@
+"""A worker that can be killed between any two steps; a step is one request to the registry or one call to Redis."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import redis
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """kill -9: no `except Exception` holds it up, and what `finally` would do then cannot be done any more."""
+
+
+class Life:
+    """One worker's life after another. Once killed, every step raises until the next life begins."""
+
+    def __init__(self) -> None:
+        self.begin()
+
+    def begin(self, ends_at: int | None = None, done: bool = False) -> None:
+        """ends_at: the step (from 0) at which it is killed, None = never; done: after that step rather than before."""
+        self._ends_at, self._after, self._steps = ends_at, done, 0
+        self.over = False
+
+    def step(self, do: Callable[[], T]) -> T:
+        """Takes one step, or dies."""
+        if threading.current_thread().name.startswith("lease "):
+            return do()  # renewals come by the clock, and would make the count of steps a matter of chance
+        number = self._steps
+        self._steps += 1
+        if self.over or (number == self._ends_at and not self._after):
+            self._die()
+        result = do()
+        if number == self._ends_at or self.over:
+            self._die()
+        return result
+
+    def _die(self) -> None:
+        self.over = True
+        raise Killed
+
+
+class MortalRedis(redis.Redis):
+    """A client whose calls are steps of a life."""
+
+    life: Life
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        execute: Any = super().execute_command
+        return self.life.step(lambda: execute(*args, **options))
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        """A pipeline is one step: the server does all of it or nothing."""
+        pipe: Any = super().pipeline(transaction, shard_hint)
+        execute = pipe.execute
+        pipe.execute = lambda *args, **options: self.life.step(lambda: execute(*args, **options))
+        return pipe
+
+
+def mortal(url: str, life: Life) -> MortalRedis:
+    """A client as the product makes one (answers decoded), bound to a life."""
+    client: Any = MortalRedis.from_url(url, decode_responses=True, single_connection_client=True)
+    client.life = life
+    return client  # type: ignore[no-any-return]

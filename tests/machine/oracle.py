@@ -1,0 +1,87 @@
+"""The policy of the model, as simply as it can be said, and written without a look at service/domain.
+
+Keep the last N pushed: digests or tags. What is protected, part of an index, or about another image is not counted.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import product
+
+# Both are being built; until then a tag whose digest is kept stays, and children wait for `untagged`.
+TAG_ONLY = False
+UNDO = False
+
+
+@dataclass(frozen=True)
+class Push:
+    """The last push of a tag. at_us: None when nobody heard of it; other_us: what it may be as well, -1 = nothing."""
+
+    number: int
+    tag: str
+    digest: str
+    at_us: int | None
+    other_us: int | None = -1
+
+    @property
+    def times(self) -> tuple[int | None, ...]:
+        return (self.at_us,) if self.other_us == -1 else (self.at_us, self.other_us)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the policy of one run says. untagged: whether what has no tag goes at once, or stays."""
+
+    keep: int
+    count: str
+    untagged: bool
+    protect: frozenset[str] = frozenset({"latest"})
+
+
+def overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
+    """The tags beyond the last N, as far as is certain.
+
+    parts: digests that an index lists; bound: tags of what is about another image.
+    """
+    gone = _in_every_world(tuple(pushes), rule, parts, bound)
+    return set.intersection(*gone)
+
+
+def perhaps_overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
+    """The same, as far as is possible."""
+    return set.union(*_in_every_world(tuple(pushes), rule, parts, bound))
+
+
+def _in_every_world(
+    pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], bound: Collection[str]
+) -> list[set[str]]:
+    worlds = product(*(push.times for push in pushes))
+    dated = (tuple(replace(push, at_us=at) for push, at in zip(pushes, world, strict=True)) for world in worlds)
+    return [_overflowing(known, rule, parts, bound) for known in dated]
+
+
+def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:
+    counted = [
+        push
+        for push in pushes
+        if push.at_us is not None
+        and push.tag not in rule.protect
+        and push.tag not in bound
+        and push.digest not in parts
+    ]
+    counted.sort(key=lambda push: -(push.at_us or 0))
+    by_digest = rule.count == "digests"
+    places = list(dict.fromkeys(push.digest if by_digest else push.tag for push in counted))
+    kept = set(places[: rule.keep])
+    gone = {push.tag for push in counted if (push.digest if by_digest else push.tag) not in kept}
+    if not TAG_ONLY:
+        held = {push.digest for push in pushes if push.tag not in gone}
+        gone -= {push.tag for push in pushes if push.digest in held}
+    return gone
+
+
+def closure(digest: str, children: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """A manifest with all that it needs."""
+    found = {digest}
+    for child in children.get(digest, ()):
+        found |= closure(child, children)
+    return found

@@ -1,0 +1,27 @@
+"""A machine that finds nothing proves nothing: it finds each planted fault."""
+
+from typing import Literal
+
+import pytest
+
+from tests.machine import faults
+from tests.machine.ground import Ground
+from tests.machine.machine import Machine
+from tests.machine.test_machine import run
+
+_AT_MOST = 300
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("fault", sorted(faults.FAULTS))
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_a_planted_fault_is_found(ground: Ground, fault: str, version: Literal["2.8", "3"]) -> None:
+    begun: list[Machine] = []
+
+    def machine() -> Machine:
+        begun.append(Machine(ground, version))
+        return begun[-1]
+
+    with faults.FAULTS[fault](), pytest.raises(AssertionError) as found:
+        run(machine, _AT_MOST, shrink=False)
+    print(f"{fault}, {version}: example {len(begun)}: {str(found.value).splitlines()[0]}")

@@ -1,0 +1,46 @@
+"""The machine over the in-process registry: some examples always, many in `make test-deep`."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings, stateful
+from hypothesis.internal.conjecture import engine
+
+from tests.machine.ground import Ground
+from tests.machine.machine import Machine
+
+_STEPS = 25
+_SHRINKING_S = 60
+
+
+def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -> None:
+    """Runs the same examples every time."""
+    how = settings(
+        max_examples=examples,
+        stateful_step_count=_STEPS,
+        deadline=None,
+        derandomize=True,
+        report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    run_machine: Any = stateful.run_state_machine_as_test
+    run_machine(machine, settings=how)
+
+
+@pytest.fixture(autouse=True)
+def shrink_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis may take five minutes over a failing example, which is longer than anybody waits."""
+    monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", _SHRINKING_S)
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_nothing_kept_is_lost_and_nothing_dropped_stays(ground: Ground, version: Literal["2.8", "3"]) -> None:
+    run(lambda: Machine(ground, version), 30)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_nothing_is_lost_in_a_thousand_examples(ground: Ground, version: Literal["2.8", "3"]) -> None:
+    run(lambda: Machine(ground, version), 1000)

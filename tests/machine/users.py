@@ -1,0 +1,116 @@
+"""What users do: each deed is one thing that somebody does at the registry, whatever the workers do meanwhile."""
+
+from dataclasses import dataclass
+
+from tests.fakes.images import Image
+from tests.fakes.registry_storage import Refused, StoredManifest
+from tests.machine.goods import GOODS, INDEXES, artifact_about, signature_of, signature_tag
+from tests.machine.shops import SHOP
+from tests.machine.world import World
+
+
+@dataclass(frozen=True)
+class Deed:
+    """what: the verb; tag: which tag it is about, where it is about one; number: which of what there is to choose."""
+
+    what: str
+    tag: str
+    number: int
+
+
+class Users:
+    """Docker, cosign and the like: they push whole, and take a refusal for an answer."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._registry = world.registry
+
+    def do(self, deed: Deed, *, late: bool) -> None:
+        """late: what it causes is heard only later."""
+        before, self._world.late = self._world.late, late
+        try:
+            getattr(self, f"_{deed.what.replace(' ', '_')}")(deed)
+        except Refused:
+            return
+        finally:
+            self._world.late = before
+
+    def overflow(self) -> None:
+        """Pushes until the policy has something to delete, by tags that are pushed in turn."""
+        standing = self._registry.tags()
+        ages = {push.tag: push.number for push in self._world.model.wanted.values()}
+        for number in range(self._world.rule.keep + 1 - len(standing.keys() - self._world.rule.protect)):
+            tag = min((f"v{nth}" for nth in range(1, 5)), key=lambda tag: ages.get(tag, -1))
+            ages[tag] = max(ages.values(), default=0) + 1
+            self.do(Deed("push", tag, len(ages) + number), late=False)
+
+    def _push(self, deed: Deed) -> None:
+        self._put(deed.tag, GOODS[deed.number % len(GOODS)])
+
+    def _push_again(self, deed: Deed) -> None:
+        """What is to be deleted, under one of its tags."""
+        if chosen := self._doomed(deed.number):
+            self._retag(*chosen)
+
+    def _move(self, deed: Deed) -> None:
+        """A tag that is to be deleted goes elsewhere."""
+        if chosen := self._doomed(deed.number):
+            self._put(chosen[0] or deed.tag, GOODS[deed.number % len(GOODS)])
+
+    def _share(self, deed: Deed) -> None:
+        """What is to be deleted gets another tag."""
+        if chosen := self._doomed(deed.number):
+            self._retag(deed.tag, chosen[1])
+
+    def _delete(self, deed: Deed) -> None:
+        digest = self._registry.tags().get(deed.tag)
+        if digest is None:
+            return
+        self._registry.delete(digest)
+
+    def _untag(self, deed: Deed) -> None:
+        """Distribution 3 has it; 2.8 refuses."""
+        self._registry.untag(deed.tag)
+
+    def _pull(self, deed: Deed) -> None:
+        self._registry.pull(deed.tag)
+
+    def _sign(self, deed: Deed) -> None:
+        digest = self._found(deed.tag).digest
+        self._put(signature_tag(digest), signature_of(digest))
+
+    def _attach(self, deed: Deed) -> None:
+        """Half of them with a tag, the others by digest."""
+        about = self._found(deed.tag)
+        artifact = artifact_about(about.digest, len(about.content), about.media_type)
+        self._put("report" if deed.number % 2 else None, artifact)
+
+    def _push_parts(self, deed: Deed) -> None:
+        """An index whose push was broken off."""
+        self._put(None, INDEXES[deed.number % len(INDEXES)].children[0])
+
+    def _put(self, tag: str | None, image: Image) -> None:
+        self._registry.push(tag, image)
+
+    def _retag(self, tag: str, digest: str) -> None:
+        """As `docker tag` and push: what is there is not sent again, and what is missing is."""
+        known = self._world.model.contents.get(digest)
+        if known is None:
+            return
+        for child in self._world.model.children[digest]:
+            if child not in self._registry.manifests():
+                self._retag("", child)
+        self._registry.put(tag or digest, *known)
+
+    def _doomed(self, number: int) -> tuple[str, str] | None:
+        found = sorted(
+            (tag, doomed.digest) for doomed in self._world.history.doomed(SHOP) for tag in doomed.tags or ("",)
+        )
+        return found[number % len(found)] if found else None
+
+    def _found(self, tag: str) -> StoredManifest:
+        """What stands under a tag; whoever wants to say something about an image looks for it first."""
+        found = self._registry.manifests().get(self._registry.tags().get(tag, ""))
+        if found is None:
+            raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        return found

@@ -1,0 +1,62 @@
+"""Watches what the workers send, request by request: what was heard in time must not be deleted, and what they say of
+a deletion must be what they saw."""
+
+import re
+
+from service.domain import tombstone
+from tests.machine.model import Model
+from tests.machine.oracle import closure
+from tests.machine.shops import SHOP
+
+_MANIFEST = re.compile(rf"/v2/{SHOP}/manifests/(.+)")
+
+
+class Watch:
+    """looks: (digest deleted, where each tag stood then, and where the worker last saw it; "": nowhere)."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._sent = 0
+        self._heard_at: dict[int, int] = {}
+        self._seen: dict[str, str] = {}
+        self._faults: list[str] = []
+        self.deletions: list[tuple[str, dict[str, set[str]]]] = []
+
+    def begins(self) -> None:
+        """Another worker: it has seen nothing."""
+        self._seen.clear()
+
+    def sends(self) -> None:
+        self._sent += 1
+
+    def hears(self, number: int) -> None:
+        """A push was recorded: what a worker sends after its next request must take it into account."""
+        self._heard_at[number] = self._sent
+
+    def sees(self, method: str, path: str, body: object) -> None:
+        """A request is about to be handled."""
+        found = _MANIFEST.fullmatch(path)
+        if found is None:
+            return
+        reference, standing = found[1], self._model.registry.tags()
+        if ":" not in reference and method in ("GET", "HEAD"):
+            self._seen[reference] = standing.get(reference, "")
+        if method == "DELETE" or (method == "PUT" and body == tombstone.CONTENT):
+            self._deletes(reference, standing)
+
+    def check(self) -> None:
+        """Fails with what went wrong meanwhile."""
+        faults, self._faults = self._faults, []
+        assert not faults, "; ".join(faults)
+
+    def _deletes(self, reference: str, standing: dict[str, str]) -> None:
+        known = {tag: {digest} for tag, digest in standing.items()}
+        for tag, digest in self._seen.items():
+            known.setdefault(tag, set()).add(digest)
+        self.deletions.append((reference, known))
+        model = self._model
+        for push in model.wanted.values():
+            heard = self._heard_at.get(push.number, self._sent) < self._sent
+            held = reference == push.tag or reference in closure(push.digest, model.children)
+            if heard and held and push.number not in model.condemned and standing.get(push.tag) == push.digest:
+                self._faults.append(f"{reference} is deleted although the push of {push.tag} was heard and keeps it")

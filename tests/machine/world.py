@@ -1,0 +1,265 @@
+"""One registry with its users, events and workers, all in one process; the machine says what happens next."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from unittest import mock
+
+import pytest
+import requests
+
+from service.clock import now_us
+from service.domain.errors import PushpruneError
+from service.domain.notification import BLOB_TYPE, parse
+from service.store.connection import Connection
+from service.store.history import History
+from service.store.keys import Keys
+from tests.fakes.registry_storage import Version
+from tests.machine.ground import Ground
+from tests.machine.model import Happened, Model
+from tests.machine.mortal import Killed
+from tests.machine.oracle import Rule
+from tests.machine.shops import SHOP
+from tests.machine.watch import Watch
+from workers import deletion, enforcement, reconcile, tasks
+
+_HOURS_US = 2 * 3600 * 1_000_000
+_prefixes = itertools.count()
+
+
+@dataclass
+class Cross:
+    """Something that happens at the nth request of a worker with this method ("": with any).
+
+    when: before it is handled, after it, or during (a DELETE by digest).
+    """
+
+    nth: int
+    when: str
+    do: Callable[[], object]
+    method: str = ""
+
+
+class World:
+    """late: whether what happens now is heard later only. faults: what went wrong in the middle of something."""
+
+    def __init__(self, ground: Ground, version: Version, rule: Rule) -> None:
+        self.ground, self.rule = ground, rule
+        self.keys = Keys(f"machine{next(_prefixes)}:")
+        self.registry = ground.shop(version, self._emitted)
+        self.wiring = ground.wiring(rule, self.keys)
+        self.history = History(Connection(ground.plain, self.keys))
+        self.model = Model(rule, self.registry)
+        self.watch = Watch(self.model)
+        self.late = False
+        self.waiting: list[dict[str, Any]] = []
+        self.delivered: list[dict[str, Any]] = []
+        self.lost = False
+        self._instances: set[str] = set()
+        self._numbers: dict[str, int] = {}
+        self._crossing: list[Cross] = []
+        self._requests: list[str] = []
+        self._offset_us = 0
+        ground.adapter.around = self._around
+
+    @property
+    def messages(self) -> list[tuple[str, ...]]:
+        sent: list[tuple[str, ...]] = self.wiring.dispatch.sent  # type: ignore[attr-defined]
+        return sent
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+        client: Any = self.ground.plain
+        if left := list(client.scan_iter(match=f"{self.keys.prefix}*", count=1000)):
+            client.delete(*left)
+
+    # Events.
+
+    def _emitted(self, envelope: dict[str, Any]) -> None:
+        event = envelope["events"][0]
+        if event["target"].get("mediaType") == BLOB_TYPE and event["source"]["instanceID"] in self._instances:
+            return  # counted, and nothing else
+        happened = self._read(event)
+        if event["target"].get("mediaType") != BLOB_TYPE:
+            self.model.saw(happened)
+        if self.late:
+            self.waiting.append(event)
+        else:
+            self.deliver(event)
+
+    def deliver(self, event: dict[str, Any]) -> None:
+        """The registry posts an event, and it is recorded."""
+        instance, happened = event["source"]["instanceID"], self._read(event)
+        if happened.ours and happened.action == "pull" and instance in self._instances:
+            return  # counted, and nothing else
+        recorded = self.history.record(parse(json.dumps({"events": [event]}).encode(), now_us()))
+        for repository in recorded.due:
+            self.wiring.dispatch.enforce(repository)
+        self._instances.add(instance)
+        if recorded.events and not happened.ours and happened.action != "pull":
+            self.delivered.append(event)
+            if event["target"].get("mediaType") != BLOB_TYPE:
+                self.watch.hears(happened.number)
+                self.model.hear(happened)
+
+    def hear(self, which: int = 0, *, twice: bool = False) -> None:
+        """One of the events that wait arrives; twice: the registry did not get the answer."""
+        event = self.waiting.pop(which % len(self.waiting))
+        self.deliver(event)
+        if twice:
+            self.deliver(event)
+
+    def restart(self) -> None:
+        """The registry starts anew: what waited is lost, and the first event tells that it did."""
+        lost = [self._read(event) for event in self.waiting]
+        self.lost = self.lost or bool(lost)
+        self.waiting.clear()
+        self.model.lose([event for event in lost if not event.ours and event.action != "pull"])
+        late, self.late = self.late, False
+        self.registry.restart()
+        self.late = late
+
+    def _read(self, event: dict[str, Any]) -> Happened:
+        number = self._numbers.setdefault(event["id"], len(self._numbers))
+        target = event["target"]
+        at_us = round(datetime.fromisoformat(event["timestamp"][:26] + "+00:00").timestamp() * 1_000_000)
+        ours = event["request"]["useragent"].startswith("pushprune/")
+        return Happened(number, ours, event["action"], target.get("tag", ""), target.get("digest", ""), at_us)
+
+    # Workers.
+
+    def work(self, kind: str, crosses: tuple[Cross, ...] = (), kill: tuple[int, bool] | None = None) -> None:
+        """A worker takes on one piece of work; kill: the step at which it dies, and whether it still takes that."""
+        self._requests, self._crossing = [], list(crosses)
+        self.ground.life.begin(*(kill or (None, False)))
+        self.watch.begins()
+        try:
+            with mock.patch.object(enforcement, "now_us", self._planners_now_us):
+                self._do(kind)
+        except Killed:
+            pass
+        finally:
+            self._crossing.clear()
+            self.registry.during_delete([])
+            self.ground.life.begin()
+        self.watch.check()
+
+    def next_message(self) -> str | None:
+        return self.messages.pop(0)[0] if self.messages else None
+
+    def settle(self, at_most: int = 60) -> None:
+        """Works off the messages."""
+        for _ in range(at_most):
+            kind = self.next_message()
+            if kind is None:
+                return
+            self.work(kind)
+
+    def time_passes(self) -> None:
+        """Leases of the dead are over, back-offs too, and whatever waits in the outbox is overdue."""
+        client: Any = self.ground.plain
+        pipe = client.pipeline()
+        leases = [self.keys.lease(f"{kind}:{SHOP}") for kind in ("enforce", "delete")]
+        pipe.delete(*leases, self.keys.of("writers"), self.keys.lease("tick"))
+        fields = [f"{queue} {SHOP} until" for queue in ("due", "doomed", "healing")]
+        pipe.hdel(self.keys.of("attempts"), *fields)
+        zsets = [self.keys.of(name) for name in ("due", "doomed", "healing")] + [self.keys.heal(SHOP)]
+        for key in zsets:
+            pipe.zrange(key, 0, -1)
+        for key, members in zip(zsets, pipe.execute()[2:], strict=True):
+            if members:
+                client.zadd(key, dict.fromkeys(members, 1))
+        self.work("sweep")
+
+    def come_to_rest(self) -> None:
+        """Every event arrives, and everything is worked off."""
+        while self.waiting:
+            self.hear()
+        with self._hours_later():
+            for _ in range(12):
+                self.settle()
+                if self._nothing_left():
+                    return
+                self.time_passes()
+        raise AssertionError(f"it never comes to rest: {self._left()}")
+
+    def compare(self) -> None:
+        """What a scheduled comparison does: after lost events only a look at the registry tells the truth."""
+        reconcile.compare(self.wiring, self.wiring.history.snapshot(SHOP))
+        self.lost = False
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Something has the repository planned."""
+        self.wiring.outbox.mark_due([SHOP])
+        self.wiring.dispatch.enforce(SHOP)
+        self.come_to_rest()
+
+    def restore(self, which: int) -> None:
+        """Undo: the same bytes are back, with the time of the push; refused where the tag was pushed since."""
+        pruned = list(self.model.trash.values())
+        push = pruned[which % len(pruned)]
+        undo: Any = self.wiring.undo
+        if push.tag in self.model.wanted:
+            with pytest.raises(PushpruneError):
+                undo.restore(SHOP, tag=push.tag, digest=push.digest)
+            return
+        self.model.restores(push)
+        undo.restore(SHOP, digest=push.digest, as_tag=push.tag)
+        assert self.registry.tags()[push.tag] == push.digest, f"{push.tag} was not restored"
+
+    def _planners_now_us(self) -> int:
+        return now_us() + self._offset_us
+
+    def _do(self, kind: str) -> None:
+        if kind == "enforce":
+            tasks.attempt(self.wiring, "due", SHOP, enforcement.enforce)
+        elif kind == "delete":
+            tasks.attempt(self.wiring, "doomed", SHOP, deletion.delete)
+        elif kind == "sweep":
+            reconcile.sweep(self.wiring)
+
+    def _around(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
+        """One request of a worker, with all that crosses it."""
+        return self.ground.life.step(lambda: self._crossed(request, answer))
+
+    def _crossed(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
+        method = str(request.method)
+        self._requests.append(method)
+        self.watch.sends()
+        counts = {"": len(self._requests) - 1, method: self._requests.count(method) - 1}
+        due = [cross for cross in self._crossing if counts.get(cross.method) == cross.nth]
+        during = [cross for cross in due if cross.when == "during"]
+        if not self.registry.during_delete([cross.do for cross in during]):
+            due = [cross if cross.when != "during" else replace(cross, when="before") for cross in due]
+        for cross in due:
+            if cross.when == "before":
+                cross.do()
+        self.watch.sees(method, str(request.path_url), request.body)
+        response = answer()
+        self.registry.tell()
+        for cross in due:
+            if cross.when == "after":
+                cross.do()
+        return response
+
+    def _nothing_left(self) -> bool:
+        return not (any(self._left().values()) or self.messages)
+
+    def _left(self) -> dict[str, Any]:
+        client: Any = self.ground.plain
+        names = {name: self.keys.of(name) for name in ("due", "doomed", "healing")} | {"heal": self.keys.heal(SHOP)}
+        return {name: client.zrange(key, 0, -1) for name, key in names.items()}
+
+    @contextmanager
+    def _hours_later(self) -> Iterator[None]:
+        """What was never tagged is given an hour: the planner believes that it is over."""
+        self._offset_us = _HOURS_US
+        try:
+            yield
+        finally:
+            self._offset_us = 0
