@@ -148,7 +148,7 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     result, manifest, met = Taken(doomed), None, False
     for verdict in doomed.verdicts:
         found = recheck(wiring, repository, doomed, verdict, fetch=manifest is None)
-        manifest, met = manifest or found.manifest, met or found.at in ("off", "tombstone")
+        manifest, met = manifest or found.manifest, met or found.at in ("off", "tombstone", "astray")
         result.moved += [found.moved_to] if found.moved_to else []
         result.vanished += [verdict.tag.name] if found.at == "gone" else []
     manifest = manifest or (wiring.client.get(repository, doomed.digest) if met else None)

@@ -44,7 +44,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if plan.undated:
         creation.date(wiring, snapshot.repository, plan.undated)
         return False
-    if not plan.doomed:
+    if not plan.doomed and not plan.unresolved:
         return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT
     if _looked_again(wiring, snapshot, plan):
         return False
@@ -67,7 +67,7 @@ def _looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     if plan.unresolved:
         reconcile.resolve(wiring, snapshot, plan.unresolved)
         return True
-    return not reconcile.confirm(wiring, snapshot, plan)
+    return bool(plan.doomed) and not reconcile.confirm(wiring, snapshot, plan)
 
 
 def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:

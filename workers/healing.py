@@ -11,9 +11,11 @@ from service.log import log
 from service.registry.client import Manifest, Standing
 from service.store.history import name_of
 from service.store.keys import short
+from service.store.lease import Lease
 from service.store.snapshot import Snapshot
 from service.store.trash import Kept
 from service.wiring import Wiring
+from workers.untagging import take_back
 
 _CROSSINGS = 5
 
@@ -39,13 +41,23 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
             if undecided.intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
                 continue  # should this plan not be committed, it is looked at then
             reason, action = None, "healed"
-            if digest and doomed.isdisjoint((name, digest)):  # what is doomed is the deletion's to finish
+            if digest is None:
+                _leave_deleted(wiring, snapshot, name, permit)
+            elif doomed.isdisjoint((name, digest)):  # what is doomed is the deletion's to finish
                 try:
                     reason = _heal(wiring, repository, name, digest)
                 except RegistryRefused as error:
                     reason, action = f"it was lost, and cannot be put back: push it again ({error})", "lost"
                     wiring.outbox.complain(f"lost {repository}:{name}", reason)
             wiring.removals.healed(repository, member, digest or "", reason, action)
+
+
+def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
+    """A tag that is not live stands again only where a healing of ours crossed its user's DELETE."""
+    standing = wiring.client.head(snapshot.repository, tag)
+    if standing is not None and standing.digest == wiring.removals.put_by_us(snapshot.repository, tag):
+        log.warning("a tag that its user deleted was put back, and is taken off", tag=f"{snapshot.repository}:{tag}")
+        take_back(wiring, snapshot, tag, permit)
 
 
 def _names(doomed: Iterable[Doomed]) -> set[str | None]:
@@ -114,7 +126,10 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
         put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
         if put != tag.digest:
             raise RegistryUnavailable(f"the registry stored {where} as {put} instead of {tag.digest}")
-        live = next((now for now in wiring.history.live(repository) if now.name == tag.name), tag)
+        live = next((now for now in wiring.history.live(repository) if now.name == tag.name), None)
+        if live is None:  # its user has deleted it meanwhile
+            wiring.removals.look_at(repository, [tag.name])
+            return False
         if short(live.digest) == short(tag.digest):
             return True
         tag, manifest = live, wiring.client.get(repository, live.digest)

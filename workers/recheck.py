@@ -19,11 +19,11 @@ class Found:
     """Where a tag stands now.
 
     at: `there` where the plan saw it; `tombstone`: a take-off of ours is not over; `off`: one is, or a DELETE;
-    `gone` by somebody else; `moved` to another manifest, which `moved_to` then names. manifest: the doomed one, where
-    it was fetched.
+    `astray` where a healing of ours put it, before its last push was heard; `gone` by somebody else; `moved` to another
+    manifest, which `moved_to` then names. manifest: the doomed one, where it was fetched.
     """
 
-    at: Literal["there", "tombstone", "off", "gone", "moved"]
+    at: Literal["there", "tombstone", "off", "astray", "gone", "moved"]
     manifest: Manifest | None = None
     moved_to: Tag | None = None
 
@@ -52,6 +52,8 @@ def recheck(wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *
         return Found("there", manifest)
     if standing is not None and standing.digest == tombstone.DIGEST:
         return Found("tombstone")
+    if standing is not None and standing.digest == wiring.removals.put_by_us(repository, name):
+        return Found("astray")
     if standing is None and wiring.removals.touched(repository, name, verdict.tag.pushed_us):
         return Found("off")
     if being_pushed(verdict.tag):

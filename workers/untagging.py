@@ -60,6 +60,14 @@ def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], perm
     return takeoff.taken
 
 
+def take_back(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
+    """Takes off a tag that a healing of ours put where its user had just deleted it."""
+    takeoff = _TakeOff(wiring, snapshot, permit)
+    takeoff.begin()
+    takeoff.take_tag(tag, Found("there"))
+    takeoff.end()
+
+
 class _TakeOff:
     def __init__(self, wiring: Wiring, snapshot: Snapshot, permit: Lease) -> None:
         self._wiring, self._snapshot, self._permit = wiring, snapshot, permit
@@ -67,6 +75,7 @@ class _TakeOff:
         self._restarts = snapshot.epoch.rpartition(":")[2]
         self._by_tag = wiring.abilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
+        self._stands = False  # whether a tombstone does, under any tag
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
         self.taken: list[Taken] = []
@@ -96,7 +105,7 @@ class _TakeOff:
                 return
             else:
                 kept = True
-                self._take_tag(verdict.tag.name, found)
+                self.take_tag(verdict.tag.name, found)
                 result.verdicts.append(verdict)
         if result.moved or result.vanished:
             names = ", ".join([*(tag.name for tag in result.moved), *result.vanished])
@@ -104,7 +113,7 @@ class _TakeOff:
 
     def end(self) -> None:
         """The tombstone goes, and with it every tag that stands there."""
-        if not self._is_over and any(result.verdicts for result in self.taken):
+        if not self._is_over and self._stands:
             self._permit.check()
             self._write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
         self._is_over = True
@@ -134,12 +143,13 @@ class _TakeOff:
             result.spared = "somebody says that it is in use (lease)"
         return put is Put.KEPT
 
-    def _take_tag(self, tag: str, found: Found) -> None:
+    def take_tag(self, tag: str, found: Found) -> None:
         """A tag that is off may still be listed and point nowhere: a registry that ends in mid-DELETE leaves it so."""
         if found.at == "off" and (self._by_tag or tag not in self._tags()):
             return
         if self._by_tag and self._deletes_tag(tag):
             return
+        self._stands = True
         if found.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             self._write(lambda: self._wiring.client.put(*put))

@@ -23,12 +23,18 @@ def plan(state: State, policy: Policy, now_us: int) -> Plan:
         verdicts=verdicts,
         untagged=untagged,
         doomed=doomed,
-        unresolved=tuple(sorted(digest for digest, known in state.links.items() if known is None)) if doomed else (),
+        unresolved=tuple(_unresolved(state, bool(doomed))),
         undated=tuple(sorted(_undated(weighing))),
         next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
     )
+
+
+def _unresolved(state: State, dooms: bool) -> list[str]:
+    """What must be looked into first: all of it before anything goes, else what decides whether a part follows."""
+    unknown = {digest for digest, known in state.links.items() if known is None}
+    return sorted(unknown if dooms else unknown & {untagged.index for untagged in state.untagged})
 
 
 def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:

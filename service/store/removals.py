@@ -53,6 +53,7 @@ class Removals:
         keys += [self._keys.of(name) for name in shared]
         keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
         keys += [key(repository) for key in (self._keys.approvals, self._keys.deleted, self._keys.layers)]
+        keys.append(self._keys.of("trashed"))
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, collect_after, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
         args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]

@@ -3,10 +3,11 @@
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
---       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R
+--       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R  23 trashed
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
---       7 resend after (ms); 8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed; then per tag ('' where it had none):
---       tag, time_us (-1: a part of an index, which comes back with it), reason, rule; nothing where the history says already why it went
+--       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed;
+--       then per tag ('' where it had none): tag, time_us (-1: a part of an index, which comes back with it), reason,
+--       rule; nothing where the history says already why it went
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
 local clock = redis.call('TIME')
@@ -23,8 +24,21 @@ end
 for i = 11, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
 if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
 
--- Rescued or planned anew while the DELETE was on its way (or noted before: then looking at it is no harm).
-if redis.call('HGET', KEYS[1], short) ~= ARGV[10] then
+-- What was pushed before the DELETE was sent went with it; what was pushed later is not known to have.
+local sent_us = redis.call('ZSCORE', KEYS[23], repository .. ' ' .. digest)
+sent_us = sent_us and string.format('%.0f', sent_us) or now_us
+
+local function is_wanted()
+  if tonumber(redis.call('ZSCORE', KEYS[6], '@' .. short) or -1) >= tonumber(sent_us) then return true end
+  for _, standing in ipairs(redis.call('HVALS', KEYS[4])) do
+    if string.sub(standing, 1, #short + 1) == short .. ' ' then return true end
+  end
+  return false
+end
+
+-- Rescued, planned anew or noted before, while the DELETE was on its way: looking at its tags is no harm. A plan that
+-- was dropped for another reason, with nobody who wants the digest, leaves one to note that it is gone.
+if redis.call('HGET', KEYS[1], short) ~= ARGV[10] and is_wanted() then
   local again = 0
   for i = 11, #ARGV, 4 do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
@@ -51,17 +65,24 @@ end
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
 local matter = ARGV[11] or ''
 if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (%S*)') or '' end
-for child in string.gmatch(redis.call('HGET', KEYS[7], digest) or '', 'child=(%S+)') do
-  redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter .. ' part ' .. short)
+local function is_older(text) return text and tonumber(string.match(text, '^%d+')) <= tonumber(sent_us) end
+local known, look_again = redis.call('HGET', KEYS[7], digest), ARGV[8] == '1'
+if is_older(known) then
+  for child in string.gmatch(known, 'child=(%S+)') do
+    redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter .. ' part ' .. short)
+  end
+  redis.call('HDEL', KEYS[7], digest)
+  look_again = true
 end
-local look_again = redis.call('HDEL', KEYS[7], digest) == 1 or ARGV[8] == '1'
-redis.call('HDEL', KEYS[17], short, digest)
+for _, form in ipairs({short, digest}) do
+  if is_older(redis.call('HGET', KEYS[17], form)) then redis.call('HDEL', KEYS[17], form) end
+end
 redis.call('HDEL', KEYS[19], short)
 redis.call('HDEL', KEYS[22], short)
 redis.call('ZREM', KEYS[20], digest)
 redis.call('ZREM', KEYS[5], '@' .. short)
 -- Referrers follow what is gone.
-redis.call('ZADD', KEYS[6], now_us, '@' .. short)
+redis.call('ZADD', KEYS[6], 'GT', sent_us, '@' .. short)
 redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
 redis.call('EXPIRE', KEYS[6], 86400)
 for i = 11, #ARGV, 4 do

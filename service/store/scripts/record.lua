@@ -163,7 +163,10 @@ local function push(r, e)
   local void, gone = void_until(r, e.tag), e.at <= void_until(r, '@' .. e.short)
   if not gone then remember(r, e) end
   if e.tag == '' then
-    if not gone then untag(r, e.short, e.at_us, '') end
+    if not gone then
+      untag(r, e.short, e.at_us, '')
+      redis.call('ZADD', KEYS[3], 'NX', now_ms + 3600000, names[r])  -- what nobody completes is looked at then
+    end
     return
   end
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
@@ -210,6 +213,7 @@ end
 local function delete(r, e)
   log(r, 'delete', e)
   changed(r)
+  mark_due(r)  -- parts and referrers may follow
   if e.tag == '' then
     make_void(r, '@' .. e.short, e.at_us)
     local known = redis.call('HGET', key(r, 5), e.digest)
@@ -229,6 +233,7 @@ local function delete(r, e)
   end
   make_void(r, e.tag, e.at_us)
   overwritten(r, e.tag, e.at)
+  if redis.call('HEXISTS', after(r, 3), e.tag) == 1 then look_at(r, e.tag, true) end  -- our healing may have crossed it
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
   if current and tonumber(current) <= e.at then
     local digest = stood_at(r, e.tag)

@@ -1,0 +1,86 @@
+"""What the machine found: deletes, plans, healings and users that cross each other (tests/machine)."""
+
+from service.domain.manifest import References
+from service.store.keys import short
+from tests.conftest import keep_last
+from tests.fakes.images import index_over, make_image, make_index
+from tests.fakes.pusher import Pusher
+from tests.workers.conftest import SHOP, Make, doomed_system
+from workers import deletion, enforcement
+
+V1 = make_image(f"{SHOP}:v1")
+
+
+def test_a_user_who_deletes_what_is_just_being_put_back_is_obeyed(make_system: Make) -> None:
+    system = doomed_system(make_system, version="3")
+    system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="again"))
+    deletion.delete(system.wiring, SHOP)
+
+    def delete() -> None:
+        Pusher(system.registry.url).put(SHOP, "v1", V1.media_type, V1.manifest)
+        Pusher(system.registry.url).delete(SHOP, "v1")
+
+    system.registry.before("PUT", "manifests/v1", delete)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+
+
+def test_the_parts_of_an_index_go_although_its_plan_was_dropped_while_it_was_deleted(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    old, new = make_index("old"), make_index("new")
+    system.registry.push(SHOP, "v1", old)
+    system.push("v2")
+    enforcement.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
+    system.registry.before("DELETE", old.digest, lambda: system.registry.push(SHOP, "v3", new))
+    deletion.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v3"}
+    assert set(system.registry.manifests(SHOP)) == {new.digest, *(child.digest for child in new.children)}
+
+
+def test_a_push_of_the_same_digest_during_our_delete_is_not_void(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    system.registry.after("DELETE", V1.digest, lambda: system.registry.push(SHOP, None, V1))
+    deletion.delete(system.wiring, SHOP)
+    system.hear_late()
+    assert V1.digest in system.registry.manifests(SHOP)
+    assert V1.digest in {one.digest for one in system.wiring.history.snapshot(SHOP).untagged}
+
+
+def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    index = index_over([make_image("part")], seed="index")
+    system.registry.push(SHOP, "v1", index)
+    system.push("v2")
+    system.settle()
+    known = References(children=(make_image("part").digest,))  # as the registry says with `includereferences`
+    system.wiring.history.resolve(system.wiring.history.snapshot(SHOP), {index.digest: known})
+    Pusher(system.registry.url).delete(SHOP, index.digest)
+    system.settle()
+    assert set(system.registry.manifests(SHOP)) == {make_image(f"{SHOP}:v2").digest}
+
+
+def test_what_is_pushed_without_a_tag_is_looked_at_in_an_hour(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.registry.push_image(SHOP, None)
+    client, keys = system.wiring.connection.client, system.wiring.connection.keys
+    due_ms = float(client.zscore(keys.of("due"), SHOP) or 0)
+    assert 3_500_000 < due_ms - system.wiring.connection.now_ms() <= 3_600_000
+    assert system.messages.sent == []
+
+
+def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system: Make) -> None:
+    """v1 was put back at its old push, then pushed again unheard; by the time that is heard, it is doomed."""
+    system = doomed_system(make_system)
+    old = V1.digest
+    system.wiring.removals.putting(SHOP, "v1", make_image("astray").digest)
+    Pusher(system.registry.url, agent="pushprune/x").push(SHOP, "v1", make_image("astray"))
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+    assert short(old) not in {short(one) for one in system.registry.manifests(SHOP)}
