@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from service.domain import tombstone
 from service.domain.deleted import Deleted
 from service.domain.errors import NotRestorable, RegistryRefused
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
@@ -141,7 +142,7 @@ class _Restoring:
         if self._force:
             return
         standing = self._registry.head(self._repository, tag, unless=digest)
-        if standing is not None and standing.digest != digest:
+        if standing is not None and standing.digest not in (digest, tombstone.DIGEST):
             raise NotRestorable(
                 f"{self._repository}:{tag} has since been pushed again and stands at {standing.digest}: "
                 "restore it under another name (--as TAG), or replace that (--force)"

@@ -171,6 +171,7 @@ def test_an_address_where_nobody_answers_is_not_up() -> None:
     assert not is_up("redis://127.0.0.1:1/0")
 
 
+@pytest.mark.live
 def test_it_is_not_up_before_it_has_loaded_all_it_had(tmp_path: Path, eventually: Wait) -> None:
     keys = 20_000  # while it loads it looks up once in 1024 commands, and a client has much to say before its first
     with running(tmp_path / "redis", eventually) as (client, _), client.pipeline(transaction=False) as pipe:

@@ -28,12 +28,14 @@ def swept(system: System) -> list[tuple[str, ...]]:
     return list(system.messages.sent)
 
 
+@pytest.mark.live
 def test_a_lost_message_about_a_due_repository_is_sent_again(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1", "v2")
     assert swept(system) == [("enforce", "shop/api")]
 
 
+@pytest.mark.live
 def test_a_lost_message_about_something_doomed_is_sent_again(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1", "v2")
@@ -101,6 +103,7 @@ def test_a_changed_policy_makes_every_repository_due(make_system: Make) -> None:
     assert set(system.messages.sent) == {("enforce", "other"), ("enforce", "shop/api")}
 
 
+@pytest.mark.live
 def test_a_grace_that_ends_is_noticed_without_a_push(make_system: Make) -> None:
     system = make_system(keep_last(1, grace="1s"))
     system.push("v1", "v2")
