@@ -8,8 +8,8 @@ from service.domain.deleted import Deleted
 from service.domain.errors import NotRestorable, RegistryRefused
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.state import subject_of
+from service.log import log
 from service.registry.client import Manifest, RegistryClient
-from service.store.collections import Collections
 from service.store.history import History
 from service.store.lease import Lease, Leases
 from service.store.removals import Removals
@@ -53,7 +53,6 @@ class Undo:
     trash: Trash
     removals: Removals
     restorations: Restorations
-    collections: Collections
     leases: Leases
     registry: RegistryClient | None = field(repr=False)
 
@@ -91,11 +90,14 @@ class _Restoring:
         self._undo, self._permit, self._registry = undo, permit, undo.registry
         self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
         self._deleted = undo.trash.deleted(repository)
+        self._before: dict[str, str] = {}
+        self._learnt: dict[str, References] = {}
 
     def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> Undone:
         found = self._found(tag, digest)
         digest = found[0].digest if found else digest or ""
         names = {as_tag: found[0] if found else None} if as_tag else {one.tag: one for one in found}
+        self._before = {name: self._undo.restorations.standing(self._repository, name) for name in names if name}
         for name in filter(None, names):
             self._refuse_if_pushed_again(name, digest)
         tree = self._tree(digest)
@@ -106,15 +108,19 @@ class _Restoring:
             self._put(name or "", tree, one)
         parts = sum(1 for one in tree.missing if one.digest != digest)
         tags = tuple(name for name in names if name)
-        return Undone(self._repository, digest, tags, parts, tuple(self._referrers(digest)), until_us)
+        referrers = tuple(self._referrers({digest, *self._learnt, *(one.digest for one in tree.missing)}))
+        if self._learnt:
+            self._undo.history.resolve(self._undo.history.snapshot(self._repository), self._learnt)
+        log.info("restored", repository=self._repository, digest=digest, tags=tags, referrers=referrers, by=self._by)
+        return Undone(self._repository, digest, tags, parts, referrers, until_us)
 
     def _found(self, tag: str | None, digest: str | None) -> list[Deleted]:
         """The deletions to undo. Raises NotRestorable where there are none."""
         if tag:
-            found = [one for one in self._deleted if one.tag == tag]
+            found = [one for one in self._deleted if one.tag == tag] or self._standing(tag)
             if not found:
                 raise NotRestorable(self._why_not(tag))
-            return found
+            return found[:1]
         found = [one for one in self._deleted if one.digest == digest]
         if not found and self._undo.trash.get(self._repository, digest or "") is None:
             raise NotRestorable(
@@ -133,10 +139,20 @@ class _Restoring:
             return (
                 f"{name} was not deleted by pushprune; `pushprune trash {self._repository}` lists what can be restored"
             )
-        runs = (run for run in self._undo.collections.runs(_ENTRIES) if run.started_ms * 1000 > pruned.at_us)
-        if any(run.result == "done" for run in runs):
+        if self._undo.trash.kept_us(pruned.at_us):
             return f"{name} cannot be restored: a garbage collection since may have taken its layers; push it again"
         return f"{name} cannot be restored: what was kept of it is gone by now (history.trash); push it again"
+
+    def _standing(self, tag: str) -> list[Deleted]:
+        """A deletion whose image stands all the same: under another tag, or put back already."""
+        entries = [one for one in self._undo.history.entries(self._repository, _ENTRIES) if one.tag == tag]
+        pruned = next((one for one in entries if one.action == "pruned"), None)
+        if pruned is None or (entries and entries[0].action in ("push", "restored")):
+            return []
+        if self._registry.head(self._repository, pruned.digest) is None:
+            return []
+        pushes = (one.at_us for one in entries if one.action == "push" and one.digest == pruned.digest)
+        return [Deleted(tag, pruned.digest, next(pushes, None), pruned.at_us, pruned.size_bytes, pruned.reason)]
 
     def _refuse_if_pushed_again(self, tag: str, digest: str) -> None:
         if self._force:
@@ -156,6 +172,8 @@ class _Restoring:
             references = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:
             raise NotRestorable(f"{self._repository}@{digest} cannot be read: {error}") from error
+        if references.children or references.subject:
+            self._learnt[digest] = references
         missing: list[Manifest] = []
         for child in references.children:
             if self._registry.head(self._repository, child) is None:
@@ -192,19 +210,27 @@ class _Restoring:
         """Under its tag, or by its digest; then the history knows."""
         self._permit.check()
         if tag:
+            self._refuse_if_pushed_again(tag, tree.manifest.digest)
             self._undo.removals.putting(self._repository, tag, tree.manifest.digest)
         self._send(tag or tree.manifest.digest, tree.manifest)
         entry = deleted or self._any_deletion(tree.manifest.digest)
         pushed_us = (entry.pushed_us if entry else None) or 0
         is_plain = tree.manifest.media_type not in INDEX_TYPES and tree.references.subject is None
         size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
-        self._undo.restorations.restored(
+        noted = self._undo.restorations.restored(
             self._repository,
             Restored(
                 tag, tree.manifest.digest, pushed_us, size_bytes, None if is_plain else tree.references,
-                self._pushed_by(tag, tree.manifest.digest), self._by, "restored: its deletion was undone",
+                self._pushed_by(tag, tree.manifest.digest), self._by, "its deletion was undone",
             ),
+            self._before.get(tag, ""),
+            force=self._force,
         )  # fmt: skip
+        if not noted:
+            raise NotRestorable(
+                f"{self._repository}:{tag} was pushed at this moment, and that push stays: "
+                "restore it under another name (--as TAG)"
+            )
 
     def _send(self, reference: str, manifest: Manifest) -> None:
         try:
@@ -221,11 +247,11 @@ class _Restoring:
         pushes = (one for one in entries if one.action == "push" and (one.tag, one.digest) == (tag, digest))
         return next((one.actor for one in pushes), "")
 
-    def _referrers(self, digest: str) -> Iterator[str]:
-        """Signatures and the like that went after their image come back with it, as far as they can."""
+    def _referrers(self, digests: set[str]) -> Iterator[str]:
+        """Signatures and the like that went after these manifests come back with them, as far as they can."""
         for one in self._deleted:
-            kept = self._undo.trash.get(self._repository, one.digest)
-            if one.tag and kept and subject_of(one.tag, _references(kept.media_type, kept.content)) == digest:
+            kept = self._undo.trash.get(self._repository, one.digest) if one.tag else None
+            if kept and subject_of(one.tag, _references(kept.media_type, kept.content)) in digests:
                 try:
                     tree = self._tree(one.digest)
                     self._put_missing(tree, one.digest)

@@ -40,7 +40,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         heal(wiring, snapshot, Plan())
         return wiring.history.commit(snapshot, Plan(), "none") is not Committed.NOT
     plan = retention.plan(snapshot, policy, now_us())
-    heal(wiring, snapshot, plan)
+    heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan)
     if plan.undated:
         creation.date(wiring, snapshot.repository, plan.undated)
         return False

@@ -75,7 +75,7 @@ def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run) -> Ru
         _refuse_unless_all_marked(wiring, rehearsal)
         sizes = {digest: storage.blob_size(digest) or 0 for digest in rehearsal.report.eligible} if storage else {}
         lease.check()
-        wiring.trash.drop_before(run.started_ms * 1000)
+        wiring.trash.collected()
         finished = _succeeded(watch.run(collector, dry=False))
     freed = sum(size for digest, size in sizes.items() if storage and storage.blob_size(digest) is None)
     wiring.garbage.collected(run.reason, deletes)

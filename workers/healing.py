@@ -38,25 +38,27 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
             permit.check()
             name = name_of(member[0])
             digest = name if ":" in name else _digest_of(snapshot, name)
-            if undecided.intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
-                continue  # should this plan not be committed, it is looked at then
+            if (doomed | undecided).intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
+                continue  # the deletion's to finish; should its plan be dropped, it is looked at then
             reason, action = None, "healed"
             if digest is None:
                 _leave_deleted(wiring, snapshot, name, permit)
-            elif doomed.isdisjoint((name, digest)):  # what is doomed is the deletion's to finish
+            else:
                 try:
                     reason = _heal(wiring, repository, name, digest)
                 except RegistryRefused as error:
                     reason, action = f"it was lost, and cannot be put back: push it again ({error})", "lost"
                     wiring.outbox.complain(f"lost {repository}:{name}", reason)
             wiring.removals.healed(repository, member, digest or "", reason, action)
+            if action != "lost":
+                wiring.outbox.mended(f"lost {repository}:{name}")
 
 
 def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
     """A tag that is not live stands again only where a healing of ours crossed its user's DELETE."""
     standing = wiring.client.head(snapshot.repository, tag)
-    if standing is not None and standing.digest == wiring.removals.put_by_us(snapshot.repository, tag):
-        log.warning("a tag that its user deleted was put back, and is taken off", tag=f"{snapshot.repository}:{tag}")
+    if standing is not None and _is_ours(wiring, snapshot.repository, tag, standing):
+        log.warning("a tag that its user deleted stands where we put it; it is taken off", tag=tag)
         take_back(wiring, snapshot, tag, permit)
 
 
@@ -65,9 +67,9 @@ def _names(doomed: Iterable[Doomed]) -> set[str | None]:
     return {name for one in doomed for name in (*one.tags, *(() if one.only_tags else (one.digest,)))}
 
 
-def _is_ours(wiring: Wiring, repository: str, tag: Tag, standing: Standing) -> bool:
+def _is_ours(wiring: Wiring, repository: str, tag: str, standing: Standing) -> bool:
     """Whether a PUT of ours put there what stands under the tag."""
-    return standing.digest in (tombstone.DIGEST, wiring.removals.put_by_us(repository, tag.name))
+    return standing.digest in (tombstone.DIGEST, wiring.removals.put_by_us(repository, tag))
 
 
 def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
@@ -113,15 +115,14 @@ def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kep
 def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None) -> bool:
     """Puts a tag back that is gone, or that stands where a PUT of ours crossed a user's newer push."""
     standing = wiring.client.head(repository, tag.name)
-    if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag, standing)):
+    if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag.name, standing)):
         return False
     if standing is not None and standing.digest == tombstone.DIGEST:
         wiring.removals.look_at(repository, [tombstone.DIGEST])
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
         if manifest is None:
-            log.error("a tag was lost and cannot be put back: push it again", tag=where, digest=tag.digest)
-            return False
+            raise RegistryRefused(f"neither the registry nor the trash has {tag.digest}")
         wiring.removals.putting(repository, tag.name, tag.digest)
         put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
         if put != tag.digest:

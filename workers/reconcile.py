@@ -22,6 +22,7 @@ from service.wiring import Wiring
 
 _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000
+_WEEK_US = 7 * 86_400 * 1_000_000
 _LONGEST_PAUSE_S = 0.5
 YOUNG_S = 10.0
 
@@ -86,9 +87,22 @@ def sweep(wiring: Wiring) -> None:
     queue = f"{wiring.settings.redis.prefix}garbage"
     if wiring.outbox.waiting(queue) == 0 and wiring.garbage.overdue():
         wiring.dispatch.collect()
+    _end_losses(wiring)
     if wiring.leases.elected("trim", _TRIM_MS):
         wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
     _follow_schedule(wiring)
+
+
+def _end_losses(wiring: Wiring) -> None:
+    """A lost tag is no trouble any more once it was pushed again, nor after a week in which nobody did."""
+    for trouble in wiring.outbox.troubles():
+        repository, _, tag = trouble.about.removeprefix("lost ").rpartition(":")
+        if not trouble.about.startswith("lost ") or not is_tag(tag):
+            continue
+        live = next((one for one in wiring.history.live(repository) if one.name == tag), None)
+        pushed_again = live is not None and (live.pushed_us or 0) > trouble.at_ms * 1000
+        if pushed_again or now_us() > trouble.at_ms * 1000 + _WEEK_US:
+            wiring.outbox.mended(trouble.about)
 
 
 def _listed(wiring: Wiring, repository: str) -> set[str]:

@@ -81,11 +81,9 @@ class _TakeOff:
         self.taken: list[Taken] = []
 
     def begin(self) -> None:
-        """Where a tombstone is needed, makes sure first that it can be deleted again."""
-        if self._by_tag or self._wiring.abilities.deletes(self._restarts):
-            return
-        self._wiring.client.delete(self._repository, tombstone.DIGEST)
-        self._wiring.abilities.note_deletes(self._restarts)
+        """Where a tombstone is needed, makes sure each time first that it can be deleted again."""
+        if not self._by_tag:
+            self._wiring.client.delete(self._repository, tombstone.DIGEST)
 
     def take(self, doomed: Doomed) -> None:
         """Recheck → trash → the write that takes the tag off, for each of its tags."""

@@ -1,10 +1,10 @@
 """How a repository, or one of its tags, is named on the command line: REPO or REPO:TAG."""
 
-from service.domain.errors import PushpruneError
-from service.domain.notification import is_digest
+from service.domain.errors import ConfigurationError
+from service.domain.notification import is_digest, is_tag
 
 
-class UnclearName(PushpruneError):
+class UnclearName(ConfigurationError):
     """What was given names no repository and no tag of one."""
 
 
@@ -21,6 +21,21 @@ def parse_name(name: str) -> tuple[str, str]:
     if "@" in last:
         raise UnclearName("name a tag, not a digest: write REPO:TAG, such as shop/api:v1")
     return repository, tag
+
+
+def parse_repository(name: str) -> str:
+    """The repository. Raises UnclearName, also where a tag is named."""
+    repository, tag = parse_name(name)
+    if tag:
+        raise UnclearName(f"name a repository, not a tag: write {repository}")
+    return repository
+
+
+def parse_tag(name: str) -> str:
+    """The tag. Raises UnclearName for what can be none."""
+    if not is_tag(name):
+        raise UnclearName(f"{name[:40]!r} can be no tag: write one such as v1")
+    return name
 
 
 def parse_reference(name: str) -> tuple[str, str | None, str | None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.name import parse_name, parse_reference
+from service.cli.name import parse_reference, parse_tag
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, when
 from service.domain.quantity import parse_span, spell_duration
@@ -41,7 +41,7 @@ def restore(
     """Put back what was deleted: with its parts and its signatures, and the time of its original push."""
     repository, tag, digest = parse_reference(name)
     if as_tag is not None:
-        parse_name(f"{repository}:{as_tag}")
+        parse_tag(as_tag)
     wiring = reach(config, data)
     known(wiring, [repository])
     undone = wiring.undo.restore(

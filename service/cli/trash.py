@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.name import parse_name
+from service.cli.name import parse_repository
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
 
@@ -17,7 +17,7 @@ from service.cli.show import line, short_digest, size, table, when
 def trash(repository: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List what was deleted and can still be put back: until the next garbage collection, or history.trash is over."""
     if repository:
-        parse_name(repository)
+        repository = parse_repository(repository)
     wiring = reach(config, data)
     names = known(wiring, [repository]) if repository else wiring.history.repositories()
     life_us = wiring.settings.history.trash * 1_000_000

@@ -17,15 +17,8 @@ class Abilities:
         """Whether it deletes a tag alone (Distribution 3 does, 2.8 does not); None: nobody has tried."""
         return self._found("delete a tag", restarts)
 
-    def deletes(self, restarts: str) -> bool | None:
-        """Whether deletes are switched on; None: nobody has tried."""
-        return self._found("delete", restarts)
-
     def note_deletes_tags(self, restarts: str, able: bool) -> None:
         self._note("delete a tag", restarts, able)
-
-    def note_deletes(self, restarts: str) -> None:
-        self._note("delete", restarts, True)
 
     def _found(self, what: str, restarts: str) -> bool | None:
         with self._connection.reached() as client:

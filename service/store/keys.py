@@ -48,8 +48,8 @@ Per repository
                         Life: until looked at. Writers: record, trash, taken, forget, healed. Reader: enforcement.
   trash:R       hash    digest → JSON {media_type, content (base64), at_us}. Life: until the next collection,
                         history.trash at most. Writers: trash, drop. Readers: record (healing), restore.
-  deleted:R     hash    tag, or "@<short digest>" of a manifest that had none → "<short digest> <time of its last push>
-                        <time of its deletion> <size> <reason>" (µs): what we deleted and can still put back.
+  deleted:R     hash    "<tag> <short digest>", or "@<short digest>" of a manifest that had no tag → "<short digest>
+                        <its last push> <its deletion> <size> <reason>" (µs): what can still be put back.
                         Life: until restored or dropped with the trash. Writers: taken, forget, restore, drop.
                         Reader: restore.
   touched:R     zset    tag → when a delete of ours touched it (ms). Life: a day. Writer: trash. Reader: record.
@@ -73,8 +73,8 @@ Global
   writers       zset    token of a delete under way → its expiry (ms). A collection waits until none is left.
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
   compared      hash    R → the epoch in which it was compared with the registry. Reader: enforcement.
-  abilities     hash    "delete", "delete a tag" → "<restarts> yes|no": what the registry was found able to do since its
-                        last start. Writer, reader: deletion.
+  abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
+                        Writer, reader: deletion.
   restarts      string  counts registry instances seen; part of the epoch. Writer: record.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
@@ -83,8 +83,8 @@ Global
   events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
   pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.
   rejected      stream  events that could not be understood: reason, excerpt. Newest history.rejected.
-  counters      hash    "<action>", "blob", "own", "duplicate", "rejected", "deleted", "untagged" (tags that went alone)
-                        → count since the beginning.
+  counters      hash    "<action>", "blob", "own", "duplicate", "rejected", "deleted", "untagged", "healed", "lost",
+                        "restored" → count since the beginning.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   workers       zset    worker name → its last sign of life (ms). Life: forgotten after a minute. Writer: tick.

@@ -69,7 +69,7 @@ class Removals:
         """
         name, asked_ms = member
         keys = [self._keys.heal(repository), self._keys.of("healing"), self._keys.history(repository)]
-        keys.append(self._keys.of("events"))
+        keys += [self._keys.of("events"), self._keys.of("counters")]
         args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
         args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
         self._connection.script("healed", keys, args)

@@ -45,17 +45,28 @@ class Restorations:
             client.zadd(self._keys.leased(repository), dict.fromkeys(digests, until_ms), gt=True)
         return until_ms * 1000
 
-    def restored(self, repository: str, one: Restored) -> None:
+    def restored(self, repository: str, one: Restored, before: str, *, force: bool = False) -> bool:
+        """Notes that a manifest is back; False when its tag was pushed meanwhile: that push wins, and is put back.
+
+        before: the tag's time as `standing` told it when the undo began. force: pushes of the tag until now are void.
+        """
         of = self._keys
         keys = [of.doomed(repository), of.of("doomed")]
         keys += [key(repository) for key in (of.tags, of.live, of.gone, of.heal, of.history)]
         keys += [of.of(name) for name in ("events", "generation", "due", "healing")]
-        keys += [key(repository) for key in (of.untagged, of.deleted, of.links)]
+        keys += [key(repository) for key in (of.untagged, of.deleted, of.links, of.revisions)]
+        keys.append(of.of("counters"))
         links = pack_links(one.references) if one.references else ""
         args: list[str | int] = [repository, one.tag, one.digest, short(one.digest), one.size_bytes, one.pushed_us]
         args += [one.pushed_by, links, self._limits.repository_entries, self._limits.events, RESEND_MS]
-        args += [self._look_again_ms, one.by, one.reason]
+        args += [self._look_again_ms, one.by, one.reason, before, int(force)]
         args += [
             form for child in (one.references.children if one.references else ()) for form in (child, short(child))
         ]
-        self._connection.script("restore", keys, args)
+        return bool(self._connection.script("restore", keys, args))
+
+    def standing(self, repository: str, tag: str) -> str:
+        """The time of the tag's last push (µs) as text, "" for one that is not live."""
+        with self._connection.reached() as client:
+            at_us = client.zscore(self._keys.tags(repository), tag) if tag else None
+        return "" if at_us is None else f"{at_us:.0f}"

@@ -13,6 +13,8 @@ from service.store.keys import long, short
 from service.store.outbox import LOOK_AGAIN_MS
 from service.store.packing import pack_doomed
 
+_AT_ONCE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -90,28 +92,44 @@ class Trash:
             newest = client.zrevrange(self._keys.of("trashed"), 0, 0, withscores=True)
         return self._connection.now_ms() / 1000 - newest[0][1] / 1_000_000 if newest else float("inf")
 
-    def drop_before(self, at_us: int, count: int = 1000) -> int:
-        """Forgets what went to the trash before `at_us`; returns how many entries that were."""
-        dropped = 0
-        with self._connection.reached() as client:
-            while old := client.zrangebyscore(self._keys.of("trashed"), "-inf", f"({at_us}", start=0, num=count):
-                digests: dict[str, list[str]] = {}
-                for member in old:
-                    repository, _, digest = member.partition(" ")
-                    digests.setdefault(repository, []).append(digest)
-                for repository, gone in digests.items():
-                    self._drop(repository, gone)
-                dropped += len(old)
-        return dropped
+    def kept_us(self, at_us: int) -> bool:
+        """Whether what was deleted then would still be kept, had no collection come."""
+        return at_us + self._life_s * 1_000_000 > self._connection.now_ms() * 1000
 
-    def _drop(self, repository: str, digests: list[str]) -> None:
+    def collected(self) -> int:
+        """Forgets what a collection that is about to sweep may take; returns how many entries that were looked at.
+
+        What has lost only its tags, and is still to be deleted, stays: nothing of it is swept.
+        """
+        return self._drop_before(self._connection.now_ms() * 1000 + 1000, expired=False)
+
+    def drop_before(self, at_us: int) -> int:
+        """Forgets what went to the trash before `at_us` as its time is over; returns how many that were."""
+        return self._drop_before(at_us, expired=True)
+
+    def _drop_before(self, at_us: int, *, expired: bool) -> int:
+        with self._connection.reached() as client:
+            old = client.zrangebyscore(self._keys.of("trashed"), "-inf", f"({at_us}")
+        digests: dict[str, list[str]] = {}
+        for member in old:
+            repository, _, digest = member.partition(" ")
+            if expired or digest != "-":
+                digests.setdefault(repository, []).append(digest)
+        for repository, gone in digests.items():
+            for at in range(0, len(gone), _AT_ONCE):
+                self._drop(repository, gone[at : at + _AT_ONCE], at_us, at_us if expired else 0)
+        return sum(map(len, digests.values()))
+
+    def _drop(self, repository: str, digests: list[str], at_us: int, expired_us: int) -> None:
         keys = [self._keys.trash(repository), self._keys.deleted(repository), self._keys.of("trashed")]
-        args = [repository, *(form for digest in digests for form in (digest, short(digest)))]
+        keys += [self._keys.doomed(repository), self._keys.untagged(repository)]
+        args: list[str | int] = [repository, at_us, expired_us]
+        args += [form for digest in digests for form in (digest, short(digest))]
         self._connection.script("drop", keys, args)
 
 
 def _deleted(noted: tuple[str, str]) -> Deleted:
     field, text = noted
     digest, pushed_us, at_us, size_bytes, reason = text.split(" ", 4)
-    tag = "" if field.startswith("@") else field
+    tag = "" if field.startswith("@") else field.partition(" ")[0]
     return Deleted(tag, long(digest), int(pushed_us) or None, int(at_us), int(size_bytes), reason)

@@ -36,6 +36,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
             "policy": wiring.policies.complaint or ("in force" if policy else "none: nothing is deleted"),
             "backlog": {"due": backlog.due, "doomed": backlog.doomed, "oldest_s": round(backlog.oldest_s, 3)},
             "holds": holds,
+            "healing": wiring.outbox.healing(),
             "trouble": troubles,
         }
         return jsonify(body), HTTPStatus.OK

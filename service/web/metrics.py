@@ -20,6 +20,10 @@ _COUNTED = {
     "rejected": "events that could not be understood",
     "duplicate": "events that had been heard before",
     "deleted": "images deleted by pushprune",
+    "untagged": "tags deleted alone, because something keeps their image",
+    "restored": "deletions undone",
+    "healed": "tags and parts put back that a race had taken along",
+    "lost": "tags that a race took along and that could not be put back",
     "own": "events that pushprune itself caused",
 }
 _NAMES = {"duplicate": "duplicates", "own": "own_events"}

@@ -201,7 +201,7 @@ def test_a_plan_is_one_repositorys(run: Run) -> None:
 @pytest.mark.parametrize("name", ["", ":v1", "shop/api:"])
 @pytest.mark.parametrize("verb", ["explain", "history", "tags", "prune"])
 def test_an_empty_name_is_refused_in_one_sentence(run: Run, verb: str, name: str) -> None:
-    assert run(verb, name) == (1, "pushprune: a name is empty; write REPO or REPO:TAG, such as shop/api:v1\n")
+    assert run(verb, name) == (2, "pushprune: a name is empty; write REPO or REPO:TAG, such as shop/api:v1\n")
 
 
 def test_a_name_is_split_behind_the_last_slash() -> None:

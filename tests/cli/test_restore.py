@@ -87,13 +87,19 @@ def test_restore_under_another_name_and_without_a_lease(run: Run, registry: Fake
             ("shop/api:v7",),
             "shop/api:v7 was not deleted by pushprune; `pushprune trash shop/api` lists what can be restored",
         ),
+        (("shop/api:v1", "--as", "a b"), "'a b' can be no tag: write one such as v1"),
         (("shop/none:v1",), "no repository shop/none is known; `pushprune repos` lists them"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(run: Run, arguments: tuple[str, ...], said: str) -> None:
-    assert run("restore", *arguments) == (1, f"pushprune: {said}\n")
+    code = 2 if said.startswith(("name", "write")) or "can be no tag" in said else 1
+    assert run("restore", *arguments) == (code, f"pushprune: {said}\n")
 
 
 def test_a_duration_without_a_unit_is_asked_back(run: Run) -> None:
     code, said = run("restore", "shop/api:v1", "--for", "7")
     assert (code, "7 of what?" in said) == (2, True)
+
+
+def test_trash_of_a_tag_is_asked_for_by_its_repository(run: Run) -> None:
+    assert run("trash", "shop/api:v1") == (2, "pushprune: name a repository, not a tag: write shop/api\n")

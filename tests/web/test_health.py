@@ -35,6 +35,7 @@ def test_an_idle_service_is_ready(edge: Edge) -> None:
         "policy": "none: nothing is deleted",
         "backlog": {"due": 0, "doomed": 0, "oldest_s": 0.0},
         "holds": 0,
+        "healing": 0,
         "trouble": [],
     }
 

@@ -34,7 +34,8 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
     assert scrape(edge) == {
         'events_total{action="push"}': 0, 'events_total{action="pull"}': 0, 'events_total{action="mount"}': 0,
         'events_total{action="delete"}': 0, "rejected_total": 0, "duplicates_total": 0, "deleted_total": 0,
-        "own_events_total": 0, 'backlog_repositories{queue="due"}': 0, 'backlog_repositories{queue="doomed"}': 0,
+        "own_events_total": 0, "untagged_total": 0, "restored_total": 0, "healed_total": 0, "lost_total": 0,
+        'backlog_repositories{queue="due"}': 0, 'backlog_repositories{queue="doomed"}': 0,
         'backlog_repositories{queue="healing"}': 0, "backlog_oldest_seconds": 0, "held_repositories": 0, "workers": 0,
         "troubles": 0, "repositories": 0, "policy_in_force": 0, "policy_invalid": 0,
     }  # fmt: skip

@@ -160,7 +160,7 @@ def test_a_tag_that_went_alone_comes_back(make_system: Make) -> None:
 
 def test_after_a_collection_it_is_refused_in_a_sentence_that_says_so(make_system: Make) -> None:
     system = pruned(make_system)
-    system.wiring.trash.drop_before(now_ms() * 1000)
+    system.wiring.trash.collected()
     system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "asked for by hand"))
     with pytest.raises(
         NotRestorable, match=r"shop/api:v1 cannot be restored: a garbage collection since .* push it again"

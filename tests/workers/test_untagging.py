@@ -112,7 +112,6 @@ CROSSINGS: dict[str, Cross] = {
 def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, seed: str, late: bool) -> None:
     system = shared(make_system)
     system.wiring.abilities.note_deletes_tags("1", able=False)
-    system.wiring.abilities.note_deletes("1")
     pushed: list[str] = []
 
     def push() -> None:

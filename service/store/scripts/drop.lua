@@ -1,16 +1,33 @@
--- Forgets what was deleted of one repository, because it can no longer be put back.
+-- Forgets what was deleted of one repository, because it can no longer be put back. What is still to be deleted, and has
+-- only lost its tags, stands at the registry with all it needs: it stays.
 --
--- KEYS  1 trash:R  2 deleted:R  3 trashed
--- ARGV  1 repository; then the digests ('-' = only tags went), each with its short form
+-- KEYS  1 trash:R  2 deleted:R  3 trashed  4 doomed:R  5 untagged:R
+-- ARGV  1 repository  2 what went to the trash after this stays (µs)  3 entries of deleted:R before this go in any case
+--       (µs; 0 = none); then the digests ('-' = only tags went), each with its short form
 -- Result the number of digests
 local gone = {}
-for i = 2, #ARGV, 2 do
-  gone[ARGV[i + 1]] = true
-  redis.call('HDEL', KEYS[1], ARGV[i])
-  redis.call('ZREM', KEYS[3], ARGV[1] .. ' ' .. ARGV[i])
+local clock = redis.call('TIME')
+local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
+for i = 4, #ARGV, 2 do
+  local digest, short, member = ARGV[i], ARGV[i + 1], ARGV[1] .. ' ' .. ARGV[i]
+  local at = tonumber(redis.call('ZSCORE', KEYS[3], member) or -1)
+  if at < tonumber(ARGV[2]) then
+    local waits = redis.call('HEXISTS', KEYS[4], short) == 1
+      or string.find(redis.call('HGET', KEYS[5], short) or '', ' taken', 1, true)
+    if digest ~= '-' and waits and ARGV[3] == '0' then
+      redis.call('ZADD', KEYS[3], now_us, member)
+    else
+      redis.call('ZREM', KEYS[3], member)
+      if digest ~= '-' then
+        gone[short] = true
+        redis.call('HDEL', KEYS[1], digest)
+      end
+    end
+  end
 end
 local deleted = redis.call('HGETALL', KEYS[2])
 for i = 1, #deleted, 2 do
-  if gone[string.match(deleted[i + 1], '^%S+')] then redis.call('HDEL', KEYS[2], deleted[i]) end
+  local short, at = string.match(deleted[i + 1], '^(%S+) %S+ (%d+)')
+  if gone[short] or tonumber(at) < tonumber(ARGV[3]) then redis.call('HDEL', KEYS[2], deleted[i]) end
 end
-return (#ARGV - 1) / 2
+return (#ARGV - 3) / 2

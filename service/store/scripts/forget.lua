@@ -100,7 +100,7 @@ for i = 11, #ARGV, 4 do
     redis.call('ZREM', KEYS[5], tag)
     redis.call('ZADD', KEYS[6], 'GT', time, tag)
     redis.call('HDEL', KEYS[18], tag)
-    redis.call('HSET', KEYS[21], tag, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
+    redis.call('HSET', KEYS[21], tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
     log(tag, size, reason, rule)
   elseif current then
     look_at(tag)

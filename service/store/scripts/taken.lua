@@ -29,7 +29,8 @@ local function take(digest, short, rest, standing, tag, time, reason, rule)
   redis.call('ZADD', KEYS[6], 'GT', time, tag)
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
   redis.call('HSET', KEYS[13], short, now_us .. ' ' .. tag .. (rest ~= '' and ' taken' or ''))
-  redis.call('HSET', KEYS[15], tag, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
+  redis.call('HSET', KEYS[15], tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
+  if rest == '' then redis.call('HINCRBY', KEYS[16], 'untagged', 1) end
   local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', 'pushprune', 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule}
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[2], '*', unpack(fields))
@@ -55,7 +56,6 @@ while at < #ARGV do
   end
   if doomed and rest == '' then redis.call('HDEL', KEYS[1], short) end
   if doomed and rest ~= '' then redis.call('HSET', KEYS[1], short, rest) end
-  if rest == '' then redis.call('HINCRBY', KEYS[16], 'untagged', 1) end
 end
 redis.call('EXPIRE', KEYS[6], 86400)
 redis.call('EXPIRE', KEYS[15], ARGV[5])
