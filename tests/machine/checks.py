@@ -156,11 +156,12 @@ def _was_put_back(world: World, entry: Entry) -> bool:
 
 
 def _closed(world: World) -> set[str]:
-    """Artifacts that nobody has looked into, or whose image is thought to be there still."""
+    """What nobody has looked into, with its parts, and artifacts whose image is thought to be there still."""
     found: set[str] = set()
     snapshot = world.history.snapshot(SHOP)
     if "nobody looks into an artifact while nothing is doomed" in KNOWN_GAPS:
-        found |= {digest for digest, known in snapshot.links.items() if known is None}
+        unknown = (digest for digest, known in snapshot.links.items() if known is None)
+        found |= {held for digest in unknown for held in closure(digest, world.model.children)}
     if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
         believed = {one.digest for one in snapshot.untagged}
         found |= {digest for digest, subject in world.model.subjects.items() if subject in believed}

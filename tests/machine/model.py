@@ -78,7 +78,7 @@ class Model:
         self.crossed: set[str] = set()  # digests that were pushed again while we deleted them
         self.binned: set[str] = set()  # digests that we ever deleted
         self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
-        # Children of indexes that we deleted, and what lost its last tag to us; nobody pushed them since.
+        # Children of indexes that were deleted, and what lost its last tag to us; nobody pushed them since.
         self.orphans: set[str] = set()
         self.once_parts: set[str] = set()  # the same, whatever was pushed since
         self._numbers = 0
@@ -217,7 +217,7 @@ class Model:
             subject = self.subjects.get(digest)
             if subject and self.stands(subject):
                 continue
-            if self.rule.untagged or digest in going or subject:
+            if self.rule.untagged or digest in going | self.orphans or subject:
                 self.dropped.add(digest)
                 self.once_dropped.add(digest)
 
@@ -238,17 +238,21 @@ class Model:
             self.pruned.pop(event.tag, None)
             return
         self.manifests.discard(event.digest)
+        self._orphan(event.digest)
         for tag in [tag for tag, push in self.wanted.items() if push.digest == event.digest]:
             del self.wanted[tag]
+
+    def _orphan(self, digest: str) -> None:
+        self.orphans |= closure(digest, self.children) - {digest}
 
     def _saw_ours(self, event: Happened) -> None:
         if event.action == "delete" and not event.tag:
             self.believed.digests.pop(event.digest, None)
             self.binned.add(event.digest)
+            self.once_parts |= self.orphans
             if event.digest in self.registry.manifests():
                 self.crossed |= closure(event.digest, self.children)
-            self.orphans |= closure(event.digest, self.children) - {event.digest}
-            self.once_parts |= self.orphans
+            self._orphan(event.digest)
         elif event.action == "delete" or event.digest == tombstone.DIGEST:
             self._saw_taken(event.tag)
         elif event.action == "push":
