@@ -11,7 +11,7 @@ from tests.machine.ground import Ground
 from tests.machine.machine import Machine
 
 _STEPS = 25
-_SHRINKING_S = 15
+_SHRINKING_S = 60
 
 
 def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -> None:
