@@ -5,7 +5,7 @@ from collections import Counter
 from service.domain import tombstone
 from service.store.entry import Entry
 from tests.machine.goods import called
-from tests.machine.oracle import TAG_ONLY, Push, closure, overflowing
+from tests.machine.oracle import Push, closure, overflowing
 from tests.machine.shops import SHOP
 from tests.machine.world import World
 
@@ -19,6 +19,7 @@ KNOWN_GAPS = frozenset(
         "a tag that we put back is adopted when its newer push is doomed",
         "a delete whose plan was dropped meanwhile is not noted",
         "nobody looks into an artifact while nothing is doomed",
+        "a push that crossed our delete and is heard late leaks its manifest",
     }
 )
 
@@ -34,6 +35,7 @@ def nothing_kept_is_missing(world: World) -> None:
             assert push.number in model.condemned, f"{tag} is kept, and missing"
     for tag, digest in standing.items():
         broken = (closure(digest, model.children) & model.manifests) - manifests.keys()
+        broken -= model.vague if world.lost else set()  # to be found at the next look at the registry
         assert not broken, f"{tag} cannot be pulled: {[called(one) for one in sorted(broken)]} is missing"
     lost = model.manifests - manifests.keys() - model.once_dropped - model.vague
     assert not lost, f"{[called(one) for one in sorted(lost)]} went although nothing said so"
@@ -80,18 +82,20 @@ def left_behind(world: World) -> set[str]:
 def left_without_a_tag(world: World) -> set[str]:
     """Manifests that nothing holds, and that should be gone."""
     model, manifests = world.model, world.registry.manifests()
-    standing = world.registry.tags().values()
-    held = {held for digest in standing for held in closure(digest, model.children)}
+    in_use = {digest for digest in manifests if closure(digest, model.children) & model.leased}
+    held = {held for digest in in_use.union(world.registry.tags().values()) for held in closure(digest, model.children)}
     left = set()
     for digest in manifests.keys() - held - model.vague - _vanished(world):
         subject = model.subjects.get(digest)
         if subject:
             goes = subject not in manifests.keys() | model.vague
         else:
-            goes = model.rule.untagged or (TAG_ONLY and digest in model.orphans - model.parts())
+            goes = model.rule.untagged or (digest in model.orphans - model.parts())
         if goes:
             left.add(digest)
-    return left - model.leased - _closed(world)
+    if "a push that crossed our delete and is heard late leaks its manifest" in KNOWN_GAPS:
+        left -= model.crossed
+    return left - _closed(world)
 
 
 def history_tells_the_truth(world: World) -> None:
@@ -116,15 +120,31 @@ def history_tells_the_truth(world: World) -> None:
             assert _was_put_back(world, entry), f"{entry.tag} was not put back at {entry.digest}"
 
 
+def what_was_deleted_can_be_undone(world: World) -> None:
+    """The trash lists what the history says was pruned, and not restored since, with the times of the pushes."""
+    listed = {one.tag: one for one in world.deleted()}
+    for one in listed.values():
+        assert one.at_us in world.model.pushed.get((one.tag, one.digest), {None}) | {None}, f"{one} was not pushed then"
+    last: dict[str, Entry] = {}
+    for entry in sorted(world.history.entries(SHOP, _MANY), key=lambda entry: entry.at_us):
+        restored = entry.action == "restored" and entry.tag in last and last[entry.tag].digest == entry.digest
+        if entry.tag and (entry.action == "pruned" or restored):
+            last[entry.tag] = entry
+    for tag, entry in last.items():
+        if entry.action == "pruned":
+            assert tag in listed, f"{tag} was pruned, and is not in the trash"
+            assert listed[tag].digest == entry.digest, f"{tag} was pruned, and is otherwise in the trash"
+
+
 def no_tombstone_is_left(world: World) -> None:
     """2.8 deletes a tag by way of one."""
     assert tombstone.DIGEST not in world.registry.manifests(), "a tombstone is left"
 
 
 def _was_taken(world: World, entry: Entry) -> bool:
-    if TAG_ONLY and (entry.tag, entry.digest) in world.model.taken:
+    if (entry.tag, entry.digest) in world.model.taken:
         return True
-    known = [known.get(entry.tag, {""}) for digest, known in world.watch.deletions if digest == entry.digest]
+    known = [known.get(entry.tag, {""}) for named, known in world.watch.deletions if named in (entry.tag, entry.digest)]
     return any(stood & {entry.digest, ""} for stood in known)
 
 
@@ -136,11 +156,12 @@ def _was_put_back(world: World, entry: Entry) -> bool:
 
 
 def _closed(world: World) -> set[str]:
-    """Artifacts that nobody has looked into, or whose image is thought to be there still."""
+    """What nobody has looked into, with its parts, and artifacts whose image is thought to be there still."""
     found: set[str] = set()
     snapshot = world.history.snapshot(SHOP)
     if "nobody looks into an artifact while nothing is doomed" in KNOWN_GAPS:
-        found |= {digest for digest, known in snapshot.links.items() if known is None}
+        unknown = (digest for digest, known in snapshot.links.items() if known is None)
+        found |= {held for digest in unknown for held in closure(digest, world.model.children)}
     if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
         believed = {one.digest for one in snapshot.untagged}
         found |= {digest for digest, subject in world.model.subjects.items() if subject in believed}

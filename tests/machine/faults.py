@@ -58,3 +58,10 @@ FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "no-recheck": no_recheck,
     "no-healing": no_healing,
 }
+
+# What the machine says of each; that something else went wrong as well proves nothing.
+SAID_OF: Mapping[str, str] = {
+    "no-rescue": r"is deleted although the push of \S+ was heard and keeps it",
+    "no-recheck": r"was not pruned at|is kept, and missing|went although nothing said so",
+    "no-healing": r"is kept, and missing|cannot be pulled",
+}

@@ -49,8 +49,10 @@ class Ground:
             self.wirings[rule] = self._wire(rule)
         made = self.wirings[rule]
         made.connection.keys = keys
-        for part in (made.history, made.trash, made.outbox, made.leases, made.garbage):
-            part._keys = keys
+        for part in (*vars(made).values(), *vars(made.undo).values()):
+            if hasattr(part, "_keys"):
+                part._keys = keys
+        made.abilities._key = keys.of("abilities")
         made.dispatch.sent.clear()  # type: ignore[attr-defined]
         return made
 

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.fakes.registry_storage import Version
 from tests.machine import checks
 from tests.machine.ground import Ground
-from tests.machine.oracle import UNDO, Rule
+from tests.machine.oracle import Rule
 from tests.machine.users import Deed, Users
 from tests.machine.world import Cross, World
 
@@ -17,13 +17,17 @@ TAGS = ("v1", "v2", "v3", "v4", "latest")
 _NUMBERS = st.integers(0, 7)
 
 rules = st.builds(
-    Rule, keep=st.sampled_from((1, 2)), count=st.sampled_from(("digests", "tags")), untagged=st.booleans()
+    Rule,
+    keep=st.sampled_from((1, 2)),
+    count=st.sampled_from(("digests", "tags")),
+    untagged=st.booleans(),
+    tags_first=st.booleans(),
 )
 pushes = st.builds(Deed, st.just("push"), st.sampled_from(TAGS), st.integers(0, 8))
 races = st.builds(Deed, st.sampled_from(("push again", "move", "share")), st.sampled_from(TAGS), _NUMBERS)
 others = st.builds(
     Deed,
-    st.sampled_from(("delete", "untag", "pull", "sign", "attach", "push parts")),
+    st.sampled_from(("delete", "untag", "pull", "sign", "attach", "push parts", "restore", "replace")),
     st.sampled_from(TAGS),
     _NUMBERS,
 )
@@ -140,10 +144,10 @@ class Machine(RuleBasedStateMachine):
     def hear_again(self, which: int) -> None:
         self.world.deliver(self.world.delivered[-1 - which % len(self.world.delivered)])
 
-    @precondition(lambda self: UNDO and self._world and self.world.model.trash)
-    @rule(which=_NUMBERS)
-    def restore(self, which: int) -> None:
-        self.world.restore(which)
+    @precondition(lambda self: self._world and self.world.deleted())
+    @rule(tag=st.sampled_from(TAGS), which=_NUMBERS, what=st.sampled_from(("restore", "restore", "replace")))
+    def restore(self, tag: str, which: int, what: str) -> None:
+        self.users.do(Deed(what, tag, which), late=False)
 
     @rule(what=st.sampled_from(("lose messages", "restart", "time passes", "settle", "quiet")))
     def happen(self, what: str) -> None:
@@ -180,5 +184,6 @@ def quiet(world: World) -> None:
         world.nudge()  # neither a push without a tag nor a user's delete makes a repository due; the next push does
     checks.nothing_dropped_remains(world)
     checks.history_tells_the_truth(world)
+    checks.what_was_deleted_can_be_undone(world)
     checks.no_tombstone_is_left(world)
     world.model.rest()

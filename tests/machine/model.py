@@ -74,9 +74,16 @@ class Model:
         self.taken: list[tuple[str, str]] = []  # (tag, digest) of every removal of ours
         self.put_back: list[tuple[str, str]] = []
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
-        self.leased: set[str] = set()  # digests that somebody restored
-        self.orphans: set[str] = set()  # children of indexes that we deleted, and that nobody pushed since
+        self.pushed: dict[tuple[str, str], set[int | None]] = {}  # (tag, digest) → when it was pushed
+        self.crossed: set[str] = set()  # digests that were pushed again while we deleted them
+        self.binned: set[str] = set()  # digests that we ever deleted
+        self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
+        # Children of indexes that were deleted, and what lost its last tag to us; nobody pushed them since.
+        self.orphans: set[str] = set()
         self.once_parts: set[str] = set()  # the same, whatever was pushed since
+        self._numbers = 0
+        self._put_at: dict[str, int] = {}  # when we last put a tag back
+        self._before: dict[str, str] = {}  # where each tag stood before what happens now
         self.stood: dict[str, set[str]] = {}  # every digest that a tag ever stood at
 
     # What happens.
@@ -90,6 +97,7 @@ class Model:
             self._saw_push(event)
         elif event.action == "delete":
             self._saw_delete(event)
+        self._before = self.registry.tags()
         self.assess()
 
     def hear(self, event: Happened) -> None:
@@ -144,16 +152,29 @@ class Model:
         """Those of the tags that are leased: counted, and kept."""
         return {tag for tag, push in pushes.items() if closure(push.digest, self.children) & self.leased}
 
-    def restores(self, push: Push) -> None:
-        """Somebody wants a pruned tag back."""
-        self.leased.add(push.digest)
+    def restored(self, deleted: Push, tag: str, missing: set[str]) -> None:
+        """A pruned tag is back, with the time of its push; missing: what had to be put back for it."""
+        self.pushed.setdefault((tag, deleted.digest), set()).add(deleted.at_us)
+        self._numbers -= 1
+        push = Push(self._numbers, tag, deleted.digest, deleted.at_us)
+        before = self.wanted.get(tag)
+        if before and before.digest == push.digest:
+            push = before  # it was pushed again since: that counts
+        self.wanted[tag] = self.believed.pushes[tag] = push
+        self.believed.times[tag] = max(self._put_at[tag], self.believed.times.get(tag, 0))
+        self.pruned.pop(tag, None)
+        needed = closure(push.digest, self.children)
+        self.leased |= missing | {push.digest}
+        self.orphans -= needed
+        self.dropped -= needed
+        self.manifests |= needed
         self.condemned.discard(push.number)
-        self.dropped -= closure(push.digest, self.children)
-        self.manifests |= closure(push.digest, self.children)
+        self.assess()
 
     def held(self) -> set[str]:
         """Every digest that an uncondemned tag needs."""
-        safe = (push.digest for push in self.wanted.values() if push.number not in self.condemned)
+        safe = [push.digest for push in self.wanted.values() if push.number not in self.condemned]
+        safe += self.leased & self.manifests
         return {held for digest in safe for held in closure(digest, self.children)}
 
     def assess(self) -> None:
@@ -169,12 +190,13 @@ class Model:
         late -= self.in_use(heard)
         self.condemned |= {believed[tag].number for tag in late & believed.keys()}
         now = perhaps_overflowing(self.wanted.values(), self.rule, parts, self.bound(self.wanted))
-        now -= self.in_use(self.wanted)
+        in_use = self.in_use(self.wanted)
+        now -= in_use
         self.condemned |= {self.wanted[tag].number for tag in now}
         self._drop()
         for tag in self.bound(self.wanted):
             push = self.wanted[tag]
-            if not self.stands(str(self.subject_of(tag, push.digest))):
+            if tag not in in_use and not self.stands(str(self.subject_of(tag, push.digest))):
                 self.condemned.add(push.number)
         self._drop()
 
@@ -195,7 +217,7 @@ class Model:
             subject = self.subjects.get(digest)
             if subject and self.stands(subject):
                 continue
-            if self.rule.untagged or digest in going or subject:
+            if self.rule.untagged or digest in going | self.orphans or subject:
                 self.dropped.add(digest)
                 self.once_dropped.add(digest)
 
@@ -206,6 +228,7 @@ class Model:
         self.manifests.add(event.digest)
         if event.tag:
             self.stood.setdefault(event.tag, set()).add(event.digest)
+            self.pushed.setdefault((event.tag, event.digest), set()).add(event.at_us)
             self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
             self.pruned.pop(event.tag, None)
 
@@ -215,14 +238,21 @@ class Model:
             self.pruned.pop(event.tag, None)
             return
         self.manifests.discard(event.digest)
+        self._orphan(event.digest)
         for tag in [tag for tag, push in self.wanted.items() if push.digest == event.digest]:
             del self.wanted[tag]
+
+    def _orphan(self, digest: str) -> None:
+        self.orphans |= closure(digest, self.children) - {digest}
 
     def _saw_ours(self, event: Happened) -> None:
         if event.action == "delete" and not event.tag:
             self.believed.digests.pop(event.digest, None)
-            self.orphans |= closure(event.digest, self.children) - {event.digest}
+            self.binned.add(event.digest)
             self.once_parts |= self.orphans
+            if event.digest in self.registry.manifests():
+                self.crossed |= closure(event.digest, self.children)
+            self._orphan(event.digest)
         elif event.action == "delete" or event.digest == tombstone.DIGEST:
             self._saw_taken(event.tag)
         elif event.action == "push":
@@ -230,7 +260,10 @@ class Model:
 
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
-        self.taken.append((tag, push.digest if push else ""))
+        digest = self._before.get(tag, "")
+        self.taken.append((tag, digest))
+        if digest and digest not in self.registry.tags().values():
+            self.orphans.add(digest)
         if push and push.number in self.condemned:
             self.pruned[tag] = self.trash[tag, push.digest] = self.wanted.pop(tag)
             believed = self.believed.pushes.get(tag)
@@ -239,9 +272,11 @@ class Model:
 
     def _saw_put_back(self, event: Happened) -> None:
         self.put_back.append((event.tag, event.digest))
+        self._put_at[event.tag] = event.at_us
+        self.orphans.discard(event.digest)
         self.believed.put_back(event.tag, event.digest)
         before = self.trash.get((event.tag, event.digest))
-        if before and event.tag not in self.wanted and (event.tag in self.pruned or event.digest in self.leased):
+        if before and event.tag not in self.wanted and event.tag in self.pruned:
             self.wanted[event.tag] = before
             self.pruned.pop(event.tag, None)
 

@@ -1,7 +1,8 @@
 """A worker that can be killed between any two steps; a step is one request to the registry or one call to Redis."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import redis
@@ -17,6 +18,7 @@ class Life:
     """One worker's life after another. Once killed, every step raises until the next life begins."""
 
     def __init__(self) -> None:
+        self._elsewhere = False
         self.begin()
 
     def begin(self, ends_at: int | None = None, done: bool = False) -> None:
@@ -24,9 +26,18 @@ class Life:
         self._ends_at, self._after, self._steps = ends_at, done, 0
         self.over = False
 
+    @contextmanager
+    def somebody_else(self) -> Iterator[None]:
+        """Meanwhile another process is at work, whose steps are not counted."""
+        before, self._elsewhere = self._elsewhere, True
+        try:
+            yield
+        finally:
+            self._elsewhere = before
+
     def step(self, do: Callable[[], T]) -> T:
         """Takes one step, or dies."""
-        if threading.current_thread().name.startswith("lease "):
+        if self._elsewhere or threading.current_thread().name.startswith("lease "):
             return do()  # renewals come by the clock, and would make the count of steps a matter of chance
         number = self._steps
         self._steps += 1

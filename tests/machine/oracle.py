@@ -7,10 +7,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
-# Both are being built; until then a tag whose digest is kept stays, and children wait for `untagged`.
-TAG_ONLY = False
-UNDO = False
-
 
 @dataclass(frozen=True)
 class Push:
@@ -29,11 +25,15 @@ class Push:
 
 @dataclass(frozen=True)
 class Rule:
-    """What the policy of one run says. untagged: whether what has no tag goes at once, or stays."""
+    """What the policy of one run says. untagged: whether what has no tag goes at once, or stays.
+
+    tags_first: whether the deletion takes tags off before digests, however few there are.
+    """
 
     keep: int
     count: str
     untagged: bool
+    tags_first: bool = False
     protect: frozenset[str] = frozenset({"latest"})
 
 
@@ -72,11 +72,7 @@ def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], b
     by_digest = rule.count == "digests"
     places = list(dict.fromkeys(push.digest if by_digest else push.tag for push in counted))
     kept = set(places[: rule.keep])
-    gone = {push.tag for push in counted if (push.digest if by_digest else push.tag) not in kept}
-    if not TAG_ONLY:
-        held = {push.digest for push in pushes if push.tag not in gone}
-        gone -= {push.tag for push in pushes if push.digest in held}
-    return gone
+    return {push.tag for push in counted if (push.digest if by_digest else push.tag) not in kept}
 
 
 def closure(digest: str, children: Mapping[str, tuple[str, ...]]) -> set[str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tests.fakes.images import Image
 from tests.fakes.registry_storage import Refused, StoredManifest
 from tests.machine.goods import GOODS, INDEXES, artifact_about, signature_of, signature_tag
+from tests.machine.oracle import Push
 from tests.machine.shops import SHOP
 from tests.machine.world import World
 
@@ -89,6 +90,16 @@ class Users:
         """An index whose push was broken off."""
         self._put(None, INDEXES[deed.number % len(INDEXES)].children[0])
 
+    def _restore(self, deed: Deed) -> None:
+        """What was deleted comes back where it stood, or under another name."""
+        if deleted := self._deleted(deed.number):
+            self._world.restore(deleted, deed.tag if deed.number % 2 else deleted.tag, force=False)
+
+    def _replace(self, deed: Deed) -> None:
+        """The same, whatever stands there now."""
+        if deleted := self._deleted(deed.number):
+            self._world.restore(deleted, deleted.tag, force=True)
+
     def _put(self, tag: str | None, image: Image) -> None:
         self._registry.push(tag, image)
 
@@ -107,6 +118,10 @@ class Users:
             (tag, doomed.digest) for doomed in self._world.history.doomed(SHOP) for tag in doomed.tags or ("",)
         )
         return found[number % len(found)] if found else None
+
+    def _deleted(self, number: int) -> Push | None:
+        found = self._world.deleted()
+        return found[number // 2 % len(found)] if found else None
 
     def _found(self, tag: str) -> StoredManifest:
         """What stands under a tag; whoever wants to say something about an image looks for it first."""

@@ -19,18 +19,24 @@ class Watch:
         self._sent = 0
         self._heard_at: dict[int, int] = {}
         self._seen: dict[str, str] = {}
+        self._seen_at: dict[str, int] = {}
         self._faults: list[str] = []
+        self._failure: Exception | None = None
         self.deletions: list[tuple[str, dict[str, set[str]]]] = []
 
     def begins(self) -> None:
         """Another worker: it has seen nothing."""
         self._seen.clear()
+        self._seen_at.clear()
 
     def sends(self) -> None:
         self._sent += 1
 
     def hears(self, number: int) -> None:
-        """A push was recorded: what a worker sends after its next request must take it into account."""
+        """A push was recorded: what a worker sends next must take it into account.
+
+        What takes a tag off goes by the last look at that tag; what it meets after that is healed.
+        """
         self._heard_at[number] = self._sent
 
     def sees(self, method: str, path: str, body: object) -> None:
@@ -41,11 +47,19 @@ class Watch:
         reference, standing = found[1], self._model.registry.tags()
         if ":" not in reference and method in ("GET", "HEAD"):
             self._seen[reference] = standing.get(reference, "")
+            self._seen_at[reference] = self._sent
         if method == "DELETE" or (method == "PUT" and body == tombstone.CONTENT):
             self._deletes(reference, standing)
 
+    def fails(self, error: Exception) -> None:
+        """A mistake in the middle of something."""
+        self._failure = self._failure or error
+
     def check(self) -> None:
         """Fails with what went wrong meanwhile."""
+        failure, self._failure = self._failure, None
+        if failure:
+            raise failure
         faults, self._faults = self._faults, []
         assert not faults, "; ".join(faults)
 
@@ -56,7 +70,8 @@ class Watch:
         self.deletions.append((reference, known))
         model = self._model
         for push in model.wanted.values():
-            heard = self._heard_at.get(push.number, self._sent) < self._sent
+            until = self._seen_at.get(reference, 0) if reference == push.tag else self._sent
+            heard = self._heard_at.get(push.number, self._sent) < until
             held = reference == push.tag or reference in closure(push.digest, model.children)
             if heard and held and push.number not in model.condemned and standing.get(push.tag) == push.digest:
                 self._faults.append(f"{reference} is deleted although the push of {push.tag} was heard and keeps it")

@@ -9,20 +9,21 @@ from datetime import datetime
 from typing import Any
 from unittest import mock
 
-import pytest
 import requests
 
 from service.clock import now_us
-from service.domain.errors import PushpruneError
+from service.domain.errors import NotRestorable, PushpruneError
 from service.domain.notification import BLOB_TYPE, parse
 from service.store.connection import Connection
 from service.store.history import History
 from service.store.keys import Keys
+from service.wiring import Wiring
 from tests.fakes.registry_storage import Version
+from tests.machine.goods import called
 from tests.machine.ground import Ground
 from tests.machine.model import Happened, Model
 from tests.machine.mortal import Killed
-from tests.machine.oracle import Rule
+from tests.machine.oracle import Push, Rule, closure
 from tests.machine.shops import SHOP
 from tests.machine.watch import Watch
 from workers import deletion, enforcement, reconcile, tasks
@@ -64,6 +65,7 @@ class World:
         self._crossing: list[Cross] = []
         self._requests: list[str] = []
         self._offset_us = 0
+        self._elsewhere = False
         ground.adapter.around = self._around
 
     @property
@@ -138,7 +140,10 @@ class World:
         self.ground.life.begin(*(kill or (None, False)))
         self.watch.begins()
         try:
-            with mock.patch.object(enforcement, "now_us", self._planners_now_us):
+            with (
+                mock.patch.object(enforcement, "now_us", self._planners_now_us),
+                mock.patch.object(deletion, "tags_first", return_value=self.rule.tags_first),
+            ):
                 self._do(kind)
         except Killed:
             pass
@@ -199,32 +204,67 @@ class World:
         self.wiring.dispatch.enforce(SHOP)
         self.come_to_rest()
 
-    def restore(self, which: int) -> None:
-        """Undo: the same bytes are back, with the time of the push; refused where the tag was pushed since."""
-        pruned = list(self.model.trash.values())
-        push = pruned[which % len(pruned)]
-        undo: Any = self.wiring.undo
-        if push.tag in self.model.wanted:
-            with pytest.raises(PushpruneError):
-                undo.restore(SHOP, tag=push.tag, digest=push.digest)
+    def deleted(self) -> list[Push]:
+        """The tags that `pushprune trash` lists."""
+        with self.ground.life.somebody_else():
+            listed = self.wiring.undo.deleted(SHOP)
+        return [Push(-1, one.tag, one.digest, one.pushed_us) for one in listed if one.tag]
+
+    def restore(self, deleted: Push, as_tag: str, *, force: bool) -> None:
+        """Undo, in a process of its own: the same bytes are back; refused where the tag was pushed again since."""
+        standing = self.registry.tags().get(as_tag, deleted.digest)
+        needed = closure(deleted.digest, self.model.children)
+        missing = needed - self.registry.manifests().keys()
+        refused = None
+        self._elsewhere = True
+        try:
+            with self.ground.life.somebody_else():
+                self.wiring.undo.restore(SHOP, tag=deleted.tag, as_tag=as_tag, force=force, by="alice")
+        except NotRestorable as error:
+            refused = str(error)
+        finally:
+            self._elsewhere = False
+        if refused:
+            pushed_again = standing != deleted.digest and not force
+            assert pushed_again or missing - self.model.binned, f"{deleted.tag} is not restored: {refused}"
             return
-        self.model.restores(push)
-        undo.restore(SHOP, digest=push.digest, as_tag=push.tag)
-        assert self.registry.tags()[push.tag] == push.digest, f"{push.tag} was not restored"
+        assert standing == deleted.digest or force, f"{as_tag} was pushed again, and is replaced by a restore"
+        assert self.registry.tags().get(as_tag) == deleted.digest, f"{as_tag} was not restored"
+        broken = needed - self.registry.manifests().keys()
+        assert not broken, f"{as_tag} was restored without {[called(one) for one in sorted(broken)]}"
+        self.model.restored(deleted, as_tag, missing)
 
     def _planners_now_us(self) -> int:
         return now_us() + self._offset_us
 
     def _do(self, kind: str) -> None:
         if kind == "enforce":
-            tasks.attempt(self.wiring, "due", SHOP, enforcement.enforce)
+            tasks.attempt(self.wiring, "due", SHOP, self._watched(enforcement.enforce))
         elif kind == "delete":
-            tasks.attempt(self.wiring, "doomed", SHOP, deletion.delete)
+            tasks.attempt(self.wiring, "doomed", SHOP, self._watched(deletion.delete))
         elif kind == "sweep":
             reconcile.sweep(self.wiring)
 
+    def _watched(self, work: Callable[[Wiring, str], None]) -> Callable[[Wiring, str], None]:
+        """A worker survives its own mistakes; here they count."""
+
+        def watched(wiring: Wiring, repository: str) -> None:
+            try:
+                work(wiring, repository)
+            except PushpruneError:
+                raise
+            except Exception as error:
+                self.watch.fails(error)
+                raise
+
+        return watched
+
     def _around(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
         """One request of a worker, with all that crosses it."""
+        if self._elsewhere:
+            response = answer()
+            self.registry.tell()
+            return response
         return self.ground.life.step(lambda: self._crossed(request, answer))
 
     def _crossed(self, request: requests.PreparedRequest, answer: Callable[[], requests.Response]) -> requests.Response:
@@ -253,7 +293,8 @@ class World:
     def _left(self) -> dict[str, Any]:
         client: Any = self.ground.plain
         names = {name: self.keys.of(name) for name in ("due", "doomed", "healing")} | {"heal": self.keys.heal(SHOP)}
-        return {name: client.zrange(key, 0, -1) for name, key in names.items()}
+        until_ms = (now_us() + _HOURS_US) // 1000  # the end of a lease is a day away
+        return {name: client.zrangebyscore(key, 0, until_ms) for name, key in names.items()}
 
     @contextmanager
     def _hours_later(self) -> Iterator[None]:
