@@ -91,6 +91,7 @@ class _Restoring:
         self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
         self._deleted = undo.trash.deleted(repository)
         self._before: dict[str, str] = {}
+        self._since_us = undo.restorations.now_us()
         self._learnt: dict[str, References] = {}
 
     def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> Undone:
@@ -176,7 +177,8 @@ class _Restoring:
             self._learnt[digest] = references
         missing: list[Manifest] = []
         for child in references.children:
-            if self._registry.head(self._repository, child) is None:
+            there = self._registry.head(self._repository, child)
+            if there is None or there.media_type in INDEX_TYPES:
                 missing += self._tree(child).missing
         if standing is None:
             self._refuse_without_layers(digest, references)
@@ -224,7 +226,7 @@ class _Restoring:
                 self._pushed_by(tag, tree.manifest.digest), self._by, "its deletion was undone",
             ),
             self._before.get(tag, ""),
-            force=self._force,
+            self._since_us,
         )  # fmt: skip
         if not noted:
             raise NotRestorable(

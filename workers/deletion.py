@@ -150,6 +150,7 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
         found = recheck(wiring, repository, doomed, verdict, fetch=manifest is None)
         manifest, met = manifest or found.manifest, met or found.at in ("off", "tombstone", "astray")
         result.moved += [found.moved_to] if found.moved_to else []
+        result.indexes |= {found.moved_to.digest} if found.moved_to and found.is_index else set()
         result.vanished += [verdict.tag.name] if found.at == "gone" else []
     manifest = manifest or (wiring.client.get(repository, doomed.digest) if met else None)
     if result.moved or len(result.vanished) == len(doomed.tags):
@@ -214,7 +215,7 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
     if kept:
-        _clear_dangling(wiring, repository, doomed, kept)
+        _clear_dangling(wiring, snapshot, doomed, kept)
         _forget(wiring, snapshot, doomed)
         return
     _leave_alone(wiring, snapshot, Taken(doomed, spared="somebody else deleted it", vanished=list(doomed.tags)))
@@ -222,16 +223,21 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
         wiring.history.resolve(wiring.history.snapshot(repository), {doomed.digest: None})
 
 
-def _clear_dangling(wiring: Wiring, repository: str, doomed: Doomed, kept: Kept) -> None:
-    """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them."""
+def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept) -> None:
+    """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them.
+
+    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
+    """
+    repository = snapshot.repository
     listed = set(wiring.client.tags(repository)) if doomed.tags else set()
     dangling = [tag for tag in doomed.tags if tag in listed]
+    if not dangling or wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is not Put.KEPT:
+        return
     try:
         for tag in dangling:
             wiring.removals.putting(repository, tag, doomed.digest)
             wiring.client.put(repository, tag, kept.media_type, kept.content)
-        if dangling:
-            wiring.client.delete(repository, doomed.digest)
+        wiring.client.delete(repository, doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
 
@@ -243,7 +249,9 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     known = {(tag.name, tag.digest) for tag in snapshot.tags}
     moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]  # the plan was older than the snapshot
     if moved:
-        wiring.history.adopt(snapshot, found=moved)
+        if taken.indexes:  # a delete of ours may have taken parts of them along
+            wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
+        wiring.history.adopt(snapshot, found=moved, indexes=frozenset(taken.indexes))
     if taken.vanished:
         snapshot = wiring.history.snapshot(snapshot.repository)
         wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from service.domain import tombstone
 from service.domain.errors import RegistryUnavailable
-from service.domain.manifest import References, UnreadableManifest, read_references
+from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.plan import Doomed, Verdict
 from service.domain.state import Tag, subject_of
 from service.registry.client import Manifest
@@ -20,12 +20,14 @@ class Found:
 
     at: `there` where the plan saw it; `tombstone`: a take-off of ours is not over; `off`: one is, or a DELETE;
     `astray` where a healing of ours put it, before its last push was heard; `gone` by somebody else; `moved` to another
-    manifest, which `moved_to` then names. manifest: the doomed one, where it was fetched.
+    manifest, which `moved_to` then names, and `is_index` whether it is an index. manifest: the doomed one, where it was
+    fetched.
     """
 
     at: Literal["there", "tombstone", "off", "astray", "gone", "moved"]
     manifest: Manifest | None = None
     moved_to: Tag | None = None
+    is_index: bool = False
 
 
 def still_said(wiring: Wiring, doomed: Doomed) -> bool:
@@ -41,7 +43,7 @@ def recheck(wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *
     registry least and emits no notification. Raises RegistryUnavailable for what contradicts a push so young that the
     registry may not show it yet.
     """
-    name, manifest = verdict.tag.name, None
+    name, manifest, answer = verdict.tag.name, None, None
     if fetch:
         manifest = wiring.client.get(repository, name)
         standing = Tag(name, manifest.digest, None, len(manifest.content)) if manifest else None
@@ -58,7 +60,9 @@ def recheck(wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *
         return Found("off")
     if being_pushed(verdict.tag):
         raise RegistryUnavailable(f"{repository}:{name} was pushed just now, and the registry does not show it yet")
-    return Found("moved", moved_to=standing) if standing else Found("gone")
+    met = manifest or answer
+    is_index = met is not None and met.media_type in INDEX_TYPES
+    return Found("moved", moved_to=standing, is_index=is_index) if standing else Found("gone")
 
 
 def may_go(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest | None) -> bool:

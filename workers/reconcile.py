@@ -131,6 +131,8 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: boo
         for name, standing in differing.items()
     ]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
+    if indexes:  # nobody heard of their push: a delete of ours may have taken parts of them along
+        wiring.removals.look_at(snapshot.repository, sorted(indexes))
     return wiring.history.adopt(snapshot, found, vanished, indexes, complete=complete)
 
 

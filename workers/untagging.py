@@ -27,13 +27,14 @@ Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 class Taken:
     """What became of one doomed digest: the tags that are off, and why it was left alone, if it was.
 
-    moved, vanished: tags that somebody else moved or deleted.
+    moved, vanished: tags that somebody else moved or deleted; indexes: the digests of indexes that they were moved to.
     """
 
     doomed: Doomed
     verdicts: list[Verdict] = field(default_factory=list)
     spared: str = ""
     moved: list[Tag] = field(default_factory=list)
+    indexes: set[str] = field(default_factory=set)
     vanished: list[str] = field(default_factory=list)
 
 
@@ -99,6 +100,7 @@ class _TakeOff:
                 result.vanished.append(verdict.tag.name)
             elif found.moved_to is not None:
                 result.moved.append(found.moved_to)
+                result.indexes |= {found.moved_to.digest} if found.is_index else set()
             elif not kept and not self._keep(doomed, found, result):
                 return
             else:

@@ -45,10 +45,11 @@ class Restorations:
             client.zadd(self._keys.leased(repository), dict.fromkeys(digests, until_ms), gt=True)
         return until_ms * 1000
 
-    def restored(self, repository: str, one: Restored, before: str, *, force: bool = False) -> bool:
+    def restored(self, repository: str, one: Restored, before: str, since_us: int) -> bool:
         """Notes that a manifest is back; False when its tag was pushed meanwhile: that push wins, and is put back.
 
-        before: the tag's time as `standing` told it when the undo began. force: pushes of the tag until now are void.
+        before: the tag's time as `standing` told it when the undo began. since_us: when
+        that was: what happened to the tag before, and is heard later, is over.
         """
         of = self._keys
         keys = [of.doomed(repository), of.of("doomed")]
@@ -59,11 +60,15 @@ class Restorations:
         links = pack_links(one.references) if one.references else ""
         args: list[str | int] = [repository, one.tag, one.digest, short(one.digest), one.size_bytes, one.pushed_us]
         args += [one.pushed_by, links, self._limits.repository_entries, self._limits.events, RESEND_MS]
-        args += [self._look_again_ms, one.by, one.reason, before, int(force)]
+        args += [self._look_again_ms, one.by, one.reason, before, since_us]
         args += [
             form for child in (one.references.children if one.references else ()) for form in (child, short(child))
         ]
         return bool(self._connection.script("restore", keys, args))
+
+    def now_us(self) -> int:
+        """The store's clock (µs)."""
+        return self._connection.now_ms() * 1000
 
     def standing(self, repository: str, tag: str) -> str:
         """The time of the tag's last push (µs) as text, "" for one that is not live."""

@@ -133,7 +133,10 @@ local function link(r, e)
     if children == '?' then children = string.sub(known, space + 1) end
   end
   local void = void_until(r, '@' .. e.short)
-  if void >= pushed then pushed, children = void, '?' end
+  if void >= pushed then
+    if children ~= '?' then untag_children(r, children, string.format('%.0f', void), e.short) end
+    pushed, children = void, '?'
+  end
   redis.call('HSET', key(r, 5), e.digest, string.format('%.0f', pushed) .. ' ' .. children)
 end
 
@@ -171,7 +174,11 @@ local function push(r, e)
   end
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
   if e.at <= void then
-    if not gone then untag(r, e.short, string.format('%.0f', void), e.tag) end
+    -- A tag that was deleted and restored since stands where it stood at its last push, or elsewhere.
+    if current and stood_at(r, e.tag) == e.short then
+      redis.call('ZADD', key(r, 1), 'GT', e.at_us, e.tag)
+      mark_due(r)
+    elseif not gone then untag(r, e.short, string.format('%.0f', void), e.tag) end
     return
   end
   if current then
@@ -231,11 +238,12 @@ local function delete(r, e)
     if used and tonumber(used) <= e.at then redis.call('ZREM', key(r, 3), '@' .. e.short) end
     return
   end
+  local restored = e.at <= void_until(r, e.tag)
   make_void(r, e.tag, e.at_us)
   overwritten(r, e.tag, e.at)
   if redis.call('HEXISTS', after(r, 3), e.tag) == 1 then look_at(r, e.tag, true) end  -- our healing may have crossed it
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
-  if current and tonumber(current) <= e.at then
+  if current and not restored and tonumber(current) <= e.at then
     local digest = stood_at(r, e.tag)
     if void_until(r, '@' .. digest) < tonumber(current) then untag(r, digest, e.at_us, e.tag) end
     redis.call('ZREM', key(r, 1), e.tag)

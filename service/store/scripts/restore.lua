@@ -6,7 +6,7 @@
 -- ARGV  1 repository  2 tag ('' = none)  3 digest  4 short digest  5 size  6 time of its push (µs)  7 who pushed it
 --       8 what it references, as links:R has it ('' = an image)  9 history entries kept  10 events kept
 --       11 resend after (ms)  12 look again after (ms)  13 who restored it  14 reason  15 the tag's time when the undo
---       began ('' = it was not live)  16 by force (1: pushes of the tag up to now are void); then the parts of an index, each with its short form
+--       began ('' = it was not live)  16 when the undo began (µs): what happened to the tag before is over; then the parts of an index, each with its short form
 -- Result 1 noted, or noted before; 0 the tag was pushed meanwhile
 local repository, tag, digest, short = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local clock = redis.call('TIME')
@@ -43,21 +43,24 @@ if ARGV[8] ~= '' then redis.call('HSET', KEYS[14], digest, ARGV[6] .. ' ' .. ARG
 if tag == '' then
   redis.call('HSET', KEYS[12], short, now_us .. ' ')
 else
-  redis.call('ZADD', KEYS[3], ARGV[6], tag)
-  redis.call('HSET', KEYS[4], tag, short .. ' ' .. ARGV[5] .. ' ' .. ARGV[7])
+  -- Where somebody has pushed the same again since, that push is the later one.
+  if not (stood == short and tonumber(current) > tonumber(ARGV[6])) then
+    redis.call('ZADD', KEYS[3], ARGV[6], tag)
+    redis.call('HSET', KEYS[4], tag, short .. ' ' .. ARGV[5] .. ' ' .. ARGV[7])
+  end
   redis.call('HDEL', KEYS[13], tag .. ' ' .. short)
   if current and stood ~= short then
-    -- By force: what stood there loses the tag, and its push comes no more.
+    -- What stood there until now has lost this tag, and is one of its revisions.
     redis.call('HSET', KEYS[12], stood, now_us .. ' ' .. tag)
-    local before = redis.call('HGET', KEYS[15], tag)
-    redis.call('HSET', KEYS[15], tag, string.format('%.0f', current) .. ':' .. stood .. (before and ' ' .. before or ''))
+    local kept = {(tonumber(current) > 0 and string.format('%.0f', current) or now_us) .. ':' .. stood}
+    for time, known in string.gmatch(redis.call('HGET', KEYS[15], tag) or '', '(%d+):(%S+)') do
+      if known ~= stood and known ~= short and #kept < 100 then kept[#kept + 1] = time .. ':' .. known end
+    end
+    redis.call('HSET', KEYS[15], tag, table.concat(kept, ' '))
   end
-  if ARGV[16] == '1' then
-    redis.call('ZADD', KEYS[5], 'GT', now_us, tag)
-    redis.call('EXPIRE', KEYS[5], 86400)
-  else
-    redis.call('ZREM', KEYS[5], tag)
-  end
+  redis.call('ZADD', KEYS[5], 'GT', ARGV[16], tag)
+  redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -1001)
+  redis.call('EXPIRE', KEYS[5], 86400)
   -- A DELETE of ours may still be on its way.
   redis.call('ZADD', KEYS[6], now_ms + tonumber(ARGV[12]), tag .. ' again')
   redis.call('ZADD', KEYS[11], 'LT', now_ms + tonumber(ARGV[12]), repository)
