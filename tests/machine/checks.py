@@ -122,18 +122,16 @@ def history_tells_the_truth(world: World) -> None:
 
 def what_was_deleted_can_be_undone(world: World) -> None:
     """The trash lists what the history says was pruned, and not restored since, with the times of the pushes."""
-    listed = {one.tag: one for one in world.deleted()}
+    listed = {(one.tag, one.digest): one for one in world.deleted()}
     for one in listed.values():
         assert one.at_us in world.model.pushed.get((one.tag, one.digest), {None}) | {None}, f"{one} was not pushed then"
-    last: dict[str, Entry] = {}
+    last: dict[tuple[str, str], Entry] = {}
     for entry in sorted(world.history.entries(SHOP, _MANY), key=lambda entry: entry.at_us):
-        restored = entry.action == "restored" and entry.tag in last and last[entry.tag].digest == entry.digest
-        if entry.tag and (entry.action == "pruned" or restored):
-            last[entry.tag] = entry
-    for tag, entry in last.items():
+        if entry.tag and entry.action in ("pruned", "restored"):
+            last[entry.tag, entry.digest] = entry
+    for (tag, digest), entry in last.items():
         if entry.action == "pruned":
-            assert tag in listed, f"{tag} was pruned, and is not in the trash"
-            assert listed[tag].digest == entry.digest, f"{tag} was pruned, and is otherwise in the trash"
+            assert (tag, digest) in listed, f"{tag} was pruned, and is not in the trash"
 
 
 def no_tombstone_is_left(world: World) -> None:
