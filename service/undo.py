@@ -73,7 +73,7 @@ class Undo:
     ) -> Undone:
         """Puts a tag, or a digest with the tags it went with, back where it stood, with its original push time.
 
-        as_tag: under this name instead. force: also where the tag has been pushed again since. lease_s: for how long no
+        Of several deletions of a tag the latest is undone, or that of the digest. as_tag: under this name instead. force: also where the tag has been pushed again since. lease_s: for how long no
         policy deletes it again, in seconds; 0 = it may go with the next plan. by: who wants it, for the history.
         Raises NotRestorable with one sentence that says why not.
         """
@@ -118,7 +118,8 @@ class _Restoring:
     def _found(self, tag: str | None, digest: str | None) -> list[Deleted]:
         """The deletions to undo. Raises NotRestorable where there are none."""
         if tag:
-            found = [one for one in self._deleted if one.tag == tag] or self._standing(tag)
+            found = [one for one in self._deleted if one.tag == tag and digest in (None, one.digest)]
+            found = found or self._standing(tag)
             if not found:
                 raise NotRestorable(self._why_not(tag))
             return found[:1]

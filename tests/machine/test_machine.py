@@ -35,6 +35,7 @@ def shrink_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MAX_SHRINKING_SECONDS", _SHRINKING_S)
 
 
+@pytest.mark.live  # it takes its time
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_nothing_kept_is_lost_and_nothing_dropped_stays(ground: Ground, version: Literal["2.8", "3"]) -> None:
     run(lambda: Machine(ground, version), 30)

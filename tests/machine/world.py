@@ -219,7 +219,8 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                self.wiring.undo.restore(SHOP, tag=deleted.tag, as_tag=as_tag, force=force, by="alice")
+                undo = self.wiring.undo
+                undo.restore(SHOP, tag=deleted.tag, digest=deleted.digest, as_tag=as_tag, force=force, by="alice")
         except NotRestorable as error:
             refused = str(error)
         finally:
