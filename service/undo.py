@@ -73,8 +73,9 @@ class Undo:
     ) -> Undone:
         """Puts a tag, or a digest with the tags it went with, back where it stood, with its original push time.
 
-        Of several deletions of a tag the latest is undone, or that of the digest. as_tag: under this name instead. force: also where the tag has been pushed again since. lease_s: for how long no
-        policy deletes it again, in seconds; 0 = it may go with the next plan. by: who wants it, for the history.
+        Of several deletions of a tag the latest is undone, or that of the digest. as_tag: under this name instead.
+        force: also where the tag has been pushed again since. lease_s: for how long no policy deletes it again, in
+        seconds; 0 = it may go with the next plan. by: who wants it, for the history.
         Raises NotRestorable with one sentence that says why not.
         """
         with self.leases.write() as permit:

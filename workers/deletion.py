@@ -237,7 +237,8 @@ def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Ke
         for tag in dangling:
             wiring.removals.putting(repository, tag, doomed.digest)
             wiring.client.put(repository, tag, kept.media_type, kept.content)
-        wiring.client.delete(repository, doomed.digest)
+        if wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is Put.KEPT:
+            wiring.client.delete(repository, doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
 

@@ -62,9 +62,13 @@ class Connection:
 
     def now_ms(self) -> int:
         """The server's clock: what the scripts go by, whatever this machine's says."""
+        return self.now_us() // 1000
+
+    def now_us(self) -> int:
+        """The same in µs."""
         with self.reached() as client:
             seconds, micros = client.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return int(seconds) * 1_000_000 + int(micros)
 
     def ping(self) -> None:
         with self.reached() as client:

@@ -68,7 +68,7 @@ class Restorations:
 
     def now_us(self) -> int:
         """The store's clock (µs)."""
-        return self._connection.now_ms() * 1000
+        return self._connection.now_us()
 
     def standing(self, repository: str, tag: str) -> str:
         """The time of the tag's last push (µs) as text, "" for one that is not live."""
