@@ -90,10 +90,14 @@ class Removals:
         return digest
 
     def touched(self, repository: str, tag: str, since_us: int | None) -> bool:
-        """Whether a delete of ours was at work on the tag after this push of it, within a day."""
-        with self._connection.reached() as client:
-            at_ms = client.zscore(self._keys.touched(repository), tag)
-        return at_ms is not None and at_ms * 1000 >= (since_us or 0)
+        """Whether a delete of ours was at work on the tag after this push of it, within a day, or may have met it."""
+        heal = self._keys.heal(repository)
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.zscore(self._keys.touched(repository), tag)
+            pipe.zscore(heal, tag)
+            pipe.zscore(heal, f"{tag} again")
+            at_ms, *looks = pipe.execute()
+        return any(look is not None for look in looks) or (at_ms is not None and at_ms * 1000 >= (since_us or 0))
 
     def stands_after_all(self, repository: str, digest: str) -> None:
         """Notes that the registry has a manifest that was thought to be deleted."""
