@@ -215,24 +215,27 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
     if kept:
-        _clear_dangling(wiring, snapshot, doomed, kept)
-        _forget(wiring, snapshot, doomed)
+        if _clear_dangling(wiring, snapshot, doomed, kept):
+            _forget(wiring, snapshot, doomed)
         return
     _leave_alone(wiring, snapshot, Taken(doomed, spared="somebody else deleted it", vanished=list(doomed.tags)))
     if not doomed.tags:
         wiring.history.resolve(wiring.history.snapshot(repository), {doomed.digest: None})
 
 
-def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept) -> None:
+def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept) -> bool:
     """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them.
 
-    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
+    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more. Returns False where
+    that, or a restart of the registry, leaves it to another plan.
     """
     repository = snapshot.repository
     listed = set(wiring.client.tags(repository)) if doomed.tags else set()
     dangling = [tag for tag in doomed.tags if tag in listed]
-    if not dangling or wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is not Put.KEPT:
-        return
+    if not dangling:
+        return True
+    if wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is not Put.KEPT:
+        return False
     try:
         for tag in dangling:
             wiring.removals.putting(repository, tag, doomed.digest)
@@ -241,6 +244,7 @@ def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Ke
             wiring.client.delete(repository, doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
+    return True
 
 
 def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:

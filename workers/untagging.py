@@ -145,7 +145,7 @@ class _TakeOff:
 
     def take_tag(self, tag: str, found: Found) -> None:
         """A tag that is off may still be listed and point nowhere: a registry that ends in mid-DELETE leaves it so."""
-        if found.at == "off" and (self._by_tag or tag not in self._tags()):
+        if found.at == "off" and tag not in self._tags():
             return
         if self._by_tag and self._deletes_tag(tag):
             return

@@ -128,8 +128,6 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
         system.registry.push(SHOP, f"v{n}", make_image(n), at=an_hour_ago() + timedelta(seconds=n))
     enforcement.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
-    system.registry.fail_next("DELETE", "manifests/sha256", status=503, times=1) if False else None
-    # the first digest DELETE meets a fault: the worker stops there; a collection begins
     system.registry.fail_next("DELETE", make_image(0).digest, status=503)
     system.registry.fail_next("DELETE", make_image(1).digest, status=503)
     system.registry.fail_next("DELETE", make_image(2).digest, status=503)
@@ -142,14 +140,8 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     system.registry.collect()
     system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "by hand"))
     assert len(system.registry.manifests(SHOP)) == 5
-    system.later()  # the digests go now, after the collection
+    system.later(rounds=6)  # the digests go now, after the collection
     assert len(system.registry.manifests(SHOP)) == 1
-    print(
-        "trash",
-        system.wiring.undo.deleted(SHOP),
-        "bytes kept:",
-        system.wiring.trash.get(SHOP, make_image(3).digest) is not None,
-    )
     assert {one.tag for one in system.wiring.undo.deleted(SHOP)} == {"v0", "v1", "v2", "v3"}
 
 
