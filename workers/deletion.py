@@ -199,7 +199,7 @@ def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lea
     try:
         wiring.client.delete(repository, doomed.digest)
     except (RegistryUnavailable, RegistryRefused) as error:
-        if isinstance(error, RegistryUnavailable):
+        if isinstance(error, RegistryUnavailable) and not error.is_over:
             permit.linger(UNANSWERED_MS)
         wiring.removals.look_at(repository, doomed.tags)
         raise

@@ -131,13 +131,15 @@ def _wait_for_deletes(wiring: Wiring, lease: Lease) -> None:
     No other can begin while the lease is held. Raises PutOff when they do not end in time, or left something to heal.
     """
     end = time.monotonic() + wiring.settings.gc.max_wait
-    while wiring.leases.writers() or wiring.trash.age_s() < wiring.settings.gc.settle:
+    while True:
+        if wiring.outbox.healing():  # which waits for this lease to go
+            raise PutOff("a tag must be looked at first: a delete may have taken it along")
+        if not wiring.leases.writers() and wiring.trash.age_s() >= wiring.settings.gc.settle:
+            return
         lease.check()
         if time.monotonic() > end:
             raise PutOff("deletes did not end within gc.max_wait")
         time.sleep(_POLL_S)
-    if wiring.outbox.healing():
-        raise PutOff("a tag must be looked at first: a delete may have taken it along")
 
 
 def _succeeded(finished: Finished) -> Finished:

@@ -179,6 +179,7 @@ class _TakeOff:
         """A write that was not answered may still be at work: a collection waits for it."""
         try:
             call()
-        except RegistryUnavailable:
-            self._permit.linger(UNANSWERED_MS)
+        except RegistryUnavailable as error:
+            if not error.is_over:
+                self._permit.linger(UNANSWERED_MS)
             raise

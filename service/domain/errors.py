@@ -54,13 +54,17 @@ class RegistryUnavailable(PushpruneError):
     """Timeout, refused connection, 429, 5xx, or an answer that makes no sense.
 
     `retry_after_s` is what the registry asked for, in seconds, where it asked. `is_fault`: it answered 500, as 2.8 does
-    to a DELETE that meets a push: that says nothing of other requests.
+    to a DELETE that meets a push: that says nothing of other requests. `is_over`: the request was refused or has ended;
+    without an answer of the registry's own it may still be at work.
     """
 
-    def __init__(self, message: str, retry_after_s: float | None = None, *, is_fault: bool = False) -> None:
+    def __init__(
+        self, message: str, retry_after_s: float | None = None, *, is_fault: bool = False, is_over: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
         self.is_fault = is_fault
+        self.is_over = is_over
 
 
 class StoreUnavailable(PushpruneError):

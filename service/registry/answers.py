@@ -46,7 +46,8 @@ def refusal(response: requests.Response, where: str, what: str) -> Exception:
     if status == 405:
         return _not_allowed(response, where, what)
     if status == 429 or status >= 500:
-        return RegistryUnavailable(said, retry_after_s=retry_after_s(response), is_fault=status == 500)
+        is_over = bool(error_codes(response)) or status in (429, 503)
+        return RegistryUnavailable(said, retry_after_s(response), is_fault=status == 500, is_over=is_over)
     if 300 <= status < 400:
         return RegistryRefused(f"{said}, a redirect: set registry.url to the address it really listens on")
     if 400 <= status < 500 and error_codes(response):

@@ -249,6 +249,21 @@ def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path) -> N
     assert not (tmp_path / "dry").exists()
 
 
+def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_delete(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 600})
+    wiring.garbage.request("by hand")
+    with wiring.leases.write():
+        thread = threading.Thread(target=garbage.collect, args=(wiring,))
+        thread.start()
+        until(wiring.leases.collecting)
+        wiring.removals.look_at(SHOP, ["v1"])
+        thread.join(20)
+        assert not thread.is_alive()
+    assert wiring.garbage.runs()[0].result == "put off"
+
+
 def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     body = "(folder / 'began').touch()\ntime.sleep(600)"
     system = make_system(keep_last(5), gc=collector(tmp_path, body))
@@ -271,11 +286,23 @@ def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_awa
     system.registry.drop_connection("DELETE")
     with pytest.raises(RegistryUnavailable):
         deletion.delete(system.wiring, SHOP)
+    system.later()
     system.wiring.garbage.request("by hand")
     garbage.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.message) == ("put off", "deletes did not end within gc.max_wait")
     assert not (tmp_path / "dry").exists()
+
+
+def test_a_delete_that_the_registry_answered_with_a_fault_has_ended_and_keeps_no_collection_away(
+    make_system: Make,
+) -> None:
+    system = doomed_system(make_system)
+    said = b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{}}]}'
+    system.registry.fail_next("DELETE", status=500, body=said)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, SHOP)
+    assert system.wiring.leases.writers() == 0
 
 
 @pytest.mark.live
