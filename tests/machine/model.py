@@ -84,6 +84,7 @@ class Model:
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
         self._before: dict[str, str] = {}  # where each tag stood before what happens now
+        self._last: dict[str, str] = {}  # where each tag stood last
         self.stood: dict[str, set[str]] = {}  # every digest that a tag ever stood at
 
     # What happens.
@@ -98,6 +99,7 @@ class Model:
         elif event.action == "delete":
             self._saw_delete(event)
         self._before = self.registry.tags()
+        self._last |= self._before
         self.assess()
 
     def hear(self, event: Happened) -> None:
@@ -261,7 +263,9 @@ class Model:
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
         digest = self._before.get(tag, "")
-        self.taken.append((tag, digest))
+        self.taken.append((tag, self._last.get(tag, "")))  # of a DELETE by digest, the tags are told of when all are off
+        if tag in self.believed.pushes:
+            self.taken.append((tag, self.believed.pushes[tag].digest))  # of a newer push nobody has heard
         if digest and digest not in self.registry.tags().values():
             self.orphans.add(digest)
         if push and push.number in self.condemned:

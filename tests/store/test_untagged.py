@@ -76,6 +76,15 @@ def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History
     assert untagged(history) == {digest("part"): (9, "")}
 
 
+def test_a_part_of_a_deleted_index_stays_one_when_an_older_push_of_it_is_heard_late(history: History) -> None:
+    record(history, event(2, tag=None, seed="part"))
+    record(history, event(3, media_type=INDEX, seed="i", children=(digest("part"),)))
+    record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
+    record(history, event(1, seed="part"))
+    (left,) = history.snapshot(SHOP).untagged
+    assert (left.digest, left.index) == (digest("part"), digest("i"))
+
+
 def test_a_late_push_of_an_old_digest_leaves_it_untagged(history: History) -> None:
     record(history, event(5, seed="new"))
     record(history, event(1, seed="old"))
