@@ -263,7 +263,7 @@ class Model:
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
         digest = self._before.get(tag, "")
-        self.taken.append((tag, self._last.get(tag, "")))  # of a DELETE by digest, the tags are told of when all are off
+        self.taken.append((tag, self._last.get(tag, "")))  # a DELETE by digest tells of its tags when all are off
         if tag in self.believed.pushes:
             self.taken.append((tag, self.believed.pushes[tag].digest))  # of a newer push nobody has heard
         if digest and digest not in self.registry.tags().values():
