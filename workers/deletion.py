@@ -156,11 +156,11 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     if result.moved or len(result.vanished) == len(doomed.tags):
         result.spared = "somebody else moved or deleted its tags"
         _leave_alone(wiring, snapshot, result)
-    elif manifest is None:
-        _finish(wiring, snapshot, doomed)
-    elif met:  # the take-off that a crash interrupted goes on
+    elif met and (manifest or not wiring.trash.get(repository, doomed.digest)):  # a take-off goes on that was cut off
         for taken in take_off(wiring, snapshot, (doomed,), permit, _one_by_one):
             _leave_alone(wiring, snapshot, taken)
+    elif manifest is None:
+        _finish(wiring, snapshot, doomed)
     else:
         _delete_manifest(wiring, snapshot, doomed, manifest, permit)
 

@@ -85,3 +85,16 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     system.later()
     assert system.tags() == {"v2"}
     assert short(old) not in {short(one) for one in system.registry.manifests(SHOP)}
+
+
+def test_a_doomed_tag_that_we_may_have_taken_leaves_although_somebody_else_deleted_its_image(make_system: Make) -> None:
+    """Neither the registry nor the trash can put it back, and the plan says that nobody should."""
+    system = doomed_system(make_system)
+    system.deaf = True
+    Pusher(system.registry.url).delete(SHOP, V1.digest)
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    system.later()
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert system.wiring.outbox.healing() == 0
