@@ -156,11 +156,11 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     if result.moved or len(result.vanished) == len(doomed.tags):
         result.spared = "somebody else moved or deleted its tags"
         _leave_alone(wiring, snapshot, result)
-    elif met and (manifest or not wiring.trash.get(repository, doomed.digest)):  # a take-off goes on that was cut off
-        for taken in take_off(wiring, snapshot, (doomed,), permit, _one_by_one):
-            _leave_alone(wiring, snapshot, taken)
     elif manifest is None:
         _finish(wiring, snapshot, doomed)
+    elif met:  # the take-off that a crash interrupted goes on
+        for taken in take_off(wiring, snapshot, (doomed,), permit, _one_by_one):
+            _leave_alone(wiring, snapshot, taken)
     else:
         _delete_manifest(wiring, snapshot, doomed, manifest, permit)
 
@@ -218,7 +218,9 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
         if _clear_dangling(wiring, snapshot, doomed, kept):
             _forget(wiring, snapshot, doomed)
         return
-    _leave_alone(wiring, snapshot, Taken(doomed, spared="somebody else deleted it", vanished=list(doomed.tags)))
+    result = Taken(doomed)
+    result.is_lost()
+    _leave_alone(wiring, snapshot, result)
     if not doomed.tags:
         wiring.history.resolve(wiring.history.snapshot(repository), {doomed.digest: None})
 
@@ -259,7 +261,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
         wiring.history.adopt(snapshot, found=moved, indexes=frozenset(taken.indexes))
     if taken.vanished:
         snapshot = wiring.history.snapshot(snapshot.repository)
-        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True)
+        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
 
 
 def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:

@@ -36,6 +36,11 @@ class Taken:
     moved: list[Tag] = field(default_factory=list)
     indexes: set[str] = field(default_factory=set)
     vanished: list[str] = field(default_factory=list)
+    lost: bool = False
+
+    def is_lost(self) -> None:
+        """Neither the registry nor the trash has its manifest: there is nothing to take off, or to put back."""
+        self.spared, self.vanished, self.lost = "somebody else deleted it", list(self.doomed.tags), True
 
 
 def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, work: Work) -> list[Taken]:
@@ -134,6 +139,9 @@ class _TakeOff:
         manifest = None
         if not doomed.only_tags:
             manifest = found.manifest or self._wiring.client.get(self._repository, doomed.digest)
+            if manifest is None and self._wiring.trash.get(self._repository, doomed.digest) is None:
+                result.is_lost()
+                return False
         if not may_go(self._wiring, self._snapshot, doomed, manifest):
             result.spared = "it belongs to an image that is there, or cannot be read"
             return False

@@ -7,6 +7,7 @@ dropped at a moment since everything was last quiet, by what is true or by what 
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.clock import now_us
 from service.domain import tombstone
 from tests.machine.goods import children_of, subject_by_name, subject_in
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
@@ -72,6 +73,8 @@ class Model:
         self.subjects: dict[str, str] = {}
         self.heard: list[Happened] = []
         self.taken: list[tuple[str, str]] = []  # (tag, digest) of every removal of ours
+        self.deleted: dict[int, tuple[str, str, int]] = {}  # users' deletes of tags, by event: tag, digest, time
+        self.heard_us: dict[int, int] = {}  # when we heard of an event
         self.put_back: list[tuple[str, str]] = []
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
         self.pushed: dict[tuple[str, str], set[int | None]] = {}  # (tag, digest) → when it was pushed
@@ -105,6 +108,7 @@ class Model:
     def hear(self, event: Happened) -> None:
         """An event of a user was recorded."""
         self.heard.append(event)
+        self.heard_us[event.number] = now_us()
         self.believed.hear(event)
         self.assess()
 
@@ -202,6 +206,13 @@ class Model:
                 self.condemned.add(push.number)
         self._drop()
 
+    def was_deleted_unheard(self, tag: str, digest: str, at_us: int) -> bool:
+        """Whether a user had deleted a tag by then, and nobody had heard of it."""
+        return any(
+            (deleted, stood) == (tag, digest) and deleted_us <= at_us < self.heard_us.get(number, at_us + 1)
+            for number, (deleted, stood, deleted_us) in self.deleted.items()
+        )
+
     def was_under(self, tag: str) -> set[str]:
         """Every manifest that ever belonged to a tag."""
         return {held for digest in self.stood.get(tag, ()) for held in closure(digest, self.children)}
@@ -236,6 +247,7 @@ class Model:
 
     def _saw_delete(self, event: Happened) -> None:
         if event.tag:
+            self.deleted[event.number] = (event.tag, self._last.get(event.tag, ""), event.at_us)
             self.wanted.pop(event.tag, None)
             self.pruned.pop(event.tag, None)
             return

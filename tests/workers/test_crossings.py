@@ -1,5 +1,7 @@
 """What the machine found: deletes, plans, healings and users that cross each other (tests/machine)."""
 
+import pytest
+
 from service.domain.manifest import References
 from service.store.keys import short
 from tests.conftest import keep_last
@@ -87,9 +89,16 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     assert short(old) not in {short(one) for one in system.registry.manifests(SHOP)}
 
 
-def test_a_doomed_tag_that_we_may_have_taken_leaves_although_somebody_else_deleted_its_image(make_system: Make) -> None:
+@pytest.mark.parametrize("tags_first", [True, False])
+def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_deleted_its_image(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
+) -> None:
     """Neither the registry nor the trash can put it back, and the plan says that nobody should."""
-    system = doomed_system(make_system)
+    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: tags_first)
+    system = make_system(keep_last(1))
+    system.push("v0", "v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
     system.deaf = True
     Pusher(system.registry.url).delete(SHOP, V1.digest)
     system.wiring.removals.look_at(SHOP, ["v1"])
@@ -97,4 +106,5 @@ def test_a_doomed_tag_that_we_may_have_taken_leaves_although_somebody_else_delet
     system.settle()
     system.later()
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert (set(system.reasons("vanished")), set(system.reasons("pruned"))) == ({"v1"}, {"v0"})
     assert system.wiring.outbox.healing() == 0
