@@ -81,7 +81,7 @@ class _TakeOff:
         self._restarts = snapshot.epoch.rpartition(":")[2]
         self._by_tag = wiring.abilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
-        self._stands = False  # whether a tombstone does, under any tag
+        self._looks_ms: int | None = None  # when it was noted that a tombstone is put under a tag
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
         self.taken: list[Taken] = []
@@ -118,9 +118,10 @@ class _TakeOff:
 
     def end(self) -> None:
         """The tombstone goes, and with it every tag that stands there."""
-        if not self._is_over and self._stands:
+        if not self._is_over and self._looks_ms is not None:
             self._permit.check()
             self._write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
+            self._wiring.removals.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
         self._is_over = True
 
     def note(self) -> None:
@@ -157,10 +158,16 @@ class _TakeOff:
             return
         if self._by_tag and self._deletes_tag(tag):
             return
-        self._stands = True
+        self._note_tombstone()
         if found.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             self._write(lambda: self._wiring.client.put(*put))
+
+    def _note_tombstone(self) -> None:
+        """Where this is cut off, and users push over all tags that stand there, nothing else tells that one is left."""
+        with self._lock:
+            if self._looks_ms is None:
+                self._looks_ms = self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
 
     def _deletes_tag(self, tag: str) -> bool:
         """Deletes the tag alone, where the registry knows how; after the first refusal it is known that it does not."""

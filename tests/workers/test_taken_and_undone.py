@@ -133,6 +133,14 @@ def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: M
     assert tombstone.DIGEST not in system.registry.tags(SHOP).values()
 
 
+def test_a_tombstone_that_users_pushed_over_is_removed(make_system: Make) -> None:
+    """The worker ended in between, and no tag stands there any more to tell of it."""
+    system = tombstoned(make_system)
+    system.push(*(tag for tag, digest in system.registry.tags(SHOP).items() if digest == tombstone.DIGEST))
+    system.later()
+    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
+
+
 def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     make_system: Make, monkeypatch: Any
 ) -> None:
