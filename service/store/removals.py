@@ -82,6 +82,11 @@ class Removals:
         keys = [self._keys.heal(repository), self._keys.of("healing")]
         return int(self._connection.script("look_at", keys, [repository, RESEND_MS, *names]))
 
+    def taken_back(self, repository: str, tag: str, digest: str) -> None:
+        """Notes that a tag is off again which we had put back after its user deleted it, and where it stood."""
+        keys = [self._keys.untagged(repository), self._keys.of("generation"), self._keys.of("due")]
+        self._connection.script("taken_back", keys, [repository, tag, short(digest), RESEND_MS])
+
     def putting(self, repository: str, tag: str, digest: str) -> None:
         """Notes what a PUT of ours is about to put under a tag."""
         self._connection.script("putting", [self._keys.put(repository)], [tag, digest])

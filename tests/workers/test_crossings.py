@@ -8,6 +8,7 @@ from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, doomed_system
+from tests.workers.test_healing import unheard
 from workers import deletion, enforcement
 
 V1 = make_image(f"{SHOP}:v1")
@@ -27,6 +28,21 @@ def test_a_user_who_deletes_what_is_just_being_put_back_is_obeyed(make_system: M
     system.later()
     assert system.tags() == {"v2"}
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_what_is_put_back_after_its_user_deleted_it_unheard_goes_whole(make_system: Make, version: str) -> None:
+    system = make_system(keep_last(2), version)
+    system.push("v1", "v2", "v3")
+    system.settle()
+    system.push("v1")
+    unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, V1.digest))
+    system.settle()
+    assert V1.digest in system.registry.manifests(SHOP), "nothing was put back"
+    system.hear_late()
+    system.later()
+    assert system.tags() == {"v3"}
+    assert set(system.registry.manifests(SHOP)) == {make_image(f"{SHOP}:v3").digest}
 
 
 def test_the_parts_of_an_index_go_although_its_tag_was_pushed_elsewhere_while_it_was_deleted(make_system: Make) -> None:

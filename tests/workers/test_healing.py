@@ -1,6 +1,7 @@
 """Healing: what a delete of ours took along is put back where its user last put it, and never beside or after that."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.workers.conftest import SHOP, Make, System, doomed_system
 from workers import deletion, enforcement, reconcile
 
 V1 = make_image(f"{SHOP}:v1")
+Done = TypeVar("Done")
 
 
 def put(system: System, tag: str, image: Image) -> str:
@@ -19,12 +21,12 @@ def put(system: System, tag: str, image: Image) -> str:
     return Pusher(system.registry.url).put(SHOP, tag, image.media_type, image.manifest)
 
 
-def unheard(system: System, push: Callable[[], str]) -> str:
-    """A push whose event is late."""
+def unheard(system: System, do: Callable[[], Done]) -> Done:
+    """A push or delete whose events are late."""
     system.deaf = True
-    digest = push()
+    done = do()
     system.deaf = False
-    return digest
+    return done
 
 
 def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
