@@ -2,11 +2,13 @@
 
 import pytest
 
+from service.clock import now_us
 from service.domain.manifest import References
 from service.store.keys import short
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
+from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, doomed_system
 from tests.workers.test_healing import unheard
 from workers import deletion, enforcement
@@ -68,6 +70,22 @@ def test_a_push_of_the_same_digest_during_our_delete_is_not_void(make_system: Ma
     system.hear_late()
     assert V1.digest in system.registry.manifests(SHOP)
     assert V1.digest in {one.digest for one in system.wiring.history.snapshot(SHOP).untagged}
+
+
+def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_ever(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system(policy("rules: [{keep: {last: 1}, untagged: 0s}]"))
+    system.registry.push(SHOP, "v1", V1)
+    system.registry.push_image(SHOP, "v1", seed="new")
+    enforcement.enforce(system.wiring, SHOP)
+    system.registry.before("DELETE", V1.digest, lambda: system.registry.push(SHOP, None, V1))
+    deletion.delete(system.wiring, SHOP)
+    monkeypatch.setattr(enforcement, "now_us", lambda: now_us() + 2 * 3600 * 1_000_000)
+    system.later()
+    system.settle()
+    assert system.wiring.history.snapshot(SHOP).untagged == ()
+    assert set(system.registry.manifests(SHOP)) == {make_image("new").digest}
 
 
 def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
