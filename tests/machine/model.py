@@ -81,7 +81,7 @@ class Model:
         self.crossed: set[str] = set()  # digests that were pushed again while we deleted them
         self.binned: set[str] = set()  # digests that we ever deleted
         self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
-        # Children of indexes that were deleted, and what lost its last tag to us; nobody pushed them since.
+        # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
         self.once_parts: set[str] = set()  # the same, whatever was pushed since
         self._numbers = 0
@@ -278,7 +278,8 @@ class Model:
         self.taken.append((tag, self._last.get(tag, "")))  # a DELETE by digest tells of its tags when all are off
         if tag in self.believed.pushes:
             self.taken.append((tag, self.believed.pushes[tag].digest))  # of a newer push nobody has heard
-        if digest and digest not in self.registry.tags().values():
+        known = {push.digest for other, push in self.believed.pushes.items() if other != tag}
+        if digest and digest not in known.union(self.registry.tags().values()):
             self.orphans.add(digest)
         if push and push.number in self.condemned:
             self.pruned[tag] = self.trash[tag, push.digest] = self.wanted.pop(tag)

@@ -76,6 +76,15 @@ def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History
     assert untagged(history) == {digest("part"): (9, "")}
 
 
+def test_one_of_them_stays_so_when_an_older_deletion_of_it_is_heard_late(history: History) -> None:
+    record(history, event(2, tag=None, seed="part"))
+    record(history, event(3, media_type=INDEX, seed="i", children=(digest("part"),)))
+    history.commit(history.snapshot(SHOP), Plan(), "none")  # it is part of an index: that it has no tag says nothing
+    record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
+    record(history, event(1, "delete", tag=None, seed="part", media_type=""))
+    assert untagged(history) == {digest("part"): (9, "")}
+
+
 def test_they_are_also_where_the_index_is_heard_of_after_its_deletion(history: History) -> None:
     record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
     record(history, event(2, media_type=INDEX, seed="i", children=(digest("part"),)))

@@ -235,9 +235,9 @@ local function delete(r, e)
       untag_children(r, known, e.at_us, e.short)
       redis.call('HSET', key(r, 5), e.digest, e.at_us .. ' ?')
     end
-    local since = redis.call('HGET', after(r, 4), e.short)
-    if not since or tonumber(string.match(since, '^%d+')) <= e.at then
-      redis.call('HDEL', after(r, 4), e.short, e.digest)
+    for _, form in ipairs({e.short, e.digest}) do
+      local since = redis.call('HGET', after(r, 4), form)
+      if since and tonumber(string.match(since, '^%d+')) <= e.at then redis.call('HDEL', after(r, 4), form) end
     end
     redis.call('HDEL', after(r, 6), e.short)
     redis.call('HDEL', KEYS[#KEYS - repositories + r], e.short)
