@@ -215,27 +215,35 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
     if kept:
-        if _clear_dangling(wiring, snapshot, doomed, kept):
+        dangling = _dangling(wiring, repository, doomed)
+        put = wiring.trash.put_again(repository, doomed, _restarts(snapshot))  # what was pushed since went with it, too
+        if put is Put.LEASED:
+            _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
+        if put is Put.KEPT:
+            _clear_dangling(wiring, snapshot, doomed, kept, dangling)
             _forget(wiring, snapshot, doomed)
         return
-    _leave_alone(wiring, snapshot, Taken(doomed, spared="somebody else deleted it", vanished=list(doomed.tags)))
+    result = Taken(doomed)
+    result.is_lost()
+    _leave_alone(wiring, snapshot, result)
     if not doomed.tags:
         wiring.history.resolve(wiring.history.snapshot(repository), {doomed.digest: None})
 
 
-def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept) -> bool:
-    """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them.
-
-    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more. Returns False where
-    that, or a restart of the registry, leaves it to another plan.
-    """
-    repository = snapshot.repository
+def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
+    """The tags of what is gone that the registry lists all the same: one that ends in mid-DELETE leaves them."""
     listed = set(wiring.client.tags(repository)) if doomed.tags else set()
-    dangling = [tag for tag in doomed.tags if tag in listed]
+    return [tag for tag in doomed.tags if tag in listed]
+
+
+def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str]) -> None:
+    """Tags that point nowhere are removed by a whole DELETE only.
+
+    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
+    """
     if not dangling:
-        return True
-    if wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is not Put.KEPT:
-        return False
+        return
+    repository = snapshot.repository
     try:
         for tag in dangling:
             wiring.removals.putting(repository, tag, doomed.digest)
@@ -244,7 +252,6 @@ def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Ke
             wiring.client.delete(repository, doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
-    return True
 
 
 def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
@@ -259,7 +266,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
         wiring.history.adopt(snapshot, found=moved, indexes=frozenset(taken.indexes))
     if taken.vanished:
         snapshot = wiring.history.snapshot(snapshot.repository)
-        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True)
+        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
 
 
 def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:

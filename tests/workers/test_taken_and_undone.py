@@ -64,6 +64,20 @@ def test_a_push_between_the_check_and_the_put_of_a_restore_wins(make_system: Mak
     assert system.registry.tags(SHOP)["v1"] == got[0]
 
 
+def test_an_unheard_push_between_the_check_and_the_put_of_a_restore_is_not_overwritten(make_system: Make) -> None:
+    system = pruned(make_system)
+    pushed: list[str] = []
+
+    def push_unheard() -> None:
+        system.deaf = True
+        pushed.append(system.registry.push_image(SHOP, "v1", seed="users"))
+
+    system.registry.before("GET", "/blobs/", push_unheard)
+    with pytest.raises(NotRestorable, match="v1 has since been pushed again"):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+
+
 def test_dry_run_leaves_no_tombstone(make_system: Make, monkeypatch: Any) -> None:
     system = tombstoned(make_system)
     policy(system, monkeypatch, keep_last(1, protect=["latest"], dry_run=True))
@@ -117,6 +131,14 @@ def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: M
     for _ in range(4):
         system.later()
     assert tombstone.DIGEST not in system.registry.tags(SHOP).values()
+
+
+def test_a_tombstone_that_users_pushed_over_is_removed(make_system: Make) -> None:
+    """The worker ended in between, and no tag stands there any more to tell of it."""
+    system = tombstoned(make_system)
+    system.push(*(tag for tag, digest in system.registry.tags(SHOP).items() if digest == tombstone.DIGEST))
+    system.later()
+    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
 
 
 def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
