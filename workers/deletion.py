@@ -117,23 +117,27 @@ def _one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None
 
 def _in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
     """Bounded parallelism over one session; a failure stops what has not begun, but a fault that one request met."""
+    waiting, lock, failed = iter(batch), threading.Lock(), threading.Event()
+    errors: list[BaseException] = []
 
-    failed = threading.Event()
-
-    def work(doomed: Doomed) -> None:
-        if failed.is_set():
-            return
-        try:
-            call(doomed)
-        except BaseException as error:
-            if not (isinstance(error, RegistryUnavailable) and error.is_fault):
-                failed.set()
-            raise
+    def work() -> None:
+        while not failed.is_set():
+            with lock:
+                doomed = next(waiting, None)
+            if doomed is None:
+                return
+            try:
+                call(doomed)
+            except BaseException as error:  # noqa: BLE001 - it is raised again below
+                errors.append(error)
+                if not (isinstance(error, RegistryUnavailable) and error.is_fault):
+                    failed.set()
 
     with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
-        futures = [pool.submit(work, doomed) for doomed in batch]
-    for future in futures:
-        future.result()
+        for _ in range(parallel):
+            pool.submit(work)
+    if errors:
+        raise errors[0]
 
 
 def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
@@ -258,7 +262,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     """What was not deleted is planned anew, from what was found instead."""
     if taken.spared:
         _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
-    known = {(tag.name, tag.digest) for tag in snapshot.tags}
+    known = {(tag.name, tag.digest) for tag in snapshot.tags} if taken.moved else set()
     moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]  # the plan was older than the snapshot
     if moved:
         if taken.indexes:  # a delete of ours may have taken parts of them along

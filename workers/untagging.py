@@ -89,7 +89,10 @@ class _TakeOff:
     def begin(self) -> None:
         """Where a tombstone is needed, makes sure each time first that it can be deleted again."""
         if not self._by_tag:
-            self._wiring.client.delete(self._repository, tombstone.DIGEST)
+            self._clear()
+
+    def _clear(self) -> None:
+        self._wiring.client.delete(self._repository, tombstone.DIGEST)
 
     def take(self, doomed: Doomed) -> None:
         """Recheck → trash → the write that takes the tag off, for each of its tags."""
@@ -177,9 +180,9 @@ class _TakeOff:
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:
+                    self._clear()  # before any other thread puts one: a DELETE that meets a PUT fails
                     self._wiring.abilities.note_deletes_tags(self._restarts, able=False)
                     self._by_tag = self._is_over = False
-                    self.begin()
             return False
         if able is None:
             self._wiring.abilities.note_deletes_tags(self._restarts, able=True)
