@@ -257,7 +257,11 @@ class Model:
             del self.wanted[tag]
 
     def _orphan(self, digest: str) -> None:
-        self.orphans |= closure(digest, self.children) - {digest}
+        """The parts of what is gone; what another tag holds, as far as was heard, goes by the loss of that."""
+        holding = {*self.registry.tags().values(), *(push.digest for push in self.believed.pushes.values())} - {digest}
+        there = holding & self.registry.manifests().keys()
+        held = {part for holder in there for part in closure(holder, self.children)}
+        self.orphans |= closure(digest, self.children) - {digest} - held
 
     def _saw_ours(self, event: Happened) -> None:
         if event.action == "delete" and not event.tag:

@@ -16,6 +16,7 @@ from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
+from tests.makers import policy as policy_of
 from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_undo import an_hour_ago, pruned
 from tests.workers.test_untagging import shared
@@ -215,6 +216,20 @@ def test_what_force_replaced_goes_by_the_policy(make_system: Make) -> None:
     system.later()
     system.later()
     assert again not in system.registry.manifests(SHOP)
+
+
+def test_what_was_doomed_for_a_push_that_force_replaced_is_planned_again(make_system: Make) -> None:
+    system = make_system(policy_of("rules: [{keep: {last: 1}, count: tags}]"))
+    system.registry.push(SHOP, "v1", make_image("one"), at=an_hour_ago())
+    system.push("v2")
+    system.settle()
+    system.registry.push_image(SHOP, "v1", seed="newest")
+    enforcement.enforce(system.wiring, SHOP)
+    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v2",)]
+    system.wiring.undo.restore(SHOP, tag="v1", digest=make_image("one").digest, force=True)
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
 
 
 def test_a_late_event_does_not_undo_force(make_system: Make) -> None:
