@@ -86,7 +86,7 @@ def _may_follow(wiring: Wiring, repository: str, doomed: Doomed, references: Ref
     owners = subjects | {verdict.after for verdict in doomed.verdicts} - {""}
     standing = [owner for owner in owners if owner and wiring.client.head(repository, owner) is not None]
     for owner in standing:
-        wiring.removals.stands_after_all(repository, owner)
+        wiring.removals.stands_after_all(repository, owner, index=owner not in subjects)
     return not standing
 
 

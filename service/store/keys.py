@@ -15,7 +15,7 @@ Per repository
                         last>[ part <index>| taken]"; part: of that index (short), which was deleted; taken: its last
                         tag was deleted by the policy. What another tag or an index holds may stand there until the next
                         plan. Life: until tagged, deleted or known to be held; 10000 at most.
-                        Writers: record, adopt, resolve, taken, forget, commit. Reader: snapshot.
+                        Writers: record, adopt, resolve, taken, taken_back, forget, commit. Reader: snapshot.
   revisions:R   hash    tag → "<µs>:<short digest> …": what it pointed at before, each with its last push, the newest
                         first, at most 100. Life: with the tag. Writers: record, adopt, forget. Reader: snapshot.
   created:R     hash    short digest → when the image was made (µs), 0 = its config does not say; only where a rule

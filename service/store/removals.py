@@ -107,10 +107,13 @@ class Removals:
             at_ms, *looks = pipe.execute()
         return any(look is not None for look in looks) or (at_ms is not None and at_ms * 1000 >= (since_us or 0))
 
-    def stands_after_all(self, repository: str, digest: str) -> None:
-        """Notes that the registry has a manifest that was thought to be deleted."""
-        with self._connection.reached() as client:
-            client.zrem(self._keys.gone(repository), f"@{short(digest)}")
+    def stands_after_all(self, repository: str, digest: str, *, index: bool) -> None:
+        """Notes that the registry has what was thought to be deleted; index: what it lists is to be learnt."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.zrem(self._keys.gone(repository), f"@{short(digest)}")
+            if index:
+                pipe.hsetnx(self._keys.links(repository), digest, "0 ?")
+            pipe.execute()
 
 
 def _told(verdict: Verdict) -> tuple[str | int, ...]:

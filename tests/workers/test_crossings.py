@@ -88,6 +88,38 @@ def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_e
     assert set(system.registry.manifests(SHOP)) == {make_image("new").digest}
 
 
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_an_image_goes_whole_where_the_tag_that_kept_it_is_moved_before_its_doomed_tag_is_off(
+    make_system: Make, version: str
+) -> None:
+    system = make_system(policy("rules: [{keep: {last: 1}, count: tags}]"), version)
+    system.registry.push(SHOP, "v1", V1)
+    system.registry.push(SHOP, "v2", V1)
+    enforcement.enforce(system.wiring, SHOP)
+    system.registry.push_image(SHOP, "v2", seed="new")
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert set(system.registry.manifests(SHOP)) == {make_image("new").digest}
+
+
+def test_the_parts_of_an_index_that_stands_again_unheard_stay_doomed_no_longer(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    part = make_image("part")
+    index = index_over([part], seed="index")
+    system.push("v1")
+    system.registry.push(SHOP, "multi", index)
+    system.settle()
+    known = References(children=(part.digest,))
+    system.wiring.history.resolve(system.wiring.history.snapshot(SHOP), {index.digest: known})
+    Pusher(system.registry.url).delete(SHOP, index.digest)
+    enforcement.enforce(system.wiring, SHOP)
+    assert [one.digest for one in system.wiring.history.doomed(SHOP)] == [part.digest]
+    unheard(system, lambda: system.registry.push(SHOP, None, index))
+    system.settle()
+    Pusher(system.registry.url).pull_whole(SHOP, index.digest)
+    assert system.wiring.history.doomed(SHOP) == ()
+
+
 def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
     system = make_system(keep_last(5))
     index = index_over([make_image("part")], seed="index")

@@ -197,6 +197,10 @@ local function push(r, e)
       if late then lost, lost_at, until_us = e.short, e.at_us, string.format('%.0f', current) end
       if tonumber(lost_at) > void_until(r, '@' .. lost) then untag(r, lost, until_us, e.tag) end
       overwritten(r, e.tag, -1, late and digest or e.short, lost_at, lost)
+      -- Other tags of it were to go without it, as this one kept it.
+      if not late and redis.call('HDEL', key(r, 6), lost) == 1 and redis.call('HLEN', key(r, 6)) == 0 then
+        redis.call('ZREM', KEYS[11], names[r])
+      end
     end
     if late then return end
   end
