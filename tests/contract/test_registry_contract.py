@@ -15,6 +15,7 @@ from tests.contract.conftest import AGENT, Site, Sites
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import BrokenImage
 from tests.fakes.real_registry import LOGIN
+from tests.fakes.registry import FakeRegistry
 
 NOWHERE = "sha256:" + "0" * 64
 
@@ -93,6 +94,26 @@ class TestBlobs:
         config = image_config(manifest.media_type, manifest.content)
         content = site.client.blob("shop/api", str(config), 4096)
         assert read_created(content or b"") == 1_770_091_506_789_000
+
+
+class TestUploads:
+    def test_one_that_begins_to_see_whether_it_may_leaves_nothing(self, site: Site) -> None:
+        site.pusher.push_image("shop/api", "v1")
+        assert site.client.takes_writes("shop/api")
+        if isinstance(site.registry, FakeRegistry):
+            assert site.registry.uploads == {}
+        else:
+            place = site.registry.storage_path / "docker/registry/v2/repositories/shop/api/_uploads"
+            assert not any(place.iterdir())
+        site.events_until_marker()
+
+    def test_a_read_only_registry_takes_none(self, sites: Sites) -> None:
+        assert not sites.open(readonly=True).client.takes_writes("shop/api")
+
+    def test_a_blob_is_claimed_while_it_is_there(self, site: Site) -> None:
+        digest = site.pusher.push_blob("shop/api", b"a blob")
+        assert site.client.claims_blob("shop/api", digest)
+        assert not site.client.claims_blob("shop/api", NOWHERE)
 
 
 class TestLooking:
