@@ -15,7 +15,6 @@ from tests.contract.conftest import AGENT, Site, Sites
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import BrokenImage
 from tests.fakes.real_registry import LOGIN
-from tests.fakes.registry import FakeRegistry
 
 NOWHERE = "sha256:" + "0" * 64
 
@@ -96,16 +95,13 @@ class TestBlobs:
         assert read_created(content or b"") == 1_770_091_506_789_000
 
 
-class TestUploads:
-    def test_one_that_begins_to_see_whether_it_may_leaves_nothing(self, site: Site) -> None:
+class TestProbes:
+    def test_whether_it_takes_writes_is_found_out_without_one(self, site: Site) -> None:
         site.pusher.push_image("shop/api", "v1")
         assert site.client.takes_writes("shop/api")
-        if isinstance(site.registry, FakeRegistry):
-            assert site.registry.uploads == {}
-        else:
-            place = site.registry.storage_path / "docker/registry/v2/repositories/shop/api/_uploads"
-            assert not any(place.iterdir())
-        site.events_until_marker()
+        assert site.client.takes_writes("no/such")
+        assert list(site.client.repositories()) == ["shop/api"]
+        assert site.client.tags("shop/api") == ("v1",)
 
     def test_a_read_only_registry_takes_none(self, sites: Sites) -> None:
         assert not sites.open(readonly=True).client.takes_writes("shop/api")

@@ -233,11 +233,6 @@ class Exchange(BaseHTTPRequestHandler):
         location = f"{self._base()}/v2/{name}/blobs/{digest}"
         self._answer(201, b"", {"Location": location, "Docker-Content-Digest": digest})
 
-    def _delete_upload(self, name: str, upload: str) -> None:
-        self._upload(upload)
-        del self.fake.uploads[upload]
-        self._answer(204, b"", {})
-
     def _upload(self, upload: str) -> bytes:
         if upload not in self.fake.uploads:
             raise Refused(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
