@@ -11,7 +11,7 @@ import requests.auth
 from urllib3.exceptions import HTTPError
 
 from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
-from service.domain.manifest import MANIFEST_TYPES, OCI_MANIFEST
+from service.domain.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.notification import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
 from service.registry.answers import error_codes, is_gone, read_json, refusal, translated
@@ -155,7 +155,7 @@ class RegistryClient:
         folder that is never collected (measured on 2.8.3).
         """
         path = manifest_path(repository, "pushprune-probe")
-        response = self._send("PUT", path, {"Content-Type": OCI_MANIFEST}, b"{}")
+        response = self._send("PUT", path, {"Content-Type": DOCKER_MANIFEST}, b"no manifest")
         if response.status_code == 405:
             return False
         if response.status_code != 400 or "MANIFEST_INVALID" not in error_codes(response):
