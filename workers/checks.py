@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from service.domain.collection import CHECKING, Probe
+from service.domain.collection import CHECKING, STALE, Probe
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StaleCache
 from service.domain.manifest import UnreadableManifest, read_references
 from service.domain.notification import is_digest
@@ -15,7 +15,6 @@ from service.wiring import Wiring
 from workers.progress import Progress
 from workers.restarting import restart
 
-STALE = "stale cache"
 BROKEN = "broken "
 _PROBES = 3
 _CANDIDATES = 20

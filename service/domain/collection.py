@@ -6,6 +6,9 @@ from dataclasses import dataclass
 # Why a collection is wanted that somebody asked for: it needs no window and no interval.
 BY_HAND = "asked for by hand"
 
+# What the trouble is called while the registry claims blobs that were collected.
+STALE = "stale cache"
+
 WAITING = "waiting for quiet"
 RESTARTING = "restarting the registry"
 REHEARSING = "dry run"
