@@ -117,7 +117,10 @@ class Gc(_Section):
     before: Script | None = Field(default=None, description="restarts the registry read-only; for gate: readonly")
     after: Script | None = Field(default=None, description="restarts the registry as it was")
     timeout: Annotated[Duration, Field(ge=1)] = Field(default=3600, description="a longer run is killed")
-    settle: Duration = Field(default=10, description="how long after the last delete of ours a run may begin")
+    settle: Duration = Field(
+        default=10,
+        description="how long after the last delete of ours, and without a gate the last push, a run may begin",
+    )
     max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
 
     @model_validator(mode="after")
