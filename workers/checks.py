@@ -51,7 +51,7 @@ def _candidates(wiring: Wiring, eligible: frozenset[str]) -> Iterator[Probe]:
         yield from (Probe(repository, blob) for blob, _ in blobs if blob in eligible)
     if wiring.storage is not None:
         for repository in wiring.storage.repositories():
-            for digest in eligible:
+            for digest in islice(eligible, _CANDIDATES):
                 if wiring.storage.has_layer(repository, digest):
                     yield Probe(repository, digest)
 

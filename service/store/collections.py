@@ -65,7 +65,7 @@ class Collections:
 
     def collected(self, reason: str, covered: tuple[int, int]) -> None:
         """A collection was made for `reason` that covers so much; another reason that came meanwhile stands."""
-        keys = [self._keys.of(name) for name in ("gc:due", "gc:retry", "gc:deletes", "gc:bytes")]
+        keys = [self._keys.of(name) for name in ("gc:due", "gc:retry", "gc:deletes", "gc:bytes", "gc:waiting")]
         self._connection.script("collected", keys, [reason, *covered])
 
     def record(self, run: Run, *, once: bool = False, wait_s: float = 0) -> bool:

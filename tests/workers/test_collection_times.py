@@ -100,6 +100,15 @@ def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wirin
     assert [run.reason for run in wiring.garbage.runs()] == [BY_HAND, "scheduled", "scheduled"]
 
 
+def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    for _ in range(2):
+        wiring.garbage.want("scheduled")
+        wiring.garbage.record(Run(1, 2, "put off", "scheduled", message="deletes"), once=True)
+        wiring.garbage.collected("scheduled", (0, 0))
+    assert len(wiring.garbage.runs()) == 2
+
+
 def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
     """Counted is what no other image of the repository has."""
     gc = {**collector(tmp_path, QUIET), "after_deletes": None, "after_bytes": 25_000}
