@@ -183,7 +183,8 @@ def _tell(run: Run) -> None:
 def _in_quiet(job: _Job) -> None:
     """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
     wiring, progress = job.wiring, job.progress
-    with _drained(wiring, job.lease, progress):
+    progress.at(collection.WAITING)
+    with _drained(wiring, job.lease):
         with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
             _finish(job)
             if early := why_not_yet(wiring, job.run.reason):
@@ -193,9 +194,8 @@ def _in_quiet(job: _Job) -> None:
 
 
 @contextmanager
-def _drained(wiring: Wiring, lease: Lease, progress: Progress) -> Iterator[None]:
+def _drained(wiring: Wiring, lease: Lease) -> Iterator[None]:
     """The one place that waits for quiet. A StaleCache that leaves the block says that nobody may push yet."""
-    progress.at(collection.WAITING)
     _wait_for_quiet(wiring, lease)
     yield
 

@@ -84,6 +84,13 @@ def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, t
     assert any(blob in path for path in asked), "it was asked for before, so that a cache would know it"
 
 
+def test_probed_is_what_the_registry_claims_before_the_sweep(make_system: Make, tmp_path: Path) -> None:
+    system, blob = garbage_of(make_system, tmp_path)
+    assert Probe(SHOP, blob) in checks.choose_probes(system.wiring, [blob])
+    del system.registry.storage.blobs[blob]
+    assert checks.choose_probes(system.wiring, [blob]) == ()
+
+
 def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     lie(system, blob)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.conftest import keep_last
 from tests.fakes.images import make_image, make_index
+from tests.fakes.pusher import Pusher
 from tests.registry.test_storage import Disk
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import collector
@@ -73,6 +74,15 @@ def test_what_is_gone_need_not_be_marked(make_system: Make, tmp_path: Path) -> N
     system = make_system(keep_last(1), gc=collector(tmp_path, SPEAKS))
     system.push("v1", "v2")
     system.settle()
+    assert collect(system, tmp_path, [system.registry.tags(SHOP)["v2"]]) == ""
+
+
+def test_nor_what_somebody_deleted_unheard(make_system: Make, tmp_path: Path) -> None:
+    system = system_of(make_system, tmp_path)
+    system.push("v1", "v2")
+    system.deaf = True
+    with Pusher(system.registry.url) as somebody:
+        assert somebody.delete(SHOP, system.registry.tags(SHOP)["v1"]) == 202
     assert collect(system, tmp_path, [system.registry.tags(SHOP)["v2"]]) == ""
 
 

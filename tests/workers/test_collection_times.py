@@ -49,6 +49,26 @@ def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: 
     assert not wiring.garbage.overdue(), "it is asked for again only after a while"
 
 
+def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "max_wait": 0})
+    wiring.garbage.want("scheduled")
+    with wiring.leases.write():
+        garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert "gc.window" in run.message
+
+
+def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    wiring.garbage.want("scheduled")
+    with wiring.leases.write():
+        for _ in range(3):
+            garbage.collect(wiring)
+    assert results(wiring) == ["put off"]
+    garbage.collect(wiring)
+    assert results(wiring) == ["done", "put off"]
+
+
 def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gc = collector(tmp_path, QUIET)
     shut_wiring = make_wiring(gc={**gc, "window": shut()})
@@ -194,6 +214,15 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
     assert not (tmp_path / "swept").exists()
     assert system.wiring.trash.get(SHOP, v1) is not None
     assert system.wiring.garbage.rehearsal_wanted() is None
+
+
+def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, "print('boom'); sys.exit(1)"))
+    wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, "boom" in run.message) == ("failed", True)
+    assert wiring.garbage.rehearsal_wanted() is None
 
 
 def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_path: Path) -> None:

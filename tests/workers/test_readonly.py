@@ -66,6 +66,23 @@ def test_it_is_collected_while_the_registry_is_read_only(
     assert not system.wiring.garbage.is_closed()
 
 
+def test_that_it_is_read_only_is_noted_before_it_becomes_so(
+    make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever dies right after gc.before leaves it to the next one to end that."""
+    system = system_of(make_system, tmp_path)
+    noted: list[bool] = []
+
+    def obey(name: str, *_: Any) -> None:
+        noted.append(system.wiring.garbage.is_closed())
+        system.registry.readonly = name == "gc.before"
+
+    monkeypatch.setattr("workers.restarting.run_command", obey)
+    garbage.collect(system.wiring)
+    assert noted == [True, True]
+    assert not system.wiring.garbage.is_closed()
+
+
 def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     garbage.collect(system.wiring)
