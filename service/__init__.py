@@ -8,6 +8,8 @@ leash.py     runs a child that dies with its parent.
 log.py       one event per line.
 dispatch.py  task names and how to send them: the contract between the two edges.
 undo.py      puts back what was deleted.
+schedule.py  when a collection comes.
+collecting.py  asking for a collection, and what is known of those that ran.
 outlook.py   what the policy makes of the history: plans, explanations, previews.
 clock.py     this machine's clock.
 wiring.py    builds every collaborator once; the only place that knows them all.

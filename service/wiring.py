@@ -22,7 +22,7 @@ from service.store.history import History, Limits
 from service.store.keys import Keys
 from service.store.lease import Leases
 from service.store.outbox import Outbox
-from service.store.removals import Removals
+from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
 from service.store.trash import Trash
 from service.undo import Undo
@@ -59,9 +59,10 @@ class Wiring:
         return self.registry
 
     @property
-    def collect_after(self) -> int:
-        """How many deletes make a collection due; 0 = none does."""
-        return (self.settings.gc.after_deletes or 0) if self.collector else 0
+    def collect_after(self) -> CollectAfter:
+        """What makes a collection due; nothing does where none can be made."""
+        gc = self.settings.gc
+        return CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0) if self.collector else CollectAfter()
 
 
 def redis_url(settings: Settings) -> str:

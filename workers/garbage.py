@@ -1,161 +1,290 @@
-"""Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything kept."""
+"""Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything that stands.
 
-import threading
+schedule.py    when one is wanted, and may begin
+progress.py    what the one under way is at
+watch.py       stops the collector when the lease is lost or somebody pushes
+marks.py       compares what was marked with what stands, before anything is swept
+checks.py      looks at the registry and at what was pushed, after a sweep
+readonly.py    gc.gate: readonly
+restarting.py  gc.before and gc.after
+"""
+
 import time
-from dataclasses import replace
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
 
-from service.domain.collection import Run
-from service.domain.errors import CollectionFailed, LeaseLost, PushpruneError, StoreUnavailable
+from service.domain import collection
+from service.domain.collection import Rehearsal, Run, Sweep, is_by_hand, total
+from service.domain.errors import (
+    CollectionFailed,
+    LeaseLost,
+    PushpruneError,
+    StaleCache,
+    StaysReadOnly,
+    StoreUnavailable,
+)
 from service.log import log
-from service.registry.collector import Collector, Finished
+from service.registry.collector import Collector, Report
 from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS, Lease
 from service.wiring import Wiring
+from workers import checks, marks, readonly
+from workers.progress import Progress
+from workers.schedule import why_not_yet
+from workers.sizes import freed, sizes_of, unknown
+from workers.watch import BUSY_S, PutOff, Watch, succeeded
 
 _POLL_S = 0.1
-_BUSY_S = 5.0
 _FAILED_S = 300.0
+_ALARM_S = 30.0
+_EARLY_S = 60.0
+
+_UNPROTECTED = "no gate (gc.gate: none): a push that began while it swept, or was heard of too late, may be broken"
+_NO_PROBE = "no collected blob could be probed for a stale cache"
+
+
+@dataclass
+class _Job:
+    """One attempt, under its lease. run: what is known of it so far; covered: the deletions that it takes up."""
+
+    wiring: Wiring
+    collector: Collector
+    lease: Lease
+    progress: Progress
+    run: Run
+    covered: tuple[int, int] = (0, 0)
+
+    def learn(self, **more: Any) -> None:
+        """More is known of the run."""
+        self.run = replace(self.run, **more)
+
+    def note(self, sentence: str) -> None:
+        self.learn(note=f"{self.run.note}; {sentence}" if self.run.note else sentence)
+
+    @property
+    def heals(self) -> tuple[str, Sequence[str] | None]:
+        """What restarts the registry without letting anybody push: the name of the setting, and the command."""
+        gc = self.wiring.settings.gc
+        return ("gc.before", gc.before) if gc.gate == "readonly" else ("gc.after", gc.after)
 
 
 def collect(wiring: Wiring) -> None:
-    """Makes the wanted collection, if one is wanted, and records how it went."""
-    reason = wiring.garbage.wanted()
-    if reason is None:
+    """Makes what is wanted, a dry run or a collection, and records how it went."""
+    garbage = wiring.garbage
+    dry, reason = garbage.rehearsal_wanted(), garbage.wanted()
+    if dry is None and reason is None and not garbage.is_closed():
         return
     if wiring.collector is None:
         wiring.outbox.complain(
             "garbage", "a collection is wanted, but gc.command is not set: set it, or collect by hand"
         )
-        wiring.garbage.put_off(_FAILED_S)
+        garbage.put_off(_FAILED_S)
+        return
+    if dry is None and reason and _is_too_early(wiring, reason):
         return
     with wiring.leases.hold(COLLECT, COLLECT_MS) as lease:
         if lease is None:
-            wiring.garbage.put_off(_BUSY_S)
+            garbage.put_off(BUSY_S)
             return
-        run = _run(wiring, wiring.collector, lease, reason)
-    wiring.garbage.record(run)
-    say = log.error if run.result == "failed" else log.info
-    said = {"because": run.reason, "blobs": run.blobs, "bytes_freed": run.bytes_freed, "message": run.message}
-    say(f"collection {run.result}", **{name: value for name, value in said.items() if value not in (None, "")})
+        why = dry or reason or "to end what another left behind"
+        with Progress(garbage, why) as progress:
+            run = Run(now_ms(), 0, "dry run" if dry else "done", why, gate=wiring.settings.gc.gate)
+            job = _Job(wiring, wiring.collector, lease, progress, run)
+            _end_leftovers(job, reason)
+            if dry is not None:
+                _rehearse(job)
+            elif reason is not None:
+                _attempt(job)
 
 
-class PutOff(Exception):
-    """Not now: somebody has to finish first."""
+def _is_too_early(wiring: Wiring, reason: str) -> bool:
+    """Whether it must wait for its hours, which is recorded once. What another left behind waits for nothing."""
+    early = why_not_yet(wiring, reason)
+    if early is None or wiring.garbage.is_closed() or wiring.garbage.unchecked():
+        return False
+    at_ms = now_ms()
+    run = Run(at_ms, at_ms, "put off", reason, message=early, gate=wiring.settings.gc.gate)
+    if wiring.garbage.record(run, once=True, wait_s=_EARLY_S):
+        _tell(run)
+    return True
 
 
-def _run(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Run:
-    run = Run(now_ms(), 0, "done", reason)
+def _end_leftovers(job: _Job, reason: str | None) -> None:
+    """A registry that a run which died left read-only, and that no run will open again, is opened now."""
+    wiring = job.wiring
+    if wiring.garbage.is_closed() and (reason is None or wiring.settings.gc.gate != "readonly"):
+        try:
+            readonly.open_again(wiring, job.progress)
+        except StaysReadOnly:
+            wiring.garbage.put_off(_ALARM_S)
+            raise
+
+
+def _rehearse(job: _Job) -> None:
+    """A dry run and nothing more: what would be swept, and whether the sweep would be refused."""
+    wiring = job.wiring
     try:
-        _wait_for_deletes(wiring, lease)
-        run = _collect(wiring, collector, lease, run)
-    except PutOff as why:
-        wiring.garbage.put_off(_BUSY_S)
-        return replace(run, ended_ms=now_ms(), result="put off", message=str(why))
+        job.progress.at(collection.REHEARSING)
+        report = succeeded(job.collector.run(lambda: job.lease.valid, dry=True)).report
+        sizes = sizes_of(wiring, report.eligible)
+        wiring.garbage.rehearsed(Rehearsal(now_ms(), tuple(sizes.items())))
+        job.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
+        job.learn(bytes_freed=total(sizes.values()), unsized=unknown(sizes))
+        job.progress.at(collection.COMPARING)
+        marks.refuse_unmarked(wiring, report.marks)
     except StoreUnavailable:
         raise
     except PushpruneError as error:
-        wiring.garbage.put_off(_BUSY_S if isinstance(error, LeaseLost) else _FAILED_S)
-        wiring.outbox.complain("garbage", str(error))
-        return replace(run, ended_ms=now_ms(), result="failed", message=str(error))
-    wiring.outbox.mended("garbage")
-    return replace(run, ended_ms=now_ms())
+        wiring.garbage.forget_rehearsal()
+        job.learn(result="failed", message=str(error))
+    job.learn(ended_ms=now_ms())
+    wiring.garbage.record(job.run)
+    _tell(job.run)
 
 
-def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run) -> Run:
-    """A dry run first: the sweep comes only after every kept manifest was seen marked.
+def _attempt(job: _Job) -> None:
+    """Makes a collection, or records why not: what has only to wait is recorded once, as is an alarm that stands."""
+    wiring, once, wait_s = job.wiring, False, 0.0
+    if job.run.gate == "none":
+        job.note(_UNPROTECTED)
+    if is_by_hand(job.run.reason) and why_not_yet(wiring, "by itself"):
+        job.note("asked for by hand: gc.window and gc.min_interval did not count")
+    try:
+        _in_quiet(job)
+    except PutOff as why:
+        once, wait_s = True, why.wait_s
+        job.learn(result="put off", message=str(why))
+    except StoreUnavailable:
+        raise
+    except PushpruneError as error:
+        once = isinstance(error, StaleCache | StaysReadOnly)
+        wait_s = BUSY_S if isinstance(error, LeaseLost) else _ALARM_S if once else _FAILED_S
+        job.learn(result="failed", message=str(error))
+    if job.run.result == "failed":
+        wiring.outbox.complain("garbage", job.run.message)
+    elif job.run.result == "done":
+        wiring.outbox.mended("garbage")
+    job.learn(ended_ms=now_ms())
+    if wiring.garbage.record(job.run, once=once, wait_s=wait_s):
+        _tell(job.run)
 
-    What is deleted can no longer be undone from the moment the sweep may begin.
+
+def _tell(run: Run) -> None:
+    say = log.error if run.result == "failed" else log.info
+    said = {
+        "because": run.reason, "blobs": run.blobs, "bytes_freed": run.bytes_freed, "message": run.message,
+        "deletions_final": run.final, "note": run.note,
+    }  # fmt: skip
+    say(f"collection {run.result}", **{name: value for name, value in said.items() if value not in (None, "")})
+
+
+def _in_quiet(job: _Job) -> None:
+    """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
+    wiring, progress = job.wiring, job.progress
+    progress.at(collection.WAITING)
+    with _drained(wiring, job.lease):
+        with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
+            _finish(job)
+            if early := why_not_yet(wiring, job.run.reason):
+                raise PutOff(early, _EARLY_S)
+            _sweep(job)
+        _check_pushed(job)
+
+
+@contextmanager
+def _drained(wiring: Wiring, lease: Lease) -> Iterator[None]:
+    """The one place that waits for quiet. A StaleCache that leaves the block says that nobody may push yet."""
+    _wait_for_quiet(wiring, lease)
+    yield
+
+
+def _wait_for_quiet(wiring: Wiring, lease: Lease) -> None:
+    """Waits until no delete of ours is under way, none is so young that a push which met it may be unheard, and,
+    where no gate keeps pushes away, none has been heard for as long.
+
+    No other delete can begin while the lease is held. Raises PutOff when they do not end in time, or left something to
+    heal.
     """
-    deletes = wiring.garbage.began()
-    storage = collector.storage
-    with _Watch(wiring, lease) as watch:
-        rehearsal = _succeeded(watch.run(collector, dry=True))
-        _refuse_unless_all_marked(wiring, rehearsal)
-        sizes = {digest: storage.blob_size(digest) or 0 for digest in rehearsal.report.eligible} if storage else {}
-        lease.check()
-        wiring.trash.collected()
-        finished = _succeeded(watch.run(collector, dry=False))
-    freed = sum(size for digest, size in sizes.items() if storage and storage.blob_size(digest) is None)
-    wiring.garbage.collected(run.reason, deletes)
-    report = finished.report
-    return replace(
-        run, exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests,
-        bytes_freed=freed if storage else None,
-    )  # fmt: skip
-
-
-class _Watch:
-    """Stops the collector when the lease is lost, or when somebody pushes: a push and a collection do not go together.
-
-    This narrows the window in which a push can be broken, and does not close it: that takes a gate before the registry.
-    Redis is asked in a thread of its own, so that one that hangs cannot keep the collector from being stopped.
-    """
-
-    def __init__(self, wiring: Wiring, lease: Lease) -> None:
-        self._outbox = wiring.outbox
-        self._lease = lease
-        self._pushes = wiring.outbox.pushes()
-        self._pushed = threading.Event()
-        self._over = threading.Event()
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._listen, name="pushes", daemon=True).start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-
-    def run(self, collector: Collector, *, dry: bool) -> Finished:
-        """Runs the collector. Raises PutOff when a push was heard."""
-        try:
-            return collector.run(lambda: self._lease.valid and not self._pushed.is_set(), dry=dry)
-        except CollectionFailed as error:
-            if self._pushed.is_set():
-                raise PutOff("somebody pushed; it is tried again in a quieter moment") from error
-            raise
-
-    def _listen(self) -> None:
-        while not self._over.wait(_POLL_S):
-            try:
-                if self._outbox.pushes() != self._pushes:
-                    self._pushed.set()
-            except StoreUnavailable:
-                continue  # the lease ends by itself then
-
-
-def _wait_for_deletes(wiring: Wiring, lease: Lease) -> None:
-    """Waits until no delete of ours is under way, and none is so young that a push which met it may be unheard.
-
-    No other can begin while the lease is held. Raises PutOff when they do not end in time, or left something to heal.
-    """
+    settle_s, has_gate = wiring.settings.gc.settle, wiring.settings.gc.gate != "none"
     end = time.monotonic() + wiring.settings.gc.max_wait
+    pushes, since = wiring.outbox.pushes(), time.monotonic()
     while True:
         if wiring.outbox.healing():  # which waits for this lease to go
             raise PutOff("a tag must be looked at first: a delete may have taken it along")
-        if not wiring.leases.writers() and wiring.trash.age_s() >= wiring.settings.gc.settle:
+        if (now := wiring.outbox.pushes()) != pushes:
+            pushes, since = now, time.monotonic()
+        has_settled = not wiring.leases.writers() and wiring.trash.age_s() >= settle_s
+        is_quiet = has_gate or time.monotonic() - since >= settle_s
+        if has_settled and is_quiet:
             return
         lease.check()
         if time.monotonic() > end:
-            raise PutOff("deletes did not end within gc.max_wait")
+            who = "pushes" if has_settled else "deletes"
+            raise PutOff(f"{who} did not end within gc.max_wait")
         time.sleep(_POLL_S)
 
 
-def _succeeded(finished: Finished) -> Finished:
-    if not finished.succeeded:
-        last = " / ".join(finished.report.tail[-3:])
-        raise CollectionFailed(f"gc.command ended with exit code {finished.exit_code}: {last[:500]}")
-    return finished
+def _finish(job: _Job) -> None:
+    """Ends the checks of a sweep that were cut off, or that found what only an operator could mend."""
+    sweep = job.wiring.garbage.unchecked()
+    if sweep is not None:
+        checks.refuse_stale(job.wiring, job.progress, sweep.probes, *job.heals)
+        checks.look_at_pushed(job.wiring, job.progress, sweep.since_ms)
+        job.wiring.garbage.checked()
 
 
-def _refuse_unless_all_marked(wiring: Wiring, rehearsal: Finished) -> None:
-    """Raises CollectionFailed when a manifest that a live tag needs would be swept (FACTS: exit 0 proves nothing)."""
-    marks = rehearsal.report.marks
-    for repository in wiring.history.repositories():
-        for tag in wiring.history.live(repository):
-            if (repository, tag.digest) in marks:
-                continue
-            if wiring.registry and wiring.registry.head(repository, tag.name) is not None:
-                where = f"{repository}:{tag.name} ({tag.digest})"
-                raise CollectionFailed(f"garbage-collect did not mark {where}, which stands; nothing was swept")
+def _sweep(job: _Job) -> None:
+    """A dry run first: the sweep comes only after all that stands was seen marked.
+
+    What is deleted can no longer be undone from the moment the sweep may begin.
+    """
+    wiring, progress = job.wiring, job.progress
+    job.covered, since_ms = wiring.garbage.began(), wiring.connection.now_ms()
+    with Watch(wiring, job.lease) as watch:
+        progress.at(collection.REHEARSING)
+        rehearsal = watch.run(job.collector, dry=True).report
+        progress.at(collection.COMPARING)
+        _compare(wiring, watch, rehearsal)
+        sizes = sizes_of(wiring, rehearsal.eligible)
+        probes = checks.choose_probes(wiring, rehearsal.eligible)
+        job.lease.check()
+        wiring.garbage.sweeps(Sweep(since_ms, probes))
+        job.learn(final=wiring.trash.collected())
+        progress.at(collection.SWEEPING)
+        try:
+            finished = watch.run(job.collector, dry=False)
+        except PutOff:  # what it had swept by then may be missed already
+            checks.look_at_pushed(wiring, progress, since_ms)
+            raise
+    report = finished.report
+    gone = freed(wiring, sizes, report.eligible)
+    job.learn(exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests)
+    job.learn(bytes_freed=total(gone.values()), unsized=unknown(gone))
+    if report.eligible and not probes:
+        job.note(_NO_PROBE)
+    if healed := checks.refuse_stale(wiring, progress, probes, *job.heals):
+        job.note(healed)
+
+
+def _compare(wiring: Wiring, watch: Watch, rehearsal: Report) -> None:
+    try:
+        marks.refuse_unmarked(wiring, rehearsal.marks)
+    except CollectionFailed as error:
+        watch.excuse(error)
+        raise
+
+
+def _check_pushed(job: _Job) -> None:
+    """The end: what was pushed meanwhile is looked at. The run has failed, with their names, where any is broken."""
+    sweep = job.wiring.garbage.unchecked()
+    if sweep is None:
+        return
+    pushed = checks.look_at_pushed(job.wiring, job.progress, sweep.since_ms)
+    job.learn(checked=pushed.checked)
+    if pushed.broken:
+        names = ", ".join(pushed.broken)
+        job.learn(result="failed", message=f"pushed meanwhile, and broken: {names}; push them again")
+    job.wiring.garbage.checked()
+    job.wiring.garbage.collected(job.run.reason, job.covered)

@@ -3,9 +3,6 @@
 import time
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-
-from celery.schedules import crontab
 
 from service.clock import now_us
 from service.domain import tombstone
@@ -16,12 +13,14 @@ from service.domain.plan import Plan
 from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Standing
-from service.store.collections import now_ms
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
+from workers import checks
+from workers.schedule import follow_schedule
 
 _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000
+_BROKEN_MS = 60_000
 _WEEK_US = 7 * 86_400 * 1_000_000
 _LONGEST_PAUSE_S = 0.5
 YOUNG_S = 10.0
@@ -88,9 +87,11 @@ def sweep(wiring: Wiring) -> None:
     if wiring.outbox.waiting(queue) == 0 and wiring.garbage.overdue():
         wiring.dispatch.collect()
     _end_losses(wiring)
+    if wiring.registry is not None and wiring.leases.elected("broken", _BROKEN_MS):
+        checks.end_alarms(wiring)
     if wiring.leases.elected("trim", _TRIM_MS):
         wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
-    _follow_schedule(wiring)
+    follow_schedule(wiring)
 
 
 def _end_losses(wiring: Wiring) -> None:
@@ -170,21 +171,6 @@ def _standing(wiring: Wiring, repository: str, name: str, known: Tag | None) -> 
 
 def _pushed_us(wiring: Wiring, repository: str, tag: str) -> int | None:
     return wiring.storage.pushed_us(repository, tag) if wiring.storage else None
-
-
-def _follow_schedule(wiring: Wiring) -> None:
-    schedule = wiring.settings.gc.schedule
-    if not schedule or wiring.collector is None:
-        return
-    last = datetime.fromtimestamp(wiring.garbage.scheduled(now_ms()) / 1000, UTC)
-    minute, hour, day, month, weekday = schedule.split()
-    cron = crontab(
-        minute=minute, hour=hour, day_of_month=day, month_of_year=month, day_of_week=weekday,
-        nowfun=lambda: datetime.now(UTC),
-    )  # fmt: skip
-    if cron.is_due(last).is_due:
-        wiring.garbage.request(f"scheduled ({schedule})")
-        wiring.garbage.take_schedule(now_ms())
 
 
 def _follow_policy(wiring: Wiring) -> None:

@@ -1,50 +1,107 @@
-"""`pushprune gc`: have a garbage collection made, and see how the last ones went."""
+"""`pushprune gc`: have a garbage collection or a dry run made; how the last ones went, and when the next comes."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from service.cli.reach import reach, reaching, show_json
-from service.cli.show import size, table, when
-from service.domain.collection import Run
-from service.domain.errors import CollectionFailed, ConfigurationError
+from service.cli.show import line, short_digest, size, table, when
+from service.collecting import Overview, ask, overview
+from service.domain.collection import Rehearsal, Run
+from service.domain.errors import CollectionFailed
 from service.wiring import Wiring
+
+_POLL_S = 0.1
+_LISTED = 50
 
 
 @click.command()
 @reaching
-@click.option("--now", is_flag=True, help="Have one made now, and wait for its end.")
-@click.option("--status", is_flag=True, help="Show the last runs (what happens without an option, too).")
+@click.option("--dry-run", is_flag=True, help="Have a worker say what a collection would sweep; nothing is swept.")
+@click.option("--now", is_flag=True, help="Have one made now, whatever gc.window and gc.min_interval say; wait for it.")
+@click.option("--status", is_flag=True, help="What is under way, wanted and next, and the last runs (the default).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def gc(config: Path | None, data: Path | None, now: bool, status: bool, as_json: bool) -> None:
+def gc(config: Path | None, data: Path | None, dry_run: bool, now: bool, status: bool, as_json: bool) -> None:
     """Collect the garbage of the registry: never two at once, never beside a delete of ours."""
-    if now and status:
-        raise click.UsageError("either --now or --status")
+    if dry_run + now + status > 1:
+        raise click.UsageError("one of --dry-run, --now and --status at a time")
     wiring = reach(config, data)
-    runs = (_collect(wiring),) if now else wiring.garbage.runs()
+    if not (now or dry_run):
+        _show_overview(overview(wiring), as_json)
+        return
+    run = _made(wiring, dry_run=dry_run, tells=not as_json)
+    rehearsal = wiring.garbage.rehearsal() if run.result == "dry run" else None
     if as_json:
-        show_json([asdict(run) for run in runs])
+        show_json(asdict(run) | ({"would_sweep": dict(rehearsal.blobs)} if rehearsal else {}))
     else:
-        rows = [
-            (when(run.started_ms * 1000), run.result, f"{(run.ended_ms - run.started_ms) / 1000:.1f} s", str(run.blobs),
-             size(run.bytes_freed), run.reason, run.message)
-            for run in runs
-        ]  # fmt: skip
-        table(("started", "result", "took", "blobs", "freed", "wanted because", ""), rows)
-    if now and runs[0].result != "done":
-        raise CollectionFailed(runs[0].message)
+        _show_run(run, rehearsal)
+    if run.result not in ("done", "dry run"):
+        raise CollectionFailed(run.message)
 
 
-def _collect(wiring: Wiring) -> Run:
-    if wiring.collector is None:
-        raise ConfigurationError("gc.command is not set: set it to the registry's garbage-collect command")
-    if wiring.outbox.workers() == 0:
-        raise CollectionFailed("no worker is running that could collect: start one")
+def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
+    """The run that was asked for, once it is over. tells: what it is at is said meanwhile, on standard error."""
+    gc_settings = wiring.settings.gc
     asked_ms = time.time_ns() // 1_000_000
-    wiring.garbage.request("asked for by hand")
-    wiring.dispatch.collect()
-    while not (new := [run for run in wiring.garbage.runs(5) if run.started_ms >= asked_ms]):
-        time.sleep(0.1)
+    reason = ask(wiring, dry_run=dry_run)
+    if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
+        click.echo("asked for by hand: gc.window and gc.min_interval do not count for it", err=True)
+    told = ""
+    while not (new := [run for run in wiring.garbage.runs(5) if run.started_ms >= asked_ms and run.reason == reason]):
+        under = wiring.garbage.under_way()
+        if under is None and wiring.outbox.workers() == 0:
+            raise CollectionFailed("no worker is running that could collect: start one; it is made then")
+        if under and tells and under.stage != told:
+            told = under.stage
+            click.echo(f"{told}…", err=True)
+        time.sleep(_POLL_S)
     return new[-1]
+
+
+def _show_overview(found: Overview, as_json: bool) -> None:
+    if as_json:
+        show_json(asdict(found))
+        return
+    if found.under:
+        line(f"under way: {found.under.stage}, because {found.under.reason}")
+    elif found.wanted:
+        kept = f"; it waits: {found.waits.message} (said {found.waits.times}×)" if found.waits else ""
+        line(f"wanted: {found.wanted}{kept}")
+    if found.next_ms:
+        line(f"next by the schedule: {when(found.next_ms * 1000)}")
+    _show_runs(found.runs)
+
+
+def _show_runs(runs: Iterable[Run]) -> None:
+    rows = [
+        (when(run.started_ms * 1000), run.result, f"{(run.ended_ms - run.started_ms) / 1000:.1f} s", str(run.blobs),
+         _freed(run), run.reason, "; ".join(filter(None, (run.message, run.note))))
+        for run in runs
+    ]  # fmt: skip
+    table(("started", "result", "took", "blobs", "freed", "wanted because", ""), rows)
+
+
+def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
+    took = f"{(run.ended_ms - run.started_ms) / 1000:.1f} s"
+    if rehearsal is not None:
+        table(
+            ("would be swept", "size"), ((short_digest(digest), size(of)) for digest, of in rehearsal.blobs[:_LISTED])
+        )
+        more = f", {run.blobs - _LISTED} of them not listed" if run.blobs > _LISTED else ""
+        line(f"a collection would sweep {run.blobs} blobs{more} and free {_freed(run)}; nothing was swept ({took})")
+        return
+    line(f"{run.result} in {took}: {run.marked} marked, {run.blobs} blobs swept, {_freed(run)} freed")
+    if run.final:
+        line(f"deletions that can no longer be undone: {run.final}")
+    if run.checked:
+        line(f"manifests pushed meanwhile, looked at blob by blob: {run.checked}")
+    if run.note:
+        line(run.note)
+
+
+def _freed(run: Run) -> str:
+    at_least = "at least " if run.unsized and run.bytes_freed is not None else ""
+    return at_least + size(run.bytes_freed)

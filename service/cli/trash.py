@@ -8,6 +8,7 @@ import click
 from service.cli.name import parse_repository
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
+from service.collecting import next_ms
 
 
 @click.command()
@@ -37,4 +38,6 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
             for name, one in deleted
         ),
     )  # fmt: skip
-    line("until: or until the next garbage collection; pushprune restore REPO:TAG, or REPO@DIGEST, puts one back")
+    comes = next_ms(wiring)
+    collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
+    line(f"until: or until {collection}; pushprune restore REPO:TAG, or REPO@DIGEST, puts one back")

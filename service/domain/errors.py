@@ -12,6 +12,8 @@ PushpruneError
 ├── StoreUnavailable        nobody: Redis will come back
 ├── LeaseLost               nobody: somebody else holds it now
 ├── CollectionFailed        the operator: garbage-collect itself failed
+│   ├── StaleCache          …the registry claims blobs that were collected: nobody may push until that is mended
+│   └── StaysReadOnly       …the registry did not become writable again
 ├── NoSuchRepository        the user: nothing is known of that name
 ├── NoSuchTag               the user: no live tag has that name
 └── NotRestorable           the user: what was deleted cannot be put back, or not there
@@ -77,6 +79,14 @@ class LeaseLost(PushpruneError):
 
 class CollectionFailed(PushpruneError):
     """`registry garbage-collect` could not be run or ended badly."""
+
+
+class StaleCache(CollectionFailed):
+    """The registry goes on claiming a blob that was collected: a push that believes it is broken."""
+
+
+class StaysReadOnly(CollectionFailed):
+    """The registry was made read-only for a collection, and does not take writes again."""
 
 
 class NoSuchRepository(PushpruneError):

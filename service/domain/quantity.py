@@ -1,4 +1,4 @@
-"""Durations and percentages as people write them."""
+"""Durations, sizes and percentages as people write them."""
 
 import re
 from functools import lru_cache
@@ -8,6 +8,12 @@ from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15})\s*(B|[kMGT]i?B)?", re.ASCII)
+_BYTES: dict[str, int] = {"B": 1} | {
+    f"{letter}{binary}B": pow(1024 if binary else 1000, power)
+    for power, letter in enumerate("kMGT", 1)
+    for binary in ("", "i")
+}
 _WHOLE = {"type": "integer", "minimum": 0}
 LONGEST_S = 36_500 * 86_400
 
@@ -47,6 +53,20 @@ def spell_duration(duration_s: int) -> str:
     return f"{duration_s}s"
 
 
+def parse_size(value: Any) -> int:
+    """Bytes from "500MB", "10GB", "1GiB" or a number of bytes; ValueError with one sentence otherwise."""
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found:
+        size_bytes = int(found[1]) * _BYTES[found[2] or "B"]
+    elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        size_bytes = value
+    else:
+        size_bytes = -1
+    if size_bytes >= 0:
+        return size_bytes
+    raise ValueError(f"{value!r} is no size; write a number and a unit, such as 500MB, 10GB or 1GiB")
+
+
 def parse_percent(value: Any) -> int:
     """0 to 100 from "50%" or 50; ValueError with one sentence otherwise."""
     digits = value.strip().removesuffix("%") if isinstance(value, str) else value
@@ -67,6 +87,7 @@ SPAN_SCHEMA = {
 }
 _PERCENT_SCHEMA = {"anyOf": [_WHOLE | {"maximum": 100}, {"type": "string", "pattern": r"^ *(100|\d{1,2}) *%? *$"}]}
 
+Size = Annotated[int, BeforeValidator(parse_size)]
 Duration = Annotated[int, BeforeValidator(parse_duration), WithJsonSchema(DURATION_SCHEMA)]
 Span = Annotated[
     int,

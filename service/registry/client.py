@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import requests.auth
 from urllib3.exceptions import HTTPError
 
-from service.domain.errors import ConfigurationError, RegistryUnavailable, TagDeletesUnknown
-from service.domain.manifest import MANIFEST_TYPES
-from service.domain.notification import is_digest, is_repository, is_tag
+from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
+from service.domain.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
+from service.domain.notification import is_digest, is_tag
+from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
 from service.registry.answers import error_codes, is_gone, read_json, refusal, translated
 from service.registry.session import open_session
 
@@ -57,7 +57,7 @@ class RegistryClient:
         parallel: int = 4,
     ) -> None:
         """timeout_s: for connecting and for each wait for bytes. Raises ConfigurationError for a bad url or ca_file."""
-        self._url = _checked_url(url)
+        self._url = checked_url(url)
         self._where = f"the registry at {self._url}"
         self._timeout_s = timeout_s
         self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
@@ -68,7 +68,7 @@ class RegistryClient:
 
     def tags(self, repository: str) -> tuple[str, ...]:
         """Every tag, in the registry's order; () for an emptied or unknown repository. Half a listing is an error."""
-        return tuple(self._listing(f"/v2/{_repository(repository)}/tags/list", "tags", "", gone_is_empty=True))
+        return tuple(self._listing(f"/v2/{checked_repository(repository)}/tags/list", "tags", "", gone_is_empty=True))
 
     def repositories(self) -> Iterator[str]:
         """Every repository of the catalog, emptied ones included, a page of 1000 at a time.
@@ -88,8 +88,8 @@ class RegistryClient:
         if unless is not None:
             if is_digest(reference):
                 raise ValueError("a conditional HEAD of a digest proves nothing: ask for a tag")
-            headers["If-None-Match"] = f'"{_digest(unless)}"'
-        response = self._send("HEAD", _manifest_path(repository, reference), headers)
+            headers["If-None-Match"] = f'"{checked_digest(unless)}"'
+        response = self._send("HEAD", manifest_path(repository, reference), headers)
         if response.status_code == 304 and unless is not None:
             return Standing(unless, "", 0)
         if is_gone(response):
@@ -99,7 +99,7 @@ class RegistryClient:
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         """The manifest a tag or digest stands for, checked against its digest; None if the registry has none."""
-        response = self._send("GET", _manifest_path(repository, reference), {"Accept": _MANIFESTS_ACCEPTED})
+        response = self._send("GET", manifest_path(repository, reference), {"Accept": _MANIFESTS_ACCEPTED})
         if is_gone(response):
             return None
         self._expect(response, 200)
@@ -110,7 +110,9 @@ class RegistryClient:
 
     def blob(self, repository: str, digest: str, limit_bytes: int) -> bytes | None:
         """A small blob, such as an image's config, checked against its digest; None if it is not there or larger."""
-        response = self._send("GET", f"/v2/{_repository(repository)}/blobs/{_digest(digest)}", {}, stream=True)
+        response = self._send(
+            "GET", f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}", {}, stream=True
+        )
         with translated(self._where, self._timeout_s), response:
             if response.status_code == 404:
                 return None
@@ -126,7 +128,7 @@ class RegistryClient:
 
     def has_blob(self, repository: str, digest: str) -> bool:
         """Whether a blob is really there: its first byte is read, as a cache also claims what is gone."""
-        path = f"/v2/{_repository(repository)}/blobs/{_digest(digest)}"
+        path = f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}"
         response = self._send("GET", path, {"Range": "bytes=0-0"}, stream=True)
         with response:
             if response.status_code == 404:
@@ -138,9 +140,31 @@ class RegistryClient:
             except (requests.RequestException, HTTPError):
                 return False
 
+    def claims_blob(self, repository: str, digest: str) -> bool:
+        """Whether the registry says that a blob is there, which it may do from a cache."""
+        response = self._send("HEAD", f"/v2/{checked_repository(repository)}/blobs/{checked_digest(digest)}", {})
+        if response.status_code == 404:
+            return False
+        self._expect(response, 200)
+        return True
+
+    def takes_writes(self, repository: str) -> bool:
+        """Whether the registry would take a push; False where it runs read-only.
+
+        What is put is no manifest, so that nothing comes of it. An upload that is begun and cancelled would leave a
+        folder that is never collected (measured on 2.8.3).
+        """
+        path = manifest_path(repository, "pushprune-probe")
+        response = self._send("PUT", path, {"Content-Type": DOCKER_MANIFEST}, b"no manifest")
+        if response.status_code == 405:
+            return False
+        if response.status_code != 400 or "MANIFEST_INVALID" not in error_codes(response):
+            raise refusal(response, self._where, _what(response))
+        return True
+
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
         """Stores a manifest under a tag or its digest and returns the digest."""
-        response = self._send("PUT", _manifest_path(repository, reference), {"Content-Type": media_type}, content)
+        response = self._send("PUT", manifest_path(repository, reference), {"Content-Type": media_type}, content)
         self._expect(response, 201)
         digest = self._digest_of(response)
         if digest != _sha256(content):
@@ -152,7 +176,7 @@ class RegistryClient:
 
         Raises DeletesDisabled where the registry runs with deletes off or read-only.
         """
-        response = self._send("DELETE", f"/v2/{_repository(repository)}/manifests/{_digest(digest)}", {})
+        response = self._send("DELETE", f"/v2/{checked_repository(repository)}/manifests/{checked_digest(digest)}", {})
         if is_gone(response):
             return False
         self._expect(response, 202)
@@ -165,7 +189,7 @@ class RegistryClient:
         """
         if not is_tag(tag):
             raise ValueError(f"{tag[:80]!r} is no tag")
-        response = self._send("DELETE", _manifest_path(repository, tag), {})
+        response = self._send("DELETE", manifest_path(repository, tag), {})
         if is_gone(response):
             return False
         if response.status_code == 400 and "DIGEST_INVALID" in error_codes(response):
@@ -240,41 +264,6 @@ class RegistryClient:
                 verify=session.verify,
                 cert=session.cert,
             )
-
-
-def _checked_url(url: str) -> str:
-    """The url without a trailing slash or /v2; what may hold a password is not repeated."""
-    if "@" in url:
-        raise ConfigurationError(
-            "registry.url must not carry a login: use registry.username and registry.password_file instead"
-        )
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment:
-        raise ConfigurationError(f"registry.url {url[:200]!r} must look like https://registry.example.com:5000")
-    return url.rstrip("/").removesuffix("/v2")
-
-
-def _manifest_path(repository: str, reference: str) -> str:
-    if not is_tag(reference) and not is_digest(reference):
-        raise ValueError(f"{reference[:80]!r} is neither a tag nor a digest")
-    return f"/v2/{_repository(repository)}/manifests/{reference}"
-
-
-def _repository(name: str) -> str:
-    """The grammar leaves only characters that need no quoting in a path."""
-    if not is_repository(name):
-        raise ValueError(f"{name[:80]!r} is not a repository name")
-    return name
-
-
-def _digest(text: str) -> str:
-    if not is_digest(text):
-        raise ValueError(f"{text[:80]!r} is not a digest")
-    return text
 
 
 def _media_type(response: requests.Response) -> str:

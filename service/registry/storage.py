@@ -1,5 +1,7 @@
 """The filesystem driver's layout, where the registry's storage is mounted here."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -25,6 +27,26 @@ class Storage:
             return link.stat().st_mtime_ns // 1000
         except OSError:
             return None
+
+    def repositories(self) -> Iterator[str]:
+        """Every repository, by its folder; none where nothing was ever pushed."""
+        root = self._base / "repositories"
+        for folder, inner, _ in os.walk(root):
+            if any(name.startswith("_") for name in inner):
+                yield str(Path(folder).relative_to(root))
+            inner[:] = [name for name in inner if not name.startswith("_")]
+
+    def manifests(self, repository: str) -> Iterator[str]:
+        """The digests of all manifests that can be reached, with and without a tag: each is to be marked."""
+        for link in (self._base / "repositories" / repository / "_manifests" / "revisions").glob("*/*/link"):
+            digest = f"{link.parent.parent.name}:{link.parent.name}"
+            if self.blob_size(digest):
+                yield digest
+
+    def has_layer(self, repository: str, digest: str) -> bool:
+        """Whether the repository has a link to this config or layer."""
+        link = digest.replace(":", "/", 1)
+        return (self._base / "repositories" / repository / "_layers" / link / "link").exists()
 
     def is_empty(self) -> bool:
         """Whether nothing was ever pushed: garbage-collect then exits 1 (FACTS)."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
+
+from service.domain.hours import Hours, parse_hours
 
 _LISTEN = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]*)):(\d{1,5})", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -92,6 +94,19 @@ def _words(value: Any) -> Any:
         raise ValueError("a quotation mark in this command is never closed") from None
 
 
+def _not_empty(command: list[str]) -> list[str]:
+    if not command or not command[0]:
+        raise ValueError("an empty command does nothing: leave it out")
+    return command
+
+
+def _window(value: Any) -> tuple[Hours, ...]:
+    hours = value.split(",") if isinstance(value, str) else value
+    if not isinstance(hours, list | tuple) or not hours:
+        raise ValueError("write hours such as '22:00-06:00', or a list of them")
+    return tuple(one if isinstance(one, Hours) else parse_hours(one) for one in hours)
+
+
 def _spares_children(command: list[str]) -> list[str]:
     if not command or not command[0]:
         raise ValueError("an empty command collects nothing")
@@ -154,4 +169,6 @@ Prefix = Annotated[str, AfterValidator(_prefix)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
 Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_children)]
+Script = Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)]
+Window = Annotated[tuple[Hours, ...], PlainValidator(_window)]
 Cron = Annotated[str, AfterValidator(_cron)]

@@ -20,6 +20,7 @@ _SERVICE_LINK = re.compile(
     r"PUSHPRUNE_(?!\w*__)(\w+_)?"
     r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=).*"
 )
+_LISTS = {("gc", name) for name in ("command", "before", "after", "window")}
 # Each may be given itself or as NAME_file; of the two, the stronger layer's counts.
 _SECRETS = (
     ("redis", "url"),
@@ -138,7 +139,7 @@ def _decoded(variable: str, location: tuple[str, ...], text: str) -> Any:
     """Lists and mappings are written as JSON, but never guessed where a secret may stand."""
     if text == "null" and location not in _SECRETS:
         return None
-    if text[0] in "[{" and (location[0] == "policy" or location == ("gc", "command")):
+    if text[0] in "[{" and (location[0] == "policy" or location in _LISTS):
         try:
             return json.loads(text)
         except (ValueError, RecursionError) as error:

@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.domain.policy import Policy
-from service.domain.quantity import Duration
+from service.domain.quantity import Duration, Size
 from service.settings.kinds import (
     Command,
     Cron,
@@ -28,10 +28,12 @@ from service.settings.kinds import (
     Prefix,
     RedisUrl,
     RegistryUrl,
+    Script,
     Seconds,
     Section,
     Token,
     Whole,
+    Window,
     is_loopback,
     listen_host,
     to_path,
@@ -104,9 +106,28 @@ class Gc(_Section):
     command: Command | None = Field(default=None, description="one line, or a list of words; unset: never collect")
     schedule: Cron | None = Field(default=None, description="minute hour day month weekday, in UTC")
     after_deletes: Whole | None = Field(default=None, description="collect after so many deletes; unset: never")
+    after_bytes: Annotated[Size, Field(ge=1)] | None = Field(
+        default=None, description="collect once so much was deleted, such as 10GB; unset: never"
+    )
+    window: Window | None = Field(default=None, description="hours in which one may begin, in UTC: 22:00-06:00")
+    min_interval: Duration = Field(default=0, description="how long after the end of one the next may begin")
+    gate: Literal["none", "proxy", "readonly"] = Field(
+        default="none", description="what keeps others from pushing meanwhile"
+    )
+    before: Script | None = Field(default=None, description="restarts the registry read-only; for gate: readonly")
+    after: Script | None = Field(default=None, description="restarts the registry as it was")
     timeout: Annotated[Duration, Field(ge=1)] = Field(default=3600, description="a longer run is killed")
-    settle: Duration = Field(default=10, description="how long after the last delete of ours a run may begin")
+    settle: Duration = Field(
+        default=10,
+        description="how long after the last delete of ours, and without a gate the last push, a run may begin",
+    )
     max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
+
+    @model_validator(mode="after")
+    def _readonly_can_be_made_and_ended(self) -> "Gc":
+        if self.gate == "readonly" and not (self.before and self.after):
+            raise ValueError("gc.gate: readonly needs gc.before and gc.after, which restart the registry")
+        return self
 
 
 class History(_Section):

@@ -1,6 +1,7 @@
 """The archive: what is recorded of the past, read from the streams page by page."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from service.domain.chronicle import Happening, Kind
 from service.store.connection import Connection
@@ -15,6 +16,15 @@ _KINDS: Mapping[str, Kind] = {
     "vanished": "vanished",
     "pruned": "pruned",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A manifest that was pushed; tag: "" where it was pushed by its digest."""
+
+    repository: str
+    tag: str
+    digest: str
 
 
 class Archive:
@@ -40,6 +50,11 @@ class Archive:
             pulls.setdefault(row["repository"], []).append(_happening("pulled", row))
         return {repository: tuple(found) for repository, found in pulls.items()}
 
+    def pushes_since(self, recorded_ms: int) -> tuple[Push, ...]:
+        """The manifests whose push was recorded then or later, by the clock of Redis."""
+        rows = self._rows(self._keys.of("events"), str(recorded_ms))
+        return tuple(Push(row["repository"], row["tag"], row["digest"]) for row in rows if row["action"] == "push")
+
     def pulls_from_us(self) -> int | None:
         """Since when pulls are known (µs); None when none that was ever recorded has been dropped.
 
@@ -54,9 +69,8 @@ class Archive:
             return None
         return int(told["first-entry"][0].partition("-")[0]) * 1000
 
-    def _rows(self, key: str) -> Iterator[Mapping[str, str]]:
+    def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
         """One page after the other: one answer of everything would hold Redis, and everybody else, up."""
-        after = "-"
         while True:
             with self._connection.reached() as client:
                 page = client.xrange(key, min=after, count=_PAGE)

@@ -58,18 +58,33 @@ Per repository
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, enforce:R, delete:R.
+                        NAME: collect, tick, trim, broken, enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
   doomed        zset    R → when the sweep sends it again (ms): repositories with something in doomed:R.
   healing       zset    R → when the sweep sends it again (ms): repositories with something in heal:R.
   gc:due        string  why a collection is wanted. Life: until one was made.
-  gc:retry      string  when the sweep asks for that collection again (ms). Life: with gc:due.
+  gc:dry        string  why a dry run is wanted, and nothing more. Life: until it was made, an hour at most.
+  gc:retry      string  what is wanted is asked for again once this is gone. Life: its TTL.
+  gc:waiting    hash    of the wanted collection: last, at_ms: what it waits for, said when; since_ms; "said <sentence>"
+                        → how often. Life: until one was made or is asked for by hand. Writer: garbage.
+                        Readers: command line, API.
+  gc:state      string  JSON {stage, since_ms, started_ms, reason} of the one under way. Life: 15 s, renewed.
+                        Writer: garbage. Readers: command line, API, /readyz, /metrics.
   gc:deletes    string  digests deleted since the last collection. Writers: forget, collected.
+  gc:bytes      string  the bytes that these came to, where gc.after_bytes is set. Writers: forget, collected.
   gc:scheduled  string  the last scheduled minute that was taken up (ms).
-  gc:runs       stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message.
-                        Life: the newest history.runs.
+  gc:runs       stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message gate
+                        unsized final checked note: what is not known is empty. Life: the newest history.runs.
+  gc:totals     hash    "runs <result>" → how many; blobs, bytes: swept since the beginning; done_ms, took_ms: the end
+                        of the last good run, and how long it took. Writer: ran. Readers: garbage, /metrics.
+  gc:rehearsal  string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: what the last dry run that was asked for
+                        would have swept. Life: a day. Writer: garbage. Reader: command line, API.
+  gc:sweep      string  JSON {since_ms, probes: [[R, digest], …]}: a sweep that began and is not checked yet.
+                        Life: until its checks are over. Writer, reader: garbage.
+  gc:readonly   string  since when the registry may be read-only because of a collection (ms). Life: until it was seen
+                        to take writes. Writer, reader: garbage.
   writers       zset    token of a delete under way → its expiry (ms). A collection waits until none is left.
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
   compared      hash    R → the epoch in which it was compared with the registry. Reader: enforcement.

@@ -1,6 +1,7 @@
 """Notes what deletes of ours did: tags taken off, digests deleted, and what to look at because it may have been met."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from service.domain.plan import Doomed, Verdict
 from service.store.connection import Connection
@@ -8,6 +9,14 @@ from service.store.history import Limits, name_of
 from service.store.keys import short
 from service.store.outbox import RESEND_MS
 from service.store.packing import pack_doomed
+
+
+@dataclass(frozen=True, slots=True)
+class CollectAfter:
+    """How many deletes, or bytes that they come to, make a collection due; 0 = never."""
+
+    deletes: int = 0
+    size_bytes: int = 0
 
 
 class Removals:
@@ -41,11 +50,14 @@ class Removals:
             args += [said for verdict in verdicts for said in _told(verdict)]
         return bool(self._connection.script("taken", keys, args))
 
-    def forget(self, repository: str, doomed: Doomed, collect_after: int, *, plan_again: bool = False) -> bool:
+    def forget(
+        self, repository: str, doomed: Doomed, collect_after: CollectAfter | None = None, *, plan_again: bool = False
+    ) -> bool:
         """Notes that a doomed digest is deleted, with its reasons; True when the repository must be planned again.
 
-        collect_after: how many deletes make a collection due; 0 = never. plan_again: something may follow it.
+        plan_again: something may follow it.
         """
+        after = collect_after or CollectAfter()
         keys = [self._keys.doomed(repository), self._keys.of("doomed")]
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.gone, self._keys.links)
         keys += [key(repository) for key in (*names, self._keys.heal, self._keys.history)]
@@ -53,9 +65,10 @@ class Removals:
         keys += [self._keys.of(name) for name in shared]
         keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
         keys += [key(repository) for key in (self._keys.approvals, self._keys.deleted, self._keys.layers)]
-        keys.append(self._keys.of("trashed"))
+        keys += [self._keys.of("trashed"), self._keys.of("gc:bytes")]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
-        args += [self._limits.events, collect_after, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
+        args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
+        args.append(after.size_bytes)
         args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]
         _, again = self._connection.script("forget", keys, args)
         return bool(again)

@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -14,6 +15,7 @@ from service.store.outbox import LOOK_AGAIN_MS
 from service.store.packing import pack_doomed
 
 _AT_ONCE = 1000
+_PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +76,25 @@ class Trash:
     def get(self, repository: str, digest: str) -> Kept | None:
         with self._connection.reached() as client:
             text = client.hget(self._keys.trash(repository), digest)
-        if text is None:
-            return None
-        entry = json.loads(text)
-        content = base64.b64decode(entry["content"])
-        return Kept(digest, entry["media_type"], content, int(entry["at_us"]))
+        return _kept(digest, text) if text else None
+
+    def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, Kept]]:
+        """Every manifest that is kept, with its repository, the latest deletion first."""
+        end = -1 if at_most is None else at_most - 1
+        with self._connection.reached() as client:
+            newest = client.zrevrange(self._keys.of("trashed"), 0, end)
+        members = [member.partition(" ")[::2] for member in newest if not member.endswith(" -")]
+        for at in range(0, len(members), _PAGE):
+            page = members[at : at + _PAGE]
+            with self._connection.reached() as client, client.pipeline() as pipe:
+                for repository, digest in page:
+                    pipe.hget(self._keys.trash(repository), digest)
+                texts = pipe.execute()
+            yield from (
+                (repository, _kept(digest, text))
+                for (repository, digest), text in zip(page, texts, strict=True)
+                if text
+            )
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """What was deleted here and may still be put back, the latest first."""
@@ -97,14 +113,14 @@ class Trash:
         return at_us + self._life_s * 1_000_000 > self._connection.now_ms() * 1000
 
     def collected(self) -> int:
-        """Forgets what a collection that is about to sweep may take; returns how many entries that were looked at.
+        """Forgets what a collection that is about to sweep may take; returns how many deletions are final by that.
 
         What has lost only its tags, and is still to be deleted, stays: nothing of it is swept.
         """
         return self._drop_before(self._connection.now_ms() * 1000 + 1000, expired=False)
 
     def drop_before(self, at_us: int) -> int:
-        """Forgets what went to the trash before `at_us` as its time is over; returns how many that were."""
+        """Forgets what went to the trash before `at_us` as its time is over; returns how many deletions are final."""
         return self._drop_before(at_us, expired=True)
 
     def _drop_before(self, at_us: int, *, expired: bool) -> int:
@@ -115,17 +131,23 @@ class Trash:
             repository, _, digest = member.partition(" ")
             if expired or digest != "-":
                 digests.setdefault(repository, []).append(digest)
-        for repository, gone in digests.items():
-            for at in range(0, len(gone), _AT_ONCE):
-                self._drop(repository, gone[at : at + _AT_ONCE], at_us, at_us if expired else 0)
-        return sum(map(len, digests.values()))
+        return sum(
+            self._drop(repository, gone[at : at + _AT_ONCE], at_us, at_us if expired else 0)
+            for repository, gone in digests.items()
+            for at in range(0, len(gone), _AT_ONCE)
+        )
 
-    def _drop(self, repository: str, digests: list[str], at_us: int, expired_us: int) -> None:
+    def _drop(self, repository: str, digests: list[str], at_us: int, expired_us: int) -> int:
         keys = [self._keys.trash(repository), self._keys.deleted(repository), self._keys.of("trashed")]
         keys += [self._keys.doomed(repository), self._keys.untagged(repository)]
         args: list[str | int] = [repository, at_us, expired_us]
         args += [form for digest in digests for form in (digest, short(digest))]
-        self._connection.script("drop", keys, args)
+        return int(self._connection.script("drop", keys, args))
+
+
+def _kept(digest: str, text: str) -> Kept:
+    entry = json.loads(text)
+    return Kept(digest, entry["media_type"], base64.b64decode(entry["content"]), int(entry["at_us"]))
 
 
 def _deleted(noted: tuple[str, str]) -> Deleted:

@@ -22,6 +22,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
             backlog, workers = wiring.outbox.backlog(), wiring.outbox.workers()
             holds = len(wiring.history.holds())
             troubles = [f"{trouble.about}: {trouble.message}" for trouble in wiring.outbox.troubles()]
+            under = wiring.garbage.under_way()
             if wiring.policies.complaint:
                 troubles.append(f"policy: {wiring.policies.complaint}")
             if not workers:
@@ -37,6 +38,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
             "backlog": {"due": backlog.due, "doomed": backlog.doomed, "oldest_s": round(backlog.oldest_s, 3)},
             "holds": holds,
             "healing": wiring.outbox.healing(),
+            "collection": under.stage if under else None,
             "trouble": troubles,
         }
         return jsonify(body), HTTPStatus.OK

@@ -12,6 +12,7 @@ from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from service.domain.collection import STALE
 from service.web.access import refusal
 from service.wiring import Wiring
 
@@ -26,6 +27,7 @@ _COUNTED = {
     "lost": "tags that a race took along and that could not be put back",
     "own": "events that pushprune itself caused",
 }
+_RESULTS = ("done", "failed", "put off", "dry run")
 _NAMES = {"duplicate": "duplicates", "own": "own_events"}
 
 
@@ -71,6 +73,7 @@ class Scrape:
             said = "when the newest entry of the history was written"
             yield _gauge("last_event_timestamp_seconds", said, reading.last_event_ms / 1000)
         yield from self._policy()
+        yield from self._collections()
 
     def _policy(self) -> Iterator[Metric]:
         policies = self._wiring.policies
@@ -79,6 +82,26 @@ class Scrape:
         yield _gauge("policy_invalid", "1 while what stands in its place cannot be obeyed", policies.error is not None)
         if policy is not None:
             yield InfoMetricFamily("pushprune_policy", "the policy in force", {"digest": policies.digest})
+
+    def _collections(self) -> Iterator[Metric]:
+        garbage, stale = self._wiring.garbage, self._wiring.outbox.troubles()
+        totals = garbage.totals()
+        yield _labelled(
+            CounterMetricFamily("pushprune_collections", "attempts at a garbage collection", labels=["result"]),
+            {result: totals.runs.get(result, 0) for result in _RESULTS},
+        )
+        yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections swept", value=totals.blobs)
+        said = "bytes that collections gave back, as far as they are known"
+        yield CounterMetricFamily("pushprune_collected_bytes", said, value=totals.size_bytes)
+        yield _gauge("collection_running", "1 while one is under way", garbage.under_way() is not None)
+        said = "1 while the registry claims blobs that were collected: nobody may push"
+        yield _gauge("collection_stale_cache", said, any(trouble.about == STALE for trouble in stale))
+        if totals.done_ms is not None:
+            yield _gauge(
+                "collection_last_success_timestamp_seconds", "when the last good one ended", totals.done_ms / 1000
+            )
+        if totals.took_ms is not None:
+            yield _gauge("collection_last_seconds", "how long the last good one took", totals.took_ms / 1000)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

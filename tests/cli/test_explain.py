@@ -95,7 +95,7 @@ def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring
     history, plan = wiring.history, wiring.outlook.plan("shop/api")
     assert history.commit(history.snapshot("shop/api"), plan, "doomed")
     for doomed in plan.doomed:
-        wiring.removals.forget("shop/api", doomed, 0)
+        wiring.removals.forget("shop/api", doomed)
     _, said = run("explain", "shop/api:v1")
     assert said.startswith("pushprune: shop/api:v1 was deleted 2")
     assert said.endswith(" by pushprune: older than the newest 2 (rule last)\n")

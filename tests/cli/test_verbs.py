@@ -1,6 +1,7 @@
 """The verbs that look at the running system: what they show, and one sentence for everything that is wrong."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from service.cli.main import main
+from service.domain.collection import SWEEPING, Under
+from service.domain.collection import Run as GcRun
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.store.test_record import NOW, event, record
@@ -218,6 +221,49 @@ def test_collecting_without_a_command_says_what_to_set(run: Run) -> None:
         2,
         "pushprune: gc.command is not set: set it to the registry's garbage-collect command\n",
     )
+
+
+def test_two_things_at_once_are_wrong_usage_for_a_collection(run: Run) -> None:
+    assert run("gc", "--now", "--dry-run")[0] == 2
+
+
+def test_collecting_without_a_worker_says_what_to_start(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
+    code, _, error = run("gc", "--now")
+    assert code == 1
+    assert "no worker is running that could collect: start one" in error
+
+
+def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_when_the_next_comes(
+    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garbage = make_wiring().garbage
+    garbage.want("scheduled")
+    garbage.record(GcRun(1000, 2000, "put off", "scheduled", message="not now", note="no gate"), once=True)
+    monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
+    monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")
+    code, output, _ = run("gc")
+    assert code == 0
+    assert "wanted: scheduled; it waits: not now (said 1×)" in output
+    assert "next by the schedule: " in output
+    assert "not now; no gate" in output
+    status = json.loads(run("gc", "--status", "--json")[1])
+    assert (status["wanted"], status["waits"]["message"], status["under"]) == ("scheduled", "not now", None)
+    assert status["next_ms"] > 0
+    garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+    assert "under way: sweeping, because scheduled" in run("gc")[1]
+
+
+def test_the_trash_says_when_the_next_collection_comes(
+    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring = make_wiring()
+    key = wiring.connection.keys.deleted("shop/api")
+    wiring.connection.client.hset(key, f"v0 {'A' * 43}", f"{'A' * 43} 1 2 3 too old")
+    assert "or until the next garbage collection; " in run("trash")[1]
+    monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
+    monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")
+    assert re.search(r"or until the next garbage collection \(\d{4}-\d\d-\d\d ", run("trash")[1])
 
 
 def test_a_redis_that_is_away_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,6 +95,23 @@ class TestBlobs:
         assert read_created(content or b"") == 1_770_091_506_789_000
 
 
+class TestProbes:
+    def test_whether_it_takes_writes_is_found_out_without_one(self, site: Site) -> None:
+        site.pusher.push_image("shop/api", "v1")
+        assert site.client.takes_writes("shop/api")
+        assert site.client.takes_writes("no/such")
+        assert list(site.client.repositories()) == ["shop/api"]
+        assert site.client.tags("shop/api") == ("v1",)
+
+    def test_a_read_only_registry_takes_none(self, sites: Sites) -> None:
+        assert not sites.open(readonly=True).client.takes_writes("shop/api")
+
+    def test_a_blob_is_claimed_while_it_is_there(self, site: Site) -> None:
+        digest = site.pusher.push_blob("shop/api", b"a blob")
+        assert site.client.claims_blob("shop/api", digest)
+        assert not site.client.claims_blob("shop/api", NOWHERE)
+
+
 class TestLooking:
     def test_head_says_digest_type_and_size(self, site: Site) -> None:
         image = make_image("a")

@@ -54,7 +54,7 @@ def test_collections_between_batches_of_deletes_break_nothing(live: Live, tmp_pa
     wait_until(lambda: system.wiring.garbage.wanted() is None, "the last collection was not made")
     runs = system.wiring.garbage.runs(100)
     assert runs
-    assert {run.result for run in runs} == {"done"}, [run.message for run in runs]
+    assert "done" in {run.result for run in runs} <= {"done", "put off"}, [run.message for run in runs]
     for tag in remain:
         system.pusher.pull_whole("shop/api", tag)
     system.pusher.pull_whole("shop/multi", "v1")

@@ -188,7 +188,8 @@ def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_o
 ) -> None:
     config, mark = tmp_path / "config.yml", tmp_path / "collecting"
     collector = f"open({str(mark)!r}, 'w'); import time; time.sleep(600)"
-    config.write_text(yaml.safe_dump({"gc": {"command": shlex.join([sys.executable, "-c", collector])}}))
+    gc = {"command": shlex.join([sys.executable, "-c", collector]), "settle": 0}
+    config.write_text(yaml.safe_dump({"gc": gc}))
     up = start("--registry", registry.url, "--config", str(config)).wait_ready()
     up.wiring().garbage.request("a test wants one")
     wait_until(mark.exists, "no collection began")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.hours import Hours
 from service.domain.policy import Keep, Policy
 from service.settings import Settings, load_settings
 from service.settings.refusal import _names
@@ -179,6 +180,19 @@ def test_a_home_directory_is_put_in_place_of_a_tilde(load: Load, monkeypatch: py
 
 def test_blanks_between_cron_fields_are_one(load: Load) -> None:
     assert load("gc: {schedule: '0  3 * *   mon-fri'}").gc.schedule == "0 3 * * mon-fri"
+
+
+def test_hours_are_one_or_a_list_also_in_a_variable() -> None:
+    hours = (Hours(22 * 60, 6 * 60), Hours(12 * 60, 13 * 60))
+    for text in ("22:00-06:00, 12:00-13:00", '["22:00-06:00", "12:00-13:00"]'):
+        assert load_settings(environ={"PUSHPRUNE_GC__WINDOW": text}).gc.window == hours
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"), [("500MB", 500_000_000), ("1 GiB", 2**30), ("7", 7), ("2kB", 2000), ("3B", 3)]
+)
+def test_sizes_are_written_with_a_unit(text: str, size_bytes: int) -> None:
+    assert load_settings(environ={"PUSHPRUNE_GC__AFTER_BYTES": text}).gc.after_bytes == size_bytes
 
 
 def test_settings_cannot_be_changed() -> None:

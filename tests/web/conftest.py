@@ -29,6 +29,9 @@ class Messages:
     def enforce(self, repository: str) -> None:
         self.sent.append(repository)
 
+    def collect(self) -> None:
+        self.sent.append("a collection")
+
 
 @dataclass(frozen=True)
 class Edge:

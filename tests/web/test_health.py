@@ -7,6 +7,7 @@ import fakeredis
 import pytest
 import redis
 
+from service.domain.collection import SWEEPING, Under
 from tests.makers import envelope, event
 from tests.web.conftest import Edge, ServeEdge
 
@@ -36,8 +37,16 @@ def test_an_idle_service_is_ready(edge: Edge) -> None:
         "backlog": {"due": 0, "doomed": 0, "oldest_s": 0.0},
         "holds": 0,
         "healing": 0,
+        "collection": None,
         "trouble": [],
     }
+
+
+def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
+    edge.wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+    assert ready(edge)["collection"] == "sweeping"
+    edge.wiring.garbage.hide()
+    assert ready(edge)["collection"] is None
 
 
 def test_without_a_worker_the_service_listens_and_says_what_to_start(edge: Edge) -> None:

@@ -7,6 +7,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.domain.collection import STALE, SWEEPING, Run, Under
 from tests.conftest import keep_last
 from tests.makers import blob_event, envelope, event
 from tests.web.conftest import Edge, ServeEdge
@@ -38,6 +39,9 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         'backlog_repositories{queue="due"}': 0, 'backlog_repositories{queue="doomed"}': 0,
         'backlog_repositories{queue="healing"}': 0, "backlog_oldest_seconds": 0, "held_repositories": 0, "workers": 0,
         "troubles": 0, "repositories": 0, "policy_in_force": 0, "policy_invalid": 0,
+        'collections_total{result="done"}': 0, 'collections_total{result="failed"}': 0,
+        'collections_total{result="put off"}': 0, 'collections_total{result="dry run"}': 0,
+        "collected_blobs_total": 0, "collected_bytes_total": 0, "collection_running": 0, "collection_stale_cache": 0,
     }  # fmt: skip
 
 
@@ -66,6 +70,26 @@ def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
     assert found['backlog_repositories{queue="doomed"}'] == 2
     assert found['backlog_repositories{queue="healing"}'] == 1
     assert found["backlog_oldest_seconds"] > 1_700_000_000
+
+
+def test_collections_are_counted_by_their_result(edge: Edge) -> None:
+    garbage = edge.wiring.garbage
+    garbage.record(Run(1000, 3500, "done", "scheduled", blobs=4, bytes_freed=900))
+    garbage.record(Run(4000, 5000, "failed", "scheduled", message="boom"))
+    for _ in range(3):
+        garbage.record(Run(4000, 5000, "put off", "scheduled", message="not now"), once=True)
+    found = scrape(edge)
+    counts = [found[f'collections_total{{result="{result}"}}'] for result in ("done", "failed", "put off")]
+    assert counts == [1, 1, 1], "what was said before is no new attempt"
+    assert (found["collected_blobs_total"], found["collected_bytes_total"]) == (4, 900)
+    assert (found["collection_last_success_timestamp_seconds"], found["collection_last_seconds"]) == (3.5, 2.5)
+
+
+def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:
+    edge.wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.wiring.outbox.complain(STALE, "the registry goes on claiming …")
+    found = scrape(edge)
+    assert (found["collection_running"], found["collection_stale_cache"]) == (1, 1)
 
 
 def test_a_plan_that_waits_is_counted(serve_over_valkey: ServeEdge) -> None:

@@ -210,7 +210,7 @@ def test_a_schedule_is_followed_once_for_each_time(make_wiring: Build, tmp_path:
     wiring.garbage.take_schedule(1)
     reconcile.sweep(wiring)
     assert wiring.garbage.wanted() == "scheduled (* * * * *)"
-    wiring.garbage.collected("scheduled (* * * * *)", 0)
+    wiring.garbage.collected("scheduled (* * * * *)", (0, 0))
     reconcile.sweep(wiring)
     assert wiring.garbage.wanted() is None
 

@@ -4,7 +4,7 @@
 -- KEYS  1 trash:R  2 deleted:R  3 trashed  4 doomed:R  5 untagged:R
 -- ARGV  1 repository  2 what went to the trash after this stays (µs)  3 entries of deleted:R before this go in any case
 --       (µs; 0 = none); then the digests ('-' = only tags went), each with its short form
--- Result the number of digests
+-- Result how many deletions can no longer be undone
 local gone = {}
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
@@ -25,9 +25,11 @@ for i = 4, #ARGV, 2 do
     end
   end
 end
-local deleted = redis.call('HGETALL', KEYS[2])
+local deleted, final = redis.call('HGETALL', KEYS[2]), 0
 for i = 1, #deleted, 2 do
   local short, at = string.match(deleted[i + 1], '^(%S+) %S+ (%d+)')
-  if gone[short] or tonumber(at) < tonumber(ARGV[3]) then redis.call('HDEL', KEYS[2], deleted[i]) end
+  if gone[short] or tonumber(at) < tonumber(ARGV[3]) then
+    final = final + redis.call('HDEL', KEYS[2], deleted[i])
+  end
 end
-return (#ARGV - 3) / 2
+return final

@@ -3,9 +3,10 @@
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
---       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R  23 trashed
+--       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R  23 trashed  24 gc:bytes
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
---       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed;
+--       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
+--       11 collect after (bytes; 0 = never);
 --       then per tag ('' where it had none): tag, time_us (-1: a part of an index, which comes back with it), reason,
 --       rule; nothing where the history says already why it went
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
@@ -21,7 +22,7 @@ local function look_at(tag)
 end
 
 -- The DELETE has ended: no need to look again later.
-for i = 11, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
+for i = 12, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
 if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
 
 -- What was pushed before the DELETE was sent went with it; what was pushed later is not known to have.
@@ -40,7 +41,7 @@ end
 -- was dropped for another reason, with nobody who wants the digest, leaves one to note that it is gone.
 if redis.call('HGET', KEYS[1], short) ~= ARGV[10] and is_wanted() then
   local again = 0
-  for i = 11, #ARGV, 4 do
+  for i = 12, #ARGV, 4 do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
@@ -63,7 +64,7 @@ local function log(tag, size, reason, rule)
 end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
-local matter = ARGV[11] or ''
+local matter = ARGV[12] or ''
 if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (%S*)') or '' end
 local function is_older(text) return text and tonumber(string.match(text, '^%d+')) <= tonumber(sent_us) end
 local known, look_again = redis.call('HGET', KEYS[7], digest), ARGV[8] == '1'
@@ -86,6 +87,28 @@ for _, form in ipairs({short, digest}) do
   if went(redis.call('HGET', KEYS[17], form)) then redis.call('HDEL', KEYS[17], form) end
 end
 redis.call('HDEL', KEYS[19], short)
+
+-- What a collection frees by this: its blobs that no other known manifest of the repository has; where they are not
+-- known, what its tags were said to take.
+local function freed()
+  local layers = redis.call('HGET', KEYS[22], short)
+  local sum = 0
+  if not layers then
+    for i = 12, #ARGV, 4 do
+      local size = string.match(redis.call('HGET', KEYS[4], ARGV[i]) or '', '^%S+ (%d+)')
+      sum = math.max(sum, tonumber(size or '0'))
+    end
+    return sum
+  end
+  redis.call('HDEL', KEYS[22], short)
+  local others = ' ' .. table.concat(redis.call('HVALS', KEYS[22]), ' ')
+  for mark, size in string.gmatch(layers, '(%S+):(%S+)') do
+    if not string.find(others, ' ' .. mark .. ':', 1, true) then sum = sum + tonumber(size, 36) end
+  end
+  return sum
+end
+local collect_after = tonumber(ARGV[11])
+local freed_bytes = collect_after > 0 and freed() or 0
 redis.call('HDEL', KEYS[22], short)
 redis.call('ZREM', KEYS[20], digest)
 redis.call('ZREM', KEYS[5], '@' .. short)
@@ -93,7 +116,7 @@ redis.call('ZREM', KEYS[5], '@' .. short)
 redis.call('ZADD', KEYS[6], 'GT', sent_us, '@' .. short)
 redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
 redis.call('EXPIRE', KEYS[6], 86400)
-for i = 11, #ARGV, 4 do
+for i = 12, #ARGV, 4 do
   local tag, time, reason, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local standing = redis.call('HGET', KEYS[4], tag)
   local current = redis.call('ZSCORE', KEYS[3], tag)
@@ -120,6 +143,12 @@ redis.call('HINCRBY', KEYS[15], 'deleted', 1)
 local deletes, threshold = redis.call('INCR', KEYS[13]), tonumber(ARGV[6])
 if threshold > 0 and deletes >= threshold then
   redis.call('SET', KEYS[14], deletes .. ' digests deleted since the last collection', 'NX')
+end
+if collect_after > 0 then
+  local bytes = redis.call('INCRBY', KEYS[24], string.format('%.0f', freed_bytes))
+  if bytes >= collect_after then
+    redis.call('SET', KEYS[14], string.format('%.1f MB deleted since the last collection', bytes / 1000000), 'NX')
+  end
 end
 if look_again then redis.call('ZADD', KEYS[12], 'NX', resend, repository) end
 return {1, look_again and 1 or 0}

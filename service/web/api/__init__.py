@@ -7,16 +7,17 @@ previews.py      what would go now, by the policy in force or by another
 policy.py        the policy in force, and the schema of one
 holds.py         plans that wait for approval
 trash.py         what was deleted, and putting it back
+collections.py   garbage collections: those that ran, and having one made
 """
 
 from flask_openapi.openapi import OpenAPI
 
-from service.web.api import explanations, holds, policy, previews, trash
+from service.web.api import collections, explanations, holds, policy, previews, trash
 from service.wiring import Wiring
 
 
 def register(app: OpenAPI, wiring: Wiring) -> None:
     """Adds every resource to the application."""
-    for resource in (explanations, previews, policy, holds, trash):
+    for resource in (explanations, previews, policy, holds, trash, collections):
         for pages in resource.blueprints(wiring):
             app.register_api(pages)

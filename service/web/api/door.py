@@ -1,10 +1,10 @@
 """The door of the API: behind the same prefix, every resource asks for a token and refuses in the same words."""
 
 from collections.abc import Iterable
-from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from flask import request
 from flask_openapi.blueprint import APIBlueprint
 
 from service.web.access import Right, refusal
@@ -19,10 +19,11 @@ _ALWAYS = {
 }
 
 
-def door(name: str, wiring: Wiring, right: Right = "read") -> APIBlueprint:
+def door(name: str, wiring: Wiring, right: Right = "read", post: Right | None = None) -> APIBlueprint:
     """An empty blueprint under /api/v1 whose token is looked at before anything else of a request.
 
     name: of the resource, unlike any other; the part before a dash is the heading it stands under in the document.
+    post: what posting needs, where that differs: two blueprints of one path would hide each other in the document.
     """
     pages = APIBlueprint(
         name,
@@ -33,7 +34,7 @@ def door(name: str, wiring: Wiring, right: Right = "read") -> APIBlueprint:
         abp_responses=refusals(_ALWAYS.items()),
         operation_id_callback=_operation_id,
     )
-    pages.before_request(partial(refusal, wiring.settings, right))
+    pages.before_request(lambda: refusal(wiring.settings, post if post and request.method == "POST" else right))
     return pages
 
 

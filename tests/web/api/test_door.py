@@ -19,11 +19,13 @@ LOOKS = (
     ("GET", "/api/v1/policy/schema"),
     ("GET", "/api/v1/holds"),
     ("GET", "/api/v1/trash/shop/api"),
+    ("GET", "/api/v1/collections"),
     ("GET", "/metrics"),
 )
 CHANGES = (
     ("POST", "/api/v1/holds/shop/api/approve"),
     ("POST", "/api/v1/trash/shop/api/restore"),
+    ("POST", "/api/v1/collections"),
 )
 _BODIES = {"/api/v1/preview": {"policy": {}}, "/api/v1/trash/shop/api/restore": {"tag": "v1"}}
 TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
@@ -152,7 +154,7 @@ def test_with_tokens_it_may_be_asked_by_any_name(serve: ServeEdge) -> None:
 def test_without_redis_the_answer_is_to_come_again(
     serve: ServeEdge, no_redis: redis.Redis, route: tuple[str, str]
 ) -> None:
-    response = ask(serve(client=no_redis).http, route)
+    response = ask(serve(client=no_redis, gc={"command": "true"}).http, route)
     if "policy" in route[1]:
         assert response.status_code == 200, "the policy does not come from Redis"
         return

@@ -1,0 +1,41 @@
+"""Addresses at the registry: its URL, and paths of names that its grammar allows."""
+
+from urllib.parse import urlsplit
+
+from service.domain.errors import ConfigurationError
+from service.domain.notification import is_digest, is_repository, is_tag
+
+
+def checked_url(url: str) -> str:
+    """The url without a trailing slash or /v2; what may hold a password is not repeated."""
+    if "@" in url:
+        raise ConfigurationError(
+            "registry.url must not carry a login: use registry.username and registry.password_file instead"
+        )
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment:
+        raise ConfigurationError(f"registry.url {url[:200]!r} must look like https://registry.example.com:5000")
+    return url.rstrip("/").removesuffix("/v2")
+
+
+def manifest_path(repository: str, reference: str) -> str:
+    if not is_tag(reference) and not is_digest(reference):
+        raise ValueError(f"{reference[:80]!r} is neither a tag nor a digest")
+    return f"/v2/{checked_repository(repository)}/manifests/{reference}"
+
+
+def checked_repository(name: str) -> str:
+    """The grammar leaves only characters that need no quoting in a path."""
+    if not is_repository(name):
+        raise ValueError(f"{name[:80]!r} is not a repository name")
+    return name
+
+
+def checked_digest(text: str) -> str:
+    if not is_digest(text):
+        raise ValueError(f"{text[:80]!r} is not a digest")
+    return text

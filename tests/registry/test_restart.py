@@ -1,0 +1,33 @@
+"""The commands that restart the registry: run to their end, and what went wrong is said."""
+
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import CollectionFailed
+from service.registry.restart import run_command
+
+
+def test_one_that_works_says_nothing() -> None:
+    run_command("gc.after", ["true"], 60)
+
+
+@pytest.mark.parametrize(
+    ("command", "timeout_s", "said"),
+    [
+        (["sh", "-c", "echo no; echo such unit >&2; exit 3"], 60, "gc.after ended with exit code 3: no / such unit"),
+        (["/no/such/program"], 60, "gc.after cannot be run: "),
+        (["sleep", "600"], 0.1, "gc.after took longer than 0 s and was stopped"),
+    ],
+)
+def test_what_goes_wrong_is_said(command: list[str], timeout_s: float, said: str) -> None:
+    with pytest.raises(CollectionFailed) as raised:
+        run_command("gc.after", command, timeout_s)
+    assert str(raised.value).startswith(said)
+
+
+def test_what_it_leaves_running_is_not_waited_for(tmp_path: Path) -> None:
+    waiting = f"echo started; (while ! [ -e {tmp_path}/go ]; do sleep 0.05; done; touch {tmp_path}/ended) &"
+    run_command("gc.after", ["sh", "-c", waiting], 60)
+    assert not (tmp_path / "ended").exists()
+    (tmp_path / "go").touch()

@@ -1,0 +1,65 @@
+"""The filesystem driver's layout: what stands there, repository by repository."""
+
+from pathlib import Path
+
+import pytest
+
+from service.registry.storage import Storage
+
+A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+
+
+class Disk:
+    """A storage in which a test puts links and blobs, as the registry lays them out."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.base = root / "docker/registry/v2"
+
+    def blob(self, digest: str, content: bytes = b"content") -> None:
+        hexadecimal = digest.partition(":")[2]
+        self._write(self.base / "blobs/sha256" / hexadecimal[:2] / hexadecimal / "data", content)
+
+    def manifest(self, repository: str, digest: str) -> None:
+        place = self.base / "repositories" / repository / "_manifests/revisions" / digest.replace(":", "/") / "link"
+        self._write(place, digest.encode())
+
+    def layer(self, repository: str, digest: str) -> None:
+        place = self.base / "repositories" / repository / "_layers" / digest.replace(":", "/") / "link"
+        self._write(place, digest.encode())
+
+    def _write(self, place: Path, content: bytes) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path)
+
+
+def test_repositories_are_found_at_any_depth(disk: Disk) -> None:
+    for name in ("shop", "shop/api", "a/b/c"):
+        disk.manifest(name, A)
+    disk.layer("only/blobs", B)
+    assert sorted(Storage(disk.root).repositories()) == ["a/b/c", "only/blobs", "shop", "shop/api"]
+
+
+def test_an_empty_storage_has_none(disk: Disk) -> None:
+    assert list(Storage(disk.root).repositories()) == []
+    assert list(Storage(disk.root).manifests("shop/api")) == []
+
+
+def test_a_manifest_stands_where_its_link_and_its_bytes_are(disk: Disk) -> None:
+    disk.blob(A)
+    disk.manifest("shop/api", A)
+    disk.manifest("shop/api", B)
+    assert list(Storage(disk.root).manifests("shop/api")) == [A]
+
+
+def test_a_layer_is_had_by_the_repository_with_a_link(disk: Disk) -> None:
+    disk.layer("shop/api", A)
+    storage = Storage(disk.root)
+    assert storage.has_layer("shop/api", A)
+    assert not storage.has_layer("shop/api", B)
+    assert not storage.has_layer("shop/web", A)

@@ -1,0 +1,68 @@
+"""/api/v1/collections: those that ran, the one under way, what the next waits for, and having one made."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from service.domain.collection import BY_HAND, SWEEPING, Run, Under
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+
+def looked_up(edge: Edge) -> dict[str, Any]:
+    response = edge.http.get("/api/v1/collections")
+    assert response.status_code == 200
+    assert isinstance(response.json, dict)
+    return response.json
+
+
+def test_at_first_there_is_nothing(edge: Edge) -> None:
+    assert looked_up(edge) == {"under": None, "wanted": None, "waits": None, "next_ms": None, "runs": []}
+
+
+def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
+    edge.wiring.garbage.record(Run(1, 5, "done", "by hand", 0, 7, 2, 1, None, gate="none", final=3, note="no gate"))
+    (run,) = looked_up(edge)["runs"]
+    assert run == {
+        "started_ms": 1, "ended_ms": 5, "result": "done", "reason": "by hand", "exit_code": 0, "marked": 7, "blobs": 2,
+        "manifests": 1, "bytes_freed": None, "unsized": 0, "final": 3, "checked": 0, "gate": "none", "message": "",
+        "note": "no gate",
+    }  # fmt: skip
+
+
+def test_the_one_under_way_and_the_next_are_shown(serve: ServeEdge) -> None:
+    edge = serve(gc={"command": "true", "schedule": "0 3 * * *", "window": "22:00-02:00"})
+    edge.wiring.garbage.show(Under(SWEEPING, 2, 1, "scheduled"))
+    shown = looked_up(edge)
+    assert shown["under"] == {"stage": SWEEPING, "since_ms": 2, "started_ms": 1, "reason": "scheduled"}
+    assert isinstance(shown["next_ms"], int)
+    assert datetime.fromtimestamp(shown["next_ms"] / 1000, UTC).hour == 22, "the window opens after the time it comes"
+
+
+def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) -> None:
+    edge = serve(gc={"command": "true"})
+    edge.wiring.garbage.want("scheduled")
+    for ended_ms in (5, 9):
+        edge.wiring.garbage.record(Run(1, ended_ms, "put off", "scheduled", message="not now"), once=True)
+    shown = looked_up(edge)
+    assert (shown["wanted"], len(shown["runs"])) == ("scheduled", 1)
+    assert shown["waits"] == {"message": "not now", "since_ms": 5, "at_ms": 9, "times": 2}
+
+
+def test_one_is_asked_for(serve: ServeEdge) -> None:
+    edge = serve(gc={"command": "true"})
+    response = edge.http.post("/api/v1/collections", json={"dry_run": False})
+    assert (response.status_code, response.json) == (200, {"reason": f"{BY_HAND} (API)", "dry_run": False})
+    assert edge.wiring.garbage.wanted() == f"{BY_HAND} (API)"
+    assert edge.sent == ["a collection"]
+
+
+def test_a_dry_run_is_asked_for_and_no_collection(serve: ServeEdge) -> None:
+    edge = serve(gc={"command": "true"})
+    assert edge.http.post("/api/v1/collections", json={"dry_run": True}).status_code == 200
+    assert edge.wiring.garbage.wanted() is None
+    assert edge.wiring.garbage.rehearsal_wanted() is not None
+
+
+def test_without_a_command_it_is_said_what_to_set(edge: Edge) -> None:
+    status, detail = problem(edge.http.post("/api/v1/collections", json={}))
+    assert (status, detail.partition(":")[0]) == (409, "gc.command is not set")

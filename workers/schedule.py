@@ -1,0 +1,25 @@
+"""Wants a collection when its time has come."""
+
+from datetime import UTC, datetime
+
+from service.domain.collection import is_by_hand
+from service.schedule import is_due, too_early
+from service.store.collections import now_ms
+from service.wiring import Wiring
+
+
+def follow_schedule(wiring: Wiring) -> None:
+    """Wants a collection where a time of the schedule has come since the last look."""
+    schedule = wiring.settings.gc.schedule
+    if not schedule or wiring.collector is None:
+        return
+    if is_due(schedule, datetime.fromtimestamp(wiring.garbage.scheduled(now_ms()) / 1000, UTC)):
+        wiring.garbage.want(f"scheduled ({schedule})")
+        wiring.garbage.take_schedule(now_ms())
+
+
+def why_not_yet(wiring: Wiring, reason: str) -> str | None:
+    """Why the collection that is wanted for this reason may not begin yet; who asks by hand may at any time."""
+    if is_by_hand(reason):
+        return None
+    return too_early(wiring.settings.gc, datetime.now(UTC), wiring.garbage.totals().done_ms)
