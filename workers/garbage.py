@@ -1,7 +1,6 @@
 """Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything kept."""
 
 import threading
-import time
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -13,6 +12,7 @@ from service.registry.collector import Collector, Finished
 from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS, Lease
 from service.wiring import Wiring
+from workers.drain import PutOff, Quiet, drained
 
 _POLL_S = 0.1
 _BUSY_S = 5.0
@@ -41,17 +41,13 @@ def collect(wiring: Wiring) -> None:
     say(f"collection {run.result}", **{name: value for name, value in said.items() if value not in (None, "")})
 
 
-class PutOff(Exception):
-    """Not now: somebody has to finish first."""
-
-
 def _run(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Run:
     run = Run(now_ms(), 0, "done", reason)
     try:
-        _wait_for_deletes(wiring, lease)
-        run = _collect(wiring, collector, lease, run)
+        with drained(wiring, collector, lease, reason) as quiet:
+            run = _collect(wiring, collector, lease, run, quiet)
     except PutOff as why:
-        wiring.garbage.put_off(_BUSY_S)
+        wiring.garbage.put_off(why.wait_s)
         return replace(run, ended_ms=now_ms(), result="put off", message=str(why))
     except StoreUnavailable:
         raise
@@ -63,7 +59,7 @@ def _run(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Run
     return replace(run, ended_ms=now_ms())
 
 
-def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run) -> Run:
+def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run, quiet: Quiet) -> Run:
     """A dry run first: the sweep comes only after every kept manifest was seen marked.
 
     What is deleted can no longer be undone from the moment the sweep may begin.
@@ -73,6 +69,7 @@ def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run) -> Ru
     with _Watch(wiring, lease) as watch:
         rehearsal = _succeeded(watch.run(collector, dry=True))
         _refuse_unless_all_marked(wiring, rehearsal)
+        quiet.refuse_loose(rehearsal.report.eligible)
         sizes = {digest: storage.blob_size(digest) or 0 for digest in rehearsal.report.eligible} if storage else {}
         lease.check()
         wiring.trash.collected()
@@ -123,23 +120,6 @@ class _Watch:
                     self._pushed.set()
             except StoreUnavailable:
                 continue  # the lease ends by itself then
-
-
-def _wait_for_deletes(wiring: Wiring, lease: Lease) -> None:
-    """Waits until no delete of ours is under way, and none is so young that a push which met it may be unheard.
-
-    No other can begin while the lease is held. Raises PutOff when they do not end in time, or left something to heal.
-    """
-    end = time.monotonic() + wiring.settings.gc.max_wait
-    while True:
-        if wiring.outbox.healing():  # which waits for this lease to go
-            raise PutOff("a tag must be looked at first: a delete may have taken it along")
-        if not wiring.leases.writers() and wiring.trash.age_s() >= wiring.settings.gc.settle:
-            return
-        lease.check()
-        if time.monotonic() > end:
-            raise PutOff("deletes did not end within gc.max_wait")
-        time.sleep(_POLL_S)
 
 
 def _succeeded(finished: Finished) -> Finished:

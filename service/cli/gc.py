@@ -17,12 +17,19 @@ from service.wiring import Wiring
 @reaching
 @click.option("--now", is_flag=True, help="Have one made now, and wait for its end.")
 @click.option("--status", is_flag=True, help="Show the last runs (what happens without an option, too).")
+@click.option("--open", "open_gate", is_flag=True, help="Open the gate that a lost machine left closed.")
+@click.option("--yes", is_flag=True, help="Do not ask (--open).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def gc(config: Path | None, data: Path | None, now: bool, status: bool, as_json: bool) -> None:
+def gc(
+    config: Path | None, data: Path | None, now: bool, status: bool, open_gate: bool, yes: bool, as_json: bool
+) -> None:
     """Collect the garbage of the registry: never two at once, never beside a delete of ours."""
-    if now and status:
-        raise click.UsageError("either --now or --status")
+    if now + status + open_gate > 1:
+        raise click.UsageError("only one of --now, --status and --open")
     wiring = reach(config, data)
+    if open_gate:
+        _open(wiring, yes)
+        return
     runs = (_collect(wiring),) if now else wiring.garbage.runs()
     if as_json:
         show_json([asdict(run) for run in runs])
@@ -35,6 +42,20 @@ def gc(config: Path | None, data: Path | None, now: bool, status: bool, as_json:
         table(("started", "result", "took", "blobs", "freed", "wanted because", ""), rows)
     if now and runs[0].result != "done":
         raise CollectionFailed(runs[0].message)
+
+
+def _open(wiring: Wiring, yes: bool) -> None:
+    """Workers open the gate once they have proved that the collector is dead. A machine that is lost proves nothing."""
+    held = wiring.gate.standing()
+    if held is None:
+        click.echo("the gate is open")
+        return
+    click.echo(f"the gate is {held.state} since {when(held.since_ms * 1000)}: {held.reason}")
+    if not yes:
+        click.confirm("Is it certain that its garbage-collect runs no more? If it does, images will break", abort=True)
+    wiring.gate.open(held.token)
+    wiring.outbox.mended("gate")
+    click.echo("the gate is open")
 
 
 def _collect(wiring: Wiring) -> Run:

@@ -69,6 +69,9 @@ class Registry(_Section):
     ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
     docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
     timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
+    debug_url: RegistryUrl | None = Field(
+        default=None, description="its debug server (http.debug.addr): http://…; needed by gc.gate: proxy"
+    )
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> "Registry":
@@ -107,6 +110,17 @@ class Gc(_Section):
     timeout: Annotated[Duration, Field(ge=1)] = Field(default=3600, description="a longer run is killed")
     settle: Duration = Field(default=10, description="how long after the last delete of ours a run may begin")
     max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
+    gate: Literal["none", "proxy"] = Field(default="none", description="proxy: nginx asks before it lets a write pass")
+    gate_wait: Annotated[Duration, Field(ge=1, le=600)] = Field(
+        default=60, description="how long a write waits at the gate before it is told to come back"
+    )
+    gate_waiting: Whole = Field(default=32, le=512, description="how many writes wait in each web process")
+    gate_without_redis: Literal["auto", "closed", "open"] = Field(
+        default="auto", description="while Redis is away; auto: closed while a collection may be running"
+    )
+    youth: Annotated[Duration, Field(ge=1)] = Field(
+        default=3600, description="a blob this young is swept only where it is known why it is not needed"
+    )
 
 
 class History(_Section):
@@ -156,6 +170,15 @@ class Settings(BaseSettings):
     history: Section[History] = History()
     storage: Section[Storage] = Storage()
     log: Section[Log] = Log()
+
+    @model_validator(mode="after")
+    def _writes_under_way_can_be_counted(self) -> "Settings":
+        if self.gc.gate == "proxy" and self.gc.command and self.registry.debug_url is None:
+            raise ValueError(
+                "gc.gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there "
+                "does it say which writes are under way"
+            )
+        return self
 
     _config: Path | None = PrivateAttr(default=None)
     _reread_policy: Callable[[], Policy | Path | None] | None = PrivateAttr(default=None)

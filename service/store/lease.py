@@ -144,5 +144,5 @@ class Leases:
             return
 
     def _enter(self, token: str, time_to_live_ms: int, *, renew: bool) -> bool:
-        keys = [self._keys.lease(COLLECT), self._keys.of("writers")]
+        keys = [self._keys.lease(COLLECT), self._keys.of("writers"), self._keys.of("gate")]
         return bool(self._connection.script("enter", keys, [token, time_to_live_ms, int(renew)]))

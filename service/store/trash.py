@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from service.domain.deleted import Deleted
+from service.domain.manifest import UnreadableManifest, read_references
 from service.domain.plan import Doomed
 from service.store.connection import Connection
 from service.store.keys import long, short
@@ -74,11 +75,19 @@ class Trash:
     def get(self, repository: str, digest: str) -> Kept | None:
         with self._connection.reached() as client:
             text = client.hget(self._keys.trash(repository), digest)
-        if text is None:
-            return None
-        entry = json.loads(text)
-        content = base64.b64decode(entry["content"])
-        return Kept(digest, entry["media_type"], content, int(entry["at_us"]))
+        return _kept(digest, text) if text is not None else None
+
+    def held(self) -> dict[str, int]:
+        """Everything that what we deleted held: digest of a manifest, config or layer → when it was deleted (µs)."""
+        held: dict[str, int] = {}
+        with self._connection.reached() as client:
+            repositories = {member.partition(" ")[0] for member in client.zrange(self._keys.of("trashed"), 0, -1)}
+            for repository in sorted(repositories):
+                for digest, text in client.hgetall(self._keys.trash(repository)).items():
+                    kept = _kept(digest, text)
+                    for one in (digest, *_references(kept)):
+                        held[one] = max(held.get(one, 0), kept.at_us)
+        return held
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """What was deleted here and may still be put back, the latest first."""
@@ -126,6 +135,19 @@ class Trash:
         args: list[str | int] = [repository, at_us, expired_us]
         args += [form for digest in digests for form in (digest, short(digest))]
         self._connection.script("drop", keys, args)
+
+
+def _kept(digest: str, text: str) -> Kept:
+    entry = json.loads(text)
+    return Kept(digest, entry["media_type"], base64.b64decode(entry["content"]), int(entry["at_us"]))
+
+
+def _references(kept: Kept) -> tuple[str, ...]:
+    try:
+        found = read_references(kept.media_type, kept.content)
+    except UnreadableManifest:
+        return ()
+    return (*found.children, *(blob for blob, _ in found.blobs))
 
 
 def _deleted(noted: tuple[str, str]) -> Deleted:

@@ -1,6 +1,7 @@
--- A writer enters (or renews its stay) unless a collection holds or wants the registry.
+-- A writer enters (or renews its stay) unless a collection holds or wants the registry. The gate tells of one whose
+-- holder has lost its lease, and whose collector may still run.
 --
--- KEYS  1 lease:collect  2 writers
+-- KEYS  1 lease:collect  2 writers  3 gate
 -- ARGV  1 token  2 time to live (ms)  3 renew (1) or enter (0)
 -- Result 1 may write, 0 must not. A renewal is granted while a collection waits for us: it waits until we leave.
 local clock = redis.call('TIME')
@@ -9,7 +10,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', '(' .. now_ms)
 local inside = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if ARGV[3] == '1' then
   if not inside then return 0 end
-elseif redis.call('EXISTS', KEYS[1]) == 1 then
+elseif redis.call('EXISTS', KEYS[1], KEYS[3]) > 0 then
   return 0
 end
 redis.call('ZADD', KEYS[2], now_ms + tonumber(ARGV[2]), ARGV[1])
