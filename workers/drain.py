@@ -1,7 +1,7 @@
 """Makes it quiet around a collection: no push under way, no delete of ours, the gate closed; and opens it afterwards.
 
-The kernel lock beside the storage is held all the while, with our token in it, and the collector inherits it. So whoever
-can take it and reads that token has proved that we, and every collector of ours, are gone. Only then does the gate open
+The kernel lock beside the storage is held all the while, with our token in it, and the collector inherits it. Whoever
+can take it and reads that token has proved that we, and every collector of ours, are gone: only then does the gate open
 again (safety rule 7). A lease that expired proves nothing: its holder may only be paused.
 """
 

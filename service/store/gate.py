@@ -48,7 +48,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Loose:
-    """A blob that somebody relies on and no manifest of his references yet. heard: from a notification, not the gate."""
+    """A blob that somebody relies on and no manifest of his references yet. heard: not noted at the gate."""
 
     repository: str
     digest: str

@@ -25,9 +25,9 @@ _FOREIGN = "only a proxy on this machine or in a private network may ask the gat
 _CLOSED = "a garbage collection is running or about to: send the request again"
 
 
-def blueprint(wiring: Wiring) -> Blueprint:
+def blueprint(wiring: Wiring, keeper: Gatekeeper | None = None) -> Blueprint:
     pages = Blueprint("gate", __name__)
-    keeper = Gatekeeper(wiring)
+    keeper = keeper or Gatekeeper(wiring)
     if wiring.settings.gc.gate == "proxy":
         keeper.start()
 
