@@ -171,15 +171,6 @@ class Settings(BaseSettings):
     storage: Section[Storage] = Storage()
     log: Section[Log] = Log()
 
-    @model_validator(mode="after")
-    def _writes_under_way_can_be_counted(self) -> "Settings":
-        if self.gc.gate == "proxy" and self.gc.command and self.registry.debug_url is None:
-            raise ValueError(
-                "gc.gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there "
-                "does it say which writes are under way"
-            )
-        return self
-
     _config: Path | None = PrivateAttr(default=None)
     _reread_policy: Callable[[], Policy | Path | None] | None = PrivateAttr(default=None)
 
@@ -193,6 +184,17 @@ class Settings(BaseSettings):
                 "tokens.admin_file, or listen on 127.0.0.1"
             )
         return listen
+
+    @field_validator("gc")
+    @classmethod
+    def _writes_under_way_can_be_counted(cls, gc: Gc, info: ValidationInfo) -> Gc:
+        registry = info.data.get("registry")
+        if gc.gate == "proxy" and gc.command and registry is not None and registry.debug_url is None:
+            raise ValueError(
+                "gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "
+                "it say which writes are under way"
+            )
+        return gc
 
     @property
     def config_path(self) -> Path | None:
