@@ -135,6 +135,7 @@ class Gatekeeper:
             self._look()
 
     def _look(self) -> None:
+        before = (self._state, self._token, self._is_away)
         try:
             while self._unnoted:
                 self._gate.admit(*self._unnoted[0], passed=True)
@@ -151,9 +152,11 @@ class Gatekeeper:
             log.exception("the gate could not be looked at; it goes on")
         else:
             self._state, self._token, self._contact_s, self._is_away = state, token, asked_s, False
-        with self._turned:
-            self._turns += 1
-            self._turned.notify_all()
+        now = (self._state, self._token, self._is_away)
+        if now != before or self._state == "draining":  # a push that stands still is let pass after a while
+            with self._turned:
+                self._turns += 1
+                self._turned.notify_all()
 
     def _is_dead(self, process: str) -> bool:
         """Whether that is a process of this machine (or container) which is there no more."""

@@ -169,8 +169,8 @@ def test_a_process_obeys_only_when_all_that_passed_before_was_answered(stand: St
     assert door.wiring.gate.drain("t1", 1, "by hand")
     assert door.wiring.gate.close("t1")
     until(lambda: door.keeper._state == "closed")
-    turns = door.keeper._turns
-    until(lambda: door.keeper._turns > turns + 3)
+    looked_s = door.keeper._contact_s
+    until(lambda: door.keeper._contact_s > looked_s + 0.2)
     assert door.wiring.gate.unaware("t1")
     door.keeper.answered()
     until(lambda: not door.wiring.gate.unaware("t1"))
