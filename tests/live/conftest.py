@@ -97,13 +97,14 @@ class LiveSystem:
     def start_worker(self, queues: str = "enforce,delete,garbage") -> subprocess.Popen[bytes]:
         """Starts a Celery worker and waits until it works."""
         self._workers += 1
-        before = self.wiring.outbox.workers()
         process = self.start(
             f"worker{self._workers}", "celery", "-q", "-A", "workers.app", "worker", "--pool", "threads",
             "--concurrency", "4", "-Q", queues, "--without-gossip", "--without-mingle", "--without-heartbeat",
             "-n", f"w{self._workers}@test",
         )  # fmt: skip
-        wait_until(lambda: self.wiring.outbox.workers() > before or process.poll() is not None, "no sign of a worker")
+        signs, name = self.wiring.connection.keys.of("workers"), f"w{self._workers}@test"
+        client: Any = self.wiring.connection.client
+        wait_until(lambda: client.zscore(signs, name) or process.poll() is not None, "no sign of a worker")
         assert process.poll() is None, self.log(f"worker{self._workers}")
         return process
 
