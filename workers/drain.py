@@ -28,6 +28,8 @@ _LOOSE_S = 30.0
 _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
+_HEAL_S = 3.0
+_DELETES = "deletes did not end within gc.max_wait"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
 
@@ -139,7 +141,7 @@ def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
 
     def busy() -> str:
         if wiring.leases.writers() or wiring.trash.age_s() < wiring.settings.gc.settle:
-            return "deletes did not end within gc.max_wait"
+            return _DELETES
         if pushing := wiring.gate.unfinished():
             more = f" and {len(pushing) - _MOST_NAMES} more" if len(pushing) > _MOST_NAMES else ""
             return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end within gc.max_wait"
@@ -150,6 +152,7 @@ def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
 
 def _wait_for_the_gate(wiring: Wiring, lease: Lease, token: str) -> None:
     """Waits until everybody who serves the gate obeys it, and what had passed before has ended."""
+    _wait(wiring, lease, lambda: _DELETES if wiring.leases.writers() else "", _CLOSED_S)  # one may have healed
     in_flight = _in_flight(wiring)
     if in_flight is None:
         return
@@ -174,18 +177,33 @@ def _at_work(in_flight: InFlight, when: str) -> str:
 
 
 def _wait(wiring: Wiring, lease: Lease, busy: Callable[[], str], at_most_s: float) -> None:
-    """Waits until `busy` says nothing more. Raises PutOff with what it says last."""
+    """Waits until `busy` says nothing more. Raises PutOff with what it says last.
+
+    What a delete may have taken along is looked at meanwhile: a sweep would take it for good.
+    """
     end = time.monotonic() + at_most_s
+    heal_by = None
     while True:
-        if wiring.outbox.healing():  # which waits for this lease to go
-            raise PutOff("a tag must be looked at first: a delete may have taken it along")
         why = busy()
+        heals = _must_heal(wiring)
+        heal_by = (heal_by or time.monotonic() + _HEAL_S) if heals else None
+        if heals and why != _DELETES:  # none is on its way that could take something along after the look
+            wiring.outbox.hasten_healing()
         lease.check()
-        if not why:
+        if not why and not heals:
             return
-        if time.monotonic() > end:
+        if heal_by and time.monotonic() > heal_by:
+            raise PutOff("a tag must be looked at first: a delete may have taken it along")
+        if why and time.monotonic() > end:
             raise PutOff(why)
         time.sleep(POLL_S)
+
+
+def _must_heal(wiring: Wiring) -> bool:
+    """Whether something must be looked at. Where no push can come in between, what is doomed need not."""
+    if _in_flight(wiring):
+        return bool(wiring.outbox.unhealed())
+    return bool(wiring.outbox.healing())
 
 
 @contextmanager
