@@ -133,14 +133,14 @@ class Gate:
                 found.append(Loose(repository, wanted.get(blob, ""), int(at_ms), who.startswith("~")))
         return tuple(found)
 
-    def sign(self, process: str, knows: str) -> tuple[State, str]:
+    def sign(self, process: str, knows: str) -> tuple[State, str, str]:
         """A web process that serves the gate can be reached. knows: the token of the closed gate it obeys, or "".
 
-        Returns state and token as they are now.
+        Returns state and token as they are now, and the token of the gate that was opened last.
         """
-        keys = [self._keys.of(name) for name in ("gates", "gates:seen", "gate")]
-        state, token = self._connection.script("gate_sign", keys, [process, knows, FORGOTTEN_S * 1000])
-        return state, token
+        keys = [self._keys.of(name) for name in ("gates", "gates:seen", "gate", "gate:opened")]
+        state, token, opened = self._connection.script("gate_sign", keys, [process, knows, FORGOTTEN_S * 1000])
+        return state, token, opened
 
     def sign_off(self, *processes: str) -> None:
         """These processes serve the gate no more."""
@@ -179,4 +179,5 @@ class Gate:
             return frozenset(client.smembers(self._keys.of("sweeping")))
 
     def _turn(self, what: str, token: str, fence: int = 0, reason: str = "") -> bool:
-        return bool(self._connection.script("gate_turn", [self._keys.of("gate")], [what, token, fence, reason]))
+        keys = [self._keys.of("gate"), self._keys.of("gate:opened")]
+        return bool(self._connection.script("gate_turn", keys, [what, token, fence, reason]))

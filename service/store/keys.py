@@ -74,6 +74,8 @@ Global
   gate          hash    state (draining or closed; no key: open), token, fence, since_ms, reason: writes wait at the
                         gate, and ours keep out. Life: until its holder opens it, or somebody proves that its collector
                         is dead: never by time. Writer: gate_turn. Readers: gate_admit, gate_sign, enter.
+  gate:opened   string  token of the gate that was opened last: one that is gone without that was lost by Redis, and
+                        counts as closed for a while. Life: until the next one. Writer: gate_turn. Reader: gate_sign.
   gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at
                         most. Writer: gate_sign. Reader: a collection, which waits until each knows the gate is closed.
   gates:seen    hash    web process → the token of the closed gate that it knows of. Life: with gates.

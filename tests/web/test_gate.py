@@ -234,6 +234,17 @@ def test_a_process_that_is_forgotten_by_collections_lets_nothing_pass(
     assert door.ask("PUT", MANIFEST).status_code == 503
 
 
+def test_a_redis_that_has_lost_a_closed_gate_opens_it_only_when_its_collector_must_be_dead(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = stand(gate_wait=1)
+    door.close()
+    door.wiring.connection.client.delete(door.wiring.connection.keys.of("gate"))
+    assert door.ask("PUT", MANIFEST).status_code == 503
+    monkeypatch.setattr("service.web.gatekeeper._DEAD_S", 0.0)
+    assert door.ask("PUT", MANIFEST).status_code == 204
+
+
 def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again(stand: Stand, mortal: Valkey) -> None:
     door = stand(mortal.url)
     assert door.ask("PUT", MANIFEST).status_code == 204

@@ -358,7 +358,7 @@ def obey(wiring: Wiring, over: threading.Event) -> None:
     """A web process that serves the gate."""
     token = ""
     while not over.wait(0.01):
-        state, held = wiring.gate.sign("web:1", token)
+        state, held, _ = wiring.gate.sign("web:1", token)
         token = held if state == "closed" else ""
 
 

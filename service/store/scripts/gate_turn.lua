@@ -1,12 +1,13 @@
 -- The holder of the gate turns it: drain (from open), close, open. Nobody else's gate is touched.
 --
--- KEYS  1 gate
+-- KEYS  1 gate  2 gate:opened
 -- ARGV  1 drain | close | open  2 token  3 fence  4 reason
 -- Result 1 done, also when it was done before; 0 somebody else holds it, or (close) nobody does
 local holder = redis.call('HGET', KEYS[1], 'token')
 if holder and holder ~= ARGV[2] then return 0 end
 if ARGV[1] == 'open' then
   redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[2], ARGV[2])
   return 1
 end
 if ARGV[1] == 'close' then
