@@ -11,6 +11,7 @@ from service.outlook import Outlook
 from service.registry.auth import build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
+from service.registry.inflight import InFlight
 from service.registry.storage import Storage
 from service.settings import PolicySource, Settings
 from service.store.abilities import Abilities
@@ -18,6 +19,7 @@ from service.store.archive import Archive
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
 from service.store.figures import Figures
+from service.store.gate import Bounds, Gate
 from service.store.history import History, Limits
 from service.store.keys import Keys
 from service.store.lease import Leases
@@ -30,7 +32,7 @@ from service.undo import Undo
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every collaborator, built and not yet connected. registry and collector are None where not configured."""
+    """Every collaborator, built and not yet connected. registry, collector and in_flight are None where not set."""
 
     settings: Settings
     connection: Connection
@@ -41,6 +43,7 @@ class Wiring:
     outbox: Outbox
     leases: Leases
     garbage: Collections
+    gate: Gate
     figures: Figures
     policies: PolicySource
     archive: Archive
@@ -50,6 +53,7 @@ class Wiring:
     storage: Storage | None
     registry: RegistryClient | None
     collector: Collector | None
+    in_flight: InFlight | None
 
     @property
     def client(self) -> RegistryClient:
@@ -85,11 +89,13 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected, bounds.repository_layers)
     look_again_ms = round(settings.registry.timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
-    history, outbox = History(connection, limits, look_again_ms), Outbox(connection)
+    pushes = Bounds(settings.gc.youth * 1000)
+    history, outbox = History(connection, limits, look_again_ms, pushes), Outbox(connection)
     trash = Trash(connection, settings.history.trash, look_again_ms)
     removals = Removals(connection, limits, settings.history.trash)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, registry = Leases(connection), Collections(connection, settings.history.runs), _registry(settings)
+    debug_url = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     return Wiring(
         settings=settings,
@@ -101,6 +107,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         outbox=outbox,
         leases=leases,
         garbage=garbage,
+        gate=Gate(connection, pushes),
         figures=Figures(connection),
         policies=policies,
         archive=Archive(connection),
@@ -110,6 +117,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         storage=storage,
         registry=registry,
         collector=_collector(settings, storage),
+        in_flight=InFlight(debug_url, settings.registry.timeout_s) if debug_url else None,
     )
 
 

@@ -93,7 +93,7 @@ def make_wiring(connection: Connection, valkey: Valkey, tmp_path: Path) -> Calla
         loaded = load_settings(
             environ={},
             redis={"url": valkey.url, "prefix": connection.keys.prefix},
-            registry={"url": registry_url} if registry_url else {},
+            registry=({"url": registry_url} if registry_url else {}) | settings.pop("registry", {}),
             policy=policy or keep_last(10),
             data_dir=tmp_path / "data",
             **settings,

@@ -143,7 +143,24 @@ def test_what_is_waited_for_is_healthy_and_the_registry_waits_for_none_of_us() -
 def test_only_this_machine_can_connect(name: str) -> None:
     published = SERVICES[name].get("ports", [])
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert bool(published) == (name in ("registry", "web"))
+    assert bool(published) == (name in ("gate", "web"))
+
+
+def test_everybody_but_us_gets_to_the_registry_through_the_gate() -> None:
+    assert mounts("gate") == {"/etc/nginx/nginx.conf": ("./config/nginx.conf", False)}
+    assert set(SERVICES["gate"]["depends_on"]) == {"registry", "web"}
+    nginx = (ROOT / "config/nginx.conf").read_text()
+    for name, config in (("registry", registry_config()["http"]["addr"]), ("web", settings_port("web"))):
+        assert f"server {name}{config};" in nginx
+    waits_s = re.search(r"proxy_read_timeout (\d+)s; # longer than gc.gate_wait", nginx)
+    assert waits_s
+    assert int(waits_s[1]) > Settings().gc.gate_wait
+    (published,) = SERVICES["gate"]["ports"]
+    assert f"listen {published.rpartition(':')[2]};" in nginx
+
+
+def settings_port(name: str) -> str:
+    return ":" + str(SERVICES[name]["environment"]["PUSHPRUNE_LISTEN"]).rpartition(":")[2]
 
 
 def test_redis_stands_where_only_we_can_reach_it() -> None:
@@ -205,6 +222,9 @@ def test_the_settings_are_accepted(name: str, secrets: Path) -> None:
     assert settings.redis.url == (secrets / "redis_url").read_text()
     assert settings.registry.url == f"http://registry:{registry_config()['http']['addr'].removeprefix(':')}"
     assert settings.policy is not None
+    assert settings.gc.gate == "proxy"
+    assert settings.registry.debug_url == f"http://registry{registry_config()['http']['debug']['addr']}"
+    assert registry_config()["http"]["debug"]["prometheus"] == {"enabled": True}
     assert settings.gc.command is not None
     assert settings.gc.command[:2] == ["registry", "garbage-collect"]
     assert Path(settings.gc.command[2]) == ROOT / "config/registry.yml"

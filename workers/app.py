@@ -14,6 +14,7 @@ from service.log import log
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from workers import tasks
+from workers.drain import reopen
 from workers.reconcile import sweep
 
 TICK_S = 0.5
@@ -46,6 +47,7 @@ def tick(wiring: Wiring, name: str, stopping: threading.Event) -> None:
     while not stopping.wait(TICK_S):
         try:
             wiring.outbox.sign_of_life(name)
+            reopen(wiring)
             if wiring.leases.elected("tick", int(TICK_S * 1000)):
                 sweep(wiring)
             if waits:

@@ -1,6 +1,7 @@
 """Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything that stands.
 
 schedule.py    when one is wanted, and may begin
+drain.py       makes it quiet around it: pushes and deletes have ended, the gate is closed
 progress.py    what the one under way is at
 watch.py       stops the collector when the lease is lost or somebody pushes
 marks.py       compares what was marked with what stands, before anything is swept
@@ -9,9 +10,8 @@ readonly.py    gc.gate: readonly
 restarting.py  gc.before and gc.after
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,12 +31,12 @@ from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS, Lease
 from service.wiring import Wiring
 from workers import checks, marks, readonly
+from workers.drain import Quiet, drained
 from workers.progress import Progress
 from workers.schedule import why_not_yet
 from workers.sizes import freed, sizes_of, unknown
 from workers.watch import BUSY_S, PutOff, Watch, succeeded
 
-_POLL_S = 0.1
 _FAILED_S = 300.0
 _ALARM_S = 30.0
 _EARLY_S = 60.0
@@ -184,46 +184,13 @@ def _in_quiet(job: _Job) -> None:
     """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
     wiring, progress = job.wiring, job.progress
     progress.at(collection.WAITING)
-    with _drained(wiring, job.lease):
+    with drained(wiring, job.collector, job.lease, job.run.reason) as quiet:
         with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
             _finish(job)
             if early := why_not_yet(wiring, job.run.reason):
                 raise PutOff(early, _EARLY_S)
-            _sweep(job)
+            _sweep(job, quiet)
         _check_pushed(job)
-
-
-@contextmanager
-def _drained(wiring: Wiring, lease: Lease) -> Iterator[None]:
-    """The one place that waits for quiet. A StaleCache that leaves the block says that nobody may push yet."""
-    _wait_for_quiet(wiring, lease)
-    yield
-
-
-def _wait_for_quiet(wiring: Wiring, lease: Lease) -> None:
-    """Waits until no delete of ours is under way, none is so young that a push which met it may be unheard, and,
-    where no gate keeps pushes away, none has been heard for as long.
-
-    No other delete can begin while the lease is held. Raises PutOff when they do not end in time, or left something to
-    heal.
-    """
-    settle_s, has_gate = wiring.settings.gc.settle, wiring.settings.gc.gate != "none"
-    end = time.monotonic() + wiring.settings.gc.max_wait
-    pushes, since = wiring.outbox.pushes(), time.monotonic()
-    while True:
-        if wiring.outbox.healing():  # which waits for this lease to go
-            raise PutOff("a tag must be looked at first: a delete may have taken it along")
-        if (now := wiring.outbox.pushes()) != pushes:
-            pushes, since = now, time.monotonic()
-        has_settled = not wiring.leases.writers() and wiring.trash.age_s() >= settle_s
-        is_quiet = has_gate or time.monotonic() - since >= settle_s
-        if has_settled and is_quiet:
-            return
-        lease.check()
-        if time.monotonic() > end:
-            who = "pushes" if has_settled else "deletes"
-            raise PutOff(f"{who} did not end within gc.max_wait")
-        time.sleep(_POLL_S)
 
 
 def _finish(job: _Job) -> None:
@@ -235,7 +202,7 @@ def _finish(job: _Job) -> None:
         job.wiring.garbage.checked()
 
 
-def _sweep(job: _Job) -> None:
+def _sweep(job: _Job, quiet: Quiet) -> None:
     """A dry run first: the sweep comes only after all that stands was seen marked.
 
     What is deleted can no longer be undone from the moment the sweep may begin.
@@ -247,6 +214,7 @@ def _sweep(job: _Job) -> None:
         rehearsal = watch.run(job.collector, dry=True).report
         progress.at(collection.COMPARING)
         _compare(wiring, watch, rehearsal)
+        quiet.refuse_loose(rehearsal.eligible)
         sizes = sizes_of(wiring, rehearsal.eligible)
         probes = checks.choose_probes(wiring, rehearsal.eligible)
         job.lease.check()

@@ -31,7 +31,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
     repository = snapshot.repository
     doomed = _names(wiring.history.doomed(repository))
     undecided = _names(plan.doomed) - doomed
-    with wiring.leases.write() as permit:
+    with wiring.leases.write(heals=True) as permit:
         if permit is None:
             raise LeaseLost("a collection holds the registry; healing goes on after it")
         for member in snapshot.heal:

@@ -23,12 +23,26 @@ _LISTED = 50
 @click.option("--dry-run", is_flag=True, help="Have a worker say what a collection would sweep; nothing is swept.")
 @click.option("--now", is_flag=True, help="Have one made now, whatever gc.window and gc.min_interval say; wait for it.")
 @click.option("--status", is_flag=True, help="What is under way, wanted and next, and the last runs (the default).")
+@click.option("--open", "open_gate", is_flag=True, help="Open the gate that a lost machine left closed.")
+@click.option("--yes", is_flag=True, help="Do not ask (--open).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def gc(config: Path | None, data: Path | None, dry_run: bool, now: bool, status: bool, as_json: bool) -> None:
+def gc(
+    config: Path | None,
+    data: Path | None,
+    dry_run: bool,
+    now: bool,
+    status: bool,
+    open_gate: bool,
+    yes: bool,
+    as_json: bool,
+) -> None:
     """Collect the garbage of the registry: never two at once, never beside a delete of ours."""
-    if dry_run + now + status > 1:
-        raise click.UsageError("one of --dry-run, --now and --status at a time")
+    if dry_run + now + status + open_gate > 1:
+        raise click.UsageError("one of --dry-run, --now, --status and --open at a time")
     wiring = reach(config, data)
+    if open_gate:
+        _open(wiring, yes)
+        return
     if not (now or dry_run):
         _show_overview(overview(wiring), as_json)
         return
@@ -40,6 +54,20 @@ def gc(config: Path | None, data: Path | None, dry_run: bool, now: bool, status:
         _show_run(run, rehearsal)
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)
+
+
+def _open(wiring: Wiring, yes: bool) -> None:
+    """Workers open the gate once they have proved that the collector is dead. A machine that is lost proves nothing."""
+    held = wiring.gate.standing()
+    if held is None:
+        click.echo("the gate is open")
+        return
+    click.echo(f"the gate is {held.state} since {when(held.since_ms * 1000)}: {held.reason}")
+    if not yes:
+        click.confirm("Is it certain that its garbage-collect runs no more? If it does, images will break", abort=True)
+    wiring.gate.open(held.token)
+    wiring.outbox.mended("gate")
+    click.echo("the gate is open")
 
 
 def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:

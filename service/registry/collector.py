@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -23,6 +23,7 @@ _ELIGIBLE = re.compile(r"^blob eligible for deletion: (\S+)")
 _NOTHING_YET = re.compile(r"Path not found: .*/repositories")
 _POLL_S = 0.1
 _TAIL = 20
+_PROOF_S = 1.0
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class Collector:
     def __init__(self, command: Sequence[str], lock: Path, timeout_s: float, storage: Storage | None = None) -> None:
         self._command = list(command)
         self._lock = lock
+        self._claimed: int | None = None
         self._timeout_s = timeout_s
         self.storage = storage
 
@@ -81,9 +83,50 @@ class Collector:
         than the timeout.
         """
         command = [*self._command, "--dry-run"] if dry else self._command
-        with self._locked() as lock, self._started(command, lock) as process:
+        claimed = self._claimed
+        with (
+            self._locked() if claimed is None else nullcontext(claimed) as lock,
+            self._started(command, lock) as process,
+        ):
             report = self._watch(process, may_go_on)
             return Finished(process.wait(), report)
+
+    @contextmanager
+    def claimed(self, token: str, proved: Callable[[str], object] = lambda _: None) -> Iterator[None]:
+        """Holds the kernel lock while the block runs, with `token` written in it.
+
+        Every run inherits the lock, with all that it starts. So whoever can take it afterwards and reads that token in
+        it has proved that the holder has let go of it, or is dead, and that no collector of its is left. That is proved
+        here of the holder before: `proved` is told its token before the proof is overwritten.
+        Raises CollectionFailed when one still runs on this host.
+        """
+        with self._locked() as lock:
+            if (before := _token_in(lock)) and before != token:
+                proved(before)
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{token}\n".encode(), 0)
+            os.fsync(lock)
+            self._claimed = lock
+            try:
+                yield
+            finally:
+                self._claimed = None
+
+    def is_dead(self, token: str) -> bool:
+        """Whether it is proved that nothing of the holder with this token can run any more."""
+        try:
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)  # a read-only mount will do for a proof
+        except OSError:
+            return False
+        try:
+            if _token_in(descriptor) != token:
+                return False
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _token_in(descriptor) == token
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -91,10 +134,8 @@ class Collector:
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(descriptor)
             yield descriptor
-        except BlockingIOError as error:
-            raise CollectionFailed("another garbage-collect still runs on this host; it is tried again") from error
         finally:
             os.close(descriptor)
 
@@ -123,6 +164,22 @@ class Collector:
             if time.monotonic() > end:
                 raise CollectionFailed(f"it took longer than gc.timeout ({self._timeout_s:.0f} s) and was stopped")
         return report
+
+
+def _take(descriptor: int) -> None:
+    """Takes the lock; somebody who looks for a proof of death may have it for a moment."""
+    end = time.monotonic() + _PROOF_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > end:
+                raise CollectionFailed("another garbage-collect still runs on this host; it is tried again") from error
+            time.sleep(_POLL_S / 10)
+
+
+def _token_in(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode("ascii", "replace").strip()
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

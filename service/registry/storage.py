@@ -14,9 +14,18 @@ class Storage:
 
     def blob_size(self, digest: str) -> int | None:
         """Bytes on disk of a blob, or None when it is not there."""
+        found = self._blob(digest)
+        return found.st_size if found else None
+
+    def blob_us(self, digest: str) -> int | None:
+        """When a blob was first pushed, in µs since the epoch, or None when it is not there."""
+        found = self._blob(digest)
+        return found.st_mtime_ns // 1000 if found else None
+
+    def _blob(self, digest: str) -> os.stat_result | None:
         algorithm, _, hexadecimal = digest.partition(":")
         try:
-            return (self._base / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data").stat().st_size
+            return (self._base / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data").stat()
         except OSError:
             return None
 

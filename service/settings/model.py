@@ -71,6 +71,9 @@ class Registry(_Section):
     ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
     docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
     timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
+    debug_url: RegistryUrl | None = Field(
+        default=None, description="its debug server (http.debug.addr): http://…; needed by gc.gate: proxy"
+    )
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> "Registry":
@@ -122,6 +125,16 @@ class Gc(_Section):
         description="how long after the last delete of ours, and without a gate the last push, a run may begin",
     )
     max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
+    gate_wait: Annotated[Duration, Field(ge=1, le=600)] = Field(
+        default=60, description="how long a write waits at the gate before it is told to come back"
+    )
+    gate_waiting: Whole = Field(default=32, le=512, description="how many writes wait in each web process")
+    gate_without_redis: Literal["auto", "closed", "open"] = Field(
+        default="auto", description="while Redis is away; auto: closed while a collection may be running"
+    )
+    youth: Annotated[Duration, Field(ge=1)] = Field(
+        default=3600, description="a blob this young is swept only where it is known why it is not needed"
+    )
 
     @model_validator(mode="after")
     def _readonly_can_be_made_and_ended(self) -> "Gc":
@@ -191,6 +204,17 @@ class Settings(BaseSettings):
                 "tokens.admin_file, or listen on 127.0.0.1"
             )
         return listen
+
+    @field_validator("gc")
+    @classmethod
+    def _writes_under_way_can_be_counted(cls, gc: Gc, info: ValidationInfo) -> Gc:
+        registry = info.data.get("registry")
+        if gc.gate == "proxy" and gc.command and registry is not None and registry.debug_url is None:
+            raise ValueError(
+                "gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "
+                "it say which writes are under way"
+            )
+        return gc
 
     @property
     def config_path(self) -> Path | None:

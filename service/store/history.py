@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
 
+from service.domain.gate import client_of
 from service.domain.manifest import References
-from service.domain.notification import Envelope
+from service.domain.notification import Envelope, Event
 from service.domain.plan import Doomed, Plan
 from service.domain.state import Tag
 from service.store.connection import Connection
 from service.store.entry import Entry, entry_of
+from service.store.gate import Bounds
 from service.store.hold import Hold, packed_hold, unpack_hold
 from service.store.keys import SEEN_BUCKET_S, long, short
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
@@ -55,9 +57,17 @@ class History:
     """The history in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(
-        self, connection: Connection, limits: Limits | None = None, look_again_ms: int = LOOK_AGAIN_MS
+        self,
+        connection: Connection,
+        limits: Limits | None = None,
+        look_again_ms: int = LOOK_AGAIN_MS,
+        gate: Bounds | None = None,
     ) -> None:
-        """look_again_ms: how long a DELETE can be on its way; what it may have taken along is looked at after that."""
+        """look_again_ms: how long a DELETE can be on its way; what it may have taken along is looked at after that.
+
+        gate: how much is remembered of pushes under way.
+        """
+        self._gate = gate or Bounds()
         self._connection = connection
         self._look_again_ms = look_again_ms
         self._keys = connection.keys
@@ -74,7 +84,7 @@ class History:
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
             after += [key(repository) for key in self._per_repository_after()]
-        keys += (*after, *(self._keys.layers(repository) for repository in repositories))
+        keys += (*after, of("pushing"), of("loose"), *(self._keys.layers(repository) for repository in repositories))
         args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
         args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
         args.append(self._look_again_ms)
@@ -84,6 +94,9 @@ class History:
         numbers = {repository: number for number, repository in enumerate(repositories, 1)}
         for event in envelope.events:
             args += event_args(event, numbers[event.repository])
+        args += [self._gate.youth_ms, self._gate.pushes, self._gate.blobs]
+        for event in envelope.events:
+            args += [client_of(event.address, event.useragent), _references(event)]
         args.append(limits.repository_layers)
         args += [pack_layers(event.blobs) if event.action == "push" else "" for event in envelope.events]
         recorded, duplicates, *due = self._connection.script("record", keys, args)
@@ -249,6 +262,13 @@ class History:
     def _per_repository_after(self) -> tuple[Any, ...]:
         keys = self._keys
         return (*(keys.trash, keys.touched, keys.put), keys.untagged, keys.revisions, keys.created, keys.approvals)
+
+
+def _references(event: Event) -> str:
+    """The config, layers and children of a pushed manifest that the registry sent, as one text."""
+    if event.action != "push":
+        return ""
+    return " ".join(short(digest) for digest in (*(blob for blob, _ in event.blobs or ()), *(event.children or ())))
 
 
 def name_of(member: str) -> str:

@@ -58,7 +58,7 @@ Per repository
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, enforce:R, delete:R.
+                        NAME: collect, tick, trim, broken, gate, enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
@@ -86,6 +86,23 @@ Global
   gc:readonly   string  since when the registry may be read-only because of a collection (ms). Life: until it was seen
                         to take writes. Writer, reader: garbage.
   writers       zset    token of a delete under way → its expiry (ms). A collection waits until none is left.
+  gate          hash    state (draining or closed; no key: open), token, fence, since_ms, reason, kept (left closed, as
+                        the registry has a stale cache): writes wait at the gate, and ours keep out. Life: until
+                        its holder opens it, or somebody proves that its collector is dead: never by time. Writer: gate_turn. Readers: gate_admit, gate_sign, enter.
+  gate:opened   string  token of the gate that was opened last: one that is gone without that was lost by Redis, and
+                        counts as closed for a while. Life: until the next one. Writer: gate_turn. Reader: gate_sign.
+  gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at
+                        most. Writer: gate_sign. Reader: a collection, which waits until each knows the gate is closed.
+  gates:seen    hash    web process → the token of the closed gate that it knows of. Life: with gates.
+  pushing       zset    "R <client> open", "… asking" (only HEADs yet), "… put" (its last manifest), and "R ~<client>
+                        open" where only notifications tell → last sign (ms). client: address/hash of its User-Agent.
+                        Life: gc.youth; 10000 at most. Writers: gate_admit, record. Readers: gate_admit, a collection.
+  loose         zset    "R <short digest> <client>", with ~ where a notification tells: a blob that somebody asked for,
+                        mounted or pushed, and that no manifest of his references yet → when (ms); "*": more than fits.
+                        None of them is swept.
+                        Life: gc.youth; 100000 at most. Writers: gate_admit, record. Reader: a collection.
+  sweeping      set     digests that a collection was about to sweep. Life: gc.youth. Writer, reader: a collection,
+                        for the one after a crash: their manifests are no longer in the trash.
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
   compared      hash    R → the epoch in which it was compared with the registry. Reader: enforcement.
   abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.

@@ -86,10 +86,13 @@ class Leases:
         yield from self._held(Lease(name, fence, time_to_live_ms, renew), lambda: self._release(key, token))
 
     @contextmanager
-    def write(self, time_to_live_ms: int = COLLECT_MS) -> Iterator[Lease | None]:
-        """The right to write to the registry while the block runs, or None while a collection holds or wants it."""
+    def write(self, time_to_live_ms: int = COLLECT_MS, *, heals: bool = False) -> Iterator[Lease | None]:
+        """The right to write to the registry while the block runs, or None while a collection holds or wants it.
+
+        heals: what a delete took along is put back; a collection that only waits yet waits for that, too.
+        """
         token = new_token()
-        if not self._enter(token, time_to_live_ms, renew=False):
+        if not self._enter(token, time_to_live_ms, renew=False, heals=heals):
             yield None
             return
 
@@ -143,6 +146,6 @@ class Leases:
         except StoreUnavailable:
             return
 
-    def _enter(self, token: str, time_to_live_ms: int, *, renew: bool) -> bool:
-        keys = [self._keys.lease(COLLECT), self._keys.of("writers")]
-        return bool(self._connection.script("enter", keys, [token, time_to_live_ms, int(renew)]))
+    def _enter(self, token: str, time_to_live_ms: int, *, renew: bool, heals: bool = False) -> bool:
+        keys = [self._keys.lease(COLLECT), self._keys.of("writers"), self._keys.of("gate")]
+        return bool(self._connection.script("enter", keys, [token, time_to_live_ms, int(renew), int(heals)]))

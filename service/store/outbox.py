@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.store.connection import Connection
+from service.store.packing import unpack_doomed
 
 RESEND_MS = 2000
 LOOK_AGAIN_MS = 15_000
@@ -160,6 +161,27 @@ class Outbox:
         """Repositories with tags that must be looked at."""
         with self._connection.reached() as client:
             return int(client.zcard(self._keys.of("healing")))
+
+    def hasten_healing(self) -> None:
+        """Has everything that may have been taken along looked at now: no DELETE is on its way any more."""
+        now_ms = self._connection.now_ms()
+        with self._connection.reached() as client:
+            for repository in client.zrange(self._keys.of("healing"), 0, -1):
+                members = dict.fromkeys(client.zrange(self._keys.heal(repository), 0, -1), now_ms)
+                if members:
+                    client.zadd(self._keys.heal(repository), members, xx=True)
+                client.zadd(self._keys.of("healing"), {repository: now_ms}, xx=True)
+
+    def unhealed(self) -> tuple[str, ...]:
+        """What must be looked at and is not doomed: "R name" of tags and digests."""
+        found = []
+        with self._connection.reached() as client:
+            for repository in client.zrange(self._keys.of("healing"), 0, -1):
+                doomed = [unpack_doomed(text) for text in client.hvals(self._keys.doomed(repository))]
+                goes = {name for one in doomed for name in (*one.tags, one.digest)}
+                names = {member.partition(" ")[0] for member in client.zrange(self._keys.heal(repository), 0, -1)}
+                found += [f"{repository} {name}" for name in sorted(names - goes)]
+        return tuple(found)
 
     def counters(self) -> dict[str, int]:
         with self._connection.reached() as client:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from service.domain.deleted import Deleted
+from service.domain.manifest import UnreadableManifest, read_references
 from service.domain.plan import Doomed
 from service.store.connection import Connection
 from service.store.keys import long, short
@@ -96,6 +97,14 @@ class Trash:
                 if text
             )
 
+    def held(self) -> dict[str, int]:
+        """Everything that what we deleted held: digest of a manifest, config or layer → when it was deleted (µs)."""
+        held: dict[str, int] = {}
+        for _, kept in self.manifests():
+            for one in (kept.digest, *_references(kept)):
+                held[one] = max(held.get(one, 0), kept.at_us)
+        return held
+
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """What was deleted here and may still be put back, the latest first."""
         with self._connection.reached() as client:
@@ -148,6 +157,14 @@ class Trash:
 def _kept(digest: str, text: str) -> Kept:
     entry = json.loads(text)
     return Kept(digest, entry["media_type"], base64.b64decode(entry["content"]), int(entry["at_us"]))
+
+
+def _references(kept: Kept) -> tuple[str, ...]:
+    try:
+        found = read_references(kept.media_type, kept.content)
+    except UnreadableManifest:
+        return ()
+    return (*found.children, *(blob for blob, _ in found.blobs))
 
 
 def _deleted(noted: tuple[str, str]) -> Deleted:

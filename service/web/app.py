@@ -5,7 +5,7 @@ from flask_openapi.openapi import OpenAPI
 
 from service import __version__
 from service.settings import load_settings
-from service.web import api, docs, health, metrics, notifications, problems
+from service.web import api, docs, gate, health, metrics, notifications, problems
 from service.web.body import JsonRequest
 from service.web.models import Problem
 from service.wiring import Wiring, wire
@@ -27,6 +27,7 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     app = _bare()
     problems.register(app)
     app.register_blueprint(notifications.blueprint(wiring))
+    app.register_blueprint(gate.blueprint(wiring))
     app.register_blueprint(health.blueprint(wiring))
     app.register_blueprint(metrics.blueprint(wiring))
     api.register(app, wiring)

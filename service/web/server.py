@@ -5,13 +5,17 @@ import sys
 from service.domain.errors import ConfigurationError
 from service.settings import load_settings
 
+_THREADS = 8
+
 try:
-    bind = load_settings().listen
+    _settings = load_settings()
 except ConfigurationError as error:
     sys.exit(f"pushprune: {error}")
 
+bind = _settings.listen
 worker_class = "gthread"
-threads = 8
+# What waits at the gate holds a thread; notifications and the rest have theirs all the same.
+threads = _THREADS + (_settings.gc.gate_waiting if _settings.gc.gate != "none" else 0)
 timeout = 60
 graceful_timeout = 5
 keepalive = 5

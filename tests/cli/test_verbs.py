@@ -1,5 +1,6 @@
 """The verbs that look at the running system: what they show, and one sentence for everything that is wrong."""
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -359,3 +360,20 @@ rules:
         "8: rules[2].repos[2]: '/x' can match no repository: write it without a slash at either end",
         "9: rules[3].name: two rules are called '#2'; give each its own name",
     ]
+
+
+def test_gc_opens_a_gate_that_a_lost_machine_left_closed_after_asking(
+    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = make_wiring().gate
+    assert run("gc", "--open")[1] == "the gate is open\n"
+    gate.drain("lost", 1, "by hand")
+    gate.close("lost")
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    code, output, _ = run("gc", "--open")
+    assert code != 0
+    assert "the gate is closed since" in output
+    assert gate.standing() is not None
+    assert run("gc", "--open", "--yes")[0] == 0
+    assert gate.standing() is None
+    assert run("gc", "--open", "--now")[0] == 2

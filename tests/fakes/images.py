@@ -49,9 +49,21 @@ def make_image(
     subject: Image | None = None,
 ) -> Image:
     """An image of its own for every seed. subject: the image this one is a referrer of."""
+    contents = [noise(f"{seed}/{number}", layer_bytes) for number in range(layers)]
+    return image_over(contents, seed, media_type, architecture, created, subject)
+
+
+def image_over(
+    contents: Sequence[bytes],
+    seed: object,
+    media_type: str = OCI_MANIFEST,
+    architecture: str = "amd64",
+    created: datetime | None = None,
+    subject: Image | None = None,
+) -> Image:
+    """An image of these layers, with a config of its own for every seed."""
     created = created or datetime(2026, 1, 1, tzinfo=UTC)
     config = _json({"architecture": architecture, "os": "linux", "created": created.isoformat(), "seed": str(seed)})
-    contents = [_noise(f"{seed}/{number}", layer_bytes) for number in range(layers)]
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": media_type,
@@ -98,7 +110,8 @@ def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
     return {"mediaType": media_type, "digest": sha256(content), "size": len(content)}
 
 
-def _noise(seed: str, size: int) -> bytes:
+def noise(seed: str, size: int) -> bytes:
+    """The same bytes for the same seed."""
     return hashlib.shake_128(seed.encode()).digest(size)
 
 

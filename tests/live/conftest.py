@@ -18,6 +18,7 @@ import yaml
 from service.leash import leashed
 from service.settings import load_settings
 from service.wiring import Wiring, wire
+from tests.fakes.nginx import Nginx
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import Valkey, free_port
@@ -36,25 +37,32 @@ def wait_until(condition: Callable[[], Any], what: str, within_s: float = PATIEN
 
 
 class LiveSystem:
-    """registry, redis, one web process and the workers a test starts. wiring: ours, for looking at the history."""
+    """registry, redis, one web process and the workers a test starts. wiring: ours, for looking at the history.
+
+    url: where clients go: to nginx with gc.gate: proxy, else to the registry.
+    """
 
     def __init__(self, folder: Path, stack: ExitStack, config: dict[str, Any]) -> None:
         self.folder = folder
         self.valkey = stack.enter_context(Valkey(folder / "redis", append_only=True))
         self.web_url = f"http://127.0.0.1:{free_port()}"
+        self.debug_port = free_port()
         (folder / "registry").mkdir()
         self.registry = stack.enter_context(
             RealRegistry(
                 directory=folder / "registry",
                 notify_url=f"{self.web_url}/notifications", notify_token=TOKEN,
-                config={"notifications": {"events": {"includereferences": True}}},
+                config={
+                    "notifications": {"events": {"includereferences": True}},
+                    "http": {"debug": {"addr": f"127.0.0.1:{self.debug_port}", "prometheus": {"enabled": True}}},
+                },
             )
         )  # fmt: skip
-        self.pusher = stack.enter_context(Pusher(self.registry.url))
+        self.url = self.registry.url
         settings: dict[str, Any] = {
             "listen": self.web_url.removeprefix("http://"),
             "redis": {"url": self.valkey.url},
-            "registry": {"url": self.registry.url},
+            "registry": {"url": self.registry.url, "debug_url": f"http://127.0.0.1:{self.debug_port}"},
             "tokens": {"notify": TOKEN},
             "storage": {"path": str(self.registry.storage_path)},
             "data_dir": str(folder / "data"),
@@ -69,6 +77,12 @@ class LiveSystem:
             "web", "gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()"
         )
         wait_until(lambda: self._ready(), "the web process is not ready")
+        if self.wiring.settings.gc.gate == "proxy":
+            self.nginx = stack.enter_context(
+                Nginx(folder / "nginx", web_url=self.web_url, registry_url=self.registry.url)
+            )
+            self.url = self.nginx.url
+        self.pusher = stack.enter_context(Pusher(self.url))
 
     def start(self, name: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts `python -m module arguments`, which ends with the test at the latest."""
@@ -83,13 +97,14 @@ class LiveSystem:
     def start_worker(self, queues: str = "enforce,delete,garbage") -> subprocess.Popen[bytes]:
         """Starts a Celery worker and waits until it works."""
         self._workers += 1
-        before = self.wiring.outbox.workers()
         process = self.start(
             f"worker{self._workers}", "celery", "-q", "-A", "workers.app", "worker", "--pool", "threads",
             "--concurrency", "4", "-Q", queues, "--without-gossip", "--without-mingle", "--without-heartbeat",
             "-n", f"w{self._workers}@test",
         )  # fmt: skip
-        wait_until(lambda: self.wiring.outbox.workers() > before or process.poll() is not None, "no sign of a worker")
+        signs, name = self.wiring.connection.keys.of("workers"), f"w{self._workers}@test"
+        client: Any = self.wiring.connection.client
+        wait_until(lambda: client.zscore(signs, name) or process.poll() is not None, "no sign of a worker")
         assert process.poll() is None, self.log(f"worker{self._workers}")
         return process
 
@@ -104,7 +119,7 @@ class LiveSystem:
 
     def skopeo_push(self, repository: str, *tags: str, source: Path) -> None:
         """Pushes the OCI layout `source` under each tag, as a client that somebody else wrote."""
-        host = self.registry.url.removeprefix("http://")
+        host = self.url.removeprefix("http://")
         for tag in tags:
             command = ["skopeo", "copy", "--quiet", "--preserve-digests", "--insecure-policy"]
             subprocess.run(

@@ -72,6 +72,12 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("delete: {parallel: yes}", "delete.parallel must be a number"),
         ("gc: {command: []}", "gc.command: an empty command collects nothing"),
         ("gc: {command: ''}", "gc.command: an empty command collects nothing"),
+        ("gc: {gate: nginx}", "gc.gate must be 'none' or 'proxy'"),
+        (
+            "gc: {gate: proxy, command: x}",
+            "gc: gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "
+            "it say which writes are under way",
+        ),
         ("gc: {command: [a, 1]}", "gc.command[1] must be text: put it in quotes"),
         ("gc: {command: {a: b}}", "gc.command must be a list"),
         ("gc: {command: 'a \"b'}", "gc.command: a quotation mark in this command is never closed"),

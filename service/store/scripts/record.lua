@@ -4,13 +4,14 @@
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
 --       tags live pulled gone links doomed:R heal history, and after all of them, 7 each: trash:R touched:R put:R
---       untagged:R revisions:R created:R approvals:R; and at the very end, 1 each: layers:R
+--       untagged:R revisions:R created:R approvals:R; then pushing and loose; and at the very end, 1 each: layers:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
 --       then per event, 15 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
---       instance kind(manifest|blob|own|ignored); and at the very end: manifests whose layers are remembered per
---       repository, then per event: its layers ('' = not known)
+--       instance kind(manifest|blob|own|ignored); then what is remembered of pushes: its age (ms), pushes, blobs, and
+--       per event its client, and the blobs it references (short digests); and at the very end: manifests whose layers
+--       are remembered per repository, then per event: its layers ('' = not known)
 -- Result {recorded, duplicates, repository that became due, …}
 local repositories, rejected, events = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local resend, keep_history, keep_events, keep_pulls = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
@@ -265,6 +266,32 @@ local function delete(r, e)
   if pulled and tonumber(pulled) <= e.at then redis.call('ZREM', key(r, 3), e.tag) end
 end
 
+-- What others may rely on. A push is open from its first blob to its manifest: as long as that is not heard of, the blob
+-- is referenced by nothing. ~client is what notifications tell, in their order. What the gate noted itself is freed only
+-- where it was asked for before the gate let that client's last manifest pass.
+local pushing, loose = KEYS[#KEYS - repositories - 1], KEYS[#KEYS - repositories]
+local gate = #ARGV - events - 1 - 2 * events - 3
+local function open_push(r, e)
+  local member = names[r] .. ' ' .. e.short .. ' ~' .. e.client
+  local is_full = redis.call('ZCARD', loose) >= tonumber(ARGV[gate + 3])
+  if is_full and not redis.call('ZSCORE', loose, member) then member = '*' end
+  redis.call('ZADD', loose, now_ms, member)
+  if redis.call('ZCARD', pushing) < tonumber(ARGV[gate + 2]) then
+    redis.call('ZADD', pushing, now_ms, names[r] .. ' ~' .. e.client .. ' open')
+  end
+end
+
+local function end_push(r, e)
+  local put = tonumber(redis.call('ZSCORE', pushing, names[r] .. ' ' .. e.client .. ' put') or -1)
+  for digest in string.gmatch(e.references, '%S+') do
+    local member = names[r] .. ' ' .. digest
+    redis.call('ZREM', loose, member .. ' ~' .. e.client)
+    local asked = redis.call('ZSCORE', loose, member .. ' ' .. e.client)
+    if asked and tonumber(asked) <= put then redis.call('ZREM', loose, member .. ' ' .. e.client) end
+  end
+  if e.tag ~= '' then redis.call('ZREM', pushing, names[r] .. ' ~' .. e.client .. ' open') end
+end
+
 -- Our own traffic changes nothing, but a delete of ours that took along a tag which is not doomed must be healed.
 local function own(r, e)
   count('own')
@@ -290,7 +317,7 @@ for nth = 1, events do
     tag = ARGV[at + 5], digest = ARGV[at + 6], short = ARGV[at + 7], size = ARGV[at + 8],
     index = ARGV[at + 9] == '1', children = ARGV[at + 10], actor = ARGV[at + 11], agent = ARGV[at + 12],
     address = ARGV[at + 13], instance = ARGV[at + 14], kind = ARGV[at + 15],
-    layers = ARGV[#ARGV - events + nth],
+    layers = ARGV[#ARGV - events + nth], client = ARGV[gate + 2 + 2 * nth], references = ARGV[gate + 3 + 2 * nth],
   }
   local r = tonumber(ARGV[at + 4])
   at = at + 15
@@ -305,14 +332,19 @@ for nth = 1, events do
       redis.call('ZREMRANGEBYRANK', KEYS[5], 0, -65)
     end
     if e.kind == 'own' then own(r, e)
-    elseif e.kind == 'blob' then count('blob')
-    elseif e.action == 'push' then push(r, e)
+    elseif e.kind == 'blob' then
+      count('blob')
+      if e.action ~= 'pull' and e.action ~= 'delete' then open_push(r, e) end
+    elseif e.action == 'push' then
+      push(r, e)
+      end_push(r, e)
     elseif e.action == 'pull' then pull(r, e)
     elseif e.action == 'delete' then delete(r, e)
     end
   end
 end
 if recorded > 0 then redis.call('EXPIRE', KEYS[1], seen_life) end
+for _, key in ipairs({pushing, loose}) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[gate + 1])) end
 
 local result = {recorded, duplicates}
 for i = 1, repositories do

@@ -1,0 +1,192 @@
+"""The write gate in Redis: its state, the pushes under way, and the blobs that somebody relies on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from service.domain.gate import Wish
+from service.store.connection import Connection
+from service.store.keys import short
+
+FORGOTTEN_S = 3600
+_IDLE_MS = 30_000
+_ASKING_MS = 5_000
+_FRESH_MS = 10_000
+_EARLY_MS = 30_000
+
+State = Literal["", "draining", "closed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is remembered of pushes: for how long (ms), of how many pushes and blobs."""
+
+    youth_ms: int = 3_600_000
+    pushes: int = 10_000
+    blobs: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gate says to a request. state: "" while it is open; token: of who holds it."""
+
+    passes: bool
+    state: State
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A gate that is not open: whose it is (token, fence), since when (ms), and why.
+
+    is_kept: its holder is gone and has left it closed on purpose.
+    """
+
+    state: State
+    token: str
+    fence: int
+    since_ms: int
+    reason: str
+    is_kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A blob that somebody relies on and no manifest of his references yet. heard: not noted at the gate."""
+
+    repository: str
+    digest: str
+    at_ms: int
+    heard: bool
+
+
+class Gate:
+    """The gate. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection, bounds: Bounds | None = None) -> None:
+        self._connection = connection
+        self._keys = connection.keys
+        self._bounds = bounds or Bounds()
+
+    def admit(self, wish: Wish, client: str, *, passed: bool = False) -> Answer:
+        """Whether a request may pass; what it says about a push is noted. One call of one script.
+
+        passed: it has passed while Redis was away, and is only noted.
+        """
+        keys = [self._keys.of(name) for name in ("gate", "pushing", "loose")]
+        args: list[str | int] = [wish.kind, wish.repository, client, short(wish.digest) if wish.digest else ""]
+        args += [int(wish.by_tag), self._bounds.youth_ms, self._bounds.pushes, self._bounds.blobs, int(passed)]
+        passes, state, token = self._connection.script("gate_admit", keys, args)
+        return Answer(bool(passes), state, token)
+
+    def drain(self, token: str, fence: int, reason: str) -> bool:
+        """Lets only open pushes go on; False when somebody else holds the gate."""
+        return self._turn("drain", token, fence, reason)
+
+    def close(self, token: str) -> bool:
+        """Lets nothing pass; False when the gate is not (or no longer) this holder's."""
+        return self._turn("close", token)
+
+    def open(self, token: str) -> bool:
+        """Lets everything pass: for the holder, and for whoever has proved its collector dead.
+
+        False when another holds the gate.
+        """
+        return self._turn("open", token)
+
+    def keep(self, token: str, reason: str) -> bool:
+        """Leaves it closed when its holder goes, until another collection opens it; False when it is not his."""
+        return self._turn("keep", token, 0, reason)
+
+    def standing(self) -> Standing | None:
+        """Who holds the gate, None while it is open."""
+        with self._connection.reached() as client:
+            held = client.hgetall(self._keys.of("gate"))
+        if not held:
+            return None
+        at, fence = int(held["since_ms"]), int(held["fence"])
+        return Standing(held["state"], held["token"], fence, at, held["reason"], "kept" in held)
+
+    def unfinished(self) -> tuple[str, ...]:
+        """The repositories to which a push is under way that a collection should wait for.
+
+        One that stands still for half a minute is not waited for (what it has pushed is loose, and is not swept); nor
+        is for long one that only asks, nor one whose manifest came and left something loose.
+        """
+        now_ms, held = self._connection.now_ms(), self.standing()
+        with self._connection.reached() as client:
+            signs = client.zrangebyscore(self._keys.of("pushing"), now_ms - _IDLE_MS, "+inf", withscores=True)
+            loose = client.zrangebyscore(self._keys.of("loose"), now_ms - _FRESH_MS, "+inf")
+        is_early = held is None or now_ms - held.since_ms < _EARLY_MS
+        fresh = {(repository, client) for repository, _, client in (m.split(" ") for m in loose if m != "*")}
+        found = set()
+        for member, sign_ms in signs:
+            repository, who, what = member.split(" ")
+            age_ms = now_ms - sign_ms
+            asks = what == "asking" and is_early and age_ms < _ASKING_MS
+            put = what == "put" and age_ms < _FRESH_MS and (repository, who) in fresh
+            if what == "open" or asks or put:
+                found.add(repository)
+        return tuple(sorted(found))
+
+    def loose(self, digests: Iterable[str]) -> tuple[Loose, ...]:
+        """Where somebody relies on one of these blobs; one that names no blob where nobody can tell any more."""
+        wanted = {short(digest): digest for digest in digests}
+        since_ms = self._connection.now_ms() - self._bounds.youth_ms
+        with self._connection.reached() as client:
+            members = client.zrangebyscore(self._keys.of("loose"), since_ms, "+inf", withscores=True)
+        found = []
+        for member, at_ms in members:
+            repository, blob, who = member.split(" ") if member != "*" else ("*", "", "")
+            if blob in wanted or not blob:
+                found.append(Loose(repository, wanted.get(blob, ""), int(at_ms), who.startswith("~")))
+        return tuple(found)
+
+    def sign(self, process: str, knows: str) -> tuple[State, str, str]:
+        """A web process that serves the gate can be reached. knows: the token of the closed gate it obeys, or "".
+
+        Returns state and token as they are now, and the token of the gate that was opened last.
+        """
+        keys = [self._keys.of(name) for name in ("gates", "gates:seen", "gate", "gate:opened")]
+        state, token, opened = self._connection.script("gate_sign", keys, [process, knows, FORGOTTEN_S * 1000])
+        return state, token, opened
+
+    def sign_off(self, *processes: str) -> None:
+        """These processes serve the gate no more."""
+        if not processes:
+            return
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.zrem(self._keys.of("gates"), *processes)
+            pipe.hdel(self._keys.of("gates:seen"), *processes)
+            pipe.execute()
+
+    def processes(self) -> tuple[str, ...]:
+        """The web processes that serve the gate, also those not heard of for a while."""
+        since_ms = self._connection.now_ms() - FORGOTTEN_S * 1000
+        with self._connection.reached() as client:
+            return tuple(client.zrangebyscore(self._keys.of("gates"), since_ms, "+inf"))
+
+    def unaware(self, token: str) -> tuple[str, ...]:
+        """The web processes that do not know yet that the gate is closed for this holder."""
+        processes = self.processes()
+        with self._connection.reached() as client:
+            seen = client.hgetall(self._keys.of("gates:seen"))
+        return tuple(process for process in processes if seen.get(process) != token)
+
+    def sweeping(self, digests: Iterable[str]) -> None:
+        """Remembers what is about to be swept, for the next run if this one is cut off."""
+        key, words = self._keys.of("sweeping"), [short(digest) for digest in digests]
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            for at in range(0, len(words), 1000):
+                pipe.sadd(key, *words[at : at + 1000])
+            pipe.pexpire(key, max(1, self._bounds.youth_ms))
+            pipe.execute()
+
+    def was_sweeping(self) -> frozenset[str]:
+        """The short digests that a run before was about to sweep."""
+        with self._connection.reached() as client:
+            return frozenset(client.smembers(self._keys.of("sweeping")))
+
+    def _turn(self, what: str, token: str, fence: int = 0, reason: str = "") -> bool:
+        keys = [self._keys.of("gate"), self._keys.of("gate:opened")]
+        return bool(self._connection.script("gate_turn", keys, [what, token, fence, reason]))

@@ -1,0 +1,185 @@
+"""Lets requests pass the gate, has the others wait, and tells a collection that this process knows of a closed gate."""
+
+import atexit
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from service.domain.errors import StoreUnavailable
+from service.domain.gate import Wish
+from service.log import log
+from service.settings import Settings
+from service.wiring import Wiring
+
+_POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05}
+# A process that was not heard of for an hour is forgotten: a collection does not wait for it any more (keys.py: gates).
+_FORGOTTEN_S = 3300.0
+_MOST_UNNOTED = 10_000
+# Longer than a holder whose gate or lease is gone lets its collector run.
+_DEAD_S = 15.0
+
+
+class Gatekeeper:
+    """One for each web process. It must be started before anything is asked.
+
+    A collection sweeps only after each of them has said that it obeys the closed gate: has read it, and has answered
+    everything that it let pass before. So while Redis is away, whoever last read anything but a closed gate knows that
+    nothing is swept, for as long as it is not forgotten.
+    """
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._gate = wiring.gate
+        self._settings: Settings = wiring.settings
+        self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._turned = threading.Condition()
+        self._turns = 0
+        self._state: str | None = None
+        self._token = ""
+        self._contact_s = 0.0
+        self._forgotten_s: float | None = None
+        self._is_away = False
+        self._passing = 0
+        self._waiting = {"blobs": 0, "manifests": 0}
+        self._unnoted: deque[tuple[Wish, str]] = deque()
+        self._over = threading.Event()
+        self._poller: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Makes itself known; doing it again changes nothing."""
+        with self._turned:
+            if self._poller is not None:
+                return
+            self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)
+        with suppress(StoreUnavailable):
+            self._gate.sign_off(*filter(self._is_dead, self._gate.processes()))
+        self._look()
+        atexit.register(self.stop)
+        self._poller.start()
+
+    def stop(self) -> None:
+        """Signs off: nothing passes here any more."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        if self._poller is not None and self._poller.is_alive():
+            self._poller.join(5)
+        with suppress(StoreUnavailable):
+            self._gate.sign_off(self._process)
+
+    def ask(self, wish: Wish, client: str) -> bool:
+        """Whether the request may pass, after it has waited for that where it must. If so, `answered` must follow."""
+        seen = self._turns
+        if self._may_pass(wish, client):
+            return True
+        end = time.monotonic() + self._settings.gc.gate_wait
+        with self._room(wish) as place:
+            while place and (left_s := end - time.monotonic()) > 0 and not self._over.is_set():
+                with self._turned:
+                    self._turned.wait_for(lambda: self._turns != seen, left_s)  # noqa: B023 - called here and now
+                    seen = self._turns
+                if self._may_pass(wish, client):
+                    return True
+        return False
+
+    def answered(self) -> None:
+        """A request that may pass has got its answer."""
+        with self._turned:
+            self._passing -= 1
+
+    @contextmanager
+    def _room(self, wish: Wish) -> Iterator[bool]:
+        """A place to wait. Manifests may take all, everything else half: Docker does not send a manifest twice."""
+        kind, most = "manifests" if wish.kind == "manifest" else "blobs", self._settings.gc.gate_waiting
+        with self._turned:
+            is_free = sum(self._waiting.values()) < most and (
+                kind == "manifests" or self._waiting["blobs"] < max(1, most // 2)
+            )
+            self._waiting[kind] += is_free
+        try:
+            yield is_free
+        finally:
+            with self._turned:
+                self._waiting[kind] -= is_free
+
+    def _may_pass(self, wish: Wish, client: str) -> bool:
+        with self._turned:
+            if self._state == "closed" and not self._is_away:
+                return False
+            self._passing += 1
+        passes = False
+        try:
+            passes = self._asked(wish, client)
+        finally:
+            if not passes:
+                self.answered()
+        return passes
+
+    def _asked(self, wish: Wish, client: str) -> bool:
+        if not self._is_away:
+            with suppress(StoreUnavailable):
+                return self._gate.admit(wish, client).passes
+        if not self._passes_without_redis() or len(self._unnoted) >= _MOST_UNNOTED:
+            return False
+        self._unnoted.append((wish, client))
+        return True
+
+    def _passes_without_redis(self) -> bool:
+        how = self._settings.gc.gate_without_redis
+        if how != "auto":
+            return how == "open"
+        return self._state in ("", "draining") and time.monotonic() - self._contact_s < _FORGOTTEN_S
+
+    def _poll(self) -> None:
+        while not self._over.wait(_POLL_S[self._state or ""]):
+            self._look()
+
+    def _look(self) -> None:
+        before = (self._state, self._token, self._is_away)
+        try:
+            while self._unnoted:
+                self._gate.admit(*self._unnoted[0], passed=True)
+                self._unnoted.popleft()
+            with self._turned:
+                knows = self._token if self._state == "closed" and not self._passing else ""
+            asked_s = time.monotonic()
+            state, token, opened = self._gate.sign(self._process, knows)
+        except StoreUnavailable as error:
+            if not self._is_away:
+                log.warning("the gate cannot reach Redis", error=str(error), passes=self._passes_without_redis())
+            self._is_away = True
+        except Exception:  # noqa: BLE001 - those who wait would wait for ever
+            log.exception("the gate could not be looked at; it goes on")
+        else:
+            self._contact_s, self._is_away = asked_s, False
+            if not self._was_forgotten(state, opened):
+                self._state, self._token = state, token
+        now = (self._state, self._token, self._is_away)
+        if now != before or self._state == "draining":  # a push that stands still is let pass after a while
+            with self._turned:
+                self._turns += 1
+                self._turned.notify_all()
+
+    def _was_forgotten(self, state: str, opened: str) -> bool:
+        """Whether Redis was restarted without the gate that was closed: its collector may live for a moment yet."""
+        if self._state != "closed" or state == "closed" or opened == self._token:
+            self._forgotten_s = None
+            return False
+        self._forgotten_s = self._forgotten_s or time.monotonic()
+        return time.monotonic() - self._forgotten_s < _DEAD_S
+
+    def _is_dead(self, process: str) -> bool:
+        """Whether that is a process of this machine (or container) which is there no more."""
+        host, _, pid = process.rpartition(":")
+        if host != socket.gethostname() or process == self._process:
+            return False
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, ValueError):
+            return False
+        return False

@@ -1,0 +1,85 @@
+"""What a request before the gate wishes; whatever is not understood is taken for a write."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.gate import MOST_URI, Wish, client_of, read_wish
+
+DIGEST = "sha256:" + "ab" * 32
+UPLOADS = "/v2/shop/api/blobs/uploads/"
+
+
+@pytest.mark.parametrize(
+    ("method", "uri", "wish"),
+    [
+        ("GET", "/v2/shop/api/manifests/v1", Wish("reads")),
+        ("GET", UPLOADS + "uuid?_state=x", Wish("reads")),
+        ("OPTIONS", "/v2/", Wish("reads")),
+        ("HEAD", "/v2/shop/api/manifests/v1", Wish("reads")),
+        ("HEAD", f"/v2/shop/api/blobs/{DIGEST}", Wish("asks", "shop/api", DIGEST)),
+        ("HEAD", f"/v2/shop/api/blobs/{DIGEST.replace(':', '%3A')}", Wish("asks", "shop/api", DIGEST)),
+        ("POST", UPLOADS, Wish("begins", "shop/api")),
+        ("POST", UPLOADS.rstrip("/"), Wish("begins", "shop/api")),
+        ("POST", f"{UPLOADS}?mount={DIGEST}&from=shop/web", Wish("begins", "shop/api", DIGEST)),
+        ("POST", f"{UPLOADS}?from=shop%2Fweb&mount={DIGEST.replace(':', '%3A')}", Wish("begins", "shop/api", DIGEST)),
+        ("POST", f"{UPLOADS}?digest={DIGEST}", Wish("begins", "shop/api", DIGEST)),
+        ("PATCH", UPLOADS + "0b5a-11?_state=e30=", Wish("uploads", "shop/api")),
+        ("PUT", f"{UPLOADS}0b5a-11?_state=e30%3D&digest={DIGEST}", Wish("uploads", "shop/api", DIGEST)),
+        ("DELETE", UPLOADS + "0b5a-11", Wish("uploads", "shop/api")),
+        ("PUT", "/v2/shop/api/manifests/v1", Wish("manifest", "shop/api", by_tag=True)),
+        ("PUT", f"/v2/shop/api/manifests/{DIGEST}", Wish("manifest", "shop/api")),
+        ("DELETE", "/v2/shop/api/manifests/v1", Wish("deletes", "shop/api")),
+        ("DELETE", f"/v2/shop/api/blobs/{DIGEST}", Wish("deletes", "shop/api")),
+        ("put", "/v2/shop/api/manifests/v1", Wish("manifest", "shop/api", by_tag=True)),
+        ("PUT", "http://registry.example/v2/shop/api/manifests/v1", Wish("manifest", "shop/api", by_tag=True)),
+    ],
+)
+def test_a_request_is_known_by_its_method_and_path(method: str, uri: str, wish: Wish) -> None:
+    assert read_wish(method, uri) == wish
+
+
+@pytest.mark.parametrize(
+    ("method", "uri"),
+    [
+        ("PUT", "/v2/shop/api/manifests/"),
+        ("PUT", "/v2/Shop/manifests/v1"),
+        ("PUT", "/v2/" + "a/" * 128 + "a/manifests/v1"),
+        ("PUT", "/v2/shop/api/manifests/v1%0A"),
+        ("PUT", "/v2/shop/api/manifests/%ff"),
+        ("PUT", "/v2/shop/api/manifests/v1" + "?" + "a=1&" * 100),
+        ("PUT", "//[/v2/"),
+        ("GET", "/v2/" + "a" * MOST_URI),
+        ("PROPFIND", "/v2/shop/api/manifests/v1"),
+        ("", ""),
+        ("POST", "/v2/shop/api/manifests/v1"),
+        ("PATCH", UPLOADS),
+    ],
+)
+def test_what_is_not_understood_is_a_write(method: str, uri: str) -> None:
+    assert read_wish(method, uri) == Wish("writes")
+
+
+def test_only_a_digest_is_taken_for_one() -> None:
+    assert read_wish("POST", UPLOADS + "?mount=sha256:../x&from=y") == Wish("begins", "shop/api")
+
+
+@given(st.text(max_size=200), st.text(max_size=300))
+def test_nothing_that_is_sent_gets_past_the_grammar(method: str, uri: str) -> None:
+    wish = read_wish(method, uri)
+    assert not set(wish.repository + wish.digest) & set(" ~*\n\r\0")
+    assert wish.kind != "reads" or method.upper() in ("GET", "HEAD", "OPTIONS")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.7:4711", "10.0.0.7", " 10.0.0.7 , 10.1.1.1"])
+def test_a_client_has_the_same_name_at_the_gate_and_in_a_notification(address: str) -> None:
+    assert client_of(address, "docker/29") == client_of("10.0.0.7", "docker/29")
+    assert client_of(address, "docker/29") != client_of(address, "skopeo/1")
+    assert client_of("[fe80::1]:4711", "x") == client_of("fe80::1", "x")
+
+
+@given(st.text(max_size=100), st.text(max_size=400))
+def test_a_client_is_one_word(address: str, agent: str) -> None:
+    name = client_of(address, agent)
+    assert len(name) < 60
+    assert not set(name) & set(" ~*\n")

@@ -1,0 +1,138 @@
+"""Four pushers without pause: skopeo and plain HTTP; shared layers, multi-arch, mounts, layers that come back."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urljoin
+
+import requests
+
+from tests.fakes.images import image_over, index_over, noise, sha256
+from tests.fakes.pusher import BrokenImage, Pusher
+from tests.live.test_journeys import oci_layout
+
+LAYER_BYTES = 20_000
+APP, MULTI, MOUNTED, COPIED = "stress/app", "stress/multi", "stress/mounted", "stress/copied"
+REPOSITORIES = (APP, MULTI, MOUNTED, COPIED)
+_BASE = noise("base", LAYER_BYTES)
+
+
+@dataclass
+class Load:
+    """What was pushed through `url`. failed: one sentence each; last: the tag that each pusher pushed last."""
+
+    url: str
+    folder: Path
+    skopeo_push: Callable[[str, str, Path], None]
+    failed: list[str] = field(default_factory=list)
+    pushed: int = 0
+    last: dict[str, tuple[str, str]] = field(default_factory=dict)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Load":
+        pushers = {"app": self._app, "multi": self._multi, "mount": self._mount, "copy": self._copy}
+        self._threads = [threading.Thread(target=self._push, args=each, name=each[0]) for each in pushers.items()]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _push(self, name: str, push: Callable[[int], tuple[str, str]]) -> None:
+        number = 0
+        while not self.over.is_set():
+            number += 1
+            try:
+                self.last[name] = push(number)
+                self.pushed += 1
+            except Exception as error:  # noqa: BLE001 - whatever it is, a push has failed
+                self.failed.append(f"{name} {number}: {str(error)[:300]}")
+
+    def _client(self, name: str) -> Pusher:
+        """A machine of its own, as far as anybody can tell."""
+        return Pusher(self.url, agent=f"docker/27 ({name})")
+
+    def _app(self, number: int) -> tuple[str, str]:
+        """A base that all share, and a layer that was deleted and comes back."""
+        with self._client("app") as client:
+            client.push(APP, f"a{number}", image_over([_BASE, _module(number)], f"app {number % 24}"))
+        return APP, f"a{number}"
+
+    def _multi(self, number: int) -> tuple[str, str]:
+        turn = number % 16
+        children = [
+            image_over([_BASE, _module(number), noise(f"{turn} {arch}", LAYER_BYTES)], turn, architecture=arch)
+            for arch in ("amd64", "arm64")
+        ]
+        with self._client("multi") as client:
+            client.push(MULTI, f"m{number}", index_over(children, seed=turn))
+        return MULTI, f"m{number}"
+
+    def _mount(self, number: int) -> tuple[str, str]:
+        image = image_over([_BASE, _module(number), noise(f"own {number % 10}", LAYER_BYTES)], f"mounted {number % 10}")
+        with self._client("mount") as client:
+            for blob in image.blobs[1:3]:
+                if not self._mounted(blob):
+                    client.push_blob(MOUNTED, blob)
+            client.push_blob(MOUNTED, image.blobs[0])
+            client.push_blob(MOUNTED, image.blobs[3])
+            client.put(MOUNTED, f"t{number}", image.media_type, image.manifest)
+        return MOUNTED, f"t{number}"
+
+    def _mounted(self, blob: bytes) -> bool:
+        """Whether it could be taken over from the other repository; otherwise an upload was begun, and is given up."""
+        place = f"/v2/{MOUNTED}/blobs/uploads/?mount={sha256(blob)}&from={APP}"
+        headers = {"User-Agent": "docker/27 (mount)"}
+        said = requests.post(urljoin(self.url, place), headers=headers, timeout=120)
+        if said.status_code not in (201, 202):
+            raise AssertionError(f"mount: {said.status_code} {said.text[:200]}")
+        return said.status_code == 201
+
+    def _copy(self, number: int) -> tuple[str, str]:
+        image = image_over([_BASE, _module(number), noise(f"copied {number % 8}", LAYER_BYTES)], f"copied {number % 8}")
+        layout = self.folder / f"layout-{number % 24}"
+        if not layout.exists():
+            oci_layout(layout, image)
+        self.skopeo_push(COPIED, f"s{number}", layout)
+        return COPIED, f"s{number}"
+
+
+def _module(number: int) -> bytes:
+    """One of twelve layers: each comes back when what held it before was deleted."""
+    return noise(f"module {number % 12}", LAYER_BYTES)
+
+
+def broken(url: str) -> Iterator[str]:
+    """Every image that the registry lists and cannot give back whole."""
+    with Pusher(url) as client:
+        for repository in REPOSITORIES:
+            for tag in sorted(client.tags(repository)):
+                try:
+                    client.pull_whole(repository, tag)
+                except BrokenImage as error:
+                    yield str(error)
+
+
+def every(seconds: float, what: Callable[[], object], over: threading.Event) -> threading.Thread:
+    """Does something again and again in a thread until it is over."""
+
+    def again() -> None:
+        while not over.wait(seconds):
+            what()
+
+    thread = threading.Thread(target=again, name="every")
+    thread.start()
+    return thread
+
+
+def for_at_least(seconds: float, enough: Callable[[], bool], at_most_s: float) -> None:
+    """Lets time pass: so long, and until it is enough."""
+    begun = time.monotonic()
+    while time.monotonic() < begun + seconds or not enough():
+        assert time.monotonic() < begun + at_most_s, "it is never enough"
+        time.sleep(0.1)

@@ -1,0 +1,174 @@
+"""The holder of the gate dies or is paused at each point of a run: the gate opens again, and never beside an orphan."""
+
+import os
+import signal
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.gate import Wish
+from tests.fakes.real_registry import registry_binary
+from tests.live.conftest import LiveSystem, last, wait_until
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+SHOP = "shop/api"
+
+# Runs the real collector, stops at the points that a file names, tells where it is, and notes who else runs.
+_WRAPPER = """
+    import os, pathlib, subprocess, sys, time
+    folder = pathlib.Path({folder!r})
+    is_dry = "--dry-run" in sys.argv
+
+    def reach(point):
+        (folder / f"at-{{point}}").touch()
+        while (folder / f"hold-{{point}}").exists():
+            time.sleep(0.01)
+
+    (folder / "pids").mkdir(exist_ok=True)
+    for other in (folder / "pids").iterdir():
+        try:
+            state = pathlib.Path("/proc", other.name, "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if state not in "ZX":
+            (folder / "overlap").touch()
+    (folder / "pids" / str(os.getpid())).touch()
+    reach("dry" if is_dry else "between")
+    collected = subprocess.run([{binary!r}, "garbage-collect", *sys.argv[1:], {config!r}], close_fds=False)
+    if not is_dry:
+        reach("sweep")
+    if not is_dry and (folder / "hold-opening").exists() and os.fork() == 0:
+        os.setsid()
+        (folder / "pids" / str(os.getpid())).touch()
+        reach("opening")
+        os._exit(0)
+    (folder / "pids" / str(os.getpid())).unlink()
+    sys.exit(collected.returncode)
+"""
+
+
+def runs(pid: str) -> bool:
+    """Whether a process is there and has not ended; nobody may have asked for its exit code yet."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+class Stage:
+    """A system whose collector stops where a test wants it to."""
+
+    def __init__(self, live: Live, folder: Path) -> None:
+        self.folder = folder
+        script = folder / "collector.py"
+        config = str(folder / "registry" / "config.yml")
+        text = textwrap.dedent(_WRAPPER)
+        script.write_text(text.format(folder=str(folder), binary=registry_binary(), config=config))
+        gc = {"gate": "proxy", "command": [sys.executable, str(script)], "settle": 0}
+        self.system = live(policy=last(1), gc=gc)
+        self.wiring = self.system.wiring
+        self.system.start_worker("enforce,delete")
+        for tag in ("v1", "v2"):
+            self.system.pusher.push_image(SHOP, tag)
+        wait_until(lambda: self.system.tags(SHOP) == {"v2"} and self.system.quiet(), "v1 was not deleted")
+
+    def hold(self, point: str) -> None:
+        if point == "draining":
+            self.wiring.gate.admit(Wish("begins", "shop/held"), "somebody")
+        else:
+            (self.folder / f"hold-{point}").touch()
+
+    def let_go(self, point: str) -> None:
+        if point == "draining":
+            self.wiring.gate.admit(Wish("manifest", "shop/held", by_tag=True), "somebody")
+        else:
+            (self.folder / f"hold-{point}").unlink()
+
+    def reach(self, point: str) -> None:
+        reached = self.folder / f"at-{point}"
+        wait_until(lambda: self.state() == "draining" if point == "draining" else reached.exists(), f"never at {point}")
+
+    def state(self) -> str:
+        held = self.wiring.gate.standing()
+        return held.state if held else "open"
+
+    def alive(self) -> list[str]:
+        """The collectors, and what they started, that run."""
+        folder = self.folder / "pids"
+        pids = [file.name for file in folder.iterdir()] if folder.exists() else []
+        return [pid for pid in pids if runs(pid)]
+
+    def runs(self) -> list[str]:
+        return [run.result for run in self.wiring.garbage.runs() if run.result != "put off"]
+
+
+@pytest.fixture
+def stage(live: Live, tmp_path: Path) -> Stage:
+    return Stage(live, tmp_path)
+
+
+@pytest.mark.parametrize("point", ["draining", "dry", "between", "sweep", "opening"])
+def test_a_worker_killed_at_any_point_leaves_a_gate_that_opens_and_no_collector(stage: Stage, point: str) -> None:
+    system = stage.system
+    stage.hold(point)
+    worker = system.start_worker("garbage")
+    stage.wiring.garbage.request("by hand")
+    stage.reach(point)
+    worker.kill()
+    worker.wait()
+    if point == "opening":
+        assert stage.alive(), "the stray is gone too early"
+        assert stage.state() == "closed", "it opened beside an orphan"
+    if point in ("draining", "opening"):
+        stage.let_go(point)
+    wait_until(lambda: stage.state() == "open", "the gate does not open")
+    assert stage.alive() == [], "it opened beside an orphan"
+    if point not in ("draining", "opening"):
+        stage.let_go(point)
+    wait_until(lambda: not stage.wiring.leases.collecting(), "its lease does not end")
+    if stage.wiring.garbage.wanted() is None:
+        stage.wiring.garbage.request("once more")
+    before = len(stage.runs())
+    system.start_worker("garbage")
+    wait_until(lambda: len(stage.runs()) > before, "the next run is not made")
+    newest = stage.wiring.garbage.runs()[0]
+    assert (newest.result, newest.message) == ("done", "")
+    assert not (stage.folder / "overlap").exists(), "two collectors at once"
+    assert stage.state() == "open"
+    system.pusher.pull_whole(SHOP, "v2")
+    system.pusher.push_image(SHOP, "v3")
+
+
+def test_a_holder_that_was_paused_for_longer_than_its_lease_does_not_sweep(stage: Stage) -> None:
+    stage.hold("dry")
+    worker = stage.system.start_worker("garbage")
+    stage.wiring.garbage.request("by hand")
+    stage.reach("dry")
+    os.kill(worker.pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: not stage.wiring.leases.collecting(), "its lease does not end")
+        assert stage.state() == "closed", "nobody has proved its collector dead"
+        with stage.wiring.leases.write() as permit:
+            assert permit is None, "a delete of ours beside a collector"
+        second = stage.system.start_worker("garbage")
+        wait_until(lambda: any("still runs" in run.message for run in stage.wiring.garbage.runs()), "it is not put off")
+        stage.system.kill(second)
+        assert not (stage.folder / "overlap").exists()
+        stage.let_go("dry")
+        wait_until(lambda: not stage.alive(), "the dry run does not end")
+    finally:
+        os.kill(worker.pid, signal.SIGCONT)
+    wait_until(lambda: stage.state() == "open", "the gate does not open")
+    failed = wait_until(lambda: _of_the_paused(stage), "the run of the paused holder was not recorded")
+    assert failed.result == "failed"
+    assert not (stage.folder / "at-between").exists(), "it swept"
+
+
+def _of_the_paused(stage: Stage) -> Any:
+    runs = stage.wiring.garbage.runs()
+    return next((run for run in runs if "lease" in run.message), None)

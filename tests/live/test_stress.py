@@ -1,0 +1,58 @@
+"""Collections every two seconds under pushes without pause: through the gate nothing breaks, without it much does."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.load import Load, broken, every, for_at_least
+from tests.live.test_collections import command
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+KEPT = 4
+
+
+def load_of(system: LiveSystem, folder: Path) -> Load:
+    return Load(system.url, folder, lambda repository, tag, source: system.skopeo_push(repository, tag, source=source))
+
+
+@pytest.mark.parametrize("seconds", [15, pytest.param(60, marks=pytest.mark.deep)])
+def test_through_the_gate_no_image_breaks_and_no_push_fails(live: Live, tmp_path: Path, seconds: int) -> None:
+    system = live(policy=last(KEPT), gc={"gate": "proxy", "command": command(tmp_path), "settle": 0, "max_wait": "30s"})
+    system.start_worker("enforce,delete")
+    system.start_worker("garbage")
+    garbage = system.wiring.garbage
+
+    def done() -> list[Any]:
+        return [run for run in garbage.runs(1000) if run.result == "done"]
+
+    with load_of(system, tmp_path) as load:
+        collections = every(2, lambda: garbage.request("stress"), load.over)
+        for_at_least(seconds, lambda: len(done()) >= 3, at_most_s=seconds + 120)
+    collections.join()
+    wait_until(lambda: system.quiet() and not garbage.wanted(), "it does not get quiet")
+    runs = garbage.runs(1000)
+    said = f"{load.pushed} pushes, {len(done())} of {len(runs)} runs: {sorted({run.message for run in runs})}"
+    print(said, sum(run.blobs for run in done()), "blobs swept")
+    assert load.failed == [], said
+    assert list(broken(system.registry.url)) == [], said
+    assert {run.result for run in runs} <= {"done", "put off"}, said
+    assert sum(run.blobs for run in done()), "nothing was ever swept"
+    for repository, tag in load.last.values():
+        assert tag in system.tags(repository), f"{repository}:{tag} is gone"
+
+
+def test_the_same_load_without_a_gate_breaks(live: Live, tmp_path: Path) -> None:
+    """So the test can see what it says does not happen."""
+    system = live(policy=last(KEPT))
+    system.start_worker("enforce,delete")
+    with load_of(system, tmp_path) as load:
+        for_at_least(5, lambda: bool(_collected(system) and (load.failed or list(broken(system.url)))), at_most_s=120)
+
+
+def _collected(system: LiveSystem) -> bool:
+    system.registry.collect()
+    return True

@@ -1,0 +1,334 @@
+"""The gate in Redis: who may pass when, what is noted of a push, and who may open it."""
+
+from typing import Any
+
+import pytest
+
+from service.domain.gate import Wish, client_of
+from service.store.connection import Connection
+from service.store.gate import Bounds, Gate
+from service.store.history import History
+from tests.store.test_record import digest, event, record
+
+ANN, BOB = client_of("10.0.0.7", "docker/27"), client_of("10.0.0.8", "docker/27")
+SHOP = "shop/api"
+X = digest("x")
+
+
+@pytest.fixture
+def gate(connection: Connection) -> Gate:
+    return Gate(connection)
+
+
+def asks(blob: str = X) -> Wish:
+    return Wish("asks", SHOP, blob)
+
+
+def begins(repository: str = SHOP) -> Wish:
+    return Wish("begins", repository)
+
+
+def uploaded(blob: str = X) -> Wish:
+    return Wish("uploads", SHOP, blob)
+
+
+def tagged(repository: str = SHOP) -> Wish:
+    return Wish("manifest", repository, by_tag=True)
+
+
+def put(repository: str = SHOP) -> Wish:
+    return Wish("manifest", repository)
+
+
+DELETES, ODD = Wish("deletes", SHOP), Wish("writes")
+ALL = (asks(), begins(), uploaded(), tagged(), put(), DELETES, ODD)
+
+
+def passes(gate: Gate, wish: Wish, client: str = ANN) -> bool:
+    return gate.admit(wish, client).passes
+
+
+def drain(gate: Gate, token: str = "t1") -> None:
+    assert gate.drain(token, 1, "by hand")
+
+
+def close(gate: Gate, token: str = "t1") -> None:
+    drain(gate, token)
+    assert gate.close(token)
+
+
+def earlier(connection: Connection, name: str, by_s: float) -> None:
+    """Time passes: what is noted in this zset, or the gate's beginning, is older by so much."""
+    client: Any = connection.client
+    key = connection.keys.of(name)
+    if name == "gate":
+        client.hset(key, "since_ms", int(client.hget(key, "since_ms")) - int(by_s * 1000))
+        return
+    for member, score in client.zrange(key, 0, -1, withscores=True):
+        client.zadd(key, {member: score - by_s * 1000})
+
+
+def loose(gate: Gate, *blobs: str) -> set[str]:
+    return {one.digest for one in gate.loose(blobs or (X,))}
+
+
+def test_open_lets_everything_pass(gate: Gate) -> None:
+    assert all(passes(gate, wish) for wish in ALL)
+    assert gate.standing() is None
+
+
+def test_closed_lets_nothing_pass(gate: Gate) -> None:
+    passes(gate, begins())
+    close(gate)
+    assert not any(passes(gate, wish) for wish in ALL)
+    held = gate.standing()
+    assert held is not None
+    assert (held.state, held.token, held.fence, held.reason) == ("closed", "t1", 1, "by hand")
+
+
+def test_while_draining_an_open_push_goes_on_to_its_tag_and_the_next_one_waits(gate: Gate) -> None:
+    passes(gate, begins())
+    drain(gate)
+    assert all(passes(gate, wish) for wish in (asks(), begins(), uploaded(), put(), tagged()))
+    assert not passes(gate, asks())
+    assert not passes(gate, begins())
+
+
+def test_while_draining_what_begins_anew_waits(gate: Gate) -> None:
+    passes(gate, begins(), ANN)
+    drain(gate)
+    for wish in (asks(), begins(), DELETES, ODD):
+        assert not passes(gate, wish, BOB)
+    for wish in (begins("shop/web"), tagged("shop/web"), put("shop/web")):
+        assert not passes(gate, wish, ANN)
+
+
+def test_an_upload_that_was_begun_ends_wherever_it_comes_from(gate: Gate) -> None:
+    drain(gate)
+    assert passes(gate, uploaded(), BOB)
+
+
+def test_a_manifest_passes_where_its_repository_has_an_open_push(gate: Gate) -> None:
+    """The client may come from another address than before, or from several."""
+    passes(gate, begins(), ANN)
+    drain(gate)
+    assert passes(gate, tagged(), BOB)
+
+
+def test_a_second_tag_right_after_the_first_passes(gate: Gate, connection: Connection) -> None:
+    passes(gate, tagged())
+    drain(gate)
+    assert passes(gate, tagged())
+    earlier(connection, "pushing", 4)
+    assert not passes(gate, tagged())
+
+
+def test_tags_that_never_end_do_not_keep_a_collection_away(gate: Gate, connection: Connection) -> None:
+    passes(gate, tagged())
+    drain(gate)
+    earlier(connection, "gate", 31)
+    assert not passes(gate, tagged())
+
+
+def test_who_is_told_apart_from_nobody_passes_once_the_push_stands_still(gate: Gate, connection: Connection) -> None:
+    passes(gate, begins(), ANN)
+    drain(gate)
+    assert not passes(gate, asks(), BOB)
+    earlier(connection, "pushing", 4)
+    assert passes(gate, asks(), BOB)
+
+
+def test_standing_still_ends_with_the_first_half_minute(gate: Gate, connection: Connection) -> None:
+    passes(gate, begins(), ANN)
+    drain(gate)
+    earlier(connection, "pushing", 40)
+    earlier(connection, "gate", 31)
+    assert not passes(gate, begins(), BOB)
+
+
+def test_a_push_of_long_ago_lets_nobody_pass(gate: Gate, connection: Connection) -> None:
+    passes(gate, begins(), ANN)
+    passes(gate, tagged(), BOB)
+    earlier(connection, "pushing", 660)
+    drain(gate)
+    for wish in (asks(), begins(), tagged()):
+        assert not passes(gate, wish, ANN)
+
+
+def test_a_push_is_waited_for_from_its_beginning_to_its_tag(gate: Gate) -> None:
+    assert gate.unfinished() == ()
+    passes(gate, begins())
+    passes(gate, put())
+    assert gate.unfinished() == (SHOP,)
+    passes(gate, tagged())
+    assert gate.unfinished() == ()
+
+
+def test_a_push_that_stands_still_is_not_waited_for_and_what_it_needs_stays(gate: Gate, connection: Connection) -> None:
+    passes(gate, begins())
+    passes(gate, uploaded())
+    earlier(connection, "pushing", 31)
+    assert gate.unfinished() == ()
+    assert loose(gate) == {X}
+
+
+def test_who_only_asks_is_not_waited_for_long(gate: Gate, connection: Connection) -> None:
+    passes(gate, asks())
+    assert gate.unfinished() == (SHOP,)
+    drain(gate)
+    assert gate.unfinished() == (SHOP,)
+    earlier(connection, "gate", 31)
+    assert gate.unfinished() == ()
+
+
+def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_heard(
+    gate: Gate, connection: Connection
+) -> None:
+    passes(gate, uploaded())
+    passes(gate, tagged())
+    assert gate.unfinished() == (SHOP,)
+    heard(History(connection), X)
+    assert gate.unfinished() == ()
+
+
+@pytest.mark.parametrize("wish", [asks(), Wish("begins", SHOP, X), uploaded()], ids=["asked", "mounted", "uploaded"])
+def test_what_somebody_relies_on_is_loose(gate: Gate, wish: Wish) -> None:
+    passes(gate, wish)
+    assert [(one.repository, one.digest, one.heard) for one in gate.loose([X])] == [(SHOP, X, False)]
+    assert gate.loose([digest("other")]) == ()
+
+
+def heard(history: History, *blobs: str, number: int = 1, who: str = "10.0.0.7:4711", tag: str | None = "v1") -> None:
+    record(history, event(number, tag=tag, address=who, blobs=tuple((blob, 1) for blob in blobs)))
+
+
+def blob_heard(history: History, blob: str = X, number: int = 90, **more: Any) -> None:
+    told = {"tag": None, "digest": blob, "media_type": "application/octet-stream", "address": "10.0.0.7:4711", **more}
+    record(history, event(number, **told))
+
+
+def test_a_manifest_that_was_heard_of_frees_what_it_references_and_no_more(gate: Gate, connection: Connection) -> None:
+    y = digest("y")
+    passes(gate, uploaded(X))
+    passes(gate, uploaded(y))
+    passes(gate, tagged())
+    heard(History(connection), X)
+    assert loose(gate, X, y) == {y}
+
+
+def test_a_manifest_frees_nothing_for_another_client(gate: Gate, connection: Connection) -> None:
+    passes(gate, uploaded(), BOB)
+    passes(gate, tagged(), ANN)
+    heard(History(connection), X, who="10.0.0.7:4711")
+    assert loose(gate) == {X}
+
+
+def test_a_late_manifest_does_not_free_what_the_next_push_relies_on(gate: Gate, connection: Connection) -> None:
+    passes(gate, uploaded())
+    passes(gate, tagged())
+    earlier(connection, "pushing", 1)
+    passes(gate, asks())
+    heard(History(connection), X)
+    assert loose(gate) == {X}
+
+
+def test_without_a_gate_notifications_tell_of_pushes(gate: Gate, connection: Connection) -> None:
+    history = History(connection)
+    blob_heard(history)
+    assert gate.unfinished() == (SHOP,)
+    assert [(one.digest, one.heard) for one in gate.loose([X])] == [(X, True)]
+    heard(history, X)
+    assert gate.unfinished() == ()
+    assert loose(gate) == set()
+
+
+def test_a_mount_that_was_heard_of_is_loose_and_our_own_pushes_and_pulls_are_not(
+    gate: Gate, connection: Connection
+) -> None:
+    history = History(connection)
+    blob_heard(history, digest("ours"), 1, useragent="pushprune/1")
+    blob_heard(history, digest("pulled"), 2, action="pull")
+    blob_heard(history, digest("mounted"), 3, action="mount")
+    assert loose(gate, *map(digest, ("ours", "pulled", "mounted"))) == {digest("mounted")}
+
+
+def test_a_part_of_an_index_does_not_end_the_push(gate: Gate, connection: Connection) -> None:
+    history = History(connection)
+    blob_heard(history)
+    heard(history, X, tag=None)
+    assert gate.unfinished() == (SHOP,)
+
+
+def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
+    gate = Gate(connection, Bounds(youth_ms=60_000))
+    passes(gate, uploaded())
+    earlier(connection, "loose", 61)
+    earlier(connection, "pushing", 61)
+    assert loose(gate) == set()
+    passes(gate, begins("shop/web"))
+    client: Any = connection.client
+    assert client.zcard(connection.keys.of("loose")) == 0
+    assert client.zcard(connection.keys.of("pushing")) == 1
+
+
+def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Connection) -> None:
+    gate = Gate(connection, Bounds(pushes=2, blobs=2))
+    for number in range(5):
+        assert passes(gate, Wish("asks", f"shop/{number}", digest(number)))
+    client: Any = connection.client
+    assert client.zcard(connection.keys.of("pushing")) == 2
+    assert client.zcard(connection.keys.of("loose")) == 3
+    assert {one.digest for one in gate.loose([digest(0), digest(4)])} == {digest(0), ""}
+
+
+def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
+    assert not gate.close("t1"), "nobody holds it"
+    drain(gate)
+    drain(gate)
+    assert not gate.drain("t2", 2, "x")
+    assert not gate.close("t2")
+    assert not gate.open("t2")
+    assert gate.open("t1")
+    assert gate.standing() is None
+    assert gate.sign("web:1", "") == ("", "", "t1")
+
+
+def test_a_gate_does_not_open_by_time(gate: Gate, connection: Connection) -> None:
+    close(gate)
+    assert connection.client.ttl(connection.keys.of("gate")) == -1
+
+
+def test_what_passed_without_redis_is_noted_whatever_the_gate_says_now(gate: Gate) -> None:
+    close(gate)
+    assert gate.admit(uploaded(), ANN, passed=True).passes
+    assert loose(gate) == {X}
+
+
+def test_a_process_is_waited_for_until_it_obeys_this_gate(gate: Gate) -> None:
+    close(gate)
+    assert gate.sign("web:1", "") == ("closed", "t1", "")
+    gate.sign("web:2", "t0")
+    assert gate.unaware("t1") == ("web:1", "web:2")
+    gate.sign("web:1", "t1")
+    gate.sign("web:2", "t1")
+    assert gate.unaware("t1") == ()
+    gate.sign("web:2", "")
+    assert gate.unaware("t1") == ("web:2",)
+    gate.sign_off("web:2")
+    assert gate.processes() == ("web:1",)
+
+
+def test_a_process_is_forgotten_after_an_hour_and_not_before(gate: Gate, connection: Connection) -> None:
+    gate.sign("web:1", "")
+    earlier(connection, "gates", 3500)
+    gate.sign("web:2", "")
+    assert gate.processes() == ("web:1", "web:2")
+    earlier(connection, "gates", 3700)
+    gate.sign("web:3", "")
+    assert gate.processes() == ("web:3",)
+
+
+def test_what_was_about_to_be_swept_is_remembered(gate: Gate) -> None:
+    gate.sweeping([])
+    gate.sweeping(digest(number) for number in range(1500))
+    assert len(gate.was_sweeping()) == 1500

@@ -1,0 +1,280 @@
+"""GET /gate: what passes at once, what waits and for how long, and what happens while Redis is away."""
+
+import os
+import runpy
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from service.domain.gate import Wish
+from service.settings import load_settings
+from service.web import gate
+from service.web.gatekeeper import Gatekeeper
+from service.wiring import Wiring, wire
+from tests.fakes.valkey import Valkey
+from tests.store.test_lease import until
+
+BLOB = "/v2/shop/api/blobs/sha256:" + "ab" * 32
+UPLOAD = "/v2/shop/api/blobs/uploads/"
+MANIFEST = "/v2/shop/api/manifests/v1"
+
+
+class Doorstep:
+    """/gate over a wiring. client: asks it; keeper: what stands behind it."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.wiring = wiring
+        self.keeper = Gatekeeper(wiring)
+        app = Flask("gate", static_folder=None)
+        app.register_blueprint(gate.blueprint(wiring, self.keeper))
+        self._app = app
+
+    def ask(self, method: str, uri: str, **headers: str) -> TestResponse:
+        told = {"X-Original-Method": method, "X-Original-URI": uri, "X-Forwarded-For": "10.0.0.7"}
+        told |= {name.replace("_", "-"): text for name, text in headers.items()}
+        said = self._app.test_client().get("/gate", headers=told)
+        said.close()
+        return said
+
+    def ask_later(self, method: str, uri: str) -> Callable[[], int]:
+        """Asks in a thread; the answer is its status, once it is there."""
+        status: list[int] = []
+        thread = threading.Thread(target=lambda: status.append(self.ask(method, uri).status_code))
+        thread.start()
+
+        def answer() -> int:
+            thread.join(60)
+            return status[0]
+
+        return answer
+
+    @property
+    def waiting(self) -> int:
+        return sum(self.keeper._waiting.values())
+
+    def close(self) -> None:
+        assert self.wiring.gate.drain("t1", 1, "by hand")
+        assert self.wiring.gate.close("t1")
+        until(lambda: not self.wiring.gate.unaware("t1"))
+
+
+Stand = Callable[..., Doorstep]
+
+
+@pytest.fixture
+def stand(make_wiring: Callable[..., Wiring]) -> Iterator[Stand]:
+    """stand(gate_wait=…, …): the gate with these settings, over the test's Redis or the one given."""
+    with ExitStack() as stack:
+
+        def build(url: str | None = None, **settings: Any) -> Doorstep:
+            gc = {"gate": "proxy", **settings}
+            wiring = wire(load_settings(environ={}, redis={"url": url}, gc=gc)) if url else make_wiring(gc=gc)
+            made = Doorstep(wiring)
+            stack.callback(made.keeper.stop)
+            return made
+
+        yield build
+
+
+def test_an_open_gate_lets_everybody_pass(stand: Stand) -> None:
+    door = stand()
+    for method, uri in (("HEAD", BLOB), ("POST", UPLOAD), ("PUT", MANIFEST), ("DELETE", MANIFEST), ("PATCH", "/odd")):
+        answer = door.ask(method, uri)
+        assert (answer.status_code, answer.data) == (204, b"")
+
+
+def test_a_closed_gate_sends_them_away_after_a_while(stand: Stand) -> None:
+    door = stand(gate_wait=1)
+    door.close()
+    answer = door.ask("PUT", MANIFEST)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert answer.mimetype == "application/problem+json"
+
+
+def test_reads_never_wait(stand: Stand) -> None:
+    door = stand()
+    door.close()
+    assert door.ask("GET", MANIFEST).status_code == 204
+    assert door.ask("HEAD", MANIFEST).status_code == 204
+
+
+def test_who_waits_passes_as_soon_as_the_gate_opens(stand: Stand) -> None:
+    door = stand()
+    door.close()
+    answers = [door.ask_later("PUT", MANIFEST), door.ask_later("POST", UPLOAD)]
+    until(lambda: door.waiting == 2)
+    door.wiring.gate.open("t1")
+    assert [answer() for answer in answers] == [204, 204]
+    assert door.waiting == 0
+
+
+def test_manifests_may_take_every_place_and_blobs_half(stand: Stand) -> None:
+    door = stand(gate_waiting=4)
+    door.close()
+    answers = [door.ask_later("POST", UPLOAD), door.ask_later("HEAD", BLOB)]
+    until(lambda: door.waiting == 2)
+    assert door.ask("POST", UPLOAD).status_code == 503
+    answers += [door.ask_later("PUT", MANIFEST), door.ask_later("PUT", MANIFEST)]
+    until(lambda: door.waiting == 4)
+    assert door.ask("PUT", MANIFEST).status_code == 503
+    door.wiring.gate.open("t1")
+    assert {answer() for answer in answers} == {204}
+
+
+def test_strangers_are_not_answered(stand: Stand) -> None:
+    client = stand()._app.test_client()
+    for address, status in (("127.0.0.1", 204), ("172.18.0.3", 204), ("fd00::3", 204), ("8.8.8.8", 403)):
+        headers = {"X-Original-Method": "GET", "X-Original-URI": MANIFEST}
+        said = client.get("/gate", headers=headers, environ_base={"REMOTE_ADDR": address})
+        assert said.status_code == status
+
+
+def test_other_proxies_have_other_headers(stand: Stand) -> None:
+    door = stand(gate_wait=1)
+    door.close()
+    client = door._app.test_client()
+    for method, uri in (("X-Forwarded-Method", "X-Forwarded-Uri"), ("X-Original-Method", "X-Original-URL")):
+        for asked, status in (("PUT", 503), ("GET", 204)):
+            headers = {method: asked, uri: f"https://registry.example{MANIFEST}"}
+            assert client.get("/gate", headers=headers).status_code == status
+
+
+def test_a_client_that_says_it_only_reads_is_not_believed(stand: Stand) -> None:
+    """A proxy that sets the one pair of headers passes on the other as the client sent it."""
+    door = stand(gate_wait=1)
+    door.close()
+    forged = {"X_Forwarded_Method": "GET", "X_Forwarded_Uri": MANIFEST}
+    assert door.ask("PUT", MANIFEST, **forged).status_code == 503
+    assert door.ask("GET", MANIFEST, X_Forwarded_Method="PUT", X_Forwarded_Uri=MANIFEST).status_code == 503
+
+
+def test_a_request_that_tells_nothing_is_a_write(stand: Stand) -> None:
+    door = stand(gate_wait=1)
+    door.close()
+    assert door._app.test_client().get("/gate").status_code == 503
+
+
+def test_a_process_obeys_only_when_all_that_passed_before_was_answered(stand: Stand) -> None:
+    door = stand()
+    door.keeper.start()
+    assert door.keeper.ask(Wish("begins", "shop/api"), "c")
+    assert door.wiring.gate.drain("t1", 1, "by hand")
+    assert door.wiring.gate.close("t1")
+    until(lambda: door.keeper._state == "closed")
+    looked_s = door.keeper._contact_s
+    until(lambda: door.keeper._contact_s > looked_s + 0.2)
+    assert door.wiring.gate.unaware("t1")
+    door.keeper.answered()
+    until(lambda: not door.wiring.gate.unaware("t1"))
+
+
+def test_a_process_that_is_no_more_is_signed_off_by_the_next_one(stand: Stand) -> None:
+    door = stand()
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here = socket.gethostname()
+    for name in (f"{here}:{ended.pid}", f"{here}:1", "elsewhere:1", f"{here}:x"):
+        door.wiring.gate.sign(name, "")
+    successor = Gatekeeper(door.wiring)
+    successor.start()
+    expected = {f"{here}:1", "elsewhere:1", f"{here}:x", f"{here}:{os.getpid()}"}
+    assert set(door.wiring.gate.processes()) == expected
+    door.keeper.stop()
+    successor.stop()
+    assert f"{here}:{os.getpid()}" not in door.wiring.gate.processes()
+
+
+@pytest.fixture
+def mortal(tmp_path: Any) -> Iterator[Valkey]:
+    """A Redis of this test's own, to be killed."""
+    with Valkey(tmp_path / "redis", append_only=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize(("how", "status"), [("auto", 204), ("open", 204), ("closed", 503)])
+def test_without_redis_an_open_gate_does_as_configured(stand: Stand, mortal: Valkey, how: str, status: int) -> None:
+    door = stand(mortal.url, gate_without_redis=how, gate_wait=1)
+    assert door.ask("PUT", MANIFEST).status_code == 204
+    mortal.kill()
+    assert door.ask("POST", UPLOAD).status_code == status
+
+
+@pytest.mark.parametrize(("how", "status"), [("auto", 503), ("open", 204), ("closed", 503)])
+def test_without_redis_a_closed_gate_stays_closed_unless_told_otherwise(
+    stand: Stand, mortal: Valkey, how: str, status: int
+) -> None:
+    door = stand(mortal.url, gate_without_redis=how, gate_wait=1)
+    door.keeper.start()
+    door.close()
+    mortal.kill()
+    until(lambda: door.keeper._is_away)
+    assert door.ask("PUT", MANIFEST).status_code == status
+
+
+def test_a_process_that_never_reached_redis_lets_nothing_pass(stand: Stand, mortal: Valkey) -> None:
+    mortal.kill()
+    assert stand(mortal.url, gate_wait=1).ask("PUT", MANIFEST).status_code == 503
+
+
+def test_a_process_that_is_forgotten_by_collections_lets_nothing_pass(
+    stand: Stand, mortal: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = stand(mortal.url, gate_wait=1)
+    assert door.ask("PUT", MANIFEST).status_code == 204
+    mortal.kill()
+    monkeypatch.setattr("service.web.gatekeeper._FORGOTTEN_S", 0.0)
+    assert door.ask("PUT", MANIFEST).status_code == 503
+
+
+def test_a_redis_that_has_lost_a_closed_gate_opens_it_only_when_its_collector_must_be_dead(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = stand(gate_wait=1)
+    door.close()
+    door.wiring.connection.client.delete(door.wiring.connection.keys.of("gate"))
+    assert door.ask("PUT", MANIFEST).status_code == 503
+    monkeypatch.setattr("service.web.gatekeeper._DEAD_S", 0.0)
+    assert door.ask("PUT", MANIFEST).status_code == 204
+
+
+def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again(stand: Stand, mortal: Valkey) -> None:
+    door = stand(mortal.url)
+    assert door.ask("PUT", MANIFEST).status_code == 204
+    mortal.kill()
+    assert door.ask("HEAD", BLOB).status_code == 204
+    mortal.start()
+    door.close()
+    assert [one.repository for one in door.wiring.gate.loose([BLOB.rpartition("/")[2]])] == ["shop/api"]
+
+
+def test_more_than_can_be_noted_later_does_not_pass(
+    stand: Stand, mortal: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = stand(mortal.url, gate_wait=1)
+    assert door.ask("PUT", MANIFEST).status_code == 204
+    monkeypatch.setattr("service.web.gatekeeper._MOST_UNNOTED", 1)
+    mortal.kill()
+    assert [door.ask("POST", UPLOAD).status_code for _ in range(2)] == [204, 503]
+
+
+def test_those_who_wait_leave_threads_for_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+    without = runpy.run_module("service.web.server")["threads"]
+    monkeypatch.setenv("PUSHPRUNE_GC__GATE", "proxy")
+    monkeypatch.setenv("PUSHPRUNE_GC__GATE_WAITING", "50")
+    assert runpy.run_module("service.web.server")["threads"] == without + 50
+
+
+def test_the_gate_is_no_page_for_strangers_of_the_api(stand: Stand, no_redis: redis.Redis) -> None:
+    """It answers without Redis where it need not ask: reads."""
+    wiring = wire(load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}), client=no_redis)
+    door = Doorstep(wiring)
+    assert door.ask("GET", MANIFEST).status_code == 204

@@ -1,0 +1,404 @@
+"""Making it quiet: what a collection waits for, what it refuses to sweep, and who may open the gate after it."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.collection import Run
+from service.domain.errors import CollectionFailed
+from service.domain.gate import Wish, client_of
+from service.store.lease import COLLECT
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.store.test_gate import blob_heard, earlier, heard
+from tests.store.test_lease import until
+from tests.store.test_record import digest
+from tests.workers.conftest import SHOP, System
+from tests.workers.test_garbage import QUIET, collector
+from workers import drain, garbage
+
+Make = Callable[..., System]
+Build = Callable[..., Wiring]
+ANN = client_of("10.0.0.7", "docker/27")
+SWEPT = "sha256:" + "a" * 64
+WAITS = """
+    (folder / ("dry" if dry else "sweep")).touch()
+    while not (folder / "go").exists(): time.sleep(0.01)
+"""
+
+
+def collect(wiring: Wiring) -> Run:
+    """One collection, as a worker makes it."""
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    return wiring.garbage.runs()[0]
+
+
+@contextmanager
+def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
+    """A collection that has come so far, and ends with the block."""
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (folder / at).exists())
+    try:
+        yield
+    finally:
+        (folder / "go").touch()
+        thread.join(30)
+
+
+def state(wiring: Wiring) -> str:
+    held = wiring.gate.standing()
+    return held.state if held else "open"
+
+
+def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, WAITS))
+    with collecting(wiring, tmp_path):
+        assert state(wiring) == "closed"
+    assert wiring.garbage.runs()[0].result == "done"
+    assert state(wiring) == "open"
+
+
+@pytest.mark.parametrize("body", ["sys.exit(1)", "os.kill(os.getpid(), 9)"])
+def test_the_gate_opens_after_a_collector_that_failed(make_wiring: Build, tmp_path: Path, body: str) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    assert collect(wiring).result == "failed"
+    assert state(wiring) == "open"
+
+
+def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    for number in range(5):
+        wiring.gate.admit(Wish("begins", f"shop/{number}"), ANN)
+    run = collect(wiring)
+    expected = "pushes to shop/0, shop/1, shop/2 and 2 more did not end within gc.max_wait"
+    assert (run.result, run.message) == ("put off", expected)
+    assert not (tmp_path / "dry").exists()
+    assert state(wiring) == "open"
+
+
+def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("begins", SHOP), ANN)
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread.start()
+    until(lambda: state(wiring) == "draining")
+    assert not (tmp_path / "dry").exists()
+    assert wiring.gate.admit(Wish("manifest", SHOP, by_tag=True), ANN).passes
+    thread.join(30)
+    assert wiring.garbage.runs()[0].result == "done"
+
+
+def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("uploads", SHOP, SWEPT), ANN)
+    earlier(wiring.connection, "pushing", 60)
+    run = collect(wiring)
+    assert run.result == "put off"
+    assert run.message == f"a push to {SHOP} may need {SWEPT}, which would be swept"
+    assert (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
+    assert not wiring.garbage.overdue(), "it is tried again only after a while"
+
+
+def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    client: Any = wiring.connection.client
+    client.zadd(wiring.connection.keys.of("loose"), {"*": wiring.connection.now_ms()})
+    assert "more pushes are under way than can be remembered" in collect(wiring).message
+    assert not (tmp_path / "swept").exists()
+
+
+@dataclass
+class Trash:
+    """Stands for the trash: what we deleted held this."""
+
+    held_us: dict[str, int]
+
+    def held(self) -> dict[str, int]:
+        return self.held_us
+
+    def age_s(self) -> float:
+        return 100.0
+
+    def collected(self) -> int:
+        return 0
+
+
+def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_references(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    blob_heard(wiring.history, SWEPT)
+    heard(wiring.history)
+    earlier(wiring.connection, "pushing", 60)
+    now_us = wiring.connection.now_us()
+    before = replace(wiring, trash=Trash({SWEPT: now_us - 60_000_000}))  # type: ignore[arg-type]
+    assert collect(before).result == "put off"
+    after = replace(wiring, trash=Trash({SWEPT: now_us + 1_000_000}))  # type: ignore[arg-type]
+    assert collect(after).result == "done"
+
+
+def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("uploads", SHOP, SWEPT), ANN)
+    earlier(wiring.connection, "pushing", 60)
+    deleted = replace(wiring, trash=Trash({SWEPT: wiring.connection.now_us() + 1_000_000}))  # type: ignore[arg-type]
+    assert collect(deleted).result == "put off"
+
+
+def stored(root: Path, blob: str, age_s: float = 0) -> Path:
+    """A blob in a mounted storage."""
+    hexadecimal = blob.partition(":")[2]
+    file = root / "docker/registry/v2/blobs/sha256" / hexadecimal[:2] / hexadecimal / "data"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x")
+    os.utime(file, (file.stat().st_mtime - age_s,) * 2)
+    return file
+
+
+def test_a_young_blob_that_nothing_is_known_of_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    stored(root, SWEPT)
+    wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
+    run = collect(wiring)
+    assert run.result == "put off"
+    assert run.message.startswith(f"{SWEPT} was pushed less than gc.youth ago")
+    stored(root, SWEPT, age_s=3700)
+    assert collect(wiring).result == "done"
+
+
+def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    body = """
+        for line in open(folder / "said"): print(line, end="")
+        (folder / ("dry" if dry else "swept")).touch()
+    """
+    system = make_system(keep_last(1), gc=collector(tmp_path, body), storage={"path": str(root)})
+    system.push("v1", "v2")
+    tags = system.registry.tags(SHOP)
+    system.settle()
+    kept = system.wiring.trash.get(SHOP, tags["v1"])
+    assert kept is not None
+    eligible = [one for one in system.wiring.trash.held() if one != tags["v1"]]
+    assert eligible, "config and layers"
+    for blob in (tags["v1"], *eligible):
+        stored(root, blob)
+    said = [f"{SHOP}: marking manifest {tags['v2']} \n"]
+    said += [f"blob eligible for deletion: {blob}\n" for blob in (tags["v1"], *eligible)]
+    (tmp_path / "said").write_text("".join(said))
+    assert collect(system.wiring).result == "done", system.wiring.garbage.runs()[0].message
+
+
+def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    """Its manifests have left the trash by then."""
+    root = tmp_path / "storage"
+    stored(root, SWEPT)
+    wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
+    wiring.gate.sweeping([SWEPT])
+    assert collect(wiring).result == "done"
+
+
+def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: Build) -> None:
+    """Its holder may only be paused, and its collector run."""
+    wiring = make_wiring()
+    wiring.gate.drain("t1", 1, "x")
+    with wiring.leases.write() as permit:
+        assert permit is None
+    wiring.gate.open("t1")
+    with wiring.leases.write() as permit:
+        assert permit is not None
+
+
+def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, "(folder / 'dry').touch(); time.sleep(600)"))
+    with collecting(wiring, tmp_path):
+        wiring.connection.client.delete(wiring.connection.keys.of("gate"))
+    assert wiring.garbage.runs()[0].result == "failed"
+
+
+def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.drain("paused", 1, "x")
+    run = collect(wiring)
+    assert (run.result, run.message) == ("put off", "the gate is held by a collection that is not proved dead")
+    assert state(wiring) == "draining"
+    assert not (tmp_path / "dry").exists()
+
+
+def leave_behind(wiring: Wiring, token: str = "dead") -> None:
+    """What a holder that died leaves: a closed gate, and a lock that nobody holds."""
+    assert wiring.collector is not None
+    with wiring.collector.claimed(token):
+        wiring.gate.drain(token, 1, "by hand")
+        wiring.gate.close(token)
+
+
+def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    leave_behind(wiring)
+    assert state(wiring) == "closed"
+    drain.reopen(wiring)
+    assert state(wiring) == "open"
+
+
+def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    assert wiring.collector is not None
+    with wiring.collector.claimed("paused"):
+        wiring.gate.drain("paused", 1, "x")
+        drain.reopen(wiring)
+        assert state(wiring) == "draining"
+
+
+def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring: Build, tmp_path: Path) -> None:
+    """The holder may be on another machine."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    leave_behind(wiring, "another")
+    wiring.gate.open("another")
+    wiring.gate.drain("elsewhere", 1, "x")
+    drain.reopen(wiring)
+    assert state(wiring) == "draining"
+    (trouble,) = wiring.outbox.troubles()
+    assert "pushprune gc --open" in trouble.message
+
+
+def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with wiring.leases.hold(COLLECT):
+        wiring.gate.drain("elsewhere", 1, "x")
+        drain.reopen(wiring)
+    assert wiring.outbox.troubles() == ()
+
+
+def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    leave_behind(wiring)
+    assert collect(wiring).result == "done"
+    assert state(wiring) == "open"
+
+
+def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "_PROOF_S", 0.1)
+    body = """
+        if not dry and os.fork() == 0:
+            os.setsid()
+            (folder / "stray").write_text(str(os.getpid()))
+            while not (folder / "end").exists(): time.sleep(0.01)
+            os._exit(0)
+        while not dry and not (folder / "stray").exists(): time.sleep(0.01)
+        os._exit(0)
+    """
+    wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
+    collect(wiring)
+    drain.reopen(wiring)
+    assert state(wiring) == "closed"
+    (tmp_path / "end").touch()
+
+    def is_open() -> bool:
+        drain.reopen(wiring)
+        return state(wiring) == "open"
+
+    until(is_open)
+
+
+def test_a_second_claim_in_the_same_process_is_refused(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    assert wiring.collector is not None
+    with wiring.collector.claimed("one"):
+        with pytest.raises(CollectionFailed), wiring.collector.claimed("two"):
+            pytest.fail("both hold it")
+        assert not wiring.collector.is_dead("one")
+        assert wiring.collector.run(lambda: True, dry=True).succeeded
+    assert wiring.collector.is_dead("one")
+
+
+class Counted:
+    """Stands for the registry's debug server."""
+
+    def __init__(self, writes: int = 0, undelivered: int = 0) -> None:
+        self.said = (writes, undelivered)
+        self.asked = threading.Event()
+
+    def writes(self) -> int:
+        self.asked.set()
+        return self.said[0]
+
+    def undelivered(self) -> int:
+        return self.said[1]
+
+
+@pytest.fixture
+def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Wiring]:
+    """guarded(writes=…): a wiring with gc.gate: proxy, and what the registry says of its work."""
+    monkeypatch.setattr(drain, "_CLOSED_S", 0.3)
+
+    def build(max_wait: int = 0, **said: int) -> Wiring:
+        gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait}
+        made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
+        return replace(made, in_flight=Counted(**said))  # type: ignore[arg-type]
+
+    return build
+
+
+def obey(wiring: Wiring, over: threading.Event) -> None:
+    """A web process that serves the gate."""
+    token = ""
+    while not over.wait(0.01):
+        state, held, _ = wiring.gate.sign("web:1", token)
+        token = held if state == "closed" else ""
+
+
+def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    assert collect(guarded(writes=2)).message == "2 writes did not end at the registry within gc.max_wait"
+    assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered within gc.max_wait"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    assert collect(guarded()).message.startswith("no web process serves the gate")
+    assert not (tmp_path / "dry").exists()
+
+
+def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    wiring, over = guarded(), threading.Event()
+    wiring.gate.sign("web:cut-off", "")
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    run = collect(wiring)
+    over.set()
+    thread.join()
+    assert run.message == "the web process web:cut-off does not know that the gate is closed"
+    assert not (tmp_path / "dry").exists()
+    assert state(wiring) == "open"
+
+
+def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    wiring, over = guarded(), threading.Event()
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    until(lambda: bool(wiring.gate.processes()))
+    run = collect(wiring)
+    over.set()
+    thread.join()
+    assert (run.result, run.message) == ("done", "")
+
+
+def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("uploads", SHOP, digest("another")), ANN)
+    earlier(wiring.connection, "pushing", 60)
+    assert collect(wiring).result == "done"

@@ -1,0 +1,256 @@
+"""Makes it quiet around a collection: no push under way, no delete of ours, the gate closed; and opens it afterwards.
+
+The kernel lock beside the storage is held all the while, with our token in it, and the collector inherits it. Whoever
+can take it and reads that token has proved that we, and every collector of ours, are gone: only then does the gate open
+again (safety rule 7). A lease that expired proves nothing: its holder may only be paused.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from service.clock import now_us
+from service.domain import tombstone
+from service.domain.errors import StaleCache, StoreUnavailable
+from service.log import log
+from service.registry.collector import Collector
+from service.registry.inflight import InFlight
+from service.store.connection import new_token
+from service.store.keys import short
+from service.store.lease import Lease
+from service.wiring import Wiring
+from workers.watch import BUSY_S, PutOff
+
+POLL_S = 0.1
+_LOOSE_S = 30.0
+# From the gate's answer to the registry's count of a request it is one step of nginx.
+_PASSING_S = 0.5
+_CLOSED_S = 15.0
+_PROOF_S = 5.0
+_HEAL_S = 3.0
+_DELETES = "deletes did not end within gc.max_wait"
+_TELL_MS = 60_000
+_MOST_NAMES = 3
+
+
+class Quiet:
+    """Nobody writes while this lives."""
+
+    def __init__(self, wiring: Wiring, collector: Collector) -> None:
+        self._wiring = wiring
+        self._storage = collector.storage
+
+    def refuse_loose(self, eligible: Collection[str]) -> None:
+        """Raises PutOff when the sweep would take a blob that somebody may need who has not finished.
+
+        A push notes at the gate, or by notifications, what it relies on; where the storage is mounted, a blob younger
+        than gc.youth must besides have belonged to something that we deleted. eligible: what the dry run would sweep.
+        """
+        gate = self._wiring.gate
+        explained = self._wiring.trash.held() | {tombstone.DIGEST: now_us()}
+        for loose in gate.loose(eligible):
+            if not loose.digest:
+                raise PutOff("more pushes are under way than can be remembered", _LOOSE_S)
+            # What is only heard of may have come without the references of its manifest, which went to the trash since.
+            if not (loose.heard and explained.get(loose.digest, 0) > loose.at_ms * 1000):
+                raise PutOff(f"a push to {loose.repository} may need {loose.digest}, which would be swept", _LOOSE_S)
+        if self._storage:
+            self._refuse_young([digest for digest in eligible if digest not in explained])
+        gate.sweeping(eligible)
+
+    def _refuse_young(self, eligible: Collection[str]) -> None:
+        assert self._storage is not None  # noqa: S101 - the caller has looked
+        since_us, before = now_us() - self._wiring.settings.gc.youth * 1_000_000, self._wiring.gate.was_sweeping()
+        for digest in eligible:
+            pushed_us = self._storage.blob_us(digest)
+            if pushed_us is not None and pushed_us > since_us and short(digest) not in before:
+                wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
+                raise PutOff(f"{digest} was pushed less than gc.youth ago and nothing is known to have held it", wait_s)
+
+
+@contextmanager
+def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Iterator[Quiet]:
+    """Waits until nobody writes, keeps it so while the block runs, and lets everybody in again.
+
+    Raises PutOff when they do not end within gc.max_wait, CollectionFailed when a collector still runs on this host,
+    LeaseLost when the lease was lost meanwhile. A StaleCache that leaves the block keeps the gate closed: who pushed
+    now would believe the cache. The next run begins there.
+    """
+    kept = _kept(wiring, collector)
+    token, is_claimed = kept or new_token(), False
+    try:
+        with collector.claimed(token, wiring.gate.open):
+            is_claimed = True
+            if not kept:
+                _close(wiring, lease, token, reason)
+            _wait_for_the_gate(wiring, lease, token)
+            with _guarded(wiring, lease, token):
+                yield Quiet(wiring, collector)
+    except StaleCache as error:
+        is_claimed = not (wiring.settings.gc.gate == "proxy" and wiring.gate.keep(token, str(error)))
+        raise
+    finally:
+        if is_claimed:
+            _open(wiring, collector, token)
+
+
+def _kept(wiring: Wiring, collector: Collector) -> str | None:
+    """The token of a gate that was left closed, as the registry lied: it is taken over without having been open."""
+    held = wiring.gate.standing()
+    return held.token if held and held.is_kept and collector.is_dead(held.token) else None
+
+
+def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
+    if not wiring.gate.drain(token, lease.fence, reason):
+        raise PutOff("the gate is held by a collection that is not proved dead")
+    _wait_for_writers(wiring, lease)
+    if not wiring.gate.close(token):
+        raise PutOff("the gate was opened by somebody else")
+
+
+def reopen(wiring: Wiring) -> None:
+    """Opens a gate whose holder is proved dead; says so where that cannot be proved here. One that is kept stays."""
+    held = wiring.gate.standing()
+    if held is None or held.is_kept:
+        return
+    if wiring.collector and wiring.collector.is_dead(held.token):
+        wiring.gate.open(held.token)
+        wiring.outbox.mended("gate")
+        log.warning("the gate is open again: the collection that held it is proved dead", because=held.reason)
+    elif not wiring.leases.collecting() and wiring.leases.elected("gate", _TELL_MS):
+        wiring.outbox.complain(
+            "gate",
+            "a collection closed the gate and did not open it, and this worker cannot prove its collector dead: "
+            "start a worker with gc.command on that machine or, where it is gone for good, `pushprune gc --open`",
+        )
+
+
+def _open(wiring: Wiring, collector: Collector, token: str) -> None:
+    """Opens the gate once nothing that we started is left; where that takes long, the sweep does it later."""
+    end = time.monotonic() + _PROOF_S
+    while not collector.is_dead(token):
+        if time.monotonic() > end:
+            log.error("the gate stays closed: something that the collector started still runs")
+            return
+        time.sleep(POLL_S)
+    try:
+        wiring.gate.open(token)
+    except StoreUnavailable as error:
+        log.warning("the gate is opened when Redis is back", error=str(error))
+
+
+def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
+    """Waits for pushes, for writes at the registry, and for deletes of ours, of which no other can begin.
+
+    A delete so young that a push which met it may be unheard counts as one.
+    """
+    in_flight, heard = _in_flight(wiring), _Heard(wiring)
+
+    def busy() -> str:
+        if wiring.leases.writers() or wiring.trash.age_s() < wiring.settings.gc.settle:
+            return _DELETES
+        if pushing := wiring.gate.unfinished():
+            more = f" and {len(pushing) - _MOST_NAMES} more" if len(pushing) > _MOST_NAMES else ""
+            return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end within gc.max_wait"
+        if wiring.settings.gc.gate == "none" and heard.since_s() < wiring.settings.gc.settle:
+            return "pushes did not end within gc.max_wait"
+        return _at_work(in_flight, "within gc.max_wait") if in_flight else ""
+
+    _wait(wiring, lease, busy, wiring.settings.gc.max_wait)
+
+
+class _Heard:
+    """When somebody was last heard to push, while this is asked again and again."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._outbox = wiring.outbox
+        self._pushes, self._at = wiring.outbox.pushes(), time.monotonic()
+
+    def since_s(self) -> float:
+        """Seconds since then, or since the beginning."""
+        if (pushes := self._outbox.pushes()) != self._pushes:
+            self._pushes, self._at = pushes, time.monotonic()
+        return time.monotonic() - self._at
+
+
+def _wait_for_the_gate(wiring: Wiring, lease: Lease, token: str) -> None:
+    """Waits until everybody who serves the gate obeys it, and what had passed before has ended."""
+    _wait(wiring, lease, lambda: _DELETES if wiring.leases.writers() else "", _CLOSED_S)  # one may have healed
+    in_flight = _in_flight(wiring)
+    if in_flight is None:
+        return
+    if not wiring.gate.processes():
+        raise PutOff("no web process serves the gate: set gc.gate: proxy there, too")
+
+    def unaware() -> str:
+        names = ", ".join(wiring.gate.unaware(token)[:_MOST_NAMES])
+        return f"the web process {names} does not know that the gate is closed" if names else ""
+
+    _wait(wiring, lease, unaware, _CLOSED_S)
+    time.sleep(_PASSING_S)
+    _wait(wiring, lease, lambda: _at_work(in_flight, "although the gate was closed"), _CLOSED_S)
+
+
+def _at_work(in_flight: InFlight, when: str) -> str:
+    if writes := in_flight.writes():
+        return f"{writes} writes did not end at the registry {when}"
+    if events := in_flight.undelivered():
+        return f"{events} notifications were not delivered {when}"
+    return ""
+
+
+def _wait(wiring: Wiring, lease: Lease, busy: Callable[[], str], at_most_s: float) -> None:
+    """Waits until `busy` says nothing more. Raises PutOff with what it says last.
+
+    What a delete may have taken along is looked at meanwhile: a sweep would take it for good.
+    """
+    end = time.monotonic() + at_most_s
+    heal_by = None
+    while True:
+        why = busy()
+        heals = _must_heal(wiring)
+        heal_by = (heal_by or time.monotonic() + _HEAL_S) if heals else None
+        if heals and why != _DELETES:  # none is on its way that could take something along after the look
+            wiring.outbox.hasten_healing()
+        lease.check()
+        if not why and not heals:
+            return
+        if heal_by and time.monotonic() > heal_by:
+            raise PutOff("a tag must be looked at first: a delete may have taken it along")
+        if why and time.monotonic() > end:
+            raise PutOff(why)
+        time.sleep(POLL_S)
+
+
+def _must_heal(wiring: Wiring) -> bool:
+    """Whether something must be looked at. Where no push can come in between, what is doomed need not."""
+    if _in_flight(wiring):
+        return bool(wiring.outbox.unhealed())
+    return bool(wiring.outbox.healing())
+
+
+@contextmanager
+def _guarded(wiring: Wiring, lease: Lease, token: str) -> Iterator[None]:
+    """Gives the lease up as soon as the gate is not closed for us: a Redis that was restarted may have forgotten it."""
+    over = threading.Event()
+
+    def guard() -> None:
+        while not over.wait(POLL_S):
+            try:
+                held = wiring.gate.standing()
+            except StoreUnavailable:
+                continue  # the lease ends by itself then
+            if held is None or held.token != token or held.state != "closed":
+                lease.lost.set()
+                return
+
+    threading.Thread(target=guard, name="gate", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _in_flight(wiring: Wiring) -> InFlight | None:
+    return wiring.in_flight if wiring.settings.gc.gate == "proxy" else None
