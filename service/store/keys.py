@@ -87,8 +87,9 @@ Global
                         to take writes. Writer, reader: garbage.
   writers       zset    token of a delete under way → its expiry (ms). A collection waits until none is left.
   gate          hash    state (draining or closed; no key: open), token, fence, since_ms, reason, kept (left closed, as
-                        the registry has a stale cache): writes wait at the gate, and ours keep out. Life: until
-                        its holder opens it, or somebody proves that its collector is dead: never by time. Writer: gate_turn. Readers: gate_admit, gate_sign, enter.
+                        the registry has a stale cache): writes wait at the gate, and ours keep out.
+                        Life: until its holder opens it, or somebody proves that its collector is dead: never by time.
+                        Writer: gate_turn. Readers: gate_admit, gate_sign, enter.
   gate:opened   string  token of the gate that was opened last: one that is gone without that was lost by Redis, and
                         counts as closed for a while. Life: until the next one. Writer: gate_turn. Reader: gate_sign.
   gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at

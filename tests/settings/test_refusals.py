@@ -72,7 +72,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("delete: {parallel: yes}", "delete.parallel must be a number"),
         ("gc: {command: []}", "gc.command: an empty command collects nothing"),
         ("gc: {command: ''}", "gc.command: an empty command collects nothing"),
-        ("gc: {gate: nginx}", "gc.gate must be 'none' or 'proxy'"),
+        ("gc: {gate: nginx}", "gc.gate must be 'none', 'proxy' or 'readonly'"),
         (
             "gc: {gate: proxy, command: x}",
             "gc: gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "

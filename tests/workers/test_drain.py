@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.domain.collection import Run
-from service.domain.errors import CollectionFailed
+from service.domain.errors import CollectionFailed, StaleCache
 from service.domain.gate import Wish, client_of
 from service.store.lease import COLLECT
 from service.wiring import Wiring
@@ -21,7 +21,7 @@ from tests.store.test_lease import until
 from tests.store.test_record import digest
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import QUIET, collector
-from workers import drain, garbage
+from workers import checks, drain, garbage
 
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
@@ -132,6 +132,9 @@ class Trash:
 
     def collected(self) -> int:
         return 0
+
+    def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, Any]]:
+        return iter(())
 
 
 def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_references(
@@ -402,3 +405,37 @@ def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Pat
     wiring.gate.admit(Wish("uploads", SHOP, digest("another")), ANN)
     earlier(wiring.connection, "pushing", 60)
     assert collect(wiring).result == "done"
+
+
+@pytest.fixture
+def obeyed(guarded: Callable[..., Wiring]) -> Iterator[Wiring]:
+    """A wiring with gc.gate: proxy, and a web process that obeys the gate."""
+    wiring, over = guarded(), threading.Event()
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    until(lambda: bool(wiring.gate.processes()))
+    yield wiring
+    over.set()
+    thread.join()
+
+
+def lies(*_: object) -> str:
+    raise StaleCache("the registry goes on claiming what was collected")
+
+
+def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_does_not(
+    obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(checks, "refuse_stale", lies)
+    assert collect(obeyed).message == "the registry goes on claiming what was collected"
+    drain.reopen(obeyed)
+    assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
+    assert collect(obeyed).result == "failed"
+    assert state(obeyed) == "closed"
+    turn = obeyed.gate._turn
+    monkeypatch.setattr(obeyed.gate, "_turn", lambda *what: seen.append(what[0]) or turn(*what))
+    monkeypatch.setattr(checks, "refuse_stale", lambda *_: "")
+    assert collect(obeyed).result == "done"
+    assert state(obeyed) == "open"
+    assert seen == ["open"], "it was open in between"
