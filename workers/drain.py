@@ -29,6 +29,7 @@ _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
+_UNPROTECTED = "without gc.gate: proxy nothing kept pushes away: one that came meanwhile may be broken"
 _DELETES = "deletes did not end within gc.max_wait"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
@@ -43,11 +44,12 @@ class PutOff(Exception):
 
 
 class Quiet:
-    """Nobody writes while this lives."""
+    """Nobody writes while this lives. unprotected: one sentence about what is not kept away all the same, or ""."""
 
     def __init__(self, wiring: Wiring, collector: Collector) -> None:
         self._wiring = wiring
         self._storage = collector.storage
+        self.unprotected = "" if wiring.settings.gc.gate == "proxy" else _UNPROTECTED
 
     def refuse_loose(self, eligible: Collection[str]) -> None:
         """Raises PutOff when the sweep would take a blob that somebody may need who has not finished.
@@ -128,6 +130,7 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
         time.sleep(POLL_S)
     try:
         wiring.gate.open(token)
+        wiring.outbox.mended("gate")
     except StoreUnavailable as error:
         log.warning("the gate is opened when Redis is back", error=str(error))
 

@@ -79,7 +79,7 @@ def _collect(wiring: Wiring, collector: Collector, lease: Lease, run: Run, quiet
     report = finished.report
     return replace(
         run, exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests,
-        bytes_freed=freed if storage else None,
+        bytes_freed=freed if storage else None, message=quiet.unprotected,
     )  # fmt: skip
 
 
