@@ -112,15 +112,19 @@ class RealRegistry:
         return self._process.pid
 
     def start(self) -> None:
-        """Returns when /v2/ answers. The port is the kernel's choice the first time, and read from the log."""
+        """Returns when /v2/ answers. The port is the kernel's choice the first time, and read from the log.
+
+        With an `http.addr` of the test's own the log may be quieter than `info`.
+        """
         self.config_path.write_text(yaml.safe_dump(self._config))
         offset = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             command = leashed([_binary(), "serve", str(self.config_path)])
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        port = self._wait(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", self._log(offset)))[1]
-        self._config["http"]["addr"] = f"127.0.0.1:{port}"
-        self.url = f"http://127.0.0.1:{port}"
+        if self._config["http"]["addr"].endswith(":0"):
+            port = self._wait(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", self._log(offset)))[1]
+            self._config["http"]["addr"] = f"127.0.0.1:{port}"
+        self.url = f"http://{self._config['http']['addr']}"
         self._wait(lambda: self._status("ready") in (200, 401))
 
     def stop(self) -> None:
