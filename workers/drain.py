@@ -136,6 +136,7 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
         time.sleep(POLL_S)
     try:
         wiring.gate.open(token)
+        wiring.outbox.mended("gate")
     except StoreUnavailable as error:
         log.warning("the gate is opened when Redis is back", error=str(error))
 

@@ -15,7 +15,7 @@ except ConfigurationError as error:
 bind = _settings.listen
 worker_class = "gthread"
 # What waits at the gate holds a thread; notifications and the rest have theirs all the same.
-threads = _THREADS + (_settings.gc.gate_waiting if _settings.gc.gate != "none" else 0)
+threads = _THREADS + (_settings.gc.gate_waiting if _settings.gc.gate == "proxy" else 0)
 timeout = 60
 graceful_timeout = 5
 keepalive = 5

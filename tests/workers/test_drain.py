@@ -19,7 +19,7 @@ from tests.conftest import keep_last
 from tests.store.test_gate import blob_heard, earlier, heard
 from tests.store.test_lease import until
 from tests.store.test_record import digest
-from tests.workers.conftest import SHOP, System
+from tests.workers.conftest import SHOP, System, doomed_system
 from tests.workers.test_garbage import QUIET, collector
 from workers import checks, drain, garbage
 
@@ -222,6 +222,50 @@ def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wirin
     wiring.gate.open("t1")
     with wiring.leases.write() as permit:
         assert permit is not None
+
+
+def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_later(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    with wiring.leases.hold(COLLECT) as lease:
+        assert lease is not None
+        for state, heals, may in (("draining", True, True), ("draining", False, False), ("closed", True, False)):
+            wiring.gate.drain("t1", 1, "x")
+            if state == "closed":
+                wiring.gate.close("t1")
+            with wiring.leases.write(heals=heals) as permit:
+                assert (permit is not None) == may
+    with wiring.leases.write(heals=True) as permit:
+        assert permit is None, "its holder may only be paused"
+    wiring.gate.open("t1")
+
+
+def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    """Its time is when a DELETE must have ended, and none is on its way any more."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.removals.look_at(SHOP, ["v1"])
+    client: Any = wiring.connection.client
+    later_ms = wiring.connection.now_ms() + 600_000
+    keys = (wiring.connection.keys.heal(SHOP), wiring.connection.keys.of("healing"))
+    client.zadd(keys[0], {"v1": later_ms})
+    client.zadd(keys[1], {SHOP: later_ms})
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread.start()
+    until(lambda: wiring.outbox.overdue("healing") == (SHOP,))
+    assert client.zscore(keys[0], "v1") < later_ms
+    wiring.removals.healed(SHOP, ("v1", int(client.zscore(keys[0], "v1"))), "", None)
+    until(lambda: not wiring.outbox.healing())
+    thread.join(30)
+    assert wiring.garbage.runs()[0].result == "done"
+
+
+def test_behind_the_gate_what_is_doomed_need_not_be_put_back_first(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    (doomed,) = system.wiring.history.doomed(SHOP)
+    system.wiring.removals.look_at(SHOP, [doomed.tags[0], doomed.digest, "v2"])
+    assert system.wiring.outbox.unhealed() == (f"{SHOP} v2",)
 
 
 def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tmp_path: Path) -> None:
@@ -434,7 +478,12 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     assert collect(obeyed).result == "failed"
     assert state(obeyed) == "closed"
     turn = obeyed.gate._turn
-    monkeypatch.setattr(obeyed.gate, "_turn", lambda *what: seen.append(what[0]) or turn(*what))
+
+    def see(*what: Any) -> bool:
+        seen.append(what[0])
+        return turn(*what)
+
+    monkeypatch.setattr(obeyed.gate, "_turn", see)
     monkeypatch.setattr(checks, "refuse_stale", lambda *_: "")
     assert collect(obeyed).result == "done"
     assert state(obeyed) == "open"
