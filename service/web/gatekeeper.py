@@ -35,6 +35,7 @@ class Gatekeeper:
         self._gate = wiring.gate
         self._settings: Settings = wiring.settings
         self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._starting = threading.Lock()
         self._turned = threading.Condition()
         self._turns = 0
         self._state: str | None = None
@@ -50,15 +51,15 @@ class Gatekeeper:
 
     def start(self) -> None:
         """Makes itself known; doing it again changes nothing."""
-        with self._turned:
+        with self._starting:
             if self._poller is not None:
                 return
+            with suppress(StoreUnavailable):
+                self._gate.sign_off(*filter(self._is_dead, self._gate.processes()))
+            self._look()
+            atexit.register(self.stop)
             self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)
-        with suppress(StoreUnavailable):
-            self._gate.sign_off(*filter(self._is_dead, self._gate.processes()))
-        self._look()
-        atexit.register(self.stop)
-        self._poller.start()
+            self._poller.start()
 
     def stop(self) -> None:
         """Signs off: nothing passes here any more."""
