@@ -8,6 +8,7 @@ leash.py     runs a child that dies with its parent.
 log.py       one event per line.
 dispatch.py  task names and how to send them: the contract between the two edges.
 undo.py      puts back what was deleted.
+doctor/      looks at the running system and says what is wrong, with the line that mends it.
 outlook.py   what the policy makes of the history: plans, explanations, previews.
 clock.py     this machine's clock.
 wiring.py    builds every collaborator once; the only place that knows them all.
@@ -15,7 +16,7 @@ web/         the HTTP edge.
 cli/         the command line, one verb per file.
 local/       `pushprune up` and `demo`: the whole system in one terminal.
 
-Arrows: workers → dispatch, settings, wiring, store, registry, domain; web, cli → wiring, domain, dispatch;
+Arrows: workers → dispatch, settings, wiring, store, registry, domain; web, cli → wiring, doctor, domain, dispatch;
 wiring → settings, store, registry, dispatch; store → domain; registry → domain, leash; settings → domain.
 """
 

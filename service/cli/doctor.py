@@ -1,0 +1,70 @@
+"""`pushprune doctor`: what is wrong with the running system, and the line that mends it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.status import Status
+
+from service.cli.reach import reach, reaching, show_json
+from service.cli.show import line
+from service.doctor import CHECKS, REPOSITORY, Case, examine, open_case
+from service.domain.finding import Finding, worst
+
+_FOUND_WRONG = 1
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+@click.command()
+@reaching
+@click.option("--front", metavar="URL", help="Where clients push to: whether writes there ask the gate.")
+@click.option("--web", metavar="URL", help="Where the web process is reached from here [as `listen` says].")
+@click.option(
+    "--probe-repository", default=REPOSITORY, show_default=True, metavar="REPO", help="Where to push a probe."
+)
+@click.option(
+    "--wait", default=10, show_default=True, type=click.IntRange(1, 600), help="Seconds for its notification."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(
+    config: Path | None, data: Path | None, front: str | None, web: str | None, probe_repository: str, wait: int,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Say what is wrong with the registry, Redis, web and workers, each with the line that mends it.
+
+    Exits with 1 when something is an error. Nothing of anybody's is touched: it pushes a tiny manifest into a
+    repository of its own, and removes it again.
+    """
+    case = open_case(reach(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
+    findings = []
+    for finding in _with_progress(case):
+        findings.append(finding)
+        if not as_json:
+            _show(finding)
+    if as_json:
+        show_json({"severity": worst(findings), "findings": [asdict(finding) for finding in findings]})
+    return _FOUND_WRONG if worst(findings) == "error" else 0
+
+
+def _with_progress(case: Case) -> Iterator[Finding]:
+    with _progress() as status:
+        yield from examine(case, lambda name: status.update(f"looking at: {name}"))
+
+
+@contextmanager
+def _progress() -> Iterator[Status]:
+    """On standard error, and only on a terminal."""
+    with Console(stderr=True).status("looking") as status:
+        yield status
+
+
+def _show(finding: Finding) -> None:
+    severity = click.style(f"{finding.severity:<7}", fg=_COLOURS[finding.severity])
+    width = max(len(name) for name in CHECKS)
+    click.echo(f"{severity}  {finding.name:<{width}}  ", nl=False)
+    line(finding.said)
+    if finding.mend:
+        line(f"{'':7}  {'':{width}}  mend: {finding.mend}")
