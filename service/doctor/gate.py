@@ -11,9 +11,8 @@ _NAME = "gate"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Sends a write that changes nothing to the front door. A closed gate lets it wait: that is an answer, too."""
-    settings = case.wiring.settings
-    kind = getattr(settings.gc, "gate", "none")
+    """Sends a write that changes nothing to the front door, while the gate is open."""
+    settings, kind = case.wiring.settings, _kind(case)
     if kind != "proxy":
         yield fine(_NAME, f"gc.gate is {kind}: nothing to look at")
         return
@@ -40,3 +39,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield error(
             _NAME, said, "auth_request /-/gate;   # in `location /v2/` of the nginx there, see config/nginx.conf"
         )
+
+
+def _kind(case: Case) -> str:
+    return str(getattr(case.wiring.settings.gc, "gate", "none"))

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from service.doctor.case import Case
-from service.domain.errors import DeletesDisabled, PushpruneError
+from service.domain.errors import DeletesDisabled, PushpruneError, RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
 from service.registry.debug import undelivered
 from service.store.probes import Heard
 
 _NAME = "notifications"
 _POLL_S = 0.1
+_ELSEWHERE = "pushprune doctor --probe-repository REPO   # one that our login may push to"
 _WHERE = "in the registry's config.yml, then restart it"
 
 
@@ -22,6 +23,9 @@ def check(case: Case) -> Iterator[Finding]:
             yield warning(_NAME, "not looked at: a garbage collection is running", "pushprune doctor   # after it")
             return
         state, took_s = _wait(case)
+    except RegistryRefused as refused:
+        yield warning(_NAME, f"not looked at, as nothing can be pushed: {refused}", _ELSEWHERE)
+        return
     finally:
         with suppress(PushpruneError):
             probes.end(case.name)

@@ -66,7 +66,7 @@ def _persistence(server: Server) -> Iterator[Finding]:
     if server.appends:
         return
     if server.saves is None:
-        said = f"{server.name} appends nothing to disk; whether it saves snapshots could not be found out: it refuses CONFIG"
+        said = f"{server.name} appends nothing to disk and refuses CONFIG: whether it saves snapshots is not known"
         yield warning(
             _NAME, said, "appendonly yes   # in the settings of the managed server, or see that it has backups"
         )
