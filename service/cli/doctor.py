@@ -1,13 +1,11 @@
 """`pushprune doctor`: what is wrong with the running system, and the line that mends it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.status import Status
 
 from service.cli.reach import reach, reaching, show_json
 from service.cli.show import line
@@ -39,26 +37,21 @@ def doctor(
     repository of its own, and removes it again.
     """
     case = open_case(reach(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
-    findings = []
-    for finding in _with_progress(case):
-        findings.append(finding)
-        if not as_json:
-            _show(finding)
+    findings = tuple(_seen(case, as_json))
     if as_json:
         show_json({"severity": worst(findings), "findings": [asdict(finding) for finding in findings]})
     return _FOUND_WRONG if worst(findings) == "error" else 0
 
 
-def _with_progress(case: Case) -> Iterator[Finding]:
-    with _progress() as status:
-        yield from examine(case, lambda name: status.update(f"looking at: {name}"))
-
-
-@contextmanager
-def _progress() -> Iterator[Status]:
-    """On standard error, and only on a terminal."""
+def _seen(case: Case, as_json: bool) -> Iterator[Finding]:
+    """The findings, each shown as soon as it is found; what is looked at meanwhile stands on a terminal's last line."""
     with Console(stderr=True).status("looking") as status:
-        yield status
+        for finding in examine(case, lambda name: status.update(f"looking at: {name}")):
+            if not as_json:
+                status.stop()
+                _show(finding)
+                status.start()
+            yield finding
 
 
 def _show(finding: Finding) -> None:

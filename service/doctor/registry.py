@@ -82,13 +82,12 @@ def check_cache(case: Case) -> Iterator[Finding]:
 def check_clocks(case: Case) -> Iterator[Finding]:
     """The registry tells its time in whole seconds, cut off; an answer may take a while. Only what is sure is said."""
     dated, before_us = case.probe.date(), case.wiring.connection.now_us()
-    apart = {"Redis": _apart(before_us / 1e6, before_us / 1e6, case.now_s())}
-    if dated:
-        apart["the registry"] = _apart(dated.said_s, dated.said_s + 1, dated.before_s, dated.after_s)
+    apart = {"the registry": _apart(dated.said_s, dated.said_s + 1, dated.before_s, dated.after_s)} if dated else {}
+    apart["Redis"] = _apart(before_us / 1e6, before_us / 1e6, case.now_s())
     farthest = max(apart, key=lambda who: abs(apart[who]))
     spread = max(*apart.values(), 0.0) - min(*apart.values(), 0.0)
     if spread <= _LATE_S:
-        yield fine("clocks", f"{' and '.join(apart)} and this machine have the same time")
+        yield fine("clocks", f"{', '.join(apart)} and this machine have the same time")
         return
     way = "ahead of" if apart[farthest] > 0 else "behind"
     said = f"the clock of {farthest} is {abs(apart[farthest]):.0f} s {way} ours"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 import requests
+import yaml
 
 from service.cli.main import main
 from tests.fakes.real_registry import registry_binary
@@ -78,7 +79,7 @@ def test_deletes_switched_off_are_found_and_nobody_loses_anything(live: Live, do
     assert len(system.registry.manifests(REPOSITORY)) == 1
     doctor(system)
     assert len(system.registry.manifests(REPOSITORY)) == 1, "what cannot be removed is not piled up"
-    system.registry.restart({"storage": {"delete": {"enabled": True}}})
+    system.registry.restart(yaml.safe_load(mend))
     assert only(doctor(system)[1], "deletes")[0] == "ok"
     assert system.registry.manifests(REPOSITORY) == frozenset()
 
@@ -89,6 +90,8 @@ def test_a_read_only_registry_is_told_from_one_with_deletes_off(live: Live, doct
     severity, _, mend = only(doctor(system)[1], "deletes")
     assert severity == "error"
     assert mend.startswith("storage: {maintenance: {readonly: {enabled: false}}}")
+    system.registry.restart(yaml.safe_load(mend))
+    assert only(doctor(system)[1], "deletes")[0] == "ok"
 
 
 @pytest.mark.parametrize("deletes", [True, False])
@@ -117,6 +120,8 @@ def test_a_notification_address_that_leads_nowhere_is_found(live: Live, doctor: 
     assert (code, severity) == (1, "error")
     assert "did not tell of a push within 1 s" in said
     assert f'url: "{system.web_url}/notifications"' in mend
+    system.registry.restart(yaml.safe_load(mend.replace("<tokens.notify>", TOKEN)))
+    assert only(doctor(system, "--wait", "60")[1], "notifications")[0] == "ok"
     assert only(findings, "web")[0] == "ok"
 
 
@@ -145,6 +150,8 @@ def test_events_without_references_are_found(live: Live, doctor: Doctor) -> None
     severity, _, mend = only(doctor(system)[1], "notifications")
     assert severity == "warning"
     assert mend.startswith("notifications: {events: {includereferences: true}}")
+    system.registry.restart(yaml.safe_load(mend))
+    assert only(doctor(system, "--wait", "60")[1], "notifications")[0] == "ok"
 
 
 def test_a_web_process_and_workers_that_are_gone_are_found(live: Live, doctor: Doctor) -> None:
@@ -169,6 +176,10 @@ def test_a_redis_that_evicts_and_forgets_is_found(live: Live, doctor: Doctor) ->
     assert (code, evicts["severity"], forgets["severity"]) == (1, "error", "error")
     assert evicts["mend"].startswith("redis-cli CONFIG SET maxmemory-policy noeviction")
     assert forgets["mend"].startswith("redis-cli CONFIG SET appendonly yes")
+    for finding in (evicts, forgets):
+        command = finding["mend"].partition("   #")[0].removeprefix("redis-cli CONFIG SET ")
+        client.config_set(*command.split())
+    assert only(doctor(system)[1], "redis")[0] == "ok"
 
 
 def test_uploads_that_nobody_ended_are_found(live: Live, doctor: Doctor) -> None:
@@ -184,6 +195,8 @@ def test_uploads_that_nobody_ended_are_found(live: Live, doctor: Doctor) -> None
     assert severity == "warning"
     assert "1 uploads that nobody ended in a day hold 3.0 MB, the oldest for 3 days" in said
     assert mend.startswith("storage: {maintenance: {uploadpurging: {enabled: true")
+    system.registry.restart(yaml.safe_load(mend))
+    assert only(doctor(system)[1], "registry")[0] == "ok", "the registry starts with that line"
 
 
 def test_a_registry_that_is_down_is_one_error_and_no_chain_of_them(live: Live, doctor: Doctor) -> None:
