@@ -117,23 +117,27 @@ def _one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None
 
 def _in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
     """Bounded parallelism over one session; a failure stops what has not begun, but a fault that one request met."""
+    waiting, lock, failed = iter(batch), threading.Lock(), threading.Event()
+    errors: list[BaseException] = []
 
-    failed = threading.Event()
-
-    def work(doomed: Doomed) -> None:
-        if failed.is_set():
-            return
-        try:
-            call(doomed)
-        except BaseException as error:
-            if not (isinstance(error, RegistryUnavailable) and error.is_fault):
-                failed.set()
-            raise
+    def work() -> None:
+        while not failed.is_set():
+            with lock:
+                doomed = next(waiting, None)
+            if doomed is None:
+                return
+            try:
+                call(doomed)
+            except BaseException as error:  # noqa: BLE001 - it is raised again below
+                errors.append(error)
+                if not (isinstance(error, RegistryUnavailable) and error.is_fault):
+                    failed.set()
 
     with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
-        futures = [pool.submit(work, doomed) for doomed in batch]
-    for future in futures:
-        future.result()
+        for _ in range(parallel):
+            pool.submit(work)
+    if errors:
+        raise errors[0]
 
 
 def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
@@ -215,27 +219,35 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
     if kept:
-        if _clear_dangling(wiring, snapshot, doomed, kept):
+        dangling = _dangling(wiring, repository, doomed)
+        put = wiring.trash.put_again(repository, doomed, _restarts(snapshot))  # what was pushed since went with it, too
+        if put is Put.LEASED:
+            _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
+        if put is Put.KEPT:
+            _clear_dangling(wiring, snapshot, doomed, kept, dangling)
             _forget(wiring, snapshot, doomed)
         return
-    _leave_alone(wiring, snapshot, Taken(doomed, spared="somebody else deleted it", vanished=list(doomed.tags)))
+    result = Taken(doomed)
+    result.is_lost()
+    _leave_alone(wiring, snapshot, result)
     if not doomed.tags:
         wiring.history.resolve(wiring.history.snapshot(repository), {doomed.digest: None})
 
 
-def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept) -> bool:
-    """A registry that ends in the middle of a DELETE leaves tags that point nowhere: only a whole one removes them.
-
-    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more. Returns False where
-    that, or a restart of the registry, leaves it to another plan.
-    """
-    repository = snapshot.repository
+def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
+    """The tags of what is gone that the registry lists all the same: one that ends in mid-DELETE leaves them."""
     listed = set(wiring.client.tags(repository)) if doomed.tags else set()
-    dangling = [tag for tag in doomed.tags if tag in listed]
+    return [tag for tag in doomed.tags if tag in listed]
+
+
+def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str]) -> None:
+    """Tags that point nowhere are removed by a whole DELETE only.
+
+    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
+    """
     if not dangling:
-        return True
-    if wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is not Put.KEPT:
-        return False
+        return
+    repository = snapshot.repository
     try:
         for tag in dangling:
             wiring.removals.putting(repository, tag, doomed.digest)
@@ -244,14 +256,13 @@ def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Ke
             wiring.client.delete(repository, doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
-    return True
 
 
 def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     """What was not deleted is planned anew, from what was found instead."""
     if taken.spared:
         _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
-    known = {(tag.name, tag.digest) for tag in snapshot.tags}
+    known = {(tag.name, tag.digest) for tag in snapshot.tags} if taken.moved else set()
     moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]  # the plan was older than the snapshot
     if moved:
         if taken.indexes:  # a delete of ours may have taken parts of them along
@@ -259,7 +270,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
         wiring.history.adopt(snapshot, found=moved, indexes=frozenset(taken.indexes))
     if taken.vanished:
         snapshot = wiring.history.snapshot(snapshot.repository)
-        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True)
+        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
 
 
 def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:

@@ -36,6 +36,11 @@ class Taken:
     moved: list[Tag] = field(default_factory=list)
     indexes: set[str] = field(default_factory=set)
     vanished: list[str] = field(default_factory=list)
+    lost: bool = False
+
+    def is_lost(self) -> None:
+        """Neither the registry nor the trash has its manifest: there is nothing to take off, or to put back."""
+        self.spared, self.vanished, self.lost = "somebody else deleted it", list(self.doomed.tags), True
 
 
 def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, work: Work) -> list[Taken]:
@@ -76,7 +81,7 @@ class _TakeOff:
         self._restarts = snapshot.epoch.rpartition(":")[2]
         self._by_tag = wiring.abilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
-        self._stands = False  # whether a tombstone does, under any tag
+        self._looks_ms: int | None = None  # when it was noted that a tombstone is put under a tag
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
         self.taken: list[Taken] = []
@@ -84,7 +89,10 @@ class _TakeOff:
     def begin(self) -> None:
         """Where a tombstone is needed, makes sure each time first that it can be deleted again."""
         if not self._by_tag:
-            self._wiring.client.delete(self._repository, tombstone.DIGEST)
+            self._clear()
+
+    def _clear(self) -> None:
+        self._wiring.client.delete(self._repository, tombstone.DIGEST)
 
     def take(self, doomed: Doomed) -> None:
         """Recheck → trash → the write that takes the tag off, for each of its tags."""
@@ -113,9 +121,10 @@ class _TakeOff:
 
     def end(self) -> None:
         """The tombstone goes, and with it every tag that stands there."""
-        if not self._is_over and self._stands:
+        if not self._is_over and self._looks_ms is not None:
             self._permit.check()
             self._write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
+            self._wiring.removals.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
         self._is_over = True
 
     def note(self) -> None:
@@ -134,6 +143,9 @@ class _TakeOff:
         manifest = None
         if not doomed.only_tags:
             manifest = found.manifest or self._wiring.client.get(self._repository, doomed.digest)
+            if manifest is None and self._wiring.trash.get(self._repository, doomed.digest) is None:
+                result.is_lost()
+                return False
         if not may_go(self._wiring, self._snapshot, doomed, manifest):
             result.spared = "it belongs to an image that is there, or cannot be read"
             return False
@@ -149,10 +161,16 @@ class _TakeOff:
             return
         if self._by_tag and self._deletes_tag(tag):
             return
-        self._stands = True
+        self._note_tombstone()
         if found.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             self._write(lambda: self._wiring.client.put(*put))
+
+    def _note_tombstone(self) -> None:
+        """Where this is cut off, and users push over all tags that stand there, nothing else tells that one is left."""
+        with self._lock:
+            if self._looks_ms is None:
+                self._looks_ms = self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
 
     def _deletes_tag(self, tag: str) -> bool:
         """Deletes the tag alone, where the registry knows how; after the first refusal it is known that it does not."""
@@ -162,9 +180,9 @@ class _TakeOff:
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:
+                    self._clear()  # before any other thread puts one: a DELETE that meets a PUT fails
                     self._wiring.abilities.note_deletes_tags(self._restarts, able=False)
                     self._by_tag = self._is_over = False
-                    self.begin()
             return False
         if able is None:
             self._wiring.abilities.note_deletes_tags(self._restarts, able=True)

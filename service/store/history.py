@@ -131,12 +131,14 @@ class History:
         *,
         complete: bool = False,
         keep_plan: bool = False,
+        lost: bool = False,
     ) -> int:
         """Takes over what a look at the registry found; returns how many tags changed.
 
         found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when); vanished: names that are
         no longer there; indexes: digests among the found that are indexes; complete: every tag was looked at, so that
-        the repository counts as compared; keep_plan: all that vanished was doomed itself, so the plan still holds.
+        the repository counts as compared; keep_plan: all that vanished was doomed itself, so the plan still holds;
+        lost: neither the registry nor the trash has what stood there, so that healing has nothing to put back.
         A tag touched since the snapshot is left alone.
         """
         repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
@@ -147,7 +149,7 @@ class History:
         keys += [self._keys.untagged(repository), self._keys.revisions(repository), self._keys.heal(repository)]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
-        args += [int(keep_plan), len(found)]
+        args += [int(keep_plan), int(lost), len(found)]
         for tag in found:
             index = 1 if tag.digest in indexes else 0
             args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]

@@ -74,10 +74,18 @@ class Removals:
         args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
         self._connection.script("healed", keys, args)
 
-    def look_at(self, repository: str, names: Iterable[str]) -> None:
-        """Has tags, or digests of indexes, looked at now: a delete may have done its work all the same."""
+    def look_at(self, repository: str, names: Iterable[str]) -> int:
+        """Has tags, or digests of indexes, looked at now: a delete may have done its work all the same.
+
+        Returns when that was (ms), for `healed`.
+        """
         keys = [self._keys.heal(repository), self._keys.of("healing")]
-        self._connection.script("look_at", keys, [repository, RESEND_MS, *names])
+        return int(self._connection.script("look_at", keys, [repository, RESEND_MS, *names]))
+
+    def taken_back(self, repository: str, tag: str, digest: str) -> None:
+        """Notes that a tag is off again which we had put back after its user deleted it, and where it stood."""
+        keys = [self._keys.untagged(repository), self._keys.of("generation"), self._keys.of("due")]
+        self._connection.script("taken_back", keys, [repository, tag, short(digest), RESEND_MS])
 
     def putting(self, repository: str, tag: str, digest: str) -> None:
         """Notes what a PUT of ours is about to put under a tag."""

@@ -142,6 +142,8 @@ def no_tombstone_is_left(world: World) -> None:
 def _was_taken(world: World, entry: Entry) -> bool:
     if (entry.tag, entry.digest) in world.model.taken:
         return True
+    if world.model.was_deleted_unheard(entry.tag, entry.digest, entry.at_us):
+        return True  # it was to go, and a delete of ours may have met it: nobody can know whose took it
     known = [known.get(entry.tag, {""}) for named, known in world.watch.deletions if named in (entry.tag, entry.digest)]
     return any(stood & {entry.digest, ""} for stood in known)
 

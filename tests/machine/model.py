@@ -7,6 +7,7 @@ dropped at a moment since everything was last quiet, by what is true or by what 
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.clock import now_us
 from service.domain import tombstone
 from tests.machine.goods import children_of, subject_by_name, subject_in
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
@@ -72,18 +73,21 @@ class Model:
         self.subjects: dict[str, str] = {}
         self.heard: list[Happened] = []
         self.taken: list[tuple[str, str]] = []  # (tag, digest) of every removal of ours
+        self.deleted: dict[int, tuple[str, str, int]] = {}  # users' deletes of tags, by event: tag, digest, time
+        self.heard_us: dict[int, int] = {}  # when we heard of an event
         self.put_back: list[tuple[str, str]] = []
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
         self.pushed: dict[tuple[str, str], set[int | None]] = {}  # (tag, digest) → when it was pushed
         self.crossed: set[str] = set()  # digests that were pushed again while we deleted them
         self.binned: set[str] = set()  # digests that we ever deleted
         self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
-        # Children of indexes that were deleted, and what lost its last tag to us; nobody pushed them since.
+        # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
         self.once_parts: set[str] = set()  # the same, whatever was pushed since
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
         self._before: dict[str, str] = {}  # where each tag stood before what happens now
+        self._last: dict[str, str] = {}  # where each tag stood last
         self.stood: dict[str, set[str]] = {}  # every digest that a tag ever stood at
 
     # What happens.
@@ -98,11 +102,13 @@ class Model:
         elif event.action == "delete":
             self._saw_delete(event)
         self._before = self.registry.tags()
+        self._last |= self._before
         self.assess()
 
     def hear(self, event: Happened) -> None:
         """An event of a user was recorded."""
         self.heard.append(event)
+        self.heard_us[event.number] = now_us()
         self.believed.hear(event)
         self.assess()
 
@@ -200,6 +206,13 @@ class Model:
                 self.condemned.add(push.number)
         self._drop()
 
+    def was_deleted_unheard(self, tag: str, digest: str, at_us: int) -> bool:
+        """Whether a user had deleted a tag by then, and nobody had heard of it."""
+        return any(
+            (deleted, stood) == (tag, digest) and deleted_us <= at_us < self.heard_us.get(number, at_us + 1)
+            for number, (deleted, stood, deleted_us) in self.deleted.items()
+        )
+
     def was_under(self, tag: str) -> set[str]:
         """Every manifest that ever belonged to a tag."""
         return {held for digest in self.stood.get(tag, ()) for held in closure(digest, self.children)}
@@ -234,6 +247,7 @@ class Model:
 
     def _saw_delete(self, event: Happened) -> None:
         if event.tag:
+            self.deleted[event.number] = (event.tag, self._last.get(event.tag, ""), event.at_us)
             self.wanted.pop(event.tag, None)
             self.pruned.pop(event.tag, None)
             return
@@ -243,7 +257,11 @@ class Model:
             del self.wanted[tag]
 
     def _orphan(self, digest: str) -> None:
-        self.orphans |= closure(digest, self.children) - {digest}
+        """The parts of what is gone; what another tag holds, as far as was heard, goes by the loss of that."""
+        holding = {*self.registry.tags().values(), *(push.digest for push in self.believed.pushes.values())} - {digest}
+        there = holding & self.registry.manifests().keys()
+        held = {part for holder in there for part in closure(holder, self.children)}
+        self.orphans |= closure(digest, self.children) - {digest} - held
 
     def _saw_ours(self, event: Happened) -> None:
         if event.action == "delete" and not event.tag:
@@ -261,8 +279,11 @@ class Model:
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
         digest = self._before.get(tag, "")
-        self.taken.append((tag, digest))
-        if digest and digest not in self.registry.tags().values():
+        self.taken.append((tag, self._last.get(tag, "")))  # a DELETE by digest tells of its tags when all are off
+        if tag in self.believed.pushes:
+            self.taken.append((tag, self.believed.pushes[tag].digest))  # of a newer push nobody has heard
+        known = {push.digest for other, push in self.believed.pushes.items() if other != tag}
+        if digest and digest not in known.union(self.registry.tags().values()):
             self.orphans.add(digest)
         if push and push.number in self.condemned:
             self.pruned[tag] = self.trash[tag, push.digest] = self.wanted.pop(tag)

@@ -1,11 +1,16 @@
 """What the machine found: deletes, plans, healings and users that cross each other (tests/machine)."""
 
+import pytest
+
+from service.clock import now_us
 from service.domain.manifest import References
 from service.store.keys import short
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
+from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, doomed_system
+from tests.workers.test_healing import unheard
 from workers import deletion, enforcement
 
 V1 = make_image(f"{SHOP}:v1")
@@ -27,17 +32,33 @@ def test_a_user_who_deletes_what_is_just_being_put_back_is_obeyed(make_system: M
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
 
 
-def test_the_parts_of_an_index_go_although_its_plan_was_dropped_while_it_was_deleted(make_system: Make) -> None:
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_what_is_put_back_after_its_user_deleted_it_unheard_goes_whole(make_system: Make, version: str) -> None:
+    system = make_system(keep_last(2), version)
+    system.push("v1", "v2", "v3")
+    system.settle()
+    system.push("v1")
+    unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, V1.digest))
+    system.settle()
+    assert V1.digest in system.registry.manifests(SHOP), "nothing was put back"
+    system.hear_late()
+    system.later()
+    assert system.tags() == {"v3"}
+    assert set(system.registry.manifests(SHOP)) == {make_image(f"{SHOP}:v3").digest}
+
+
+def test_the_parts_of_an_index_go_although_its_tag_was_pushed_elsewhere_while_it_was_deleted(make_system: Make) -> None:
+    """The push drops the plan, and leaves nobody to say that the old index is gone."""
     system = make_system(keep_last(1))
     old, new = make_index("old"), make_index("new")
     system.registry.push(SHOP, "v1", old)
     system.push("v2")
     enforcement.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
-    system.registry.before("DELETE", old.digest, lambda: system.registry.push(SHOP, "v3", new))
+    system.registry.after("DELETE", old.digest, lambda: system.registry.push(SHOP, "v1", new))
     deletion.delete(system.wiring, SHOP)
     system.later()
-    assert system.tags() == {"v3"}
+    assert system.tags() == {"v1"}
     assert set(system.registry.manifests(SHOP)) == {new.digest, *(child.digest for child in new.children)}
 
 
@@ -49,6 +70,22 @@ def test_a_push_of_the_same_digest_during_our_delete_is_not_void(make_system: Ma
     system.hear_late()
     assert V1.digest in system.registry.manifests(SHOP)
     assert V1.digest in {one.digest for one in system.wiring.history.snapshot(SHOP).untagged}
+
+
+def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_ever(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make_system(policy("rules: [{keep: {last: 1}, untagged: 0s}]"))
+    system.registry.push(SHOP, "v1", V1)
+    system.registry.push_image(SHOP, "v1", seed="new")
+    enforcement.enforce(system.wiring, SHOP)
+    system.registry.before("DELETE", V1.digest, lambda: system.registry.push(SHOP, None, V1))
+    deletion.delete(system.wiring, SHOP)
+    monkeypatch.setattr(enforcement, "now_us", lambda: now_us() + 2 * 3600 * 1_000_000)
+    system.later()
+    system.settle()
+    assert system.wiring.history.snapshot(SHOP).untagged == ()
+    assert set(system.registry.manifests(SHOP)) == {make_image("new").digest}
 
 
 def test_a_users_delete_makes_its_repository_due(make_system: Make) -> None:
@@ -84,3 +121,24 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     system.later()
     assert system.tags() == {"v2"}
     assert short(old) not in {short(one) for one in system.registry.manifests(SHOP)}
+
+
+@pytest.mark.parametrize("tags_first", [True, False])
+def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_deleted_its_image(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
+) -> None:
+    """Neither the registry nor the trash can put it back, and the plan says that nobody should."""
+    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: tags_first)
+    system = make_system(keep_last(1))
+    system.push("v0", "v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
+    system.deaf = True
+    Pusher(system.registry.url).delete(SHOP, V1.digest)
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    system.later()
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert (set(system.reasons("vanished")), set(system.reasons("pruned"))) == ({"v1"}, {"v0"})
+    assert system.wiring.outbox.healing() == 0

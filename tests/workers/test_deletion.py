@@ -7,7 +7,7 @@ from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
-from tests.workers.conftest import Make, doomed_system
+from tests.workers.conftest import SHOP, Make, System, doomed_system
 from workers import deletion, enforcement, tasks
 
 
@@ -172,7 +172,7 @@ def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system
     assert system.reasons() == dict.fromkeys(("v1", "v2"), "older than the newest 1 (rule last)")
 
 
-def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_system: Make) -> None:
+def dangling_system(make_system: Make) -> System:
     """2.8.3 deletes the manifest first and its tags after it; one that ends in between still lists the tag."""
     system = doomed_system(make_system)
     held = system.registry.storage.repositories["shop/api"]
@@ -182,10 +182,24 @@ def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_
     with pytest.raises(RegistryUnavailable):
         deletion.delete(system.wiring, "shop/api")
     assert system.tags() == {"v1", "v2"}
+    return system
+
+
+def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_system: Make) -> None:
+    system = dangling_system(make_system)
     deletion.delete(system.wiring, "shop/api")
     system.settle()
     assert system.tags() == {"v2"}
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+
+
+def test_what_is_pushed_while_its_dangling_tag_is_removed_stays(make_system: Make) -> None:
+    system = dangling_system(make_system)
+    image = make_image("shop/api:v1")
+    system.registry.after("PUT", "manifests/v1", lambda: system.registry.push(SHOP, "stable", image))
+    deletion.delete(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["stable"] == image.digest
+    assert image.digest in system.registry.manifests(SHOP)
 
 
 def test_a_failure_in_the_middle_of_a_large_batch_is_the_failure_that_is_told(make_system: Make) -> None:

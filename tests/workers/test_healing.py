@@ -1,6 +1,7 @@
 """Healing: what a delete of ours took along is put back where its user last put it, and never beside or after that."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
@@ -9,9 +10,10 @@ from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement
+from workers import deletion, enforcement, reconcile
 
 V1 = make_image(f"{SHOP}:v1")
+Done = TypeVar("Done")
 
 
 def put(system: System, tag: str, image: Image) -> str:
@@ -19,12 +21,12 @@ def put(system: System, tag: str, image: Image) -> str:
     return Pusher(system.registry.url).put(SHOP, tag, image.media_type, image.manifest)
 
 
-def unheard(system: System, push: Callable[[], str]) -> str:
-    """A push whose event is late."""
+def unheard(system: System, do: Callable[[], Done]) -> Done:
+    """A push or delete whose events are late."""
     system.deaf = True
-    digest = push()
+    done = do()
     system.deaf = False
-    return digest
+    return done
 
 
 def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
@@ -113,6 +115,28 @@ def test_the_children_of_an_index_that_is_heard_of_too_late_are_put_back(make_sy
     system.hear_late()
     system.later()
     Pusher(system.registry.url).pull_whole(SHOP, "v2")
+
+
+def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    unheard(system, lambda: put(system, "stable", index_over([V1], seed="multi")))
+    deletion.delete(system.wiring, SHOP)
+    assert V1.digest not in system.registry.manifests(SHOP)
+    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "stable")
+
+
+def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_put_back(make_system: Make) -> None:
+    system = make_system(keep_last(1), delete={"parallel": 1})
+    system.push("moved", "v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    index = index_over([V1], seed="multi")
+    system.registry.before("DELETE", V1.digest, lambda: unheard(system, lambda: put(system, "moved", index)))
+    deletion.delete(system.wiring, SHOP)
+    assert V1.digest not in system.registry.manifests(SHOP)
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "moved")
 
 
 def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_system: Make) -> None:

@@ -16,6 +16,7 @@ from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
+from tests.makers import policy as policy_of
 from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_undo import an_hour_ago, pruned
 from tests.workers.test_untagging import shared
@@ -62,6 +63,20 @@ def test_a_push_between_the_check_and_the_put_of_a_restore_wins(make_system: Mak
     system.later()
     system.later()
     assert system.registry.tags(SHOP)["v1"] == got[0]
+
+
+def test_an_unheard_push_between_the_check_and_the_put_of_a_restore_is_not_overwritten(make_system: Make) -> None:
+    system = pruned(make_system)
+    pushed: list[str] = []
+
+    def push_unheard() -> None:
+        system.deaf = True
+        pushed.append(system.registry.push_image(SHOP, "v1", seed="users"))
+
+    system.registry.before("GET", "/blobs/", push_unheard)
+    with pytest.raises(NotRestorable, match="v1 has since been pushed again"):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
 
 
 def test_dry_run_leaves_no_tombstone(make_system: Make, monkeypatch: Any) -> None:
@@ -117,6 +132,14 @@ def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: M
     for _ in range(4):
         system.later()
     assert tombstone.DIGEST not in system.registry.tags(SHOP).values()
+
+
+def test_a_tombstone_that_users_pushed_over_is_removed(make_system: Make) -> None:
+    """The worker ended in between, and no tag stands there any more to tell of it."""
+    system = tombstoned(make_system)
+    system.push(*(tag for tag, digest in system.registry.tags(SHOP).items() if digest == tombstone.DIGEST))
+    system.later()
+    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
 
 
 def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
@@ -193,6 +216,20 @@ def test_what_force_replaced_goes_by_the_policy(make_system: Make) -> None:
     system.later()
     system.later()
     assert again not in system.registry.manifests(SHOP)
+
+
+def test_what_was_doomed_for_a_push_that_force_replaced_is_planned_again(make_system: Make) -> None:
+    system = make_system(policy_of("rules: [{keep: {last: 1}, count: tags}]"))
+    system.registry.push(SHOP, "v1", make_image("one"), at=an_hour_ago())
+    system.push("v2")
+    system.settle()
+    system.registry.push_image(SHOP, "v1", seed="newest")
+    enforcement.enforce(system.wiring, SHOP)
+    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v2",)]
+    system.wiring.undo.restore(SHOP, tag="v1", digest=make_image("one").digest, force=True)
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
 
 
 def test_a_late_event_does_not_undo_force(make_system: Make) -> None:

@@ -1,5 +1,6 @@
 """Taking tags off: one alone where its image stays, all of them first where many images go; every crash in between."""
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -244,3 +245,20 @@ def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
     system.later()
     assert system.tags() == {"v8"}
     assert len(system.registry.manifests(SHOP)) == 1
+
+
+def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) -> None:
+    """The registry refuses a DELETE that meets a PUT of the same manifest (measured: 400 or 500)."""
+    system = many(make_system, delete={"parallel": 4})
+    deleting, put, met = threading.Event(), threading.Event(), []
+
+    def clear() -> None:
+        deleting.set()
+        met.append(put.wait(0.5))
+
+    system.registry.before("PUT", "manifests/v", put.set, times=None)
+    system.registry.before("GET", "manifests/v1$", lambda: deleting.wait(10))
+    system.registry.before("DELETE", tombstone.DIGEST, clear)
+    deletion.delete(system.wiring, SHOP)
+    assert met == [False]
+    assert system.tags() == {"v149"}

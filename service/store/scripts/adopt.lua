@@ -6,7 +6,8 @@
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
 --       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
---       5 keep the plan (1: all that vanished was doomed itself)  6 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
+--       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
+--       back)  7 tags to adopt (count); per tag, 7 each: tag digest short size time_us index(0|1) time_us before ('' = unknown);
 --       then per tag that is no longer there, 2 each: tag, time_us before
 -- Result the number of tags that changed
 local repository = ARGV[1]
@@ -45,8 +46,8 @@ local function unchanged(tag, before)
   return before ~= '' and tonumber(score) == tonumber(before)
 end
 
-local changes, at = 0, 6
-for _ = 1, tonumber(ARGV[6]) do
+local changes, at = 0, 7
+for _ = 1, tonumber(ARGV[7]) do
   local tag, digest, short, size, time, index, before = unpack(ARGV, at + 1, at + 7)
   at = at + 7
   if unchanged(tag, before) then
@@ -67,7 +68,9 @@ for i = at + 1, #ARGV, 2 do
   local short = stood_at(ARGV[i])
   local ours = short and redis.call('HEXISTS', KEYS[9], short) == 1
   -- What a delete of ours may have taken along is lost, not vanished: it is looked at, and put back.
-  ours = ours or redis.call('ZSCORE', KEYS[14], ARGV[i]) or redis.call('ZSCORE', KEYS[14], ARGV[i] .. ' again')
+  if ARGV[6] ~= '1' then
+    ours = ours or redis.call('ZSCORE', KEYS[14], ARGV[i]) or redis.call('ZSCORE', KEYS[14], ARGV[i] .. ' again')
+  end
   if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
     redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('HDEL', KEYS[2], ARGV[i])

@@ -74,8 +74,16 @@ if is_older(known) then
   redis.call('HDEL', KEYS[7], digest)
   look_again = true
 end
+-- A tag may have left it since: it went all the same where its last push under that tag came before the DELETE.
+local function went(text)
+  if not text or is_older(text) then return text end
+  local tag = string.match(text, '^%d+ (%S+)')
+  for time, known in string.gmatch(tag and redis.call('HGET', KEYS[18], tag) or '', '(%d+):(%S+)') do
+    if known == short then return tonumber(time) <= tonumber(sent_us) end
+  end
+end
 for _, form in ipairs({short, digest}) do
-  if is_older(redis.call('HGET', KEYS[17], form)) then redis.call('HDEL', KEYS[17], form) end
+  if went(redis.call('HGET', KEYS[17], form)) then redis.call('HDEL', KEYS[17], form) end
 end
 redis.call('HDEL', KEYS[19], short)
 redis.call('HDEL', KEYS[22], short)

@@ -123,6 +123,13 @@ local function untag_children(r, known, at_us, index)
   end
 end
 
+-- Whether a manifest has lost an index, after this push of it: that tells more of it than a tag that is gone by now, and
+-- that may have stood elsewhere long before.
+local function was_part_since(r, e)
+  local part = redis.call('HGET', after(r, 4), e.digest)
+  return part and tonumber(string.match(part, '^%d+')) >= e.at
+end
+
 -- links:R of an index: its time of push, and its children if they are known; content never changes, so they stay known.
 local function link(r, e)
   local known = redis.call('HGET', key(r, 5), e.digest)
@@ -178,7 +185,7 @@ local function push(r, e)
     if current and stood_at(r, e.tag) == e.short then
       redis.call('ZADD', key(r, 1), 'GT', e.at_us, e.tag)
       mark_due(r)
-    elseif not gone then untag(r, e.short, string.format('%.0f', void), e.tag) end
+    elseif not gone and not was_part_since(r, e) then untag(r, e.short, string.format('%.0f', void), e.tag) end
     return
   end
   if current then
@@ -228,9 +235,9 @@ local function delete(r, e)
       untag_children(r, known, e.at_us, e.short)
       redis.call('HSET', key(r, 5), e.digest, e.at_us .. ' ?')
     end
-    local since = redis.call('HGET', after(r, 4), e.short)
-    if not since or tonumber(string.match(since, '^%d+')) <= e.at then
-      redis.call('HDEL', after(r, 4), e.short, e.digest)
+    for _, form in ipairs({e.short, e.digest}) do
+      local since = redis.call('HGET', after(r, 4), form)
+      if since and tonumber(string.match(since, '^%d+')) <= e.at then redis.call('HDEL', after(r, 4), form) end
     end
     redis.call('HDEL', after(r, 6), e.short)
     redis.call('HDEL', KEYS[#KEYS - repositories + r], e.short)

@@ -51,6 +51,9 @@ else
   redis.call('HDEL', KEYS[13], tag .. ' ' .. short)
   if current and stood ~= short then
     -- What stood there until now has lost this tag, and is one of its revisions.
+    -- The plan was made while it stood there: what goes because of that push may be kept now.
+    redis.call('DEL', KEYS[1])
+    redis.call('ZREM', KEYS[2], repository)
     redis.call('HSET', KEYS[12], stood, now_us .. ' ' .. tag)
     local kept = {(tonumber(current) > 0 and string.format('%.0f', current) or now_us) .. ':' .. stood}
     for time, known in string.gmatch(redis.call('HGET', KEYS[15], tag) or '', '(%d+):(%S+)') do
