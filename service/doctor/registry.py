@@ -12,6 +12,7 @@ from service.domain.errors import (
 )
 from service.domain.finding import Finding, error, fine, warning
 from service.registry.debug import cache_requests
+from service.registry.probe import UNKNOWN
 
 NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
 _READ_ONLY = "storage: {maintenance: {readonly: {enabled: false}}}   # in the registry's config.yml, then restart it"
@@ -66,6 +67,7 @@ def check_cache(case: Case) -> Iterator[Finding]:
         except RegistryRefused:
             caches = None
     if caches is None and debug_url:
+        probe.has_blob(case.repository, UNKNOWN)  # a cache is asked for it
         caches = cache_requests(debug_url, case.wiring.settings.registry.timeout_s) > 0
     if caches is None:
         said = "whether the registry has a blob-descriptor cache could not be found out"

@@ -25,7 +25,7 @@ _MANIFEST = json.dumps(
     {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": _CONFIG, "layers": []}, separators=(",", ":")
 ).encode()
 _MANIFEST_DIGEST = f"sha256:{hashlib.sha256(_MANIFEST).hexdigest()}"
-_UNKNOWN = f"sha256:{hashlib.sha256(b'nothing has this digest: pushprune doctor').hexdigest()}"
+UNKNOWN = f"sha256:{hashlib.sha256(b'nothing has this digest: pushprune doctor').hexdigest()}"
 _NO_UPLOAD = "00000000-0000-4000-8000-000000000000"
 
 
@@ -77,7 +77,7 @@ class Probe(RegistryClient):
 
         Raises DeletesDisabled or AccessDenied where they may not.
         """
-        self.delete(repository, _UNKNOWN)
+        self.delete(repository, UNKNOWN)
 
     def push(self, repository: str) -> None:
         """Pushes a manifest without a tag, and its config."""

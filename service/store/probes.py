@@ -37,18 +37,20 @@ class Probes:
         with self._connection.reached() as client:
             client.delete(self._keys.probe(name))
 
-    def admitted(self, repository: str, since_ms: int) -> bool:
-        """Whether the gate let a request to this repository pass since then; its notes of that are taken back.
+    def admitted(self, repository: str, client_hash: str) -> bool:
+        """Whether the gate let a request to this repository pass; its notes of that are taken back.
 
-        What notifications told of (`~`) does not count: that may have come past the gate.
+        client_hash: how it names a User-Agent. What notifications told of (`~`) does not count: that may have come past
+        the gate.
         """
-        key, beginning = self._keys.of("pushing"), f"{repository} "
+        key = self._keys.of("pushing")
         with self._connection.reached() as client:
-            noted = [
-                member
-                for member in client.zrangebyscore(key, since_ms, "+inf")
-                if member.startswith(beginning) and not member.startswith(f"{beginning}~")
-            ]
+            noted = [member for member in client.zrange(key, 0, -1) if _is_of(member, repository, client_hash)]
             if noted:
                 client.zrem(key, *noted)
         return bool(noted)
+
+
+def _is_of(member: str, repository: str, client_hash: str) -> bool:
+    where, who, *_ = [*member.split(" "), ""]
+    return where == repository and who.endswith(f"/{client_hash}") and not who.startswith("~")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from service.doctor.case import Case
+from service.domain.errors import RegistryUnavailable
 from service.registry.probe import Dated, Probe
 from service.settings import load_settings
 from service.wiring import Wiring, wire
@@ -34,6 +35,16 @@ def test_an_address_where_nobody_is_is_found(make_wiring: Make) -> None:
     finding = one("registry", quick(make_wiring(url)))
     assert finding.severity == "error"
     assert finding.mend.startswith(f"curl -i {url}/v2/")
+
+
+def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: Make, site: FakeRegistry) -> None:
+    site.fail_next("GET", "/v2/", status=503, times=None)
+    case = quick(make_wiring(site.url))
+    assert one("registry", case).severity == "error"
+    for name in ("deletes", "cache", "clocks", "notifications"):
+        with pytest.raises(RegistryUnavailable):
+            one(name, case)
+    assert len(site.requests) == 1
 
 
 def test_a_login_that_is_missing_is_found(make_wiring: Make) -> None:

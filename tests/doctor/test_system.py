@@ -13,6 +13,7 @@ from tests.conftest import keep_last
 from tests.doctor.conftest import look, one, quick
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
+from tests.registry.test_uploads import upload
 from tests.store.test_record import event, record
 
 Make = Callable[..., Wiring]
@@ -43,6 +44,22 @@ class TestWeb:
         finding = one("web", quick(make_wiring(), web=site.url))
         assert finding.severity == "error"
         assert "cannot reach Redis" in finding.said
+
+    def test_one_that_was_started_with_another_token_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
+        site.fail_next("GET", "/readyz", status=200)
+        site.fail_next("POST", "/notifications", status=401)
+        finding = one("web", quick(make_wiring(tokens={"notify": "s3cret"}), web=site.url))
+        assert finding.severity == "error"
+        assert "it was started with another" in finding.said
+        assert [request.headers.get("Authorization") for request in site.requests][-1] == "Bearer s3cret"
+        assert "s3cret" not in repr(finding)
+
+    def test_no_proxy_of_the_environment_is_asked(
+        self, make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv("no_proxy", "")
+        assert "is no pushprune" in one("web", quick(make_wiring(), web=site.url)).said
 
 
 class TestWorkers:
@@ -172,6 +189,13 @@ class TestStorage:
         finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path / "nowhere")})))
         assert finding.severity == "warning"
         assert finding.mend.startswith("storage: {path:")
+
+    def test_uploads_that_nobody_ended_are_found(self, make_wiring: Make, tmp_path: Path) -> None:
+        upload(tmp_path, "shop/api", "a", 0, 2_000_000)
+        finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
+        assert finding.severity == "warning"
+        assert "1 uploads that nobody ended in a day hold 2.0 MB" in finding.said
+        assert finding.mend.startswith("storage: {maintenance: {uploadpurging:")
 
     @pytest.mark.parametrize(("free", "severity"), [(1, "error"), (5, "warning"), (50, "ok")])
     def test_a_full_disk_is_found(

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ import requests
 import yaml
 
 from service.cli.main import main
-from tests.fakes.real_registry import registry_binary
+from service.domain.errors import RegistryRefused
+from service.registry.debug import cache_requests, undelivered
+from service.registry.probe import UNKNOWN, Probe
+from tests.fakes.real_registry import RealRegistry, registry_binary
+from tests.fakes.valkey import free_port
 from tests.live.conftest import TOKEN, LiveSystem, last
 
 pytestmark = pytest.mark.live
@@ -206,3 +211,19 @@ def test_a_registry_that_is_down_is_one_error_and_no_chain_of_them(live: Live, d
     assert (code, only(findings, "registry")[0]) == (1, "error")
     for name in ("deletes", "cache", "clocks", "notifications"):
         assert only(findings, name)[0] == "warning"
+
+
+@pytest.mark.parametrize("cache", ["", "inmemory"])
+def test_the_debug_server_tells_of_a_cache_where_the_answers_do_not(tmp_path: Path, cache: str) -> None:
+    debug = f"127.0.0.1:{free_port()}"
+    config = {
+        "http": {"debug": {"addr": debug, "prometheus": {"enabled": True}}},
+        "storage": {"cache": {"blobdescriptor": cache}, "maintenance": {"readonly": {"enabled": True}}},
+    }
+    with RealRegistry(directory=tmp_path, config=config) as registry:
+        probe = Probe(registry.url, "0123456789abcdef")
+        with pytest.raises(RegistryRefused):
+            probe.caches_descriptors(REPOSITORY)
+        assert not probe.has_blob(REPOSITORY, UNKNOWN)
+        assert (cache_requests(f"http://{debug}", 10) > 0) == bool(cache)
+        assert undelivered(f"http://{debug}", 10) == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from service.registry.uploads import Unfinished, unfinished
 
-NOW_S = 1_800_000_000.0
+NOW_S = 1_700_000_000.0
 DAY_S = 86_400.0
 
 
