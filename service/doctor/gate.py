@@ -1,10 +1,10 @@
 """Whether writes that come through the front door ask the gate (`gc.gate: proxy`)."""
 
-import hashlib
 from collections.abc import Iterator
 
 from service.doctor.case import Case
 from service.domain.finding import Finding, error, fine, warning
+from service.domain.gate import client_of
 from service.registry.probe import knock
 from service.registry.session import USER_AGENT
 
@@ -13,7 +13,7 @@ _NAME = "gate"
 
 def check(case: Case) -> Iterator[Finding]:
     """Sends a write that changes nothing to the front door, while the gate is open."""
-    settings, kind = case.wiring.settings, _kind(case)
+    settings, kind = case.wiring.settings, case.wiring.settings.gc.gate
     if kind != "proxy":
         yield fine(_NAME, f"gc.gate is {kind}: nothing to look at")
         return
@@ -43,8 +43,4 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _hash(agent: str) -> str:
     """How the gate names a User-Agent."""
-    return hashlib.sha256(agent.encode()).hexdigest()[:8]
-
-
-def _kind(case: Case) -> str:
-    return str(getattr(case.wiring.settings.gc, "gate", "none"))
+    return client_of("", agent).rpartition("/")[2]

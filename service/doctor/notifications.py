@@ -75,7 +75,7 @@ def _unheard(case: Case) -> Finding:
 
 
 def _waiting(case: Case) -> int:
-    url = getattr(case.wiring.settings.registry, "debug_url", None)
+    url = case.wiring.settings.registry.debug_url
     with suppress(PushpruneError):
         return undelivered(url, case.wiring.settings.registry.timeout_s) if url else 0
     return 0

@@ -57,7 +57,7 @@ def check_deletes(case: Case) -> Iterator[Finding]:
 
 def check_cache(case: Case) -> Iterator[Finding]:
     """By the registry's answers; where they do not tell, by its debug server."""
-    probe, debug_url = case.probe, getattr(case.wiring.settings.registry, "debug_url", None)
+    probe, debug_url = case.probe, case.wiring.settings.registry.debug_url
     with case.wiring.leases.write() as permit:
         if permit is None:
             yield warning("cache", "not looked at: a garbage collection is running", "pushprune doctor   # after it")

@@ -18,10 +18,9 @@ REPOSITORY = "pushprune/doctor"
 
 
 @pytest.fixture
-def gated(make_wiring: Make, monkeypatch: pytest.MonkeyPatch) -> Wiring:
+def gated(make_wiring: Make) -> Wiring:
     """A system with `gc.gate: proxy`."""
-    monkeypatch.setattr("service.doctor.gate._kind", lambda case: "proxy")
-    return make_wiring()
+    return make_wiring(gc={"gate": "proxy"})
 
 
 @pytest.fixture
