@@ -10,6 +10,7 @@ dispatch.py  task names and how to send them: the contract between the two edges
 undo.py      puts back what was deleted.
 schedule.py  when a collection comes.
 collecting.py  asking for a collection, and what is known of those that ran.
+doctor/      looks at the running system and says what is wrong, with the line that mends it.
 outlook.py   what the policy makes of the history: plans, explanations, previews.
 clock.py     this machine's clock.
 wiring.py    builds every collaborator once; the only place that knows them all.
@@ -17,7 +18,7 @@ web/         the HTTP edge.
 cli/         the command line, one verb per file.
 local/       `pushprune up` and `demo`: the whole system in one terminal.
 
-Arrows: workers → dispatch, settings, wiring, store, registry, domain; web, cli → wiring, domain, dispatch;
+Arrows: workers → dispatch, settings, wiring, store, registry, domain; web, cli → wiring, doctor, domain, dispatch;
 wiring → settings, store, registry, dispatch; store → domain; registry → domain, leash; settings → domain.
 """
 

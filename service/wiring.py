@@ -8,10 +8,11 @@ from service import log
 from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
 from service.outlook import Outlook
-from service.registry.auth import build_auth
+from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.inflight import InFlight
+from service.registry.probe import Probe
 from service.registry.storage import Storage
 from service.settings import PolicySource, Settings
 from service.store.abilities import Abilities
@@ -24,6 +25,7 @@ from service.store.history import History, Limits
 from service.store.keys import Keys
 from service.store.lease import Leases
 from service.store.outbox import Outbox
+from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
 from service.store.trash import Trash
@@ -45,6 +47,7 @@ class Wiring:
     garbage: Collections
     gate: Gate
     figures: Figures
+    probes: Probes
     policies: PolicySource
     archive: Archive
     outlook: Outlook
@@ -109,6 +112,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         garbage=garbage,
         gate=Gate(connection, pushes),
         figures=Figures(connection),
+        probes=Probes(connection),
         policies=policies,
         archive=Archive(connection),
         outlook=Outlook(history, policies),
@@ -121,25 +125,38 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     )
 
 
+def probe(settings: Settings, name: str) -> Probe | None:
+    """What the doctor asks the registry with; None where `registry.url` is not set. name: its own, for this run."""
+    registry = settings.registry
+    if registry.url is None:
+        return None
+    auth = _auth(settings, registry.url)
+    return Probe(registry.url, name, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
+
+
 def _registry(settings: Settings) -> RegistryClient | None:
     registry = settings.registry
     if registry.url is None:
         return None
-    password = registry.password.get_secret_value() if registry.password else None
-    auth = build_auth(
+    return RegistryClient(
         registry.url,
+        auth=_auth(settings, registry.url),
+        ca_file=registry.ca_file,
+        timeout_s=registry.timeout_s,
+        parallel=settings.delete.parallel,
+    )
+
+
+def _auth(settings: Settings, url: str) -> RegistryAuth | None:
+    registry = settings.registry
+    password = registry.password.get_secret_value() if registry.password else None
+    return build_auth(
+        url,
         username=registry.username,
         password=password,
         docker_config=registry.docker_config,
         ca_file=registry.ca_file,
         timeout_s=registry.timeout_s,
-    )
-    return RegistryClient(
-        registry.url,
-        auth=auth,
-        ca_file=registry.ca_file,
-        timeout_s=registry.timeout_s,
-        parallel=settings.delete.parallel,
     )
 
 

@@ -16,6 +16,7 @@ FAILED, MISUSED = 1, 2
 VERBS = {
     "up": ("service.cli.up", "Run everything in this terminal: web, worker and an embedded Redis."),
     "demo": ("service.cli.demo", "Show it at work on a registry of its own, with a story of pushes."),
+    "doctor": ("service.cli.doctor", "Say what is wrong, and the line that mends it."),
     "repos": ("service.cli.repos", "List the repositories."),
     "tags": ("service.cli.tags", "List the tags of a repository, each with its verdict and the reason."),
     "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),

@@ -22,6 +22,7 @@ MOST_EVENTS = 1000
 _REPOSITORY = re.compile(REPOSITORY, re.ASCII)
 _TAG = re.compile(TAG, re.ASCII)
 _DIGEST = re.compile(DIGEST, re.ASCII)
+_PROBE = re.compile(r"pushprune/\S+ \(probe ([0-9a-f]{16})\)", re.ASCII)
 _FUTURE_US = 10 * 60 * 1_000_000
 
 Action = Literal["push", "pull", "mount", "delete"]
@@ -74,6 +75,14 @@ class Event:
         """Safety rule 6: our own traffic is not usage."""
         return self.useragent.startswith(OUR_AGENT)
 
+    @property
+    def probe(self) -> str | None:
+        """The name of the doctor's probe, where this is the push of its manifest."""
+        if self.action != "push" or self.is_blob or not self.is_ours:
+            return None
+        found = _PROBE.fullmatch(self.useragent)
+        return found[1] if found else None
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -105,6 +114,11 @@ class Envelope:
             event.is_ours and (event.action != "delete" or event.tag is None) for event in self.events
         )
         return frozenset(event.instance for event in self.events) if ours else frozenset()
+
+    @property
+    def probes(self) -> tuple[tuple[str, bool], ...]:
+        """The doctor's probes among them: the name of each, and whether the registry says what manifests reference."""
+        return tuple((event.probe, event.blobs is not None) for event in self.events if event.probe)
 
     def discounting(self, ignores: Callable[[str, str], bool]) -> "Envelope":
         """The same, where pulls by those whom `ignores(useragent, actor)` names do not count as use."""

@@ -60,6 +60,17 @@ class Figures:
             last_event_ms=int(events[0][0].partition("-")[0]) if events else None,
         )
 
+    def last_rejected(self) -> tuple[int, str] | None:
+        """When an event last could not be understood (ms), and why; None where that never happened."""
+        with self._connection.reached() as client:
+            rows = client.xrevrange(self._of("rejected"), count=1)
+        return (int(rows[0][0].partition("-")[0]), str(rows[0][1].get("reason", ""))) if rows else None
+
+    def trashed(self) -> int:
+        """How many deleted manifests can still be put back."""
+        with self._connection.reached() as client:
+            return int(client.zcard(self._of("trashed")))
+
 
 def _oldest_s(firsts: Iterable[list[tuple[str, float]]], now_ms: int) -> float:
     """firsts: the first entry of each queue, if it has one, with the time (ms) at which the sweep sends it again."""

@@ -120,6 +120,9 @@ Global
                         "restored" → count since the beginning.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
+  probe:NAME    string  "waiting", then "heard" or "heard references": a push of the doctor's own, known again by its
+                        User-Agent. Life: 5 minutes. Writers: doctor; the web process, which notes nothing else of it.
+                        Reader: doctor.
   workers       zset    worker name → its last sign of life (ms). Life: forgotten after a minute. Writer: tick.
   policy        string  digest of the policy last put in force; a change makes every repository due. Writer: tick.
   policy:last   string  that policy as JSON, empty for none: in force while its file is broken at a start. Writer: tick.
@@ -205,6 +208,9 @@ class Keys:
 
     def lease(self, name: str) -> str:
         return f"{self.prefix}lease:{name}"
+
+    def probe(self, name: str) -> str:
+        return f"{self.prefix}probe:{name}"
 
     def seen(self, bucket: int) -> str:
         return f"{self.prefix}seen:{bucket}"

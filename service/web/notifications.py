@@ -28,6 +28,8 @@ def blueprint(wiring: Wiring) -> Blueprint:
             stranger.refused(request.remote_addr or "unknown")
             return refusal
         envelope = parse(whole_body(request), now_us())
+        for name, references in envelope.probes:
+            wiring.probes.heard(name, references=references)
         if envelope.echoes and envelope.echoes <= known:
             return jsonify({"recorded": 0, "duplicates": 0, "rejected": []}), 200
         if envelope.has_pulls and (policy := wiring.policies.current()):
@@ -38,7 +40,8 @@ def blueprint(wiring: Wiring) -> Blueprint:
         known.update(event.instance for event in envelope.events)
         for repository in recorded.due:
             wiring.dispatch.enforce(repository)
-        stranger.gone()
+        if envelope.events:
+            stranger.gone()
         rejected = [rejected.reason for rejected in envelope.rejected]
         answer = {"recorded": recorded.events, "duplicates": recorded.duplicates, "rejected": rejected}
         return jsonify(answer), 202 if rejected else 200

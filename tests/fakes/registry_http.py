@@ -213,7 +213,7 @@ class Exchange(BaseHTTPRequestHandler):
         query = parse_qs(urlsplit(self.path).query)
         digest, source = query.get("mount", [""])[0], query.get("from", [""])[0]
         if digest and self.fake.storage.mount(name, digest, source):
-            size = len(self.fake.storage.blob(name, digest))
+            size = len(self.fake.storage.blob(source, digest)) if digest.startswith("sha256:") else 0
             self.fake.notifier.blob("mount", name, digest, size, self._cause(), source=source)
             location = f"{self._base()}/v2/{name}/blobs/{digest}"
             self._answer(201, b"", {"Location": location, "Docker-Content-Digest": digest})

@@ -32,9 +32,13 @@ class StoredManifest:
 
 @dataclass
 class Repository:
-    """blobs: the digests it has links to; was_tagged: tags/list knows a repository from its first tag on."""
+    """blobs: the digests it has links to; was_tagged: tags/list knows a repository from its first tag on.
+
+    aliases: where the link of a sha512 leads: to the sha256, or, once it was mounted, to itself, where nothing is.
+    """
 
     blobs: set[str] = field(default_factory=set)
+    aliases: dict[str, str] = field(default_factory=dict)
     manifests: dict[str, StoredManifest] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     was_tagged: bool = False
@@ -51,25 +55,35 @@ class Storage:
 
     def put_blob(self, name: str, content: bytes, digest: str | None = None) -> str:
         """digest: what the content is said to have."""
-        digest = digest or sha256(content)
-        if sha256(content) != digest:
+        canonical = sha256(content)
+        digest = digest or canonical
+        if digest not in (canonical, f"sha512:{hashlib.sha512(content).hexdigest()}"):
             raise Refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         with self.lock:
-            self.blobs[digest] = content
-            self.repositories.setdefault(name, Repository()).blobs.add(digest)
-        return digest
+            self.blobs[canonical] = content
+            repository = self.repositories.setdefault(name, Repository())
+            repository.blobs.add(canonical)
+            if digest != canonical:
+                repository.aliases[digest] = canonical
+        return canonical
 
     def mount(self, name: str, digest: str, source: str) -> bool:
         with self.lock:
             held = self.repositories.get(source)
-            if held is None or digest not in held.blobs or digest not in self.blobs:
+            target = held.aliases.get(digest, digest) if held else ""
+            if held is None or target not in held.blobs or target not in self.blobs:
                 return False
-            self.repositories.setdefault(name, Repository()).blobs.add(digest)
+            repository = self.repositories.setdefault(name, Repository())
+            if target != digest:
+                repository.aliases[digest] = digest
+            else:
+                repository.blobs.add(digest)
             return True
 
     def blob(self, name: str, digest: str) -> bytes:
         with self.lock:
             repository = self.repositories.get(name)
+            digest = repository.aliases.get(digest, digest) if repository else digest
             if repository is None or digest not in repository.blobs or digest not in self.blobs:
                 raise Refused(404, "BLOB_UNKNOWN", "blob unknown to registry", digest)
             return self.blobs[digest]

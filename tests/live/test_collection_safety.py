@@ -158,10 +158,10 @@ def test_a_manifest_that_is_hidden_from_the_collector_stops_the_sweep(
     hidden = system.pusher.push_image("shop/api", None if which == "untagged" else "v1")
     if which == "part":
         hidden = system.pusher.manifest("shop/api", digest).json()["manifests"][1]["digest"]
-    elif which != "unheard":
-        wait_until(lambda: system.wiring.history.repositories(), "the push was not heard")
-    if which in ("tag", "part"):
-        tags = {"v1", "multi"} if which == "part" else {"v1"}
+    if which == "untagged":  # its push is over with a tag
+        system.pusher.push_image("shop/api", "v2")
+    if which != "unheard":
+        tags = {"tag": {"v1"}, "part": {"v1", "multi"}, "untagged": {"v2"}}[which]
         wait_until(lambda: system.heard("shop/api", tags), "the pushes were not heard")
     (tmp_path / "hidden").write_text(hidden)
     run = collect(system)

@@ -1,0 +1,63 @@
+"""`pushprune doctor`: what is wrong with the running system, and the line that mends it."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from service.cli.reach import reach, reaching, show_json
+from service.cli.show import line
+from service.doctor import CHECKS, REPOSITORY, Case, examine, open_case
+from service.domain.finding import Finding, worst
+
+_FOUND_WRONG = 1
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+@click.command()
+@reaching
+@click.option("--front", metavar="URL", help="Where clients push to: whether writes there ask the gate.")
+@click.option("--web", metavar="URL", help="Where the web process is reached from here [as `listen` says].")
+@click.option(
+    "--probe-repository", default=REPOSITORY, show_default=True, metavar="REPO", help="Where to push a probe."
+)
+@click.option(
+    "--wait", default=10, show_default=True, type=click.IntRange(1, 600), help="Seconds for its notification."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(
+    config: Path | None, data: Path | None, front: str | None, web: str | None, probe_repository: str, wait: int,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Say what is wrong with the registry, Redis, web and workers, each with the line that mends it.
+
+    Exits with 1 when something is an error. Nothing of anybody's is touched: it pushes a tiny manifest into a
+    repository of its own, and removes it again.
+    """
+    case = open_case(reach(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
+    findings = tuple(_seen(case, as_json))
+    if as_json:
+        show_json({"severity": worst(findings), "findings": [asdict(finding) for finding in findings]})
+    return _FOUND_WRONG if worst(findings) == "error" else 0
+
+
+def _seen(case: Case, as_json: bool) -> Iterator[Finding]:
+    """The findings, each shown as soon as it is found; what is looked at meanwhile stands on a terminal's last line."""
+    with Console(stderr=True).status("looking") as status:
+        for finding in examine(case, lambda name: status.update(f"looking at: {name}")):
+            if not as_json:
+                status.stop()
+                _show(finding)
+                status.start()
+            yield finding
+
+
+def _show(finding: Finding) -> None:
+    severity = click.style(f"{finding.severity:<7}", fg=_COLOURS[finding.severity])
+    width = max(len(name) for name in CHECKS)
+    click.echo(f"{severity}  {finding.name:<{width}}  ", nl=False)
+    line(finding.said)
+    if finding.mend:
+        line(f"{'':7}  {'':{width}}  mend: {finding.mend}")

@@ -1,0 +1,54 @@
+"""Whether garbage is ever collected, and how that last went."""
+
+import shutil
+from collections.abc import Iterator
+
+from service.doctor.case import Case
+from service.domain.collection import Run
+from service.domain.finding import Finding, error, fine, warning
+
+_NAME = "garbage"
+_COMMAND = 'gc: {command: "registry garbage-collect /etc/docker/registry/config.yml", schedule: "0 3 * * *"}'
+_STARTS = ("schedule", "after_deletes", "after_bytes")
+_MANY = 100_000
+
+
+def check(case: Case) -> Iterator[Finding]:
+    gc, last = case.wiring.settings.gc, _last(case)
+    if gc.command is None:
+        yield warning(
+            _NAME, "gc.command is not set: what is deleted never frees a byte, unless you collect by hand", _COMMAND
+        )
+    else:
+        yield from _command(gc.command[0], last)
+        if not any(getattr(gc, start, None) for start in _STARTS):
+            yield warning(
+                _NAME, "nothing ever starts a collection but `pushprune gc --now`", 'gc: {schedule: "0 3 * * *"}'
+            )
+    yield from _trash(case)
+
+
+def _last(case: Case) -> Run | None:
+    runs = case.wiring.garbage.runs(1)
+    return runs[0] if runs else None
+
+
+def _command(binary: str, last: Run | None) -> Iterator[Finding]:
+    """The worker that collects may be on another machine than we are: where it last could, it has the command."""
+    is_here = shutil.which(binary) is not None
+    if last is not None and last.result == "failed":
+        yield error(_NAME, f"the last collection failed: {last.message}", "pushprune gc --now   # once that is mended")
+    elif is_here:
+        yield fine(_NAME, "the command is there" + (f"; the last collection: {last.result}" if last else ""))
+    elif last is not None:
+        yield fine(_NAME, f"the command is not on this machine; the worker has it: the last collection: {last.result}")
+    else:
+        said = f"{binary} is not on this machine, and no collection was ever made"
+        yield error(_NAME, said, f"which {binary}   # where the worker of the queue garbage runs; correct gc.command")
+
+
+def _trash(case: Case) -> Iterator[Finding]:
+    kept = case.wiring.figures.trashed()
+    if kept > _MANY:
+        said = f"{kept} deleted manifests are kept in Redis, to be put back: until a collection, or for history.trash"
+        yield warning(_NAME, said, "history: {trash: 7d}")

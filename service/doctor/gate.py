@@ -1,0 +1,46 @@
+"""Whether writes that come through the front door ask the gate (`gc.gate: proxy`)."""
+
+from collections.abc import Iterator
+
+from service.doctor.case import Case
+from service.domain.finding import Finding, error, fine, warning
+from service.domain.gate import client_of
+from service.registry.probe import knock
+from service.registry.session import USER_AGENT
+
+_NAME = "gate"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Sends a write that changes nothing to the front door, while the gate is open."""
+    settings, kind = case.wiring.settings, case.wiring.settings.gc.gate
+    if kind != "proxy":
+        yield fine(_NAME, f"gc.gate is {kind}: nothing to look at")
+        return
+    if case.front is None:
+        said = "whether writes ask the gate was not looked at: nobody said where clients push to"
+        yield warning(
+            _NAME, said, "pushprune doctor --front https://registry.example.com   # the address that clients use"
+        )
+        return
+    if case.wiring.leases.collecting():
+        yield warning(
+            _NAME,
+            "not looked at: a garbage collection is running",
+            f"pushprune doctor --front {case.front}   # after it",
+        )
+        return
+    agent = f"{USER_AGENT} (probe {case.name})"
+    knock(case.front, case.repository, agent, settings.registry.timeout_s, settings.registry.ca_file)
+    if case.wiring.probes.admitted(case.repository, _hash(agent)):
+        yield fine(_NAME, f"writes through {case.front} ask the gate")
+    else:
+        said = f"a write through {case.front} did not ask the gate: a collection can break what is pushed there"
+        yield error(
+            _NAME, said, "auth_request /-/gate;   # in `location /v2/` of the nginx there, see config/nginx.conf"
+        )
+
+
+def _hash(agent: str) -> str:
+    """How the gate names a User-Agent."""
+    return client_of("", agent).rpartition("/")[2]

@@ -1,0 +1,81 @@
+"""Whether the registry's notifications arrive: pushes a probe, and waits for the web process to hear of it."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+from service.doctor.case import Case
+from service.domain.errors import DeletesDisabled, PushpruneError, RegistryRefused
+from service.domain.finding import Finding, error, fine, warning
+from service.registry.debug import undelivered
+from service.store.probes import Heard
+
+_NAME = "notifications"
+_POLL_S = 0.1
+_ELSEWHERE = "pushprune doctor --probe-repository REPO   # one that our login may push to"
+_WHERE = "in the registry's config.yml, then restart it"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    probes = case.wiring.probes
+    try:
+        if not _push(case):
+            yield warning(_NAME, "not looked at: a garbage collection is running", "pushprune doctor   # after it")
+            return
+        state, took_s = _wait(case)
+    except RegistryRefused as refused:
+        yield warning(_NAME, f"not looked at, as nothing can be pushed: {refused}", _ELSEWHERE)
+        return
+    finally:
+        with suppress(PushpruneError):
+            probes.end(case.name)
+    if state == "heard references":
+        yield fine(_NAME, f"a push was heard of after {took_s:.1f} s")
+    elif state == "heard":
+        said = "pushes are heard of, but not what they reference: sizes stay unknown, and indexes must be asked for"
+        yield warning(_NAME, said, f"notifications: {{events: {{includereferences: true}}}}   # {_WHERE}")
+    else:
+        yield _unheard(case)
+
+
+def _push(case: Case) -> bool:
+    """Pushes the probe and removes it; False where a collection keeps us from it."""
+    probe = case.probe
+    with case.wiring.leases.write() as permit:
+        if permit is None:
+            return False
+        case.wiring.probes.begin(case.name)
+        probe.push(case.repository)
+        with suppress(DeletesDisabled):  # found by a check of its own
+            probe.remove(case.repository)
+    return True
+
+
+def _wait(case: Case) -> tuple[Heard, float]:
+    began = time.monotonic()
+    while True:
+        state, took_s = case.wiring.probes.state(case.name), time.monotonic() - began
+        if state.startswith("heard") or took_s >= case.patience_s:
+            return state, took_s
+        time.sleep(_POLL_S)
+
+
+def _unheard(case: Case) -> Finding:
+    said = f"the registry did not tell of a push within {case.patience_s:g} s"
+    refused = [trouble for trouble in case.wiring.outbox.troubles() if trouble.about == _NAME]
+    if refused:
+        mend = f'headers: {{Authorization: ["Bearer <the value of tokens.notify>"]}}   # of our endpoint {_WHERE}'
+        return error(_NAME, f"{said}: {refused[0].message}", mend)
+    waiting = _waiting(case)
+    if waiting:
+        said += f"; {waiting} notifications wait in its queue: it cannot reach us, or is refused"
+    headers = '{Authorization: ["Bearer <tokens.notify>"]}'
+    endpoint = f'{{name: pushprune, url: "{case.address}/notifications", headers: {headers}}}'
+    return error(_NAME, said, f"notifications: {{endpoints: [{endpoint}]}}   # {_WHERE}")
+
+
+def _waiting(case: Case) -> int:
+    url = case.wiring.settings.registry.debug_url
+    with suppress(PushpruneError):
+        return undelivered(url, case.wiring.settings.registry.timeout_s) if url else 0
+    return 0

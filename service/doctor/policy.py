@@ -1,0 +1,41 @@
+"""Whether a policy is in force, and does what somebody may think it does."""
+
+from collections.abc import Iterator
+
+from service.doctor.case import Case
+from service.domain.errors import StoreUnavailable
+from service.domain.finding import Finding, error, fine, warning
+
+_NAME = "policy"
+
+
+def check(case: Case) -> Iterator[Finding]:
+    policies = case.wiring.policies
+    policy = policies.current()
+    if policies.complaint:
+        yield error(
+            _NAME, policies.complaint, f"pushprune policy check {policies.file or 'FILE'}   # says all that is wrong"
+        )
+    elif policy is None or not policy.rules:
+        said = "there is no policy, or one without rules: nothing is ever deleted"
+        yield warning(_NAME, said, "policy: {protect: [latest], rules: [{keep: {last: 10}}]}")
+    elif policy.dry_run:
+        yield warning(
+            _NAME, "the policy has dry_run: it decides and records, and deletes nothing", "policy: {dry_run: false}"
+        )
+    else:
+        count = len(policy.rules)
+        yield fine(_NAME, f"a policy of {count} {'rule' if count == 1 else 'rules'} is in force")
+    yield from _held(case)
+
+
+def _held(case: Case) -> Iterator[Finding]:
+    try:
+        holds = case.wiring.history.holds()
+    except StoreUnavailable:
+        return
+    if holds:
+        names = ", ".join(hold.repository for hold in holds[:3]) + (", …" if len(holds) > 3 else "")
+        yield warning(
+            _NAME, f"{len(holds)} plans wait for approval: {names}", "pushprune prune --held   # then --approve"
+        )

@@ -1,0 +1,109 @@
+"""Whether the registry answers, lets us in, deletes, remembers what is gone, and has the right time."""
+
+from collections.abc import Iterator
+
+from service.doctor.case import Case
+from service.domain.errors import (
+    AccessDenied,
+    ConfigurationError,
+    DeletesDisabled,
+    RegistryRefused,
+    RegistryUnavailable,
+)
+from service.domain.finding import Finding, error, fine, warning
+from service.registry.debug import cache_requests
+from service.registry.probe import UNKNOWN
+
+NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
+_READ_ONLY = "storage: {maintenance: {readonly: {enabled: false}}}   # in the registry's config.yml, then restart it"
+_LOGIN = (
+    "registry: {username: NAME, password_file: /run/secrets/registry_password}   # one who may pull, push and delete"
+)
+_NO_CACHE = (
+    "storage: {cache: {}}   # in the registry's config.yml: take `blobdescriptor` out of `cache`, then restart it"
+)
+_LATE_S, _WRONG_S = 5, 60
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Reachable, the certificate trusted, the login accepted."""
+    url = case.wiring.settings.registry.url
+    try:
+        probe = case.probe
+    except ConfigurationError as unset:
+        yield error("registry", str(unset), 'registry: {url: "http://registry:5000"}')
+    except AccessDenied as denied:
+        yield error("registry", str(denied), _LOGIN)
+    except RegistryRefused as refused:
+        is_certificate = "registry.ca_file" in str(refused)
+        mend = "registry: {ca_file: /etc/pushprune/registry-ca.pem}" if is_certificate else _elsewhere(url)
+        yield error("registry", str(refused), mend)
+    except RegistryUnavailable as away:
+        yield error("registry", str(away), _elsewhere(url))
+    else:
+        yield fine("registry", f"{probe.url} answers and lets us in")
+
+
+def check_deletes(case: Case) -> Iterator[Finding]:
+    try:
+        case.probe.try_delete(case.repository)
+    except DeletesDisabled as disabled:
+        yield error("deletes", str(disabled), _READ_ONLY if "read-only" in str(disabled) else NO_DELETES)
+    except AccessDenied as denied:
+        yield error("deletes", f"our login may not delete: {denied}", _LOGIN)
+    else:
+        yield fine("deletes", "the registry deletes manifests")
+
+
+def check_cache(case: Case) -> Iterator[Finding]:
+    """By the registry's answers; where they do not tell, by its debug server."""
+    probe, debug_url = case.probe, case.wiring.settings.registry.debug_url
+    with case.wiring.leases.write() as permit:
+        if permit is None:
+            yield warning("cache", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
+            return
+        try:
+            caches = probe.caches_descriptors(case.repository)
+        except RegistryRefused:
+            caches = None
+    if caches is None and debug_url:
+        probe.has_blob(case.repository, UNKNOWN)  # a cache is asked for it
+        caches = cache_requests(debug_url, case.wiring.settings.registry.timeout_s) > 0
+    if caches is None:
+        said = "whether the registry has a blob-descriptor cache could not be found out"
+        yield warning(
+            "cache", said, 'registry: {debug_url: "http://registry:5001"}   # its http.debug.addr, with prometheus'
+        )
+    elif caches:
+        said = "the registry has a blob-descriptor cache: it claims blobs that were collected, and breaks pushes"
+        yield error("cache", said, _NO_CACHE)
+    else:
+        yield fine("cache", "the registry has no blob-descriptor cache")
+
+
+def check_clocks(case: Case) -> Iterator[Finding]:
+    """The registry tells its time in whole seconds, cut off; an answer may take a while. Only what is sure is said."""
+    dated, before_us = case.probe.date(), case.wiring.connection.now_us()
+    apart = {"the registry": _apart(dated.said_s, dated.said_s + 1, dated.before_s, dated.after_s)} if dated else {}
+    apart["Redis"] = _apart(before_us / 1e6, before_us / 1e6, case.now_s())
+    farthest = max(apart, key=lambda who: abs(apart[who]))
+    spread = max(*apart.values(), 0.0) - min(*apart.values(), 0.0)
+    if spread <= _LATE_S:
+        yield fine("clocks", f"{', '.join(apart)} and this machine have the same time")
+        return
+    way = "ahead of" if apart[farthest] > 0 else "behind"
+    said = f"the clock of {farthest} is {abs(apart[farthest]):.0f} s {way} ours"
+    mend = f"timedatectl set-ntp true   # on the machine of {farthest}, or on this one: whichever is wrong"
+    yield error("clocks", said, mend) if spread > _WRONG_S else warning("clocks", said, mend)
+
+
+def _apart(least_s: float, most_s: float, before_s: float, after_s: float | None = None) -> float:
+    """By how much a clock is ahead of ours at least, negative for behind; 0 where the two may agree."""
+    after_s = before_s if after_s is None else after_s
+    if least_s > after_s:
+        return least_s - after_s
+    return min(0.0, most_s - before_s)
+
+
+def _elsewhere(url: str | None) -> str:
+    return f"curl -i {url}/v2/   # from this machine; start the registry, or correct registry.url"

@@ -1,0 +1,57 @@
+"""Whether the web process lives, reaches Redis, and takes the token that the settings name."""
+
+from collections.abc import Iterator
+
+import requests
+
+from service.doctor.case import Case
+from service.domain.finding import Finding, error, fine, warning
+from service.registry.session import open_session
+
+_NAME = "web"
+_START = "gunicorn --config python:service.web.server 'service.web.app:create_app()'"
+_TIMEOUT_S = 5
+
+
+def check(case: Case) -> Iterator[Finding]:
+    try:
+        ready = _session(case).get(f"{case.web}/readyz", timeout=_TIMEOUT_S, allow_redirects=False)
+        posted = _post(case)
+    except requests.RequestException as away:
+        yield _silent(case, type(away).__name__)
+        return
+    if ready.status_code == 503:
+        said = f"the web process at {case.web} lives, and cannot reach Redis: notifications wait at the registry"
+        yield error(_NAME, said, "redis: {url: redis://HOST:6379/0}   # as the web process sees it; then restart it")
+    elif posted == 401:
+        said = f"the web process at {case.web} refuses tokens.notify of these settings: it was started with another"
+        yield error(_NAME, said, f"{_START}   # restart it with these settings")
+    elif ready.status_code != 200 or posted != 200:
+        answers = f"{ready.status_code} to GET /readyz, {posted} to POST /notifications"
+        said = f"what answers at {case.web} is no pushprune ({answers})"
+        yield error(_NAME, said, "pushprune doctor --web http://HOST:PORT   # where the web process really listens")
+    else:
+        yield fine(_NAME, f"the web process at {case.web} answers and takes the token of notifications")
+
+
+def _post(case: Case) -> int:
+    """An envelope without events changes nothing."""
+    token = case.wiring.settings.tokens.notify
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+    url, nothing = f"{case.web}/notifications", {"events": ()}
+    answer = _session(case).post(url, json=nothing, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False)
+    return answer.status_code
+
+
+def _session(case: Case) -> requests.Session:
+    """Past any proxy: that would not know the addresses of this machine."""
+    session = open_session(case.web)
+    session.proxies.clear()
+    return session
+
+
+def _silent(case: Case, why: str) -> Finding:
+    said = f"no web process answers at {case.web} ({why})"
+    if case.is_web_known:
+        return error(_NAME, f"{said}: notifications wait at the registry", _START)
+    return warning(_NAME, f"{said}, from this machine", "pushprune doctor --web http://HOST:PORT   # where it listens")

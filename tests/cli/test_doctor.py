@@ -1,0 +1,126 @@
+"""`pushprune doctor`: all is shown with the line that mends it, and the exit code says whether it is an error."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from service import doctor
+from service.cli.main import main
+from service.doctor import Case
+from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
+from service.domain.finding import Finding, error, fine, warning
+from service.wiring import Wiring
+from tests.fakes.valkey import free_port
+
+Run = Callable[..., tuple[int, str, str]]
+Plant = Callable[..., None]
+
+
+@pytest.fixture
+def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    redis = make_wiring().settings.redis
+    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
+    monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
+    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(("doctor", *arguments))
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
+    """plant(*findings or errors): the only check finds these."""
+
+    def install(*found: Finding | Exception) -> None:
+        def check(case: Case) -> tuple[Finding, ...]:
+            for one in found:
+                if isinstance(one, Exception):
+                    raise one
+            return tuple(one for one in found if isinstance(one, Finding))
+
+        monkeypatch.setattr(doctor, "CHECKS", {"thing": check, "other": lambda case: (fine("other", "all well"),)})
+
+    return install
+
+
+def test_what_is_wrong_is_shown_with_the_line_that_mends_it(run: Run, plant: Plant) -> None:
+    plant(error("thing", "it is broken", "mend it"))
+    code, output, progress = run()
+    assert code == 1
+    assert [line.split() for line in output.splitlines()] == [
+        ["error", "thing", "it", "is", "broken"], ["mend:", "mend", "it"], ["ok", "other", "all", "well"],
+    ]  # fmt: skip
+    assert progress == ""
+
+
+def test_a_warning_is_no_failure(run: Run, plant: Plant) -> None:
+    plant(warning("thing", "it could be better", "better it"))
+    assert run()[0] == 0
+
+
+def test_programs_get_json(run: Run, plant: Plant) -> None:
+    plant(warning("thing", "it could be better", "better it"))
+    code, output, _ = run("--json")
+    assert code == 0
+    assert json.loads(output) == {
+        "severity": "warning",
+        "findings": [
+            {"name": "thing", "severity": "warning", "said": "it could be better", "mend": "better it"},
+            {"name": "other", "severity": "ok", "said": "all well", "mend": ""},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("raised", "severity", "said"),
+    [
+        (StoreUnavailable("Redis does not answer"), "warning", "not looked at: Redis does not answer"),
+        (RegistryUnavailable("the registry is away"), "warning", "not looked at: the registry is away"),
+        (RegistryRefused("it says no"), "error", "it says no"),
+        (KeyError("a fault"), "error", "it could not be looked at: unexpected KeyError: 'a fault'"),
+    ],
+)
+def test_a_check_that_fails_is_a_finding_and_keeps_no_other_away(
+    run: Run, plant: Plant, raised: Exception, severity: str, said: str
+) -> None:
+    plant(raised)
+    _, output, _ = run("--json")
+    first, second = json.loads(output)["findings"]
+    assert (first["severity"], first["said"], second["severity"]) == (severity, said, "ok")
+    assert first["mend"]
+
+
+def test_a_line_that_mends_is_one_line_whatever_it_holds() -> None:
+    assert error("a", "b", "one\ntwo").mend == "one two"
+
+
+def test_without_redis_it_still_says_so_and_looks_at_the_rest(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", f"redis://127.0.0.1:{free_port()}/0")
+    code, output, _ = run("--json")
+    findings = {finding["name"]: finding for finding in json.loads(output)["findings"]}
+    assert code == 1
+    assert findings["redis"]["severity"] == "error"
+    assert findings["workers"]["said"].startswith("not looked at: Redis does not answer")
+    assert findings["registry"]["severity"] == "error"
+    assert findings["policy"]["severity"] == "warning"
+
+
+@pytest.mark.parametrize(
+    "options", [("--probe-repository", "No Such"), ("--front", "registry:5000"), ("--web", "ftp://x"), ("--wait", "0")]
+)
+def test_what_cannot_be_meant_is_wrong_usage(run: Run, options: tuple[str, ...]) -> None:
+    assert run(*options)[0] == 2
+
+
+def test_everything_that_is_found_wrong_has_a_line_that_mends_it(run: Run) -> None:
+    """Over a system where next to nothing is set."""
+    _, output, _ = run("--json", "--wait", "1")
+    for finding in json.loads(output)["findings"]:
+        assert bool(finding["mend"]) == (finding["severity"] != "ok"), finding
+        assert "\n" not in finding["mend"] + finding["said"]

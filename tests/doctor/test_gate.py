@@ -1,0 +1,94 @@
+"""The gate: whether a write through the front door gets there."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from service.doctor import Case
+from service.domain.errors import RegistryUnavailable
+from service.registry.session import USER_AGENT
+from service.wiring import Wiring
+from tests.doctor.conftest import look, one, quick
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.valkey import free_port
+
+Make = Callable[..., Wiring]
+REPOSITORY = "pushprune/doctor"
+
+
+@pytest.fixture
+def gated(make_wiring: Make) -> Wiring:
+    """A system with `gc.gate: proxy`."""
+    return make_wiring(gc={"gate": "proxy"})
+
+
+@pytest.fixture
+def front() -> Iterator[FakeRegistry]:
+    """Stands for a proxy and what is behind it."""
+    with FakeRegistry() as registry:
+        yield registry
+
+
+def asks(front: FakeRegistry, case: Case, member: str) -> None:
+    """The front door notes this at the gate when something comes in; HASH stands for how our client is named there."""
+    told = member.replace("HASH", hashlib.sha256(f"{USER_AGENT} (probe {case.name})".encode()).hexdigest()[:8])
+    client, key = case.wiring.connection.client, pushing(case.wiring)
+    front.before("DELETE", "/uploads/", lambda: client.zadd(key, {told: case.wiring.connection.now_ms()}))
+
+
+def pushing(wiring: Wiring) -> str:
+    return wiring.connection.keys.of("pushing")
+
+
+def test_no_gate_is_nothing_to_look_at(make_wiring: Make) -> None:
+    assert one("gate", quick(make_wiring())).severity == "ok"
+
+
+def test_a_front_door_that_nobody_named_is_said(gated: Wiring) -> None:
+    finding = one("gate", quick(gated))
+    assert finding.severity == "warning"
+    assert finding.mend.startswith("pushprune doctor --front https://")
+
+
+def test_a_front_door_that_asks_is_fine_and_only_that_question_is_forgotten(gated: Wiring, front: FakeRegistry) -> None:
+    """Somebody's push into the very same repository, too."""
+    client, key = gated.connection.client, pushing(gated)
+    others = ["shop/api 10.0.0.1/89abcdef open", f"{REPOSITORY} 10.0.0.1/89abcdef open"]
+    client.zadd(key, {other: gated.connection.now_ms() for other in others})
+    case = quick(gated, front=front.url)
+    asks(front, case, f"{REPOSITORY} 127.0.0.1/HASH open")
+    assert one("gate", case).severity == "ok"
+    assert sorted(client.zrange(key, 0, -1)) == sorted(others)
+    assert front.uploads == {}
+    client.delete(key)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "shop/api 127.0.0.1/HASH open",
+        f"{REPOSITORY} ~127.0.0.1/HASH open",
+        f"{REPOSITORY} 127.0.0.1/01234567 open",
+        "*",
+    ],
+)
+def test_a_front_door_that_does_not_ask_is_an_error(gated: Wiring, front: FakeRegistry, member: str) -> None:
+    case = quick(gated, front=front.url)
+    asks(front, case, member)
+    finding = one("gate", case)
+    assert finding.severity == "error"
+    assert finding.mend.startswith("auth_request /-/gate;")
+    assert gated.connection.client.zcard(pushing(gated)) == 1
+    gated.connection.client.delete(pushing(gated))
+
+
+def test_a_front_door_where_nobody_is_is_said(gated: Wiring) -> None:
+    with pytest.raises(RegistryUnavailable, match="nobody answers"):
+        look("gate", quick(gated, front=f"http://127.0.0.1:{free_port()}"))
+
+
+def test_a_collection_is_not_waited_for(gated: Wiring, front: FakeRegistry) -> None:
+    with gated.leases.hold("collect", 10_000):
+        finding = one("gate", quick(gated, front=front.url))
+    assert (finding.severity, front.requests) == ("warning", [])

@@ -1,0 +1,80 @@
+"""Notifications: the probe is heard of, and nothing else comes of it."""
+
+import json
+from collections.abc import Callable
+
+from service.web.app import create_app
+from service.wiring import Wiring
+from tests.doctor.conftest import one, quick
+from tests.fakes.registry import FakeRegistry
+
+Make = Callable[..., Wiring]
+
+
+def test_a_probe_that_is_heard_of_is_fine_and_leaves_nothing(make_wiring: Make, site: FakeRegistry) -> None:
+    wiring = make_wiring(site.url)
+    case = quick(wiring)
+    for _ in range(2):
+        assert one("notifications", case).severity == "ok"
+    assert wiring.history.repositories() == ()
+    assert wiring.history.entries() == ()
+    assert wiring.outbox.backlog().due == 0
+    assert wiring.outbox.counters().get("push", 0) <= 1, "the first event of a registry is counted, as any of ours"
+    assert wiring.probes.state(case.name) == ""
+    held = site.storage.repositories["pushprune/doctor"]
+    assert (held.manifests, held.tags, held.blobs) == ({}, {}, set())
+
+
+def test_a_probe_that_nobody_hears_of_is_an_error(make_wiring: Make) -> None:
+    with FakeRegistry() as registry:
+        finding = one("notifications", quick(make_wiring(registry.url, listen="127.0.0.1:9999")))
+    assert finding.severity == "error"
+    assert "did not tell of a push within 0.2 s" in finding.said
+    assert 'url: "http://127.0.0.1:9999/notifications"' in finding.mend
+
+
+def test_a_probe_that_is_refused_is_a_wrong_token(make_wiring: Make) -> None:
+    wiring = make_wiring(tokens={"notify": "right"})
+    web = create_app(wiring).test_client()
+
+    def tell(envelope: object) -> None:
+        web.post("/notifications", data=json.dumps(envelope), headers={"Authorization": "Bearer wrong"})
+
+    with FakeRegistry(notify=tell) as registry:
+        finding = one("notifications", quick(make_wiring(registry.url, tokens={"notify": "right"})))
+    assert finding.severity == "error"
+    assert "does not carry tokens.notify" in finding.said
+    assert finding.mend.startswith("headers: {Authorization:")
+    assert "right" not in finding.mend
+
+
+def test_a_registry_that_says_no_references_is_warned_of(make_wiring: Make) -> None:
+    web = create_app(make_wiring()).test_client()
+    with FakeRegistry(notify=lambda envelope: web.post("/notifications", data=json.dumps(envelope))) as registry:
+        finding = one("notifications", quick(make_wiring(registry.url)))
+    assert finding.severity == "warning"
+    assert finding.mend.startswith("notifications: {events: {includereferences: true}}")
+
+
+def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: Make, site: FakeRegistry) -> None:
+    site.delete_enabled = False
+    wiring = make_wiring(site.url)
+    for _ in range(2):
+        assert one("notifications", quick(wiring)).severity == "ok"
+    assert len(site.storage.repositories["pushprune/doctor"].manifests) == 1
+
+
+def test_nobody_makes_a_probe_of_ours_up(make_wiring: Make) -> None:
+    wiring = make_wiring()
+    wiring.probes.heard("0123456789abcdef", references=True)
+    assert wiring.probes.state("0123456789abcdef") == ""
+
+
+def test_an_empty_envelope_does_not_end_the_trouble_with_the_token(make_wiring: Make) -> None:
+    """The doctor posts one to see whether its token is taken: that says nothing of the registry's."""
+    wiring = make_wiring(tokens={"notify": "right"})
+    web = create_app(wiring).test_client()
+    web.post("/notifications", data='{"events": []}', headers={"Authorization": "Bearer wrong"})
+    answer = web.post("/notifications", data='{"events": []}', headers={"Authorization": "Bearer right"})
+    assert answer.status_code == 200
+    assert [trouble.about for trouble in wiring.outbox.troubles()] == ["notifications"]

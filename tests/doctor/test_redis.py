@@ -1,0 +1,117 @@
+"""Redis: nothing evicted, everything kept, room left; and what a managed server does not tell."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from service.domain.finding import Finding
+from service.settings import load_settings
+from service.store.server import Server, read_server
+from service.wiring import Wiring, wire
+from tests.doctor.conftest import look, quick
+from tests.fakes.valkey import Valkey, free_port
+
+Make = Callable[..., Wiring]
+SOUND = Server("Redis 7.2", (7, 2), "noeviction", 0, 1 << 20, appends=True, saves=False, writes_fail=False)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A server whose settings may be changed."""
+    with Valkey(tmp_path_factory.mktemp("own"), append_only=True) as server:
+        yield server
+
+
+def found(own: Valkey, **changes: str) -> tuple[Finding, ...]:
+    client = own.client()
+    sound = {"maxmemory": "0", "maxmemory-policy": "noeviction", "appendonly": "yes", "save": ""}
+    for name, value in {**sound, **{name.replace("_", "-"): value for name, value in changes.items()}}.items():
+        client.config_set(name, value)
+    return look("redis", quick(wired(own.url)))
+
+
+def wired(url: str) -> Wiring:
+    return wire(load_settings(environ={}, redis={"url": url}))
+
+
+def test_a_sound_server_is_fine(own: Valkey) -> None:
+    (finding,) = found(own)
+    assert (finding.severity, finding.mend) == ("ok", "")
+    assert "appends every write to disk and evicts nothing" in finding.said
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_eviction_is_an_error_where_memory_is_limited(own: Valkey, policy: str) -> None:
+    (finding,) = found(own, maxmemory_policy=policy, maxmemory="500mb")
+    assert finding.severity == "error"
+    assert finding.mend.startswith("redis-cli CONFIG SET maxmemory-policy noeviction")
+    (finding,) = found(own, maxmemory_policy=policy)
+    assert finding.severity == "warning"
+
+
+def test_a_server_that_keeps_nothing_is_found(own: Valkey) -> None:
+    (finding,) = found(own, appendonly="no")
+    assert finding.severity == "error"
+    assert finding.mend.startswith("redis-cli CONFIG SET appendonly yes")
+    (finding,) = found(own, appendonly="no", save="3600 1")
+    assert finding.severity == "warning"
+
+
+def test_little_room_is_found(own: Valkey) -> None:
+    used = read_server(wired(own.url).connection).used_bytes
+    (finding,) = found(own, maxmemory=str(int(used * 1.01)))
+    assert finding.severity in ("error", "warning")
+    assert "of maxmemory is in use" in finding.said
+    assert finding.mend.startswith("redis-cli CONFIG SET maxmemory ")
+    own.client().config_set("maxmemory", "0")
+
+
+def test_a_server_that_refuses_config_is_asked_for_the_rest(own: Valkey) -> None:
+    found(own, appendonly="no", maxmemory_policy="allkeys-lfu", maxmemory="500mb")
+    client: Any = own.client()
+    client.execute_command("ACL", "SETUSER", "managed", "on", ">word", "~*", "+@all", "-config")
+    url = own.url.replace("redis://", "redis://managed:word@")
+    evicts, forgets = look("redis", quick(wired(url)))
+    assert evicts.severity == "error"
+    assert forgets.severity == "warning"
+    assert "refuses CONFIG: whether it saves snapshots is not known" in forgets.said
+
+
+@pytest.mark.parametrize(
+    ("server", "severity", "said"),
+    [
+        (Server("Redis 6.0.16", (6, 0, 16), "noeviction", 0, 1, True, False, False), "error", "6.2 is needed"),
+        (Server("Redis 7", (7, 0), "noeviction", 0, 1, True, False, True), "error", "fails to write to its disk"),
+        (Server("Redis 7", (7, 0), "noeviction", 100, 85, True, False, False), "warning", "85% of maxmemory"),
+        (Server("Redis 7", (7, 0), "noeviction", 100, 96, True, False, False), "error", "96% of maxmemory"),
+    ],
+)
+def test_what_no_server_here_is_like(
+    own: Valkey, monkeypatch: pytest.MonkeyPatch, server: Server, severity: str, said: str
+) -> None:
+    monkeypatch.setattr("service.doctor.redis.read_server", lambda connection: server)
+    (finding,) = look("redis", quick(wired(own.url)))
+    assert finding.severity == severity
+    assert said in finding.said
+    assert finding.mend
+
+
+def test_a_server_that_is_away_is_one_error(tmp_path: Path) -> None:
+    (finding,) = look("redis", quick(wired(f"redis://127.0.0.1:{free_port()}/0")))
+    assert finding.severity == "error"
+    assert finding.mend.startswith("redis: {url: redis://HOST:6379/0}")
+
+
+def test_the_password_of_redis_is_said_nowhere() -> None:
+    url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
+    assert "hunter2" not in repr(look("redis", quick(wired(url))))
+
+
+def test_a_server_can_be_read(own: Valkey) -> None:
+    server = read_server(wired(own.url).connection)
+    assert server.version >= (6, 2)
+    assert isinstance(own.client(), redis.Redis)
+    assert server.used_bytes > 0

@@ -1,0 +1,152 @@
+"""The registry: reached, let in, deleting, without a cache, with the right time."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.doctor.case import Case
+from service.domain.errors import RegistryUnavailable
+from service.registry.probe import Dated, Probe
+from service.settings import load_settings
+from service.wiring import Wiring, wire
+from tests.doctor.conftest import one, quick
+from tests.fakes.certificates import make_certificates
+from tests.fakes.login import Login
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.valkey import Valkey, free_port
+
+Make = Callable[..., Wiring]
+
+
+def test_a_registry_that_answers_is_fine(make_wiring: Make, site: FakeRegistry) -> None:
+    finding = one("registry", quick(make_wiring(site.url)))
+    assert (finding.severity, finding.mend) == ("ok", "")
+
+
+def test_no_address_is_found(make_wiring: Make) -> None:
+    finding = one("registry", quick(make_wiring()))
+    assert (finding.severity, finding.mend) == ("error", 'registry: {url: "http://registry:5000"}')
+
+
+def test_an_address_where_nobody_is_is_found(make_wiring: Make) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    finding = one("registry", quick(make_wiring(url)))
+    assert finding.severity == "error"
+    assert finding.mend.startswith(f"curl -i {url}/v2/")
+
+
+def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: Make, site: FakeRegistry) -> None:
+    site.fail_next("GET", "/v2/", status=503, times=None)
+    case = quick(make_wiring(site.url))
+    assert one("registry", case).severity == "error"
+    for name in ("deletes", "cache", "clocks", "notifications"):
+        with pytest.raises(RegistryUnavailable):
+            one(name, case)
+    assert len(site.requests) == 1
+
+
+def test_a_login_that_is_missing_is_found(make_wiring: Make) -> None:
+    with FakeRegistry(login=Login()) as registry:
+        finding = one("registry", quick(make_wiring(registry.url)))
+    assert finding.severity == "error"
+    assert finding.mend.startswith("registry: {username: NAME, password_file:")
+
+
+def test_a_login_that_may_not_delete_is_found(valkey: Valkey) -> None:
+    login = Login(scheme="token", denied=frozenset({"delete"}))
+    with FakeRegistry(login=login) as registry:
+        ours = {"url": registry.url, "username": login.username, "password": login.password}
+        case = quick(wire(load_settings(environ={}, redis={"url": valkey.url}, registry=ours)))
+        assert one("registry", case).severity == "ok"
+        finding = one("deletes", case)
+    assert finding.severity == "error"
+    assert "our login may not delete" in finding.said
+    assert finding.mend.startswith("registry: {username: NAME")
+
+
+def test_a_certificate_that_is_not_trusted_is_found(make_wiring: Make, tmp_path: Path) -> None:
+    with FakeRegistry(tls=make_certificates(tmp_path).server) as registry:
+        finding = one("registry", quick(make_wiring(registry.url)))
+    assert (finding.severity, finding.mend) == ("error", "registry: {ca_file: /etc/pushprune/registry-ca.pem}")
+
+
+@pytest.mark.parametrize(
+    ("how", "mend"),
+    [
+        ({}, ""),
+        ({"delete_enabled": False}, "storage: {delete: {enabled: true}}"),
+        ({"readonly": True}, "storage: {maintenance: {readonly: {enabled: false}}}"),
+    ],
+)
+def test_whether_it_deletes_is_found_without_a_delete(make_wiring: Make, how: dict[str, Any], mend: str) -> None:
+    with FakeRegistry(**how) as registry:
+        finding = one("deletes", quick(make_wiring(registry.url)))
+        assert registry.count("pushprune/", "PUT") == 0
+    assert finding.severity == ("error" if mend else "ok")
+    assert finding.mend.startswith(mend)
+
+
+def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: Make, site: FakeRegistry) -> None:
+    site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
+    finding = one("cache", quick(make_wiring(site.url)))
+    assert finding.severity == "warning"
+    assert "could not be found out" in finding.said
+    assert finding.mend.startswith("registry: {debug_url:")
+
+
+def test_a_blob_that_is_remembered_and_not_looked_for_is_a_cache(make_wiring: Make, site: FakeRegistry) -> None:
+    site.fail_next("HEAD", "blobs/sha512:", status=200)
+    finding = one("cache", quick(make_wiring(site.url)))
+    assert finding.severity == "error"
+    assert finding.mend.startswith("storage: {cache: {}}")
+
+
+def test_nothing_is_pushed_beside_a_collection(make_wiring: Make, site: FakeRegistry) -> None:
+    wiring = make_wiring(site.url)
+    case = quick(wiring)
+    with wiring.leases.hold("collect", 10_000):
+        found = [one(name, case) for name in ("cache", "notifications")]
+    assert [finding.severity for finding in found] == ["warning", "warning"]
+    assert all("a garbage collection is running" in finding.said for finding in found)
+    assert site.count("pushprune/", "PUT") == 0
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "severity", "said"),
+    [
+        (0.0, "ok", "have the same time"),
+        (-4.5, "ok", "have the same time"),
+        (30.0, "warning", "the clock of the registry is 30 s ahead of ours"),
+        (-30.0, "warning", "the clock of the registry is 29 s behind ours"),
+        (-3600.0, "error", "the clock of the registry is 3599 s behind ours"),
+    ],
+)
+def test_a_registry_with_another_time_is_found(
+    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch, ahead_s: float, severity: str, said: str
+) -> None:
+    monkeypatch.setattr(Probe, "date", lambda probe: Dated(1000 + ahead_s, 1000.0, 1000.0))
+    finding = one("clocks", quick(make_wiring(site.url)))
+    assert finding.severity == severity
+    assert said in finding.said
+    assert finding.mend.startswith("timedatectl set-ntp true" if severity != "ok" else "")
+
+
+def test_a_slow_answer_is_no_wrong_clock(
+    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Probe, "date", lambda probe: Dated(1000.0, 980.0, 1003.0))
+    assert one("clocks", quick(make_wiring(site.url))).severity == "ok"
+
+
+def test_a_redis_with_another_time_is_found(
+    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring = make_wiring(site.url)
+    monkeypatch.setattr(Case, "now_s", lambda case: wiring.connection.now_us() / 1e6 + 120)
+    monkeypatch.setattr(Probe, "date", lambda probe: None)
+    finding = one("clocks", quick(wiring))
+    assert finding.severity == "error"
+    assert "the clock of Redis is" in finding.said
+    assert "behind ours" in finding.said

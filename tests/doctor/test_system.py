@@ -1,0 +1,207 @@
+"""The web process, the workers, what was complained of, the policy and the collections."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.domain.collection import Run
+from service.domain.policy import Policy
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.doctor.conftest import look, one, quick
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.valkey import free_port
+from tests.registry.test_uploads import upload
+from tests.store.test_record import event, record
+
+Make = Callable[..., Wiring]
+
+
+class TestWeb:
+    def test_a_process_that_must_be_there_and_is_not_is_an_error(self, make_wiring: Make) -> None:
+        finding = one("web", quick(make_wiring(listen=f"127.0.0.1:{free_port()}")))
+        assert finding.severity == "error"
+        assert finding.mend.startswith("gunicorn --config")
+
+    def test_one_that_may_be_elsewhere_is_asked_for(self, make_wiring: Make) -> None:
+        tokens = {"notify": "a", "read": "b", "admin": "c"}
+        wiring = make_wiring(listen=f"0.0.0.0:{free_port()}", tokens=tokens)
+        finding = one("web", quick(wiring))
+        assert finding.severity == "warning"
+        assert finding.mend.startswith("pushprune doctor --web")
+        named = quick(wiring, web=f"http://127.0.0.1:{free_port()}")
+        assert one("web", named).severity == "error"
+
+    def test_something_else_that_answers_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
+        finding = one("web", quick(make_wiring(), web=site.url))
+        assert finding.severity == "error"
+        assert "is no pushprune" in finding.said
+
+    def test_one_without_redis_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
+        site.fail_next("GET", "/readyz", status=503)
+        finding = one("web", quick(make_wiring(), web=site.url))
+        assert finding.severity == "error"
+        assert "cannot reach Redis" in finding.said
+
+    def test_one_that_was_started_with_another_token_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
+        site.fail_next("GET", "/readyz", status=200)
+        site.fail_next("POST", "/notifications", status=401)
+        finding = one("web", quick(make_wiring(tokens={"notify": "s3cret"}), web=site.url))
+        assert finding.severity == "error"
+        assert "it was started with another" in finding.said
+        assert [request.headers.get("Authorization") for request in site.requests][-1] == "Bearer s3cret"
+        assert "s3cret" not in repr(finding)
+
+    def test_no_proxy_of_the_environment_is_asked(
+        self, make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+        monkeypatch.setenv("no_proxy", "")
+        assert "is no pushprune" in one("web", quick(make_wiring(), web=site.url)).said
+
+
+class TestWorkers:
+    def test_none_is_an_error(self, make_wiring: Make) -> None:
+        finding = one("workers", quick(make_wiring()))
+        assert finding.severity == "error"
+        assert finding.mend.startswith("celery -A workers.app worker")
+
+    def test_one_that_lives_is_fine(self, make_wiring: Make) -> None:
+        wiring = make_wiring()
+        wiring.outbox.sign_of_life("w1")
+        assert one("workers", quick(wiring)).severity == "ok"
+
+    @pytest.mark.parametrize(("late_s", "severity"), [(30, "ok"), (120, "warning"), (1200, "error")])
+    def test_what_waits_too_long_is_found(self, make_wiring: Make, late_s: int, severity: str) -> None:
+        wiring = make_wiring()
+        wiring.outbox.sign_of_life("w1")
+        due = wiring.connection.keys.of("due")
+        wiring.connection.client.zadd(due, {"shop/api": wiring.connection.now_ms() - late_s * 1000})
+        finding = one("workers", quick(wiring))
+        assert finding.severity == severity
+        assert finding.mend.startswith("celery" if severity != "ok" else "")
+
+
+class TestTroubles:
+    def test_none_is_fine(self, make_wiring: Make) -> None:
+        assert one("troubles", quick(make_wiring())).severity == "ok"
+
+    @pytest.mark.parametrize(
+        ("about", "message", "mend"),
+        [
+            ("delete shop/api", "set `storage: delete: enabled: true` there", "storage: {delete: {enabled: true}}"),
+            ("delete shop/api", "the registry says no", "pushprune prune shop/api"),
+            ("notifications", "one was refused", "headers: {Authorization:"),
+            ("garbage", "exit code 1", "pushprune gc --now"),
+            ("lost shop/api:v1", "push it again", "docker push REGISTRY/shop/api:v1"),
+        ],
+    )
+    def test_each_has_a_line_that_mends_it(self, make_wiring: Make, about: str, message: str, mend: str) -> None:
+        wiring = make_wiring()
+        wiring.outbox.complain(about, message)
+        finding = one("troubles", quick(wiring))
+        assert (finding.severity, finding.said) == ("error", f"{about}: {message}")
+        assert finding.mend.startswith(mend)
+
+    def test_events_that_could_not_be_understood_are_found_for_a_day(self, make_wiring: Make) -> None:
+        wiring = make_wiring()
+        key, client = wiring.connection.keys.of("rejected"), wiring.connection.client
+        before_ms = wiring.connection.now_ms() - 86_400_000 - 1000
+        client.xadd(key, {"reason": "old", "excerpt": ""}, id=f"{before_ms}-0")
+        assert one("troubles", quick(wiring)).severity == "ok"
+        client.xadd(key, {"reason": "timestamp: it is not of this time", "excerpt": "{}"})
+        finding = one("troubles", quick(wiring))
+        assert finding.severity == "warning"
+        assert "timestamp: it is not of this time" in finding.said
+        assert finding.mend.startswith(f"redis-cli XREVRANGE {key} + -")
+
+
+class TestPolicy:
+    def test_one_in_force_is_fine(self, make_wiring: Make) -> None:
+        assert one("policy", quick(make_wiring())).said == "a policy of 1 rule is in force"
+
+    def test_none_is_said(self, make_wiring: Make) -> None:
+        finding = one("policy", quick(make_wiring(policy=Policy())))
+        assert finding.severity == "warning"
+        assert finding.mend.startswith("policy: {protect: [latest]")
+
+    def test_a_dry_run_is_said(self, make_wiring: Make) -> None:
+        finding = one("policy", quick(make_wiring(policy=keep_last(2, dry_run=True))))
+        assert (finding.severity, finding.mend) == ("warning", "policy: {dry_run: false}")
+
+    def test_plans_that_wait_are_said(self, make_wiring: Make) -> None:
+        wiring = make_wiring()
+        record(wiring.history, event(1, tag="v1"))
+        held = '{"at_us": 1, "reason": "too many", "policy": "p", "digests": [], "plan": "x"}'
+        wiring.connection.client.set(wiring.connection.keys.held("shop/api"), held)
+        _, finding = look("policy", quick(wiring))
+        assert finding.severity == "warning"
+        assert "shop/api" in finding.said
+        assert finding.mend.startswith("pushprune prune --held")
+
+
+class TestGarbage:
+    def test_no_command_is_said(self, make_wiring: Make) -> None:
+        finding = one("garbage", quick(make_wiring()))
+        assert finding.severity == "warning"
+        assert finding.mend.startswith("gc: {command:")
+
+    def test_a_command_that_is_there_and_starts_by_itself_is_fine(self, make_wiring: Make) -> None:
+        gc = {"command": [sys.executable, "garbage-collect"], "after_deletes": 5}
+        assert one("garbage", quick(make_wiring(gc=gc))).severity == "ok"
+
+    def test_a_command_that_is_nowhere_is_an_error(self, make_wiring: Make) -> None:
+        gc = {"command": "no-such-registry garbage-collect c.yml", "schedule": "0 3 * * *"}
+        wiring = make_wiring(gc=gc)
+        finding = one("garbage", quick(wiring))
+        assert finding.severity == "error"
+        assert finding.mend.startswith("which no-such-registry")
+        wiring.garbage.record(Run(1, 2, "done", "by hand"))
+        assert one("garbage", quick(wiring)).severity == "ok", "the worker that collects is elsewhere"
+
+    def test_what_never_starts_is_said(self, make_wiring: Make) -> None:
+        wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"]})
+        _, finding = look("garbage", quick(wiring))
+        assert (finding.severity, finding.mend) == ("warning", 'gc: {schedule: "0 3 * * *"}')
+
+    def test_a_last_collection_that_failed_is_an_error(self, make_wiring: Make) -> None:
+        wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
+        wiring.garbage.record(Run(1, 2, "failed", "by hand", 1, message="exit code 1"))
+        finding = one("garbage", quick(wiring))
+        assert finding.severity == "error"
+        assert "the last collection failed: exit code 1" in finding.said
+
+    def test_a_trash_without_end_is_said(self, make_wiring: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+        wiring = make_wiring(gc={"command": [sys.executable, "garbage-collect"], "after_deletes": 5})
+        monkeypatch.setattr("service.doctor.garbage._MANY", 1)
+        wiring.connection.client.zadd(wiring.connection.keys.of("trashed"), {"a b": 1, "a c": 2})
+        _, finding = look("garbage", quick(wiring))
+        assert (finding.severity, finding.mend) == ("warning", "history: {trash: 7d}")
+
+
+class TestStorage:
+    def test_one_that_is_not_mounted_is_not_looked_at(self, make_wiring: Make) -> None:
+        assert one("storage", quick(make_wiring())).severity == "ok"
+
+    def test_a_place_that_is_none_is_said(self, make_wiring: Make, tmp_path: Path) -> None:
+        finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path / "nowhere")})))
+        assert finding.severity == "warning"
+        assert finding.mend.startswith("storage: {path:")
+
+    def test_uploads_that_nobody_ended_are_found(self, make_wiring: Make, tmp_path: Path) -> None:
+        upload(tmp_path, "shop/api", "a", 0, 2_000_000)
+        finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
+        assert finding.severity == "warning"
+        assert "1 uploads that nobody ended in a day hold 2.0 MB" in finding.said
+        assert finding.mend.startswith("storage: {maintenance: {uploadpurging:")
+
+    @pytest.mark.parametrize(("free", "severity"), [(1, "error"), (5, "warning"), (50, "ok")])
+    def test_a_full_disk_is_found(
+        self, make_wiring: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, severity: str
+    ) -> None:
+        disk = type("Disk", (), {"total": 100, "free": free})
+        monkeypatch.setattr("service.doctor.storage.shutil.disk_usage", lambda path: disk)
+        finding = one("storage", quick(make_wiring(storage={"path": str(tmp_path)})))
+        assert (finding.severity, finding.mend) == (severity, "pushprune gc --now" if severity != "ok" else "")
