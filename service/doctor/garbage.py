@@ -9,7 +9,6 @@ from service.domain.finding import Finding, error, fine, warning
 
 _NAME = "garbage"
 _COMMAND = 'gc: {command: "registry garbage-collect /etc/docker/registry/config.yml", schedule: "0 3 * * *"}'
-_STARTS = ("schedule", "after_deletes", "after_bytes")
 _MANY = 100_000
 
 
@@ -21,7 +20,7 @@ def check(case: Case) -> Iterator[Finding]:
         )
     else:
         yield from _command(gc.command[0], last)
-        if not any(getattr(gc, start, None) for start in _STARTS):
+        if not (gc.schedule or gc.after_deletes or gc.after_bytes):
             yield warning(
                 _NAME, "nothing ever starts a collection but `pushprune gc --now`", 'gc: {schedule: "0 3 * * *"}'
             )
