@@ -62,8 +62,8 @@ def test_a_referrer_must_be_marked_and_so_must_what_it_is_about(make_system: Mak
 def test_a_manifest_that_lost_its_tag_and_is_kept_must_be_marked(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
     before = system.registry.push_image(SHOP, "main", seed="before")
-    now = system.registry.push_image(SHOP, "main", seed="now")
     never = system.registry.push_image(SHOP, None, seed="never")
+    now = system.registry.push_image(SHOP, "main", seed="now")  # with a tag its push is over
     system.settle()
     assert f"{SHOP}@{before}" in collect(system, tmp_path, [now, never])
     assert f"{SHOP}@{never}" in collect(system, tmp_path, [now, before])

@@ -16,7 +16,7 @@ from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.store.test_lease import until
 from tests.workers.conftest import SHOP, System, doomed_system
-from workers import deletion, garbage, reconcile, tasks
+from workers import deletion, drain, garbage, reconcile, tasks
 
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
@@ -240,7 +240,8 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     assert not (tmp_path / "dry").exists()
 
 
-def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path) -> None:
+def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "_HEAL_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.removals.look_at("shop/api", ["v1"])
     wiring.garbage.request("by hand")
@@ -250,8 +251,9 @@ def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path) -> N
 
 
 def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_delete(
-    make_wiring: Build, tmp_path: Path
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(drain, "_HEAL_S", 0.2)
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 600})
     wiring.garbage.request("by hand")
     with wiring.leases.write():
