@@ -164,8 +164,8 @@ class Supervisor:
         keeper.start()
 
     def wait(self) -> None:
-        """Wait for ever: until a signal handler raises."""
-        while True:
+        """Wait until a signal says to stop: its KeyboardInterrupt is lost where it meets a finalizer."""
+        while not self.stopping:
             time.sleep(TURN_S)
 
     def stop(self) -> None:
@@ -185,7 +185,9 @@ class Supervisor:
         return self._keeper(name).pid
 
     def check(self, deaths: int = 3) -> None:
-        """Raise ChildKeepsDying when a child died that often: there is no point in waiting for it."""
+        """Raise ChildKeepsDying when a child died that often, KeyboardInterrupt when a signal said to stop."""
+        if self.stopping:
+            raise KeyboardInterrupt
         for keeper in self._keepers:
             if keeper.deaths >= deaths:
                 raise ChildKeepsDying(

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,6 +140,29 @@ def test_a_child_that_ignores_its_stop_signal_is_killed_after_its_grace(tmp_path
         out, _ = running.communicate(timeout=60)
     assert running.returncode == 0
     assert "pushprune | worker did not stop within 0.1 s, killing it" in out
+
+
+class _Finalizer:
+    """Python forgets what is raised while it ends an object: so it was with the KeyboardInterrupt of a signal."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        for _ in range(10):
+            os.getpid()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_meets_a_finalizer_is_not_lost(supervisor: Supervisor) -> None:
+    with supervising.stopping_on_signals(supervisor):
+        finalizer: Any = _Finalizer()
+        del finalizer
+        assert supervisor.stopping
+        waiting = threading.Thread(target=supervisor.wait, daemon=True)
+        waiting.start()
+        waiting.join(10)
+        assert not waiting.is_alive()
+        with pytest.raises(KeyboardInterrupt):
+            supervisor.check()
 
 
 def test_a_second_ctrl_c_kills_at_once(tmp_path: Path, eventually: Any, alive: Alive) -> None:
