@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from service.clock import now_us
 from service.domain import tombstone
-from service.domain.errors import StaleCache, StoreUnavailable
+from service.domain.errors import StoreUnavailable
 from service.log import log
 from service.registry.collector import Collector
 from service.registry.inflight import InFlight
@@ -29,6 +29,7 @@ _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
+_UNCHECKED = "it is not checked yet whether the registry goes on claiming what was swept"
 _DELETES = "deletes did not end within gc.max_wait"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
@@ -74,31 +75,43 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> 
     """Waits until nobody writes, keeps it so while the block runs, and lets everybody in again.
 
     Raises PutOff when they do not end within gc.max_wait, CollectionFailed when a collector still runs on this host,
-    LeaseLost when the lease was lost meanwhile. A StaleCache that leaves the block keeps the gate closed: who pushed
-    now would believe the cache. The next run begins there.
+    LeaseLost when the lease was lost meanwhile. After a sweep that was not checked the gate stays closed: who pushed
+    now might believe a cache. The next run begins there.
     """
     kept = _kept(wiring, collector)
     token, is_claimed = kept or new_token(), False
     try:
-        with collector.claimed(token, wiring.gate.open):
+        with collector.claimed(token, lambda before: _succeed(wiring, before)):
             is_claimed = True
             if not kept:
                 _close(wiring, lease, token, reason)
             _wait_for_the_gate(wiring, lease, token)
             with _guarded(wiring, lease, token):
                 yield Quiet(wiring, collector)
-    except StaleCache as error:
-        is_claimed = not (wiring.settings.gc.gate == "proxy" and wiring.gate.keep(token, str(error)))
-        raise
     finally:
         if is_claimed:
             _open(wiring, collector, token)
 
 
-def _kept(wiring: Wiring, collector: Collector) -> str | None:
-    """The token of a gate that was left closed, as the registry lied: it is taken over without having been open."""
+def _is_unchecked(wiring: Wiring) -> bool:
+    """Whether something was swept, and nobody has seen yet that the registry does not go on claiming it."""
+    return wiring.settings.gc.gate == "proxy" and wiring.garbage.unchecked() is not None
+
+
+def _succeed(wiring: Wiring, before: str) -> None:
+    """Opens the gate of a holder that is proved dead, unless it must stay closed: then the next try takes it over."""
     held = wiring.gate.standing()
-    return held.token if held and held.is_kept and collector.is_dead(held.token) else None
+    if held and held.token == before and (held.is_kept or _is_unchecked(wiring)):
+        raise PutOff("the gate is kept closed until the last sweep is checked")
+    wiring.gate.open(before)
+
+
+def _kept(wiring: Wiring, collector: Collector) -> str | None:
+    """The token of a gate that was left closed after a sweep: it is taken over without having been open."""
+    held = wiring.gate.standing()
+    if held is None or held.state != "closed" or not (held.is_kept or _is_unchecked(wiring)):
+        return None
+    return held.token if collector.is_dead(held.token) else None
 
 
 def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
@@ -115,6 +128,9 @@ def reopen(wiring: Wiring) -> None:
     if held is None or held.is_kept:
         return
     if wiring.collector and wiring.collector.is_dead(held.token):
+        if _is_unchecked(wiring):
+            wiring.gate.keep(held.token, _UNCHECKED)
+            return
         wiring.gate.open(held.token)
         wiring.outbox.mended("gate")
         log.warning("the gate is open again: the collection that held it is proved dead", because=held.reason)
@@ -135,6 +151,9 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
             return
         time.sleep(POLL_S)
     try:
+        if _is_unchecked(wiring):
+            wiring.gate.keep(token, _UNCHECKED)
+            return
         wiring.gate.open(token)
         wiring.outbox.mended("gate")
     except StoreUnavailable as error:

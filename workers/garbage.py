@@ -160,7 +160,8 @@ def _attempt(job: _Job) -> None:
         raise
     except PushpruneError as error:
         once = isinstance(error, StaleCache | StaysReadOnly)
-        wait_s = BUSY_S if isinstance(error, LeaseLost) else _ALARM_S if once else _FAILED_S
+        once_again = once or wiring.garbage.unchecked() is not None  # a gate may be closed until it is checked
+        wait_s = BUSY_S if isinstance(error, LeaseLost) else _ALARM_S if once_again else _FAILED_S
         job.learn(result="failed", message=str(error))
     if job.run.result == "failed":
         wiring.outbox.complain("garbage", job.run.message)
