@@ -16,6 +16,7 @@ from service.domain.errors import StoreUnavailable
 from service.log import log
 from service.registry.collector import Collector
 from service.registry.inflight import InFlight
+from service.registry.probe import LEFTOVERS
 from service.store.connection import new_token
 from service.store.keys import short
 from service.store.lease import Lease
@@ -30,7 +31,7 @@ _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
 _UNCHECKED = "it is not checked yet whether the registry goes on claiming what was swept"
-_DELETES = "deletes did not end within gc.max_wait"
+_DELETES = "deletes did not end in time"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
 
@@ -49,7 +50,7 @@ class Quiet:
         than gc.youth must besides have belonged to something that we deleted. eligible: what the dry run would sweep.
         """
         gate = self._wiring.gate
-        explained = self._wiring.trash.held() | {tombstone.DIGEST: now_us()}
+        explained = self._wiring.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
         for loose in gate.loose(eligible):
             if not loose.digest:
                 raise PutOff("more pushes are under way than can be remembered", _LOOSE_S)
@@ -74,7 +75,7 @@ class Quiet:
 def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Iterator[Quiet]:
     """Waits until nobody writes, keeps it so while the block runs, and lets everybody in again.
 
-    Raises PutOff when they do not end within gc.max_wait, CollectionFailed when a collector still runs on this host,
+    Raises PutOff when they do not end in time, CollectionFailed when a collector still runs on this host,
     LeaseLost when the lease was lost meanwhile. After a sweep that was not checked the gate stays closed: who pushed
     now might believe a cache. The next run begins there.
     """
@@ -172,12 +173,18 @@ def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
             return _DELETES
         if pushing := wiring.gate.unfinished():
             more = f" and {len(pushing) - _MOST_NAMES} more" if len(pushing) > _MOST_NAMES else ""
-            return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end within gc.max_wait"
+            return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end in time"
         if wiring.settings.gc.gate == "none" and heard.since_s() < wiring.settings.gc.settle:
-            return "pushes did not end within gc.max_wait"
-        return _at_work(in_flight, "within gc.max_wait") if in_flight else ""
+            return "pushes did not end in time"
+        return _at_work(in_flight, "in time") if in_flight else ""
 
-    _wait(wiring, lease, busy, wiring.settings.gc.max_wait)
+    _wait(wiring, lease, busy, _patience_s(wiring))
+
+
+def _patience_s(wiring: Wiring) -> float:
+    """How long it drains: less than a write waits at the gate, so that one slow push fails nobody else's."""
+    gc = wiring.settings.gc
+    return min(gc.max_wait, gc.gate_wait / 2) if gc.gate == "proxy" else gc.max_wait
 
 
 class _Heard:

@@ -40,6 +40,7 @@ from workers.watch import BUSY_S, PutOff, Watch, succeeded
 _FAILED_S = 300.0
 _ALARM_S = 30.0
 _EARLY_S = 60.0
+_SELDOM_S = 600.0
 
 _UNPROTECTED = "no gate (gc.gate: none): a push that began while it swept, or was heard of too late, may be broken"
 _NO_PROBE = "no collected blob could be probed for a stale cache"
@@ -154,7 +155,7 @@ def _attempt(job: _Job) -> None:
     try:
         _in_quiet(job)
     except PutOff as why:
-        once, wait_s = True, why.wait_s
+        once, wait_s = True, max(why.wait_s, _patience_s(job))
         job.learn(result="put off", message=str(why))
     except StoreUnavailable:
         raise
@@ -170,6 +171,14 @@ def _attempt(job: _Job) -> None:
     job.learn(ended_ms=now_ms())
     if wiring.garbage.record(job.run, once=once, wait_s=wait_s):
         _tell(job.run)
+
+
+def _patience_s(job: _Job) -> float:
+    """The longer one is put off, the more seldom it is tried: every try holds others back."""
+    waits = job.wiring.garbage.waits()
+    if waits is None or is_by_hand(job.run.reason):
+        return 0.0
+    return min(_SELDOM_S, (now_ms() - waits.since_ms) / 4000)
 
 
 def _tell(run: Run) -> None:

@@ -25,6 +25,8 @@ _MANIFEST = json.dumps(
     {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": _CONFIG, "layers": []}, separators=(",", ":")
 ).encode()
 _MANIFEST_DIGEST = f"sha256:{hashlib.sha256(_MANIFEST).hexdigest()}"
+# What the doctor leaves behind until the next collection, which may take it.
+LEFTOVERS = frozenset({_BLOB_DIGEST, _SHA256, _MANIFEST_DIGEST})
 UNKNOWN = f"sha256:{hashlib.sha256(b'nothing has this digest: pushprune doctor').hexdigest()}"
 _NO_UPLOAD = "00000000-0000-4000-8000-000000000000"
 

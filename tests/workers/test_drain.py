@@ -13,6 +13,7 @@ import pytest
 from service.domain.collection import Run
 from service.domain.errors import CollectionFailed, StaleCache
 from service.domain.gate import Wish, client_of
+from service.registry.probe import LEFTOVERS
 from service.store.lease import COLLECT
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -79,7 +80,7 @@ def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> N
     for number in range(5):
         wiring.gate.admit(Wish("begins", f"shop/{number}"), ANN)
     run = collect(wiring)
-    expected = "pushes to shop/0, shop/1, shop/2 and 2 more did not end within gc.max_wait"
+    expected = "pushes to shop/0, shop/1, shop/2 and 2 more did not end in time"
     assert (run.result, run.message) == ("put off", expected)
     assert not (tmp_path / "dry").exists()
     assert state(wiring) == "open"
@@ -393,8 +394,8 @@ def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """guarded(writes=…): a wiring with gc.gate: proxy, and what the registry says of its work."""
     monkeypatch.setattr(drain, "_CLOSED_S", 0.3)
 
-    def build(max_wait: int = 0, **said: int) -> Wiring:
-        gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait}
+    def build(max_wait: int = 0, gate_wait: int = 60, **said: int) -> Wiring:
+        gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait, "gate_wait": gate_wait}
         made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
         return replace(made, in_flight=Counted(**said))  # type: ignore[arg-type]
 
@@ -410,8 +411,8 @@ def obey(wiring: Wiring, over: threading.Event) -> None:
 
 
 def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
-    assert collect(guarded(writes=2)).message == "2 writes did not end at the registry within gc.max_wait"
-    assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered within gc.max_wait"
+    assert collect(guarded(writes=2)).message == "2 writes did not end at the registry in time"
+    assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered in time"
     assert not (tmp_path / "dry").exists()
 
 
@@ -488,3 +489,37 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     assert collect(obeyed).result == "done"
     assert state(obeyed) == "open"
     assert seen == ["open"], "it was open in between"
+
+
+def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    wiring = guarded(max_wait=600, gate_wait=1)
+    wiring.gate.admit(Wish("begins", SHOP), ANN)
+    assert collect(wiring).message == f"pushes to {SHOP} did not end in time"
+    assert state(wiring) == "open"
+
+
+def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    wiring.gate.admit(Wish("begins", SHOP), ANN)
+    wiring.garbage.want("scheduled")
+    client: Any = wiring.connection.client
+    retry, waiting = (wiring.connection.keys.of(name) for name in ("gc:retry", "gc:waiting"))
+    garbage.collect(wiring)
+    assert client.pttl(retry) <= 5_000
+    client.hset(waiting, "since_ms", wiring.connection.now_ms() - 400_000)
+    garbage.collect(wiring)
+    assert 60_000 < client.pttl(retry) <= 110_000
+    client.hset(waiting, "since_ms", 1)
+    garbage.collect(wiring)
+    assert 500_000 < client.pttl(retry) <= 600_000
+
+
+def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: Build, tmp_path: Path) -> None:
+    (blob, *_) = LEFTOVERS
+    body = f"""
+    print("0 blobs marked, 1 blobs and 0 manifests eligible for deletion")
+    print("blob eligible for deletion: {blob}")
+    """
+    stored(tmp_path / "storage", blob)
+    wiring = make_wiring(gc=collector(tmp_path, body), storage={"path": str(tmp_path / "storage")})
+    assert (collect(wiring).result, collect(wiring).message) == ("done", "")
