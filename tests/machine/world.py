@@ -215,6 +215,8 @@ class World:
     def restore(self, deleted: Push, as_tag: str, *, force: bool) -> None:
         """Undo, in a process of its own: the same bytes are back; refused where the tag was pushed again since."""
         standing = self.registry.tags().get(as_tag, deleted.digest)
+        if standing not in self.registry.manifests():
+            standing = deleted.digest  # in the middle of a DELETE its tags point nowhere: they cannot be pulled
         needed = closure(deleted.digest, self.model.children)
         missing = needed - self.registry.manifests().keys()
         refused = None
