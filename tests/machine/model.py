@@ -78,12 +78,12 @@ class Model:
         self.put_back: list[tuple[str, str]] = []
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
         self.pushed: dict[tuple[str, str], set[int | None]] = {}  # (tag, digest) → when it was pushed
-        self.crossed: set[str] = set()  # digests that were pushed again while we deleted them
         self.binned: set[str] = set()  # digests that we ever deleted
         self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
-        self.once_parts: set[str] = set()  # the same, whatever was pushed since
+        self.untagged: set[str] = set()  # digests whose tag stood at our tombstone, and went with it by a user's delete
+        self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
         self._before: dict[str, str] = {}  # where each tag stood before what happens now
@@ -238,6 +238,7 @@ class Model:
         for digest in closure(event.digest, self.children):
             self.dropped.discard(digest)
         self.orphans.discard(event.digest)
+        self.untagged.discard(event.digest)
         self.manifests.add(event.digest)
         if event.tag:
             self.stood.setdefault(event.tag, set()).add(event.digest)
@@ -250,6 +251,8 @@ class Model:
             self.deleted[event.number] = (event.tag, self._last.get(event.tag, ""), event.at_us)
             self.wanted.pop(event.tag, None)
             self.pruned.pop(event.tag, None)
+            if self._last.get(event.tag) == tombstone.DIGEST:
+                self.untagged.add(self._taken_from.get(event.tag, ""))
             return
         self.manifests.discard(event.digest)
         self._orphan(event.digest)
@@ -267,9 +270,6 @@ class Model:
         if event.action == "delete" and not event.tag:
             self.believed.digests.pop(event.digest, None)
             self.binned.add(event.digest)
-            self.once_parts |= self.orphans
-            if event.digest in self.registry.manifests():
-                self.crossed |= closure(event.digest, self.children)
             self._orphan(event.digest)
         elif event.action == "delete" or event.digest == tombstone.DIGEST:
             self._saw_taken(event.tag)
@@ -279,6 +279,7 @@ class Model:
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
         digest = self._before.get(tag, "")
+        self._taken_from[tag] = digest if digest != tombstone.DIGEST else self._taken_from.get(tag, "")
         self.taken.append((tag, self._last.get(tag, "")))  # a DELETE by digest tells of its tags when all are off
         if tag in self.believed.pushes:
             self.taken.append((tag, self.believed.pushes[tag].digest))  # of a newer push nobody has heard
