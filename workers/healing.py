@@ -26,6 +26,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
     What the plan does not keep is left to the deletion, which finishes what it began. Raises LeaseLost while a
     collection holds the registry: nothing may be written then; the sweep comes again.
     """
+    _look_at_lost(wiring, snapshot)
     if not snapshot.heal:
         return
     repository = snapshot.repository
@@ -52,6 +53,17 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
             wiring.removals.healed(repository, member, digest or "", reason, action)
             if action != "lost":
                 wiring.outbox.mended(f"lost {repository}:{name}")
+
+
+def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
+    """What is lost is looked at once more when it is heard that its user had deleted the image."""
+    where = f"lost {snapshot.repository}:"
+    abouts = (trouble.about for trouble in wiring.outbox.troubles())
+    lost = {about.removeprefix(where) for about in abouts if about.startswith(where)}
+    live = [tag for tag in snapshot.tags if tag.name in lost]
+    names = [tag.name for tag in live if wiring.history.deleted_by_others(snapshot.repository, tag)]
+    if names:
+        wiring.removals.look_at(snapshot.repository, names)
 
 
 def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:

@@ -95,10 +95,7 @@ def sweep(wiring: Wiring) -> None:
 
 
 def _end_losses(wiring: Wiring) -> None:
-    """A lost tag is no trouble any more once it was pushed again, nor after a week in which nobody did.
-
-    Where it is heard only now that a user had deleted its image, healing lets go of it.
-    """
+    """A lost tag is no trouble any more once it was pushed again, nor after a week in which nobody did."""
     for trouble in wiring.outbox.troubles():
         repository, _, tag = trouble.about.removeprefix("lost ").rpartition(":")
         if not trouble.about.startswith("lost ") or not is_tag(tag):
@@ -107,8 +104,6 @@ def _end_losses(wiring: Wiring) -> None:
         pushed_again = live is not None and (live.pushed_us or 0) > trouble.at_ms * 1000
         if pushed_again or now_us() > trouble.at_ms * 1000 + _WEEK_US:
             wiring.outbox.mended(trouble.about)
-        elif live is not None and wiring.history.deleted_by_others(repository, live):
-            wiring.removals.look_at(repository, [tag])
 
 
 def _listed(wiring: Wiring, repository: str) -> set[str]:

@@ -188,8 +188,6 @@ class World:
             for _ in range(12):
                 self.settle()
                 if self._nothing_left():
-                    self.work("sweep")
-                if self._nothing_left():
                     return
                 self.time_passes()
         raise AssertionError(f"it never comes to rest: {self._left()}")
