@@ -241,6 +241,9 @@ class Model:
         self.untagged.discard(event.digest)
         self.manifests.add(event.digest)
         if event.tag:
+            before = self.wanted.get(event.tag)
+            if before and self._taken_from.get(event.tag) == before.digest:
+                self.orphans.discard(before.digest)  # a take-off met its push; it is this one that it lost its tag to
             self.stood.setdefault(event.tag, set()).add(event.digest)
             self.pushed.setdefault((event.tag, event.digest), set()).add(event.at_us)
             self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
