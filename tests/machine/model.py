@@ -282,7 +282,8 @@ class Model:
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
         digest = self._before.get(tag, "")
-        self._taken_from[tag] = digest if digest != tombstone.DIGEST else self._taken_from.get(tag, "")
+        if digest not in ("", tombstone.DIGEST):
+            self._taken_from[tag] = digest
         self.taken.append((tag, self._last.get(tag, "")))  # a DELETE by digest tells of its tags when all are off
         if tag in self.believed.pushes:
             self.taken.append((tag, self.believed.pushes[tag].digest))  # of a newer push nobody has heard
