@@ -83,6 +83,7 @@ class Model:
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
         self.untagged: set[str] = set()  # digests whose tag stood at our tombstone, and went with it by a user's delete
+        self.replaced: set[str] = set()  # digests whose tag we had taken off, and a user pushed elsewhere after that
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
@@ -244,6 +245,9 @@ class Model:
             before = self.wanted.get(event.tag)
             if before and self._taken_from.get(event.tag) == before.digest:
                 self.orphans.discard(before.digest)  # a take-off met its push; it is this one that it lost its tag to
+            gone = self.pruned.get(event.tag)
+            if gone and self._taken_from.get(event.tag) == gone.digest:
+                self.replaced.add(gone.digest)
             self.stood.setdefault(event.tag, set()).add(event.digest)
             self.pushed.setdefault((event.tag, event.digest), set()).add(event.at_us)
             self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
