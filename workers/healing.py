@@ -26,6 +26,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
     What the plan does not keep is left to the deletion, which finishes what it began. Raises LeaseLost while a
     collection holds the registry: nothing may be written then; the sweep comes again.
     """
+    _look_at_lost(wiring, snapshot)
     if not snapshot.heal:
         return
     repository = snapshot.repository
@@ -45,13 +46,24 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
                 _leave_deleted(wiring, snapshot, name, permit)
             else:
                 try:
-                    reason = _heal(wiring, repository, name, digest)
+                    reason = _heal(wiring, snapshot, name, digest)
                 except RegistryRefused as error:
                     reason, action = f"it was lost, and cannot be put back: push it again ({error})", "lost"
                     wiring.outbox.complain(f"lost {repository}:{name}", reason)
             wiring.removals.healed(repository, member, digest or "", reason, action)
             if action != "lost":
                 wiring.outbox.mended(f"lost {repository}:{name}")
+
+
+def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
+    """What is lost is looked at once more when it is heard that its user had deleted the image."""
+    where = f"lost {snapshot.repository}:"
+    abouts = (trouble.about for trouble in wiring.outbox.troubles())
+    lost = {about.removeprefix(where) for about in abouts if about.startswith(where)}
+    live = [tag for tag in snapshot.tags if tag.name in lost]
+    names = [tag.name for tag in live if wiring.history.deleted_by_others(snapshot.repository, tag)]
+    if names:
+        wiring.removals.look_at(snapshot.repository, names)
 
 
 def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
@@ -78,14 +90,17 @@ def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
     return next((live.digest for live in snapshot.tags if live.name == tag), None)
 
 
-def _heal(wiring: Wiring, repository: str, name: str, digest: str) -> str | None:
+def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str) -> str | None:
     """Why something was put back, or None when all is right. First the children, then the tag."""
+    repository = snapshot.repository
     if name == tombstone.DIGEST:
         wiring.client.delete(repository, name)  # one that a crash left behind
         return None
     standing = wiring.client.get(repository, digest)
     if standing is None and ":" in name:
         return None  # an index that is gone itself needs no children
+    if standing is None and _was_let_go(wiring, snapshot, name):
+        return None
     manifest = standing or wiring.trash.get(repository, digest)
     children = _put_children_back(wiring, repository, manifest) if manifest else 0
     put = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest)
@@ -93,6 +108,19 @@ def _heal(wiring: Wiring, repository: str, name: str, digest: str) -> str | None
         return None
     log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=children)
     return "a delete of ours had taken it, or a part of it, along; it stands again at its last push"
+
+
+def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
+    """Whether a user deleted the manifest after the last push of the tag: then the tag is let go of.
+
+    A delete of ours may have taken the tag along before, and the registry tells only of tags that it finds.
+    """
+    live = next(one for one in snapshot.tags if one.name == tag)
+    if not wiring.history.deleted_by_others(snapshot.repository, live):
+        return False
+    wiring.history.adopt(snapshot, vanished=[tag], lost=True)
+    wiring.removals.look_at(snapshot.repository, [tag])  # where a PUT of ours stands there, that is taken off
+    return True
 
 
 def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kept) -> int:

@@ -5,6 +5,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from service.domain import tombstone
 from service.domain.opinion import Opinion, Place, opinion_of
 from service.domain.plan import Verdict
 from service.domain.policy import Keep, Policy, Rule
@@ -165,9 +166,13 @@ class Weighing:
         return self._follow(tag, subject) if subject else None
 
     def _follow(self, tag: Tag, subject: str) -> Verdict:
-        """A referrer goes once its image was seen to go, and no rule of the repository says that referrers stay."""
+        """A referrer goes once its image was seen to go, and no rule of the repository says that referrers stay.
+
+        One that names our tombstone was made while that stood in for the image under a tag.
+        """
         keeping = next((name for name, rule in self.rules if rule.referrers == "keep"), None)
-        if subject not in self.state.deleted or self.stands(subject) or not self.rules:
+        was_seen_to_go = subject in self.state.deleted or subject == tombstone.DIGEST
+        if not was_seen_to_go or self.stands(subject) or not self.rules:
             return Verdict(tag, True, f"it belongs to {subject} and follows it")
         if keeping:
             return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)

@@ -255,6 +255,16 @@ class History:
             rows = client.xrevrange(key, count=count)
         return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
 
+    def deleted_by_others(self, repository: str, tag: Tag) -> bool:
+        """Whether a delete of its manifest by somebody else is known that came after its last push or restore."""
+        entries = self.entries(repository, self._limits.repository_entries)
+        about = [entry for entry in entries if entry.digest == tag.digest]
+        restored = [entry.at_us for entry in about if (entry.action, entry.tag) == ("restored", tag.name)]
+        since_us = max(restored, default=tag.pushed_us)
+        if since_us is None:
+            return False  # nobody saw its push
+        return any(entry.action == "delete" and not entry.tag and entry.at_us > since_us for entry in about)
+
     def _per_repository(self) -> tuple[Any, ...]:
         keys = self._keys
         return (keys.tags, keys.live, keys.pulled, keys.gone, keys.links, keys.doomed, keys.heal, keys.history)

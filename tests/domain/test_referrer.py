@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.domain import tombstone
 from service.domain.manifest import References
 from service.domain.state import Tag, Untagged, subject_of
 from tests.makers import digest_of, planned, policy, tag, us
@@ -25,6 +26,13 @@ def goes(*others: Tag, **state: object) -> bool:
 def test_it_goes_when_its_image_was_seen_to_go() -> None:
     assert goes()
     assert not goes(deleted=frozenset())
+
+
+def test_it_goes_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_the_image() -> None:
+    report = digest_of("report")
+    links = {report: References(subject=tombstone.DIGEST)}
+    (doomed,) = planned([tag("report", 5, report)], LAST, NOW, links=links).doomed
+    assert [one.reason for one in doomed.verdicts] == [f"its image {tombstone.DIGEST} is gone"]
 
 
 @pytest.mark.parametrize(

@@ -5,21 +5,26 @@ from collections import Counter
 from service.domain import tombstone
 from service.store.entry import Entry
 from tests.machine.goods import called
-from tests.machine.oracle import Push, closure, overflowing
+from tests.machine.oracle import closure, overflowing
 from tests.machine.shops import SHOP
 from tests.machine.world import World
 
 _MANY = 10_000
 
-# Reported and not yet mended; take a name out here when it is.
+# What is left as it is, and why; take a name out here when it is mended.
 KNOWN_GAPS = frozenset(
     {
+        # That a tag is not seen proves nothing about its manifest: its storage may be away for a moment. Rather a leak.
         "a vanished tag untags nothing",
-        "a delete that crossed our healing is undone",
-        "a tag that we put back is adopted when its newer push is doomed",
-        "a delete whose plan was dropped meanwhile is not noted",
+        # Each look is a request, and one into every artifact of a repository that drops nothing is not worth the leak:
+        # the next plan that dooms anything looks into all of them first.
         "nobody looks into an artifact while nothing is doomed",
-        "a push that crossed our delete and is heard late leaks its manifest",
+        # A plan is dropped while its tags are being taken off, and a user pushes the tag before that is healed: the
+        # history knows only of his push, and what it replaced goes by the rule for what has no tag.
+        "a delete whose plan was dropped meanwhile is not noted",
+        # On 2.8, of a user who looks a tag up in the moment between our PUT and our DELETE. All tags there count as his
+        # deletes then, and leave what those leave: manifests that go by the rule for what has no tag.
+        "a user who deletes our tombstone takes the tags off instead of us",
     }
 )
 
@@ -27,11 +32,11 @@ KNOWN_GAPS = frozenset(
 def nothing_kept_is_missing(world: World) -> None:
     """Tags, manifests, and every part of a kept index."""
     model, standing = world.model, world.registry.tags()
-    manifests, risen = world.registry.manifests(), _risen(world)
+    manifests = world.registry.manifests()
     for tag, push in model.wanted.items():
-        if tag in standing and tag not in risen:
+        if tag in standing:
             assert standing[tag] == push.digest, f"{tag} does not stand at its last push"
-        elif tag not in risen:
+        else:
             assert push.number in model.condemned, f"{tag} is kept, and missing"
     for tag, digest in standing.items():
         broken = (closure(digest, model.children) & model.manifests) - manifests.keys()
@@ -47,19 +52,13 @@ def nothing_kept_is_missing(world: World) -> None:
 def nothing_dropped_remains(world: World) -> None:
     """Tags beyond the limit, what is about an image that is gone, and manifests that nothing holds any more."""
     model, standing = world.model, world.registry.tags()
-    unwanted = standing.keys() - model.wanted.keys() - _risen(world)
+    unwanted = standing.keys() - model.wanted.keys()
     assert not unwanted, f"{sorted(unwanted)} stands, and nobody wants it"
     wanted = {tag: push for tag, push in model.wanted.items() if tag in standing}
-    believed = model.believed.pushes
-    for tag in _risen(world):
-        at_us = believed[tag].at_us if tag in believed else None
-        wanted[tag] = Push(-1, tag, standing[tag], None, at_us)
     parts, bound = model.parts(), model.bound(wanted)
     left = overflowing(wanted.values(), model.rule, parts, bound)
     left &= overflowing(wanted.values(), model.rule, model.known_parts(), bound)
     perhaps = {child for digest in model.vague for child in model.children.get(digest, ())}
-    if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
-        perhaps |= model.once_parts  # the index is thought to be there still
     left &= overflowing(wanted.values(), model.rule, parts | perhaps, bound)
     left -= model.in_use(wanted)
     assert not left, f"{sorted(left)} should be gone"
@@ -93,17 +92,18 @@ def left_without_a_tag(world: World) -> set[str]:
             goes = model.rule.untagged or (digest in model.orphans - model.parts())
         if goes:
             left.add(digest)
-    if "a push that crossed our delete and is heard late leaks its manifest" in KNOWN_GAPS:
-        left -= model.crossed
+    if "a user who deletes our tombstone takes the tags off instead of us" in KNOWN_GAPS:
+        left -= model.untagged
+    if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
+        pruned = {entry.digest for entry in world.history.entries(SHOP, _MANY) if entry.action == "pruned"}
+        left -= model.replaced - pruned
     return left - _closed(world)
 
 
 def history_tells_the_truth(world: World) -> None:
     """The live tags are the registry's, and each entry tells of something that happened, once."""
     live = {tag.name: tag.digest for tag in world.history.live(SHOP)}
-    unheard = _risen(world) - live.keys()
-    standing = {tag: digest for tag, digest in world.registry.tags().items() if tag not in unheard}
-    assert live == standing, "the history and the registry differ"
+    assert live == world.registry.tags(), "the history and the registry differ"
     entries = world.history.entries(SHOP, _MANY)
     heard = Counter((one.action, one.tag, one.digest, one.at_us) for one in world.model.heard)
     said = Counter(
@@ -111,7 +111,8 @@ def history_tells_the_truth(world: World) -> None:
     )
     assert said == heard, f"pushes and deletes are not those that were heard: {said - heard} {heard - said}"
     for entry in entries:
-        assert entry.digest != tombstone.DIGEST, "a tombstone stands in the history"
+        by_user = entry.action == "delete"  # who deletes the digest of a tombstone has done so
+        assert entry.digest != tombstone.DIGEST or by_user, "a tombstone stands in the history"
         if entry.action == "pruned" and entry.tag:
             assert _was_taken(world, entry), f"{entry.tag} was not pruned at {entry.digest}"
         if entry.action == "restored":
@@ -156,16 +157,11 @@ def _was_put_back(world: World, entry: Entry) -> bool:
 
 
 def _closed(world: World) -> set[str]:
-    """What nobody has looked into, with its parts, and artifacts whose image is thought to be there still."""
-    found: set[str] = set()
-    snapshot = world.history.snapshot(SHOP)
-    if "nobody looks into an artifact while nothing is doomed" in KNOWN_GAPS:
-        unknown = (digest for digest, known in snapshot.links.items() if known is None)
-        found |= {held for digest in unknown for held in closure(digest, world.model.children)}
-    if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
-        believed = {one.digest for one in snapshot.untagged}
-        found |= {digest for digest, subject in world.model.subjects.items() if subject in believed}
-    return found
+    """What nobody has looked into, with its parts."""
+    if "nobody looks into an artifact while nothing is doomed" not in KNOWN_GAPS:
+        return set()
+    unknown = (digest for digest, known in world.history.snapshot(SHOP).links.items() if known is None)
+    return {held for digest in unknown for held in closure(digest, world.model.children)}
 
 
 def _vanished(world: World) -> set[str]:
@@ -174,18 +170,3 @@ def _vanished(world: World) -> set[str]:
         return set()
     entries = world.history.entries(SHOP, _MANY)
     return {held for entry in entries if entry.action == "vanished" for held in world.model.was_under(entry.tag)}
-
-
-def _risen(world: World) -> set[str]:
-    """Tags that stand where we put them back, and where no user wants them any more."""
-    found = set()
-    for tag, digest in world.registry.tags().items():
-        push = world.model.wanted.get(tag)
-        if (tag, digest) not in world.model.put_back or (push and push.digest == digest):
-            continue
-        if push is None and "a delete that crossed our healing is undone" in KNOWN_GAPS:
-            found.add(tag)
-        doomed = push is not None and push.number in world.model.condemned
-        if doomed and "a tag that we put back is adopted when its newer push is doomed" in KNOWN_GAPS:
-            found.add(tag)
-    return found

@@ -78,12 +78,13 @@ class Model:
         self.put_back: list[tuple[str, str]] = []
         self.trash: dict[tuple[str, str], Push] = {}  # (tag, digest) → what was pruned, for ever
         self.pushed: dict[tuple[str, str], set[int | None]] = {}  # (tag, digest) → when it was pushed
-        self.crossed: set[str] = set()  # digests that were pushed again while we deleted them
         self.binned: set[str] = set()  # digests that we ever deleted
         self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
-        self.once_parts: set[str] = set()  # the same, whatever was pushed since
+        self.untagged: set[str] = set()  # digests whose tag stood at our tombstone, and went with it by a user's delete
+        self.replaced: set[str] = set()  # digests whose tag we had taken off, and a user pushed elsewhere after that
+        self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
         self._before: dict[str, str] = {}  # where each tag stood before what happens now
@@ -238,8 +239,15 @@ class Model:
         for digest in closure(event.digest, self.children):
             self.dropped.discard(digest)
         self.orphans.discard(event.digest)
+        self.untagged.discard(event.digest)
         self.manifests.add(event.digest)
         if event.tag:
+            before = self.wanted.get(event.tag)
+            if before and self._taken_from.get(event.tag) == before.digest:
+                self.orphans.discard(before.digest)  # a take-off met its push; it is this one that it lost its tag to
+            gone = self.pruned.get(event.tag)
+            if gone and self._taken_from.get(event.tag) == gone.digest:
+                self.replaced.add(gone.digest)
             self.stood.setdefault(event.tag, set()).add(event.digest)
             self.pushed.setdefault((event.tag, event.digest), set()).add(event.at_us)
             self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
@@ -250,6 +258,8 @@ class Model:
             self.deleted[event.number] = (event.tag, self._last.get(event.tag, ""), event.at_us)
             self.wanted.pop(event.tag, None)
             self.pruned.pop(event.tag, None)
+            if self._last.get(event.tag) == tombstone.DIGEST:
+                self.untagged.add(self._taken_from.get(event.tag, ""))
             return
         self.manifests.discard(event.digest)
         self._orphan(event.digest)
@@ -267,9 +277,6 @@ class Model:
         if event.action == "delete" and not event.tag:
             self.believed.digests.pop(event.digest, None)
             self.binned.add(event.digest)
-            self.once_parts |= self.orphans
-            if event.digest in self.registry.manifests():
-                self.crossed |= closure(event.digest, self.children)
             self._orphan(event.digest)
         elif event.action == "delete" or event.digest == tombstone.DIGEST:
             self._saw_taken(event.tag)
@@ -279,6 +286,8 @@ class Model:
     def _saw_taken(self, tag: str) -> None:
         push = self.wanted.get(tag)
         digest = self._before.get(tag, "")
+        if digest not in ("", tombstone.DIGEST):
+            self._taken_from[tag] = digest
         self.taken.append((tag, self._last.get(tag, "")))  # a DELETE by digest tells of its tags when all are off
         if tag in self.believed.pushes:
             self.taken.append((tag, self.believed.pushes[tag].digest))  # of a newer push nobody has heard

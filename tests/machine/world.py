@@ -12,6 +12,7 @@ from unittest import mock
 import requests
 
 from service.clock import now_us
+from service.domain import tombstone
 from service.domain.errors import NotRestorable, PushpruneError
 from service.domain.notification import BLOB_TYPE, parse
 from service.store.connection import Connection
@@ -213,6 +214,8 @@ class World:
     def restore(self, deleted: Push, as_tag: str, *, force: bool) -> None:
         """Undo, in a process of its own: the same bytes are back; refused where the tag was pushed again since."""
         standing = self.registry.tags().get(as_tag, deleted.digest)
+        if standing == tombstone.DIGEST or standing not in self.registry.manifests():
+            standing = deleted.digest  # no image is there: in the middle of a DELETE its tags point nowhere
         needed = closure(deleted.digest, self.model.children)
         missing = needed - self.registry.manifests().keys()
         refused = None

@@ -171,6 +171,56 @@ def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_sys
     assert system.tags() == {"v4"}
 
 
+def test_a_tag_that_we_took_along_and_whose_image_its_user_deleted_is_let_go(make_system: Make) -> None:
+    """Its push is heard last of all, and names what is nowhere by then."""
+    system = doomed_system(make_system)
+    moved = make_image("moved")
+    system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "v1", moved)))
+    deletion.delete(system.wiring, SHOP)
+    assert system.tags() == {"v2"}
+    Pusher(system.registry.url).delete(SHOP, moved.digest)
+    system.hear_late()
+    system.later()
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_deleted(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    moved = make_image("moved")
+    unheard(system, lambda: put(system, "prod", V1))
+    system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "prod", moved)))
+    deletion.delete(system.wiring, SHOP)
+    pushes = list(system.missed)
+    system.missed.clear()
+    unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, moved.digest))
+    for envelope in pushes:
+        system.hear(envelope)
+    system.later()
+    assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["lost shop/api:prod"]
+    system.hear_late()
+    system.later()
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_an_image_that_its_user_deleted_is_not_put_back_from_the_trash(make_system: Make) -> None:
+    """It is there since an earlier delete of ours; the next one takes along a tag that was moved to it."""
+    system = doomed_system(make_system)
+    deletion.delete(system.wiring, SHOP)
+    system.push("v3")
+    enforcement.enforce(system.wiring, SHOP)
+    system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "v2", V1)))
+    deletion.delete(system.wiring, SHOP)
+    assert system.tags() == {"v3"}
+    Pusher(system.registry.url).delete(SHOP, V1.digest)
+    system.hear_late()
+    system.later()
+    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"v3"}
+
+
 def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answered(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.drop_connection("DELETE", handled=True, times=None)
