@@ -128,7 +128,7 @@ def _rehearse(job: _Job) -> None:
     wiring = job.wiring
     try:
         job.progress.at(collection.REHEARSING)
-        report = succeeded(job.collector.run(lambda: job.lease.valid, dry=True)).report
+        report = succeeded(job.collector.run(lambda: job.lease.valid)).report
         sizes = sizes_of(wiring, report.eligible)
         wiring.garbage.rehearsed(Rehearsal(now_ms(), tuple(sizes.items())))
         job.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
@@ -221,7 +221,7 @@ def _sweep(job: _Job, quiet: Quiet) -> None:
     job.covered, since_ms = wiring.garbage.began(), wiring.connection.now_ms()
     with Watch(wiring, job.lease) as watch:
         progress.at(collection.REHEARSING)
-        rehearsal = watch.run(job.collector, dry=True).report
+        rehearsal = watch.run(job.collector).report
         progress.at(collection.COMPARING)
         _compare(wiring, watch, rehearsal)
         quiet.refuse_loose(rehearsal.eligible)
@@ -232,7 +232,7 @@ def _sweep(job: _Job, quiet: Quiet) -> None:
         job.learn(final=wiring.trash.collected())
         progress.at(collection.SWEEPING)
         try:
-            finished = watch.run(job.collector, dry=False)
+            finished = watch.run(job.collector, rehearsal)
         except PutOff:  # what it had swept by then may be missed already
             checks.look_at_pushed(wiring, progress, since_ms)
             raise

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from service.domain.errors import CollectionFailed, PushpruneError, StoreUnavailable
-from service.registry.collector import Collector, Finished
+from service.registry.collector import Collector, Finished, Report
 from service.store.lease import Lease
 from service.wiring import Wiring
 
@@ -43,13 +43,19 @@ class Watch:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()
 
-    def run(self, collector: Collector, *, dry: bool) -> Finished:
-        """Runs the collector to a good end. Raises PutOff when a push was heard, CollectionFailed when it failed."""
+    def run(self, collector: Collector, rehearsal: Report | None = None) -> Finished:
+        """Runs the collector to a good end, held to its rehearsal; None: that is what this run is.
+
+        Raises PutOff when a push was heard, CollectionFailed when it failed.
+        """
         try:
-            return succeeded(collector.run(lambda: self._lease.valid and not self._pushed.is_set(), dry=dry))
+            return succeeded(collector.run(self._may_go_on, rehearsal=rehearsal))
         except CollectionFailed as error:
             self.excuse(error)
             raise
+
+    def _may_go_on(self) -> bool:
+        return self._lease.valid and not self._pushed.is_set()
 
     def excuse(self, error: PushpruneError) -> None:
         """Raises PutOff in place of an error that a push explains, also one that is heard only now."""

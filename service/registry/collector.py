@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from service.domain.errors import CollectionFailed
 from service.leash import leashed
@@ -28,13 +28,18 @@ _PROOF_S = 1.0
 
 @dataclass(slots=True)
 class Report:
-    """What garbage-collect printed. marks: "repository digest" of each marked manifest; eligible: blobs to sweep."""
+    """What garbage-collect printed. marks: "repository digest" of each marked manifest; eligible: blobs to sweep.
+
+    named: the same as a set; totalled: whether the totals were printed, which is before the first blob is swept.
+    """
 
     marked: int = 0
     blobs: int = 0
     manifests: int = 0
     marks: set[tuple[str, str]] = field(default_factory=set)
     eligible: list[str] = field(default_factory=list)
+    named: set[str] = field(default_factory=set)
+    totalled: bool = False
     nothing_yet: bool = False
     tail: list[str] = field(default_factory=list)
 
@@ -45,12 +50,22 @@ class Report:
             self.marks.add((found["repository"], found["digest"]))
         elif found := _ELIGIBLE.match(line):
             self.eligible.append(found[1])
+            self.named.add(found[1])
         elif found := _TOTALS.match(line):
             self.marked, self.blobs, self.manifests = (int(number) for number in found.groups())
+            self.totalled = True
         elif _NOTHING_YET.search(line):
             self.nothing_yet = True
         if line.strip() and not _MARK.match(line):
             self.tail = [*self.tail[-_TAIL + 1 :], line]
+
+    def excess(self, rehearsal: Self) -> str:
+        """What this one, as far as it was read, takes beyond its rehearsal; "" for nothing. Known before it sweeps."""
+        if self.totalled and (self.blobs > len(rehearsal.eligible) or self.marked < rehearsal.marked):
+            return f"it was about to sweep {self.blobs} blobs, and the dry run named {len(rehearsal.eligible)}"
+        if self.eligible and self.eligible[-1] not in rehearsal.named:
+            return f"it swept {self.eligible[-1]}, which the dry run did not name"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +91,20 @@ class Collector:
         self._timeout_s = timeout_s
         self.storage = storage
 
-    def run(self, may_go_on: Callable[[], bool], *, dry: bool) -> Finished:
+    def run(self, may_go_on: Callable[[], bool], *, rehearsal: Report | None = None) -> Finished:
         """Runs it to its end; it is killed, with all it started, as soon as `may_go_on` says no.
 
-        Raises CollectionFailed when it cannot be started, is already running on this host, was stopped, or takes longer
-        than the timeout.
+        rehearsal: what the dry run said, to which the sweep is held; None: this is the dry run. Raises CollectionFailed
+        when it cannot be started, is already running on this host, was stopped, takes longer than the timeout, or is
+        about to sweep what was not rehearsed.
         """
-        command = [*self._command, "--dry-run"] if dry else self._command
+        command = self._command if rehearsal else [*self._command, "--dry-run"]
         claimed = self._claimed
         with (
             self._locked() if claimed is None else nullcontext(claimed) as lock,
             self._started(command, lock) as process,
         ):
-            report = self._watch(process, may_go_on)
+            report = self._watch(process, may_go_on, rehearsal)
             return Finished(process.wait(), report)
 
     @contextmanager
@@ -153,12 +169,14 @@ class Collector:
         finally:
             _kill(process)
 
-    def _watch(self, process: subprocess.Popen[str], may_go_on: Callable[[], bool]) -> Report:
+    def _watch(self, process: subprocess.Popen[str], may_go_on: Callable[[], bool], rehearsal: Report | None) -> Report:
         report, end = Report(), time.monotonic() + self._timeout_s
         assert process.stdout is not None  # noqa: S101 - it was asked for
         for line in _lines(process.stdout):
             if line:
                 report.read(line)
+                if rehearsal and (excess := report.excess(rehearsal)):
+                    raise CollectionFailed(f"it was stopped: {excess}; it is tried again")
             if not may_go_on():
                 raise CollectionFailed("it was stopped because its lease could not be renewed; it is tried again")
             if time.monotonic() > end:

@@ -370,7 +370,7 @@ def test_a_second_claim_in_the_same_process_is_refused(make_wiring: Build, tmp_p
         with pytest.raises(CollectionFailed), wiring.collector.claimed("two"):
             pytest.fail("both hold it")
         assert not wiring.collector.is_dead("one")
-        assert wiring.collector.run(lambda: True, dry=True).succeeded
+        assert wiring.collector.run(lambda: True).succeeded
     assert wiring.collector.is_dead("one")
 
 

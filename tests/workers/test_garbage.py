@@ -145,7 +145,7 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_
     body = "(folder / f'began-{os.getpid()}').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc=collector(tmp_path, body))
     assert wiring.collector is not None
-    orphan = threading.Thread(target=wiring.collector.run, args=(lambda: True,), kwargs={"dry": True})
+    orphan = threading.Thread(target=wiring.collector.run, args=(lambda: True,))
     orphan.start()
     until(lambda: bool(list(tmp_path.glob("began-*"))))
     wiring.garbage.request("by hand")
@@ -363,3 +363,35 @@ def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(make_
     (run,) = wiring.garbage.runs()
     assert (run.result, run.reason) == ("done", "scheduled")
     assert wiring.garbage.wanted() == "by hand"
+
+
+@pytest.mark.parametrize(
+    "totals", ["1 blobs marked, 2 blobs and 0", "0 blobs marked, 1 blobs and 0"], ids=["more goes", "less is kept"]
+)
+def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(make_wiring: Build, tmp_path: Path, totals: str) -> None:
+    """Exit 0 proves nothing: a repository may have lost its marks since the dry run (FACTS)."""
+    body = f"""
+    print("1 blobs marked, 1 blobs and 0" if dry else "{totals}", "manifests eligible for deletion", flush=True)
+    if not dry: time.sleep(60)
+    print("blob eligible for deletion: sha256:" + "a" * 64)
+    (folder / ("dry" if dry else "swept")).touch()
+    """
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert run.result == "failed"
+    assert run.message.startswith("it was stopped: it was about to sweep ")
+    assert not (tmp_path / "swept").exists()
+
+
+def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: Build, tmp_path: Path) -> None:
+    body = """
+    print("1 blobs marked, 1 blobs and 0 manifests eligible for deletion")
+    print("blob eligible for deletion: sha256:" + ("a" if dry else "b") * 64)
+    """
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, "which the dry run did not name" in run.message) == ("failed", True)
