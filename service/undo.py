@@ -238,7 +238,8 @@ class _Restoring:
 
     def _send(self, reference: str, manifest: Manifest) -> None:
         try:
-            self._registry.put(self._repository, reference, manifest.media_type, manifest.content)
+            with self._permit.writing():
+                self._registry.put(self._repository, reference, manifest.media_type, manifest.content)
         except RegistryRefused as error:
             name = f"{self._repository}@{manifest.digest}"
             raise NotRestorable(f"the registry does not take {name} back, push it again: {error}") from error

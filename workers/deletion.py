@@ -16,7 +16,7 @@ from service.store.trash import Kept, Put
 from service.wiring import Wiring
 from workers import reconcile
 from workers.recheck import may_go, recheck, still_said
-from workers.untagging import UNANSWERED_MS, Taken, take_off
+from workers.untagging import Taken, take_off
 
 _WAIT_S = 0.3
 
@@ -161,7 +161,7 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
         result.spared = "somebody else moved or deleted its tags"
         _leave_alone(wiring, snapshot, result)
     elif manifest is None:
-        _finish(wiring, snapshot, doomed)
+        _finish(wiring, snapshot, doomed, permit)
     elif met:  # the take-off that a crash interrupted goes on
         for taken in take_off(wiring, snapshot, (doomed,), permit, _one_by_one):
             _leave_alone(wiring, snapshot, taken)
@@ -178,7 +178,7 @@ def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit:
             return
     manifest = wiring.client.get(snapshot.repository, doomed.digest)
     if manifest is None:
-        _finish(wiring, snapshot, doomed)
+        _finish(wiring, snapshot, doomed, permit)
     else:
         _delete_manifest(wiring, snapshot, doomed, manifest, permit)
 
@@ -199,12 +199,10 @@ def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lea
         _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
     if put is not Put.KEPT:
         return
-    permit.check()
     try:
-        wiring.client.delete(repository, doomed.digest)
-    except (RegistryUnavailable, RegistryRefused) as error:
-        if isinstance(error, RegistryUnavailable) and not error.is_over:
-            permit.linger(UNANSWERED_MS)
+        with permit.writing():
+            wiring.client.delete(repository, doomed.digest)
+    except (RegistryUnavailable, RegistryRefused):
         wiring.removals.look_at(repository, doomed.tags)
         raise
     _forget(wiring, snapshot, doomed)
@@ -214,7 +212,7 @@ def _restarts(snapshot: Snapshot) -> str:
     return snapshot.epoch.rpartition(":")[2]
 
 
-def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
+def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
     """It is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
@@ -224,7 +222,7 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
         if put is Put.LEASED:
             _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
         if put is Put.KEPT:
-            _clear_dangling(wiring, snapshot, doomed, kept, dangling)
+            _clear_dangling(wiring, snapshot, doomed, kept, dangling, permit)
             _forget(wiring, snapshot, doomed)
         return
     result = Taken(doomed)
@@ -240,7 +238,9 @@ def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
     return [tag for tag in doomed.tags if tag in listed]
 
 
-def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str]) -> None:
+def _clear_dangling(
+    wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str], permit: Lease
+) -> None:
     """Tags that point nowhere are removed by a whole DELETE only.
 
     A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
@@ -251,9 +251,11 @@ def _clear_dangling(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Ke
     try:
         for tag in dangling:
             wiring.removals.putting(repository, tag, doomed.digest)
-            wiring.client.put(repository, tag, kept.media_type, kept.content)
+            with permit.writing():
+                wiring.client.put(repository, tag, kept.media_type, kept.content)
         if wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is Put.KEPT:
-            wiring.client.delete(repository, doomed.digest)
+            with permit.writing():
+                wiring.client.delete(repository, doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
 

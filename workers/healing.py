@@ -46,7 +46,7 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
                 _leave_deleted(wiring, snapshot, name, permit)
             else:
                 try:
-                    reason = _heal(wiring, snapshot, name, digest)
+                    reason = _heal(wiring, snapshot, name, digest, permit)
                 except RegistryRefused as error:
                     reason, action = f"it was lost, and cannot be put back: push it again ({error})", "lost"
                     wiring.outbox.complain(f"lost {repository}:{name}", reason)
@@ -90,11 +90,12 @@ def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
     return next((live.digest for live in snapshot.tags if live.name == tag), None)
 
 
-def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str) -> str | None:
+def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Lease) -> str | None:
     """Why something was put back, or None when all is right. First the children, then the tag."""
     repository = snapshot.repository
     if name == tombstone.DIGEST:
-        wiring.client.delete(repository, name)  # one that a crash left behind
+        with permit.writing():
+            wiring.client.delete(repository, name)  # one that a crash left behind
         return None
     standing = wiring.client.get(repository, digest)
     if standing is None and ":" in name:
@@ -102,8 +103,8 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str) -> str | N
     if standing is None and _was_let_go(wiring, snapshot, name):
         return None
     manifest = standing or wiring.trash.get(repository, digest)
-    children = _put_children_back(wiring, repository, manifest) if manifest else 0
-    put = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest)
+    children = _put_children_back(wiring, repository, manifest, permit) if manifest else 0
+    put = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest, permit)
     if not put and not children:
         return None
     log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=children)
@@ -123,7 +124,7 @@ def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
     return True
 
 
-def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kept) -> int:
+def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kept, permit: Lease) -> int:
     """How many children of an index were put back from the trash, at any depth."""
     try:
         references = read_references(manifest.media_type, manifest.content)
@@ -135,14 +136,15 @@ def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kep
         kept = wiring.trash.get(repository, child)
         if kept is None:
             continue
-        count += _put_children_back(wiring, repository, kept)
+        count += _put_children_back(wiring, repository, kept, permit)
         if wiring.client.head(repository, child) is None:
-            wiring.client.put(repository, child, kept.media_type, kept.content)
+            with permit.writing():
+                wiring.client.put(repository, child, kept.media_type, kept.content)
             count += 1
     return count
 
 
-def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None) -> bool:
+def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None, permit: Lease) -> bool:
     """Puts a tag back that is gone, or that stands where a PUT of ours crossed a user's newer push."""
     standing = wiring.client.head(repository, tag.name)
     if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag.name, standing)):
@@ -154,7 +156,8 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
         if manifest is None:
             raise RegistryRefused(f"neither the registry nor the trash has {tag.digest}")
         wiring.removals.putting(repository, tag.name, tag.digest)
-        put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
+        with permit.writing():
+            put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
         if put != tag.digest:
             raise RegistryUnavailable(f"the registry stored {where} as {put} instead of {tag.digest}")
         live = next((now for now in wiring.history.live(repository) if now.name == tag.name), None)

@@ -19,7 +19,6 @@ from service.store.trash import Put
 from service.wiring import Wiring
 from workers.recheck import Found, may_go, recheck, still_said
 
-UNANSWERED_MS = 600_000  # how long a request that was not answered may still be at work at the registry
 Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 
 
@@ -194,10 +193,5 @@ class _TakeOff:
         return self._listed
 
     def _write(self, call: Callable[[], object]) -> None:
-        """A write that was not answered may still be at work: a collection waits for it."""
-        try:
+        with self._permit.writing():
             call()
-        except RegistryUnavailable as error:
-            if not error.is_over:
-                self._permit.linger(UNANSWERED_MS)
-            raise

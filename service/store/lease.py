@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from service.domain.errors import LeaseLost, StoreUnavailable
+from service.domain.errors import LeaseLost, RegistryUnavailable, StoreUnavailable
 from service.store.connection import Connection, new_token
 
 WORK_MS = 2000
 COLLECT_MS = 10_000
+UNANSWERED_MS = 600_000  # how long a request that was not answered may still be at work at the registry
 COLLECT = "collect"
 _POLL_S = 0.02
 
@@ -42,6 +43,20 @@ class Lease:
     def linger(self, time_ms: int) -> None:
         """Has a writer's stay end only after this time (ms): a request of it may still be at work at the registry."""
         self.lingers_ms = max(self.lingers_ms, time_ms)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """One write to the registry: where it is not answered it may still be at work, and a collection waits for it.
+
+        Raises LeaseLost, before it is sent, when that right is not ours any more.
+        """
+        self.check()
+        try:
+            yield
+        except RegistryUnavailable as error:
+            if not error.is_over:
+                self.linger(UNANSWERED_MS)
+            raise
 
     def stop(self) -> None:
         """Stops renewing."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.domain.errors import LeaseLost
+from service.domain.errors import LeaseLost, RegistryUnavailable
 from service.store.connection import Connection
 from service.store.lease import COLLECT, Lease, Leases
 
@@ -119,3 +119,14 @@ def test_a_writer_keeps_its_right_while_a_collection_waits_for_it(leases: Leases
         until(lambda: time.monotonic() > over)
         assert permit.valid
         assert leases.writers() == 1
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_write_that_was_not_answered_may_still_be_at_work(leases: Leases, is_over: bool) -> None:
+    with (
+        pytest.raises(RegistryUnavailable),
+        leases.write() as permit,
+        permit.writing(),  # type: ignore[union-attr]
+    ):
+        raise RegistryUnavailable("no answer", is_over=is_over)
+    assert leases.writers() == (0 if is_over else 1)

@@ -259,3 +259,15 @@ def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build
     (run, *_) = wiring.garbage.runs()
     assert run.gate == "none"
     assert run.note.startswith("no gate (gc.gate: none): ")
+
+
+def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Callable[..., Any]) -> None:
+    """Sentences name repositories and digests: each may be another one."""
+    wiring = make_wiring()
+    wiring.garbage.want("scheduled")
+    for number in range(200):
+        run = Run(number, number, "put off", "scheduled", message=f"pushes to shop/{number} did not end in time")
+        wiring.garbage.record(run, once=True)
+    assert len(wiring.garbage.runs(1000)) <= 60
+    assert wiring.connection.client.hlen(wiring.connection.keys.of("gc:waiting")) <= 60
+    assert wiring.garbage.waits().message == "pushes to shop/199 did not end in time"

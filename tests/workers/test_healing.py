@@ -258,3 +258,23 @@ def test_after_a_delete_without_an_answer_its_tags_are_looked_at_at_once(make_sy
     with pytest.raises(RegistryUnavailable):
         deletion.delete(system.wiring, SHOP)
     assert [name for name, _ in system.wiring.history.snapshot(SHOP).heal] == ["v1"]
+
+
+def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_collections_away(
+    make_system: Make,
+) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1")
+    system.settle()
+    gone = system.registry.tags(SHOP)["v1"]
+    system.deaf = True
+    manifest = system.wiring.client.get(SHOP, gone)
+    assert manifest is not None
+    system.wiring.client.delete(SHOP, gone)
+    system.wiring.client.put(SHOP, gone, manifest.media_type, manifest.content)  # the manifest stands, its tag is gone
+    system.missed.clear()
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.registry.drop_connection("PUT")
+    with pytest.raises(RegistryUnavailable):
+        enforcement.enforce(system.wiring, SHOP)
+    assert system.wiring.leases.writers() == 1
