@@ -493,6 +493,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 
 def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     wiring = guarded(max_wait=600, gate_wait=1)
+    assert drain._patience_s(wiring) == 0.5
     wiring.gate.admit(Wish("begins", SHOP), ANN)
     assert collect(wiring).message == f"pushes to {SHOP} did not end in time"
     assert state(wiring) == "open"
