@@ -65,19 +65,19 @@ def refuse_stale(
     while the alarm stands. Raises StaleCache, with the alarm raised, when it goes on lying.
     """
     progress.at(CHECKING)
-    lie = _lie(wiring, probes)
-    if lie is None:
+    found = lie(wiring, probes)
+    if found is None:
         wiring.outbox.mended(STALE)
         return ""
     is_alarmed = any(trouble.about == STALE for trouble in wiring.outbox.troubles())
-    if command and not is_alarmed and restart(progress, name, command, lambda: _lie(wiring, probes) is None):
-        log.warning("the registry claimed what was collected until it was restarted", blob=str(lie), by=name)
+    if command and not is_alarmed and restart(progress, name, command, lambda: lie(wiring, probes) is None):
+        log.warning("the registry claimed what was collected until it was restarted", blob=str(found), by=name)
         return (
-            f"the registry claimed {lie}, which was collected, until {name} restarted it: "
+            f"the registry claimed {found}, which was collected, until {name} restarted it: "
             "take storage.cache out of its config.yml"
         )
     message = (
-        f"the registry goes on claiming {lie}, which was collected: a push that believes it is broken; "
+        f"the registry goes on claiming {found}, which was collected: a push that believes it is broken; "
         + (f"{name} did not mend that: " if command else "set gc.after to what restarts it, or restart it; and ")
         + "take storage.cache out of its config.yml"
     )
@@ -85,7 +85,7 @@ def refuse_stale(
     raise StaleCache(message)
 
 
-def _lie(wiring: Wiring, probes: Iterable[Probe]) -> Probe | None:
+def lie(wiring: Wiring, probes: Iterable[Probe]) -> Probe | None:
     """The first blob that is claimed and cannot be read. One that can be was pushed again."""
     for probe in probes:
         at = probe.repository, probe.digest

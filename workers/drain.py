@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from service.clock import now_us
 from service.domain import tombstone
-from service.domain.errors import StoreUnavailable
+from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
 from service.registry.collector import Collector
 from service.registry.inflight import InFlight
@@ -21,6 +21,7 @@ from service.store.connection import new_token
 from service.store.keys import short
 from service.store.lease import Lease
 from service.wiring import Wiring
+from workers import checks
 from workers.watch import BUSY_S, PutOff
 
 POLL_S = 0.1
@@ -30,7 +31,6 @@ _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
-_UNCHECKED = "it is not checked yet whether the registry goes on claiming what was swept"
 _DELETES = "deletes did not end in time"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
@@ -95,8 +95,22 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> 
 
 
 def _is_unchecked(wiring: Wiring) -> bool:
-    """Whether something was swept, and nobody has seen yet that the registry does not go on claiming it."""
+    """Whether something was swept, and a run has not seen to its end that the registry does not go on claiming it."""
     return wiring.settings.gc.gate == "proxy" and wiring.garbage.unchecked() is not None
+
+
+def _may_open(wiring: Wiring, token: str) -> bool:
+    """Whether nobody who pushes now would believe a stale cache. Where the registry lies, the gate is kept closed."""
+    sweep = wiring.garbage.unchecked() if wiring.settings.gc.gate == "proxy" else None
+    if sweep is None:
+        return True
+    try:
+        found = checks.lie(wiring, sweep.probes)
+    except (RegistryUnavailable, RegistryRefused):
+        return False  # nobody can push either; it is asked again
+    if found is not None:
+        wiring.gate.keep(token, f"the registry goes on claiming {found}, which was collected")
+    return found is None
 
 
 def _succeed(wiring: Wiring, before: str) -> None:
@@ -129,8 +143,7 @@ def reopen(wiring: Wiring) -> None:
     if held is None or held.is_kept:
         return
     if wiring.collector and wiring.collector.is_dead(held.token):
-        if _is_unchecked(wiring):
-            wiring.gate.keep(held.token, _UNCHECKED)
+        if not _may_open(wiring, held.token):
             return
         wiring.gate.open(held.token)
         wiring.outbox.mended("gate")
@@ -152,8 +165,7 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
             return
         time.sleep(POLL_S)
     try:
-        if _is_unchecked(wiring):
-            wiring.gate.keep(token, _UNCHECKED)
+        if not _may_open(wiring, token):
             return
         wiring.gate.open(token)
         wiring.outbox.mended("gate")

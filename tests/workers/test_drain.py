@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import Run
+from service.domain.collection import Probe, Run
 from service.domain.errors import CollectionFailed, StaleCache
 from service.domain.gate import Wish, client_of
 from service.registry.probe import LEFTOVERS
@@ -473,6 +473,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 ) -> None:
     seen: list[str] = []
     monkeypatch.setattr(checks, "refuse_stale", lies)
+    monkeypatch.setattr(checks, "lie", lambda *_: Probe(SHOP, SWEPT))
     assert collect(obeyed).message == "the registry goes on claiming what was collected"
     drain.reopen(obeyed)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
@@ -486,6 +487,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 
     monkeypatch.setattr(obeyed.gate, "_turn", see)
     monkeypatch.setattr(checks, "refuse_stale", lambda *_: "")
+    monkeypatch.setattr(checks, "lie", lambda *_: None)
     assert collect(obeyed).result == "done"
     assert state(obeyed) == "open"
     assert seen == ["open"], "it was open in between"

@@ -13,7 +13,7 @@ from service.domain.collection import Probe, Sweep
 from service.wiring import Wiring
 from tests.workers.test_drain import collect, state
 from tests.workers.test_garbage import QUIET, collector
-from workers import drain
+from workers import checks, drain
 
 Build = Callable[..., Wiring]
 NOBODY = {"url": "http://127.0.0.1:2", "debug_url": "http://127.0.0.1:3"}
@@ -68,3 +68,13 @@ def test_it_is_never_open_while_something_of_the_run_before_still_lives(make_wir
     threading.Timer(0.3, lambda: os.close(alive)).start()
     assert collect(wiring).message == "the gate is kept closed until the last sweep is checked"
     assert state(wiring) == "closed"
+
+
+@pytest.mark.parametrize("lies", [True, False])
+def test_whoever_proves_the_holder_dead_asks_the_registry_first(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
+) -> None:
+    wiring = left_closed(make_wiring, tmp_path, keep=False)
+    monkeypatch.setattr(checks, "lie", lambda _, probes: probes[0] if lies else None)
+    drain.reopen(wiring)
+    assert state(wiring) == ("closed" if lies else "open")
