@@ -7,7 +7,6 @@ from contextlib import suppress
 from service.doctor.case import Case
 from service.domain.errors import DeletesDisabled, PushpruneError, RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
-from service.registry.debug import undelivered
 from service.store.probes import Heard
 
 _NAME = "notifications"
@@ -75,7 +74,7 @@ def _unheard(case: Case) -> Finding:
 
 
 def _waiting(case: Case) -> int:
-    url = case.wiring.settings.registry.debug_url
+    debug = case.wiring.in_flight
     with suppress(PushpruneError):
-        return undelivered(url, case.wiring.settings.registry.timeout_s) if url else 0
+        return debug.undelivered() if debug else 0
     return 0

@@ -11,7 +11,6 @@ from service.domain.errors import (
     RegistryUnavailable,
 )
 from service.domain.finding import Finding, error, fine, warning
-from service.registry.debug import cache_requests
 from service.registry.probe import UNKNOWN
 
 NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
@@ -57,7 +56,7 @@ def check_deletes(case: Case) -> Iterator[Finding]:
 
 def check_cache(case: Case) -> Iterator[Finding]:
     """By the registry's answers; where they do not tell, by its debug server."""
-    probe, debug_url = case.probe, case.wiring.settings.registry.debug_url
+    probe, debug = case.probe, case.wiring.in_flight
     with case.wiring.leases.write() as permit:
         if permit is None:
             yield warning("cache", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
@@ -66,9 +65,9 @@ def check_cache(case: Case) -> Iterator[Finding]:
             caches = probe.caches_descriptors(case.repository)
         except RegistryRefused:
             caches = None
-    if caches is None and debug_url:
+    if caches is None and debug:
         probe.has_blob(case.repository, UNKNOWN)  # a cache is asked for it
-        caches = cache_requests(debug_url, case.wiring.settings.registry.timeout_s) > 0
+        caches = debug.cache_requests() > 0
     if caches is None:
         said = "whether the registry has a blob-descriptor cache could not be found out"
         yield warning(

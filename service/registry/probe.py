@@ -107,9 +107,9 @@ class Probe(RegistryClient):
             mounted = self._send("POST", path, {})
             if mounted.status_code == 202:
                 self._send("DELETE", _path_of(mounted.headers.get("Location", "")), {})
-            if mounted.status_code != 201 or not self._claims(repository, _SHA256):
+            if mounted.status_code != 201 or not self.claims_blob(repository, _SHA256):
                 return None
-            return self._claims(repository, _SHA512)
+            return self.claims_blob(repository, _SHA512)
         finally:
             self._unlink(repository, _SHA512, _SHA256)
 
@@ -120,12 +120,6 @@ class Probe(RegistryClient):
         joint = "&" if "?" in place else "?"
         octets = {"Content-Type": "application/octet-stream"}
         self._expect(self._send("PUT", f"{place}{joint}digest={digest}", octets, content), 201)
-
-    def _claims(self, repository: str, digest: str) -> bool:
-        response = self._send("HEAD", f"/v2/{repository}/blobs/{digest}", {})
-        if response.status_code != 404:
-            self._expect(response, 200)
-        return response.status_code == 200
 
     def _unlink(self, repository: str, *digests: str) -> None:
         """Where deletes are off the links stay; that is found by a check of its own."""

@@ -1,7 +1,7 @@
 """What can be set: every key with its type, its default and what it is for."""
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -38,6 +38,8 @@ from service.settings.kinds import (
     listen_host,
     to_path,
 )
+
+_ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})  # they run a command where we cannot see it
 
 
 def _wherever_we_go(policy: Policy | Path | None) -> Policy | Path | None:
@@ -213,6 +215,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "
                 "it say which writes are under way"
+            )
+        if gc.gate == "proxy" and gc.command and PurePath(gc.command[0]).name in _ELSEWHERE:
+            raise ValueError(
+                f"gate: proxy needs gc.command on a machine of its worker's: what {gc.command[0]} starts elsewhere may "
+                "outlive it, and then nothing proves that it is dead; use gate: readonly, or the compose file's way"
             )
         return gc
 

@@ -1,7 +1,8 @@
 """GET /gate: whether a request to the registry may pass. A proxy in front of the registry asks, for every write.
 
-It carries no token, and tells nothing. Whoever can call it can note pushes that are none: a bounded number, which put
-collections off and do nothing else. So it answers only to neighbours: this machine and private networks.
+It carries no token, and tells nothing. It answers only to neighbours: this machine and private networks. Whoever can
+call it, or write to the proxy without being let in by the registry, can note pushes that are none: a bounded number,
+which put collections off, and hold others back while a collection drains in vain. They break nothing.
 """
 
 import ipaddress

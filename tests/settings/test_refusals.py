@@ -78,6 +78,11 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
             "gc: gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "
             "it say which writes are under way",
         ),
+        (
+            "{gc: {gate: proxy, command: docker exec r x}, registry: {debug_url: 'http://r:5001'}}",
+            "gc: gate: proxy needs gc.command on a machine of its worker's: what docker starts elsewhere may outlive "
+            "it, and then nothing proves that it is dead; use gate: readonly, or the compose file's way",
+        ),
         ("gc: {command: [a, 1]}", "gc.command[1] must be text: put it in quotes"),
         ("gc: {command: {a: b}}", "gc.command must be a list"),
         ("gc: {command: 'a \"b'}", "gc.command: a quotation mark in this command is never closed"),

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -526,3 +526,34 @@ def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: Build, tmp_path
     stored(tmp_path / "storage", blob)
     wiring = make_wiring(gc=collector(tmp_path, body), storage={"path": str(tmp_path / "storage")})
     assert (collect(wiring).result, collect(wiring).message) == ("done", "")
+
+
+def closing(wiring: Wiring, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Has `then` happen at the moment at which the gate closes."""
+    close = wiring.gate.close
+
+    def close_and(token: str) -> bool:
+        then()
+        return close(token)
+
+    monkeypatch.setattr(wiring.gate, "close", close_and)
+
+
+def test_a_healing_that_began_while_it_drained_is_waited_for(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "_CLOSED_S", 0.2)
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with ExitStack() as stack:
+        closing(wiring, monkeypatch, lambda: stack.enter_context(wiring.leases.write(heals=True)))
+        assert collect(wiring).message == "deletes did not end in time"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_a_write_that_the_gate_let_pass_just_before_it_closed_is_waited_for(
+    obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on its way from the proxy to the registry, which does not count it yet."""
+    counted: Any = obeyed.in_flight
+    closing(obeyed, monkeypatch, lambda: threading.Timer(0.3, setattr, (counted, "said", (1, 0))).start())
+    assert collect(obeyed).message == "1 writes did not end at the registry although the gate was closed"

@@ -357,47 +357,20 @@ def test_a_second_tag_comes_back_while_its_image_stands(make_system: Make) -> No
     system.wiring.undo.restore(SHOP, tag="stable")
 
 
-def test_a_tombstone_over_a_shared_image_that_its_user_deleted_is_removed(make_system: Make, monkeypatch: Any) -> None:
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+@pytest.mark.parametrize("tags", [("v1", "w1"), ("v1",)], ids=["shared", "its only tag"])
+def test_a_tombstone_over_an_image_that_its_user_deleted_is_removed(
+    make_system: Make, monkeypatch: Any, tags: tuple[str, ...]
+) -> None:
     system = make_system(keep_last(1))
     system.wiring.abilities.note_deletes_tags("1", able=False)
-    for t in ("v1", "w1"):
-        system.registry.push_image(SHOP, t, seed="one")
+    for tag in tags:
+        system.registry.push_image(SHOP, tag, seed="one")
     system.push("v3")
     enforcement.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
-
     monkeypatch.setattr(deletion, "_next_batch", lambda w, s, left, tags: (tuple(left), True))
-
-    def user_deletes() -> None:
-
-        requests.delete(f"{system.registry.url}/v2/{SHOP}/manifests/{make_image('one').digest}")
-
-    system.registry.before("PUT", "manifests/v1", user_deletes)
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=GONE)
-    system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
-    with suppress(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
-    assert system.registry.tags(SHOP).get("v1") == tombstone.DIGEST
-    for _ in range(6):
-        system.later()
-    assert tombstone.DIGEST not in system.registry.tags(SHOP).values()
-
-
-def test_a_tombstone_over_the_only_tag_of_a_deleted_image_is_removed(make_system: Make, monkeypatch: Any) -> None:
-    system = make_system(keep_last(1))
-    system.wiring.abilities.note_deletes_tags("1", able=False)
-    system.push("v1", "v3")
-    enforcement.enforce(system.wiring, SHOP)
-    system.messages.sent.clear()
-    monkeypatch.setattr(deletion, "_next_batch", lambda w, s, left, tags: (tuple(left), True))
-    digest = system.registry.tags(SHOP)["v1"]
-
-    def user_deletes() -> None:
-
-        requests.delete(f"{system.registry.url}/v2/{SHOP}/manifests/{digest}")
-
-    system.registry.before("PUT", "manifests/v1", user_deletes)
+    image = f"{system.registry.url}/v2/{SHOP}/manifests/{system.registry.tags(SHOP)['v1']}"
+    system.registry.before("PUT", "manifests/v1", lambda: requests.delete(image))
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=GONE)
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
     with suppress(RegistryUnavailable):
