@@ -56,7 +56,7 @@ def test_the_same_load_without_a_gate_breaks(live: Live, tmp_path: Path) -> None
 
 
 def _collected(system: LiveSystem) -> bool:
-    """True; a collector that stumbles over a folder which a delete takes away meanwhile (exit 1) is followed by another."""
+    """True; a collector that stumbles over a folder which a delete takes meanwhile (exit 1) is followed by another."""
     with suppress(subprocess.CalledProcessError):
         system.registry.collect()
     return True
