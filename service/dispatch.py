@@ -10,8 +10,9 @@ from service.log import log
 ENFORCE = "pushprune.enforce"
 DELETE = "pushprune.delete"
 COLLECT = "pushprune.collect"
+RECONCILE = "pushprune.reconcile"
 
-QUEUES = {ENFORCE: "enforce", DELETE: "delete", COLLECT: "garbage"}
+QUEUES = {ENFORCE: "enforce", DELETE: "delete", COLLECT: "garbage", RECONCILE: "reconcile"}
 
 
 def celery_app(redis_url: str, prefix: str) -> Celery:
@@ -66,6 +67,10 @@ class Dispatch:
     def collect(self) -> None:
         """Asks for the wanted collection."""
         self._send(COLLECT)
+
+    def reconcile(self) -> None:
+        """Asks for the walk that is wanted or under way to go on."""
+        self._send(RECONCILE)
 
     def _send(self, task: str, *args: Any) -> None:
         try:

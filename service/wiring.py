@@ -29,6 +29,7 @@ from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
 from service.store.trash import Trash
+from service.store.walks import Walks
 from service.undo import Undo
 
 
@@ -45,6 +46,7 @@ class Wiring:
     outbox: Outbox
     leases: Leases
     garbage: Collections
+    walks: Walks
     gate: Gate
     figures: Figures
     probes: Probes
@@ -110,6 +112,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         outbox=outbox,
         leases=leases,
         garbage=garbage,
+        walks=Walks(connection),
         gate=Gate(connection, pushes),
         figures=Figures(connection),
         probes=Probes(connection),

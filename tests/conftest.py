@@ -24,7 +24,7 @@ from tests.fakes.valkey import Valkey
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
-_CELERY = ("_kombu", "enforce", "delete", "garbage", "unacked")
+_CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,9 +62,10 @@ def documented(key: str) -> bool:
 
 @dataclass
 class Messages:
-    """Stands for the dispatch: notes what would be sent, in order."""
+    """Stands for the dispatch: notes what would be sent, in order. walks: how often a walk was asked to go on."""
 
     sent: list[tuple[str, ...]] = field(default_factory=list)
+    walks: int = 0
 
     def enforce(self, repository: str) -> None:
         self.sent.append(("enforce", repository))
@@ -74,6 +75,9 @@ class Messages:
 
     def collect(self) -> None:
         self.sent.append(("collect",))
+
+    def reconcile(self) -> None:
+        self.walks += 1
 
 
 KEEP_LAST = Callable[..., Policy]

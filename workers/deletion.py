@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from service.clock import now_us
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.plan import Doomed
 from service.domain.takedown import batch_size, tags_first
@@ -16,6 +18,7 @@ from service.store.trash import Kept, Put
 from service.wiring import Wiring
 from workers import reconcile
 from workers.recheck import may_go, recheck, still_said
+from workers.sighting import FIRST_SEEN
 from workers.untagging import Taken, take_off
 
 _WAIT_S = 0.3
@@ -96,7 +99,7 @@ def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> 
         return True
     if not all(still_said(wiring, doomed) for doomed in batch):
         return True
-    return any(not doomed.tags for doomed in batch) and reconcile.compare(wiring, snapshot) > 0
+    return any(not doomed.tags for doomed in batch) and reconcile.compare(wiring, snapshot).changed > 0
 
 
 def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, off: bool) -> None:
@@ -269,7 +272,8 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     if moved:
         if taken.indexes:  # a delete of ours may have taken parts of them along
             wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
-        wiring.history.adopt(snapshot, found=moved, indexes=frozenset(taken.indexes))
+        found = [(replace(tag, pushed_us=now_us()), FIRST_SEEN) for tag in moved]
+        wiring.history.adopt(snapshot, found=found, indexes=frozenset(taken.indexes))
     if taken.vanished:
         snapshot = wiring.history.snapshot(snapshot.repository)
         wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)

@@ -42,7 +42,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     plan = retention.plan(snapshot, policy, now_us())
     heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan)
     if plan.undated:
-        creation.date(wiring, snapshot.repository, plan.undated)
+        creation.date(wiring, snapshot, plan.undated)
         return False
     if not plan.doomed and not plan.unresolved:
         return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT

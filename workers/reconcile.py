@@ -1,12 +1,14 @@
 """Compare the history with the registry, and sweep what was left over."""
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 
 from service.clock import now_us
 from service.domain import tombstone
-from service.domain.errors import RegistryUnavailable
+from service.domain.errors import MisnamedManifest, RegistryUnavailable
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.notification import is_tag
 from service.domain.plan import Plan
@@ -16,29 +18,40 @@ from service.registry.client import Standing
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 from workers import checks
-from workers.schedule import follow_schedule
+from workers.pace import AtOnce, Pace
+from workers.schedule import follow_schedule, follow_walks
+from workers.sighting import sight
 
 _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000
 _BROKEN_MS = 60_000
 _WEEK_US = 7 * 86_400 * 1_000_000
 _LONGEST_PAUSE_S = 0.5
+_AT_ONCE = AtOnce()
 YOUNG_S = 10.0
 
 
-def compare(wiring: Wiring, snapshot: Snapshot) -> int:
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """How many tags were looked at, and in how many of them the history differed."""
+
+    tags: int
+    changed: int
+
+
+def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE) -> Compared:
     """A complete look at one repository: what is unknown or moved is taken over, what vanished is dropped.
 
-    Returns how many tags differed.
-
-    Known tags cost one conditional HEAD each, which emits no notification. Raises RegistryUnavailable or
-    RegistryRefused when any part of the look failed: then nothing counts as compared.
+    Known tags cost one conditional HEAD each, which emits no notification; unknown ones a GET, which also says what
+    they hold. Raises RegistryUnavailable or RegistryRefused when any part of the look failed: then nothing counts as
+    compared.
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
+    pace.take()
     names = sorted({*_listed(wiring, snapshot.repository), *known})
-    changed = _look(wiring, snapshot, names, complete=True)
+    changed = _look(wiring, snapshot, names, complete=True, pace=pace)
     log.info("compared with the registry", repository=snapshot.repository, tags=len(names), changed=changed)
-    return changed
+    return Compared(len(names), changed)
 
 
 def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
@@ -92,6 +105,8 @@ def sweep(wiring: Wiring) -> None:
     if wiring.leases.elected("trim", _TRIM_MS):
         wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
     follow_schedule(wiring)
+    if wiring.registry is not None:
+        follow_walks(wiring)
 
 
 def _end_losses(wiring: Wiring) -> None:
@@ -111,12 +126,16 @@ def _listed(wiring: Wiring, repository: str) -> set[str]:
     return {name for name in wiring.client.tags(repository) if is_tag(name)}
 
 
-def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: bool) -> int:
+def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: bool, pace: Pace = _AT_ONCE) -> int:
     """Looks at these tags at the registry and takes over what differs; returns how many tags changed."""
     before = {tag.name: tag for tag in snapshot.tags}
+    read: dict[str, References] = {}
 
     def stand(name: str) -> Standing | None:
-        return _standing(wiring, snapshot.repository, name, before.get(name))
+        pace.take()
+        if name not in before:
+            return _first_standing(wiring, snapshot.repository, name, read)
+        return _standing(wiring, snapshot.repository, name, before[name])
 
     with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="look") as pool:
         standings = dict(zip(names, pool.map(stand, names), strict=True))
@@ -127,14 +146,25 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: boo
         for name, standing in standings.items()
         if standing and (name not in before or before[name].digest != standing.digest)
     }
+    sightings = {name: sight(wiring, snapshot, name, at, before.get(name)) for name, at in differing.items()}
     found = [
-        Tag(name, standing.digest, _pushed_us(wiring, snapshot.repository, name), standing.size_bytes)
+        (Tag(name, standing.digest, sightings[name].pushed_us, standing.size_bytes), sightings[name].how)
         for name, standing in differing.items()
     ]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     if indexes:  # nobody heard of their push: a delete of ours may have taken parts of them along
         wiring.removals.look_at(snapshot.repository, sorted(indexes))
-    return wiring.history.adopt(snapshot, found, vanished, indexes, complete=complete)
+    changed = wiring.history.adopt(snapshot, found, vanished, indexes, complete=complete)
+    _note(wiring, snapshot, read, indexes)
+    return changed
+
+
+def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], indexes: Collection[str]) -> None:
+    """Remembers what manifests hold that were read anyway: nobody has to look into them again."""
+    holding = {digest: one for digest, one in read.items() if digest in indexes or one.children or one.subject}
+    if holding:
+        wiring.history.resolve(snapshot, holding)
+    wiring.history.learn(snapshot.repository, read)
 
 
 def _without_tombstones(
@@ -155,22 +185,30 @@ def being_pushed(tag: Tag) -> bool:
     return tag.pushed_us is not None and now_us() - tag.pushed_us < YOUNG_S * 1_000_000
 
 
-def _standing(wiring: Wiring, repository: str, name: str, known: Tag | None) -> Standing | None:
-    """Where a tag stands. What contradicts a young push is not believed before it was asked for again."""
+def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, References]) -> Standing | None:
+    """Where an unknown tag stands. What its manifest holds is added to `read`, unless nobody understands it."""
+    try:
+        manifest = wiring.client.get(repository, name)
+    except MisnamedManifest:
+        return wiring.client.head(repository, name)
+    if manifest is None:
+        return None
+    with suppress(UnreadableManifest):
+        read[manifest.digest] = read_references(manifest.media_type, manifest.content)
+    return Standing(manifest.digest, manifest.media_type, len(manifest.content))
+
+
+def _standing(wiring: Wiring, repository: str, name: str, known: Tag) -> Standing | None:
+    """Where a known tag stands. What contradicts a young push is not believed before it was asked for again."""
     pause_s = 0.01
     while True:
-        standing = wiring.client.head(repository, name, unless=known.digest if known else None)
-        expected = (known.digest, tombstone.DIGEST) if known else ()
-        if known is None or (standing and standing.digest in expected) or not being_pushed(known):
+        standing = wiring.client.head(repository, name, unless=known.digest)
+        if (standing and standing.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
             return standing
         if pause_s > _LONGEST_PAUSE_S:
             raise RegistryUnavailable(f"{repository}:{name} was pushed just now and does not stand there yet")
         time.sleep(pause_s)
         pause_s *= 2
-
-
-def _pushed_us(wiring: Wiring, repository: str, tag: str) -> int | None:
-    return wiring.storage.pushed_us(repository, tag) if wiring.storage else None
 
 
 def _follow_policy(wiring: Wiring) -> None:

@@ -1,11 +1,14 @@
-"""Wants a collection when its time has come."""
+"""Wants a collection, or a walk over the registry, when its time has come."""
 
 from datetime import UTC, datetime
 
+from service.domain import walk
 from service.domain.collection import is_by_hand
 from service.schedule import is_due, too_early
 from service.store.collections import now_ms
 from service.wiring import Wiring
+
+_LOOK_MS = 2000
 
 
 def follow_schedule(wiring: Wiring) -> None:
@@ -16,6 +19,21 @@ def follow_schedule(wiring: Wiring) -> None:
     if is_due(schedule, datetime.fromtimestamp(wiring.garbage.scheduled(now_ms()) / 1000, UTC)):
         wiring.garbage.want(f"scheduled ({schedule})")
         wiring.garbage.take_schedule(now_ms())
+
+
+def follow_walks(wiring: Wiring) -> None:
+    """Wants everything compared at the first start, after every restart and by the schedule; sends what is overdue."""
+    walks, now = wiring.walks, now_ms()
+    if wiring.leases.elected("walk", _LOOK_MS):
+        reason = walk.why(walks.epoch_walked(), walks.epoch())
+        schedule = wiring.settings.reconcile.schedule
+        if reason:
+            walks.want(reason)
+        elif schedule and is_due(schedule, datetime.fromtimestamp(walks.scheduled(now) / 1000, UTC)):
+            walks.want(f"scheduled ({schedule})")
+            walks.take_schedule(now)
+    if walks.overdue():
+        wiring.dispatch.reconcile()
 
 
 def why_not_yet(wiring: Wiring, reason: str) -> str | None:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from celery import Celery
 
-from service.dispatch import COLLECT, DELETE, ENFORCE
+from service.dispatch import COLLECT, DELETE, ENFORCE, RECONCILE
 from service.domain.errors import LeaseLost, PushpruneError, RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
 from service.store.outbox import Queue
 from service.wiring import Wiring
-from workers import deletion, enforcement, garbage
+from workers import deletion, enforcement, garbage, walk
 
 
 def register(app: Celery, wiring: Wiring) -> None:
@@ -26,6 +26,10 @@ def register(app: Celery, wiring: Wiring) -> None:
     @app.task(name=COLLECT)
     def collect() -> None:
         attempt_collection(wiring)
+
+    @app.task(name=RECONCILE)
+    def reconcile() -> None:
+        attempt_walk(wiring)
 
 
 def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wiring, str], None]) -> None:
@@ -49,6 +53,14 @@ def attempt_collection(wiring: Wiring) -> None:
         garbage.collect(wiring)
     except PushpruneError as error:
         log.warning("the collection is tried again", error=str(error))
+
+
+def attempt_walk(wiring: Wiring) -> None:
+    """Goes on with the walk under way; a failure leaves it to the sweep."""
+    try:
+        walk.go_on(wiring)
+    except PushpruneError as error:
+        log.warning("the comparison with the registry goes on later", error=str(error))
 
 
 def _back_off(wiring: Wiring, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused) -> None:

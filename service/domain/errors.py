@@ -9,6 +9,7 @@ PushpruneError
 │   ├── DeletesDisabled     …`storage.delete.enabled` in the registry's config
 │   └── TagDeletesUnknown   …nobody: 2.8 deletes manifests only, so the tag is taken off in another way
 ├── RegistryUnavailable     nobody: try again later
+│   └── MisnamedManifest    …its digest is not that of the bytes: a transfer that was cut, or a schema 1 image
 ├── StoreUnavailable        nobody: Redis will come back
 ├── LeaseLost               nobody: somebody else holds it now
 ├── CollectionFailed        the operator: garbage-collect itself failed
@@ -67,6 +68,10 @@ class RegistryUnavailable(PushpruneError):
         self.retry_after_s = retry_after_s
         self.is_fault = is_fault
         self.is_over = is_over
+
+
+class MisnamedManifest(RegistryUnavailable):
+    """A manifest whose digest is not that of its bytes: one of schema 1 is named by its unsigned part."""
 
 
 class StoreUnavailable(PushpruneError):

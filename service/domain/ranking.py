@@ -90,8 +90,12 @@ ORDERS: Mapping[str, Key] = {
 
 def created_us(tag: Tag) -> int:
     """When the image was made, in µs; where its config says nothing believable, when it was pushed."""
-    believable = tag.created_us is not None and tag.created_us >= _FIRST_CREATION_US
-    return (tag.created_us if believable else tag.pushed_us) or 0
+    return (tag.created_us if is_believable(tag.created_us) else tag.pushed_us) or 0
+
+
+def is_believable(created_us: int | None) -> bool:
+    """Whether an image can have been made then (µs)."""
+    return created_us is not None and created_us >= _FIRST_CREATION_US
 
 
 def _version(name: str) -> Version | None:

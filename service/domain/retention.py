@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from service.domain.plan import Doomed, Plan, Verdict
-from service.domain.policy import Keep, Policy
+from service.domain.policy import Keep, Policy, Rule
 from service.domain.quantity import spell_duration
 from service.domain.state import State, Tag, Untagged
 from service.domain.weighing import Weighing
@@ -24,7 +24,7 @@ def plan(state: State, policy: Policy, now_us: int) -> Plan:
         untagged=untagged,
         doomed=doomed,
         unresolved=tuple(_unresolved(state, bool(doomed))),
-        undated=tuple(sorted(_undated(weighing))),
+        undated=tuple(sorted(_undated(weighing) | _unseen(weighing))),
         next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
@@ -125,6 +125,25 @@ def _undated(weighing: Weighing) -> set[str]:
                 missing.setdefault(group, set()).add(tag.digest)
         undated.update(*(missing.get(group, ()) for group, counted in groups.items() if len(counted) > last))
     return undated
+
+
+def _unseen(weighing: Weighing) -> set[str]:
+    """Digests of tags whose push nobody saw and whose creation is to count instead, where that can decide anything."""
+    unseen = [tag for tag in weighing.state.tags if weighing.is_unseen(tag)]
+    digests, tags = (len({getattr(tag, of) for tag in weighing.state.tags}) for of in ("digest", "name"))
+    return {
+        tag.digest
+        for tag in unseen
+        for _, rule in weighing.selections.naming(tag.name)
+        if _may_take(rule, digests if rule.count == "digests" else tags)
+    }
+
+
+def _may_take(rule: Rule, counted: int) -> bool:
+    """Whether the rule could take any of so many images."""
+    if not isinstance(rule.keep, Keep):
+        return rule.keep != "always"
+    return rule.keep.last is None or rule.keep.mode == "all" or counted > rule.keep.last
 
 
 def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int]:

@@ -152,8 +152,12 @@ class Weighing:
             return Verdict(tag, True, "protected by the policy")
         bound = self.bound_verdict(tag)
         if bound is None and tag.pushed_us is None:
-            return Verdict(tag, True, "nobody knows when it was pushed; it counts from its next push")
+            return Verdict(tag, True, "its push was not seen, and when it was made is not looked up yet")
         return bound
+
+    def is_unseen(self, tag: Tag) -> bool:
+        """Whether a rule could say something of the tag if it were known when it was pushed."""
+        return tag.pushed_us is None and not self.policy.protects(tag.name) and self.bound_verdict(tag) is None
 
     def bound_verdict(self, tag: Tag) -> Verdict | None:
         """The verdict on what lives and dies with another manifest, or cannot be read; None for all else."""

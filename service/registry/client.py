@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import requests
 import requests.auth
 from urllib3.exceptions import HTTPError
 
-from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
+from service.domain.errors import MisnamedManifest, RegistryUnavailable, TagDeletesUnknown
 from service.domain.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.notification import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
@@ -70,12 +71,13 @@ class RegistryClient:
         """Every tag, in the registry's order; () for an emptied or unknown repository. Half a listing is an error."""
         return tuple(self._listing(f"/v2/{checked_repository(repository)}/tags/list", "tags", "", gone_is_empty=True))
 
-    def repositories(self) -> Iterator[str]:
-        """Every repository of the catalog, emptied ones included, a page of 1000 at a time.
+    def repositories(self, after: str = "") -> Iterator[str]:
+        """Every repository of the catalog behind the name `after`, emptied ones included, a page of 1000 at a time.
 
         A page that fails raises from the iteration: what came before it is not the whole catalog.
         """
-        return self._listing("/v2/_catalog", "repositories", f"n={CATALOG_PAGE}")
+        last = f"&last={quote(after, safe='')}" if after else ""
+        return self._listing("/v2/_catalog", "repositories", f"n={CATALOG_PAGE}{last}")
 
     def head(self, repository: str, reference: str, *, unless: str | None = None) -> Standing | None:
         """Where a tag or digest stands; None if the registry does not have it.
@@ -105,7 +107,7 @@ class RegistryClient:
         self._expect(response, 200)
         digest = self._digest_of(response)
         if digest != _sha256(response.content) or (is_digest(reference) and digest != reference):
-            raise RegistryUnavailable(f"{self._where} sent a manifest of {repository} that is not what {digest} names")
+            raise MisnamedManifest(f"{self._where} sent a manifest of {repository} that is not what {digest} names")
         return Manifest(digest, _media_type(response), response.content)
 
     def blob(self, repository: str, digest: str, limit_bytes: int) -> bytes | None:

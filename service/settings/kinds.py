@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Sec
 from pydantic_core import PydanticCustomError
 
 from service.domain.hours import Hours, parse_hours
+from service.domain.notification import is_repository
 
 _LISTEN = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]*)):(\d{1,5})", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"[\w.:-]{1,64}", re.ASCII)
@@ -143,6 +144,12 @@ def _cron(line: str) -> str:
     return fields
 
 
+def _repository(name: str) -> str:
+    if not is_repository(name):
+        raise ValueError("this is no name of a repository, such as shop/api")
+    return name
+
+
 def listen_host(listen: str) -> str:
     """The host of HOST:PORT or [HOST]:PORT, "" for all; ValueError with one sentence when it is neither."""
     found = _LISTEN.fullmatch(listen)
@@ -167,6 +174,7 @@ File = Annotated[Place, AfterValidator(_existing)]
 Token = Annotated[SecretStr, AfterValidator(_one_word)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RepositoryName = Annotated[str, AfterValidator(_repository)]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
 Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_children)]
 Script = Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)]

@@ -28,6 +28,7 @@ from service.settings.kinds import (
     Prefix,
     RedisUrl,
     RegistryUrl,
+    RepositoryName,
     Script,
     Seconds,
     Section,
@@ -103,6 +104,16 @@ class Delete(_Section):
     via: Literal["api"] = Field(default="api", description="the registry's HTTP API")
     batch_size: Whole = Field(default=100, le=10_000, description="digests that a worker takes on at a time")
     parallel: Whole = Field(default=8, le=64, description="requests to the registry at the same time")
+
+
+class Reconcile(_Section):
+    """When the history is compared with the registry, beside the first start and every restart."""
+
+    schedule: Cron | None = Field(default="17 3 * * *", description="minute hour day month weekday, in UTC")
+    rate: Whole = Field(default=200, le=100_000, description="requests a second at most")
+    repositories: tuple[RepositoryName, ...] = Field(
+        default=(), description="those to look at besides the known ones where the registry shows no catalog"
+    )
 
 
 class Gc(_Section):
@@ -189,6 +200,7 @@ class Settings(BaseSettings):
     )
     delete: Section[Delete] = Delete()
     gc: Section[Gc] = Gc()
+    reconcile: Section[Reconcile] = Reconcile()
     history: Section[History] = History()
     storage: Section[Storage] = Storage()
     log: Section[Log] = Log()

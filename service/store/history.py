@@ -10,6 +10,7 @@ from service.domain.gate import client_of
 from service.domain.manifest import References
 from service.domain.notification import Envelope, Event
 from service.domain.plan import Doomed, Plan
+from service.domain.ranking import is_believable
 from service.domain.state import Tag
 from service.store.connection import Connection
 from service.store.entry import Entry, entry_of
@@ -138,7 +139,7 @@ class History:
     def adopt(
         self,
         snapshot: Snapshot,
-        found: Iterable[Tag] = (),
+        found: Iterable[tuple[Tag, str]] = (),
         vanished: Iterable[str] = (),
         indexes: frozenset[str] = frozenset(),
         *,
@@ -148,11 +149,11 @@ class History:
     ) -> int:
         """Takes over what a look at the registry found; returns how many tags changed.
 
-        found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when); vanished: names that are
-        no longer there; indexes: digests among the found that are indexes; complete: every tag was looked at, so that
-        the repository counts as compared; keep_plan: all that vanished was doomed itself, so the plan still holds;
-        lost: neither the registry nor the trash has what stood there, so that healing has nothing to put back.
-        A tag touched since the snapshot is left alone.
+        found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when), each with what says when
+        it was pushed, "" for nothing; vanished: names that are no longer there; indexes: digests among the found that
+        are indexes; complete: every tag was looked at, so that the repository counts as compared; keep_plan: all that
+        vanished was doomed itself, so the plan still holds; lost: neither the registry nor the trash has what stood
+        there, so that healing has nothing to put back. A tag touched since the snapshot is left alone.
         """
         repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.links, self._keys.history)
@@ -163,10 +164,10 @@ class History:
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args += [int(keep_plan), int(lost), len(found)]
-        for tag in found:
+        for tag, how in found:
             index = 1 if tag.digest in indexes else 0
             args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]
-            args.append(before.get(tag.name, ""))
+            args += [before.get(tag.name, ""), how]
         for name in vanished:
             args += [name, before.get(name, "")]
         return int(self._connection.script("adopt", keys, args))
@@ -202,11 +203,24 @@ class History:
             packed = client.hgetall(self._keys.layers(repository))
         return {long(digest): unpack_layers(text) for digest, text in packed.items()}
 
-    def date(self, repository: str, created: Mapping[str, int]) -> None:
-        """Notes when images were made: digest → µs, 0 where their config does not say."""
+    def date(self, snapshot: Snapshot, created: Mapping[str, int]) -> None:
+        """Notes when images were made: digest → µs, 0 where their config does not say.
+
+        It counts as the push of the tags whose push nobody saw; where it cannot be believed, now does: they are first
+        seen now.
+        """
+        keys = [key(snapshot.repository) for key in (self._keys.created, self._keys.tags, self._keys.live)]
+        keys += [self._keys.history(snapshot.repository), self._keys.of("events"), self._keys.of("generation")]
+        unseen = [tag for tag in snapshot.tags if tag.pushed_us is None and tag.digest in created]
+        args: list[str | int] = [snapshot.repository, self._limits.repository_entries, self._limits.events]
+        args.append(len(created))
+        for digest, created_us in created.items():
+            args += [short(digest), created_us]
+        for tag in unseen:
+            believed = is_believable(created[tag.digest])
+            args += [tag.name, tag.digest, short(tag.digest), created[tag.digest] if believed else 0]
         if created:
-            with self._connection.reached() as client:
-                client.hset(self._keys.created(repository), mapping={short(d): us for d, us in created.items()})
+            self._connection.script("date", keys, args)
 
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
         """What is to be deleted next, or (dry) what would be."""

@@ -58,7 +58,8 @@ Per repository
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, gate, enforce:R, delete:R.
+                        NAME: collect, tick, trim, broken, gate, walk, reconcile, enforce:R,
+                        delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
@@ -85,6 +86,21 @@ Global
                         Life: until its checks are over. Writer, reader: garbage.
   gc:readonly   string  since when the registry may be read-only because of a collection (ms). Life: until it was seen
                         to take writes. Writer, reader: garbage.
+  reconcile:due string  why everything is to be compared with the registry. Life: until a walk began for it.
+                        Writers: walks, walk_begin. Readers: a walk, command line, API.
+  reconcile:walk  hash  the walk under way: reason, since_ms, whole (1: every repository), listed (1: all are known),
+                        cursor (the last name read of the catalog), catalog (why that cannot be read), message,
+                        repositories, tags, changed, failed, row (failures in a row). Life: until it ends.
+                        Writers: walk_*. Readers: a walk, command line, API.
+  reconcile:todo  zset  R → 0 (asked for), 1, or when it was put off (ms): what the walk has still to compare.
+                        Life: until compared. Writers: walk_*. Reader: a walk.
+  reconcile:tries hash  R → attempts that failed in this walk. Life: the walk's. Writer, reader: walk_failed.
+  reconcile:pause string nothing is compared while it stands. Life: its TTL. Writer, reader: a walk.
+  reconcile:sent  string a worker was asked to go on. Life: 2 s. Writer, reader: a walk.
+  reconcile:last  hash  at_ms took_ms reason whole repositories tags changed failed catalog message: the walk that ended
+                        last. Writer: walk_ended. Readers: command line, API, /metrics.
+  reconcile:epoch string the epoch in which the last walk over everything began. Writer: walk_begin. Reader: tick.
+  reconcile:scheduled string the last time the schedule was taken up (ms). Writer, reader: tick.
   writers       zset    token of a delete under way → its expiry (ms). A collection waits until none is left.
   gate          hash    state (draining or closed; no key: open), token, fence, since_ms, reason, kept (left closed, as
                         the registry has a stale cache): writes wait at the gate, and ours keep out.
@@ -105,7 +121,8 @@ Global
   sweeping      set     digests that a collection was about to sweep. Life: gc.youth. Writer, reader: a collection,
                         for the one after a crash: their manifests are no longer in the trash.
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
-  compared      hash    R → the epoch in which it was compared with the registry. Reader: enforcement.
+  compared      hash    R → "<epoch> <µs>": in which epoch and when it was compared with the registry last.
+                        Life: for ever. Writer: adopt. Readers: enforcement, a walk.
   abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
                         Writer, reader: deletion.
   restarts      string  counts registry instances seen; part of the epoch. Writer: record.

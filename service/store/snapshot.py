@@ -14,8 +14,9 @@ _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot(State):
-    """A repository at one moment. generation: what a commit is checked against.
+    """A repository at one moment. generation: what a commit is checked against. compared: since the latest restart.
 
+    compared_us: when it was compared with the registry last, 0 for never.
     heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
     none. stale_untagged, stale_created, stale_pulled: fields of untagged:R and created:R and members of
     pulled:R that say nothing any more; a commit drops them.
@@ -24,6 +25,7 @@ class Snapshot(State):
     generation: str
     epoch: str
     compared: bool
+    compared_us: int = 0
     heal: tuple[tuple[str, int], ...] = ()
     pulled_us: int = 0
     stale_untagged: tuple[str, ...] = ()
@@ -51,7 +53,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         repository=repository,
         generation=generation,
         epoch=epoch,
-        compared=compared == epoch,
+        compared=compared.partition(" ")[0] == epoch,
+        compared_us=int(compared.partition(" ")[2] or 0),
         tags=tags,
         links=known,
         approved=frozenset(approved),

@@ -177,7 +177,7 @@ def _write(file: Path, policy: dict[str, Any]) -> None:
 def _come_to_rest(system: LiveSystem, tags: set[str]) -> None:
     """Every push was heard, the history was compared with the registry, and nothing is left to do."""
     wait_until(lambda: system.heard(REPOSITORY, tags) and system.quiet(), "the pushes were not heard", PATIENCE_S)
-    assert compare(system.wiring, system.wiring.history.snapshot(REPOSITORY)) == 0, "the history was wrong"
+    assert compare(system.wiring, system.wiring.history.snapshot(REPOSITORY)).changed == 0, "the history was wrong"
     assert system.wiring.history.snapshot(REPOSITORY).compared
     assert not system.registry.request_count(_US, "DELETE"), "something was deleted while everything is kept"
 

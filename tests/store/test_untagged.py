@@ -135,7 +135,7 @@ def test_no_more_revisions_are_kept_than_a_policy_can_ask_for(history: History) 
 
 def test_a_tag_found_elsewhere_leaves_what_it_stood_at(history: History) -> None:
     record(history, event(1, seed="old"))
-    history.adopt(history.snapshot(SHOP), found=[Tag("v1", digest("new"), None)])
+    history.adopt(history.snapshot(SHOP), found=[(Tag("v1", digest("new"), None), "")])
     (left,) = history.snapshot(SHOP).untagged
     assert (left.digest, left.tag, left.since_us > NOW) == (digest("old"), "v1", True)
     assert history.snapshot(SHOP).revisions == {"v1": (digest("old"),)}
@@ -172,7 +172,7 @@ def test_a_pull_that_does_not_count_is_recorded_and_no_use(history: History, con
 
 def test_times_of_creation_are_remembered_while_a_tag_stands_there(history: History, connection: Connection) -> None:
     record(history, event(1, seed="x"))
-    history.date(SHOP, {digest("x"): 17, digest("gone"): 18})
+    history.date(history.snapshot(SHOP), {digest("x"): 17, digest("gone"): 18})
     snapshot = history.snapshot(SHOP)
     assert [tag.created_us for tag in snapshot.tags] == [17]
     assert len(snapshot.stale_created) == 1

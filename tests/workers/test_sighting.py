@@ -1,0 +1,119 @@
+"""A tag whose push nobody heard counts by its link in the storage, its image, or from when it was first seen."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.clock import now_us
+from service.store.snapshot import Snapshot
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.workers.conftest import SHOP, Make, System
+from workers import enforcement, reconcile
+
+_EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def unheard(system: System, tag: str, created: datetime, seed: str = "") -> None:
+    system.deaf = True
+    system.registry.push(SHOP, tag, make_image(seed or tag, created=created))
+    system.deaf = False
+    system.missed.clear()
+
+
+def day(number: int) -> datetime:
+    return datetime(2026, 2, number, tzinfo=UTC)
+
+
+def compared(system: System) -> Snapshot:
+    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    return system.wiring.history.snapshot(SHOP)
+
+
+def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    for tag, made in (("a", 3), ("b", 1), ("c", 2)):
+        unheard(system, tag, day(made))
+    compared(system)
+    system.push("v1", "v2")
+    system.settle()
+    assert system.tags() == {"v1", "v2", "a"}
+    assert system.reasons("dated")["b"] == "counts as pushed when the image was made, as its config says"
+    assert system.reasons()["b"] == "older than the newest 3 (rule last)"
+
+
+def test_what_says_nothing_believable_counts_from_when_it_was_first_seen(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    unheard(system, "old", _EPOCH_ZERO)
+    before_us = now_us()
+    system.push("v1", "v2")
+    compared(system)
+    system.settle()
+    assert system.tags() == {"old", "v2"}
+    (old,) = [tag for tag in system.wiring.history.live(SHOP) if tag.name == "old"]
+    assert (old.pushed_us or 0) >= before_us
+    assert "was first seen" in system.reasons("dated")["old"]
+
+
+def test_nothing_is_looked_up_where_no_limit_overflows(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    unheard(system, "old", day(1))
+    system.push("v1")
+    compared(system)
+    system.settle()
+    enforcement.enforce(system.wiring, SHOP)
+    assert not system.reasons("dated")
+
+
+def test_the_second_look_believes_an_image_that_was_made_since_the_first(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.push("v1")
+    compared(system)
+    made = datetime.now(UTC)
+    unheard(system, "lost", made)
+    (lost,) = [tag for tag in compared(system).tags if tag.name == "lost"]
+    assert lost.pushed_us == round(made.timestamp() * 1_000_000)
+    assert "its image was made" in system.reasons("adopted")["lost"]
+
+
+def test_an_old_image_that_got_a_new_tag_unheard_is_not_old(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    compared(system)
+    unheard(system, "prod", day(1))
+    compared(system)
+    system.settle()
+    assert "prod" in system.tags()
+    assert "was first seen" in system.reasons("adopted")["prod"]
+
+
+def test_a_tag_that_was_moved_unheard_counts_from_then(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1", "v2")
+    unheard(system, "v1", day(1), seed="another")
+    compared(system)
+    system.settle()
+    assert system.tags() == {"v1"}
+
+
+def test_a_new_tag_of_an_image_that_was_heard_is_newer_than_its_push(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.deaf = True
+    system.registry.push_image(SHOP, "stable", seed=f"{SHOP}:v1")
+    system.deaf = False
+    system.missed.clear()
+    (stable,) = [tag for tag in compared(system).tags if tag.name == "stable"]
+    assert stable == system.wiring.history.live(SHOP)[0]
+
+
+def test_a_link_in_the_storage_says_when(make_system: Make, tmp_path: Path) -> None:
+    link = tmp_path / "docker/registry/v2/repositories" / SHOP / "_manifests/tags/old/current/link"
+    link.parent.mkdir(parents=True)
+    link.write_text("")
+    os.utime(link, (1_700_000_000, 1_700_000_000))
+    system = make_system(keep_last(9), storage={"path": str(tmp_path)})
+    unheard(system, "old", day(1))
+    (old,) = compared(system).tags
+    assert old.pushed_us == 1_700_000_000_000_000
+    assert "its link in the storage was written" in system.reasons("adopted")["old"]
