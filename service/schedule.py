@@ -1,4 +1,4 @@
-"""When a collection comes: the schedule, the hours in which one may begin, and the time between two."""
+"""When something comes by its schedule; for a collection also its hours, and the time between two."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,8 +19,12 @@ def next_run(gc: Gc, now: datetime) -> datetime | None:
     """When the schedule has one made next, which is when the window is open; None without a schedule."""
     if not gc.schedule:
         return None
-    comes = now + _cron(gc.schedule, lambda: now).remaining_estimate(now)
-    return opens_at(gc.window or (), comes)
+    return opens_at(gc.window or (), next_time(gc.schedule, now))
+
+
+def next_time(schedule: str, now: datetime) -> datetime:
+    """The next time of a schedule."""
+    return now + _cron(schedule, lambda: now).remaining_estimate(now)
 
 
 def too_early(gc: Gc, now: datetime, done_ms: int | None) -> str | None:

@@ -24,6 +24,7 @@ VERBS = {
     "prune": ("service.cli.prune", "Show what would go, approve a plan that waits, or plan now."),
     "trash": ("service.cli.trash", "List what was deleted and can still be put back."),
     "restore": ("service.cli.restore", "Put back what was deleted."),
+    "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and see how that went."),
     "gc": ("service.cli.gc", "Collect the registry's garbage, and see how the last collections went."),
     "policy": ("service.cli.policy", "Check a policy, try it on the past, or bring one from another tool."),
 }

@@ -22,7 +22,7 @@ _PREAMBLE = (
 )
 _WORKER = (
     *("-q", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "4"),
-    *("-Q", "enforce,delete,garbage", "-n", "up@%h", "--loglevel", "WARNING"),
+    *("-Q", "enforce,delete,reconcile,garbage", "-n", "up@%h", "--loglevel", "WARNING"),
     *("--without-gossip", "--without-mingle", "--without-heartbeat"),
 )
 # Celery's warning to root is about pickle, which is not accepted here; it would be the first thing a new user sees.

@@ -94,7 +94,7 @@ class LiveSystem:
         self._stack.callback(self.kill, process)
         return process
 
-    def start_worker(self, queues: str = "enforce,delete,garbage") -> subprocess.Popen[bytes]:
+    def start_worker(self, queues: str = "enforce,delete,reconcile,garbage") -> subprocess.Popen[bytes]:
         """Starts a Celery worker and waits until it works."""
         self._workers += 1
         process = self.start(

@@ -32,6 +32,9 @@ class Messages:
     def collect(self) -> None:
         self.sent.append("a collection")
 
+    def reconcile(self) -> None:
+        self.sent.append("a walk")
+
 
 @dataclass(frozen=True)
 class Edge:

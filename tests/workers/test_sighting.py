@@ -36,7 +36,7 @@ def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_syste
         unheard(system, tag, day(made))
     compared(system)
     system.push("v1", "v2")
-    system.settle()
+    system.later()
     assert system.tags() == {"v1", "v2", "a"}
     assert system.reasons("dated")["b"] == "counts as pushed when the image was made, as its config says"
     assert system.reasons()["b"] == "older than the newest 3 (rule last)"

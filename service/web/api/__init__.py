@@ -8,16 +8,17 @@ policy.py        the policy in force, and the schema of one
 holds.py         plans that wait for approval
 trash.py         what was deleted, and putting it back
 collections.py   garbage collections: those that ran, and having one made
+reconciliation.py  comparing the history with the registry
 """
 
 from flask_openapi.openapi import OpenAPI
 
-from service.web.api import collections, explanations, holds, policy, previews, trash
+from service.web.api import collections, explanations, holds, policy, previews, reconciliation, trash
 from service.wiring import Wiring
 
 
 def register(app: OpenAPI, wiring: Wiring) -> None:
     """Adds every resource to the application."""
-    for resource in (explanations, previews, policy, holds, trash, collections):
+    for resource in (explanations, previews, policy, holds, trash, collections, reconciliation):
         for pages in resource.blueprints(wiring):
             app.register_api(pages)

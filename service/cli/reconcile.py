@@ -1,0 +1,111 @@
+"""`pushprune reconcile [REPO…]`: compare the history with the registry; how that goes, and how it went last."""
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from service.cli.name import parse_name
+from service.cli.reach import reach, reaching, show_json
+from service.cli.show import line, when
+from service.domain.errors import RegistryRefused
+from service.domain.walk import Walk, Walked
+from service.reconciling import Overview, ask, overview
+from service.wiring import Wiring
+
+_POLL_S = 0.1
+
+
+@click.command()
+@click.argument("repositories", nargs=-1, metavar="[REPO]...")
+@reaching
+@click.option("--status", is_flag=True, help="What is under way and next, and how the last one went; compare nothing.")
+@click.option("--no-wait", is_flag=True, help="Have a worker do it, and do not wait for the end.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def reconcile(
+    repositories: tuple[str, ...], config: Path | None, data: Path | None, status: bool, no_wait: bool, as_json: bool
+) -> None:
+    """Compare each REPO (everything, when none is named) with the registry, and take over what differs.
+
+    Unknown and moved tags come into the history, vanished ones go out of it; nothing is changed at the registry.
+    """
+    if status and (repositories or no_wait):
+        raise click.UsageError("--status compares nothing: leave REPO and --no-wait out")
+    for name in repositories:
+        if parse_name(name)[1]:
+            raise click.UsageError(f"{name} names a tag: repositories are compared whole")
+    wiring = reach(config, data)
+    if status:
+        _show_overview(overview(wiring), as_json)
+        return
+    asked_ms = wiring.connection.now_ms()
+    reason = ask(wiring, repositories)
+    if no_wait:
+        click.echo("asked for; `pushprune reconcile --status` says how it goes")
+        return
+    last = _awaited(wiring, repositories, reason, asked_ms, tells=not as_json)
+    _show_last(last, as_json)
+    if last.failed or not last.repositories:
+        raise RegistryRefused(last.message or _trouble(wiring) or "no repository is there to be compared")
+
+
+def _awaited(wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_ms: int, *, tells: bool) -> Walked:
+    """How the walk that was asked for went, once it is over. What it is at is shown meanwhile on a terminal."""
+    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, transient=True, disable=not (tells and sys.stdout.isatty())) as progress:
+        bar = progress.add_task("repositories", total=None)
+        while True:
+            last, under = wiring.walks.last(), wiring.walks.under_way()
+            over = last and last.at_ms >= asked_ms and (last.reason == reason or bool(repositories))
+            if last and over and not wiring.walks.waiting(repositories):
+                return last
+            if under:
+                done = under.repositories + under.failed
+                total = done + under.todo if under.listed else None
+                progress.update(bar, completed=done, total=total, description=f"repositories, {under.tags} tags")
+            elif wiring.outbox.workers() == 0:
+                raise RegistryRefused("no worker is running that could compare: start one; it is done then")
+            time.sleep(_POLL_S)
+
+
+def _trouble(wiring: Wiring) -> str:
+    return next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == "reconcile"), "")
+
+
+def _show_overview(found: Overview, as_json: bool) -> None:
+    if as_json:
+        show_json(asdict(found))
+        return
+    if found.under:
+        line(f"under way: {_at(found.under)}, because: {found.under.reason}")
+        if found.under.message:
+            line(f"the last failure: {found.under.message}")
+    elif found.wanted:
+        line(f"wanted: {found.wanted}")
+    if found.next_ms:
+        line(f"next by the schedule: {when(found.next_ms * 1000)}")
+    if found.last:
+        _show_last(found.last, as_json=False)
+    elif not found.under:
+        line("nothing was compared yet")
+
+
+def _show_last(last: Walked, as_json: bool) -> None:
+    if as_json:
+        show_json(asdict(last))
+        return
+    took = f"{last.took_ms / 1000:.1f} s"
+    line(f"{when(last.at_ms * 1000)}: {last.repositories} repositories with {last.tags} tags compared in {took}: "
+         f"{last.changed} tags differed ({last.reason})")  # fmt: skip
+    if last.catalog:
+        line(last.catalog)
+    if last.failed:
+        line(f"{last.failed} repositories could not be compared, the last: {last.message}")
+
+
+def _at(under: Walk) -> str:
+    left = f"{under.todo} to go" if under.listed else "the catalog is being read"
+    return f"{under.repositories} repositories with {under.tags} tags compared, {under.changed} tags differed, {left}"

@@ -1,0 +1,54 @@
+"""/api/v1/reconciliation: how the comparison with the registry goes and went, and having it done."""
+
+from typing import Any
+
+from service.domain import walk
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+
+def looked_up(edge: Edge) -> dict[str, Any]:
+    response = edge.http.get("/api/v1/reconciliation")
+    assert response.status_code == 200
+    assert isinstance(response.json, dict)
+    return response.json
+
+
+def test_at_first_there_is_nothing(edge: Edge) -> None:
+    shown = looked_up(edge)
+    assert (shown["under"], shown["wanted"], shown["last"]) == (None, None, None)
+
+
+def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
+    walks = edge.wiring.walks
+    walks.ask(["shop/api", "shop/web"], walk.BY_HAND)
+    walks.compared("shop/api", 5, 2)
+    under = looked_up(edge)["under"]
+    assert (under["repositories"], under["tags"], under["changed"], under["todo"]) == (1, 5, 2, 1)
+    assert (under["whole"], under["reason"]) == (False, walk.BY_HAND)
+    walks.failed("shop/web", "shop/web: it refuses", for_good=True)
+    assert walks.end()
+    last = looked_up(edge)["last"]
+    assert (last["repositories"], last["failed"], last["message"]) == (1, 1, "shop/web: it refuses")
+    assert looked_up(edge)["under"] is None
+
+
+def test_it_is_asked_for_whole_or_by_repository(serve: ServeEdge) -> None:
+    edge = serve(registry={"url": "http://127.0.0.1:5000"})
+    answer = edge.http.post("/api/v1/reconciliation", json={})
+    assert (answer.status_code, answer.json) == (200, {"reason": f"{walk.BY_HAND} (API)"})
+    assert edge.wiring.walks.wanted() == f"{walk.BY_HAND} (API)"
+    edge.http.post("/api/v1/reconciliation", json={"repositories": ["shop/api"]})
+    assert edge.wiring.walks.waiting(["shop/api"]) == ("shop/api",)
+
+
+def test_what_is_no_repository_is_refused(serve: ServeEdge) -> None:
+    edge = serve(registry={"url": "http://127.0.0.1:5000"})
+    answer = edge.http.post("/api/v1/reconciliation", json={"repositories": ["Shop/../x"]})
+    status, _ = problem(answer)
+    assert (status, "no name of a repository" in answer.text) == (422, True)
+
+
+def test_without_a_registry_nobody_can_compare(edge: Edge) -> None:
+    status, said = problem(edge.http.post("/api/v1/reconciliation", json={}))
+    assert (status, "registry.url" in said) == (409, True)

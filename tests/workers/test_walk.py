@@ -1,0 +1,190 @@
+"""A walk compares every repository with the registry, once, in peace, and from where a killed worker left off."""
+
+import pytest
+import requests
+
+from service.domain import walk
+from service.store.walks import Walks
+from tests.conftest import keep_last
+from tests.workers.conftest import Make, System
+from workers import reconcile
+from workers import walk as walking
+
+QUICKLY = {"reconcile": {"rate": 100_000}}
+
+
+def unheard(system: System, *names: str) -> None:
+    """Pushes REPOSITORY:TAG each, while nobody listens."""
+    system.deaf = True
+    for name in names:
+        repository, _, tag = name.partition(":")
+        system.push(tag, repository=repository)
+    system.deaf = False
+    system.missed.clear()
+
+
+def finish(system: System) -> walk.Walked:
+    for _ in range(100):
+        walking.go_on(system.wiring)
+        client = system.wiring.connection.client
+        client.delete(system.wiring.connection.keys.of("reconcile:pause"))
+        if system.wiring.walks.under_way() is None:
+            break
+    last = system.wiring.walks.last()
+    assert last is not None
+    return last
+
+
+def known(system: System, repository: str) -> set[str]:
+    return {tag.name for tag in system.wiring.history.live(repository)}
+
+
+def test_the_first_sweep_wants_everything_compared(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/api:v1", "shop/api:v2", "shop/web:v1")
+    reconcile.sweep(system.wiring)
+    assert (system.messages.walks, system.wiring.walks.wanted()) == (1, walk.FIRST_START)
+    last = finish(system)
+    assert (last.repositories, last.tags, last.changed, last.failed) == (2, 3, 3, 0)
+    assert known(system, "shop/api") == {"v1", "v2"}
+    assert known(system, "shop/web") == {"v1"}
+
+
+def test_known_tags_cost_one_request_that_nobody_is_told_of(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, *(f"shop/{name}:v{number}" for name in "ab" for number in range(5)))
+    system.wiring.walks.request(walk.BY_HAND)
+    finish(system)
+    before, counters = len(system.registry.requests), system.wiring.outbox.counters()
+    system.wiring.walks.request(walk.BY_HAND)
+    assert finish(system).changed == 0
+    assert len(system.registry.requests) - before == 10 + 2 + 1  # a HEAD per tag, a listing each, a page of the catalog
+    assert system.wiring.outbox.counters() == counters
+
+
+def test_after_a_restart_what_was_compared_since_is_not_compared_again(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    system.push("v1", repository="shop/api")
+    system.push("v1", repository="shop/web")
+    system.wiring.walks.request(walk.FIRST_START)
+    finish(system)
+    system.registry.notifier.instance = "another"
+    unheard(system, "shop/api:lost")
+    system.push("v2", repository="shop/web")
+    reconcile.compare(system.wiring, system.wiring.history.snapshot("shop/web"))
+    client = system.wiring.connection.client
+    client.delete(system.wiring.connection.keys.lease("walk"))
+    reconcile.sweep(system.wiring)
+    assert system.wiring.walks.wanted() == walk.REGISTRY_RESTARTED
+    before = len(system.registry.requests)
+    assert finish(system).changed == 1
+    assert known(system, "shop/api") == {"v1", "lost"}
+    paths = [request.path for request in system.registry.requests[before:]]
+    assert not any("shop/web" in path for path in paths)
+
+
+def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, *(f"shop/{name}:v1" for name in "abcd"))
+    system.wiring.walks.request(walk.BY_HAND)
+    compare, done = reconcile.compare, [0]
+
+    def dies(*arguments: object) -> object:
+        if done[0] == 2:
+            raise KeyboardInterrupt
+        done[0] += 1
+        return compare(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reconcile, "compare", dies)
+    with pytest.raises(KeyboardInterrupt):
+        walking.go_on(system.wiring)
+    monkeypatch.setattr(reconcile, "compare", compare)
+    under = system.wiring.walks.under_way()
+    assert under is not None
+    assert (under.repositories, under.todo, under.listed) == (2, 2, True)
+    before = len(system.registry.requests)
+    assert finish(system).repositories == 4
+    assert len(system.registry.requests) - before == 2 * 2
+
+
+def test_a_repository_that_fails_comes_again_and_is_said_in_the_end(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/a:v1", "shop/b:v1")
+    system.registry.fail_next("GET", "shop/a/tags", status=500, times=None)
+    system.wiring.walks.request(walk.BY_HAND)
+    last = finish(system)
+    assert (last.repositories, last.failed) == (1, 1)
+    assert last.message.startswith("shop/a: ")
+    assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["reconcile"]
+    assert not system.wiring.history.snapshot("shop/a").compared
+
+
+def test_an_empty_catalog_changes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    system.push("v1", repository="shop/api")
+    empty = {"body": b'{"repositories": []}', "headers": {"Content-Type": "application/json"}}
+    system.registry.fail_next("GET", "_catalog", status=200, **empty)  # type: ignore[arg-type]
+    system.wiring.walks.request(walk.BY_HAND)
+    walking.go_on(system.wiring)
+    assert known(system, "shop/api") == {"v1"}
+    (trouble,) = system.wiring.outbox.troubles()
+    assert "lists no repository at all, and 1 with tags" in trouble.message
+
+
+def test_without_a_catalog_the_known_and_the_named_repositories_are_compared(make_system: Make) -> None:
+    system = make_system(keep_last(9), reconcile={"rate": 100_000, "repositories": ["shop/named"]})
+    system.push("v1", repository="shop/heard")
+    unheard(system, "shop/named:v1", "shop/never:v1")
+    system.registry.fail_next("GET", "_catalog", status=403, times=None)
+    system.wiring.walks.request(walk.BY_HAND)
+    last = finish(system)
+    assert last.repositories == 2
+    assert "shows us no catalog" in last.catalog
+    assert (known(system, "shop/named"), known(system, "shop/never")) == ({"v1"}, set())
+
+
+def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/api:v1")
+    system.wiring.walks.request(walk.BY_HAND)
+    with system.wiring.leases.hold("reconcile"):
+        walking.go_on(system.wiring)
+    assert system.wiring.walks.last() is None
+    assert not known(system, "shop/api")
+
+
+def test_repositories_that_are_asked_for_come_first_and_alone_where_nothing_is_under_way(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/api:v1", "shop/web:v1")
+    walks: Walks = system.wiring.walks
+    walks.ask(["shop/web"], walk.BY_HAND)
+    assert walks.waiting(["shop/web", "shop/api"]) == ("shop/web",)
+    last = finish(system)
+    assert (last.whole, last.repositories) == (False, 1)
+    assert walks.waiting(["shop/web"]) == ()
+    assert (known(system, "shop/web"), known(system, "shop/api")) == ({"v1"}, set())
+    assert walks.epoch_walked() is None
+
+
+def test_a_busy_repository_comes_after_all_others(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/a:v1", "shop/b:v1")
+    system.wiring.walks.request(walk.BY_HAND)
+    with system.wiring.leases.hold("enforce:shop/a"):
+        walking.go_on(system.wiring)
+        assert not known(system, "shop/a")
+        assert not system.wiring.walks.goes_on(), "it rests for a moment"
+    assert finish(system).repositories == 2
+
+
+def test_vanished_repositories_are_dropped_from_the_live_tags(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    system.push("v1", repository="shop/api")
+    system.push("v1", repository="shop/web")
+    system.deaf = True
+    requests.delete(f"{system.registry.url}/v2/shop/api/manifests/{system.registry.tags('shop/api')['v1']}", timeout=9)
+    system.deaf = False
+    system.wiring.walks.request(walk.BY_HAND)
+    assert finish(system).changed == 1
+    assert known(system, "shop/api") == set()
+    assert "no longer at the registry" in system.reasons("vanished", "shop/api")["v1"]
