@@ -43,8 +43,8 @@ def worker(wiring: Wiring) -> Iterator[None]:
 
 
 def test_everything_is_compared_and_what_differed_is_said(run: Run, worker: None) -> None:
-    code, output, error = run("reconcile")
-    assert (code, error) == (0, "")
+    code, output, _ = run("reconcile")
+    assert code == 0
     assert "1 repositories with 4 tags compared" in output
     assert "4 tags differed (asked for by hand)" in output
 

@@ -1,0 +1,82 @@
+"""A registry that is years old, and events that were lost: what the real one, real workers and a walk make of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.domain import walk
+from tests.fakes.years import fill
+from tests.live.conftest import LiveSystem, wait_until
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+KEEP_ALL: dict[str, Any] = {"rules": [{"name": "all", "keep": "always"}]}
+
+
+@pytest.mark.parametrize(("repositories", "tags"), [(40, 25), pytest.param(200, 50, marks=pytest.mark.deep)])
+def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: int) -> None:
+    system = live(policy=KEEP_ALL, storage={}, reconcile={"rate": 400})
+    filled = fill(system.registry.storage_path, repositories, tags)
+    worker = system.start_worker("enforce,delete,reconcile")
+    walks = system.wiring.walks
+
+    def compared() -> int:
+        under = walks.under_way()
+        return under.repositories if under else 0
+
+    wait_until(lambda: compared() >= repositories // 3, "the first walk does not begin by itself")
+    system.kill(worker)
+    done = compared()
+    assert done < repositories, "it was over before the worker was killed"
+    system.start_worker("enforce,delete,reconcile")
+    last = wait_until(walks.last, "the walk does not go on", within_s=180)
+    assert (last.reason, last.whole, last.failed) == (walk.FIRST_START, True, 0)
+    assert last.repositories == repositories
+    for repository, standing in filled.items():
+        assert {tag.name: tag.digest for tag in system.wiring.history.live(repository)} == standing
+    asked = system.registry.request_count("pushprune/")
+    assert asked <= 1.1 * repositories * tags + repositories, f"{asked} requests"
+
+    heard_all(system)
+    own = system.wiring.outbox.counters()["own"]
+    walks.request(walk.BY_HAND)
+    again = wait_until(lambda: (w := walks.last()) and w.reason == walk.BY_HAND and w, "no second walk", within_s=180)
+    assert (again.repositories, again.tags, again.changed) == (repositories + 1, repositories * tags + 1, 0)
+    heard_all(system)
+    assert system.wiring.outbox.counters()["own"] == own, "the second walk was heard of"
+
+
+def heard_all(system: LiveSystem) -> None:
+    """The registry tells one thing after the other: with this push, all that was before it has been told."""
+    pushed = system.pusher.push_image("marks/heard", "now")
+
+    def heard() -> bool:
+        entries = system.wiring.history.entries("marks/heard", 5)
+        return any(entry.digest == pushed and entry.action == "push" for entry in entries)
+
+    wait_until(heard, "the registry has not told everything yet", within_s=120)
+
+
+def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live) -> None:
+    system = live(policy=KEEP_ALL)
+    system.start_worker("enforce,delete,reconcile")
+    wait_until(system.wiring.walks.last, "no walk at the first start")
+    system.pusher.push_image("shop/api", "before")
+    wait_until(lambda: system.heard("shop/api", {"before"}), "the push was not heard")
+    system.kill(system.web)
+    for number in range(30):
+        system.pusher.push_image("shop/api", f"v{number}")
+    system.registry.restart()
+    system.web = system.start(
+        "web", "gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()"
+    )
+    system.pusher.push_image("shop/web", "after")
+    everything = {"before", *(f"v{number}" for number in range(30))}
+    wait_until(lambda: system.heard("shop/api", everything), "what was lost was not made good")
+    last = wait_until(
+        lambda: (w := system.wiring.walks.last()) and w.reason == walk.REGISTRY_RESTARTED and w, "no walk after it"
+    )
+    assert last.changed >= 30
+    entries = system.wiring.history.entries("shop/api", 100)
+    assert {entry.tag for entry in entries if entry.action == "adopted"} == everything - {"before"}
