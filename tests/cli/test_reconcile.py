@@ -1,52 +1,44 @@
 """`pushprune reconcile`: what it asks for, waits for and shows."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from service.domain import walk
 from service.wiring import Wiring
 from tests.cli.test_verbs import Run, run
-from tests.fakes.registry import FakeRegistry
-from workers import walk as walking
 
 __all__ = ["run"]  # the fixture
 
 
 @pytest.fixture
-def wiring(run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Iterator[Wiring]:
-    """A worker's, over the registry of the command line: it walks as soon as something is asked for."""
-    with FakeRegistry("2.8") as registry:
-        monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
-        monkeypatch.setattr("service.dispatch.Dispatch.reconcile", lambda _: None)
-        registry.push_image("shop/api", "v9")
-        worker = make_wiring(registry.url)
-        yield worker
+def wiring(run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Wiring:
+    """A worker's; messages to it get lost."""
+    url = "http://127.0.0.1:5000"
+    monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", url)
+    monkeypatch.setattr("service.dispatch.Dispatch.reconcile", lambda _: None)
+    return make_wiring(url)
 
 
 @pytest.fixture
-def worker(wiring: Wiring) -> Iterator[None]:
-    over = threading.Event()
+def worker(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has compared a repository as soon as a message is sent."""
 
-    def walks() -> None:
-        while not over.wait(0.01):
-            walking.go_on(wiring)
+    def works(_: object) -> None:
+        wiring.walks.begin()
+        wiring.walks.all_listed(["shop/api"])
+        wiring.walks.compared("shop/api", 4, 3)
+        assert wiring.walks.end()
 
-    thread = threading.Thread(target=walks)
-    thread.start()
-    wiring.outbox.sign_of_life("worker@test")
-    yield
-    over.set()
-    thread.join()
+    monkeypatch.setattr("service.dispatch.Dispatch.reconcile", works)
 
 
 def test_everything_is_compared_and_what_differed_is_said(run: Run, worker: None) -> None:
     code, output, _ = run("reconcile")
     assert code == 0
     assert "1 repositories with 4 tags compared" in output
-    assert "4 tags differed (asked for by hand)" in output
+    assert "3 tags differed (asked for by hand)" in output
 
 
 def test_one_repository_as_json(run: Run, worker: None) -> None:
