@@ -9,7 +9,9 @@ import click
 from service.cli.approval import approve as approve_held
 from service.cli.name import parse_name
 from service.cli.policy_file import load_policy_file
+from service.cli.prune_once import policy_for_once, prune_once
 from service.cli.reach import DRY, known, need_policy, reach, reaching, show_json
+from service.cli.registry import asked_registry
 from service.cli.show import line, short_digest, size, table, when
 from service.domain.freed import Freed, freed_together
 from service.domain.preview import Preview, Share, totals
@@ -22,20 +24,31 @@ from service.wiring import Wiring
 @click.option("--dry-run", is_flag=True, help="Only show what would go, and why.")
 @click.option(
     "--policy", "policy_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
-    help="With --dry-run: by the policy in FILE instead of the one in force.",
+    help="With --dry-run or --registry: by the policy in FILE instead of the one in force.",
 )  # fmt: skip
+@click.option("--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N of each.")
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
 @click.option("--approve", is_flag=True, help="Approve the waiting plan of each REPO named.")
 @click.option("--plan", metavar="NAME", help="With --approve: this plan and no other, as --held names it.")
-@click.option("--yes", is_flag=True, help="With --approve: whichever plan waits, without being asked.")
+@click.option("--yes", is_flag=True, help="Without being asked: with --approve whichever plan waits; with --registry.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, policy_file: Path | None,
-    held: bool, approve: bool, plan: str | None, yes: bool, as_json: bool,
+    keep_last: int | None, held: bool, approve: bool, plan: str | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Plan each REPO (all, when none is named) and delete what its policy does not keep."""
     if dry_run + held + approve > 1:
         raise click.UsageError("one of --dry-run, --held and --approve at a time")
+    if url := asked_registry():
+        if held or approve or plan:
+            raise click.UsageError("with --registry no plan waits: leave --held, --approve and --plan out")
+        policy = policy_for_once(keep_last, policy_file, config)
+        prune_once(
+            url, repositories, config, policy, dry_run=dry_run, yes=yes, as_json=as_json, show=_show_previews
+        )  # fmt: skip
+        return
+    if keep_last:
+        raise click.UsageError("--keep-last belongs to --registry; the policy in force is set in the configuration")
     if policy_file and not dry_run:
         raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
     _check_approval(repositories, approve, plan, yes)

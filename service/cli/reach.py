@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from service.cli.registry import asked_registry, registry_option
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy import Policy
 from service.local.environment import environment_of
@@ -17,17 +18,25 @@ DRY = "dry_run: nothing is deleted"
 
 
 def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say where the running system is: --config and --data."""
+    """Adds the options that say where the running system is: --config and --data; or --registry, for one of its own."""
     file = click.Path(dir_okay=False, path_type=Path)
     folder = click.Path(file_okay=False, path_type=Path)
     command = click.option("--config", metavar="FILE", type=file, help="Settings as YAML [PUSHPRUNE_CONFIG].")(command)
-    return click.option(
+    command = click.option(
         "--data", metavar="DIR", type=folder, help="The data directory of a running `pushprune up` [./pushprune-data]."
     )(command)
+    return registry_option(command)
 
 
 def reach(config: Path | None, data: Path | None) -> Wiring:
-    """The collaborators of the running system. Raises ConfigurationError when nothing says where its Redis is."""
+    """The collaborators of the running system, or of one that looks at --registry for this verb alone.
+
+    Raises ConfigurationError when nothing says where its Redis is.
+    """
+    if url := asked_registry():
+        from service.cli.once import look_once  # its supervisor and all: only for whom it is
+
+        return look_once(url, config, Policy()).wiring
     if data is None:
         settings = load_settings(config)
         if settings.redis.url is not None:

@@ -22,9 +22,10 @@ _PREAMBLE = (
 )
 _WORKER = (
     *("-q", "-A", "workers.app", "worker", "--pool", "threads", "--concurrency", "4"),
-    *("-Q", "enforce,delete,reconcile,garbage", "-n", "up@%h", "--loglevel", "WARNING"),
-    *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+    *("-n", "up@%h", "--loglevel", "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat", "-Q"),
 )
+ALL_QUEUES = "enforce,delete,reconcile,garbage"
+Condition = Callable[[], bool]
 # Celery's warning to root is about pickle, which is not accepted here; it would be the first thing a new user sees.
 _QUIET = "ignore:You're running the worker with superuser privileges"
 _POLL_S = 0.05
@@ -40,9 +41,10 @@ def web(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
     return Child("web", command, _of_python(environ), death_signal=signal.SIGTERM, grace_s=8.0, held_fds=held_fds)
 
 
-def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
-    """One Celery worker for all queues. It may be killed at any moment: whatever it did is taken up again."""
-    return Child("worker", _module("celery", *_WORKER), _of_python(environ), grace_s=5.0, held_fds=held_fds)
+def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = (), queues: str = ALL_QUEUES) -> Child:
+    """One Celery worker. It may be killed at any moment: whatever it did is taken up again."""
+    command = _module("celery", *_WORKER, queues)
+    return Child("worker", command, _of_python(environ), grace_s=5.0, held_fds=held_fds)
 
 
 def is_ready(address: str) -> bool:
@@ -54,9 +56,7 @@ def is_ready(address: str) -> bool:
     return answer.status_code == HTTPStatus.OK
 
 
-def until(
-    condition: Callable[[], bool], what: str, *, patience_s: float, meanwhile: Callable[[], None] = lambda: None
-) -> None:
+def until(condition: Condition, what: str, *, patience_s: float, meanwhile: Callable[[], None] = lambda: None) -> None:
     """Wait for the condition. `meanwhile` is called before each look and may raise.
 
     Raises NotReady, "`what` after … s", once `patience_s` is used up.

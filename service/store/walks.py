@@ -55,6 +55,12 @@ class Walks:
         self._connection.script("walk_begin", keys, [self._now_ms(), self.epoch()])
         return self.under_way()
 
+    def begin_nothing(self) -> None:
+        """Counts as if a walk over everything had begun: none is wanted before the next restart."""
+        epoch = self.epoch()
+        with self._connection.reached() as client:
+            client.set(self._of("epoch"), epoch)
+
     def under_way(self) -> Walk | None:
         """The walk under way, or None."""
         with self._connection.reached() as client, client.pipeline() as pipe:

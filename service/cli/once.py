@@ -1,0 +1,31 @@
+"""`--registry URL`: a verb without any service, on a registry that it looks at itself."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from service.domain.policy import Policy
+from service.local.oneoff import OneOff, one_off
+
+
+def look_once(url: str, config: Path | None, policy: Policy, repositories: Sequence[str] = ()) -> OneOff:
+    """The system of this verb, which ends with it: these repositories, or all, are compared and the policy was tried.
+
+    What goes on is said on standard error, where that is a terminal.
+    """
+    _say(f"looking at {url} …")
+    system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ))
+    found = system.compare(repositories)
+    _say(f"{found.repositories} repositories with {found.tags} tags")
+    if found.catalog:
+        click.echo(f"pushprune: {found.catalog}", err=True)
+    system.rest()
+    return system
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(text, err=True)

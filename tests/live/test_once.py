@@ -1,0 +1,75 @@
+"""`--registry URL`: a registry that nobody listens to, looked at and pruned by one command and no service."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.images import make_image
+from tests.fakes.pusher import Pusher
+from tests.fakes.real_registry import RealRegistry, require_registry
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def registry() -> Iterator[RealRegistry]:
+    """Twelve images of shop/api, each made a day after the one before, `latest` on the oldest; one of shop/web."""
+    require_registry()
+    with RealRegistry() as registry, Pusher(registry.url) as pusher:
+        for day in range(1, 13):
+            pusher.push("shop/api", f"v{day}", make_image(f"v{day}", created=datetime(2026, 3, day, tzinfo=UTC)))
+        pusher.push("shop/api", "latest", make_image("v1", created=datetime(2026, 3, 1, tzinfo=UTC)))
+        pusher.push_image("shop/web", "v1")
+        yield registry
+
+
+def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from service.cli.main import main; main()", *arguments]
+    found = subprocess.run(
+        command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, cwd=Path(__file__).parents[2]
+    )  # fmt: skip
+    assert "Traceback" not in found.stderr
+    return found
+
+
+def test_prune_does_what_is_shown_first(registry: RealRegistry) -> None:
+    shown = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "--dry-run", "--json")
+    assert shown.returncode == 0, shown.stderr
+    going = {
+        (preview["repository"], verdict["tag"]["name"])
+        for preview in json.loads(shown.stdout)
+        for verdict in preview["going"]
+    }
+    assert going == {("shop/api", "v1"), ("shop/api", "v2")}
+    assert len(registry.tag_names("shop/api")) == 13, "a dry run deletes nothing"
+    done = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "deleted: 1 images, and 1 tags of images that stay" in done.stdout
+    assert registry.tag_names("shop/api") == {"latest", *(f"v{day}" for day in range(3, 13))}
+    assert registry.tag_names("shop/web") == {"v1"}
+    with Pusher(registry.url) as pusher:
+        pusher.pull_whole("shop/api", "latest")
+
+
+def test_nothing_is_deleted_unasked(registry: RealRegistry) -> None:
+    refused = pushprune("prune", "--registry", registry.url, "--keep-last", "10")
+    assert (refused.returncode, "add --yes to delete" in refused.stderr) == (2, True)
+    assert len(registry.tag_names("shop/api")) == 13
+
+
+def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
+    repos = pushprune("repos", "--registry", registry.url, "--json")
+    assert {row["repository"]: row["tags"] for row in json.loads(repos.stdout)} == {"shop/api": 13, "shop/web": 1}
+
+
+def test_what_is_wrong_is_one_sentence() -> None:
+    nobody = pushprune("repos", "--registry", "http://127.0.0.1:1")
+    assert nobody.returncode == 1
+    assert nobody.stderr.startswith("pushprune: the registry at http://127.0.0.1:1 ")
+    unsaid = pushprune("prune", "--registry", "http://127.0.0.1:1", "--yes")
+    assert (unsaid.returncode, "--keep-last N, or --policy FILE" in unsaid.stderr) == (2, True)
