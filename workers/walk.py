@@ -15,7 +15,6 @@ from workers.pace import Pace
 
 SLICE_S = 2.0
 _ABOUT = "reconcile"
-_BUSY_S = 0.5
 _NO_CATALOG = "the registry shows us no catalog ({}): these are the repositories known, and reconcile.repositories"
 _EMPTY = (
     "the registry lists no repository at all, and {} with tags are known, so nothing was compared: see that "
@@ -81,9 +80,7 @@ def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float) 
     while time.monotonic() < end and (repository := wiring.walks.next()):
         lease.check()
         try:
-            if not _compare(wiring, found, repository, pace):
-                wiring.walks.later(repository, round(_BUSY_S * 1000))
-                return
+            _compare(wiring, found, repository, pace)
         except RegistryUnavailable as error:
             wiring.walks.failed(repository, f"{repository}: {error}", for_good=False)
             log.warning("compared later", repository=repository, error=str(error))
@@ -93,18 +90,14 @@ def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float) 
             log.error("not compared", repository=repository, error=str(error))
 
 
-def _compare(wiring: Wiring, found: walk.Walk, repository: str, pace: Pace) -> bool:
-    """Compares one repository; False where a plan for it is being made just now."""
-    with wiring.leases.hold(f"enforce:{repository}", wait_s=_BUSY_S) as lease:
-        if lease is None:
-            return False
-        snapshot = wiring.history.snapshot(repository)
-        if snapshot.compared and found.reason in walk.AT_A_START:
-            wiring.walks.compared(repository, len(snapshot.tags), 0)
-            return True
-        done = reconcile.compare(wiring, snapshot, pace)
-        wiring.walks.compared(repository, done.tags, done.changed)
-    return True
+def _compare(wiring: Wiring, found: walk.Walk, repository: str, pace: Pace) -> None:
+    """Compares one repository. No lease: a plan made meanwhile from what is out of date does not commit."""
+    snapshot = wiring.history.snapshot(repository)
+    if snapshot.compared and found.reason in walk.AT_A_START:
+        wiring.walks.compared(repository, len(snapshot.tags), 0)
+        return
+    done = reconcile.compare(wiring, snapshot, pace)
+    wiring.walks.compared(repository, done.tags, done.changed)
 
 
 def _tell(wiring: Wiring) -> None:

@@ -101,12 +101,6 @@ class Walks:
         args: list[str | int] = [repository, self._now_ms(), 1 if for_good else _TRIES, message]
         self._connection.script("walk_failed", keys, [*args, 0 if for_good else FIRST_WAIT_MS, LONGEST_WAIT_MS])
 
-    def later(self, repository: str, wait_ms: int) -> None:
-        """Has a repository come again after all others, and nothing compared for a moment: it is busy."""
-        with self._connection.reached() as client:
-            client.zadd(self._of("todo"), {repository: self._now_ms()}, xx=True)
-        self.pause(wait_ms)
-
     def end(self, *, now: bool = False) -> bool:
         """Ends the walk and records it, if nothing is left to compare; now: whatever is left. Whether it ended."""
         keys = self._both("walk", "todo", "tries", "last")

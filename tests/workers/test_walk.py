@@ -166,15 +166,15 @@ def test_repositories_that_are_asked_for_come_first_and_alone_where_nothing_is_u
     assert walks.epoch_walked() is None
 
 
-def test_a_busy_repository_comes_after_all_others(make_system: Make) -> None:
+def test_a_push_while_a_repository_is_compared_is_not_undone_by_the_look(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
-    unheard(system, "shop/a:v1", "shop/b:v1")
+    system.push("v1", "v2", repository="shop/api")
+    system.registry.after("GET", "tags/list", lambda: system.push("v3", repository="shop/api"))
+    system.registry.after("HEAD", "manifests/v1", lambda: system.registry.push_image("shop/api", "v1", seed="newer"))
     system.wiring.walks.request(walk.BY_HAND)
-    with system.wiring.leases.hold("enforce:shop/a"):
-        walking.go_on(system.wiring)
-        assert not known(system, "shop/a")
-        assert not system.wiring.walks.goes_on(), "it rests for a moment"
-    assert finish(system).repositories == 2
+    finish(system)
+    assert {tag.name: tag.digest for tag in system.wiring.history.live("shop/api")} == system.registry.tags("shop/api")
+    assert known(system, "shop/api") == {"v1", "v2", "v3"}
 
 
 def test_vanished_repositories_are_dropped_from_the_live_tags(make_system: Make) -> None:
