@@ -68,4 +68,5 @@ class Outlook:
 
 
 def _unruled(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
-    return tuple(replace(verdict, reason=NONE_IN_FORCE) for verdict in verdicts)
+    """What goes by hand goes by no policy."""
+    return tuple(verdict if verdict.by_hand else replace(verdict, reason=NONE_IN_FORCE) for verdict in verdicts)

@@ -17,6 +17,7 @@ from service.registry.storage import Storage
 from service.settings import PolicySource, Settings
 from service.store.abilities import Abilities
 from service.store.archive import Archive
+from service.store.asks import Asks
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
 from service.store.figures import Figures
@@ -52,6 +53,7 @@ class Wiring:
     probes: Probes
     policies: PolicySource
     archive: Archive
+    asks: Asks
     outlook: Outlook
     undo: Undo
     dispatch: Dispatch
@@ -118,6 +120,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         probes=Probes(connection),
         policies=policies,
         archive=Archive(connection),
+        asks=Asks(connection),
         outlook=Outlook(history, policies),
         undo=Undo(history, trash, removals, restorations, leases, registry),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),

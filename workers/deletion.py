@@ -95,7 +95,9 @@ def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> 
     there is no tag to recheck: it goes only when a complete look finds every tag standing where the history says.
     """
     policy = wiring.policies.current()
-    if not snapshot.compared or policy is None or policy.dry_run:
+    if not snapshot.compared:
+        return True
+    if (policy is None or policy.dry_run) and not all(doomed.by_hand for doomed in batch):
         return True
     if not all(still_said(wiring, doomed) for doomed in batch):
         return True

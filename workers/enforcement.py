@@ -9,8 +9,9 @@ from service.log import log
 from service.store.history import Committed
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
-from workers import creation, reconcile
+from workers import asked, creation
 from workers.healing import heal
+from workers.look import looked_again
 
 _ROUNDS = 50
 _WAIT_S = 0.3
@@ -35,6 +36,10 @@ def enforce(wiring: Wiring, repository: str) -> None:
 
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     """One round: True when a plan was committed, False when there is something new to look at."""
+    if snapshot.asked or snapshot.by_hand:
+        settled = asked.settle(wiring, snapshot)
+        if settled is not None:
+            return settled
     policy = wiring.policies.current()
     if policy is None:
         heal(wiring, snapshot, Plan())
@@ -46,7 +51,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return False
     if not plan.doomed and not plan.unresolved:
         return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT
-    if _looked_again(wiring, snapshot, plan):
+    if looked_again(wiring, snapshot, plan):
         return False
     if policy.dry_run:
         return _commit_dry(wiring, snapshot, plan)
@@ -57,17 +62,6 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if committed is Committed.DONE:
         wiring.dispatch.delete(snapshot.repository)
     return committed is not Committed.NOT
-
-
-def _looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    """Fail closed (safety rule 9): before anything is doomed, the history must agree with the registry."""
-    if not snapshot.compared:
-        reconcile.compare(wiring, snapshot)
-        return True
-    if plan.unresolved:
-        reconcile.resolve(wiring, snapshot, plan.unresolved)
-        return True
-    return bool(plan.doomed) and not reconcile.confirm(wiring, snapshot, plan)
 
 
 def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from service.cli.name import parse_name
-from service.cli.reach import DRY, known, need_policy, reach, reaching, show_json
+from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, size, table, when
 from service.clock import now_us
+from service.domain.asking import DRY
 from service.domain.errors import NoSuchTag
 from service.domain.explanation import Explanation, with_hold
 from service.domain.opinion import Opinion

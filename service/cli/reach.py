@@ -14,8 +14,6 @@ from service.local.environment import environment_of
 from service.settings import Settings, load_settings
 from service.wiring import Wiring, wire
 
-DRY = "dry_run: nothing is deleted"
-
 
 def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that say where the running system is: --config and --data; or --registry, for one of its own."""

@@ -6,8 +6,9 @@ import click
 
 from service.cli.explain import verdict_of, waiting
 from service.cli.name import parse_name
-from service.cli.reach import DRY, known, need_policy, reach, reaching, show_json
+from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
+from service.domain.asking import DRY
 
 
 @click.command()

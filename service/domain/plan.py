@@ -13,6 +13,7 @@ class Verdict:
     to is gone: a referrer's image, the index that a manifest was part of, its last tag. after: the digest of that image
     or index, which must still be gone when it goes; "" where there is none. stays_as: the tag, or revision of one, that
     keeps the digest, so that only the tag goes; "" where nothing does. told: the history says already why it goes.
+    by_hand: somebody asked for it, `by`; or it follows what somebody asked for.
     """
 
     tag: Tag
@@ -24,6 +25,8 @@ class Verdict:
     after: str = ""
     stays_as: str = ""
     told: bool = False
+    by_hand: bool = False
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Doomed:
         """Whether the manifest stays."""
         return any(verdict.stays_as for verdict in self.verdicts)
 
+    @property
+    def by_hand(self) -> bool:
+        """Whether it goes whatever the policy says."""
+        return all(verdict.by_hand for verdict in self.verdicts)
+
     def without(self, taken: tuple[Verdict, ...]) -> "Doomed":
         """The same once these tags of it are off; without a tag it goes because its last one went."""
         left = tuple(verdict for verdict in self.verdicts if verdict not in taken)
@@ -55,9 +63,10 @@ class Doomed:
         last = taken[-1]
         tag = Tag("", self.digest, last.tag.pushed_us, last.tag.size_bytes)
         reason = f"its last tag {last.tag.name} was deleted"
-        return replace(
-            self, verdicts=(Verdict(tag, False, reason, last.rule, follows=True, after=last.after, told=True),)
+        verdict = Verdict(
+            tag, False, reason, last.rule, follows=True, after=last.after, told=True, by_hand=last.by_hand
         )
+        return replace(self, verdicts=(verdict,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from service.domain.asking import by_hand
 from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.policy import Keep, Policy, Rule
 from service.domain.quantity import spell_duration
@@ -12,9 +13,12 @@ from service.domain.weighing import Weighing
 NEVER_TAGGED_US = 3600 * 1_000_000
 
 
-def plan(state: State, policy: Policy, now_us: int) -> Plan:
-    """The plan for one repository: the same for any order of its input."""
-    weighing = Weighing(state, policy, now_us)
+def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False) -> Plan:
+    """The plan for one repository: the same for any order of its input.
+
+    only_asked: of what somebody asked for by hand, and of what follows that; the policy does no more than protect.
+    """
+    weighing = Weighing(state, policy, now_us, only_asked=only_asked)
     verdicts = tuple(weighing.verdict(tag) for tag in weighing.newest_first)
     untagged = tuple(_untagged_verdicts(weighing))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
@@ -24,7 +28,7 @@ def plan(state: State, policy: Policy, now_us: int) -> Plan:
         untagged=untagged,
         doomed=doomed,
         unresolved=tuple(_unresolved(state, bool(doomed))),
-        undated=tuple(sorted(_undated(weighing) | _unseen(weighing))),
+        undated=() if only_asked else tuple(sorted(_undated(weighing) | _unseen(weighing))),
         next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
@@ -50,7 +54,7 @@ def _untagged_verdicts(weighing: Weighing) -> Iterator[Verdict]:
     """One verdict for each manifest that no tag points at, by digest."""
     for untagged in sorted(weighing.state.untagged, key=lambda one: one.digest):
         if untagged.digest not in weighing.holders:
-            yield _untagged_verdict(weighing, untagged)
+            yield weighing.in_turn(_untagged_verdict(weighing, untagged))
 
 
 def _untagged_verdict(weighing: Weighing, untagged: Untagged) -> Verdict:
@@ -60,14 +64,18 @@ def _untagged_verdict(weighing: Weighing, untagged: Untagged) -> Verdict:
         return bound
     if untagged.index and _may_stand(weighing, untagged.index):
         return Verdict(tag, True, f"it is part of the index {untagged.index}")
+    asked = weighing.asked(tag)
     revision = weighing.revision(untagged.digest)
-    if revision:
+    if revision and not asked:
         return Verdict(tag, True, revision.reason, revision.rule)
     apart = weighing.leased_verdict(tag, None) or bound
     if apart:
         return apart
-    if weighing.rules and (untagged.index or untagged.taken):
-        return _following(weighing, untagged, tag)
+    went = untagged.index or (untagged.digest if untagged.taken else "")
+    if went and (weighing.rules or went in weighing.state.by_hand):
+        return _following(weighing, untagged, tag, asked=went in weighing.state.by_hand)
+    if asked:
+        return Verdict(tag, False, by_hand(asked), by_hand=True, by=asked.by)
     return _by_age(weighing, untagged, tag)
 
 
@@ -76,12 +84,12 @@ def _may_stand(weighing: Weighing, index: str) -> bool:
     return index in weighing.state.links or weighing.stands(index)
 
 
-def _following(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
+def _following(weighing: Weighing, untagged: Untagged, tag: Tag, *, asked: bool) -> Verdict:
     """Parts of an index die with it, and a manifest with the last of its tags; no `untagged` has to say so."""
-    rule, _ = weighing.rules[0]
-    if untagged.index:
-        return Verdict(tag, False, f"the index {untagged.index} is gone", rule, follows=True, after=untagged.index)
-    return Verdict(tag, False, f"its last tag {untagged.tag} was deleted", rule, follows=True, told=True)
+    rule, index = weighing.first_rule, untagged.index
+    if index:
+        return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, by_hand=asked)
+    return Verdict(tag, False, f"its last tag {untagged.tag} was deleted", rule, follows=True, told=True, by_hand=asked)
 
 
 def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
@@ -165,7 +173,7 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, 
         for digest in doomed
         if digest.digest not in state.approved
         for verdict in digest.verdicts
-        if not verdict.follows
+        if not (verdict.follows or verdict.by_hand)
     ]
     removed = sum(1 for verdict in counted if verdict.tag.name)
     nameless = len(counted) - removed

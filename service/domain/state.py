@@ -52,6 +52,21 @@ class Untagged:
     taken: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """That somebody wants a tag gone, or a manifest: where it stood then, by whom, and when (µs).
+
+    force: although the policy protects it, or only shows what would go. refused: why nobody follows it; "" while it
+    waits.
+    """
+
+    digest: str
+    by: str
+    at_us: int
+    force: bool = False
+    refused: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     """All that a plan is made from.
@@ -61,6 +76,8 @@ class State:
     says it is in use. approved: digests whose deletion somebody has approved; they do not count towards a hold.
     held: the digests of a plan that waits for approval; held_under: the fingerprint of the policy that made it.
     deleted: digests that were deleted lately, by us or by somebody else, as far as was heard.
+    asked: what is to be deleted by hand, by the name of a tag or the digest of a manifest. by_hand: digests that lost
+    their last tag that way, or went; what follows them goes whatever the policy says.
     """
 
     repository: str
@@ -73,6 +90,8 @@ class State:
     held: frozenset[str] = frozenset()
     held_under: str = ""
     deleted: frozenset[str] = frozenset()
+    asked: Mapping[str, Asked] = field(default_factory=dict)
+    by_hand: frozenset[str] = frozenset()
 
     @cached_property
     def subjects(self) -> frozenset[str]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from service.domain import tombstone
+from service.domain.asking import by_hand
 from service.domain.opinion import Opinion, Place, opinion_of
 from service.domain.plan import Verdict
 from service.domain.policy import Keep, Policy, Rule
 from service.domain.quantity import spell_duration
 from service.domain.ranking import newest_push_first
 from service.domain.selection import Selections
-from service.domain.state import State, Tag, subject_of
+from service.domain.state import Asked, State, Tag, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,10 @@ class Weighing:
     Only what is asked for is worked out: one tag of ten thousand does not cost what all of them do.
     """
 
-    def __init__(self, state: State, policy: Policy, now_us: int) -> None:
+    def __init__(self, state: State, policy: Policy, now_us: int, *, only_asked: bool = False) -> None:
+        """only_asked: nothing goes but what somebody asked for, and what follows that."""
         self.state, self.policy, self.now_us = state, policy, now_us
+        self._only_asked = only_asked
         self._fixed: dict[str, Verdict | None] = {}
         free = (tag for tag in self.newest_first if self.fixed_verdict(tag) is None)
         self.selections = Selections(self.rules, free, now_us)
@@ -67,14 +70,14 @@ class Weighing:
     def verdict(self, tag: Tag) -> Verdict:
         """What happens to the tag. Safety rule 1: where a kept tag or revision holds its digest, only the tag goes."""
         own = self.own_verdict(tag)
-        if own.kept:
+        if own.kept or own.stays_as:
             return own
         keepers = self._keepers_of(tag.digest)
         if not keepers:
             return own
         name, _ = keepers[0]
         stays = f"its {'manifest' if own.follows else 'image'} stays as {name}"
-        if self.policy.shared == "keep":
+        if self.policy.shared == "keep" and not own.by_hand:
             ends = [until_us for _, until_us in keepers]
             until_us = None if None in ends else max(end for end in ends if end is not None)
             return Verdict(tag, True, f"{stays} (shared: keep)", own.rule, until_us)
@@ -110,7 +113,9 @@ class Weighing:
     def _keepers_of(self, digest: str) -> tuple[tuple[str, int | None], ...]:
         """By what name the digest of a tag that goes is kept, each with the end of that; nothing where it is not."""
         if digest not in self._keepers:
-            found = ((name, self.own_verdict(tag) if tag else None) for name, tag in self.holding(digest))
+            whole = digest in self.state.asked  # somebody wants it gone: then it is no revision that is kept
+            holding = ((tag.name, tag) for tag in self.holders[digest]) if whole else self.holding(digest)
+            found = ((name, self.own_verdict(tag) if tag else None) for name, tag in holding)
             self._keepers[digest] = tuple(
                 (name, own.until_us if own else None) for name, own in found if own is None or own.kept
             )
@@ -121,8 +126,24 @@ class Weighing:
         if tag.name not in self._own:
             fixed = self.fixed_verdict(tag)
             leased = self.leased_verdict(tag, fixed.rule) if fixed and not fixed.kept else None
-            self._own[tag.name] = leased or fixed or self._weigh(tag)
+            self._own[tag.name] = self.in_turn(leased or fixed or self._weigh(tag))
         return self._own[tag.name]
+
+    def in_turn(self, verdict: Verdict) -> Verdict:
+        """The same, kept where only what somebody asked for has its turn."""
+        if self._only_asked and not verdict.kept and not verdict.by_hand:
+            return replace(verdict, kept=True, reason="first what was asked for by hand goes")
+        return verdict
+
+    def asked(self, tag: Tag) -> Asked | None:
+        """Who wants the tag gone, or the manifest where it has no tag; None where nobody does.
+
+        A tag that stands elsewhere by now is not what was asked for.
+        """
+        asked = self.state.asked.get(tag.name or tag.digest)
+        if asked is None or asked.digest != tag.digest or (self.policy.dry_run and not asked.force):
+            return None
+        return asked
 
     def fixed_verdict(self, tag: Tag) -> Verdict | None:
         """The verdict that no rule can change, if there is one, and only a lease puts off: the tag takes no slot."""
@@ -148,9 +169,12 @@ class Weighing:
 
     def _fix(self, tag: Tag) -> Verdict | None:
         """A child is kept until its index is really gone, even one that goes now: the next plan takes it up."""
-        if self.policy.protects(tag.name):
+        asked = self.asked(tag)
+        if self.policy.protects(tag.name) and not (asked and asked.force):
             return Verdict(tag, True, "protected by the policy")
         bound = self.bound_verdict(tag)
+        if asked and (bound is None or tag.digest in self.parents):
+            return self._by_hand(tag, asked) or bound
         if bound is None and tag.pushed_us is None:
             return Verdict(tag, True, "its push was not seen, and when it was made is not looked up yet")
         return bound
@@ -158,6 +182,16 @@ class Weighing:
     def is_unseen(self, tag: Tag) -> bool:
         """Whether a rule could say something of the tag if it were known when it was pushed."""
         return tag.pushed_us is None and not self.policy.protects(tag.name) and self.bound_verdict(tag) is None
+
+    def _by_hand(self, tag: Tag, asked: Asked) -> Verdict | None:
+        """A tag goes alone where an index holds its image; None where nobody may take it by hand."""
+        known = self.state.links.get(tag.digest)
+        if (known and not known.readable) or subject_of(tag.name, known):
+            return None
+        index = self.parents.get(tag.digest)
+        stays = f"part of the index {index}" if index else ""
+        reason = by_hand(asked) + (f"; its image stays as {stays}" if stays else "")
+        return Verdict(tag, False, reason, stays_as=stays, by_hand=True, by=asked.by)
 
     def bound_verdict(self, tag: Tag) -> Verdict | None:
         """The verdict on what lives and dies with another manifest, or cannot be read; None for all else."""
@@ -176,11 +210,13 @@ class Weighing:
         """
         keeping = next((name for name, rule in self.rules if rule.referrers == "keep"), None)
         was_seen_to_go = subject in self.state.deleted or subject == tombstone.DIGEST
-        if not was_seen_to_go or self.stands(subject) or not self.rules:
+        by_hand = subject in self.state.by_hand
+        if not was_seen_to_go or self.stands(subject) or not (self.rules or by_hand):
             return Verdict(tag, True, f"it belongs to {subject} and follows it")
         if keeping:
             return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)
-        return Verdict(tag, False, f"its image {subject} is gone", self.rules[0][0], follows=True, after=subject)
+        reason = f"its image {subject} is gone"
+        return Verdict(tag, False, reason, self.first_rule, follows=True, after=subject, by_hand=by_hand)
 
     def stands(self, digest: str) -> bool:
         """Whether the digest is known to be there: with a tag, as part of an index, or without either."""
@@ -219,6 +255,11 @@ class Weighing:
     def rules(self) -> tuple[tuple[str, Rule], ...]:
         """(name, rule) of each rule that matches the repository."""
         return self.policy.rules_for(self.state.repository)
+
+    @property
+    def first_rule(self) -> str | None:
+        """The rule that what follows an image goes by."""
+        return self.rules[0][0] if self.rules else None
 
     def leased_verdict(self, tag: Tag, rule: str | None) -> Verdict | None:
         """The verdict on what somebody says is in use and `rule` would delete; None where nobody does."""

@@ -41,7 +41,7 @@ class Archive:
         order of arrival, which is not always that of time.
         """
         rows = self._rows(self._keys.history(repository))
-        return tuple(_happening(_KINDS[row["action"]], row) for row in rows if row["action"] in _KINDS)
+        return tuple(_happening(_kind(row), row) for row in rows if row["action"] in _KINDS)
 
     def pulls(self) -> Mapping[str, tuple[Happening, ...]]:
         """The recorded pulls by others: repository → pulls in the order of arrival. One reading serves all."""
@@ -79,6 +79,12 @@ class Archive:
             if len(page) < _PAGE:
                 return
             after = f"({page[-1][0]}"
+
+
+def _kind(row: Mapping[str, str]) -> Kind:
+    """What went by no rule went by hand, which was no policy's doing."""
+    kind = _KINDS[row["action"]]
+    return "deleted" if kind == "pruned" and not row["rule"] else kind
 
 
 def _happening(kind: Kind, row: Mapping[str, str]) -> Happening:

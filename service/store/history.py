@@ -23,7 +23,7 @@ from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
 
-Target = Literal["doomed", "dry", "held", "none"]
+Target = Literal["doomed", "asked", "dry", "held", "none"]
 
 
 class Committed(IntEnum):
@@ -119,7 +119,8 @@ class History:
     def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
         """Commits a plan against the snapshot it was made from; NOT when it is stale: a push, or a pull of the doomed.
 
-        target: `doomed` deletes, `dry` only shows, `held` waits for approval, `none` has nothing to do.
+        target: `doomed` deletes, `asked` only what somebody asked for, `dry` only shows, `held` waits for approval,
+        `none` has nothing to do.
         """
         keys = [self._keys.of(name) for name in ("generation", "due", "doomed")]
         keys += [key(snapshot.repository) for key in (self._keys.doomed, self._keys.dry, self._keys.held)]
@@ -132,7 +133,7 @@ class History:
         used = [member for doomed in plan.doomed for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
         args += [len(snapshot.stale_pulled), *untagged, *created, *used, *snapshot.stale_pulled]
-        for doomed in plan.doomed if target in ("doomed", "dry") else ():
+        for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return Committed(int(self._connection.script("commit", keys, args)))
 
@@ -160,7 +161,8 @@ class History:
         keys = [key(repository) for key in names]
         keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
         keys += [self._keys.doomed(repository), self._keys.of("doomed"), self._keys.of("due")]
-        keys += [self._keys.untagged(repository), self._keys.revisions(repository), self._keys.heal(repository)]
+        names = (self._keys.untagged, self._keys.revisions, self._keys.heal, self._keys.asked, self._keys.byhand)
+        keys += [key(repository) for key in names]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args += [int(keep_plan), int(lost), len(found)]
@@ -285,7 +287,8 @@ class History:
 
     def _per_repository_after(self) -> tuple[Any, ...]:
         keys = self._keys
-        return (*(keys.trash, keys.touched, keys.put), keys.untagged, keys.revisions, keys.created, keys.approvals)
+        before = (keys.trash, keys.touched, keys.put, keys.untagged, keys.revisions, keys.created)
+        return (*before, keys.approvals, keys.asked, keys.byhand)
 
 
 def _references(event: Event) -> str:

@@ -43,6 +43,13 @@ Per repository
                         Readers: snapshot, command line, API, dashboard.
   approvals:R   zset    digest whose deletion somebody approved → until when (ms): a day, or until it is deleted or
                         pushed again. Writers: approve, forget, record. Reader: snapshot.
+  asked:R       hash    tag, or "@<short digest>" of a manifest → JSON {digest, by, at_us, force, refused}: what
+                        somebody wants deleted by hand, as it stood then; refused: why nobody follows it, for a day.
+                        Life: until deleted, pushed again or found elsewhere; a week after the last one at most.
+                        Writers: ask, answer, record, adopt, taken, forget, restore. Readers: snapshot, command line.
+  byhand:R      zset    short digest → when it, or its last tag, was deleted by hand (µs): what follows it goes,
+                        whatever the policy says. Life: a day, or until pushed again, found or restored.
+                        Writers: taken, forget, record, adopt, restore. Reader: snapshot.
   heal:R        zset    tag or digest of an index, alone or with " again" → when to look at it (ms): a delete of ours
                         may have taken it, or a part of it, along; or the digest of the tombstone, to be removed.
                         Life: until looked at. Writers: record, trash, taken, forget, healed. Reader: enforcement.
@@ -189,6 +196,12 @@ class Keys:
 
     def approvals(self, repository: str) -> str:
         return f"{self.prefix}approvals:{repository}"
+
+    def asked(self, repository: str) -> str:
+        return f"{self.prefix}asked:{repository}"
+
+    def byhand(self, repository: str) -> str:
+        return f"{self.prefix}byhand:{repository}"
 
     def heal(self, repository: str) -> str:
         return f"{self.prefix}heal:{repository}"

@@ -3,14 +3,15 @@
 import base64
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from service.domain.manifest import References
 from service.domain.notification import Event, is_digest
 from service.domain.plan import Doomed, Verdict
-from service.domain.state import Tag
+from service.domain.state import Asked, Tag
 from service.store.keys import short
 
-_MORE = ("follows", "after", "stays_as", "told")
+_MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")
 MOST_BLOBS = 64
 _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -39,6 +40,14 @@ def unpack_doomed(text: str) -> Doomed:
         ),
         packed.get("policy", ""),
     )  # fmt: skip
+
+
+def pack_asked(asked: Asked) -> str:
+    return json.dumps(asdict(asked), separators=(",", ":"))
+
+
+def unpack_asked(text: str) -> Asked:
+    return Asked(**json.loads(text))
 
 
 def event_args(event: Event, repository_number: int) -> Sequence[str | int]:

@@ -42,11 +42,12 @@ class Removals:
         keys = [of.doomed(repository), of.of("doomed"), *(key(repository) for key in names)]
         keys += [of.of(name) for name in ("events", "generation", "due", "healing")]
         keys += [of.untagged(repository), of.revisions(repository), of.deleted(repository), of.of("counters")]
+        keys += [of.asked(repository), of.byhand(repository)]
         args: list[str | int] = [repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
         args.append(self._deleted_s)
         for doomed, verdicts in taken:
             rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
-            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, len(verdicts)]
+            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand), len(verdicts)]
             args += [said for verdict in verdicts for said in _told(verdict)]
         return bool(self._connection.script("taken", keys, args))
 
@@ -66,9 +67,10 @@ class Removals:
         keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
         keys += [key(repository) for key in (self._keys.approvals, self._keys.deleted, self._keys.layers)]
         keys += [self._keys.of("trashed"), self._keys.of("gc:bytes")]
+        keys += [self._keys.asked(repository), self._keys.byhand(repository)]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
-        args.append(after.size_bytes)
+        args += [after.size_bytes, int(doomed.by_hand)]
         args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]
         _, again = self._connection.script("forget", keys, args)
         return bool(again)
@@ -131,4 +133,5 @@ class Removals:
 
 def _told(verdict: Verdict) -> tuple[str | int, ...]:
     is_part = not verdict.tag.name and verdict.after
-    return (verdict.tag.name, -1 if is_part else verdict.tag.pushed_us or 0, verdict.reason, verdict.rule or "")
+    pushed_us = -1 if is_part else verdict.tag.pushed_us or 0
+    return (verdict.tag.name, pushed_us, verdict.reason, verdict.rule or "", verdict.by or "pushprune")

@@ -56,7 +56,7 @@ class Restorations:
         keys += [key(repository) for key in (of.tags, of.live, of.gone, of.heal, of.history)]
         keys += [of.of(name) for name in ("events", "generation", "due", "healing")]
         keys += [key(repository) for key in (of.untagged, of.deleted, of.links, of.revisions)]
-        keys.append(of.of("counters"))
+        keys += [of.of("counters"), of.asked(repository), of.byhand(repository)]
         links = pack_links(one.references) if one.references else ""
         args: list[str | int] = [repository, one.tag, one.digest, short(one.digest), one.size_bytes, one.pushed_us]
         args += [one.pushed_by, links, self._limits.repository_entries, self._limits.events, RESEND_MS]

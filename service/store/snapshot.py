@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.state import State, Tag, Untagged
+from service.domain.state import Asked, State, Tag, Untagged
 from service.store.hold import unpack_hold
 from service.store.keys import Keys, long, paired, short
-from service.store.packing import unpack_links
+from service.store.packing import unpack_asked, unpack_links
 
 _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
 
@@ -36,7 +36,8 @@ class Snapshot(State):
 def snapshot_keys(keys: Keys) -> tuple[Any, ...]:
     """The keys of one repository that the script reads, in its order; the global ones stand after the fifth."""
     before = (keys.tags, keys.live, keys.links, keys.approvals, keys.heal)
-    return (*before, keys.pulled, keys.untagged, keys.revisions, keys.created, keys.leased, keys.gone, keys.held)
+    after = (keys.created, keys.leased, keys.gone, keys.held, keys.asked, keys.byhand)
+    return (*before, keys.pulled, keys.untagged, keys.revisions, *after)
 
 
 def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snapshot:
@@ -66,6 +67,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         revisions={tag: _revisions(text) for tag, text in revisions.items()},
         leased={digest: int(min(float(until_ms), _FOR_EVER_MS)) * 1000 for digest, until_ms in leased.items()},
         deleted=frozenset(long(member[1:]) for member in answer[13] if member.startswith("@")),
+        asked=_asked(paired(answer[15])),
+        by_hand=frozenset(long(member) for member in answer[16]),
         stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
         stale_created=tuple(field for field in created if long(field) not in standing),
         stale_pulled=tuple(one for one in pulled if one.startswith("@") and long(one[1:]) not in standing)[:1000],
@@ -83,6 +86,12 @@ def _tags(
         pushed_us = int(float(score)) or None
         tags.append(Tag(name, long(digest), pushed_us, int(size), actor, used_us or None, created_us))
     return tuple(tags)
+
+
+def _asked(fields: Mapping[str, str]) -> Mapping[str, Asked]:
+    """By the name of the tag, or the digest of the manifest; without what was refused."""
+    found = {name: unpack_asked(text) for name, text in fields.items()}
+    return {one.digest if "@" in name else name: one for name, one in found.items() if not one.refused}
 
 
 def _revisions(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 -- and what the tag pointed at before stays its history.
 --
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
---       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R
+--       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R  15 asked:R  16 byhand:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
 --       back)  7 tags to adopt (count); per tag, 8 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
@@ -57,6 +57,8 @@ for _ = 1, tonumber(ARGV[7]) do
       overwritten(tag, old, short)
     end
     redis.call('HDEL', KEYS[12], short, digest)
+    redis.call('HDEL', KEYS[15], '@' .. short)
+    redis.call('ZREM', KEYS[16], short)
     redis.call('ZADD', KEYS[1], time, tag)
     redis.call('HSET', KEYS[2], tag, short .. ' ' .. size .. ' ')
     if index == '1' then redis.call('HSETNX', KEYS[4], digest, time .. ' ?') end

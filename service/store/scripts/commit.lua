@@ -1,9 +1,12 @@
 -- Commits a plan, only against the state it was made from (safety rule 2).
 --
+-- What was asked for by hand goes before the policy has its turn: what waits and what would go stay as they are, and the
+-- repository is planned again once it is gone, or after a minute.
+--
 -- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R  7 attempts  8 untagged:R  9 created:R
 --       10 pulled:R
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
---       4 target: doomed | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
+--       4 target: doomed | asked | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
 --       7 fields of untagged:R that say nothing any more (count), 8 of created:R (count)  9 doomed members of pulled:R
 --       (count)  10 the latest pull that the plan knew (µs)  11 members of pulled:R that say nothing any more (count); then
 --       those fields, those fields, those members, these members; then digest (short), JSON of each doomed digest
@@ -24,7 +27,8 @@ if tonumber(ARGV[9]) > 0 then
 end
 
 local held_before = redis.call('GET', KEYS[6])
-redis.call('DEL', KEYS[4], KEYS[5], KEYS[6])
+redis.call('DEL', KEYS[4])
+if ARGV[4] ~= 'asked' then redis.call('DEL', KEYS[5], KEYS[6]) end
 at = 11
 for list = 1, 2 do
   for _ = 1, tonumber(ARGV[6 + list]) do
@@ -47,7 +51,7 @@ elseif ARGV[4] ~= 'none' then
   for i = at + 1, #ARGV, 2 do redis.call('HSET', target, ARGV[i], ARGV[i + 1]) end
 end
 if ARGV[4] == 'dry' then redis.call('EXPIRE', KEYS[5], 604800) end
-if ARGV[4] == 'doomed' and #ARGV > at then
+if (ARGV[4] == 'doomed' or ARGV[4] == 'asked') and #ARGV > at then
   local waits = tonumber(redis.call('HGET', KEYS[7], 'doomed ' .. repository .. ' until') or 0)
   if waits > now_ms then
     redis.call('ZADD', KEYS[3], waits, repository)
@@ -58,7 +62,9 @@ if ARGV[4] == 'doomed' and #ARGV > at then
 else
   redis.call('ZREM', KEYS[3], repository)
 end
-if tonumber(ARGV[3]) > 0 then
+if ARGV[4] == 'asked' then
+  redis.call('ZADD', KEYS[2], now_ms + 60000, repository)
+elseif tonumber(ARGV[3]) > 0 then
   redis.call('ZADD', KEYS[2], ARGV[3], repository)
 else
   redis.call('ZREM', KEYS[2], repository)

@@ -3,12 +3,13 @@
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
---       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R  23 trashed  24 gc:bytes
+--       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R  23 trashed  24 gc:bytes  25 asked:R
+--       26 byhand:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
---       11 collect after (bytes; 0 = never);
+--       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says);
 --       then per tag ('' where it had none): tag, time_us (-1: a part of an index, which comes back with it), reason,
---       rule; nothing where the history says already why it went
+--       rule, who deleted it; nothing where the history says already why it went
 -- Result {1 noted or 0 was noted before, 1 when the repository became due again}
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
 local clock = redis.call('TIME')
@@ -22,7 +23,7 @@ local function look_at(tag)
 end
 
 -- The DELETE has ended: no need to look again later.
-for i = 12, #ARGV, 4 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
+for i = 13, #ARGV, 5 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
 if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
 
 -- What was pushed before the DELETE was sent went with it; what was pushed later is not known to have.
@@ -41,7 +42,7 @@ end
 -- was dropped for another reason, with nobody who wants the digest, leaves one to note that it is gone.
 if redis.call('HGET', KEYS[1], short) ~= ARGV[10] and is_wanted() then
   local again = 0
-  for i = 12, #ARGV, 4 do
+  for i = 13, #ARGV, 5 do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
@@ -56,15 +57,15 @@ end
 redis.call('HDEL', KEYS[1], short)
 if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository) end
 
-local function log(tag, size, reason, rule)
-  local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', 'pushprune', 'agent', '',
+local function log(tag, size, reason, rule, actor)
+  local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule}
   redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
 end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
-local matter = ARGV[12] or ''
+local matter = ARGV[13] or ''
 if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (%S*)') or '' end
 local function is_older(text) return text and tonumber(string.match(text, '^%d+')) <= tonumber(sent_us) end
 local known, look_again = redis.call('HGET', KEYS[7], digest), ARGV[8] == '1'
@@ -94,7 +95,7 @@ local function freed()
   local layers = redis.call('HGET', KEYS[22], short)
   local sum = 0
   if not layers then
-    for i = 12, #ARGV, 4 do
+    for i = 13, #ARGV, 5 do
       local size = string.match(redis.call('HGET', KEYS[4], ARGV[i]) or '', '^%S+ (%d+)')
       sum = math.max(sum, tonumber(size or '0'))
     end
@@ -116,14 +117,14 @@ redis.call('ZREM', KEYS[5], '@' .. short)
 redis.call('ZADD', KEYS[6], 'GT', sent_us, '@' .. short)
 redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
 redis.call('EXPIRE', KEYS[6], 86400)
-for i = 12, #ARGV, 4 do
-  local tag, time, reason, rule = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+for i = 13, #ARGV, 5 do
+  local tag, time, reason, rule, actor = unpack(ARGV, i, i + 4)
   local standing = redis.call('HGET', KEYS[4], tag)
   local current = redis.call('ZSCORE', KEYS[3], tag)
   local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
   if tag == '' then
     if time ~= '-1' then redis.call('HSET', KEYS[21], '@' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' 0 ' .. reason) end
-    log('', '0', reason, rule)
+    log('', '0', reason, rule, actor)
   elseif current and stood == short and tonumber(current) == tonumber(time) then
     local size = string.match(standing, '^%S+ (%d+)') or '0'
     redis.call('ZREM', KEYS[3], tag)
@@ -132,7 +133,8 @@ for i = 12, #ARGV, 4 do
     redis.call('ZADD', KEYS[6], 'GT', time, tag)
     redis.call('HDEL', KEYS[18], tag)
     redis.call('HSET', KEYS[21], tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
-    log(tag, size, reason, rule)
+    log(tag, size, reason, rule, actor)
+    redis.call('HDEL', KEYS[25], tag)
   elseif current then
     look_at(tag)
     look_again = true
@@ -148,6 +150,17 @@ if collect_after > 0 then
   local bytes = redis.call('INCRBY', KEYS[24], string.format('%.0f', freed_bytes))
   if bytes >= collect_after then
     redis.call('SET', KEYS[14], string.format('%.1f MB deleted since the last collection', bytes / 1000000), 'NX')
+  end
+end
+redis.call('HDEL', KEYS[25], '@' .. short)
+redis.call('ZREM', KEYS[26], short)
+if ARGV[12] == '1' then
+  if look_again then redis.call('ZADD', KEYS[26], now_us, short) end
+  redis.call('EXPIRE', KEYS[26], 86400)
+  -- The policy has its turn.
+  if redis.call('HLEN', KEYS[1]) == 0 then
+    redis.call('ZADD', KEYS[12], 'LT', resend, repository)
+    look_again = true
   end
 end
 if look_again then redis.call('ZADD', KEYS[12], 'NX', resend, repository) end

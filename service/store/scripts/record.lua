@@ -3,8 +3,8 @@
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
---       tags live pulled gone links doomed:R heal history, and after all of them, 7 each: trash:R touched:R put:R
---       untagged:R revisions:R created:R approvals:R; then pushing and loose; and at the very end, 1 each: layers:R
+--       tags live pulled gone links doomed:R heal history, and after all of them, 9 each: trash:R touched:R put:R
+--       untagged:R revisions:R created:R approvals:R asked:R byhand:R; then pushing and loose; and at the very end, 1 each: layers:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
@@ -26,7 +26,7 @@ for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
 local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
-local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 7 + nth] end
+local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 9 + nth] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
@@ -172,7 +172,12 @@ local function push(r, e)
     if redis.call('EXISTS', after(r, 1)) == 1 then look_at(r, e.digest, true) end
   end
   local void, gone = void_until(r, e.tag), e.at <= void_until(r, '@' .. e.short)
-  if not gone then remember(r, e) end
+  if not gone then
+    remember(r, e)
+    -- Whoever wanted it gone did not know of this push.
+    redis.call('HDEL', after(r, 8), '@' .. e.short)
+    redis.call('ZREM', after(r, 9), e.short)
+  end
   if e.tag == '' then
     if not gone then
       untag(r, e.short, e.at_us, '')
@@ -206,6 +211,7 @@ local function push(r, e)
     if late then return end
   end
   redis.call('HDEL', after(r, 4), e.short, e.digest)
+  redis.call('HDEL', after(r, 8), e.tag)
   redis.call('ZADD', key(r, 1), e.at_us, e.tag)
   redis.call('HSET', key(r, 2), e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
   if redis.call('HEXISTS', after(r, 1), e.digest) == 1 or redis.call('ZSCORE', after(r, 2), e.tag)

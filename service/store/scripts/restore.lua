@@ -2,7 +2,7 @@
 -- the undo began, that push wins: the tag is looked at, and put back where its user wants it.
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 gone:R  6 heal:R  7 history:R  8 events  9 generation  10 due
---       11 healing  12 untagged:R  13 deleted:R  14 links:R  15 revisions:R  16 counters
+--       11 healing  12 untagged:R  13 deleted:R  14 links:R  15 revisions:R  16 counters  17 asked:R  18 byhand:R
 -- ARGV  1 repository  2 tag ('' = none)  3 digest  4 short digest  5 size  6 time of its push (µs)  7 who pushed it
 --       8 what it references, as links:R has it ('' = an image)  9 history entries kept  10 events kept
 --       11 resend after (ms)  12 look again after (ms)  13 who restored it  14 reason  15 the tag's time when the undo
@@ -34,10 +34,14 @@ if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository)
 redis.call('ZREM', KEYS[5], '@' .. short)
 redis.call('HDEL', KEYS[12], short, digest)
 redis.call('HDEL', KEYS[13], '@' .. short)
+redis.call('HDEL', KEYS[17], '@' .. short, tag)
+redis.call('ZREM', KEYS[18], short)
 for i = 17, #ARGV, 2 do
   redis.call('HDEL', KEYS[12], ARGV[i], ARGV[i + 1])
   redis.call('HDEL', KEYS[13], '@' .. ARGV[i + 1])
   redis.call('ZREM', KEYS[5], '@' .. ARGV[i + 1])
+  redis.call('HDEL', KEYS[17], '@' .. ARGV[i + 1])
+  redis.call('ZREM', KEYS[18], ARGV[i + 1])
 end
 if ARGV[8] ~= '' then redis.call('HSET', KEYS[14], digest, ARGV[6] .. ' ' .. ARGV[8]) end
 if tag == '' then

@@ -1,0 +1,116 @@
+"""What somebody asked for by hand, as it stands in Redis: noted as it was seen, and void once somebody pushes it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from service.domain.state import Tag
+from service.store.keys import short
+from service.store.restorations import Restored
+from service.wiring import Wiring
+from tests.store.test_record import event, record
+
+SHOP = "shop/api"
+
+
+def digest(number: int) -> str:
+    return f"sha256:{number:064x}"
+
+
+@pytest.fixture
+def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
+    """v1 and v2 stand in shop/api."""
+    made = make_wiring()
+    record(made.history, event(1, tag="v1", digest=digest(1)), event(2, tag="v2", digest=digest(2)))
+    return made
+
+
+def mark(wiring: Wiring, of: str) -> None:
+    """It went by hand."""
+    client: Any = wiring.connection.client
+    client.zadd(wiring.connection.keys.byhand(SHOP), {short(of): wiring.connection.now_us()})
+
+
+def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
+    seen = {"v1": digest(1), "v2": digest(1), "v3": digest(3)}
+    assert wiring.asks.ask(SHOP, seen, "alice") == ("v1",)
+    (asked,) = wiring.asks.standing(SHOP).values()
+    assert (asked.digest, asked.by, asked.force, asked.refused) == (digest(1), "alice", False, "")
+
+
+def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
+    before = wiring.history.snapshot(SHOP)
+    wiring.asks.ask(SHOP, {"v1": digest(1)}, "alice")
+    assert not wiring.history.is_current(before)
+    assert wiring.history.snapshot(SHOP).asked.keys() == {"v1"}
+    assert wiring.outbox.backlog().due == 1
+
+
+def test_what_was_refused_is_said_and_planned_no_more(wiring: Wiring) -> None:
+    wiring.asks.ask(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
+    wiring.asks.answer(SHOP, wiring.asks.standing(SHOP), {"v1": "no", "v2": ""})
+    assert {name: one.refused for name, one in wiring.asks.standing(SHOP).items()} == {"v1": "no"}
+    assert wiring.history.snapshot(SHOP).asked == {}
+
+
+def test_what_was_refused_a_day_ago_makes_room(wiring: Wiring) -> None:
+    wiring.asks.ask(SHOP, {"v1": digest(1)}, "alice")
+    wiring.asks.answer(SHOP, wiring.asks.standing(SHOP), {"v1": "no"})
+    client: Any = wiring.connection.client
+    key = wiring.connection.keys.asked(SHOP)
+    text = client.hget(key, "v1")
+    at_us = wiring.asks.standing(SHOP)["v1"].at_us
+    client.hset(key, "v1", text.replace(str(at_us), str(at_us - 86_401 * 1_000_000)))
+    wiring.asks.ask(SHOP, {"v2": digest(2)}, "alice")
+    assert wiring.asks.standing(SHOP).keys() == {"v2"}
+
+
+def test_nothing_asked_for_is_kept_for_ever(wiring: Wiring) -> None:
+    wiring.asks.ask(SHOP, {"v1": digest(1)}, "alice")
+    client: Any = wiring.connection.client
+    assert 0 < client.ttl(wiring.connection.keys.asked(SHOP)) <= 7 * 86_400
+
+
+def test_a_late_event_of_an_older_push_voids_nothing(wiring: Wiring) -> None:
+    record(wiring.history, event(9, tag="v1", digest=digest(9)))
+    wiring.asks.ask(SHOP, {"v1": digest(9)}, "alice")
+    record(wiring.history, event(5, tag="v1", digest=digest(5)))
+    assert wiring.history.snapshot(SHOP).asked.keys() == {"v1"}
+
+
+@pytest.mark.parametrize("tag", ["v1", "other", ""])
+def test_any_push_of_a_digest_voids_what_was_asked_of_it(wiring: Wiring, tag: str) -> None:
+    gone = digest(7)
+    wiring.asks.ask(SHOP, {gone: gone}, "alice")
+    mark(wiring, gone)
+    assert wiring.history.snapshot(SHOP).by_hand == {gone}
+    record(wiring.history, event(7, tag=tag, digest=gone))
+    after = wiring.history.snapshot(SHOP)
+    assert (after.asked, after.by_hand) == ({}, frozenset())
+
+
+def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
+    gone = digest(7)
+    wiring.asks.ask(SHOP, {gone: gone}, "alice")
+    mark(wiring, gone)
+    wiring.history.adopt(wiring.history.snapshot(SHOP), [Tag("found", gone, None, 400)])
+    after = wiring.history.snapshot(SHOP)
+    assert (after.asked, after.by_hand) == ({}, frozenset())
+
+
+def test_so_does_an_undo(wiring: Wiring) -> None:
+    wiring.asks.ask(SHOP, {"v1": digest(1), digest(1): digest(1)}, "alice")
+    mark(wiring, digest(1))
+    restored = Restored("v1", digest(1), 1, 400, None, "ci", "alice", "its deletion was undone")
+    restorations = wiring.undo.restorations
+    restorations.restored(SHOP, restored, restorations.standing(SHOP, "v1"), restorations.now_us())
+    after = wiring.history.snapshot(SHOP)
+    assert (after.asked, after.by_hand) == ({}, frozenset())
+
+
+def test_what_went_by_hand_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
+    client: Any = wiring.connection.client
+    late_us = wiring.connection.now_us() - 86_401 * 1_000_000
+    client.zadd(wiring.connection.keys.byhand(SHOP), {short(digest(7)): late_us})
+    assert wiring.history.snapshot(SHOP).by_hand == frozenset()
