@@ -22,6 +22,7 @@ VERBS = {
     "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),
     "explain": ("service.cli.explain", "Say why a tag stays or goes, and when it could go."),
     "prune": ("service.cli.prune", "Show what would go, approve a plan that waits, or plan now."),
+    "rm": ("service.cli.rm", "Delete tags, or manifests by their digest, whatever the policy says."),
     "trash": ("service.cli.trash", "List what was deleted and can still be put back."),
     "restore": ("service.cli.restore", "Put back what was deleted."),
     "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and see how that went."),

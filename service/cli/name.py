@@ -2,6 +2,8 @@
 
 from service.domain.errors import ConfigurationError
 from service.domain.notification import is_digest, is_tag
+from service.domain.pattern import expression_of
+from service.domain.wanted import Wanted, is_glob
 
 
 class UnclearName(ConfigurationError):
@@ -36,6 +38,28 @@ def parse_tag(name: str) -> str:
     if not is_tag(name):
         raise UnclearName(f"{name[:40]!r} can be no tag: write one such as v1")
     return name
+
+
+def parse_wanted(name: str, but: tuple[str, ...] = ()) -> Wanted:
+    """REPO:TAG (globs or not) or REPO@DIGEST; with `but`, the tags that stay, only REPO. Raises UnclearName."""
+    if but:
+        _check_globs(*but, name)
+        return Wanted(parse_repository(name), but=but)
+    repository, tag, digest = parse_reference(name)
+    _check_globs(repository, tag or "x")
+    if digest and is_glob(repository):
+        raise UnclearName(f"a digest belongs to one repository: write REPO@{digest[:19]}…")
+    return Wanted(repository, tag or "", digest or "")
+
+
+def _check_globs(*globs: str) -> None:
+    for glob in globs:
+        try:
+            expression_of(glob)
+        except ValueError as error:
+            raise UnclearName(str(error)) from error
+        if glob.startswith("!"):
+            raise UnclearName(f"{glob!r} begins with !, which means nothing here: name what is meant")
 
 
 def parse_reference(name: str) -> tuple[str, str | None, str | None]:

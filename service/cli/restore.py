@@ -1,6 +1,5 @@
 """`pushprune restore REPO:TAG | REPO@DIGEST`: put back what was deleted."""
 
-import getpass
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import click
 from service.cli.name import parse_reference, parse_tag
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, when
+from service.cli.who import login_name
 from service.domain.quantity import parse_span, spell_duration
 from service.undo import LEASE_S, Undone
 
@@ -45,7 +45,7 @@ def restore(
     wiring = reach(config, data)
     known(wiring, [repository])
     undone = wiring.undo.restore(
-        repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=_who()
+        repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=login_name()
     )
     if as_json:
         show_json(asdict(undone))
@@ -60,10 +60,3 @@ def _show(undone: Undone) -> None:
     line(f"restored: {names}  {short_digest(undone.digest)}{', with ' + ' and '.join(with_it) if with_it else ''}")
     if undone.kept_until_us:
         line(f"no policy deletes it before {when(undone.kept_until_us)}; to keep it for good, name it under `protect`")
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a numeric user without a name, as in a container
-        return "command line"

@@ -17,6 +17,7 @@ PushpruneError
 │   └── StaysReadOnly       …the registry did not become writable again
 ├── NoSuchRepository        the user: nothing is known of that name
 ├── NoSuchTag               the user: no live tag has that name
+├── NotDeletable            the user: what was named stays, or not all of it went
 └── NotRestorable           the user: what was deleted cannot be put back, or not there
 """
 
@@ -100,6 +101,10 @@ class NoSuchRepository(PushpruneError):
 
 class NoSuchTag(PushpruneError):
     """No live tag has that name."""
+
+
+class NotDeletable(PushpruneError):
+    """What somebody wants deleted by hand stays, or is not all gone yet."""
 
 
 class NotRestorable(PushpruneError):

@@ -1,0 +1,149 @@
+"""`pushprune rm REPO:TAG… | REPO@DIGEST… | --all-but TAG REPO…`: delete by hand."""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from service.byhand import Standing, Wish, ask, standing, stayed, wishes
+from service.cli.name import parse_wanted
+from service.cli.reach import reach, reaching, show_json
+from service.cli.show import line, short_digest, size, table, when
+from service.cli.who import login_name
+from service.domain.errors import NotDeletable
+from service.domain.plan import Verdict
+from service.wiring import Wiring
+
+_POLL_S = 0.1
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="REPO:TAG|REPO@DIGEST|REPO...")
+@reaching
+@click.option("--all-but", "but", multiple=True, metavar="TAG", help="Every tag of each REPO but this one; or a glob.")
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also what the policy protects, or only shows (dry_run).")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is gone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
+def rm(
+    names: tuple[str, ...], config: Path | None, data: Path | None, but: tuple[str, ...], dry_run: bool, yes: bool,
+    force: bool, no_wait: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Delete tags, or manifests with all of their tags, whatever the policy says. REPO and TAG may be globs.
+
+    Nothing goes that another tag or an index holds: there the tag goes alone. `pushprune restore` puts it back.
+    """
+    wanted = [parse_wanted(name, but) for name in names]
+    if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
+        raise click.UsageError("nobody is asked here: say --yes, or --dry-run to see what would go")
+    wiring = reach(config, data)
+    found = wishes(wiring, wanted, force=force)
+    if not as_json:
+        _show(found)
+    if dry_run or not any(wish.going for wish in found):
+        if as_json:
+            show_json({"going": list(_rows_of(found, going=True)), "staying": list(_rows_of(found, going=False))})
+        return
+    if not yes:
+        click.confirm("delete it?", abort=True)
+    asked = ask(wiring, found, login_name(), force=force)
+    if no_wait:
+        _say_asked(asked, as_json)
+        return
+    _wait(wiring, asked)
+    _say_done(wiring, asked, as_json)
+
+
+def _show(found: Sequence[Wish]) -> None:
+    going = [(wish.repository, verdict) for wish in found for verdict in wish.going]
+    staying = [(wish.repository, verdict) for wish in found for verdict in wish.staying]
+    if going:
+        columns = ("goes", "digest", "size", "pushed", "its image stays as")
+        table(columns, (_row(repository, verdict) for repository, verdict in going))
+        images = {(repository, v.tag.digest) for repository, v in going if not v.stays_as}
+        tags = sum(1 for _, v in going if v.tag.name)
+        line(f"{_number(tags, 'tag')}, {_number(len(images), 'image')}")
+    else:
+        click.echo("nothing goes")
+    for repository, verdict in staying:
+        line(f"stays: {verdict.tag.called(repository)}: {verdict.reason}")
+
+
+def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
+    tag = verdict.tag
+    name = f"{repository}:{tag.name}" if tag.name else f"{repository} (no tag)"
+    return (name, short_digest(tag.digest), size(tag.size_bytes or None), when(tag.pushed_us), verdict.stays_as)
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"
+
+
+def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
+    """Returns once nothing is left to do. Raises NotDeletable where somebody must mend something first."""
+    total, told = sum(len(wish.asks) for wish in asked), ""
+    bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
+    with bar or nullcontext():
+        task = bar.add_task("deleting", total=total) if bar else None
+        while (now := standing(wiring, asked)).left:
+            _raise_trouble(now)
+            if now.waits and now.waits != told:
+                told = now.waits
+                click.echo(f"waits: {told}", err=True)
+            if bar and task is not None:
+                bar.update(task, completed=max(total - now.left, 0))
+            time.sleep(_POLL_S)
+
+
+def _raise_trouble(now: Standing) -> None:
+    """It stays asked for, and goes once that is mended."""
+    if now.trouble:
+        raise NotDeletable(
+            f"{_number(now.left, 'deletion')} left, it goes on by itself once this is mended: {now.trouble}"
+        )
+    if now.waits.startswith("no worker"):
+        raise NotDeletable(now.waits)
+
+
+def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
+    if as_json:
+        show_json({"asked": list(_rows_of(asked, going=True))})
+    else:
+        line(f"asked for: {_number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
+
+
+def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool) -> None:
+    stays = stayed(wiring, asked)
+    there = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
+    if as_json:
+        rows = [
+            row for row in _rows_of(asked, going=True) if (row["repository"], row["tag"] or row["digest"]) not in there
+        ]
+        show_json({"deleted": rows, "staying": [_json(*one) for one in stays]})
+    else:
+        gone = sum(len(wish.going) for wish in asked) - len(stays)
+        line(f"deleted: {gone}; `pushprune trash` lists what can be put back")
+        for repository, verdict, why in stays:
+            line(f"stays: {verdict.tag.called(repository)}: {why}")
+    if stays:
+        raise NotDeletable(f"not deleted: {_number(len(stays), 'tag or manifest')}, as said above")
+
+
+def _rows_of(found: Iterable[Wish], *, going: bool) -> Iterable[dict[str, object]]:
+    for wish in found:
+        for verdict in wish.going if going else wish.staying:
+            yield _json(wish.repository, verdict, verdict.reason if not going else "")
+
+
+def _json(repository: str, verdict: Verdict, why: str) -> dict[str, object]:
+    tag = verdict.tag
+    return {
+        "repository": repository, "tag": tag.name, "digest": tag.digest, "size_bytes": tag.size_bytes or None,
+        "pushed_us": tag.pushed_us or None, "stays_as": verdict.stays_as or None, "why": why or None,
+    }  # fmt: skip

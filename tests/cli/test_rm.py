@@ -1,0 +1,344 @@
+"""`pushprune rm`: what it means, what it asks, what it refuses, and what is gone afterwards."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import structlog
+
+from service.cli.main import main
+from service.clock import now_us
+from service.domain.errors import RegistryRefused
+from service.domain.notification import parse
+from service.log import log
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
+from workers import deletion, enforcement, tasks
+
+SHOP, WEB = "shop/api", "shop/web"
+TAGS = {SHOP: ("v1", "v2", "pr-1", "pr-2", "latest"), WEB: ("v1", "pr-3")}
+
+
+@dataclass
+class Shop:
+    """A registry, the history of it, and a worker that works whenever somebody waits."""
+
+    registry: FakeRegistry
+    wiring: Wiring
+    has_worker: bool = True
+    meanwhile: Callable[[], object] = lambda: None
+    waited: list[float] = field(default_factory=list)
+
+    def hear(self) -> None:
+        events = json.dumps({"events": self.registry.events}).encode()
+        self.wiring.history.record(parse(events, now_us()))
+
+    def work(self, wait_s: float = 0) -> None:
+        self.waited.append(wait_s)
+        assert len(self.waited) < 100, "it waits for ever"
+        self.meanwhile()
+        if self.has_worker:
+            self.wiring.outbox.sign_of_life("worker")
+            for repository in self.wiring.history.repositories():
+                tasks.attempt(self.wiring, "due", repository, enforcement.enforce)
+                tasks.attempt(self.wiring, "doomed", repository, deletion.delete)
+
+    def tags(self, repository: str = SHOP) -> set[str]:
+        return set(self.registry.tags(repository))
+
+
+@pytest.fixture
+def shop(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """Two repositories of which the policy keeps everything; latest is v2."""
+    with FakeRegistry() as registry:
+        made = Shop(registry, make_wiring(registry.url, keep_last(100)))
+        for repository, tags in TAGS.items():
+            for tag in tags:
+                registry.push_image(repository, tag, seed=f"{repository}:{'v2' if tag == 'latest' else tag}")
+        made.hear()
+        made.wiring.outbox.sign_of_life("worker")
+        monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
+        monkeypatch.setattr(log, "bind", lambda **_: structlog.ReturnLogger())  # the worker's, which is not the verb's
+        monkeypatch.setattr("service.cli.rm.time.sleep", made.work)
+        redis = made.wiring.settings.redis
+        monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
+        monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
+        monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
+        monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 100}}]}')
+        monkeypatch.setattr("getpass.getuser", lambda: "alice")
+        monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
+        yield made
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Run:
+    """run(*arguments) -> exit code, standard output, standard error"""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(("rm", *arguments))
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return call
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:
+    """Somebody sits there who answers this; what he is asked is noted."""
+    asked: list[str] = []
+
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            return f"{answer}\n"
+
+    def prompt(text: str) -> str:
+        asked.append(text)
+        return answer
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("click.termui.visible_prompt_func", prompt)
+    return asked
+
+
+def test_a_tag_goes_and_the_history_says_who_did_it(run: Run, shop: Shop) -> None:
+    code, output, _ = run(f"{SHOP}:v1", "--yes")
+    assert code == 0
+    assert "1 tag, 1 image" in output
+    assert "deleted: 1; `pushprune trash` lists what can be put back" in output
+    assert shop.tags() == {"v2", "pr-1", "pr-2", "latest"}
+    entry = next(one for one in shop.wiring.history.entries(SHOP) if one.action == "pruned")
+    assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
+
+
+def test_only_the_tag_goes_where_another_holds_its_image_and_it_says_which(run: Run, shop: Shop) -> None:
+    _, output, _ = run(f"{SHOP}:v2", "--yes")
+    assert "latest" in output
+    assert "1 tag, 0 images" in output
+    assert shop.tags() == {"v1", "pr-1", "pr-2", "latest"}
+    assert len(shop.registry.manifests(SHOP)) == 4
+
+
+def test_globs_mean_what_they_mean_in_a_policy(run: Run, shop: Shop) -> None:
+    assert run("shop/*:pr-*", f"{SHOP}:v1", "--yes")[0] == 0
+    assert (shop.tags(), shop.tags(WEB)) == ({"v2", "latest"}, {"v1"})
+
+
+def test_all_but_one(run: Run, shop: Shop) -> None:
+    assert run("--all-but", "latest", SHOP, "--yes")[0] == 0
+    assert (shop.tags(), len(shop.registry.manifests(SHOP))) == ({"latest"}, 1)
+    assert shop.tags(WEB) == {"v1", "pr-3"}
+
+
+def test_all_but_several_in_several_repositories(run: Run, shop: Shop) -> None:
+    assert run("--all-but", "latest", "--all-but", "v*", "shop/*", "--yes")[0] == 0
+    assert (shop.tags(), shop.tags(WEB)) == ({"latest", "v1", "v2"}, {"v1"})
+
+
+def test_all_but_what_is_not_there_is_refused(run: Run, shop: Shop) -> None:
+    code, _, error = run("--all-but", "lates", SHOP, "--yes")
+    said = f"pushprune: no tag of {SHOP} is lates: all of them would go; --force if that is meant\n"
+    assert (code, error) == (1, said)
+    assert run("--all-but", "lates", SHOP, "--yes", "--force")[0] == 0
+    assert shop.tags() == set()
+
+
+def test_signatures_are_left_to_their_images(run: Run, shop: Shop) -> None:
+    signature = shop.registry.tags(SHOP)["latest"].replace(":", "-") + ".sig"
+    shop.registry.push_image(SHOP, signature)
+    shop.hear()
+    code, output, _ = run("--all-but", "latest", SHOP, "--yes")
+    assert (code, "stays" in output.replace("its image stays as", "")) == (0, False)
+    assert shop.tags() == {"latest", signature}
+    code, _, error = run(f"{SHOP}:{signature}", "--yes")
+    assert (code, "belongs to" in error) == (1, True)
+
+
+def test_a_digest_goes_with_all_of_its_tags(run: Run, shop: Shop) -> None:
+    digest = shop.registry.tags(SHOP)["v2"]
+    code, output, _ = run(f"{SHOP}@{digest}", "--yes")
+    assert (code, "2 tags, 1 image" in output) == (0, True)
+    assert shop.tags() == {"v1", "pr-1", "pr-2"}
+    assert digest not in shop.registry.manifests(SHOP)
+
+
+def test_a_digest_without_a_tag_that_nobody_heard_of_goes_with_its_parts(run: Run, shop: Shop) -> None:
+    before = set(shop.registry.manifests(SHOP))
+    digest = shop.registry.push_index(SHOP, None, seed="unheard of")
+    code, output, _ = run(f"{SHOP}@{digest}", "--yes")
+    assert (code, "(no tag)" in output) == (0, True)
+    shop.work()
+    assert set(shop.registry.manifests(SHOP)) == before
+
+
+def test_tags_that_nobody_heard_of_are_found_at_the_registry(run: Run, shop: Shop) -> None:
+    shop.registry.push_index(SHOP, "pr-9")
+    code, output, _ = run(f"{SHOP}:pr-*", "--dry-run", "--json")
+    assert {row["tag"] for row in json.loads(output)["going"]} == {"pr-1", "pr-2", "pr-9"}
+    assert {tag.name for tag in shop.wiring.history.live(SHOP)} == set(TAGS[SHOP])
+    code, _, _ = run(f"{SHOP}:pr-*", "--yes")
+    assert (code, shop.tags()) == (0, {"v1", "v2", "latest"})
+    shop.work()
+    assert len(shop.registry.manifests(SHOP)) == 2
+
+
+def test_a_dry_run_shows_what_would_go_and_changes_nothing(run: Run, shop: Shop) -> None:
+    before = shop.wiring.history.snapshot(SHOP)
+    code, output, _ = run(f"{SHOP}:v?", "--dry-run")
+    assert (code, "2 tags, 1 image" in output) == (0, True)
+    assert shop.wiring.history.is_current(before)
+    _, output, _ = run(f"{SHOP}:v?", "--dry-run", "--json")
+    rows = {row["tag"]: row for row in json.loads(output)["going"]}
+    assert (rows["v2"]["stays_as"], rows["v1"]["stays_as"]) == ("latest", None)
+    assert (rows["v1"]["repository"], rows["v1"]["digest"]) == (SHOP, shop.registry.tags(SHOP)["v1"])
+
+
+@pytest.mark.parametrize("arguments", [(f"{SHOP}:v1",), (f"{SHOP}:v1", "--json")])
+def test_where_nobody_can_be_asked_it_wants_to_be_told(run: Run, shop: Shop, arguments: tuple[str, ...]) -> None:
+    code, _, error = run(*arguments)
+    assert (code, "say --yes, or --dry-run to see what would go" in error) == (2, True)
+    assert shop.tags() == set(TAGS[SHOP])
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y", {"v2", "pr-1", "pr-2", "latest"}), ("n", set(TAGS[SHOP]))])
+def test_on_a_terminal_it_asks(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch, answer: str, left: set[str]
+) -> None:
+    asked = on_terminal(monkeypatch, answer)
+    code, output, _ = run(f"{SHOP}:v1")
+    assert "1 tag, 1 image" in output
+    assert (len(asked), code, shop.tags()) == (1, 0 if answer == "y" else 1, left)
+
+
+def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
+    code, output, _ = run(f"{SHOP}:pr-*", "--yes", "--json")
+    said = json.loads(output)
+    assert (code, {row["tag"] for row in said["deleted"]}, said["staying"]) == (0, {"pr-1", "pr-2"}, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("shop/none:v1", 1, "no repository shop/none is known; `pushprune repos` lists them"),
+        ("none/*:v1", 1, "no repository none/* is known; `pushprune repos` lists them"),
+        (f"{SHOP}:v7", 1, f"{SHOP}:v7 is no tag that is there; `pushprune tags {SHOP}` lists them"),
+        (f"{SHOP}:x*", 1, f"{SHOP}:x* is no tag that is there; `pushprune tags {SHOP}` lists them"),
+        (SHOP, 2, f"name what is meant: write {SHOP}:TAG or {SHOP}@DIGEST"),
+        (f"{SHOP}@sha256:12", 2, f"write {SHOP}:TAG, or {SHOP}@ and a whole digest such as sha256:ab12…"),
+        (f"{SHOP}@{make_image('nowhere').digest}", 1, f"{SHOP}@{make_image('nowhere').digest} is not there"),
+        (f"shop/*@{make_image('x').digest}", 2, "a digest belongs to one repository: write REPO@sha256:"),
+        (f"{SHOP}:!v1", 2, "'!v1' begins with !, which means nothing here: name what is meant"),
+        (f"127.0.0.1:5000/{SHOP}:v1", 2, f"name it without the registry's address: {SHOP}:v1"),
+    ],
+)
+def test_what_means_nothing_is_one_sentence_and_nothing_goes(
+    run: Run, shop: Shop, name: str, code: int, said: str
+) -> None:
+    got, _, error = run(f"{SHOP}:v1" if code == 1 else name, name, "--yes")
+    assert (got, error.startswith(f"pushprune: {said}"), error.count("\n")) == (code, True, 1)
+    assert shop.tags() == set(TAGS[SHOP])
+
+
+def policy_in_force(shop: Shop, monkeypatch: pytest.MonkeyPatch, **said: Any) -> None:
+    policy = keep_last(100, **said)
+    monkeypatch.setenv("PUSHPRUNE_POLICY", policy.model_dump_json(exclude_none=True))
+    monkeypatch.setattr(shop.wiring.policies, "current", lambda: policy)
+
+
+def test_what_is_protected_is_refused_by_name_and_left_out_by_glob(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy_in_force(shop, monkeypatch, protect=["v1"])
+    code, _, error = run(f"{SHOP}:v1", "--yes")
+    said = f"pushprune: {SHOP}:v1 stays: protected by the policy; --force deletes it all the same\n"
+    assert (code, error) == (1, said)
+    code, output, _ = run("--all-but", "latest", SHOP, "--yes")
+    assert (code, f"stays: {SHOP}:v1: protected by the policy" in output) == (0, True)
+    assert shop.tags() == {"v1", "latest"}
+    assert run(f"{SHOP}:v1", "--yes", "--force")[0] == 0
+    assert shop.tags() == {"latest"}
+
+
+def test_while_the_policy_only_shows_it_is_refused_unless_forced(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy_in_force(shop, monkeypatch, dry_run=True)
+    code, output, error = run(f"{SHOP}:v1", "--yes")
+    said = "pushprune: dry_run: nothing is deleted while the policy says so; --force deletes these all the same\n"
+    assert (code, error, "1 tag, 1 image" in output) == (1, said, True)
+    assert shop.tags() == set(TAGS[SHOP])
+    assert run(f"{SHOP}:v1", "--yes", "--force")[0] == 0
+    assert "v1" not in shop.tags()
+
+
+def test_without_a_worker_it_says_so_and_goes_once_there_is_one(run: Run, shop: Shop) -> None:
+    shop.has_worker = False
+    shop.wiring.connection.client.delete(shop.wiring.connection.keys.of("workers"))
+    code, _, error = run(f"{SHOP}:v1", "--yes")
+    assert (code, error) == (1, "pushprune: no worker is running: start one, and it goes then\n")
+    shop.has_worker = True
+    shop.work()
+    assert "v1" not in shop.tags()
+
+
+def test_it_need_not_be_waited_for(run: Run, shop: Shop) -> None:
+    code, output, _ = run(f"{SHOP}:v1", "--yes", "--no-wait")
+    assert (code, "asked for: 1 deletion" in output, shop.waited) == (0, True, [])
+    shop.work()
+    assert "v1" not in shop.tags()
+
+
+def test_what_somebody_must_mend_first_is_said(run: Run, shop: Shop) -> None:
+    shop.registry.delete_enabled = False
+    code, _, error = run(f"{SHOP}:v1", "--yes")
+    assert (code, "1 deletion left, it goes on by itself once this is mended" in error) == (1, True)
+    assert "storage: delete: enabled: true" in error
+    shop.registry.delete_enabled = True
+    client: Any = shop.wiring.connection.client
+    client.delete(shop.wiring.connection.keys.of("attempts"))
+    shop.work()
+    assert "v1" not in shop.tags()
+
+
+def test_an_old_trouble_is_not_taken_for_its_own(run: Run, shop: Shop) -> None:
+    tasks._back_off(shop.wiring, "due", SHOP, RegistryRefused("what was wrong before"))
+    client: Any = shop.wiring.connection.client
+    client.delete(shop.wiring.connection.keys.of("attempts"))
+    assert run(f"{SHOP}:v1", "--yes")[0] == 0
+
+
+def test_it_says_that_it_waits_for_a_collection(run: Run, shop: Shop) -> None:
+    shop.wiring.gate.drain("gc", 1, "by hand")
+    shop.wiring.gate.close("gc")
+    shop.meanwhile = lambda: len(shop.waited) > 2 and shop.wiring.gate.open("gc")
+    code, _, error = run(f"{SHOP}:v1", "--yes")
+    assert (code, error.count("waits: a garbage collection is under way")) == (0, 1)
+    assert "v1" not in shop.tags()
+
+
+def test_what_is_pushed_meanwhile_stays_and_is_told(run: Run, shop: Shop) -> None:
+    def push() -> None:
+        shop.meanwhile = lambda: None
+        shop.registry.push_image(SHOP, "v1", seed="newer")
+        shop.hear()
+
+    shop.meanwhile = push
+    code, output, error = run(f"{SHOP}:v1", f"{SHOP}:pr-1", "--yes")
+    assert code == 1
+    assert f"stays: {SHOP}:v1: it was pushed meanwhile" in output
+    assert "not deleted: 1 tag or manifest" in error
+    assert shop.tags() == {"v1", "v2", "pr-2", "latest"}
+
+
+def test_nothing_that_matches_is_nothing_to_do(run: Run, shop: Shop) -> None:
+    code, output, _ = run("--all-but", "*", SHOP, "--yes")
+    assert (code, output) == (0, "nothing goes\n")
