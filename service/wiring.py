@@ -14,6 +14,7 @@ from service.registry.collector import Collector
 from service.registry.inflight import InFlight
 from service.registry.probe import Probe
 from service.registry.storage import Storage
+from service.registry.v1 import RegistryV1
 from service.settings import PolicySource, Settings
 from service.store.abilities import Abilities
 from service.store.archive import Archive
@@ -138,6 +139,15 @@ def probe(settings: Settings, name: str) -> Probe | None:
         return None
     auth = _auth(settings, registry.url)
     return Probe(registry.url, name, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
+
+
+def registry_v1(settings: Settings) -> RegistryV1:
+    """A registry of version 1, at `registry.url`; ConfigurationError where that is not set."""
+    registry = settings.registry
+    if registry.url is None:
+        raise ConfigurationError("--v1 needs to know which registry: --registry URL, or registry.url")
+    auth = _auth(settings, registry.url)
+    return RegistryV1(registry.url, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
 
 
 def _registry(settings: Settings) -> RegistryClient | None:

@@ -1,19 +1,28 @@
-"""The option --registry, and the registry that it names for the verb under way."""
+"""The options --registry and --v1, and the registry that they name for the verb under way."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
+
+from service.settings import load_settings
+from service.v1 import RegistryV1
+from service.wiring import registry_v1
 
 _KEY = "service.cli.registry"
 
 
 def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --registry, which `asked_registry` tells."""
+    """Adds --registry and --v1, which `asked_registry` and `reach_v1` tell."""
 
-    def keep(context: click.Context, _: click.Parameter, value: str | None) -> None:
-        context.meta[_KEY] = value
+    def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+        context.meta[f"{_KEY}.{option.name}"] = value
 
+    command = click.option(
+        "--v1", is_flag=True, expose_value=False, callback=keep, is_eager=True,
+        help="It is a registry of version 1, of which there is no history: tags and rm speak to it.",
+    )(command)  # fmt: skip
     return click.option(
         "--registry", metavar="URL", expose_value=False, callback=keep, is_eager=True,
         help="Without any service: look at the registry at URL, now and once.",
@@ -22,5 +31,17 @@ def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def asked_registry() -> str | None:
     """The registry that the verb under way is to look at itself, or None."""
-    url: str | None = click.get_current_context().meta.get(_KEY)
+    url: str | None = click.get_current_context().meta.get(f"{_KEY}.registry")
     return url
+
+
+def reach_v1(config: Path | None) -> RegistryV1 | None:
+    """The registry of version 1 that is meant, by --v1 or because the one at --registry is; None where none is.
+
+    Raises ConfigurationError where --v1 means none that is known.
+    """
+    url, v1 = asked_registry(), bool(click.get_current_context().meta.get(f"{_KEY}.v1"))
+    if not (url or v1):
+        return None
+    registry = registry_v1(load_settings(config, **({"registry": {"url": url}} if url else {})))
+    return registry if v1 or registry.is_there() else None

@@ -13,7 +13,9 @@ from rich.progress import Progress
 from service.byhand import Standing, Wish, ask, standing, stayed, wishes
 from service.cli.name import parse_wanted
 from service.cli.reach import reach, reaching, show_json
-from service.cli.show import line, short_digest, size, table, when
+from service.cli.registry import reach_v1
+from service.cli.show import line, number, short_digest, size, table, when
+from service.cli.v1 import remove
 from service.cli.who import login_name
 from service.domain.errors import NotDeletable
 from service.domain.plan import Verdict
@@ -42,6 +44,10 @@ def rm(
     wanted = [parse_wanted(name, but) for name in names]
     if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("nobody is asked here: say --yes, or --dry-run to see what would go")
+    old = reach_v1(config)
+    if old:
+        remove(old, wanted, dry_run=dry_run, yes=yes, force=force, as_json=as_json)
+        return
     wiring = reach(config, data)
     found = wishes(wiring, wanted, force=force)
     if not as_json:
@@ -68,7 +74,7 @@ def _show(found: Sequence[Wish]) -> None:
         table(columns, (_row(repository, verdict) for repository, verdict in going))
         images = {(repository, v.tag.digest) for repository, v in going if not v.stays_as}
         tags = sum(1 for _, v in going if v.tag.name)
-        line(f"{_number(tags, 'tag')}, {_number(len(images), 'image')}")
+        line(f"{number(tags, 'tag')}, {number(len(images), 'image')}")
     else:
         click.echo("nothing goes")
     for repository, verdict in staying:
@@ -79,10 +85,6 @@ def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
     tag = verdict.tag
     name = f"{repository}:{tag.name}" if tag.name else f"{repository} (no tag)"
     return (name, short_digest(tag.digest), size(tag.size_bytes or None), when(tag.pushed_us), verdict.stays_as)
-
-
-def _number(count: int, of: str) -> str:
-    return f"{count} {of}" if count == 1 else f"{count} {of}s"
 
 
 def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
@@ -105,7 +107,7 @@ def _raise_trouble(now: Standing) -> None:
     """It stays asked for, and goes once that is mended."""
     if now.trouble:
         raise NotDeletable(
-            f"{_number(now.left, 'deletion')} left, it goes on by itself once this is mended: {now.trouble}"
+            f"{number(now.left, 'deletion')} left, it goes on by itself once this is mended: {now.trouble}"
         )
     if now.waits.startswith("no worker"):
         raise NotDeletable(now.waits)
@@ -115,7 +117,7 @@ def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
     if as_json:
         show_json({"asked": list(_rows_of(asked, going=True))})
     else:
-        line(f"asked for: {_number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
+        line(f"asked for: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
 
 
 def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool) -> None:
@@ -132,7 +134,7 @@ def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool) -> None:
         for repository, verdict, why in stays:
             line(f"stays: {verdict.tag.called(repository)}: {why}")
     if stays:
-        raise NotDeletable(f"not deleted: {_number(len(stays), 'tag or manifest')}, as said above")
+        raise NotDeletable(f"not deleted: {number(len(stays), 'tag or manifest')}, as said above")
 
 
 def _rows_of(found: Iterable[Wish], *, going: bool) -> Iterable[dict[str, object]]:

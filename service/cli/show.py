@@ -34,6 +34,11 @@ def size(count: int | None) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
+def number(count: int, of: str) -> str:
+    """A number of things that make their plural with an s."""
+    return f"{count} {of}" if count == 1 else f"{count} {of}s"
+
+
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Prints a table; what registries and clients sent shows as text, whatever it holds."""
     made = Table(box=None, pad_edge=False, header_style="bold")

@@ -7,7 +7,9 @@ import click
 from service.cli.explain import verdict_of, waiting
 from service.cli.name import parse_name
 from service.cli.reach import known, need_policy, reach, reaching, show_json
+from service.cli.registry import reach_v1
 from service.cli.show import line, short_digest, table, when
+from service.cli.v1 import show_tags
 from service.domain.asking import DRY
 
 
@@ -18,6 +20,10 @@ from service.domain.asking import DRY
 def tags(repository: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List the tags of REPOSITORY, newest push first, each with its verdict and the reason."""
     parse_name(repository)
+    old = reach_v1(config)
+    if old:
+        show_tags(old, repository, as_json)
+        return
     wiring = reach(config, data)
     need_policy(wiring)
     known(wiring, [repository])

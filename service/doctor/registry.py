@@ -8,6 +8,7 @@ from service.domain.errors import (
     ConfigurationError,
     DeletesDisabled,
     RegistryRefused,
+    RegistryTooOld,
     RegistryUnavailable,
 )
 from service.domain.finding import Finding, error, fine, warning
@@ -33,6 +34,8 @@ def check(case: Case) -> Iterator[Finding]:
         yield error("registry", str(unset), 'registry: {url: "http://registry:5000"}')
     except AccessDenied as denied:
         yield error("registry", str(denied), _LOGIN)
+    except RegistryTooOld as old:
+        yield error("registry", str(old), f"pushprune tags --registry {url} --v1 REPO   # or a registry of version 2")
     except RegistryRefused as refused:
         is_certificate = "registry.ca_file" in str(refused)
         mend = "registry: {ca_file: /etc/pushprune/registry-ca.pem}" if is_certificate else _elsewhere(url)

@@ -7,6 +7,7 @@ PushpruneError
 ├── RegistryRefused         the operator: the registry will go on saying no until somebody changes something
 │   ├── AccessDenied        …the credentials or their rights
 │   ├── DeletesDisabled     …`storage.delete.enabled` in the registry's config
+│   ├── RegistryTooOld      …a registry of version 1, which sends no notifications
 │   └── TagDeletesUnknown   …nobody: 2.8 deletes manifests only, so the tag is taken off in another way
 ├── RegistryUnavailable     nobody: try again later
 │   └── MisnamedManifest    …its digest is not that of the bytes: a transfer that was cut, or a schema 1 image
@@ -48,6 +49,16 @@ class AccessDenied(RegistryRefused):
 
 class DeletesDisabled(RegistryRefused):
     """405 on a DELETE: the registry runs with deletes off, or read-only."""
+
+
+class RegistryTooOld(RegistryRefused):
+    """It speaks version 1 of the registry's API, and nothing later. where: such as "the registry at …"."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where} is of version 1, which has no notifications, so nothing is known of its past: "
+            "only `pushprune tags` and `pushprune rm` speak to it, with --registry URL --v1"
+        )
 
 
 class TagDeletesUnknown(RegistryRefused):

@@ -9,9 +9,10 @@ import requests
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util.retry import Retry
 
-from service.domain.errors import AccessDenied, DeletesDisabled, RegistryRefused, RegistryUnavailable
+from service.domain.errors import AccessDenied, DeletesDisabled, RegistryRefused, RegistryTooOld, RegistryUnavailable
 
 GONE_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
+VERSION_1 = "X-Docker-Registry-Version"  # only a registry of version 1 says which it is, with every answer
 _SAID_AT_MOST = 200
 
 
@@ -50,6 +51,8 @@ def refusal(response: requests.Response, where: str, what: str) -> Exception:
         return RegistryUnavailable(said, retry_after_s(response), is_fault=status == 500, is_over=is_over)
     if 300 <= status < 400:
         return RegistryRefused(f"{said}, a redirect: set registry.url to the address it really listens on")
+    if status == 404 and VERSION_1 in response.headers:
+        return RegistryTooOld(where)
     if 400 <= status < 500 and error_codes(response):
         return RegistryRefused(said)
     return RegistryUnavailable(f"{said}: this is not a registry's answer")
