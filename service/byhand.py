@@ -45,6 +45,7 @@ class Standing:
     left: int
     waits: str = ""
     trouble: str = ""
+    has_worker: bool = True
 
 
 def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> tuple[Wish, ...]:
@@ -88,7 +89,9 @@ def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
         since_ms = min((one.at_us // 1000 for one in ours), default=0)
         about = (said.get(f"{queue} {repository}") for queue in ("due", "doomed"))
         troubles += [trouble.message for trouble in about if ours and trouble and trouble.at_ms >= since_ms]
-    return Standing(left, _waits(wiring) if left else "", troubles[0] if troubles else "")
+    has_worker = wiring.outbox.workers() > 0
+    waits = _waits(wiring, has_worker=has_worker) if left else ""
+    return Standing(left, waits, troubles[0] if troubles else "", has_worker)
 
 
 def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
@@ -126,8 +129,8 @@ def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
     return replace(wish, asks={name: wish.asks[name] for name in noted})
 
 
-def _waits(wiring: Wiring) -> str:
-    if wiring.outbox.workers() == 0:
+def _waits(wiring: Wiring, *, has_worker: bool) -> str:
+    if not has_worker:
         return "no worker is running: start one, and it goes then"
     under, gate = wiring.garbage.under_way(), wiring.gate.standing()
     if under or gate:

@@ -22,6 +22,7 @@ from service.domain.plan import Verdict
 from service.wiring import Wiring
 
 _POLL_S = 0.1
+_NO_WORKER_S = 30  # one that is restarted is waited for
 
 
 @click.command()
@@ -89,12 +90,13 @@ def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
 
 def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
     """Returns once nothing is left to do. Raises NotDeletable where somebody must mend something first."""
-    total, told = sum(len(wish.asks) for wish in asked), ""
+    total, told, alone_s = sum(len(wish.asks) for wish in asked), "", 0.0
     bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
     with bar or nullcontext():
         task = bar.add_task("deleting", total=total) if bar else None
         while (now := standing(wiring, asked)).left:
-            _raise_trouble(now)
+            alone_s = 0.0 if now.has_worker else alone_s + _POLL_S
+            _raise_trouble(now, alone_s)
             if now.waits and now.waits != told:
                 told = now.waits
                 click.echo(f"waits: {told}", err=True)
@@ -103,13 +105,13 @@ def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
             time.sleep(_POLL_S)
 
 
-def _raise_trouble(now: Standing) -> None:
+def _raise_trouble(now: Standing, alone_s: float) -> None:
     """It stays asked for, and goes once that is mended."""
     if now.trouble:
         raise NotDeletable(
             f"{number(now.left, 'deletion')} left, it goes on by itself once this is mended: {now.trouble}"
         )
-    if now.waits.startswith("no worker"):
+    if alone_s > _NO_WORKER_S:
         raise NotDeletable(now.waits)
 
 

@@ -280,13 +280,29 @@ def test_while_the_policy_only_shows_it_is_refused_unless_forced(
     assert "v1" not in shop.tags()
 
 
-def test_without_a_worker_it_says_so_and_goes_once_there_is_one(run: Run, shop: Shop) -> None:
+def test_without_a_worker_it_says_so_and_goes_once_there_is_one(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.cli.rm._NO_WORKER_S", 1)
     shop.has_worker = False
     shop.wiring.connection.client.delete(shop.wiring.connection.keys.of("workers"))
     code, _, error = run(f"{SHOP}:v1", "--yes")
-    assert (code, error) == (1, "pushprune: no worker is running: start one, and it goes then\n")
+    said = "no worker is running: start one, and it goes then\n"
+    assert (code, error, len(shop.waited)) == (1, f"waits: {said}pushprune: {said}", 10)
     shop.has_worker = True
     shop.work()
+    assert "v1" not in shop.tags()
+
+
+def test_a_worker_that_is_restarted_is_waited_for(run: Run, shop: Shop) -> None:
+    shop.has_worker = False
+    shop.wiring.connection.client.delete(shop.wiring.connection.keys.of("workers"))
+
+    def start() -> None:
+        shop.has_worker = len(shop.waited) > 3
+
+    shop.meanwhile = start
+    assert run(f"{SHOP}:v1", "--yes")[0] == 0
     assert "v1" not in shop.tags()
 
 

@@ -15,6 +15,7 @@ from tests.doctor.conftest import one, quick
 from tests.fakes.certificates import make_certificates
 from tests.fakes.login import Login
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_v1 import FakeRegistryV1
 from tests.fakes.valkey import Valkey, free_port
 
 Make = Callable[..., Wiring]
@@ -35,6 +36,13 @@ def test_an_address_where_nobody_is_is_found(make_wiring: Make) -> None:
     finding = one("registry", quick(make_wiring(url)))
     assert finding.severity == "error"
     assert finding.mend.startswith(f"curl -i {url}/v2/")
+
+
+def test_one_of_version_1_is_found(make_wiring: Make) -> None:
+    with FakeRegistryV1() as old:
+        finding = one("registry", quick(make_wiring(old.url)))
+    assert (finding.severity, "is of version 1, which has no notifications" in finding.said) == ("error", True)
+    assert finding.mend.startswith(f"pushprune tags --registry {old.url} --v1 REPO")
 
 
 def test_a_registry_that_does_not_answer_is_asked_only_once(make_wiring: Make, site: FakeRegistry) -> None:
