@@ -121,7 +121,7 @@ def _means(wanted: Wanted, wish: Wish) -> bool:
 def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
     snapshot = wiring.history.snapshot(wish.repository)
     if wish.found:
-        wiring.history.adopt(snapshot, wish.found, indexes=wish.indexes)
+        wiring.history.adopt(snapshot, [(tag, "") for tag in wish.found], indexes=wish.indexes)
     if wish.learnt:
         wiring.history.resolve(snapshot, wish.learnt)
     noted = wiring.asks.ask(wish.repository, wish.asks, by, force=force)

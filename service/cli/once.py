@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from service.cli.registry import refuse_v1
 from service.domain.policy import Policy
 from service.local.oneoff import OneOff, one_off
 
@@ -16,6 +17,7 @@ def look_once(url: str, config: Path | None, policy: Policy, repositories: Seque
 
     What goes on is said on standard error, where that is a terminal.
     """
+    refuse_v1(config)
     _say(f"looking at {url} …")
     system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ))
     found = system.compare(repositories)

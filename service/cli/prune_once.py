@@ -10,13 +10,12 @@ import click
 from service.cli.once import look_once
 from service.cli.policy_file import load_policy_file
 from service.cli.reach import show_json
+from service.cli.registry import NO_UNDO
 from service.cli.show import line
 from service.domain.errors import ConfigurationError
 from service.domain.policy import Policy
 from service.domain.preview import Preview
 from service.settings import load_settings
-
-_NO_UNDO = "this cannot be undone afterwards: only a running pushprune keeps what it deletes for a while"
 
 
 def policy_for_once(keep_last: int | None, file: Path | None, config: Path | None) -> Policy:
@@ -49,7 +48,7 @@ def prune_once(
         return
     if not as_json:
         show(previews, False)
-        line(_NO_UNDO)
+        line(NO_UNDO)
     if not yes:
         click.confirm("delete it?", abort=True, err=True)
     system.obey(policy, dry_run=False)

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from service.cli.registry import asked_registry, reach_v1, registry_option
-from service.domain.errors import ConfigurationError, NoSuchRepository, RegistryTooOld
+from service.cli.registry import asked_registry, refuse_v1, registry_option
+from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy import Policy
 from service.local.environment import environment_of
 from service.settings import Settings, load_settings
@@ -29,14 +29,13 @@ def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
 def reach(config: Path | None, data: Path | None) -> Wiring:
     """The collaborators of the running system, or of one that looks at --registry for this verb alone.
 
-    Raises ConfigurationError when nothing says where its Redis is, RegistryTooOld where a registry of version 1 is meant.
+    Raises ConfigurationError when nothing says where its Redis is, RegistryTooOld for a registry of version 1.
     """
-    if old := reach_v1(config):
-        raise RegistryTooOld(f"the registry at {old.url}")
     if url := asked_registry():
         from service.cli.once import look_once  # its supervisor and all: only for whom it is
 
         return look_once(url, config, Policy()).wiring
+    refuse_v1(config)
     if data is None:
         settings = load_settings(config)
         if settings.redis.url is not None:

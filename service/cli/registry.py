@@ -6,9 +6,12 @@ from typing import Any
 
 import click
 
+from service.domain.errors import RegistryTooOld
 from service.settings import load_settings
 from service.v1 import RegistryV1
 from service.wiring import registry_v1
+
+NO_UNDO = "this cannot be undone afterwards: only a running pushprune keeps what it deletes for a while"
 
 _KEY = "service.cli.registry"
 
@@ -45,3 +48,9 @@ def reach_v1(config: Path | None) -> RegistryV1 | None:
         return None
     registry = registry_v1(load_settings(config, **({"registry": {"url": url}} if url else {})))
     return registry if v1 or registry.is_there() else None
+
+
+def refuse_v1(config: Path | None) -> None:
+    """Raises RegistryTooOld where a registry of version 1 is meant."""
+    if old := reach_v1(config):
+        raise RegistryTooOld(f"the registry at {old.url}")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,13 +14,18 @@ from rich.progress import Progress
 from service.byhand import Standing, Wish, ask, standing, stayed, wishes
 from service.cli.name import parse_wanted
 from service.cli.reach import reach, reaching, show_json
-from service.cli.registry import reach_v1
+from service.cli.registry import NO_UNDO, asked_registry, reach_v1
 from service.cli.show import line, number, short_digest, size, table, when
 from service.cli.v1 import remove
 from service.cli.who import login_name
 from service.domain.errors import NotDeletable
 from service.domain.plan import Verdict
+from service.domain.policy import Policy
+from service.domain.wanted import Wanted, is_glob
 from service.wiring import Wiring
+
+if TYPE_CHECKING:
+    from service.local.oneoff import OneOff
 
 _POLL_S = 0.1
 _NO_WORKER_S = 30  # one that is restarted is waited for
@@ -43,13 +49,16 @@ def rm(
     Nothing goes that another tag or an index holds: there the tag goes alone. `pushprune restore` puts it back.
     """
     wanted = [parse_wanted(name, but) for name in names]
+    if no_wait and asked_registry():
+        raise click.UsageError("--no-wait leaves the work to a service, and with --registry there is none")
     if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("nobody is asked here: say --yes, or --dry-run to see what would go")
     old = reach_v1(config)
     if old:
         remove(old, wanted, dry_run=dry_run, yes=yes, force=force, as_json=as_json)
         return
-    wiring = reach(config, data)
+    once = _once(wanted, config)
+    wiring = once.wiring if once else reach(config, data)
     found = wishes(wiring, wanted, force=force)
     if not as_json:
         _show(found)
@@ -57,6 +66,8 @@ def rm(
         if as_json:
             show_json({"going": list(_rows_of(found, going=True)), "staying": list(_rows_of(found, going=False))})
         return
+    if once and not as_json:
+        line(NO_UNDO)
     if not yes:
         click.confirm("delete it?", abort=True)
     asked = ask(wiring, found, login_name(), force=force)
@@ -64,7 +75,20 @@ def rm(
         _say_asked(asked, as_json)
         return
     _wait(wiring, asked)
-    _say_done(wiring, asked, as_json)
+    if once:
+        once.rest()  # what follows goes with this command, or not at all
+    _say_done(wiring, asked, as_json, once=once is not None)
+
+
+def _once(wanted: Sequence[Wanted], config: Path | None) -> "OneOff | None":
+    """With --registry a system of its own, which has looked at what is meant; else None."""
+    url = asked_registry()
+    if url is None:
+        return None
+    from service.cli.once import look_once  # its supervisor and all: only for whom it is
+
+    names = [one.repository for one in wanted]
+    return look_once(url, config, Policy(), () if any(map(is_glob, names)) else tuple(dict.fromkeys(names)))
 
 
 def _show(found: Sequence[Wish]) -> None:
@@ -122,7 +146,7 @@ def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
         line(f"asked for: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
 
 
-def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool) -> None:
+def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, *, once: bool) -> None:
     stays = stayed(wiring, asked)
     there = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_json:
@@ -132,7 +156,7 @@ def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool) -> None:
         show_json({"deleted": rows, "staying": [_json(*one) for one in stays]})
     else:
         gone = sum(len(wish.going) for wish in asked) - len(stays)
-        line(f"deleted: {gone}; `pushprune trash` lists what can be put back")
+        line(f"deleted: {gone}{'' if once else '; `pushprune trash` lists what can be put back'}")
         for repository, verdict, why in stays:
             line(f"stays: {verdict.tag.called(repository)}: {why}")
     if stays:

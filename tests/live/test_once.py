@@ -56,6 +56,17 @@ def test_prune_does_what_is_shown_first(registry: RealRegistry) -> None:
         pusher.pull_whole("shop/api", "latest")
 
 
+def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry) -> None:
+    done = pushprune("rm", "--registry", registry.url, "--all-but", "latest", "--all-but", "v1?", "shop/api", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "this cannot be undone afterwards" in done.stdout
+    assert "deleted: 9\n" in done.stdout
+    assert registry.tag_names("shop/api") == {"latest", "v10", "v11", "v12"}
+    assert registry.tag_names("shop/web") == {"v1"}
+    with Pusher(registry.url) as pusher:
+        pusher.pull_whole("shop/api", "latest")
+
+
 def test_nothing_is_deleted_unasked(registry: RealRegistry) -> None:
     refused = pushprune("prune", "--registry", registry.url, "--keep-last", "10")
     assert (refused.returncode, "add --yes to delete" in refused.stderr) == (2, True)

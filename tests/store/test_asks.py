@@ -94,7 +94,7 @@ def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
     gone = digest(7)
     wiring.asks.ask(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
-    wiring.history.adopt(wiring.history.snapshot(SHOP), [Tag("found", gone, None, 400)])
+    wiring.history.adopt(wiring.history.snapshot(SHOP), [(Tag("found", gone, None, 400), "")])
     after = wiring.history.snapshot(SHOP)
     assert (after.asked, after.by_hand) == ({}, frozenset())
 
