@@ -180,8 +180,8 @@ def test_what_is_pushed_meanwhile_stays(run: Run, registry: FakeRegistryV1) -> N
 @pytest.mark.parametrize(
     "words",
     [
-        "repos", "history shop/api", "explain shop/api:v1", "prune --keep-last 10", "trash", "gc", "doctor", "restore shop/api:v1",
-        "policy simulate FILE",
+        "repos", "history shop/api", "explain shop/api:v1", "prune --keep-last 10", "trash", "gc", "doctor",
+        "restore shop/api:v1", "policy simulate FILE",
     ],
 )  # fmt: skip
 def test_every_other_verb_says_why_it_does_not(run: Run, registry: FakeRegistryV1, words: str, tmp_path: Path) -> None:
