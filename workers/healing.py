@@ -71,7 +71,7 @@ def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) 
     standing = wiring.client.head(snapshot.repository, tag)
     if standing is not None and _is_ours(wiring, snapshot.repository, tag, standing):
         log.warning("a tag that its user deleted stands where we put it; it is taken off", tag=tag)
-        take_back(wiring, snapshot, tag, permit)
+        take_back(wiring, snapshot, tag, standing.digest, permit)
         if standing.digest != tombstone.DIGEST:
             wiring.removals.taken_back(snapshot.repository, tag, standing.digest)
 

@@ -9,6 +9,7 @@ from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest,
 from service.domain.plan import Doomed, Verdict
 from service.domain.state import Tag, subject_of
 from service.registry.client import Manifest
+from service.registry.storage import Storage
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 from workers.reconcile import being_pushed
@@ -36,14 +37,21 @@ def still_said(wiring: Wiring, doomed: Doomed) -> bool:
     return doomed.policy in ("", wiring.policies.name)
 
 
-def recheck(wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool) -> Found:
+def recheck(
+    wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool, disk: Storage | None = None
+) -> Found:
     """Where this tag of a doomed digest stands now.
 
     fetch: with one GET, which brings the manifest's bytes as well; else with a conditional HEAD, which costs the
-    registry least and emits no notification. Raises RegistryUnavailable for what contradicts a push so young that the
-    registry may not show it yet.
+    registry least and emits no notification. disk: the storage, where that is proved to be what the registry serves:
+    it is looked at instead, and the registry is asked only where it does not say that all is as it was.
+    Raises RegistryUnavailable for what contradicts a push so young that the registry may not show it yet.
     """
     name, manifest, answer = verdict.tag.name, None, None
+    if disk and disk.standing(repository, name) == doomed.digest:
+        manifest = disk.manifest(repository, doomed.digest) if fetch else None
+        if manifest or not fetch:
+            return Found("there", manifest)
     if fetch:
         manifest = wiring.client.get(repository, name)
         standing = Tag(name, manifest.digest, None, len(manifest.content)) if manifest else None

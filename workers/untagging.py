@@ -17,6 +17,7 @@ from service.store.lease import Lease
 from service.store.snapshot import Snapshot
 from service.store.trash import Put
 from service.wiring import Wiring
+from workers.mounted import Mounted
 from workers.recheck import Found, may_go, recheck, still_said
 
 Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
@@ -65,11 +66,11 @@ def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], perm
     return takeoff.taken
 
 
-def take_back(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
-    """Takes off a tag that a healing of ours put where its user had just deleted it."""
+def take_back(wiring: Wiring, snapshot: Snapshot, tag: str, digest: str, permit: Lease) -> None:
+    """Takes off a tag that a healing of ours put where its user had just deleted it. digest: where it stands."""
     takeoff = _TakeOff(wiring, snapshot, permit)
     takeoff.begin()
-    takeoff.take_tag(tag, Found("there"))
+    takeoff.take_tag(tag, digest, Found("there"))
     takeoff.end()
 
 
@@ -83,6 +84,7 @@ class _TakeOff:
         self._looks_ms: int | None = None  # when it was noted that a tombstone is put under a tag
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
+        self._mounted = Mounted(wiring.storage)
         self.taken: list[Taken] = []
 
     def begin(self) -> None:
@@ -102,7 +104,8 @@ class _TakeOff:
         self.taken.append(result)
         kept = False
         for verdict in doomed.verdicts:
-            found = recheck(self._wiring, self._repository, doomed, verdict, fetch=not kept and not doomed.only_tags)
+            fetch, disk = not kept and not doomed.only_tags, self._mounted.live
+            found = recheck(self._wiring, self._repository, doomed, verdict, fetch=fetch, disk=disk)
             if found.at == "gone":
                 result.vanished.append(verdict.tag.name)
             elif found.moved_to is not None:
@@ -112,7 +115,7 @@ class _TakeOff:
                 return
             else:
                 kept = True
-                self.take_tag(verdict.tag.name, found)
+                self.take_tag(verdict.tag.name, doomed.digest, found)
                 result.verdicts.append(verdict)
         if result.moved or result.vanished:
             names = ", ".join([*(tag.name for tag in result.moved), *result.vanished])
@@ -154,16 +157,18 @@ class _TakeOff:
             result.spared = "somebody says that it is in use (lease)"
         return put is Put.KEPT
 
-    def take_tag(self, tag: str, found: Found) -> None:
+    def take_tag(self, tag: str, digest: str, found: Found) -> None:
         """A tag that is off may still be listed and point nowhere: a registry that ends in mid-DELETE leaves it so."""
         if found.at == "off" and tag not in self._tags():
             return
-        if self._by_tag and self._deletes_tag(tag):
+        stands = digest if found.at == "there" else None
+        if self._by_tag and self._deletes_tag(tag, stands):
             return
         self._note_tombstone()
         if found.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-            self._write(lambda: self._wiring.client.put(*put))
+            with self._mounted.changing(self._repository, tag, stands, tombstone.DIGEST):
+                self._write(lambda: self._wiring.client.put(*put))
 
     def _note_tombstone(self) -> None:
         """Where this is cut off, and users push over all tags that stand there, nothing else tells that one is left."""
@@ -171,11 +176,12 @@ class _TakeOff:
             if self._looks_ms is None:
                 self._looks_ms = self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
 
-    def _deletes_tag(self, tag: str) -> bool:
+    def _deletes_tag(self, tag: str, stands: str | None) -> bool:
         """Deletes the tag alone, where the registry knows how; after the first refusal it is known that it does not."""
         able = self._wiring.abilities.deletes_tags(self._restarts)
         try:
-            self._write(lambda: self._wiring.client.delete_tag(self._repository, tag))
+            with self._mounted.changing(self._repository, tag, stands, None):
+                self._write(lambda: self._wiring.client.delete_tag(self._repository, tag))
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:

@@ -66,6 +66,21 @@ def read_references(media_type: str, content: bytes) -> References:
         raise UnreadableManifest(f"the manifest is not what {media_type} says") from error
 
 
+def media_type_of(content: bytes) -> str | None:
+    """The media type that a registry serves these bytes with (Distribution 2.8 and 3); None where it is not certain.
+
+    OCI manifests need not name it: what lists manifests is an index then.
+    """
+    try:
+        body = json.loads(content)
+        named, version, is_index = body.get("mediaType", ""), body.get("schemaVersion"), "manifests" in body
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    usual = OCI_INDEX if is_index else OCI_MANIFEST
+    fits = named == "" or (named in MANIFEST_TYPES and (named in INDEX_TYPES) == is_index)
+    return named or usual if version == 2 and fits and (is_index or "config" in body) else None
+
+
 def image_config(media_type: str, content: bytes) -> str | None:
     """The digest of the config of an image; None for what is no image: an index, an artifact, what cannot be read."""
     try:

@@ -1,8 +1,15 @@
 """The filesystem driver's layout, where the registry's storage is mounted here."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+
+from service.domain.manifest import media_type_of
+from service.domain.notification import is_digest
+from service.registry.client import Manifest
+
+_LONGEST_LINK = 256
 
 
 class Storage:
@@ -11,6 +18,31 @@ class Storage:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._base = root / "docker" / "registry" / "v2"
+
+    def standing(self, repository: str, tag: str) -> str | None:
+        """The digest that a tag stands at; None where its link cannot be read."""
+        return read_link(self._manifests(repository) / "tags" / tag / "current" / "link")
+
+    def manifest(self, repository: str, digest: str) -> Manifest | None:
+        """A manifest of this repository; its digest proves the bytes.
+
+        None where it is not there, or the registry would perhaps not serve it as just this.
+        """
+        algorithm, _, hexadecimal = digest.partition(":")
+        if algorithm != "sha256" or read_link(self.revision(repository, digest)) != digest:
+            return None
+        try:
+            content = self._blob_path(digest).read_bytes()
+        except OSError:
+            return None
+        media_type = media_type_of(content)
+        if media_type is None or hashlib.sha256(content).hexdigest() != hexadecimal:
+            return None
+        return Manifest(digest, media_type, content)
+
+    def revision(self, repository: str, digest: str) -> Path:
+        """The link by which a repository has a manifest."""
+        return self._manifests(repository) / "revisions" / digest.replace(":", "/", 1) / "link"
 
     def blob_size(self, digest: str) -> int | None:
         """Bytes on disk of a blob, or None when it is not there."""
@@ -23,15 +55,21 @@ class Storage:
         return found.st_mtime_ns // 1000 if found else None
 
     def _blob(self, digest: str) -> os.stat_result | None:
-        algorithm, _, hexadecimal = digest.partition(":")
         try:
-            return (self._base / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data").stat()
+            return self._blob_path(digest).stat()
         except OSError:
             return None
 
+    def _blob_path(self, digest: str) -> Path:
+        algorithm, _, hexadecimal = digest.partition(":")
+        return self._base / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data"
+
+    def _manifests(self, repository: str) -> Path:
+        return self._base / "repositories" / repository / "_manifests"
+
     def pushed_us(self, repository: str, tag: str) -> int | None:
         """When a tag was last pushed, in µs since the epoch: the link's mtime (FACTS: within milliseconds)."""
-        link = self._base / "repositories" / repository / "_manifests" / "tags" / tag / "current" / "link"
+        link = self._manifests(repository) / "tags" / tag / "current" / "link"
         try:
             return link.stat().st_mtime_ns // 1000
         except OSError:
@@ -47,7 +85,7 @@ class Storage:
 
     def manifests(self, repository: str) -> Iterator[str]:
         """The digests of all manifests that can be reached, with and without a tag: each is to be marked."""
-        for link in (self._base / "repositories" / repository / "_manifests" / "revisions").glob("*/*/link"):
+        for link in (self._manifests(repository) / "revisions").glob("*/*/link"):
             digest = f"{link.parent.parent.name}:{link.parent.name}"
             if self.blob_size(digest):
                 yield digest
@@ -60,3 +98,13 @@ class Storage:
     def is_empty(self) -> bool:
         """Whether nothing was ever pushed: garbage-collect then exits 1 (FACTS)."""
         return not (self._base / "repositories").exists()
+
+
+def read_link(link: Path) -> str | None:
+    """The digest in a link; None where it cannot be read, or is not written to its end."""
+    try:
+        with link.open("rb") as file:
+            text = file.read(_LONGEST_LINK).decode("ascii", "replace")
+    except OSError:
+        return None
+    return text if is_digest(text) else None

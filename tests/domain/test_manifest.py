@@ -17,6 +17,7 @@ from service.domain.manifest import (
     OCI_MANIFEST,
     References,
     UnreadableManifest,
+    media_type_of,
     read_references,
 )
 from tests.makers import digest_of
@@ -149,3 +150,29 @@ def test_any_bytes_are_references_or_unreadable(media_type: str, content: bytes)
         return
     digests = [*references.children, *(digest for digest, _ in references.blobs)]
     assert all(isinstance(digest, str) for digest in digests)
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        ({"schemaVersion": 2, "config": {}, "layers": []}, OCI_MANIFEST),
+        ({"schemaVersion": 2, "manifests": []}, OCI_INDEX),
+        ({"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": {}}, DOCKER_MANIFEST),
+        ({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": []}, DOCKER_LIST),
+        ({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "manifests": []}, None),
+        ({"schemaVersion": 2, "mediaType": OCI_INDEX, "config": {}}, None),
+        ({"schemaVersion": 2, "mediaType": "application/json", "config": {}}, None),
+        ({"schemaVersion": 2}, None),
+        ({"schemaVersion": 1, "signatures": []}, None),
+        ([], None),
+    ],
+)
+def test_the_type_that_a_registry_serves_bytes_with_is_told_where_it_is_certain(
+    body: object, media_type: str | None
+) -> None:
+    assert media_type_of(json.dumps(body).encode()) == media_type
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"\xff", b"[" * 100_000])
+def test_of_what_is_no_manifest_no_type_is_told(content: bytes) -> None:
+    assert media_type_of(content) is None

@@ -11,7 +11,8 @@ from typing import Any
 
 import requests
 
-from tests.fakes.registry_storage import StoredManifest, Version
+from tests.fakes.registry_disk import StoredManifest
+from tests.fakes.registry_storage import Version
 
 _BACKOFF_S = 0.05
 

@@ -14,8 +14,9 @@ from tests.fakes.faults import Faults
 from tests.fakes.images import Image, make_image, make_index
 from tests.fakes.login import Login
 from tests.fakes.notifier import Caused, Notifier
+from tests.fakes.registry_disk import StoredManifest
 from tests.fakes.registry_http import Exchange, RecordedRequest
-from tests.fakes.registry_storage import Storage, StoredManifest, Version
+from tests.fakes.registry_storage import Storage, Version
 
 __all__ = ["FakeRegistry", "Login", "RecordedRequest"]
 
@@ -26,7 +27,7 @@ class FakeRegistry:
     page_size: what a listing without `n` is cut to (tags: only 3 pages at all); readonly: writes and deletes are
     answered 405 in plain text; login: who may come in; tls: certificate and key, in PEM; notify: called with each
     envelope before the request is answered; notify_url, notify_token: or POSTed there by a thread, one at a time,
-    until taken; references: events say what a manifest references.
+    until taken; references: events say what a manifest references; disk: tags and manifests are kept in this folder.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class FakeRegistry:
         notify_url: str | None = None,
         notify_token: str | None = None,
         references: bool = False,
+        disk: Path | None = None,
     ) -> None:
         self.version = version
         self.delete_enabled = delete_enabled
         self.readonly = readonly
         self.page_size = page_size
         self.login = login
-        self.storage = Storage(version)
+        self.storage = Storage(version, disk)
         self.faults = Faults()
         self.requests: list[RecordedRequest] = []
         self.connections = 0

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
 
 from service.domain.manifest import INDEX_TYPES, MANIFEST_TYPES
 from tests.fakes.images import sha256
+from tests.fakes.registry_disk import ManifestLinks, StoredManifest, TagLinks, repository_folder, write
 
 Version = Literal["2.8", "3"]
 
@@ -23,13 +25,6 @@ class Refused(Exception):
         self.body = json.dumps({"errors": [error]}, separators=(",", ":")).encode() + b"\n"
 
 
-@dataclass(frozen=True)
-class StoredManifest:
-    digest: str
-    media_type: str
-    content: bytes
-
-
 @dataclass
 class Repository:
     """blobs: the digests it has links to; was_tagged: tags/list knows a repository from its first tag on.
@@ -39,19 +34,33 @@ class Repository:
 
     blobs: set[str] = field(default_factory=set)
     aliases: dict[str, str] = field(default_factory=dict)
-    manifests: dict[str, StoredManifest] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
+    manifests: MutableMapping[str, StoredManifest] = field(default_factory=dict)
+    tags: MutableMapping[str, str] = field(default_factory=dict)
     was_tagged: bool = False
 
 
 class Storage:
-    """Repositories that share their blobs. Every method is atomic but delete_manifest, as in the real one."""
+    """Repositories that share their blobs. Every method is atomic but delete_manifest, as in the real one.
 
-    def __init__(self, version: Version) -> None:
+    disk: where tags and manifests are kept instead, in the layout of the filesystem driver.
+    """
+
+    def __init__(self, version: Version, disk: Path | None = None) -> None:
         self.version = version
+        self._disk = disk
         self.lock = RLock()
         self.repositories: dict[str, Repository] = {}
         self.blobs: dict[str, bytes] = {}
+
+    def _made(self, name: str) -> Repository:
+        return self.repositories.setdefault(name, self._repository(name))
+
+    def _repository(self, name: str) -> Repository:
+        """The one that is there, or one that is not there yet."""
+        if name in self.repositories or self._disk is None:
+            return self.repositories.get(name, Repository())
+        folder = repository_folder(self._disk, name)
+        return Repository(manifests=ManifestLinks(self._disk, folder), tags=TagLinks(folder))
 
     def put_blob(self, name: str, content: bytes, digest: str | None = None) -> str:
         """digest: what the content is said to have."""
@@ -61,8 +70,11 @@ class Storage:
             raise Refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         with self.lock:
             self.blobs[canonical] = content
-            repository = self.repositories.setdefault(name, Repository())
+            repository = self._made(name)
             repository.blobs.add(canonical)
+            if self._disk:
+                link = repository_folder(self._disk, name) / "_layers" / canonical.replace(":", "/") / "link"
+                write(link, canonical.encode())
             if digest != canonical:
                 repository.aliases[digest] = canonical
         return canonical
@@ -73,7 +85,7 @@ class Storage:
             target = held.aliases.get(digest, digest) if held else ""
             if held is None or target not in held.blobs or target not in self.blobs:
                 return False
-            repository = self.repositories.setdefault(name, Repository())
+            repository = self._made(name)
             if target != digest:
                 repository.aliases[digest] = digest
             else:
@@ -106,7 +118,7 @@ class Storage:
         if is_digest(reference) and reference != manifest.digest:
             raise Refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         with self.lock:
-            repository = self.repositories.get(name, Repository())
+            repository = self._repository(name)
             here = repository.manifests if media_type in INDEX_TYPES else repository.blobs & self.blobs.keys()
             for digest in wanted:
                 if digest not in here:
@@ -121,9 +133,7 @@ class Storage:
     def resolve(self, name: str, reference: str) -> str:
         """The digest a reference means. A digest means itself, whether it is there or not."""
         with self.lock:
-            digest = (
-                reference if is_digest(reference) else self.repositories.get(name, Repository()).tags.get(reference)
-            )
+            digest = reference if is_digest(reference) else self._repository(name).tags.get(reference)
             if digest is None:
                 raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown", {"Tag": reference})
             return digest
@@ -131,7 +141,7 @@ class Storage:
     def manifest(self, name: str, reference: str) -> StoredManifest:
         with self.lock:
             digest = self.resolve(name, reference)
-            repository = self.repositories.get(name, Repository())
+            repository = self._repository(name)
             if digest not in repository.manifests:
                 raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown", {"Name": name, "Revision": digest})
             return repository.manifests[digest]
@@ -142,7 +152,7 @@ class Storage:
         meanwhile: called between the last two steps. Returns the tags removed.
         """
         with self.lock:
-            repository = self.repositories.get(name, Repository())
+            repository = self._repository(name)
             if repository.manifests.pop(digest, None) is None:
                 raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown")
             looked_up = tuple(tag for tag, target in repository.tags.items() if target == digest)
@@ -154,13 +164,13 @@ class Storage:
         if self.version == "2.8":
             raise Refused(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         with self.lock:
-            if self.repositories.get(name, Repository()).tags.pop(tag, None) is None:
+            if self._repository(name).tags.pop(tag, None) is None:
                 raise Refused(404, "MANIFEST_UNKNOWN", "manifest unknown", {"Tag": tag})
 
     def tag_names(self, name: str) -> list[str]:
         """2.8 lists in an order of its own, 3 sorts."""
         with self.lock:
-            repository = self.repositories.get(name, Repository())
+            repository = self._repository(name)
             if not repository.was_tagged:
                 raise Refused(404, "NAME_UNKNOWN", "repository name not known to registry", {"name": name})
             names = list(repository.tags)

@@ -15,7 +15,8 @@ from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry
 from tests.fakes.receiver import Receiver
 from tests.fakes.registry import FakeRegistry
-from tests.fakes.registry_storage import Refused, StoredManifest, Version
+from tests.fakes.registry_disk import StoredManifest
+from tests.fakes.registry_storage import Refused, Version
 from tests.fakes.valkey import free_port
 
 SHOP = "shop/api"

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from tests.fakes.images import Image
-from tests.fakes.registry_storage import Refused, StoredManifest
+from tests.fakes.registry_disk import StoredManifest
+from tests.fakes.registry_storage import Refused
 from tests.machine.goods import GOODS, INDEXES, artifact_about, signature_of, signature_tag
 from tests.machine.oracle import Push
 from tests.machine.shops import SHOP
