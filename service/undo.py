@@ -10,6 +10,8 @@ from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest,
 from service.domain.state import subject_of
 from service.log import log
 from service.registry.client import Manifest, RegistryClient
+from service.registry.links import Unlinker
+from service.registry.putting import put
 from service.store.history import History
 from service.store.lease import Lease, Leases
 from service.store.removals import Removals
@@ -55,6 +57,7 @@ class Undo:
     restorations: Restorations
     leases: Leases
     registry: RegistryClient | None = field(repr=False)
+    unlinker: Unlinker | None = field(default=None, repr=False)
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """What can still be put back in a repository, the latest deletion first."""
@@ -239,7 +242,8 @@ class _Restoring:
     def _send(self, reference: str, manifest: Manifest) -> None:
         try:
             with self._permit.writing():
-                self._registry.put(self._repository, reference, manifest.media_type, manifest.content)
+                where = (self._registry, self._undo.unlinker, self._repository)
+                put(*where, reference, manifest.media_type, manifest.content)
         except RegistryRefused as error:
             name = f"{self._repository}@{manifest.digest}"
             raise NotRestorable(f"the registry does not take {name} back, push it again: {error}") from error

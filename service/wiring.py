@@ -12,6 +12,7 @@ from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
 from service.registry.inflight import InFlight
+from service.registry.links import Unlinker
 from service.registry.probe import Probe
 from service.registry.storage import Storage
 from service.registry.v1 import RegistryV1
@@ -37,7 +38,7 @@ from service.undo import Undo
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every collaborator, built and not yet connected. registry, collector and in_flight are None where not set."""
+    """Every collaborator, built and not yet connected. None: what is not set, or not needed by what is."""
 
     settings: Settings
     connection: Connection
@@ -59,6 +60,7 @@ class Wiring:
     undo: Undo
     dispatch: Dispatch
     storage: Storage | None
+    unlinker: Unlinker | None
     registry: RegistryClient | None
     collector: Collector | None
     in_flight: InFlight | None
@@ -103,6 +105,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     removals = Removals(connection, limits, settings.history.trash)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, registry = Leases(connection), Collections(connection, settings.history.runs), _registry(settings)
+    on_disk = settings.delete.via == "storage"
+    unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
     debug_url = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     return Wiring(
@@ -123,9 +127,10 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         archive=Archive(connection),
         asks=Asks(connection),
         outlook=Outlook(history, policies),
-        undo=Undo(history, trash, removals, restorations, leases, registry),
+        undo=Undo(history, trash, removals, restorations, leases, registry, unlinker),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
         storage=storage,
+        unlinker=unlinker,
         registry=registry,
         collector=_collector(settings, storage),
         in_flight=InFlight(debug_url, settings.registry.timeout_s) if debug_url else None,
@@ -160,6 +165,7 @@ def _registry(settings: Settings) -> RegistryClient | None:
         ca_file=registry.ca_file,
         timeout_s=registry.timeout_s,
         parallel=settings.delete.parallel,
+        instead=f"or set delete.via: storage, as its storage is at {place}" if (place := settings.storage.path) else "",
     )
 
 

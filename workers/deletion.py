@@ -1,9 +1,8 @@
 """Delete what is doomed, a batch at a time, each rechecked and put into the trash right before."""
 
-import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 from service.clock import now_us
 from service.domain.errors import RegistryRefused, RegistryUnavailable
@@ -17,7 +16,9 @@ from service.store.snapshot import Snapshot
 from service.store.trash import Kept, Put
 from service.wiring import Wiring
 from workers import reconcile
+from workers.parallel import in_parallel, one_by_one
 from workers.recheck import may_go, recheck, still_said
+from workers.removing import Remover, removing
 from workers.sighting import FIRST_SEEN
 from workers.untagging import Taken, take_off
 
@@ -83,6 +84,8 @@ def _next_batch(wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: in
     alike = tuple(one for one in left[: batch_size(tags, size)] if one.only_tags == left[0].only_tags)
     if not left[0].tags:
         return alike[:size], False
+    if wiring.unlinker:  # there a digest with its tags costs the same in a repository of any size
+        return alike, left[0].only_tags
     known = wiring.abilities.deletes_tags(_restarts(snapshot))
     off = left[0].only_tags or (len(left) > 1 and tags_first(left, tags, deletes_tags=known))
     return alike if off else alike[:size], off
@@ -105,58 +108,35 @@ def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> 
 
 
 def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, off: bool) -> None:
+    with removing(wiring, snapshot.repository, permit) as remover:
+        _remove(wiring, snapshot, batch, permit, remover, off=off)
+
+
+def _remove(
+    wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, *, off: bool
+) -> None:
     def work(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
-        _in_parallel(wiring.settings.delete.parallel, call, batch)
+        in_parallel(wiring.settings.delete.parallel, call, batch)
 
     if off:
-        for taken in take_off(wiring, snapshot, batch, permit, work):
+        for taken in take_off(wiring, snapshot, batch, permit, remover, work):
             _leave_alone(wiring, snapshot, taken)
     else:
-        work(lambda doomed: _delete_one(wiring, snapshot, doomed, permit), batch)
+        work(lambda doomed: _delete_one(wiring, snapshot, doomed, permit, remover), batch)
 
 
-def _one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
-    for doomed in batch:
-        call(doomed)
-
-
-def _in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
-    """Bounded parallelism over one session; a failure stops what has not begun, but a fault that one request met."""
-    waiting, lock, failed = iter(batch), threading.Lock(), threading.Event()
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        while not failed.is_set():
-            with lock:
-                doomed = next(waiting, None)
-            if doomed is None:
-                return
-            try:
-                call(doomed)
-            except BaseException as error:  # noqa: BLE001 - it is raised again below
-                errors.append(error)
-                if not (isinstance(error, RegistryUnavailable) and error.is_fault):
-                    failed.set()
-
-    with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
-        for _ in range(parallel):
-            pool.submit(work)
-    if errors:
-        raise errors[0]
-
-
-def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
+def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease, remover: Remover) -> None:
     """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
     permit.check()
     repository = snapshot.repository
     if not still_said(wiring, doomed):
         return
     if not doomed.tags:
-        _delete_nameless(wiring, snapshot, doomed, permit)
+        _delete_nameless(wiring, snapshot, doomed, remover)
         return
     result, manifest, met = Taken(doomed), None, False
     for verdict in doomed.verdicts:
-        found = recheck(wiring, repository, doomed, verdict, fetch=manifest is None)
+        found = recheck(wiring, repository, doomed, verdict, fetch=manifest is None, disk=remover.disk)
         manifest, met = manifest or found.manifest, met or found.at in ("off", "tombstone", "astray")
         result.moved += [found.moved_to] if found.moved_to else []
         result.indexes |= {found.moved_to.digest} if found.moved_to and found.is_index else set()
@@ -166,38 +146,38 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
         result.spared = "somebody else moved or deleted its tags"
         _leave_alone(wiring, snapshot, result)
     elif manifest is None:
-        _finish(wiring, snapshot, doomed, permit)
+        _finish(wiring, snapshot, doomed, remover)
     elif met:  # the take-off that a crash interrupted goes on
-        for taken in take_off(wiring, snapshot, (doomed,), permit, _one_by_one):
+        for taken in take_off(wiring, snapshot, (doomed,), permit, remover, one_by_one):
             _leave_alone(wiring, snapshot, taken)
     else:
-        _delete_manifest(wiring, snapshot, doomed, manifest, permit)
+        _delete_manifest(wiring, snapshot, doomed, manifest, remover)
 
 
-def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
+def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
     """What lost its last tag to us went to the trash then, and was looked into: its bytes are not fetched again."""
     if all(verdict.told for verdict in doomed.verdicts):
         put = wiring.trash.put_again(snapshot.repository, doomed, _restarts(snapshot))
         if put is not Put.MISSING:
-            _send_delete(wiring, snapshot, doomed, permit, put)
+            _send_delete(wiring, snapshot, doomed, remover, put)
             return
     manifest = wiring.client.get(snapshot.repository, doomed.digest)
     if manifest is None:
-        _finish(wiring, snapshot, doomed, permit)
+        _finish(wiring, snapshot, doomed, remover)
     else:
-        _delete_manifest(wiring, snapshot, doomed, manifest, permit)
+        _delete_manifest(wiring, snapshot, doomed, manifest, remover)
 
 
-def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest, permit: Lease) -> None:
+def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest, remover: Remover) -> None:
     repository = snapshot.repository
     if not may_go(wiring, snapshot, doomed, manifest):
         _spare(wiring, repository, doomed, "it belongs to an image that is there, or cannot be read")
         return
     put = wiring.trash.put(repository, doomed, (manifest.media_type, manifest.content), _restarts(snapshot))
-    _send_delete(wiring, snapshot, doomed, permit, put)
+    _send_delete(wiring, snapshot, doomed, remover, put)
 
 
-def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease, put: Put) -> None:
+def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover, put: Put) -> None:
     """put: what became of it in the trash; what is not kept there is not deleted."""
     repository = snapshot.repository
     if put is Put.LEASED:
@@ -205,8 +185,7 @@ def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lea
     if put is not Put.KEPT:
         return
     try:
-        with permit.writing():
-            wiring.client.delete(repository, doomed.digest)
+        remover.delete(doomed.digest, doomed.tags)
     except (RegistryUnavailable, RegistryRefused):
         wiring.removals.look_at(repository, doomed.tags)
         raise
@@ -217,7 +196,7 @@ def _restarts(snapshot: Snapshot) -> str:
     return snapshot.epoch.rpartition(":")[2]
 
 
-def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -> None:
+def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
     """It is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
@@ -227,7 +206,7 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease) -
         if put is Put.LEASED:
             _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
         if put is Put.KEPT:
-            _clear_dangling(wiring, snapshot, doomed, kept, dangling, permit)
+            _clear_dangling(wiring, snapshot, doomed, kept, dangling, remover)
             _forget(wiring, snapshot, doomed)
         return
     result = Taken(doomed)
@@ -244,23 +223,25 @@ def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
 
 
 def _clear_dangling(
-    wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str], permit: Lease
+    wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str], remover: Remover
 ) -> None:
-    """Tags that point nowhere are removed by a whole DELETE only.
+    """Over the API tags that point nowhere are removed by a whole DELETE only.
 
     A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
     """
     if not dangling:
         return
     repository = snapshot.repository
+    if remover.links:
+        remover.delete(doomed.digest, dangling)
+        return
     try:
         for tag in dangling:
             wiring.removals.putting(repository, tag, doomed.digest)
-            with permit.writing():
-                wiring.client.put(repository, tag, kept.media_type, kept.content)
+            put = (repository, tag, kept.media_type, kept.content)
+            remover.write(partial(wiring.client.put, *put))
         if wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is Put.KEPT:
-            with permit.writing():
-                wiring.client.delete(repository, doomed.digest)
+            remover.delete(doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
 

@@ -9,12 +9,14 @@ from service.domain.plan import Doomed, Plan
 from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Manifest, Standing
+from service.registry.putting import put
 from service.store.history import name_of
 from service.store.keys import short
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
 from service.store.trash import Kept
 from service.wiring import Wiring
+from workers.removing import removing
 from workers.untagging import take_back
 
 _CROSSINGS = 5
@@ -94,8 +96,8 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
     """Why something was put back, or None when all is right. First the children, then the tag."""
     repository = snapshot.repository
     if name == tombstone.DIGEST:
-        with permit.writing():
-            wiring.client.delete(repository, name)  # one that a crash left behind
+        with removing(wiring, repository, permit) as remover:
+            remover.delete(name)  # one that a crash left behind
         return None
     standing = wiring.client.get(repository, digest)
     if standing is None and ":" in name:
@@ -104,8 +106,8 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
         return None
     manifest = standing or wiring.trash.get(repository, digest)
     children = _put_children_back(wiring, repository, manifest, permit) if manifest else 0
-    put = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest, permit)
-    if not put and not children:
+    back = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest, permit)
+    if not back and not children:
         return None
     log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=children)
     return "a delete of ours had taken it, or a part of it, along; it stands again at its last push"
@@ -139,7 +141,7 @@ def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kep
         count += _put_children_back(wiring, repository, kept, permit)
         if wiring.client.head(repository, child) is None:
             with permit.writing():
-                wiring.client.put(repository, child, kept.media_type, kept.content)
+                put(wiring.client, wiring.unlinker, repository, child, kept.media_type, kept.content)
             count += 1
     return count
 
@@ -157,9 +159,10 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
             raise RegistryRefused(f"neither the registry nor the trash has {tag.digest}")
         wiring.removals.putting(repository, tag.name, tag.digest)
         with permit.writing():
-            put = wiring.client.put(repository, tag.name, manifest.media_type, manifest.content)
-        if put != tag.digest:
-            raise RegistryUnavailable(f"the registry stored {where} as {put} instead of {tag.digest}")
+            to = (wiring.client, wiring.unlinker, repository, tag.name)
+            stored = put(*to, manifest.media_type, manifest.content)
+        if stored != tag.digest:
+            raise RegistryUnavailable(f"the registry stored {where} as {stored} instead of {tag.digest}")
         live = next((now for now in wiring.history.live(repository) if now.name == tag.name), None)
         if live is None:  # its user has deleted it meanwhile
             wiring.removals.look_at(repository, [tag.name])

@@ -22,13 +22,14 @@ class Found:
     at: `there` where the plan saw it; `tombstone`: a take-off of ours is not over; `off`: one is, or a DELETE;
     `astray` where a healing of ours put it, before its last push was heard; `gone` by somebody else; `moved` to another
     manifest, which `moved_to` then names, and `is_index` whether it is an index. manifest: the doomed one, where it was
-    fetched.
+    fetched. stands: the digest that it is astray at.
     """
 
     at: Literal["there", "tombstone", "off", "astray", "gone", "moved"]
     manifest: Manifest | None = None
     moved_to: Tag | None = None
     is_index: bool = False
+    stands: str = ""
 
 
 def still_said(wiring: Wiring, doomed: Doomed) -> bool:
@@ -63,7 +64,7 @@ def recheck(
     if standing is not None and standing.digest == tombstone.DIGEST:
         return Found("tombstone")
     if standing is not None and standing.digest == wiring.removals.put_by_us(repository, name):
-        return Found("astray")
+        return Found("astray", stands=standing.digest)
     if standing is None and wiring.removals.touched(repository, name, verdict.tag.pushed_us):
         return Found("off")
     if being_pushed(verdict.tag):

@@ -19,6 +19,7 @@ from service.store.trash import Put
 from service.wiring import Wiring
 from workers.mounted import Mounted
 from workers.recheck import Found, may_go, recheck, still_said
+from workers.removing import Remover, removing
 
 Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 
@@ -43,12 +44,14 @@ class Taken:
         self.spared, self.vanished, self.lost = "somebody else deleted it", list(self.doomed.tags), True
 
 
-def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, work: Work) -> list[Taken]:
+def take_off(
+    wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, work: Work
+) -> list[Taken]:
     """Takes the tags of these digests off; what is off is noted, also when this fails on the way.
 
     work: runs a call for each of the batch, some at a time. Raises RegistryUnavailable, RegistryRefused or LeaseLost.
     """
-    takeoff = _TakeOff(wiring, snapshot, permit)
+    takeoff = _TakeOff(wiring, snapshot, permit, remover)
     takeoff.begin()
     fault: RegistryUnavailable | None = None
     try:
@@ -68,18 +71,19 @@ def take_off(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], perm
 
 def take_back(wiring: Wiring, snapshot: Snapshot, tag: str, digest: str, permit: Lease) -> None:
     """Takes off a tag that a healing of ours put where its user had just deleted it. digest: where it stands."""
-    takeoff = _TakeOff(wiring, snapshot, permit)
-    takeoff.begin()
-    takeoff.take_tag(tag, digest, Found("there"))
-    takeoff.end()
+    with removing(wiring, snapshot.repository, permit) as remover:
+        takeoff = _TakeOff(wiring, snapshot, permit, remover)
+        takeoff.begin()
+        takeoff.take_tag(tag, digest, Found("there"))
+        takeoff.end()
 
 
 class _TakeOff:
-    def __init__(self, wiring: Wiring, snapshot: Snapshot, permit: Lease) -> None:
-        self._wiring, self._snapshot, self._permit = wiring, snapshot, permit
+    def __init__(self, wiring: Wiring, snapshot: Snapshot, permit: Lease, remover: Remover) -> None:
+        self._wiring, self._snapshot, self._permit, self._remover = wiring, snapshot, permit, remover
         self._repository = snapshot.repository
         self._restarts = snapshot.epoch.rpartition(":")[2]
-        self._by_tag = wiring.abilities.deletes_tags(self._restarts) is not False
+        self._by_tag = bool(remover.links) or wiring.abilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
         self._looks_ms: int | None = None  # when it was noted that a tombstone is put under a tag
         self._listed: frozenset[str] | None = None
@@ -104,7 +108,7 @@ class _TakeOff:
         self.taken.append(result)
         kept = False
         for verdict in doomed.verdicts:
-            fetch, disk = not kept and not doomed.only_tags, self._mounted.live
+            fetch, disk = not kept and not doomed.only_tags, self._remover.disk or self._mounted.live
             found = recheck(self._wiring, self._repository, doomed, verdict, fetch=fetch, disk=disk)
             if found.at == "gone":
                 result.vanished.append(verdict.tag.name)
@@ -125,7 +129,7 @@ class _TakeOff:
         """The tombstone goes, and with it every tag that stands there."""
         if not self._is_over and self._looks_ms is not None:
             self._permit.check()
-            self._write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
+            self._remover.write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
             self._wiring.removals.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
         self._is_over = True
 
@@ -161,6 +165,11 @@ class _TakeOff:
         """A tag that is off may still be listed and point nowhere: a registry that ends in mid-DELETE leaves it so."""
         if found.at == "off" and tag not in self._tags():
             return
+        if self._remover.links:
+            self._remover.take_off(tag, (digest, tombstone.DIGEST, found.stands))
+            if found.at == "tombstone":  # left by a worker that went over the API: its manifest goes, too
+                self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
+            return
         stands = digest if found.at == "there" else None
         if self._by_tag and self._deletes_tag(tag, stands):
             return
@@ -168,7 +177,7 @@ class _TakeOff:
         if found.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             with self._mounted.changing(self._repository, tag, stands, tombstone.DIGEST):
-                self._write(lambda: self._wiring.client.put(*put))
+                self._remover.write(lambda: self._wiring.client.put(*put))
 
     def _note_tombstone(self) -> None:
         """Where this is cut off, and users push over all tags that stand there, nothing else tells that one is left."""
@@ -181,7 +190,7 @@ class _TakeOff:
         able = self._wiring.abilities.deletes_tags(self._restarts)
         try:
             with self._mounted.changing(self._repository, tag, stands, None):
-                self._write(lambda: self._wiring.client.delete_tag(self._repository, tag))
+                self._remover.write(lambda: self._wiring.client.delete_tag(self._repository, tag))
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:
@@ -197,7 +206,3 @@ class _TakeOff:
         if self._listed is None:
             self._listed = frozenset(self._wiring.client.tags(self._repository))
         return self._listed
-
-    def _write(self, call: Callable[[], object]) -> None:
-        with self._permit.writing():
-            call()

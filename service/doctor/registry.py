@@ -12,6 +12,7 @@ from service.domain.errors import (
     RegistryUnavailable,
 )
 from service.domain.finding import Finding, error, fine, warning
+from service.registry.links import Unlinker
 from service.registry.probe import UNKNOWN
 
 NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
@@ -21,6 +22,9 @@ _LOGIN = (
 )
 _NO_CACHE = (
     "storage: {cache: {}}   # in the registry's config.yml: take `blobdescriptor` out of `cache`, then restart it"
+)
+_DISK = (
+    "storage: {path: /var/lib/registry}   # its rootdirectory, mounted read-write here, and run as the registry's user"
 )
 _LATE_S, _WRONG_S = 5, 60
 
@@ -47,14 +51,38 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def check_deletes(case: Case) -> Iterator[Finding]:
+    """Over the API whether it deletes; on its disk whether that is proved to be the registry's, and ours to change."""
+    storage = case.wiring.storage
+    if case.wiring.unlinker:
+        yield _check_disk(case, case.wiring.unlinker)
+        return
     try:
         case.probe.try_delete(case.repository)
     except DeletesDisabled as disabled:
-        yield error("deletes", str(disabled), _READ_ONLY if "read-only" in str(disabled) else NO_DELETES)
+        instead = f"; or set delete.via: storage, as its storage is at {storage.root}" if storage else ""
+        yield error("deletes", f"{disabled}{instead}", _READ_ONLY if "read-only" in str(disabled) else NO_DELETES)
     except AccessDenied as denied:
         yield error("deletes", f"our login may not delete: {denied}", _LOGIN)
     else:
         yield fine("deletes", "the registry deletes manifests")
+
+
+def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
+    """In the first repository that is there."""
+    storage = case.wiring.storage
+    repository = next((name for name in storage.repositories() if storage.holds_tags(name)), "") if storage else ""
+    if not repository:
+        return warning(
+            "deletes", "not looked at: no tag stands in the storage yet", "pushprune doctor   # after a push"
+        )
+    with case.wiring.leases.write() as permit:
+        if permit is None:
+            return warning("deletes", "not looked at: a garbage collection is running", "pushprune doctor   # after it")
+        try:
+            unlinker.prove(repository)
+        except RegistryRefused as refused:
+            return error("deletes", str(refused), _DISK)
+    return fine("deletes", "deletes go over the registry's disk, which is proved to be the one that it serves")
 
 
 def check_cache(case: Case) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ PushpruneError
 │   ├── AccessDenied        …the credentials or their rights
 │   ├── DeletesDisabled     …`storage.delete.enabled` in the registry's config
 │   ├── RegistryTooOld      …a registry of version 1, which sends no notifications
+│   ├── WritesDisabled      …`storage.maintenance.readonly` there
 │   └── TagDeletesUnknown   …nobody: 2.8 deletes manifests only, so the tag is taken off in another way
 ├── RegistryUnavailable     nobody: try again later
 │   └── MisnamedManifest    …its digest is not that of the bytes: a transfer that was cut, or a schema 1 image
@@ -59,6 +60,10 @@ class RegistryTooOld(RegistryRefused):
             f"{where} is of version 1, which has no notifications, so nothing is known of its past: "
             "only `pushprune tags` and `pushprune rm` speak to it, with --registry URL --v1"
         )
+
+
+class WritesDisabled(RegistryRefused):
+    """405 on a PUT: the registry runs read-only."""
 
 
 class TagDeletesUnknown(RegistryRefused):

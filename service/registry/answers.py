@@ -9,7 +9,14 @@ import requests
 from urllib3.exceptions import HTTPError, InvalidHeader
 from urllib3.util.retry import Retry
 
-from service.domain.errors import AccessDenied, DeletesDisabled, RegistryRefused, RegistryTooOld, RegistryUnavailable
+from service.domain.errors import (
+    AccessDenied,
+    DeletesDisabled,
+    RegistryRefused,
+    RegistryTooOld,
+    RegistryUnavailable,
+    WritesDisabled,
+)
 
 GONE_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
 VERSION_1 = "X-Docker-Registry-Version"  # only a registry of version 1 says which it is, with every answer
@@ -109,7 +116,7 @@ def _not_allowed(response: requests.Response, where: str, what: str) -> Registry
         f"{where} is read-only, it answers 405 to {what}: "
         "take `storage: maintenance: readonly` out of the registry's config.yml and restart it"
     )
-    return DeletesDisabled(said) if deletes else RegistryRefused(said)
+    return DeletesDisabled(said) if deletes else WritesDisabled(said)
 
 
 def _in_its_words(response: requests.Response) -> str:

@@ -11,7 +11,7 @@ import requests
 import requests.auth
 from urllib3.exceptions import HTTPError
 
-from service.domain.errors import MisnamedManifest, RegistryUnavailable, TagDeletesUnknown
+from service.domain.errors import DeletesDisabled, MisnamedManifest, RegistryUnavailable, TagDeletesUnknown
 from service.domain.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.notification import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
@@ -56,11 +56,15 @@ class RegistryClient:
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
         parallel: int = 4,
+        instead: str = "",
     ) -> None:
-        """timeout_s: for connecting and for each wait for bytes. Raises ConfigurationError for a bad url or ca_file."""
+        """timeout_s: for connecting and for each wait for bytes. instead: what to do where it does not delete, besides.
+
+        Raises ConfigurationError for a bad url or ca_file.
+        """
         self._url = checked_url(url)
         self._where = f"the registry at {self._url}"
-        self._timeout_s = timeout_s
+        self._timeout_s, self._instead = timeout_s, instead
         self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
 
     def ping(self) -> None:
@@ -235,8 +239,12 @@ class RegistryClient:
         return body
 
     def _expect(self, response: requests.Response, status: int) -> None:
-        if response.status_code != status:
-            raise refusal(response, self._where, _what(response))
+        if response.status_code == status:
+            return
+        error = refusal(response, self._where, _what(response))
+        if isinstance(error, DeletesDisabled) and self._instead:
+            raise DeletesDisabled(f"{error}; {self._instead}")
+        raise error
 
     def _digest_of(self, response: requests.Response) -> str:
         digest = response.headers.get("Docker-Content-Digest", "")

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from service.domain.manifest import media_type_of
 from service.domain.notification import is_digest
+from service.registry.address import checked_repository
 from service.registry.client import Manifest
 
 _LONGEST_LINK = 256
@@ -17,11 +18,20 @@ class Storage:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._base = root / "docker" / "registry" / "v2"
+        self.base = root / "docker" / "registry" / "v2"
 
     def standing(self, repository: str, tag: str) -> str | None:
         """The digest that a tag stands at; None where its link cannot be read."""
-        return read_link(self._manifests(repository) / "tags" / tag / "current" / "link")
+        return read_link(self.tag_folder(repository, tag) / "current" / "link")
+
+    def tags_at(self, repository: str, digests: Collection[str]) -> dict[str, str]:
+        """The tags that stand at one of these digests, each with its own."""
+        try:
+            names = os.listdir(self._manifests(repository) / "tags")
+        except FileNotFoundError:
+            return {}
+        standings = ((tag, self.standing(repository, tag)) for tag in names)
+        return {tag: digest for tag, digest in standings if digest and digest in digests}
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
         """A manifest of this repository; its digest proves the bytes.
@@ -60,16 +70,26 @@ class Storage:
         except OSError:
             return None
 
+    def holds_tags(self, repository: str) -> bool:
+        """Whether anything was ever tagged in a repository."""
+        return (self._manifests(repository) / "tags").is_dir()
+
+    def repository_folder(self, repository: str) -> Path:
+        return self.base / "repositories" / checked_repository(repository)
+
+    def tag_folder(self, repository: str, tag: str) -> Path:
+        return self._manifests(repository) / "tags" / tag
+
     def _blob_path(self, digest: str) -> Path:
         algorithm, _, hexadecimal = digest.partition(":")
-        return self._base / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data"
+        return self.base / "blobs" / algorithm / hexadecimal[:2] / hexadecimal / "data"
 
     def _manifests(self, repository: str) -> Path:
-        return self._base / "repositories" / repository / "_manifests"
+        return self.repository_folder(repository) / "_manifests"
 
     def pushed_us(self, repository: str, tag: str) -> int | None:
         """When a tag was last pushed, in µs since the epoch: the link's mtime (FACTS: within milliseconds)."""
-        link = self._manifests(repository) / "tags" / tag / "current" / "link"
+        link = self.tag_folder(repository, tag) / "current" / "link"
         try:
             return link.stat().st_mtime_ns // 1000
         except OSError:
@@ -77,7 +97,7 @@ class Storage:
 
     def repositories(self) -> Iterator[str]:
         """Every repository, by its folder; none where nothing was ever pushed."""
-        root = self._base / "repositories"
+        root = self.base / "repositories"
         for folder, inner, _ in os.walk(root):
             if any(name.startswith("_") for name in inner):
                 yield str(Path(folder).relative_to(root))
@@ -93,11 +113,11 @@ class Storage:
     def has_layer(self, repository: str, digest: str) -> bool:
         """Whether the repository has a link to this config or layer."""
         link = digest.replace(":", "/", 1)
-        return (self._base / "repositories" / repository / "_layers" / link / "link").exists()
+        return (self.base / "repositories" / repository / "_layers" / link / "link").exists()
 
     def is_empty(self) -> bool:
         """Whether nothing was ever pushed: garbage-collect then exits 1 (FACTS)."""
-        return not (self._base / "repositories").exists()
+        return not (self.base / "repositories").exists()
 
 
 def read_link(link: Path) -> str | None:

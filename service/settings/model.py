@@ -101,7 +101,10 @@ class Tokens(_Section):
 class Delete(_Section):
     """How images are deleted."""
 
-    via: Literal["api"] = Field(default="api", description="the registry's HTTP API")
+    via: Literal["api", "storage"] = Field(
+        default="api",
+        description="the registry's HTTP API; or `storage`: on its disk, mounted read-write at `storage.path`",
+    )
     batch_size: Whole = Field(default=100, le=10_000, description="digests that a worker takes on at a time")
     parallel: Whole = Field(default=8, le=64, description="requests to the registry at the same time")
 
@@ -198,11 +201,11 @@ class Settings(BaseSettings):
     policy: Annotated[Policy | Path | None, BeforeValidator(to_path), AfterValidator(_wherever_we_go)] = Field(
         default=None, description="what to keep: the policy, or the path of a file that holds it"
     )
+    storage: Section[Storage] = Storage()  # before `delete`, which may need it
     delete: Section[Delete] = Delete()
     gc: Section[Gc] = Gc()
     reconcile: Section[Reconcile] = Reconcile()
     history: Section[History] = History()
-    storage: Section[Storage] = Storage()
     log: Section[Log] = Log()
 
     _config: Path | None = PrivateAttr(default=None)
@@ -218,6 +221,16 @@ class Settings(BaseSettings):
                 "tokens.admin_file, or listen on 127.0.0.1"
             )
         return listen
+
+    @field_validator("delete")
+    @classmethod
+    def _the_disk_is_known(cls, delete: Delete, info: ValidationInfo) -> Delete:
+        storage = info.data.get("storage")
+        if delete.via == "storage" and storage is not None and storage.path is None:
+            raise ValueError(
+                "via: storage needs storage.path, where the registry's storage is mounted read-write on this machine"
+            )
+        return delete
 
     @field_validator("gc")
     @classmethod

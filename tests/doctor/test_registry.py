@@ -96,6 +96,37 @@ def test_whether_it_deletes_is_found_without_a_delete(make_wiring: Make, how: di
     assert finding.mend.startswith(mend)
 
 
+def test_where_deletes_are_off_and_the_storage_is_mounted_the_other_way_is_named(
+    make_wiring: Make, tmp_path: Path
+) -> None:
+    with FakeRegistry(delete_enabled=False) as registry:
+        finding = one("deletes", quick(make_wiring(registry.url, storage={"path": str(tmp_path)})))
+    assert finding.said.endswith(f"; or set delete.via: storage, as its storage is at {tmp_path}")
+
+
+def on_disk(make_wiring: Make, registry: FakeRegistry, path: Path) -> Case:
+    return quick(make_wiring(registry.url, storage={"path": str(path)}, delete={"via": "storage"}))
+
+
+def test_deletes_over_the_disk_are_proved_to_reach_the_registry(make_wiring: Make, tmp_path: Path) -> None:
+    with FakeRegistry(delete_enabled=False, disk=tmp_path) as registry:
+        assert one("deletes", on_disk(make_wiring, registry, tmp_path)).severity == "warning", "nothing stands there"
+        registry.push_image("shop/api", "v1")
+        assert one("deletes", on_disk(make_wiring, registry, tmp_path)).severity == "ok"
+        assert registry.tags("shop/api").keys() == {"v1"}
+        assert registry.count("pushprune/", "DELETE") == 0
+
+
+def test_a_disk_that_is_not_the_registrys_is_found(make_wiring: Make, tmp_path: Path) -> None:
+    with FakeRegistry(disk=tmp_path / "one") as one_registry, FakeRegistry(disk=tmp_path / "other") as other:
+        for registry in (one_registry, other):
+            registry.push_image("shop/api", "v1")
+        finding = one("deletes", on_disk(make_wiring, one_registry, tmp_path / "other"))
+    assert finding.severity == "error"
+    assert "is not what the registry serves" in finding.said
+    assert finding.mend.startswith("storage: {path: /var/lib/registry}")
+
+
 def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: Make, site: FakeRegistry) -> None:
     site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
     finding = one("cache", quick(make_wiring(site.url)))

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -131,6 +132,18 @@ def make_system(make_wiring: Callable[..., Wiring]) -> Iterator[Callable[..., Sy
             return heard[0]
 
         yield make
+
+
+@pytest.fixture
+def on_disk(make_system: Make, tmp_path: Path) -> Make:
+    """As make_system, with a registry whose storage is on a disk, and deletes that go over that."""
+
+    def make(policy: Policy, version: Any = "2.8", fake: dict[str, Any] | None = None, **settings: Any) -> System:
+        disk = tmp_path / "registry"
+        settings = {"storage": {"path": str(disk)}, "delete": {"via": "storage"}, **settings}
+        return make_system(policy, version, {"disk": disk, **(fake or {})}, **settings)
+
+    return make
 
 
 @pytest.fixture(autouse=True)

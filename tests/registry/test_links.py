@@ -1,0 +1,249 @@
+"""Tags and manifests on disk: what is removed, what a push that meets it wins, and where nothing is touched."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.registry.client import RegistryClient
+from service.registry.links import Links, Unlinker
+from service.registry.shelf import FOLDER, SIGN, Shelf
+from service.registry.storage import Storage
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
+
+SHOP = "shop/api"
+ONE, OTHER = make_image("one"), make_image("other")
+
+
+class Site:
+    """A registry with its storage on a disk, and who removes there."""
+
+    def __init__(self, registry: FakeRegistry, disk: Path) -> None:
+        self.registry, self.disk = registry, disk
+        self.storage = Storage(disk)
+        self.unlinker = Unlinker(self.storage, RegistryClient(registry.url))
+        self.folder = self.storage.repository_folder(SHOP)
+
+    def links(self) -> Links:
+        return self.unlinker.prove(SHOP)
+
+    def link(self, tag: str) -> Path:
+        return self.storage.tag_folder(SHOP, tag) / "current" / "link"
+
+    def tree(self) -> set[str]:
+        return {str(place.relative_to(self.folder)) for place in self.folder.rglob("*")}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with FakeRegistry(disk=tmp_path) as registry:
+        for tag, image in (("v1", ONE), ("v1b", ONE), ("v2", OTHER)):
+            registry.push(SHOP, tag, image)
+        yield Site(registry, tmp_path)
+
+
+def test_a_manifest_goes_with_its_tags_and_nothing_else(site: Site) -> None:
+    before = site.tree()
+    links = site.links()
+    assert links.delete(ONE.digest)
+    assert links.close() == ()
+    revision = f"_manifests/revisions/{ONE.digest.replace(':', '/')}/link"
+    gone = before - site.tree()
+    assert revision in gone
+    assert {name.split("/")[2] for name in gone - {revision}} == {"v1", "v1b"}
+    assert site.tree() < before
+    assert site.storage.blob_size(ONE.digest)
+    assert site.registry.tags(SHOP) == {"v2": OTHER.digest}
+
+
+def test_a_tag_goes_alone(site: Site) -> None:
+    links = site.links()
+    assert links.take_off("v1", (ONE.digest,))
+    assert not links.take_off("v1", (ONE.digest,)), "it is gone by now"
+    links.close()
+    assert site.registry.tags(SHOP) == {"v1b": ONE.digest, "v2": OTHER.digest}
+    assert ONE.digest in site.registry.manifests(SHOP)
+
+
+def test_a_tag_that_stands_elsewhere_is_not_touched(site: Site) -> None:
+    links = site.links()
+    with pytest.raises(RegistryUnavailable, match="v2 is being pushed") as raised:
+        links.take_off("v2", (ONE.digest,))
+    assert raised.value.is_fault
+    links.close()
+    assert site.registry.tags(SHOP)["v2"] == OTHER.digest
+
+
+def test_where_one_tag_of_a_manifest_has_moved_all_of_it_stays(site: Site) -> None:
+    links = site.links()
+    with pytest.raises(RegistryUnavailable):
+        links.delete(ONE.digest, ("v1", "v1b", "v2"))
+    links.close()
+    assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
+    assert ONE.digest in site.registry.manifests(SHOP)
+
+
+def test_what_a_push_writes_while_its_tag_is_set_aside_is_put_back(site: Site) -> None:
+    """2.8.3 opens the link, empties it and writes; it goes on with what it has opened wherever that is moved."""
+    with site.link("v1").open("r+") as pushing:
+        links = site.links()
+        links.take_off("v1", (ONE.digest,))
+        pushing.truncate(0)
+        pushing.write(OTHER.digest)
+    assert links.close() == ("v1",)
+    assert site.registry.tags(SHOP)["v1"] == OTHER.digest
+
+
+def test_a_tag_that_is_being_written_right_now_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at it and the step that sets it aside."""
+    links, set_aside = site.links(), Shelf.set_tag_aside
+
+    def write_first(shelf: Shelf, tag: str, digest: str) -> bool:
+        site.link(tag).write_text("")
+        return set_aside(shelf, tag, digest)
+
+    monkeypatch.setattr(Shelf, "set_tag_aside", write_first)
+    with pytest.raises(RegistryUnavailable):
+        links.take_off("v1", (ONE.digest,))
+    assert site.link("v1").exists()
+    links.close()
+    assert site.link("v1").exists()
+
+
+def test_a_push_that_makes_the_tag_anew_wins_over_what_was_set_aside(site: Site) -> None:
+    with site.link("v1").open("r+") as pushing:
+        links = site.links()
+        links.take_off("v1", (ONE.digest,))
+        pushing.write("sha256:")
+        site.registry.push(SHOP, "v1", OTHER)
+    links.close()
+    assert site.registry.tags(SHOP)["v1"] == OTHER.digest
+    assert not (site.folder / FOLDER).exists()
+
+
+def test_a_link_that_distribution_3_is_writing_beside_the_old_one_stays(site: Site) -> None:
+    fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
+    fresh.write_text(OTHER.digest)
+    links = site.links()
+    with pytest.raises(RegistryUnavailable):
+        links.take_off("v1", (ONE.digest,))
+    fresh.rename(site.link("v1"))
+    links.close()
+    assert site.registry.tags(SHOP)["v1"] == OTHER.digest
+
+
+def test_what_distribution_3_left_half_written_long_ago_goes_with_its_tag(site: Site) -> None:
+    fresh = site.link("v1").with_name("link.0f0e0d0c-1234-4abc-8def-0123456789ab.tmp")
+    fresh.write_text("sha2")
+    os.utime(fresh, (1, 1))
+    links = site.links()
+    assert links.take_off("v1", (ONE.digest,))
+    links.close()
+    assert "v1" not in site.registry.tags(SHOP)
+
+
+def test_a_manifest_that_was_tagged_meanwhile_is_put_back(site: Site) -> None:
+    links = site.links()
+    links.delete(ONE.digest, ("v1", "v1b"))
+    site.link("stable").parent.mkdir(parents=True)
+    site.link("stable").write_text(ONE.digest)
+    assert links.close() == ("stable",)
+    assert ONE.digest in site.registry.manifests(SHOP)
+
+
+def test_what_a_process_that_died_left_behind_is_settled_by_the_next(site: Site) -> None:
+    with site.link("v1").open("r+") as pushing:
+        links = site.links()
+        links.delete(ONE.digest, ("v1", "v1b"))
+        pushing.truncate(0)
+        pushing.write(OTHER.digest)
+    (site.storage.tag_folder(SHOP, f"{SIGN}left")).mkdir()
+    for place in (*(site.folder / FOLDER).iterdir(), site.storage.tag_folder(SHOP, f"{SIGN}left")):
+        os.utime(place, (1, 1))
+    site.links().close()
+    assert site.registry.tags(SHOP) == {"v1": OTHER.digest, "v2": OTHER.digest}
+    assert ONE.digest not in site.registry.manifests(SHOP)
+    assert not (site.folder / FOLDER).exists()
+
+
+def test_a_batch_that_is_at_work_is_left_alone_by_the_next(site: Site) -> None:
+    first, second = site.links(), site.links()
+    first.take_off("v1", (ONE.digest,))
+    second.close()
+    assert (site.folder / FOLDER).exists()
+    first.close()
+    assert not (site.folder / FOLDER).exists()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["v1/notes.txt", "v1/current/copy", "v1/index/sha256/more/than/that", "v1/index/link", "v1/extra/link"],
+)
+def test_a_tag_with_something_odd_in_its_folder_is_refused_and_stays(site: Site, place: str) -> None:
+    odd = site.folder / "_manifests/tags" / place
+    odd.parent.mkdir(parents=True, exist_ok=True)
+    odd.write_text("?")
+    links = site.links()
+    with pytest.raises(RegistryRefused, match="is nothing that a registry known here puts there"):
+        links.delete(ONE.digest)
+    links.close()
+    assert site.registry.tags(SHOP)["v1"] == ONE.digest
+    assert odd.exists()
+    assert ONE.digest in site.registry.manifests(SHOP)
+
+
+def test_a_copy_of_the_storage_is_refused(site: Site, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(site.disk / "docker", copy / "docker")
+    before = sorted(copy.rglob("*"))
+    with pytest.raises(RegistryRefused, match="is not what the registry serves"):
+        Unlinker(Storage(copy), RegistryClient(site.registry.url)).prove(SHOP)
+    assert sorted(copy.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["docker/registry/v2/index", f"docker/registry/v2/repositories/{SHOP}/_manifests/more",
+     f"docker/registry/v2/repositories/{SHOP}/_strange"],
+)  # fmt: skip
+def test_an_unknown_layout_is_refused(site: Site, odd: str) -> None:
+    (site.disk / odd).mkdir()
+    with pytest.raises(RegistryRefused, match="is not as a registry known here lays it out"):
+        site.links()
+
+
+def test_a_folder_that_holds_no_registry_is_refused(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(RegistryRefused, match=r"set storage\.path to the registry's rootdirectory"):
+        Unlinker(Storage(tmp_path / "elsewhere"), RegistryClient(site.registry.url)).prove(SHOP)
+
+
+def test_another_user_than_the_registrys_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(RegistryRefused, match="run this as the registry's user"):
+        site.links()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_is_put_back_belongs_to_whom_the_repository_belongs_to(site: Site) -> None:
+    os.chown(site.folder, 1234, 2345)
+    site.folder.chmod(0o775)
+    links = site.links()
+    links.delete(ONE.digest)
+    links.close()
+    links = site.links()
+    links.put(ONE.manifest, "v1")
+    assert site.registry.tags(SHOP)["v1"] == ONE.digest
+    assert ONE.digest in site.registry.manifests(SHOP)
+    made = [site.link("v1"), *site.link("v1").parents[:2], site.storage.revision(SHOP, ONE.digest)]
+    assert {(place.stat().st_uid, place.stat().st_gid) for place in made} == {(1234, 2345)}
+    assert [oct(place.stat().st_mode & 0o777) for place in made] == ["0o664", "0o775", "0o775", "0o664"]
+
+
+def test_what_was_collected_is_not_put_back(site: Site) -> None:
+    with pytest.raises(RegistryRefused, match="were collected"):
+        site.links().put(make_image("never pushed").manifest, "v1")
+    assert site.registry.tags(SHOP)["v1"] == ONE.digest
