@@ -155,6 +155,15 @@ def test_a_manifest_that_was_tagged_meanwhile_is_put_back(site: Site) -> None:
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
+def test_a_manifest_that_was_collected_since_is_not_put_back(site: Site) -> None:
+    links = site.links()
+    links.delete(ONE.digest, ("v1",))
+    hexadecimal = ONE.digest.partition(":")[2]
+    (site.storage.base / "blobs/sha256" / hexadecimal[:2] / hexadecimal / "data").unlink()
+    assert links.close() == ("v1b",)
+    assert not site.storage.revision(SHOP, ONE.digest).exists()
+
+
 def test_what_a_process_that_died_left_behind_is_settled_by_the_next(site: Site) -> None:
     with site.link("v1").open("r+") as pushing:
         links = site.links()
@@ -171,9 +180,9 @@ def test_what_a_process_that_died_left_behind_is_settled_by_the_next(site: Site)
 
 
 def test_a_batch_that_is_at_work_is_left_alone_by_the_next(site: Site) -> None:
-    first, second = site.links(), site.links()
+    first = site.links()
     first.take_off("v1", (ONE.digest,))
-    second.close()
+    site.links().close()
     assert (site.folder / FOLDER).exists()
     first.close()
     assert not (site.folder / FOLDER).exists()

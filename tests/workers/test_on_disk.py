@@ -284,7 +284,6 @@ def test_a_registry_that_goes_on_serving_what_was_removed_is_told_of(on_disk: Ma
     deletion.delete(system.wiring, SHOP)
     (trouble,) = system.wiring.outbox.troubles()
     assert "goes on serving" in trouble.message
-    assert "storage: cache: blobdescriptor" in trouble.message
     system.push("v3")
     system.settle()
     assert system.wiring.outbox.troubles() == ()

@@ -1,0 +1,157 @@
+"""Deletes over the disk of a real registry (`delete.via: storage`): the same as its own, and no push is lost to one."""
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.errors import NotRestorable
+from service.registry.client import RegistryClient
+from service.registry.links import Links, Unlinker
+from service.registry.shelf import Shelf
+from service.registry.storage import Storage
+from tests.fakes.crossing import Write
+from tests.fakes.images import make_image, make_index, variant
+from tests.fakes.pusher import Pusher
+from tests.fakes.real_registry import RealRegistry, require_registry
+from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.test_races import (
+    BASE,
+    HISTORY,
+    PATIENCE_S,
+    SHOP,
+    Live,
+    Repushes,
+    healed,
+    hurried,
+    no_push_is_unheard,
+    pair_of,
+    said,
+)
+from workers import deletion, enforcement, tasks
+
+pytestmark = pytest.mark.live
+ON_DISK = {"via": "storage"}
+NO_DELETES = {"storage": {"delete": {"enabled": False}}}
+MOMENT_S = 0.004
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(place.relative_to(folder)) for place in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("cache", [{}, {"storage": {"cache": {"blobdescriptor": "inmemory"}}}], ids=["plain", "cache"])
+def test_what_is_removed_is_what_a_delete_of_the_registrys_own_removes(cache: dict[str, Any]) -> None:
+    """Two repositories with the same images: in one it deletes by digest, in the other we do."""
+    require_registry()
+    with RealRegistry(config=cache) as registry, Pusher(registry.url) as pusher:
+        storage = Storage(registry.storage_path)
+        for name in ("theirs", "ours"):
+            pusher.push(name, "v1", make_image("two"))
+            pusher.push(name, "v1", make_image("one"))
+            pusher.push(name, "also", make_image("one"))
+            pusher.push(name, "v2", make_image("two"))
+            pusher.push(name, "v3", make_index("three"))
+        for image in (make_image("one"), make_index("three")):
+            assert pusher.manifest("ours", image.digest).status_code == 200
+            assert pusher.delete("theirs", image.digest) == 202
+            links = Unlinker(storage, RegistryClient(registry.url)).prove("ours")
+            assert links.delete(image.digest)
+            assert links.close() == ()
+        assert tree(storage.repository_folder("ours")) == tree(storage.repository_folder("theirs"))
+        assert pusher.tags("ours") == pusher.tags("theirs") == {"v2"}
+        assert pusher.digest_of("ours", make_image("one").digest) is None
+
+
+def test_a_registry_that_deletes_nothing_is_pruned_restored_and_collected(live: Live) -> None:
+    system = live(policy=last(2), delete=ON_DISK, gc={"settle": "0s"})
+    system.registry.restart(NO_DELETES)
+    system.start_worker()
+    images = {f"v{number}": make_image(f"v{number}") for number in range(4)} | {"v4": make_index("v4")}
+    for tag, image in images.items():
+        system.pusher.push(SHOP, tag, image)
+    wait_until(lambda: system.heard(SHOP, {"v3", "v4"}) and system.quiet(), "it was not pruned")
+    assert system.tags(SHOP) == {"v3", "v4"}
+    assert system.pusher.delete(SHOP, images["v3"].digest) == 405
+    undone = system.wiring.undo.restore(SHOP, tag="v2")
+    assert system.pusher.pull_whole(SHOP, "v2") == undone.digest
+    system.registry.collect()
+    kept = {"v2": images["v2"], "v3": images["v3"], "v4": images["v4"]}
+    assert {tag: system.pusher.pull_whole(SHOP, tag) for tag in kept} == {t: i.digest for t, i in kept.items()}
+    assert all(system.wiring.storage.blob_size(images[tag].digest) is None for tag in ("v0", "v1"))  # type: ignore[union-attr]
+    with pytest.raises(NotRestorable):
+        system.wiring.undo.restore(SHOP, tag="v0")
+
+
+class Meeting:
+    """Has the tags that are set aside pushed again at that moment; what that met ends when its batch does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, repushes: Repushes) -> None:
+        self._writes: list[Write] = []
+        set_aside, close = Shelf.set_tag_aside, Links.close
+
+        def meet(shelf: Shelf, tag: str, digest: str) -> bool:
+            write = Write("DELETE", tag, "", time.perf_counter())
+            self._writes.append(write)
+            repushes.meet(write)
+            time.sleep(random.Random(f"{tag} {digest}").uniform(0, MOMENT_S))
+            return set_aside(shelf, tag, digest)
+
+        def end(links: Links) -> tuple[str, ...]:
+            found = close(links)
+            for write in self._writes:
+                write.ended_s = write.ended_s or time.perf_counter()
+            return found
+
+        monkeypatch.setattr(Shelf, "set_tag_aside", meet)
+        monkeypatch.setattr(Links, "close", end)
+
+
+def work(system: LiveSystem) -> bool:
+    """What a worker does, in this process, so that its steps can be met."""
+    hurried(system)
+    tasks.attempt(system.wiring, "due", SHOP, enforcement.enforce)
+    tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
+    return True
+
+
+@pytest.mark.parametrize("pairs", [8, pytest.param(50, marks=pytest.mark.deep)])
+def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push(
+    live: Live, monkeypatch: pytest.MonkeyPatch, pairs: int
+) -> None:
+    rule = {"name": "pair", "group": "^(p[0-9]+)-", "keep": {"last": 1}}
+    images = {f"p{number}-{one}": variant(BASE, f"p{number}-{one}") for number in range(pairs) for one in "ab"}
+    system = live(policy=last(1, rules=[rule]), delete=ON_DISK, history=HISTORY)
+    for blob in BASE.blobs:
+        system.pusher.push_blob(SHOP, blob)
+    for tag, image in images.items():
+        system.pusher.put(SHOP, tag, image.media_type, image.manifest)
+    wait_until(lambda: system.heard(SHOP, set(images)), "the pushes were not heard")
+    repushes = Repushes(system.registry.url, {tag: image.digest for tag, image in images.items()})
+    Meeting(monkeypatch, repushes)
+
+    def all_ended() -> bool:
+        live_tags = {tag.name for tag in system.wiring.history.live(SHOP)}
+        return work(system) and system.quiet() and repushes.all_ended(live_tags)
+
+    wait_until(all_ended, "it does not go on", PATIENCE_S)
+    pushed = repushes.pushed()
+    rounds = [one for one in pushed if one.write]
+    expected = {one.tag: one.image.digest for one in {pair_of(one.tag): one for one in pushed}.values()}
+
+    def stand() -> bool:
+        work(system)
+        return system.quiet() and {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)} == expected
+
+    wait_until(stand, "a tag is lost, or one is left", PATIENCE_S)
+    assert {tag: system.pusher.pull_whole(SHOP, tag) for tag in expected} == expected
+    assert system.tags(SHOP) == set(expected)
+    no_push_is_unheard(system, [(one.tag, one.image.digest) for one in pushed])
+    print(said(rounds), f"; {healed(system)} tags were healed")
+    assert len(rounds) == 4 * pairs
+    assert sum(one.overlaps for one in rounds) >= len(rounds) // 2, "the overlap was not provoked"
+    folder = system.wiring.storage.repository_folder(SHOP)  # type: ignore[union-attr]
+    assert sorted(os.listdir(folder)) == ["_layers", "_manifests", "_uploads"]
