@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from service.domain.manifest import INDEX_TYPES
 from service.domain.state import Tag
 from service.log import log
+from service.registry.client import Standing
 from service.registry.links import Links
 from service.registry.storage import Storage
 from service.store.lease import Lease
 from service.wiring import Wiring
+from workers.sighting import sight
 
 SERVED = "served"
 
@@ -63,13 +65,14 @@ class Remover:
         """Nobody may ever hear of those pushes."""
         assert self.disk is not None  # noqa: S101 - only there anything is met
         snapshot, found, indexes = self._wiring.history.snapshot(self._repository), [], set()
-        known = {(tag.name, tag.digest) for tag in snapshot.tags}
+        before = {tag.name: tag for tag in snapshot.tags}
         for name in tags:
             manifest = self.disk.manifest(self._repository, self.disk.standing(self._repository, name) or "")
-            if manifest is None or (name, manifest.digest) in known:
+            if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
-            pushed_us = self.disk.pushed_us(self._repository, name)
-            found.append(Tag(name, manifest.digest, pushed_us, len(manifest.content)))
+            standing = Standing(manifest.digest, manifest.media_type, len(manifest.content))
+            sighting = sight(self._wiring, snapshot, name, standing, before.get(name))
+            found.append((Tag(name, manifest.digest, sighting.pushed_us, standing.size_bytes), sighting.how))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
         if found:
             self._wiring.history.adopt(snapshot, found, indexes=frozenset(indexes))
