@@ -1,4 +1,4 @@
-"""A worker that deletes over the disk dies between any two steps: what it began is ended, and nothing is left behind."""
+"""A worker that deletes over the disk dies between any two steps: what it began is ended, and nothing is left."""
 
 import threading
 from collections.abc import Callable, Iterator
