@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.client import RegistryClient
-from service.registry.shelf import FOLDER, SIGN, Shelf, is_pushed_into, settle_left, unknown_in
+from service.registry.shelf import FOLDER, SIGN, Shelf, is_pushed_into, make_folder, settle_left, unknown_in
 from service.registry.storage import Storage
 
 _ELSEWHERE = "set storage.path to the registry's rootdirectory, or delete.via: api"
@@ -119,10 +119,12 @@ class Unlinker:
     def _sign(self, repository: str) -> Path:
         """What we write must be the registry's to change: another user's files would break its pushes."""
         sign = self._storage.tag_folder(repository, f"{SIGN}{uuid4().hex}")
-        owner, ours = sign.parent.stat().st_uid, os.geteuid()
+        manifests = sign.parent.parent
+        owner, ours = manifests.stat().st_uid, os.geteuid()
         try:
             if ours not in (0, owner):
                 raise PermissionError(0, f"it belongs to user {owner}, and this is user {ours}")
+            make_folder(sign.parent, manifests)  # where nothing was ever tagged there is none
             sign.mkdir()
         except OSError as error:
             raise RegistryRefused(
@@ -135,7 +137,7 @@ class Unlinker:
         base, folder = self._storage.base, self._storage.repository_folder(repository)
         known = (
             (base, {"blobs", "repositories"}, {"blobs", "repositories"}),
-            (folder / "_manifests", {"tags", "revisions"}, {"tags", "revisions"}),
+            (folder / "_manifests", {"revisions"}, {"tags", "revisions"}),
         )
         for place, needed, allowed in known:
             try:
@@ -143,7 +145,7 @@ class Unlinker:
             except OSError as error:
                 raise RegistryRefused(f"{place} cannot be read ({error.strerror}): {_ELSEWHERE}") from error
             if not needed <= found <= allowed:
-                odd = sorted(found ^ needed)[0]
+                odd = sorted((found - allowed) | (needed - found))[0]
                 raise RegistryRefused(f"{place / odd} is not as a registry known here lays it out: {_ELSEWHERE}")
         strange = [
             entry.name

@@ -57,9 +57,8 @@ class Shelf:
         """Writes a link in one step; it, and every folder that it needs, belongs to whom the repository belongs to."""
         folder = self._storage.repository_folder(self._repository)
         fresh = link.with_name(f"link.{uuid4()}.tmp")
-        for parent in reversed([place for place in link.parents if folder in place.parents and not place.exists()]):
-            parent.mkdir(exist_ok=True)
-            _hand_over(parent, folder)
+        for parent in reversed([place for place in link.parents if folder in place.parents]):
+            make_folder(parent, folder)
         fresh.write_text(digest)
         _hand_over(fresh, folder)
         fresh.replace(link)
@@ -138,6 +137,13 @@ def unknown_in(folder: Path) -> str | None:
         if not known:
             return "/".join(filter(None, (inside, *(files or folders)[:1])))
     return None
+
+
+def make_folder(place: Path, like: Path) -> None:
+    """Unless it is there; it belongs to whom `like` belongs to."""
+    if not place.exists():
+        place.mkdir(exist_ok=True)
+        _hand_over(place, like)
 
 
 def _hand_over(place: Path, folder: Path) -> None:

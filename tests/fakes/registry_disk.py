@@ -46,6 +46,10 @@ class TagLinks(MutableMapping[str, str]):
         """Those that stand somewhere."""
         return {tag: self[tag] for tag in self.listed() if tag in self}.items()
 
+    def has_folder(self) -> bool:
+        """Whether tags/list knows the repository."""
+        return self._tags.is_dir()
+
     def listed(self) -> list[str]:
         """Every name in the folder, as tags/list says them."""
         return sorted(entry.name for entry in self._tags.iterdir()) if self._tags.exists() else []

@@ -171,9 +171,10 @@ class Storage:
         """2.8 lists in an order of its own, 3 sorts."""
         with self.lock:
             repository = self._repository(name)
-            if not repository.was_tagged:
+            tags = repository.tags
+            if not (tags.has_folder() if isinstance(tags, TagLinks) else repository.was_tagged):
                 raise Refused(404, "NAME_UNKNOWN", "repository name not known to registry", {"name": name})
-            names = list(repository.tags)
+            names = list(tags)
         return sorted(names) if self.version == "3" else sorted(names, key=_scrambled)
 
     def catalog(self) -> list[str]:

@@ -64,6 +64,11 @@ def test_what_is_removed_is_what_a_delete_of_the_registrys_own_removes(cache: di
         assert tree(storage.repository_folder("ours")) == tree(storage.repository_folder("theirs"))
         assert pusher.tags("ours") == pusher.tags("theirs") == {"v2"}
         assert pusher.digest_of("ours", make_image("one").digest) is None
+        pusher.push("untagged", None, make_image("one"))
+        links = Unlinker(storage, RegistryClient(registry.url)).prove("untagged")
+        links.delete(make_image("one").digest, ())
+        assert links.close() == ()
+        assert pusher.digest_of("untagged", make_image("one").digest) is None
 
 
 def test_a_registry_that_deletes_nothing_is_pruned_restored_and_collected(live: Live) -> None:

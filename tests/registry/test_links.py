@@ -252,6 +252,16 @@ def test_what_is_put_back_belongs_to_whom_the_repository_belongs_to(site: Site) 
     assert [oct(place.stat().st_mode & 0o777) for place in made] == ["0o664", "0o775", "0o775", "0o664"]
 
 
+def test_a_repository_in_which_nothing_was_ever_tagged_is_no_exception(site: Site) -> None:
+    site.registry.push("only/digests", None, ONE)
+    assert not site.storage.holds_tags("only/digests")
+    links = site.unlinker.prove("only/digests")
+    assert links.delete(ONE.digest, ())
+    links.close()
+    assert site.registry.manifests("only/digests") == {}
+    assert ONE.digest in site.registry.manifests(SHOP)
+
+
 def test_what_was_collected_is_not_put_back(site: Site) -> None:
     with pytest.raises(RegistryRefused, match="were collected"):
         site.links().put(make_image("never pushed").manifest, "v1")
