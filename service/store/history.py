@@ -130,7 +130,8 @@ class History:
         next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
         untagged, created = snapshot.stale_untagged, snapshot.stale_created
         args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, held]
-        used = [member for doomed in plan.doomed for member in (f"@{short(doomed.digest)}", *doomed.tags)]
+        uses = () if target == "asked" else plan.doomed
+        used = [member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
         args += [len(snapshot.stale_pulled), *untagged, *created, *used, *snapshot.stale_pulled]
         for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():

@@ -1,5 +1,6 @@
 """What somebody asked for by hand: it goes the way of everything that goes, and never more than was asked for."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from tests.fakes.images import index_over, make_image, make_index
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_referrers import attach, sign
+from tests.workers.test_untagged import pull
 from workers import deletion, enforcement
 
 both = pytest.mark.parametrize("version", ["2.8", "3"])
@@ -170,6 +172,20 @@ def test_a_push_rescues_what_is_about_to_go(make_system: Make) -> None:
     system.push("v1")
     system.settle()
     assert system.tags() == {"v1", "v2"}
+
+
+def test_no_pull_holds_it_up(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    digest = system.registry.tags(SHOP)["v1"]
+    ask(system, "v1", settle=False)
+    agents = itertools.count()
+    system.registry.before("GET", "tags/list", lambda: pull(system, digest, f"{next(agents)}"), times=None)
+    enforcement.enforce(system.wiring, SHOP)
+    before = system.wiring.history.snapshot(SHOP)
+    pull(system, digest, "docker")
+    assert system.wiring.history.is_current(before)
+    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    assert len([one for one in system.registry.requests if one.path.endswith("tags/list")]) == 2, "planned once"
 
 
 def test_it_waits_for_no_approval_and_approves_nothing_else(make_system: Make) -> None:

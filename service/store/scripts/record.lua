@@ -228,8 +228,9 @@ local function pull(r, e)
   local member = e.tag ~= '' and e.tag or '@' .. e.short
   if e.kind == 'ignored' or e.at <= void_until(r, member) then return end
   redis.call('ZADD', key(r, 3), 'GT', e.at_us, member)
-  -- What somebody uses may be kept by that: plan again before it is deleted.
-  if redis.call('HEXISTS', key(r, 6), e.short) == 1 then
+  -- What somebody uses may be kept by that: plan again before it is deleted, unless it was asked for by hand.
+  local doomed = redis.call('HGET', key(r, 6), e.short)
+  if doomed and not string.find(doomed, '"by_hand":true', 1, true) then
     changed(r)
     drop_plan(r)
   end
