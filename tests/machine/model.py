@@ -4,7 +4,7 @@ Decisions take time, so what may be missing is not only what the policy drops no
 dropped at a moment since everything was last quiet, by what is true or by what was heard. Pushing again pardons it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.clock import now_us
@@ -113,11 +113,18 @@ class Model:
         self.believed.hear(event)
         self.assess()
 
-    def plan(self, live: dict[str, str], going: set[str]) -> None:
-        """What the product goes by now: where it believes each tag to stand, and which digests are to go."""
+    def plan(self, live: dict[str, tuple[str, int | None]], going: set[str]) -> None:
+        """What the product goes by now: where it believes each tag to stand, since when, and which digests are to go.
+
+        A push that nobody heard counts from when its tag was first seen.
+        """
+        for tag, push in self.wanted.items():
+            digest, at_us = live.get(tag, ("", None))
+            if None in push.times and digest == push.digest and at_us:
+                self.wanted[tag] = self.believed.pushes[tag] = replace(push, at_us=at_us, other_us=-1)
         standing = self.registry.tags()
         for tag, digest in self._taken_from.items():
-            if live.get(tag) == digest != standing.get(tag):
+            if live.get(tag, ("", None))[0] == digest != standing.get(tag):
                 (self.unplanned.discard if digest in going else self.unplanned.add)(digest)
 
     def lose(self, events: list[Happened]) -> None:
