@@ -247,9 +247,10 @@ def _clear_dangling(
 
 
 def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
-    """What was not deleted is planned anew, from what was found instead."""
-    if taken.spared:
-        _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
+    """What was not deleted is planned anew, from what was found instead.
+
+    What moved is noted while it is known that it was to go: somebody may have taken over a tag that was off already.
+    """
     known = {(tag.name, tag.digest) for tag in snapshot.tags} if taken.moved else set()
     moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]  # the plan was older than the snapshot
     if moved:
@@ -257,6 +258,8 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
             wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
         found = [(replace(tag, pushed_us=now_us()), FIRST_SEEN) for tag in moved]
         wiring.history.adopt(snapshot, found=found, indexes=frozenset(taken.indexes))
+    if taken.spared:
+        _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
     if taken.vanished:
         snapshot = wiring.history.snapshot(snapshot.repository)
         wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
@@ -272,6 +275,6 @@ def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
 
 
 def _spare(wiring: Wiring, repository: str, doomed: Doomed, why: str) -> None:
-    if wiring.outbox.spare(repository, short(doomed.digest)):
-        log.info("not deleted", repository=repository, digest=doomed.digest, why=why)
-        wiring.dispatch.enforce(repository)
+    wiring.outbox.spare(repository, short(doomed.digest))
+    log.info("not deleted", repository=repository, digest=doomed.digest, why=why)
+    wiring.dispatch.enforce(repository)

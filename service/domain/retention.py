@@ -71,7 +71,7 @@ def _untagged_verdict(weighing: Weighing, untagged: Untagged) -> Verdict:
     apart = weighing.leased_verdict(tag, None) or bound
     if apart:
         return apart
-    went = untagged.index or (untagged.digest if untagged.taken else "")
+    went = untagged.index or (untagged.digest if untagged.taken or untagged.begun else "")
     if went and (weighing.rules or went in weighing.state.by_hand):
         return _following(weighing, untagged, tag, asked=went in weighing.state.by_hand)
     if asked:
@@ -89,6 +89,9 @@ def _following(weighing: Weighing, untagged: Untagged, tag: Tag, *, asked: bool)
     rule, index = weighing.first_rule, untagged.index
     if index:
         return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, by_hand=asked)
+    if untagged.begun:
+        reason = f"it was being deleted when its last tag {untagged.tag} left it"
+        return Verdict(tag, False, reason, rule, follows=True, by_hand=asked)
     return Verdict(tag, False, f"its last tag {untagged.tag} was deleted", rule, follows=True, told=True, by_hand=asked)
 
 

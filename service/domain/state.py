@@ -42,7 +42,8 @@ class Untagged:
     """A manifest that no tag points at. since_us: when it lost its last one, or was pushed without any.
 
     tag: the one it lost last, or the one that the index had which it was part of; "" when there was none. index: the
-    digest of that index, which was seen to go; "" where it was part of none. taken: the policy took its last tag off.
+    digest of that index, which was seen to go; "" where it was part of none. taken: the policy took its last tag off;
+    begun: it was about to, when somebody pushed that tag elsewhere or deleted it.
     """
 
     digest: str
@@ -50,6 +51,7 @@ class Untagged:
     tag: str = ""
     index: str = ""
     taken: bool = False
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ class History:
         keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
         keys += [self._keys.doomed(repository), self._keys.of("doomed"), self._keys.of("due")]
         names = (self._keys.untagged, self._keys.revisions, self._keys.heal, self._keys.asked, self._keys.byhand)
-        keys += [key(repository) for key in names]
+        keys += [key(repository) for key in (*names, self._keys.taking)]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args += [int(keep_plan), int(lost), len(found)]
@@ -289,7 +289,7 @@ class History:
     def _per_repository_after(self) -> tuple[Any, ...]:
         keys = self._keys
         before = (keys.trash, keys.touched, keys.put, keys.untagged, keys.revisions, keys.created)
-        return (*before, keys.approvals, keys.asked, keys.byhand)
+        return (*before, keys.approvals, keys.asked, keys.byhand, keys.taking)
 
 
 def _references(event: Event) -> str:

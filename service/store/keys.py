@@ -12,9 +12,10 @@ Per repository
                         and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
                         or no tag stands there. Writers: record, adopt, forget, commit. Readers: snapshot, dashboards.
   untagged:R    hash    digest (short, or whole for a part of an index) → "<µs since when it has no tag> <the tag it had
-                        last>[ part <index>| taken]"; part: of that index (short), which was deleted; taken: its last
-                        tag was deleted by the policy. What another tag or an index holds may stand there until the next
-                        plan. Life: until tagged, deleted or known to be held; 10000 at most.
+                        last>[ part <index>| taken| begun]"; part: of that index (short), which was deleted; taken: its
+                        last tag was deleted by the policy; begun: it was being, when somebody took it over or deleted
+                        it. What another tag or an index holds may stand there until the next plan.
+                        Life: until tagged, deleted or known to be held; 10000 at most.
                         Writers: record, adopt, resolve, taken, taken_back, forget, commit. Reader: snapshot.
   revisions:R   hash    tag → "<µs>:<short digest> …": what it pointed at before, each with its last push, the newest
                         first, at most 100. Life: with the tag. Writers: record, adopt, forget. Reader: snapshot.
@@ -29,7 +30,7 @@ Per repository
                         somewhere (ZADD); restore, for a day. Life: until then. Reader: snapshot.
   gone:R        zset    tag, or "@<short digest>" → pushes up to this time (µs) are void: no late event brings back what
                         was deleted; and referrers follow a digest that stands there. Life: a day, the latest 1000.
-                        Writers: record, forget. Readers: record, snapshot.
+                        Writers: record, forget, putting. Readers: record, snapshot.
   links:R       hash    digest → "<µs> ?" (an index or artifact nobody looked into) or
                         "<µs> child=<digest> … subject=<digest> unreadable".
                         Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
@@ -60,6 +61,10 @@ Per repository
                         Life: until restored or dropped with the trash. Writers: taken, forget, restore, drop.
                         Reader: restore.
   touched:R     zset    tag → when a delete of ours touched it (ms). Life: a day. Writer: trash. Reader: record.
+  taking:R      hash    tag → short digest that a delete of ours takes it off, or goes with; and " gone" where that is
+                        deleted, and wanted again since its plan was dropped.
+                        Life: until that is noted, or the tag is looked at or pushed; a day at most.
+                        Writers: trash, taken, forget, healed, record. Readers: record, adopt.
   put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
                         healing.
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
@@ -214,6 +219,9 @@ class Keys:
 
     def touched(self, repository: str) -> str:
         return f"{self.prefix}touched:{repository}"
+
+    def taking(self, repository: str) -> str:
+        return f"{self.prefix}taking:{repository}"
 
     def put(self, repository: str) -> str:
         return f"{self.prefix}put:{repository}"

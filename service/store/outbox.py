@@ -55,10 +55,10 @@ class Outbox:
         keys += [self._keys.doomed(repository) for repository in repositories]
         return tuple(self._connection.script("mark_due", keys, [RESEND_MS, *repositories]))
 
-    def spare(self, repository: str, short_digest: str) -> bool:
+    def spare(self, repository: str, short_digest: str) -> None:
         """Takes a digest off the doomed ones and has its repository planned again."""
         keys = [self._keys.doomed(repository)] + [self._keys.of(n) for n in ("doomed", "generation", "due")]
-        return bool(self._connection.script("spare", keys, [repository, short_digest, RESEND_MS]))
+        self._connection.script("spare", keys, [repository, short_digest, RESEND_MS])
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
         """Members whose time has come; each is put off, so that no two sweeps send the same."""

@@ -42,7 +42,7 @@ class Removals:
         keys = [of.doomed(repository), of.of("doomed"), *(key(repository) for key in names)]
         keys += [of.of(name) for name in ("events", "generation", "due", "healing")]
         keys += [of.untagged(repository), of.revisions(repository), of.deleted(repository), of.of("counters")]
-        keys += [of.asked(repository), of.byhand(repository)]
+        keys += [of.asked(repository), of.byhand(repository), of.taking(repository)]
         args: list[str | int] = [repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
         args.append(self._deleted_s)
         for doomed, verdicts in taken:
@@ -67,7 +67,7 @@ class Removals:
         keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
         keys += [key(repository) for key in (self._keys.approvals, self._keys.deleted, self._keys.layers)]
         keys += [self._keys.of("trashed"), self._keys.of("gc:bytes")]
-        keys += [self._keys.asked(repository), self._keys.byhand(repository)]
+        keys += [key(repository) for key in (self._keys.asked, self._keys.byhand, self._keys.taking)]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
         args += [after.size_bytes, int(doomed.by_hand)]
@@ -84,7 +84,7 @@ class Removals:
         """
         name, asked_ms = member
         keys = [self._keys.heal(repository), self._keys.of("healing"), self._keys.history(repository)]
-        keys += [self._keys.of("events"), self._keys.of("counters")]
+        keys += [self._keys.of("events"), self._keys.of("counters"), self._keys.taking(repository)]
         args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
         args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
         self._connection.script("healed", keys, args)
@@ -104,7 +104,8 @@ class Removals:
 
     def putting(self, repository: str, tag: str, digest: str) -> None:
         """Notes what a PUT of ours is about to put under a tag."""
-        self._connection.script("putting", [self._keys.put(repository)], [tag, digest])
+        keys = [self._keys.put(repository), self._keys.gone(repository)]
+        self._connection.script("putting", keys, [tag, digest, short(digest)])
 
     def put_by_us(self, repository: str, tag: str) -> str | None:
         """The digest that a PUT of ours last put under a tag, within a day."""

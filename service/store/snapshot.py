@@ -104,7 +104,8 @@ def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
     for digest, text in fields.items():
         since, tag, *marks = text.split(" ")
         index = long(marks[1]) if marks[:1] == ["part"] and len(marks) == 2 else ""
-        one = Untagged(long(digest), int(since), tag, index=index, taken=marks == ["taken"])
+        taken, begun = marks == ["taken"], marks == ["begun"]
+        one = Untagged(long(digest), int(since), tag, index=index, taken=taken, begun=begun)
         before = latest.get(short(one.digest))
         if before is None or before.since_us < one.since_us:
             latest[short(one.digest)] = one

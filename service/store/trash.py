@@ -70,6 +70,7 @@ class Trash:
         keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
         keys += [self._keys.heal(repository), self._keys.of("healing")]
         keys += [self._keys.touched(repository), self._keys.of("restarts"), self._keys.leased(repository)]
+        keys.append(self._keys.taking(repository))
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), entry, self._life_s]
         args += [self._look_again_ms, restarts, pack_doomed(doomed), *doomed.tags]
         return Put(int(self._connection.script("trash", keys, args)))

@@ -19,12 +19,10 @@ KNOWN_GAPS = frozenset(
         # Each look is a request, and one into every artifact of a repository that drops nothing is not worth the leak:
         # the next plan that dooms anything looks into all of them first.
         "nobody looks into an artifact while nothing is doomed",
-        # A plan is dropped while its tags are being taken off, and a user pushes the tag before that is healed: the
-        # history knows only of his push, and what it replaced goes by the rule for what has no tag.
+        # A plan is dropped while its tags are being taken off, and a user pushes or deletes the tag before that is
+        # healed or planned again: perhaps the next plan would keep the image. What he replaced goes by the rule for
+        # what has no tag, as if he had come first. Rather a leak.
         "a delete whose plan was dropped meanwhile is not noted",
-        # On 2.8, of a user who looks a tag up in the moment between our PUT and our DELETE. All tags there count as his
-        # deletes then, and leave what those leave: manifests that go by the rule for what has no tag.
-        "a user who deletes our tombstone takes the tags off instead of us",
     }
 )
 
@@ -83,20 +81,18 @@ def left_without_a_tag(world: World) -> set[str]:
     model, manifests = world.model, world.registry.manifests()
     in_use = {digest for digest in manifests if closure(digest, model.children) & model.leased}
     held = {held for digest in in_use.union(world.registry.tags().values()) for held in closure(digest, model.children)}
+    listed = {part for digest in manifests for part in closure(digest, model.children) - {digest}}  # at any depth
     left = set()
     for digest in manifests.keys() - held - model.vague - _vanished(world):
         subject = model.subjects.get(digest)
         if subject:
             goes = subject not in manifests.keys() | model.vague
         else:
-            goes = model.rule.untagged or (digest in model.orphans - model.parts())
+            goes = model.rule.untagged or (digest in model.orphans - listed)
         if goes:
             left.add(digest)
-    if "a user who deletes our tombstone takes the tags off instead of us" in KNOWN_GAPS:
-        left -= model.untagged
     if "a delete whose plan was dropped meanwhile is not noted" in KNOWN_GAPS:
-        pruned = {entry.digest for entry in world.history.entries(SHOP, _MANY) if entry.action == "pruned"}
-        left -= model.replaced - pruned
+        left -= {part for digest in model.unplanned for part in closure(digest, model.children)}
     return left - _closed(world)
 
 
@@ -124,10 +120,14 @@ def history_tells_the_truth(world: World) -> None:
 def what_was_deleted_can_be_undone(world: World) -> None:
     """The trash lists what the history says was pruned, and not restored since, with the times of the pushes."""
     listed = {(one.tag, one.digest): one for one in world.deleted()}
+    entries = world.history.entries(SHOP, _MANY)
+    sighted = {(entry.tag, entry.digest) for entry in entries if entry.action in ("adopted", "dated")}
     for one in listed.values():
+        if (one.tag, one.digest) in sighted:
+            continue  # it counts as pushed when it was first seen
         assert one.at_us in world.model.pushed.get((one.tag, one.digest), {None}) | {None}, f"{one} was not pushed then"
     last: dict[tuple[str, str], Entry] = {}
-    for entry in sorted(world.history.entries(SHOP, _MANY), key=lambda entry: entry.at_us):
+    for entry in sorted(entries, key=lambda entry: entry.at_us):
         if entry.tag and entry.action in ("pruned", "restored"):
             last[entry.tag, entry.digest] = entry
     for (tag, digest), entry in last.items():

@@ -1,6 +1,7 @@
 """What is dear to build, and the same for all examples of a test: the wirings over one Redis."""
 
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,8 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.plain = connect(self.url)
+        for script in files("service.store").joinpath("scripts").iterdir():
+            self.plain.script_load(script.read_text())  # else the first run of each would be more steps than the next
         self.client = mortal(self.url, self.life)
         self.adapter = direct.NetworkAdapter() if self.real else direct.DirectAdapter()
 

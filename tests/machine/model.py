@@ -4,7 +4,7 @@ Decisions take time, so what may be missing is not only what the policy drops no
 dropped at a moment since everything was last quiet, by what is true or by what was heard. Pushing again pardons it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.clock import now_us
@@ -82,8 +82,8 @@ class Model:
         self.leased: set[str] = set()  # digests that somebody restored, with the parts that had to be put back
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
-        self.untagged: set[str] = set()  # digests whose tag stood at our tombstone, and went with it by a user's delete
-        self.replaced: set[str] = set()  # digests whose tag we had taken off, and a user pushed elsewhere after that
+        self.unplanned: set[str] = set()  # digests whose tag we took off and did not note, and that no plan dooms now
+        self._unheard: dict[str, Push] = {}  # tags whose delete nobody will ever hear of, as they are believed to stand
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
@@ -113,6 +113,20 @@ class Model:
         self.believed.hear(event)
         self.assess()
 
+    def plan(self, live: dict[str, tuple[str, int | None]], going: set[str]) -> None:
+        """What the product goes by now: where it believes each tag to stand, since when, and which digests are to go.
+
+        A push that nobody heard counts from when its tag was first seen.
+        """
+        for tag, push in self.wanted.items():
+            digest, at_us = live.get(tag, ("", None))
+            if None in push.times and digest == push.digest and at_us:
+                self.wanted[tag] = self.believed.pushes[tag] = replace(push, at_us=at_us, other_us=-1)
+        standing = self.registry.tags()
+        for tag, digest in self._taken_from.items():
+            if live.get(tag, ("", None))[0] == digest != standing.get(tag):
+                (self.unplanned.discard if digest in going else self.unplanned.add)(digest)
+
     def lose(self, events: list[Happened]) -> None:
         """The registry restarted before these were heard."""
         about: dict[str, int] = {}
@@ -130,6 +144,7 @@ class Model:
         self.wanted = {tag: push for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
         self.manifests &= manifests.keys()
         self.condemned.clear()
+        self._unheard.clear()
         self.dropped.clear()
         self.once_dropped.clear()
         self.believed.pushes = {tag: push for tag, push in self.believed.pushes.items() if tag in standing}
@@ -159,15 +174,22 @@ class Model:
         """Those of the tags that are leased: counted, and kept."""
         return {tag for tag, push in pushes.items() if closure(push.digest, self.children) & self.leased}
 
-    def restored(self, deleted: Push, tag: str, missing: set[str]) -> None:
-        """A pruned tag is back, with the time of its push; missing: what had to be put back for it."""
+    def restored(self, deleted: Push, tag: str, missing: set[str], referrers: tuple[str, ...]) -> None:
+        """A pruned tag is back, with the time of its push; missing: what had to be put back for it.
+
+        referrers: tags of what is about it, which went after it, and is back with it.
+        """
+        for referrer in referrers:
+            back = self.trash.get((referrer, self.registry.tags()[referrer]))
+            if back:
+                self.wanted.setdefault(referrer, back)
         self.pushed.setdefault((tag, deleted.digest), set()).add(deleted.at_us)
         self._numbers -= 1
         push = Push(self._numbers, tag, deleted.digest, deleted.at_us)
-        before = self.wanted.get(tag)
-        if before and before.digest == push.digest:
-            push = before  # it was pushed again since: that counts
-        self.wanted[tag] = self.believed.pushes[tag] = push
+        for pushes in (self.wanted, self.believed.pushes):
+            before = pushes.get(tag)
+            if before is None or before.digest != push.digest:  # else it was pushed again since: that counts
+                pushes[tag] = push
         self.believed.times[tag] = max(self._put_at[tag], self.believed.times.get(tag, 0))
         self.pruned.pop(tag, None)
         needed = closure(push.digest, self.children)
@@ -175,7 +197,7 @@ class Model:
         self.orphans -= needed
         self.dropped -= needed
         self.manifests |= needed
-        self.condemned.discard(push.number)
+        self.condemned.discard(self.wanted[tag].number)
         self.assess()
 
     def held(self) -> set[str]:
@@ -200,12 +222,14 @@ class Model:
         in_use = self.in_use(self.wanted)
         now -= in_use
         self.condemned |= {self.wanted[tag].number for tag in now}
-        self._drop()
+        standing = self.registry.tags()  # of a push that a delete of ours took along, no look can tell
+        said = {heard[tag].digest for tag in late - standing.keys()}
+        self._drop(said)
         for tag in self.bound(self.wanted):
             push = self.wanted[tag]
             if tag not in in_use and not self.stands(str(self.subject_of(tag, push.digest))):
                 self.condemned.add(push.number)
-        self._drop()
+        self._drop(said)
 
     def was_deleted_unheard(self, tag: str, digest: str, at_us: int) -> bool:
         """Whether a user had deleted a tag by then, and nobody had heard of it."""
@@ -222,10 +246,11 @@ class Model:
         """Whether an image is there to stay, so that what is about it stays as well."""
         return digest in self.held() or (digest in self.manifests and digest not in self.dropped)
 
-    def _drop(self) -> None:
+    def _drop(self, said: set[str]) -> None:
+        """said: digests that are to go by what was heard, whatever is true."""
         held = self.held()
         going = {push.digest for push in self.wanted.values() if push.number in self.condemned}
-        going |= {push.digest for push in self.pruned.values()}
+        going |= said | {push.digest for push in self.pruned.values()}
         going |= {child for digest in going for child in closure(digest, self.children)}
         for digest in self.manifests - held - self.dropped:
             subject = self.subjects.get(digest)
@@ -239,27 +264,24 @@ class Model:
         for digest in closure(event.digest, self.children):
             self.dropped.discard(digest)
         self.orphans.discard(event.digest)
-        self.untagged.discard(event.digest)
+        self.unplanned.discard(event.digest)
         self.manifests.add(event.digest)
         if event.tag:
             before = self.wanted.get(event.tag)
             if before and self._taken_from.get(event.tag) == before.digest:
                 self.orphans.discard(before.digest)  # a take-off met its push; it is this one that it lost its tag to
-            gone = self.pruned.get(event.tag)
-            if gone and self._taken_from.get(event.tag) == gone.digest:
-                self.replaced.add(gone.digest)
             self.stood.setdefault(event.tag, set()).add(event.digest)
             self.pushed.setdefault((event.tag, event.digest), set()).add(event.at_us)
             self.wanted[event.tag] = Push(event.number, event.tag, event.digest, event.at_us)
             self.pruned.pop(event.tag, None)
+            self._unheard.pop(event.tag, None)
 
     def _saw_delete(self, event: Happened) -> None:
         if event.tag:
+            self._unheard.pop(event.tag, None)
             self.deleted[event.number] = (event.tag, self._last.get(event.tag, ""), event.at_us)
             self.wanted.pop(event.tag, None)
             self.pruned.pop(event.tag, None)
-            if self._last.get(event.tag) == tombstone.DIGEST:
-                self.untagged.add(self._taken_from.get(event.tag, ""))
             return
         self.manifests.discard(event.digest)
         self._orphan(event.digest)
@@ -305,10 +327,17 @@ class Model:
         self._put_at[event.tag] = event.at_us
         self.orphans.discard(event.digest)
         self.believed.put_back(event.tag, event.digest)
+        self._count_again(event.tag)
         before = self.trash.get((event.tag, event.digest))
         if before and event.tag not in self.wanted and event.tag in self.pruned:
             self.wanted[event.tag] = before
             self.pruned.pop(event.tag, None)
+
+    def _count_again(self, tag: str) -> None:
+        """What we put back as nobody will ever hear that its user deleted it."""
+        lost = self._unheard.get(tag)
+        if lost and tag not in self.wanted and self.registry.tags().get(tag) == lost.digest:
+            self.wanted[tag] = lost
 
     def _lose_tag(self, tag: str, lost: set[int], times: int) -> None:
         push, before = self.wanted.get(tag), self.believed.pushes.get(tag)
@@ -316,7 +345,10 @@ class Model:
             if one:
                 self._blur(one.digest)
         if push is None:
-            return  # nobody heard that it was deleted: until the next look at the registry it counts
+            if before:  # nobody heard that it was deleted: until the next look at the registry it counts
+                self._unheard[tag] = before
+                self._count_again(tag)
+            return
         if push.number in lost and self.registry.tags().get(tag) != push.digest:
             del self.wanted[tag]  # a delete took it along, and nobody is left who knows of it
         elif push.number in lost:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings, stateful
+from hypothesis import HealthCheck, Phase, core, settings, stateful
 from hypothesis.internal.conjecture import engine
 
 from tests.machine.ground import Ground
@@ -15,12 +15,12 @@ _SHRINKING_S = 60
 
 
 def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -> None:
-    """Runs the same examples every time."""
+    """Runs the same examples every time, or those that --hypothesis-seed stands for."""
     how = settings(
         max_examples=examples,
         stateful_step_count=_STEPS,
         deadline=None,
-        derandomize=True,
+        derandomize=core.global_force_seed is None,
         report_multiple_bugs=False,
         phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         suppress_health_check=list(HealthCheck),

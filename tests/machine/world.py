@@ -17,7 +17,7 @@ from service.domain.errors import NotRestorable, PushpruneError
 from service.domain.notification import BLOB_TYPE, parse
 from service.store.connection import Connection
 from service.store.history import History
-from service.store.keys import Keys
+from service.store.keys import Keys, long
 from service.wiring import Wiring
 from tests.fakes.registry_storage import Version
 from tests.machine.goods import called
@@ -99,6 +99,7 @@ class World:
         instance, happened = event["source"]["instanceID"], self._read(event)
         if happened.ours and happened.action == "pull" and instance in self._instances:
             return  # counted, and nothing else
+        self._look_at_plan()
         recorded = self.history.record(parse(json.dumps({"events": [event]}).encode(), now_us()))
         for repository in recorded.due:
             self.wiring.dispatch.enforce(repository)
@@ -108,6 +109,13 @@ class World:
             if event["target"].get("mediaType") != BLOB_TYPE:
                 self.watch.hears(happened.number)
                 self.model.hear(happened)
+
+    def _look_at_plan(self) -> None:
+        """Of what was taken off and not noted, the model has to know whether a plan still says so."""
+        client: Any = self.ground.plain
+        begun = {long(digest) for digest, text in client.hgetall(self.keys.untagged(SHOP)).items() if "begun" in text}
+        going = {doomed.digest for doomed in self.history.doomed(SHOP)}
+        self.model.plan({tag.name: (tag.digest, tag.pushed_us) for tag in self.history.live(SHOP)}, begun | going)
 
     def hear(self, which: int = 0, *, twice: bool = False) -> None:
         """One of the events that wait arrives; twice: the registry did not get the answer."""
@@ -137,6 +145,7 @@ class World:
 
     def work(self, kind: str, crosses: tuple[Cross, ...] = (), kill: tuple[int, bool] | None = None) -> None:
         """A worker takes on one piece of work; kill: the step at which it dies, and whether it still takes that."""
+        self._look_at_plan()
         self._requests, self._crossing = [], list(crosses)
         self.ground.life.begin(*(kill or (None, False)))
         self.watch.begins()
@@ -219,11 +228,15 @@ class World:
         needed = closure(deleted.digest, self.model.children)
         missing = needed - self.registry.manifests().keys()
         refused = None
+        referrers: tuple[str, ...] = ()
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
                 undo = self.wiring.undo
-                undo.restore(SHOP, tag=deleted.tag, digest=deleted.digest, as_tag=as_tag, force=force, by="alice")
+                undone = undo.restore(
+                    SHOP, tag=deleted.tag, digest=deleted.digest, as_tag=as_tag, force=force, by="alice"
+                )
+                referrers = undone.referrers
         except NotRestorable as error:
             refused = str(error)
         finally:
@@ -236,7 +249,7 @@ class World:
         assert self.registry.tags().get(as_tag) == deleted.digest, f"{as_tag} was not restored"
         broken = needed - self.registry.manifests().keys()
         assert not broken, f"{as_tag} was restored without {[called(one) for one in sorted(broken)]}"
-        self.model.restored(deleted, as_tag, missing)
+        self.model.restored(deleted, as_tag, missing, referrers)
 
     def _planners_now_us(self) -> int:
         return now_us() + self._offset_us

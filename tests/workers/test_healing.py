@@ -6,6 +6,7 @@ from typing import TypeVar
 import pytest
 
 from service.domain.errors import RegistryUnavailable
+from service.domain.policy import Policy
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image
 from tests.fakes.pusher import Pusher
@@ -278,3 +279,17 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     with pytest.raises(RegistryUnavailable):
         enforcement.enforce(system.wiring, SHOP)
     assert system.wiring.leases.writers() == 1
+
+
+def test_what_was_put_back_and_then_replaced_goes_as_anything_without_a_tag(make_system: Make) -> None:
+    """The DELETE had taken the tag along; its image stands again until its user pushes the tag elsewhere."""
+    rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
+    system = make_system(Policy.model_validate({"protect": ["prod"], "hold_min": 100, "rules": [rule]}))
+    system.push("v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    unheard(system, lambda: put(system, "prod", V1))
+    deletion.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.registry.after("PUT", "manifests/prod", lambda: system.registry.push_image(SHOP, "prod", seed="next"))
+    system.later()
+    assert V1.digest not in system.registry.manifests(SHOP)

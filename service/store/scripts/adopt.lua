@@ -4,7 +4,7 @@
 -- and what the tag pointed at before stays its history.
 --
 -- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
---       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R  15 asked:R  16 byhand:R
+--       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R  15 asked:R  16 byhand:R  17 taking:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
 --       back)  7 tags to adopt (count); per tag, 8 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
@@ -26,8 +26,10 @@ local function stood_at(tag)
   return standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
 end
 
+-- As record does: what is still to go, and was being taken off the tag, goes all the same.
 local function untag(short, tag)
-  redis.call('HSET', KEYS[12], short, now_us .. ' ' .. tag)
+  local begun = redis.call('HGET', KEYS[17], tag) == short and redis.call('HEXISTS', KEYS[9], short) == 1
+  redis.call('HSET', KEYS[12], short, now_us .. ' ' .. tag .. (begun and ' begun' or ''))
 end
 
 -- As record does: the newest first, each digest once, without the one that stands there now.

@@ -4,7 +4,7 @@
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
 --       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
 --       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R  23 trashed  24 gc:bytes  25 asked:R
---       26 byhand:R
+--       26 byhand:R  27 taking:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
 --       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says);
@@ -23,29 +23,49 @@ local function look_at(tag)
 end
 
 -- The DELETE has ended: no need to look again later.
-for i = 13, #ARGV, 5 do redis.call('ZREM', KEYS[8], ARGV[i] .. ' again') end
+for i = 13, #ARGV, 5 do
+  redis.call('ZREM', KEYS[8], ARGV[i] .. ' again')
+  redis.call('HDEL', KEYS[27], ARGV[i])
+end
 if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
 
 -- What was pushed before the DELETE was sent went with it; what was pushed later is not known to have.
 local sent_us = redis.call('ZSCORE', KEYS[23], repository .. ' ' .. digest)
 sent_us = sent_us and string.format('%.0f', sent_us) or now_us
 
+local function all(key)
+  local flat, found = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
+  return found
+end
+
 local function is_wanted()
   if tonumber(redis.call('ZSCORE', KEYS[6], '@' .. short) or -1) >= tonumber(sent_us) then return true end
-  for _, standing in ipairs(redis.call('HVALS', KEYS[4])) do
+  for _, standing in pairs(all(KEYS[4])) do
     if string.sub(standing, 1, #short + 1) == short .. ' ' then return true end
   end
   return false
 end
 
+local function is_pushed_again()
+  for tag, standing in pairs(all(KEYS[4])) do
+    local at = string.sub(standing, 1, #short + 1) == short .. ' ' and redis.call('ZSCORE', KEYS[3], tag)
+    if at and tonumber(at) > tonumber(sent_us) then return true end
+  end
+  return false
+end
+
 -- Rescued, planned anew or noted before, while the DELETE was on its way: looking at its tags is no harm. A plan that
--- was dropped for another reason, with nobody who wants the digest, leaves one to note that it is gone.
+-- was dropped for another reason, with nobody who wants the digest, leaves one to note that it is gone; and so does the
+-- push that takes its last tag elsewhere before it is put back.
 if redis.call('HGET', KEYS[1], short) ~= ARGV[10] and is_wanted() then
-  local again = 0
+  local again, gone = 0, not is_pushed_again()
   for i = 13, #ARGV, 5 do
     if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
+      if gone then redis.call('HSET', KEYS[27], ARGV[i], short .. ' gone') end
+      redis.call('EXPIRE', KEYS[27], 86400)
     end
   end
   if again == 1 then

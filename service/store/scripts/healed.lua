@@ -1,6 +1,6 @@
--- Notes that a tag was looked at, and what was put back.
+-- Notes that a tag was looked at, and what was put back: what had begun to take it off is over.
 --
--- KEYS  1 heal:R  2 healing  3 history:R  4 events  5 counters
+-- KEYS  1 heal:R  2 healing  3 history:R  4 events  5 counters  6 taking:R
 -- ARGV  1 repository  2 member of heal:R  3 tag  4 digest  5 reason ('' = it stood right)  6 history entries kept
 --       7 events kept  8 time of the member when the look began: asked for again since then, it is looked at again
 --       9 action
@@ -8,6 +8,7 @@
 local asked = redis.call('ZSCORE', KEYS[1], ARGV[2])
 if not asked then return redis.call('ZCARD', KEYS[1]) end  -- noted before
 if tonumber(asked) == tonumber(ARGV[8]) then redis.call('ZREM', KEYS[1], ARGV[2]) end
+redis.call('HDEL', KEYS[6], ARGV[3])
 local left = redis.call('ZCARD', KEYS[1])
 if left == 0 then redis.call('ZREM', KEYS[2], ARGV[1]) end
 if ARGV[5] ~= '' then

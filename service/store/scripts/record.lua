@@ -3,8 +3,8 @@
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
---       tags live pulled gone links doomed:R heal history, and after all of them, 9 each: trash:R touched:R put:R
---       untagged:R revisions:R created:R approvals:R asked:R byhand:R; then pushing and loose; and at the very end, 1 each: layers:R
+--       tags live pulled gone links doomed:R heal history, and after all of them, 10 each: trash:R touched:R put:R
+--       untagged:R revisions:R created:R approvals:R asked:R byhand:R taking:R; then pushing and loose; and at the very end, 1 each: layers:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
@@ -26,7 +26,7 @@ for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
 local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
-local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 9 + nth] end
+local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 10 + nth] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
@@ -83,13 +83,31 @@ end
 
 -- A manifest has lost a tag, or was pushed without one: its clock starts, again if it is the later loss. Whether another
 -- tag still holds it is for the plan to see. Parts of an index stand there by their whole digest, all else by the short.
-local function untag(r, digest, at_us, tag, index)
+local function untag(r, digest, at_us, tag, mark)
   local known = redis.call('HGET', after(r, 4), digest)
   if known and tonumber(string.match(known, '^%d+')) >= tonumber(at_us) then return end
   if not known and redis.call('HLEN', after(r, 4)) >= 10000 then
     redis.call('HDEL', after(r, 4), redis.call('HRANDFIELD', after(r, 4)))
   end
-  redis.call('HSET', after(r, 4), digest, at_us .. ' ' .. tag .. (index and ' part ' .. index or ''))
+  redis.call('HSET', after(r, 4), digest, at_us .. ' ' .. tag .. (mark or ''))
+end
+
+-- A delete of ours may have begun to take a tag off: it may be off already, and not noted. Where that image is
+-- still to go, or gone, who takes the tag over or deletes it meanwhile does not make it stay. Returns the mark for `untag`.
+local function begun(r, tag, digest)
+  local taking = redis.call('HGET', after(r, 10), tag)
+  if taking == digest .. ' gone' then return ' begun' end
+  if taking ~= digest then return nil end
+  local known = redis.call('HGET', after(r, 4), digest) or ''
+  local goes = redis.call('HEXISTS', key(r, 6), digest) == 1 or string.find(known, ' begun', 1, true)
+  return goes and ' begun' or nil
+end
+
+-- What is doomed no longer, as it has lost a tag; what else is planned stays so.
+local function undoom(r, digest)
+  if redis.call('HDEL', key(r, 6), digest) == 1 and redis.call('HLEN', key(r, 6)) == 0 then
+    redis.call('ZREM', KEYS[11], names[r])
+  end
 end
 
 -- The digests that a tag pointed at before, each with the time of its last push, the newest first. Keeps those pushed
@@ -120,7 +138,7 @@ end
 -- The parts of an index that is gone have lost what held them.
 local function untag_children(r, known, at_us, index)
   for child in string.gmatch(known, 'child=(%S+)') do
-    untag(r, child, at_us, '', index)
+    untag(r, child, at_us, '', ' part ' .. index)
   end
 end
 
@@ -201,17 +219,18 @@ local function push(r, e)
       -- A tag that was found, and not seen pushed, has no time: it was there until now.
       local lost, lost_at, until_us = digest, tonumber(current) > 0 and string.format('%.0f', current) or e.at_us, e.at_us
       if late then lost, lost_at, until_us = e.short, e.at_us, string.format('%.0f', current) end
-      if tonumber(lost_at) > void_until(r, '@' .. lost) then untag(r, lost, until_us, e.tag) end
+      if tonumber(lost_at) > void_until(r, '@' .. lost) then
+        untag(r, lost, until_us, e.tag, not late and begun(r, e.tag, lost))
+      end
       overwritten(r, e.tag, -1, late and digest or e.short, lost_at, lost)
       -- Other tags of it were to go without it, as this one kept it.
-      if not late and redis.call('HDEL', key(r, 6), lost) == 1 and redis.call('HLEN', key(r, 6)) == 0 then
-        redis.call('ZREM', KEYS[11], names[r])
-      end
+      if not late then undoom(r, lost) end
     end
     if late then return end
   end
   redis.call('HDEL', after(r, 4), e.short, e.digest)
   redis.call('HDEL', after(r, 8), e.tag)
+  redis.call('HDEL', after(r, 10), e.tag)
   redis.call('ZADD', key(r, 1), e.at_us, e.tag)
   redis.call('HSET', key(r, 2), e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
   if redis.call('HEXISTS', after(r, 1), e.digest) == 1 or redis.call('ZSCORE', after(r, 2), e.tag)
@@ -264,10 +283,12 @@ local function delete(r, e)
   local current = redis.call('ZSCORE', key(r, 1), e.tag)
   if current and not restored and tonumber(current) <= e.at then
     local digest = stood_at(r, e.tag)
-    if void_until(r, '@' .. digest) < tonumber(current) then untag(r, digest, e.at_us, e.tag) end
+    local mark = begun(r, e.tag, digest)
+    if void_until(r, '@' .. digest) < tonumber(current) then untag(r, digest, e.at_us, e.tag, mark) end
     redis.call('ZREM', key(r, 1), e.tag)
     redis.call('HDEL', key(r, 2), e.tag)
-    drop_plan(r)
+    redis.call('HDEL', after(r, 10), e.tag)
+    if mark then undoom(r, digest) else drop_plan(r) end  -- what was to go held no place that another could have now
   end
   local pulled = redis.call('ZSCORE', key(r, 3), e.tag)
   if pulled and tonumber(pulled) <= e.at then redis.call('ZREM', key(r, 3), e.tag) end

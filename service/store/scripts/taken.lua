@@ -4,6 +4,7 @@
 --
 -- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 heal:R  8 history:R  9 events
 --       10 generation  11 due  12 healing  13 untagged:R  14 revisions:R  15 deleted:R  16 counters  17 asked:R  18 byhand:R
+--       19 taking:R
 -- ARGV  1 repository  2 history entries kept  3 events kept  4 resend after (ms)  5 life of deleted:R (s); then per digest:
 --       digest, short digest, JSON of what was doomed, JSON of what still is ('' = nothing: it stays), by hand (1: what
 --       follows it goes), tags (count); per tag: tag, time_us, reason, rule, who took it off
@@ -27,6 +28,7 @@ local function take(digest, short, rest, standing, tag, time, reason, rule, acto
   redis.call('HDEL', KEYS[4], tag)
   redis.call('ZREM', KEYS[5], tag)
   redis.call('HDEL', KEYS[14], tag)
+  redis.call('HDEL', KEYS[19], tag)
   redis.call('ZADD', KEYS[6], 'GT', time, tag)
   redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
   redis.call('HSET', KEYS[13], short, now_us .. ' ' .. tag .. (rest ~= '' and ' taken' or ''))

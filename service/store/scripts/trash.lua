@@ -1,8 +1,8 @@
 -- Puts a doomed manifest into the trash, right before its DELETE is sent, or notes that only tags of it are to go; unless
 -- it was rescued, or planned anew, meanwhile. Its tags are looked at again should nobody note how that ended: what failed
--- may have done its work.
+-- may have done its work. And where they stand is noted: who takes one over from now on did not make its image stay.
 --
--- KEYS  1 doomed:R  2 trash:R  3 trashed  4 heal:R  5 healing  6 touched:R  7 restarts  8 leased:R
+-- KEYS  1 doomed:R  2 trash:R  3 trashed  4 heal:R  5 healing  6 touched:R  7 restarts  8 leased:R  9 taking:R
 -- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep ('' = the manifest stays, 'again' = it is there)  5 life (s)  6 look again after (ms)
 --       7 restarts that the history was compared after  8 JSON of what is doomed of it; then the tags
 -- Result 1 kept: delete it; 0 rescued, or the registry restarted: leave it alone; 2 somebody has leased it meanwhile;
@@ -24,7 +24,9 @@ redis.call('ZADD', KEYS[3], string.format('%.0f', clock[1] * 1000000 + clock[2])
 for i = 9, #ARGV do
   redis.call('ZADD', KEYS[4], look_ms, ARGV[i] .. ' again')
   redis.call('ZADD', KEYS[6], now_ms, ARGV[i])
+  if ARGV[4] ~= '' then redis.call('HSET', KEYS[9], ARGV[i], ARGV[3]) end
 end
+redis.call('EXPIRE', KEYS[9], 86400)
 if #ARGV > 8 then redis.call('ZADD', KEYS[5], 'LT', look_ms, ARGV[1]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now_ms - 86400000)
 redis.call('EXPIRE', KEYS[6], 86400)
