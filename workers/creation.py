@@ -35,11 +35,6 @@ def date(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
     log.info("looked up when images were made", repository=repository, images=len(digests))
 
 
-def created_us(wiring: Wiring, repository: str, digest: str) -> int:
-    """When one image was made (µs), 0 where nothing says; raises as `date` does."""
-    return _look(wiring, repository, digest, _DEPTH, {})
-
-
 def _look(wiring: Wiring, repository: str, digest: str, depth: int, fetched: dict[str, References]) -> int:
     """When an image was made (µs), 0 where nothing says. What the manifests reference is added to `fetched`."""
     manifest = wiring.client.get(repository, digest)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from service.clock import now_us
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.plan import Doomed
 from service.domain.takedown import batch_size, tags_first
@@ -19,7 +18,6 @@ from workers import reconcile
 from workers.parallel import in_parallel, one_by_one
 from workers.recheck import may_go, recheck, still_said
 from workers.removing import Remover, removing
-from workers.sighting import FIRST_SEEN
 from workers.untagging import Taken, take_off
 
 _WAIT_S = 0.3
@@ -256,7 +254,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     if moved:
         if taken.indexes:  # a delete of ours may have taken parts of them along
             wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
-        found = [(replace(tag, pushed_us=now_us()), FIRST_SEEN) for tag in moved]
+        found = [(replace(tag, sighted=True), "") for tag in moved]
         wiring.history.adopt(snapshot, found=found, indexes=frozenset(taken.indexes))
     if taken.spared:
         _spare(wiring, snapshot.repository, taken.doomed, taken.spared)

@@ -46,9 +46,12 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return wiring.history.commit(snapshot, Plan(), "none") is not Committed.NOT
     plan = retention.plan(snapshot, policy, now_us())
     heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan)
-    if plan.undated:
-        creation.date(wiring, snapshot, plan.undated)
+    told_us = snapshot.compared_us + wiring.settings.reconcile.late * 1_000_000
+    if plan.undated or (plan.unseen and told_us <= now_us()):
+        creation.date(wiring, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ())))
         return False
+    if plan.unseen:  # their pushes may still be told
+        plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
     if not plan.doomed and not plan.unresolved:
         return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT
     if looked_again(wiring, snapshot, plan):

@@ -146,11 +146,7 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: boo
         for name, standing in standings.items()
         if standing and (name not in before or before[name].digest != standing.digest)
     }
-    sightings = {name: sight(wiring, snapshot, name, at, before.get(name)) for name, at in differing.items()}
-    found = [
-        (Tag(name, standing.digest, sightings[name].pushed_us, standing.size_bytes), sightings[name].how)
-        for name, standing in differing.items()
-    ]
+    found = [sight(wiring, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     if indexes:  # nobody heard of their push: a delete of ours may have taken parts of them along
         wiring.removals.look_at(snapshot.repository, sorted(indexes))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from service.domain.manifest import INDEX_TYPES
-from service.domain.state import Tag
 from service.log import log
 from service.registry.client import Standing
 from service.registry.links import Links
@@ -71,8 +70,7 @@ class Remover:
             if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
             standing = Standing(manifest.digest, manifest.media_type, len(manifest.content))
-            sighting = sight(self._wiring, snapshot, name, standing, before.get(name))
-            found.append((Tag(name, manifest.digest, sighting.pushed_us, standing.size_bytes), sighting.how))
+            found.append(sight(self._wiring, snapshot, name, standing, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
         if found:
             self._wiring.history.adopt(snapshot, found, indexes=frozenset(indexes))

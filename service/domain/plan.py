@@ -76,8 +76,9 @@ class Plan:
     verdicts: one per tag, newest push first. untagged: one per manifest without a tag. doomed: the digests to
     delete, and tags of digests that stay.
     unresolved: digests of indexes whose children are not known yet; undated: digests whose time of creation a rule
-    needs and nobody has looked up; while there are any of these, nothing may be deleted. next_us: when time alone may
-    change the plan. hold: the sentence that says why this plan waits for approval, or None;
+    needs and nobody has looked up; while there are any of these, nothing may be deleted. unseen: digests of tags whose
+    push nobody saw, where it matters; until they have a time they are kept, and take no slot. next_us: when time alone
+    may change the plan. hold: the sentence that says why this plan waits for approval, or None;
     hold_under: then the fingerprint of its policy.
     """
 
@@ -86,6 +87,7 @@ class Plan:
     doomed: tuple[Doomed, ...] = ()
     unresolved: tuple[str, ...] = ()
     undated: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
     next_us: int | None = None
     hold: str | None = None
     hold_under: str = ""

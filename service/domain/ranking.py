@@ -18,8 +18,9 @@ Key = Callable[[Tag], Any]
 class Ranking:
     """The place of each counted thing in its group, from 1: digests or names, whatever the rule counts.
 
-    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept. The tags are
-    read no further than somebody asks: one tag of ten thousand is not worth counting them all.
+    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept. What was only
+    sighted may be older than its time says: it has a place, and takes none from what was heard of. The tags are read no
+    further than somebody asks: one tag of ten thousand is not worth counting them all.
     """
 
     by_digest: bool
@@ -45,8 +46,10 @@ class Ranking:
         for tag, group in self.unread:
             counted = (group, tag.digest if self.by_digest else tag.name)
             if counted not in self._places:
-                self._counts[group] = self._places[counted] = self._counts.get(group, 0) + 1
-                if counted == wanted or (group == wanted[0] and self._counts[group] >= most):
+                self._places[counted] = self._counts.get(group, 0) + 1
+                if not tag.sighted:
+                    self._counts[group] = self._places[counted]
+                if counted == wanted or (group == wanted[0] and self._counts.get(group, 0) >= most):
                     return
 
 

@@ -17,6 +17,7 @@ class Tag:
     pushed_us: its last push; None when nobody saw it. pulled_us: its last pull, by tag or by digest; None when none was
     seen. created_us: what the image's config says; 0 when it says nothing, None when nobody has looked.
     size_bytes: of the image, as far as the registry told. A verdict on a manifest without a tag has one with name "".
+    sighted: it turned up unannounced after somebody had looked, so that pushed_us is when it was seen at the latest.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Tag:
     actor: str = ""
     pulled_us: int | None = None
     created_us: int | None = None
+    sighted: bool = False
 
     @property
     def used_us(self) -> int:

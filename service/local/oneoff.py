@@ -92,6 +92,7 @@ def one_off(registry: str, policy: Policy, config: Path | None, inherited: Mappi
             "PUSHPRUNE_POLICY": str(file),
             "PUSHPRUNE_LISTEN": "127.0.0.1:8080",
             "PUSHPRUNE_LOG__LEVEL": "error",
+            "PUSHPRUNE_RECONCILE__LATE": "0s",  # nobody will tell of a push
         }
         if not config:
             environ.setdefault("PUSHPRUNE_RECONCILE__RATE", _RATE)

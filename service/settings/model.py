@@ -114,6 +114,9 @@ class Reconcile(_Section):
 
     schedule: Cron | None = Field(default="17 3 * * *", description="minute hour day month weekday, in UTC")
     rate: Whole = Field(default=200, le=100_000, description="requests a second at most")
+    late: Duration = Field(
+        default=600, description="how late a push may be told: a tag nobody announced is kept for so long"
+    )
     repositories: tuple[RepositoryName, ...] = Field(
         default=(), description="those to look at besides the known ones where the registry shows no catalog"
     )

@@ -16,12 +16,14 @@ from service.store.connection import Connection
 from service.store.entry import Entry, entry_of
 from service.store.gate import Bounds
 from service.store.hold import Hold, packed_hold, unpack_hold
-from service.store.keys import SEEN_BUCKET_S, long, short
+from service.store.keys import SEEN_BUCKET_S, SIGHTED, long, short
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import event_args, pack_doomed, pack_layers, pack_links, unpack_doomed, unpack_layers
 from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
+_SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
+_UNSAID = "counts as pushed when it was first seen: its config does not say when it was made"
 
 Target = Literal["doomed", "asked", "dry", "held", "none"]
 
@@ -170,7 +172,7 @@ class History:
         for tag, how in found:
             index = 1 if tag.digest in indexes else 0
             args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]
-            args += [before.get(tag.name, ""), how]
+            args += [before.get(tag.name, ""), how, SIGHTED if tag.sighted else ""]
         for name in vanished:
             args += [name, before.get(name, "")]
         return int(self._connection.script("adopt", keys, args))
@@ -209,8 +211,8 @@ class History:
     def date(self, snapshot: Snapshot, created: Mapping[str, int]) -> None:
         """Notes when images were made: digest → µs, 0 where their config does not say.
 
-        It counts as the push of the tags whose push nobody saw; where it cannot be believed, now does: they are first
-        seen now.
+        It counts as the push of the tags whose push nobody saw. Where it cannot be believed, or says nothing as the tag
+        was only sighted, now does.
         """
         keys = [key(snapshot.repository) for key in (self._keys.created, self._keys.tags, self._keys.live)]
         keys += [self._keys.history(snapshot.repository), self._keys.of("events"), self._keys.of("generation")]
@@ -220,8 +222,9 @@ class History:
         for digest, created_us in created.items():
             args += [short(digest), created_us]
         for tag in unseen:
-            believed = is_believable(created[tag.digest])
+            believed = is_believable(created[tag.digest]) and not tag.sighted
             args += [tag.name, tag.digest, short(tag.digest), created[tag.digest] if believed else 0]
+            args.append(_SIGHTED if tag.sighted else _UNSAID)
         if created:
             self._connection.script("date", keys, args)
 

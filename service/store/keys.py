@@ -7,7 +7,8 @@ characters); any other digest stands there whole.
 Per repository
   tags:R        zset    tag → time of its last push (µs); 0 = never seen pushed. The live tags, oldest first.
                         Life: while the tag lives. Writers: record, adopt, taken, forget, restore. Readers: everyone.
-  live:R        hash    tag → "<short digest> <size> <actor>". Life and writers: with tags:R.
+  live:R        hash    tag → "<short digest> <size> <actor>". The actor is "?" where the tag turned up unannounced:
+                        its time is when it was seen, and it takes no slot. Life and writers: with tags:R.
   pulled:R      zset    tag, or "@<short digest>" for pulls by digest → time of the last pull (µs), without our own
                         and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
                         or no tag stands there. Writers: record, adopt, forget, commit. Readers: snapshot, dashboards.
@@ -163,6 +164,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 SEEN_BUCKET_S = 3600
+SIGHTED = "?"  # the actor of a tag that turned up unannounced
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.domain.state import Asked, State, Tag, Untagged
 from service.store.hold import unpack_hold
-from service.store.keys import Keys, long, paired, short
+from service.store.keys import SIGHTED, Keys, long, paired, short
 from service.store.packing import unpack_asked, unpack_links
 
 _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
@@ -84,7 +84,8 @@ def _tags(
         used_us = max(int(float(pulled.get(name, 0))), int(float(pulled.get(f"@{digest}", 0))))
         created_us = int(created[digest]) if digest in created else None
         pushed_us = int(float(score)) or None
-        tags.append(Tag(name, long(digest), pushed_us, int(size), actor, used_us or None, created_us))
+        who, sighted = ("", True) if actor == SIGHTED else (actor, False)
+        tags.append(Tag(name, long(digest), pushed_us, int(size), who, used_us or None, created_us, sighted))
     return tuple(tags)
 
 

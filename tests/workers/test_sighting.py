@@ -3,6 +3,7 @@
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from service.clock import now_us
 from service.store.snapshot import Snapshot
@@ -11,6 +12,7 @@ from tests.fakes.images import make_image
 from tests.workers.conftest import SHOP, Make, System
 from workers import enforcement, reconcile
 
+TOLD = {"reconcile": {"late": 0}}
 _EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -31,7 +33,7 @@ def compared(system: System) -> Snapshot:
 
 
 def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_system: Make) -> None:
-    system = make_system(keep_last(3))
+    system = make_system(keep_last(3), **TOLD)
     for tag, made in (("a", 3), ("b", 1), ("c", 2)):
         unheard(system, tag, day(made))
     compared(system)
@@ -43,7 +45,7 @@ def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_syste
 
 
 def test_what_says_nothing_believable_counts_from_when_it_was_first_seen(make_system: Make) -> None:
-    system = make_system(keep_last(2))
+    system = make_system(keep_last(2), **TOLD)
     unheard(system, "old", _EPOCH_ZERO)
     before_us = now_us()
     system.push("v1", "v2")
@@ -56,7 +58,7 @@ def test_what_says_nothing_believable_counts_from_when_it_was_first_seen(make_sy
 
 
 def test_nothing_is_looked_up_where_no_limit_overflows(make_system: Make) -> None:
-    system = make_system(keep_last(3))
+    system = make_system(keep_last(3), **TOLD)
     unheard(system, "old", day(1))
     system.push("v1")
     compared(system)
@@ -65,46 +67,71 @@ def test_nothing_is_looked_up_where_no_limit_overflows(make_system: Make) -> Non
     assert not system.reasons("dated")
 
 
-def test_the_second_look_believes_an_image_that_was_made_since_the_first(make_system: Make) -> None:
-    system = make_system(keep_last(9))
-    system.push("v1")
+def test_what_may_still_be_announced_is_kept_and_takes_no_slot_until_then(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    unheard(system, "old", day(1))
+    system.push("v1", "v2")
     compared(system)
-    made = datetime.now(UTC)
-    unheard(system, "lost", made)
-    (lost,) = [tag for tag in compared(system).tags if tag.name == "lost"]
-    assert lost.pushed_us == round(made.timestamp() * 1_000_000)
-    assert "its image was made" in system.reasons("adopted")["lost"]
+    system.later()
+    assert system.tags() == {"old", "v1", "v2"}
+    client: Any = system.wiring.connection.client
+    due_ms = client.zscore(system.wiring.connection.keys.of("due"), SHOP)
+    assert due_ms, "it is planned again when nobody can announce it any more"
 
 
-def test_an_old_image_that_got_a_new_tag_unheard_is_not_old(make_system: Make) -> None:
-    system = make_system(keep_last(1))
+def test_an_old_image_that_got_a_new_tag_unheard_is_not_old_and_takes_no_slot(make_system: Make) -> None:
+    system = make_system(keep_last(1), **TOLD)
     system.push("v1")
     compared(system)
     unheard(system, "prod", day(1))
     compared(system)
-    system.settle()
-    assert "prod" in system.tags()
-    assert "was first seen" in system.reasons("adopted")["prod"]
+    system.later()
+    assert system.tags() == {"v1", "prod"}
+    assert "it was first seen, and takes no slot" in system.reasons("dated")["prod"]
+    system.push("v2")
+    system.later()
+    assert system.tags() == {"v2"}, "it goes once enough was pushed after it"
 
 
-def test_a_tag_that_was_moved_unheard_counts_from_then(make_system: Make) -> None:
-    system = make_system(keep_last(1))
+def test_a_tag_that_was_moved_unheard_takes_no_slot(make_system: Make) -> None:
+    system = make_system(keep_last(1), **TOLD)
     system.push("v1", "v2")
     unheard(system, "v1", day(1), seed="another")
     compared(system)
-    system.settle()
-    assert system.tags() == {"v1"}
+    system.later()
+    assert system.tags() == {"v1", "v2"}
 
 
-def test_a_new_tag_of_an_image_that_was_heard_is_newer_than_its_push(make_system: Make) -> None:
-    system = make_system(keep_last(2))
+def test_a_new_tag_of_an_image_that_was_heard_takes_no_slot(make_system: Make) -> None:
+    system = make_system(keep_last(2), **TOLD)
     system.push("v1", "v2")
     system.deaf = True
     system.registry.push_image(SHOP, "stable", seed=f"{SHOP}:v1")
     system.deaf = False
     system.missed.clear()
-    (stable,) = [tag for tag in compared(system).tags if tag.name == "stable"]
-    assert stable == system.wiring.history.live(SHOP)[0]
+    system.push("v3")
+    compared(system)
+    system.later()
+    assert {"stable", "v2", "v3"} <= system.tags()
+
+
+def test_a_push_that_is_told_late_has_its_own_time(make_system: Make) -> None:
+    system = make_system(keep_last(1), **TOLD)
+    system.push("v1")
+    compared(system)
+    system.deaf = True
+    system.push("late")
+    system.deaf = False
+    compared(system)
+    system.later()
+    system.hear_late()
+    system.push("v2")
+    system.later()
+    assert system.tags() == {"v2"}
+    (late,) = [entry for entry in system.wiring.history.entries(SHOP) if (entry.action, entry.tag) == ("push", "late")]
+    assert system.reasons()["late"] == "older than the newest 1 (rule last)"
+    (dated,) = [entry for entry in system.wiring.history.entries(SHOP) if entry.action == "dated"]
+    assert dated.at_us > late.at_us
 
 
 def test_a_link_in_the_storage_says_when(make_system: Make, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@
 --       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R  15 asked:R  16 byhand:R  17 taking:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
---       back)  7 tags to adopt (count); per tag, 8 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
---       what says when it was pushed ('' = nothing); then per tag that is no longer there, 2 each: tag, time_us before
+--       back)  7 tags to adopt (count); per tag, 9 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
+--       what says when it was pushed ('' = nothing) actor ('?' = it turned up unannounced); then per tag that is no longer there, 2 each: tag, time_us before
 -- Result the number of tags that changed
 local repository = ARGV[1]
 local clock = redis.call('TIME')
@@ -50,8 +50,8 @@ end
 
 local changes, at = 0, 7
 for _ = 1, tonumber(ARGV[7]) do
-  local tag, digest, short, size, time, index, before, how = unpack(ARGV, at + 1, at + 8)
-  at = at + 8
+  local tag, digest, short, size, time, index, before, how, actor = unpack(ARGV, at + 1, at + 9)
+  at = at + 9
   if unchanged(tag, before) then
     local old = stood_at(tag)
     if old and old ~= short then
@@ -62,7 +62,7 @@ for _ = 1, tonumber(ARGV[7]) do
     redis.call('HDEL', KEYS[15], '@' .. short)
     redis.call('ZREM', KEYS[16], short)
     redis.call('ZADD', KEYS[1], time, tag)
-    redis.call('HSET', KEYS[2], tag, short .. ' ' .. size .. ' ')
+    redis.call('HSET', KEYS[2], tag, short .. ' ' .. size .. ' ' .. actor)
     if index == '1' then redis.call('HSETNX', KEYS[4], digest, time .. ' ?') end
     log('adopted', tag, digest, size, 'found at the registry; its push was not seen' .. (how ~= '' and '; ' .. how or ''))
     changes = changes + 1

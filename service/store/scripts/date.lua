@@ -3,20 +3,20 @@
 --
 -- KEYS  1 created:R  2 tags:R  3 live:R  4 history:R  5 events  6 generation
 -- ARGV  1 repository  2 history entries kept  3 events kept  4 images (count); per image: short digest, when (µs, 0 = its
---       config does not say); then per tag, 4 each: tag digest short when (µs, 0 = not to be believed)
+--       config does not say); then per tag, 5 each: tag digest short when (µs, 0 = now) why
+--       now, if it is
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 local at = 4 + 2 * tonumber(ARGV[4])
 for i = 5, at, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 local dated = 0
-for i = at + 1, #ARGV, 4 do
-  local tag, digest, short, created = unpack(ARGV, i, i + 3)
+for i = at + 1, #ARGV, 5 do
+  local tag, digest, short, created, why = unpack(ARGV, i, i + 4)
   local standing = redis.call('HGET', KEYS[3], tag) or ''
   if tonumber(redis.call('ZSCORE', KEYS[2], tag) or 1) == 0 and string.sub(standing, 1, #short + 1) == short .. ' ' then
     local believed = tonumber(created) > 0 and tonumber(created) <= tonumber(now_us)
     redis.call('ZADD', KEYS[2], believed and created or now_us, tag)
-    local reason = believed and 'counts as pushed when the image was made, as its config says'
-      or 'counts as pushed when it was first seen: its config does not say when it was made'
+    local reason = believed and 'counts as pushed when the image was made, as its config says' or why
     local fields = {'action', 'dated', 'tag', tag, 'digest', digest, 'size', '0', 'actor', '', 'agent', '',
                     'address', '', 'at_us', believed and created or now_us, 'reason', reason, 'rule', ''}
     redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[2], '*', unpack(fields))

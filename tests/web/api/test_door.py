@@ -20,12 +20,14 @@ LOOKS = (
     ("GET", "/api/v1/holds"),
     ("GET", "/api/v1/trash/shop/api"),
     ("GET", "/api/v1/collections"),
+    ("GET", "/api/v1/reconciliation"),
     ("GET", "/metrics"),
 )
 CHANGES = (
     ("POST", "/api/v1/holds/shop/api/approve"),
     ("POST", "/api/v1/trash/shop/api/restore"),
     ("POST", "/api/v1/collections"),
+    ("POST", "/api/v1/reconciliation"),
 )
 _BODIES = {"/api/v1/preview": {"policy": {}}, "/api/v1/trash/shop/api/restore": {"tag": "v1"}}
 TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
@@ -154,7 +156,8 @@ def test_with_tokens_it_may_be_asked_by_any_name(serve: ServeEdge) -> None:
 def test_without_redis_the_answer_is_to_come_again(
     serve: ServeEdge, no_redis: redis.Redis, route: tuple[str, str]
 ) -> None:
-    response = ask(serve(client=no_redis, gc={"command": "true"}).http, route)
+    configured = {"gc": {"command": "true"}, "registry": {"url": "http://127.0.0.1:9"}}
+    response = ask(serve(client=no_redis, **configured).http, route)
     if "policy" in route[1]:
         assert response.status_code == 200, "the policy does not come from Redis"
         return
