@@ -31,6 +31,7 @@ from service.store.outbox import Outbox
 from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
+from service.store.tally import Tallies
 from service.store.trash import Trash
 from service.store.walks import Walks
 from service.undo import Undo
@@ -53,6 +54,7 @@ class Wiring:
     gate: Gate
     figures: Figures
     probes: Probes
+    tallies: Tallies
     policies: PolicySource
     archive: Archive
     asks: Asks
@@ -123,6 +125,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         gate=Gate(connection, pushes),
         figures=Figures(connection),
         probes=Probes(connection),
+        tallies=Tallies(connection),
         policies=policies,
         archive=Archive(connection),
         asks=Asks(connection),
