@@ -1,14 +1,13 @@
 """Lets requests pass the gate, has the others wait, and tells a collection that this process knows of a closed gate."""
 
 import atexit
-import os
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from service import origin
 from service.domain.errors import StoreUnavailable
 from service.domain.gate import Wish
 from service.log import log
@@ -34,7 +33,7 @@ class Gatekeeper:
     def __init__(self, wiring: Wiring) -> None:
         self._gate = wiring.gate
         self._settings: Settings = wiring.settings
-        self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._process = ""
         self._starting = threading.Lock()
         self._turned = threading.Condition()
         self._turns = 0
@@ -54,8 +53,9 @@ class Gatekeeper:
         with self._starting:
             if self._poller is not None:
                 return
+            self._process = str(origin.here())
             with suppress(StoreUnavailable):
-                self._gate.sign_off(*filter(self._is_dead, self._gate.processes()))
+                self._gate.sign_off(*filter(origin.is_dead, self._gate.processes()))
             self._look()
             atexit.register(self.stop)
             self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)
@@ -171,16 +171,3 @@ class Gatekeeper:
             return False
         self._forgotten_s = self._forgotten_s or time.monotonic()
         return time.monotonic() - self._forgotten_s < _DEAD_S
-
-    def _is_dead(self, process: str) -> bool:
-        """Whether that is a process of this machine (or container) which is there no more."""
-        host, _, pid = process.rpartition(":")
-        if host != socket.gethostname() or process == self._process:
-            return False
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, ValueError):
-            return False
-        return False

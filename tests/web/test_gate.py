@@ -1,12 +1,11 @@
 """GET /gate: what passes at once, what waits and for how long, and what happens while Redis is away."""
 
-import os
 import runpy
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import redis
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from service import origin
 from service.domain.gate import Wish
 from service.settings import load_settings
 from service.web import gate
@@ -176,20 +176,28 @@ def test_a_process_obeys_only_when_all_that_passed_before_was_answered(stand: St
     until(lambda: not door.wiring.gate.unaware("t1"))
 
 
-def test_a_process_that_is_no_more_is_signed_off_by_the_next_one(stand: Stand) -> None:
+def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_container(stand: Stand) -> None:
     door = stand()
     ended = subprocess.Popen(["true"])
     ended.wait()
-    here = socket.gethostname()
-    for name in (f"{here}:{ended.pid}", f"{here}:1", "elsewhere:1", f"{here}:x"):
+    gone = replace(origin.here(), pid=ended.pid)
+    others = {str(replace(gone, pids="1")), str(replace(gone, boot="other")), f"{gone.host}:{ended.pid}", "elsewhere:1"}
+    for name in (str(gone), *others):
         door.wiring.gate.sign(name, "")
     successor = Gatekeeper(door.wiring)
     successor.start()
-    expected = {f"{here}:1", "elsewhere:1", f"{here}:x", f"{here}:{os.getpid()}"}
-    assert set(door.wiring.gate.processes()) == expected
+    assert set(door.wiring.gate.processes()) == {*others, door.keeper._process, successor._process}
     door.keeper.stop()
     successor.stop()
-    assert f"{here}:{os.getpid()}" not in door.wiring.gate.processes()
+    assert set(door.wiring.gate.processes()) == others
+
+
+def test_two_processes_with_the_same_host_and_number_are_two(stand: Stand) -> None:
+    """Containers that share a host's name: one that obeys the closed gate says nothing of the other."""
+    door, other = stand(), stand()
+    door.keeper.start()
+    other.keeper.start()
+    assert len(door.wiring.gate.processes()) == 2
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service import origin
 from service.domain.collection import Probe, Run
 from service.domain.errors import CollectionFailed, StaleCache
 from service.domain.gate import Wish, client_of
@@ -320,6 +321,29 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
     assert state(wiring) == "draining"
     (trouble,) = wiring.outbox.troubles()
     assert "pushprune gc --open" in trouble.message
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_ours_alone(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(origin, "boot", lambda: "another")
+        leave_behind(wiring)
+    monkeypatch.setattr(origin, "is_of_one_kernel", lambda _: is_local)
+    drain.reopen(wiring)
+    assert state(wiring) == ("open" if is_local else "closed")
+    run = collect(wiring)
+    if is_local:
+        assert run.result == "done"
+    else:
+        assert run.message == "the gate is held by a collection that is not proved dead"
+        assert state(wiring) == "closed"
+        monkeypatch.setattr(origin, "boot", lambda: "another")
+        drain.reopen(wiring)
+        assert state(wiring) == "open", "what would have proved it was overwritten"
 
 
 def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:
