@@ -52,6 +52,7 @@ class Quiet:
         than gc.youth must besides have belonged to something that we deleted. eligible: what the dry run would sweep.
         """
         gate = self._wiring.gate
+        _refuse_unknown(self._wiring)
         explained = self._wiring.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
         for loose in gate.loose(eligible):
             if not loose.digest:
@@ -135,7 +136,17 @@ def _kept(wiring: Wiring, collector: Collector) -> str | None:
     return held.token if collector.is_dead(held.token) else None
 
 
+def _refuse_unknown(wiring: Wiring) -> None:
+    """Raises PutOff while a push may be under way that Redis has forgotten."""
+    if left_s := wiring.gate.forgotten_s():
+        raise PutOff(
+            f"Redis has lost what it knew: pushes that began before are not known, for {left_s / 60:.0f} minutes yet",
+            min(left_s, 600.0),
+        )
+
+
 def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
+    _refuse_unknown(wiring)
     if not wiring.gate.drain(token, lease.fence, reason):
         raise PutOff(_NOT_DEAD)
     _wait_for_writers(wiring, lease)

@@ -18,8 +18,6 @@ _POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05}
 # A process that was not heard of for an hour is forgotten: a collection does not wait for it any more (keys.py: gates).
 _FORGOTTEN_S = 3300.0
 _MOST_UNNOTED = 10_000
-# Longer than a holder whose gate or lease is gone lets its collector run.
-_DEAD_S = 15.0
 
 
 class Gatekeeper:
@@ -40,7 +38,7 @@ class Gatekeeper:
         self._state: str | None = None
         self._token = ""
         self._contact_s = 0.0
-        self._forgotten_s: float | None = None
+        self._memory = ""
         self._is_away = False
         self._passing = 0
         self._waiting = {"blobs": 0, "manifests": 0}
@@ -144,10 +142,11 @@ class Gatekeeper:
             while self._unnoted:
                 self._gate.admit(*self._unnoted[0], passed=True)
                 self._unnoted.popleft()
+            knows = self._token if self._state == "closed" else ""
             with self._turned:
-                knows = self._token if self._state == "closed" and not self._passing else ""
+                obeys = not self._passing
             asked_s = time.monotonic()
-            state, token, opened = self._gate.sign(self._process, knows)
+            signed = self._gate.sign(self._process, knows, obeys=obeys, memory=self._memory)
         except StoreUnavailable as error:
             if not self._is_away:
                 log.warning("the gate cannot reach Redis", error=str(error), passes=self._passes_without_redis())
@@ -156,18 +155,12 @@ class Gatekeeper:
             log.exception("the gate could not be looked at; it goes on")
         else:
             self._contact_s, self._is_away = asked_s, False
-            if not self._was_forgotten(state, opened):
-                self._state, self._token = state, token
+            self._memory = signed.memory
+            # Another's gate says nothing of the one that is known here: its collector may live (safety rule 7).
+            if not knows or signed.was_opened or signed.token == knows:
+                self._state, self._token = signed.state, signed.token
         now = (self._state, self._token, self._is_away)
         if now != before or self._state == "draining":  # a push that stands still is let pass after a while
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
-
-    def _was_forgotten(self, state: str, opened: str) -> bool:
-        """Whether Redis was restarted without the gate that was closed: its collector may live for a moment yet."""
-        if self._state != "closed" or state == "closed" or opened == self._token:
-            self._forgotten_s = None
-            return False
-        self._forgotten_s = self._forgotten_s or time.monotonic()
-        return time.monotonic() - self._forgotten_s < _DEAD_S
