@@ -1,6 +1,8 @@
-"""What the registry itself says of its work: writes not answered yet, notifications not delivered yet, its cache."""
+"""What the registry itself says of its work: writes not answered yet, notifications not delivered yet, its start."""
 
 import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 
 import requests
 
@@ -12,7 +14,17 @@ _WRITES = re.compile(
 )
 # 2.8 says it with a label; 3 later in a name of its own.
 _CACHE = re.compile(r'^registry_storage_cache_(?:total\{type="Request"\}|requests_total) (\S+)$', re.MULTILINE)
+_START = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
+_START_TIMEOUT_S = 1.0
 _OURS = re.compile(r"/notifications/?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When the registry's process was started: in its own words, and how long before it said so (ms)."""
+
+    said: str
+    age_ms: int
 
 
 class InFlight:
@@ -51,9 +63,22 @@ class InFlight:
         found = _CACHE.search(self._get("/metrics").text)
         return float(found[1]) if found else 0.0
 
-    def _get(self, path: str) -> requests.Response:
+    def start(self) -> Start | None:
+        """When it was started; None where it does not say. Nobody waits long for it. Raises as `writes`."""
+        response = self._get("/metrics", min(self._timeout_s, _START_TIMEOUT_S))
+        found, date = _START.search(response.text), response.headers.get("Date", "")
         try:
-            response = self._session.get(self._url + path, timeout=self._timeout_s, allow_redirects=False)
+            return (
+                Start(found[1], round((parsedate_to_datetime(date).timestamp() - float(found[1])) * 1000))
+                if found
+                else None
+            )
+        except ValueError:
+            return None
+
+    def _get(self, path: str, timeout_s: float | None = None) -> requests.Response:
+        try:
+            response = self._session.get(self._url + path, timeout=timeout_s or self._timeout_s, allow_redirects=False)
         except requests.RequestException as error:
             raise RegistryUnavailable(f"registry.debug_url {self._url} does not answer") from error
         if response.status_code != 200:

@@ -144,6 +144,14 @@ class Walks:
         with self._connection.reached() as client:
             return f"{run_id}:{client.get(self._keys.of('restarts')) or '0'}"
 
+    def started(self, said: str, age_ms: int) -> bool:
+        """Notes when the registry says that it was started, and how long ago; whether that is a restart nobody told of.
+
+        Where the first event after it has told already, that has counted it.
+        """
+        keys = [self._keys.of(name) for name in ("started", "instances", "restarts")]
+        return bool(self._connection.script("started", keys, [said, age_ms]))
+
     def epoch_walked(self) -> str | None:
         """The epoch in which the last walk over everything began; None before the first."""
         with self._connection.reached() as client:

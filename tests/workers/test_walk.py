@@ -1,9 +1,14 @@
 """A walk compares every repository with the registry, once, in peace, and from where a killed worker left off."""
 
+from dataclasses import replace
+from typing import Any, cast
+
 import pytest
 import requests
 
 from service.domain import walk
+from service.domain.errors import RegistryUnavailable
+from service.registry.inflight import Start
 from service.store.walks import Walks
 from tests.conftest import keep_last
 from tests.workers.conftest import Make, System
@@ -123,6 +128,37 @@ def test_a_repository_that_fails_comes_again_and_is_said_in_the_end(make_system:
     assert last.message.startswith("shop/a: ")
     assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["reconcile"]
     assert not system.wiring.history.snapshot("shop/a").compared
+
+
+class Debug:
+    """Stands for a registry's debug server that says when it was started, or does not answer."""
+
+    def __init__(self) -> None:
+        self.said: str | None = None
+
+    def start(self) -> Start:
+        if self.said is None:
+            raise RegistryUnavailable("it does not answer")
+        return Start(self.said, 0)
+
+
+def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compared(make_system: Make) -> None:
+    system, debug = make_system(keep_last(9), **QUICKLY), Debug()
+    wiring = replace(system.wiring, in_flight=cast(Any, debug))
+    client: Any = wiring.connection.client
+
+    def sweep(said: str | None) -> str | None:
+        debug.said = said
+        for name in ("walk", "started"):
+            client.delete(wiring.connection.keys.lease(name))
+        reconcile.sweep(wiring)
+        return wiring.walks.wanted()
+
+    assert sweep("1e9") == walk.FIRST_START
+    finish(system)
+    assert sweep(None) is None, "whoever does not answer has not restarted for that"
+    assert sweep("1e9") is None
+    assert sweep("2e9") == walk.REGISTRY_RESTARTED
 
 
 def test_an_empty_catalog_changes_nothing(make_system: Make) -> None:
