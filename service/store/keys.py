@@ -71,8 +71,8 @@ Per repository
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, gate, walk, reconcile, enforce:R,
-                        delete:R.
+                        NAME: collect, tick, trim, broken, gate, walk, started, reconcile,
+                        enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
@@ -144,7 +144,10 @@ Global
                         Life: for ever. Writer: adopt. Readers: enforcement, a walk.
   abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
                         Writer, reader: deletion.
-  restarts      string  counts registry instances seen; part of the epoch. Writer: record.
+  restarts      string  counts registry instances seen, and restarts that no event told of; part of the epoch.
+                        Writers: record, started.
+  started       zset    what the registry's debug server says of its start → first seen (ms). Life: the newest 64.
+                        Writer, reader: tick.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
                         Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
