@@ -81,11 +81,10 @@ class Links:
         if not unknown and not is_pushed:
             return True
         self._shelf.put_tag_back(tag, digest)
-        if is_pushed:
+        if unknown is None:
             raise pushed
         raise RegistryRefused(
-            f"{folder / (unknown or '')} is nothing that a registry known here puts there: remove it, or set "
-            "delete.via: api"
+            f"{folder / unknown} is nothing that a registry known here puts there: remove it, or set delete.via: api"
         )
 
 
@@ -147,6 +146,7 @@ class Unlinker:
             if not needed <= found <= allowed:
                 odd = sorted((found - allowed) | (needed - found))[0]
                 raise RegistryRefused(f"{place / odd} is not as a registry known here lays it out: {_ELSEWHERE}")
+        self._refuse_links(repository)
         strange = [
             entry.name
             for entry in os.scandir(folder)
@@ -154,6 +154,23 @@ class Unlinker:
         ]
         if strange:
             raise RegistryRefused(f"{folder / strange[0]} is not as a registry known here lays it out: {_ELSEWHERE}")
+
+    def _refuse_links(self, repository: str) -> None:
+        """What somebody has linked to another repository is that one's: its tags would go with ours.
+
+        A folder of names that lies on another disk is nothing of the kind.
+        """
+        root, folder = self._storage.base / "repositories", self._storage.repository_folder(repository)
+        places = (folder / "_manifests", folder / "_manifests" / "tags", folder / "_manifests" / "revisions")
+        found = [place for place in places if place.is_symlink()]
+        real = folder.resolve()
+        if real.is_relative_to(root.resolve()) and real != root.resolve() / repository:
+            found.insert(0, folder)
+        if found:
+            raise RegistryRefused(
+                f"{found[0]} is a symbolic link, and what goes there would go elsewhere as well: remove it, or set "
+                "delete.via: api"
+            )
 
 
 @contextmanager

@@ -71,8 +71,8 @@ Per repository
   history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, gate, walk, reconcile, enforce:R,
-                        delete:R.
+                        NAME: collect, tick, trim, broken, gate, walk, started, reconcile,
+                        enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
@@ -118,9 +118,15 @@ Global
   gate          hash    state (draining or closed; no key: open), token, fence, since_ms, reason, kept (left closed, as
                         the registry has a stale cache): writes wait at the gate, and ours keep out.
                         Life: until its holder opens it, or somebody proves that its collector is dead: never by time.
-                        Writer: gate_turn. Readers: gate_admit, gate_sign, enter.
-  gate:opened   string  token of the gate that was opened last: one that is gone without that was lost by Redis, and
-                        counts as closed for a while. Life: until the next one. Writer: gate_turn. Reader: gate_sign.
+                        Writers: gate_turn, gate_sign. Readers: gate_admit, enter.
+  gate:opens    zset    token of a gate that was opened → when (ms). A closed one that is gone without that was lost by
+                        Redis, and who knew of it sets it up again. Life: the newest 1000. Writer: gate_turn.
+                        Reader: gate_sign.
+  gate:memory   string  a word made up when there was none: another one tells that Redis has lost everything.
+                        Life: for ever. Writer, reader: gate_sign.
+  gate:forgot   string  when a web process saw that Redis had lost everything (ms): nothing is swept while it stands, as
+                        pushes that began before are unknown. Life: gc.youth, an hour at least. Writer: gate_sign.
+                        Reader: a collection.
   gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at
                         most. Writer: gate_sign. Reader: a collection, which waits until each knows the gate is closed.
   gates:seen    hash    web process → the token of the closed gate that it knows of. Life: with gates.
@@ -138,7 +144,10 @@ Global
                         Life: for ever. Writer: adopt. Readers: enforcement, a walk.
   abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
                         Writer, reader: deletion.
-  restarts      string  counts registry instances seen; part of the epoch. Writer: record.
+  restarts      string  counts registry instances seen, and restarts that no event told of; part of the epoch.
+                        Writers: record, started.
+  started       zset    what the registry's debug server says of its start → first seen (ms). Life: the newest 64.
+                        Writer, reader: tick.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
                         Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
