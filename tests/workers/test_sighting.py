@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from service.clock import now_us
+from service.domain.manifest import OCI_MANIFEST
 from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
@@ -144,3 +145,11 @@ def test_a_link_in_the_storage_says_when(make_system: Make, tmp_path: Path) -> N
     (old,) = compared(system).tags
     assert old.pushed_us == 1_700_000_000_000_000
     assert "its link in the storage was written" in system.reasons("adopted")["old"]
+
+
+def test_what_is_found_is_noted_with_its_media_type(make_system: Make) -> None:
+    system = make_system(keep_last(3), **TOLD)
+    unheard(system, "old", day(1))
+    compared(system)
+    (entry,) = system.wiring.history.entries(SHOP)
+    assert (entry.action, entry.media_type) == ("adopted", OCI_MANIFEST)
