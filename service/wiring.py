@@ -34,6 +34,7 @@ from service.store.outbox import Outbox
 from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
+from service.store.rulings import Rulings
 from service.store.tally import Tallies
 from service.store.trash import Trash
 from service.store.walks import Walks
@@ -58,6 +59,7 @@ class Wiring:
     figures: Figures
     probes: Probes
     tallies: Tallies
+    rulings: Rulings
     policies: PolicySource
     archive: Archive
     asks: Asks
@@ -132,6 +134,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         figures=Figures(connection),
         probes=Probes(connection),
         tallies=Tallies(connection),
+        rulings=Rulings(connection, limits),
         policies=policies,
         archive=archive,
         asks=Asks(connection),

@@ -23,19 +23,19 @@ from service.domain.errors import (
     StoreUnavailable,
 )
 from service.web.access import is_foreign, is_open
-from service.web.pages import assets, frame, login, overview, text
+from service.web.pages import activity, assets, collection, frame, health, login, overview, policy, text
 from service.web.problems import Faulty
 from service.web.session import Visitor, csrf, stranger, visitor
 from service.wiring import Wiring
 
-_SHOWN = (overview,)
+_SHOWN = (overview, activity, policy, collection, health)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _FOREIGN = "without tokens only programs and browsers on this machine may ask: set tokens.read and tokens.admin"
 # What may be sent without the right to change anything.
-_ASKS = frozenset({"pages.log_in", "pages.log_out"})
+_ASKS = frozenset({"pages.log_in", "pages.log_out", "pages.policy_trial"})
 _FOR_ALL = frozenset({"pages.log_in", "pages.log_in_page"})
 
 

@@ -8,7 +8,7 @@ from flask import Response, flash, g, make_response, redirect, render_template, 
 from service.web.session import Visitor
 
 # What is asked for by POST and answered by a page or panel of its own.
-ANSWERS_ITSELF = frozenset({"pages.log_in"})
+ANSWERS_ITSELF = frozenset({"pages.log_in", "pages.policy_trial", "pages.health_doctor"})
 
 
 def keep_visitor(visitor: Visitor | None) -> Visitor | None:

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from service.domain.collection import Run
 from service.domain.tally import Tally
+from service.holding import waiting
 from service.web.pages import frame
 from service.wiring import Wiring
 
@@ -41,7 +42,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             "overview_now.html",
             "What happens now",
             reading=wiring.figures.read(),
-            holds=len(wiring.history.holds()),
+            holds=sum(1 for one in waiting(wiring) if one.refusal is None),
             troubles=wiring.outbox.troubles(),
             totals=wiring.garbage.totals(),
             trashed=wiring.figures.trashed(),

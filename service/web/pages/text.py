@@ -7,6 +7,7 @@ from flask import Flask
 from markupsafe import Markup, escape
 
 from service.domain.quantity import spell_duration
+from service.web.pages.frame import here
 from service.web.session import csrf
 
 # Controls, formats (those that turn the direction of writing among them), surrogates, line and paragraph separators.
@@ -17,7 +18,7 @@ def register(app: Flask) -> None:
     """Makes them known to the templates."""
     env = app.jinja_env
     env.filters.update(shown=shown, plain=plain, when_us=when_us, when_ms=when_ms, size=size, span=span, number=number)
-    env.globals["csrf"] = csrf
+    env.globals.update(csrf=csrf, here=here)
 
 
 def plain(value: object) -> str:
