@@ -68,7 +68,8 @@ Per repository
                         Writers: trash, taken, forget, healed, record. Readers: record, adopt.
   put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
                         healing.
-  history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
+  history:R     stream  action tag digest size actor agent address at_us reason rule media: what happened to its tags.
+                        media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
                         NAME: collect, tick, trim, broken, gate, walk, started, reconcile,

@@ -8,8 +8,8 @@
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
---       then per event, 15 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
---       instance kind(manifest|blob|own|ignored); then what is remembered of pushes: its age (ms), pushes, blobs, and
+--       then per event, 16 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
+--       instance kind(manifest|blob|own|ignored) media; then what is remembered of pushes: its age (ms), pushes, blobs, and
 --       per event its client, and the blobs it references (short digests); and at the very end: manifests whose layers
 --       are remembered per repository, then per event: its layers ('' = not known)
 -- Result {recorded, duplicates, repository that became due, …}
@@ -31,7 +31,8 @@ local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
   local fields = {'action', action, 'tag', e.tag, 'digest', e.digest, 'size', e.size, 'actor', e.actor,
-                  'agent', e.agent, 'address', e.address, 'at_us', e.at_us, 'reason', reason or '', 'rule', ''}
+                  'agent', e.agent, 'address', e.address, 'at_us', e.at_us, 'reason', reason or '', 'rule', '',
+                  'media', e.media}
   redis.call('XADD', key(r, 8), 'MAXLEN', '~', keep_history, '*', unpack(fields))
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', keep_events, '*', 'repository', names[r], unpack(fields))
 end
@@ -346,11 +347,11 @@ for nth = 1, events do
     id = ARGV[at + 1], at_us = ARGV[at + 2], at = tonumber(ARGV[at + 2]), action = ARGV[at + 3],
     tag = ARGV[at + 5], digest = ARGV[at + 6], short = ARGV[at + 7], size = ARGV[at + 8],
     index = ARGV[at + 9] == '1', children = ARGV[at + 10], actor = ARGV[at + 11], agent = ARGV[at + 12],
-    address = ARGV[at + 13], instance = ARGV[at + 14], kind = ARGV[at + 15],
+    address = ARGV[at + 13], instance = ARGV[at + 14], kind = ARGV[at + 15], media = ARGV[at + 16],
     layers = ARGV[#ARGV - events + nth], client = ARGV[gate + 2 + 2 * nth], references = ARGV[gate + 3 + 2 * nth],
   }
   local r = tonumber(ARGV[at + 4])
-  at = at + 15
+  at = at + 16
   if redis.call('SISMEMBER', KEYS[2], e.id) == 1 or redis.call('SADD', KEYS[1], e.id) == 0 then
     duplicates = duplicates + 1
     count('duplicate')
