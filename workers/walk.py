@@ -15,6 +15,7 @@ from workers.pace import Pace
 
 SLICE_S = 2.0
 _ABOUT = "reconcile"
+_CATALOG_TRIES = 5
 _NO_CATALOG = "the registry shows us no catalog ({}): these are the repositories known, and reconcile.repositories"
 _EMPTY = (
     "the registry lists no repository at all, and {} with tags are known, so nothing was compared: see that "
@@ -34,10 +35,9 @@ def go_on(wiring: Wiring) -> None:
         found = wiring.walks.begin()
         if found is None:
             return
-        if not found.listed and not _list(wiring, found, lease):
-            return
-        _compare_for(wiring, found, lease, SLICE_S)
-        if wiring.walks.end():
+        listed = found.listed or _list(wiring, found, lease)
+        _compare_for(wiring, found, lease, SLICE_S)  # what was asked for by name needs no catalog
+        if listed and wiring.walks.end():
             _tell(wiring)
             return
     if wiring.walks.goes_on():
@@ -57,9 +57,12 @@ def _list(wiring: Wiring, found: walk.Walk, lease: Lease) -> bool:
         walks.all_listed(others, _NO_CATALOG.format(error))
         return True
     except RegistryUnavailable as error:
-        log.warning("the catalog is read on later", error=str(error))
-        walks.pause(round((error.retry_after_s or 2 * SLICE_S) * 1000))
-        return False
+        failures = walks.unlisted(str(error), error.retry_after_s)
+        if failures < _CATALOG_TRIES or not _answers(wiring):
+            log.warning("the catalog is read on later", error=str(error))
+            return False
+        walks.all_listed(others, _NO_CATALOG.format(error))
+        return True
     known = 0 if seen else walks.with_tags(wiring.history.repositories())
     if known:
         walks.end(now=True)
@@ -67,6 +70,15 @@ def _list(wiring: Wiring, found: walk.Walk, lease: Lease) -> bool:
         log.error("nothing was compared", error=_EMPTY.format(known))
         return False
     walks.all_listed(others)
+    return True
+
+
+def _answers(wiring: Wiring) -> bool:
+    """Whether it is only the catalog that fails: of a large registry on an object store it may take minutes."""
+    try:
+        wiring.client.ping()
+    except (RegistryUnavailable, RegistryRefused):
+        return False
     return True
 
 

@@ -80,6 +80,14 @@ class Walks:
         """Notes a page of the catalog; cursor: the last name of it."""
         self._connection.script("walk_listed", self._both("walk", "todo"), [cursor, "", *repositories])
 
+    def unlisted(self, message: str, asked_s: float | None = None) -> int:
+        """Notes why the catalog could not be read on, which waits; asked_s: for so long at least.
+
+        Returns how often that was so, one time after the other.
+        """
+        args: list[str | int] = [message, FIRST_WAIT_MS, LONGEST_WAIT_MS, round((asked_s or 0) * 1000)]
+        return int(self._connection.script("walk_unlisted", self._both("walk", "pause"), args))
+
     def all_listed(self, repositories: Sequence[str], catalog: str = "") -> None:
         """Notes that every repository is known by now, these included. catalog: why that does not come from there."""
         self._connection.script("walk_listed", self._both("walk", "todo"), [_ALL_READ, catalog, *repositories])
@@ -105,11 +113,6 @@ class Walks:
         """Ends the walk and records it, if nothing is left to compare; now: whatever is left. Whether it ended."""
         keys = self._both("walk", "todo", "tries", "last")
         return bool(self._connection.script("walk_ended", keys, [self._now_ms(), int(now)]))
-
-    def pause(self, wait_ms: int) -> None:
-        """Has nothing compared for a while."""
-        with self._connection.reached() as client:
-            client.set(self._of("pause"), "1", px=max(1, wait_ms))
 
     def overdue(self) -> bool:
         """Whether a worker should go on now; if so, the next answer is yes only after a while."""

@@ -185,6 +185,35 @@ def test_without_a_catalog_the_known_and_the_named_repositories_are_compared(mak
     assert (known(system, "shop/named"), known(system, "shop/never")) == ({"v1"}, set())
 
 
+def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_system: Make) -> None:
+    """A large registry on an object store may never read its catalog in time."""
+    system = make_system(keep_last(9), **QUICKLY)
+    system.push("v1", repository="shop/heard")
+    unheard(system, "shop/heard:v2", "shop/asked:v1")
+    system.registry.fail_next("GET", "_catalog", status=504, times=None)
+    system.wiring.walks.request(walk.BY_HAND)
+    walking.go_on(system.wiring)
+    under = system.wiring.walks.under_way()
+    assert under is not None
+    assert "504" in under.message
+    assert not under.listed
+    system.wiring.walks.ask(["shop/asked"], walk.BY_HAND)
+    walking.go_on(system.wiring)
+    assert known(system, "shop/asked") == {"v1"}, "it was named: no catalog is needed"
+    last = finish(system)
+    assert "shows us no catalog" in last.catalog
+    assert known(system, "shop/heard") == {"v1", "v2"}
+
+
+def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/api:v1")
+    system.registry.fail_next("*", status=503, times=30)
+    system.wiring.walks.request(walk.FIRST_START)
+    assert not finish(system).catalog, "it was not taken for one without a catalog"
+    assert known(system, "shop/api") == {"v1"}
+
+
 def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1")
