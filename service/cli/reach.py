@@ -10,6 +10,7 @@ import click
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy import Policy
+from service.domain.wanted import Wanted
 from service.local.environment import environment_of
 from service.settings import Settings, load_settings
 from service.wiring import Wiring, wire
@@ -66,6 +67,17 @@ def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
         if name not in every:
             raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
     return names
+
+
+def meant(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
+    """The repositories that these names and globs mean, each once. Raises NoSuchRepository for one that means none."""
+    every, found = wiring.history.repositories(), dict[str, None]()
+    for name in names:
+        those = Wanted(name).repositories(every)
+        if not those:
+            raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+        found |= dict.fromkeys(those)
+    return tuple(found)
 
 
 def need_policy(wiring: Wiring) -> Policy:
