@@ -107,7 +107,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     leases, garbage, registry = Leases(connection), Collections(connection, settings.history.runs), _registry(settings)
     on_disk = settings.delete.via == "storage"
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
-    debug_url = settings.registry.debug_url
+    debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     return Wiring(
         settings=settings,
@@ -133,7 +133,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         unlinker=unlinker,
         registry=registry,
         collector=_collector(settings, storage),
-        in_flight=InFlight(debug_url, settings.registry.timeout_s) if debug_url else None,
+        in_flight=InFlight(debug_urls, settings.registry.timeout_s) if debug_urls else None,
     )
 
 

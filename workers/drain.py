@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from service.clock import now_us
 from service.domain import tombstone
@@ -31,6 +32,7 @@ _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
+_NOT_DEAD = "the gate is held by a collection that is not proved dead"
 _DELETES = "deletes did not end in time"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
@@ -50,6 +52,7 @@ class Quiet:
         than gc.youth must besides have belonged to something that we deleted. eligible: what the dry run would sweep.
         """
         gate = self._wiring.gate
+        _refuse_unknown(self._wiring)
         explained = self._wiring.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
         for loose in gate.loose(eligible):
             if not loose.digest:
@@ -82,7 +85,7 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> 
     kept = _kept(wiring, collector)
     token, is_claimed = kept or new_token(), False
     try:
-        with collector.claimed(token, lambda before: _succeed(wiring, before)):
+        with collector.claimed(token, partial(_succeed, wiring)):
             is_claimed = True
             if not kept:
                 _close(wiring, lease, token, reason)
@@ -113,10 +116,14 @@ def _may_open(wiring: Wiring, token: str) -> bool:
     return found is None
 
 
-def _succeed(wiring: Wiring, before: str) -> None:
+def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
     """Opens the gate of a holder that is proved dead, unless it must stay closed: then the next try takes it over."""
     held = wiring.gate.standing()
-    if held and held.token == before and (held.is_kept or _is_unchecked(wiring)):
+    if held is None or held.token != before:
+        return
+    if not is_dead:
+        raise PutOff(_NOT_DEAD)
+    if held.is_kept or _is_unchecked(wiring):
         raise PutOff("the gate is kept closed until the last sweep is checked")
     wiring.gate.open(before)
 
@@ -129,9 +136,19 @@ def _kept(wiring: Wiring, collector: Collector) -> str | None:
     return held.token if collector.is_dead(held.token) else None
 
 
+def _refuse_unknown(wiring: Wiring) -> None:
+    """Raises PutOff while a push may be under way that Redis has forgotten."""
+    if left_s := wiring.gate.forgotten_s():
+        raise PutOff(
+            f"Redis has lost what it knew: pushes that began before are not known, for {left_s / 60:.0f} minutes yet",
+            min(left_s, 600.0),
+        )
+
+
 def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
+    _refuse_unknown(wiring)
     if not wiring.gate.drain(token, lease.fence, reason):
-        raise PutOff("the gate is held by a collection that is not proved dead")
+        raise PutOff(_NOT_DEAD)
     _wait_for_writers(wiring, lease)
     if not wiring.gate.close(token):
         raise PutOff("the gate was opened by somebody else")

@@ -45,10 +45,11 @@ def follow_walks(wiring: Wiring) -> None:
 def _note_start(wiring: Wiring, debug: InFlight) -> None:
     """Events get lost at a restart, and until the next one comes nothing else tells of it."""
     try:
-        start = debug.start()
+        starts = debug.starts()
     except (RegistryUnavailable, RegistryRefused):
         return  # whoever cannot do without the debug server says so
-    if start and wiring.walks.started(start.said, start.age_ms):
+    restarted = [start for start in starts if wiring.walks.started(start.said, start.age_ms)]
+    if restarted:
         log.info("the registry was restarted; what it had not told yet is looked for")
 
 

@@ -88,6 +88,10 @@ def _registry_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _several(value: Any) -> Any:
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
 def _words(value: Any) -> Any:
     try:
         return shlex.split(value) if isinstance(value, str) else value
@@ -176,6 +180,7 @@ Prefix = Annotated[str, AfterValidator(_prefix)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RepositoryName = Annotated[str, AfterValidator(_repository)]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
+RegistryUrls = Annotated[tuple[RegistryUrl, ...], BeforeValidator(_several), Field(min_length=1)]
 Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_children)]
 Script = Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)]
 Window = Annotated[tuple[Hours, ...], PlainValidator(_window)]

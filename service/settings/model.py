@@ -28,6 +28,7 @@ from service.settings.kinds import (
     Prefix,
     RedisUrl,
     RegistryUrl,
+    RegistryUrls,
     RepositoryName,
     Script,
     Seconds,
@@ -74,8 +75,9 @@ class Registry(_Section):
     ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
     docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
     timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
-    debug_url: RegistryUrl | None = Field(
-        default=None, description="its debug server (http.debug.addr): http://…; needed by gc.gate: proxy"
+    debug_url: RegistryUrls | None = Field(
+        default=None,
+        description="its debug server (http.debug.addr): http://…, of several registries all; needed by gc.gate: proxy",
     )
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from service.domain.gate import Wish
-from service.store.connection import Connection
+from service.store.connection import Connection, new_token
 from service.store.keys import short
 
 FORGOTTEN_S = 3600
@@ -33,6 +33,19 @@ class Answer:
     passes: bool
     state: State
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What a web process learns: the gate as it stands, whether the one it knew was opened, and Redis' memory.
+
+    memory: another one than before tells that Redis has lost everything.
+    """
+
+    state: State
+    token: str
+    was_opened: bool
+    memory: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +155,23 @@ class Gate:
                 found.append(Loose(repository, wanted.get(blob, ""), int(at_ms), who.startswith("~")))
         return tuple(found)
 
-    def sign(self, process: str, knows: str) -> tuple[State, str, str]:
-        """A web process that serves the gate can be reached. knows: the token of the closed gate it obeys, or "".
+    def sign(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> Signed:
+        """A web process that serves the gate can be reached.
 
-        Returns state and token as they are now, and the token of the gate that was opened last.
+        knows: the token of the closed gate that it knows of, or ""; obeys: whether all that it let pass before is
+        answered; memory: what it was told last.
         """
-        keys = [self._keys.of(name) for name in ("gates", "gates:seen", "gate", "gate:opened")]
-        state, token, opened = self._connection.script("gate_sign", keys, [process, knows, FORGOTTEN_S * 1000])
-        return state, token, opened
+        names = ("gates", "gates:seen", "gate", "gate:opens", "gate:memory", "gate:forgot")
+        args: list[str | int] = [process, knows, int(obeys), FORGOTTEN_S * 1000, memory]
+        args += [max(FORGOTTEN_S * 1000, self._bounds.youth_ms), new_token()]
+        keys = [self._keys.of(name) for name in names]
+        state, token, was_opened, memory = self._connection.script("gate_sign", keys, args)
+        return Signed(state, token, bool(was_opened), memory)
+
+    def forgotten_s(self) -> float:
+        """For how long a push may yet go on that began before Redis lost everything; 0 where it did not."""
+        with self._connection.reached() as client:
+            return max(0.0, float(client.pttl(self._keys.of("gate:forgot"))) / 1000)
 
     def sign_off(self, *processes: str) -> None:
         """These processes serve the gate no more."""
@@ -188,5 +210,5 @@ class Gate:
             return frozenset(client.smembers(self._keys.of("sweeping")))
 
     def _turn(self, what: str, token: str, fence: int = 0, reason: str = "") -> bool:
-        keys = [self._keys.of("gate"), self._keys.of("gate:opened")]
+        keys = [self._keys.of("gate"), self._keys.of("gate:opens")]
         return bool(self._connection.script("gate_turn", keys, [what, token, fence, reason]))

@@ -118,9 +118,15 @@ Global
   gate          hash    state (draining or closed; no key: open), token, fence, since_ms, reason, kept (left closed, as
                         the registry has a stale cache): writes wait at the gate, and ours keep out.
                         Life: until its holder opens it, or somebody proves that its collector is dead: never by time.
-                        Writer: gate_turn. Readers: gate_admit, gate_sign, enter.
-  gate:opened   string  token of the gate that was opened last: one that is gone without that was lost by Redis, and
-                        counts as closed for a while. Life: until the next one. Writer: gate_turn. Reader: gate_sign.
+                        Writers: gate_turn, gate_sign. Readers: gate_admit, enter.
+  gate:opens    zset    token of a gate that was opened → when (ms). A closed one that is gone without that was lost by
+                        Redis, and who knew of it sets it up again. Life: the newest 1000. Writer: gate_turn.
+                        Reader: gate_sign.
+  gate:memory   string  a word made up when there was none: another one tells that Redis has lost everything.
+                        Life: for ever. Writer, reader: gate_sign.
+  gate:forgot   string  when a web process saw that Redis had lost everything (ms): nothing is swept while it stands, as
+                        pushes that began before are unknown. Life: gc.youth, an hour at least. Writer: gate_sign.
+                        Reader: a collection.
   gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at
                         most. Writer: gate_sign. Reader: a collection, which waits until each knows the gate is closed.
   gates:seen    hash    web process → the token of the closed gate that it knows of. Life: with gates.

@@ -9,6 +9,7 @@ from typing import Any
 
 from service.clock import now_us
 from service.domain import tombstone
+from service.domain.state import Tag
 from tests.machine.goods import children_of, subject_by_name, subject_in
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
 from tests.machine.shops import Shop
@@ -113,18 +114,19 @@ class Model:
         self.believed.hear(event)
         self.assess()
 
-    def plan(self, live: dict[str, tuple[str, int | None]], going: set[str]) -> None:
+    def plan(self, live: dict[str, Tag], going: set[str]) -> None:
         """What the product goes by now: where it believes each tag to stand, since when, and which digests are to go.
 
-        A push that nobody heard counts from when its tag was first seen.
+        A push that nobody heard counts from when its image was made, or its tag first seen.
         """
         for tag, push in self.wanted.items():
-            digest, at_us = live.get(tag, ("", None))
-            if None in push.times and digest == push.digest and at_us:
-                self.wanted[tag] = self.believed.pushes[tag] = replace(push, at_us=at_us, other_us=-1)
+            seen = live.get(tag)
+            if seen and None in push.times and seen.digest == push.digest and seen.pushed_us:
+                dated = replace(push, at_us=seen.pushed_us, other_us=-1, sighted=seen.sighted)
+                self.wanted[tag] = self.believed.pushes[tag] = dated
         standing = self.registry.tags()
         for tag, digest in self._taken_from.items():
-            if live.get(tag, ("", None))[0] == digest != standing.get(tag):
+            if tag in live and live[tag].digest == digest != standing.get(tag):
                 (self.unplanned.discard if digest in going else self.unplanned.add)(digest)
 
     def lose(self, events: list[Happened]) -> None:

@@ -115,7 +115,7 @@ class World:
         client: Any = self.ground.plain
         begun = {long(digest) for digest, text in client.hgetall(self.keys.untagged(SHOP)).items() if "begun" in text}
         going = {doomed.digest for doomed in self.history.doomed(SHOP)}
-        self.model.plan({tag.name: (tag.digest, tag.pushed_us) for tag in self.history.live(SHOP)}, begun | going)
+        self.model.plan({tag.name: tag for tag in self.history.live(SHOP)}, begun | going)
 
     def hear(self, which: int = 0, *, twice: bool = False) -> None:
         """One of the events that wait arrives; twice: the registry did not get the answer."""

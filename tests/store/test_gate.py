@@ -290,7 +290,8 @@ def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
     assert not gate.open("t2")
     assert gate.open("t1")
     assert gate.standing() is None
-    assert gate.sign("web:1", "") == ("", "", "t1")
+    assert gate.sign("web:1", "t1").was_opened
+    assert not gate.sign("web:1", "t0").was_opened
 
 
 def test_a_gate_does_not_open_by_time(gate: Gate, connection: Connection) -> None:
@@ -306,10 +307,13 @@ def test_what_passed_without_redis_is_noted_whatever_the_gate_says_now(gate: Gat
 
 def test_a_process_is_waited_for_until_it_obeys_this_gate(gate: Gate) -> None:
     close(gate)
-    assert gate.sign("web:1", "") == ("closed", "t1", "")
+    signed = gate.sign("web:1", "")
+    assert (signed.state, signed.token, signed.was_opened) == ("closed", "t1", False)
     gate.sign("web:2", "t0")
     assert gate.unaware("t1") == ("web:1", "web:2")
     gate.sign("web:1", "t1")
+    gate.sign("web:2", "t1", obeys=False)
+    assert gate.unaware("t1") == ("web:2",)
     gate.sign("web:2", "t1")
     assert gate.unaware("t1") == ()
     gate.sign("web:2", "")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from service import origin
 from service.domain.collection import Probe, Run
 from service.domain.errors import CollectionFailed, StaleCache
 from service.domain.gate import Wish, client_of
@@ -276,6 +277,30 @@ def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tm
     assert wiring.garbage.runs()[0].result == "failed"
 
 
+def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    memory = wiring.gate.sign("web:1").memory
+    wiring.connection.client.flushdb()
+    assert collect(wiring).result == "done", "nobody has told of it"
+    (tmp_path / "swept").unlink()
+    wiring.gate.sign("web:1", memory=memory)
+    assert collect(wiring).message.startswith("Redis has lost what it knew: pushes that began before are not known")
+    assert not (tmp_path / "swept").exists()
+
+
+def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
+    body = "(folder / 'dry').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    memory = wiring.gate.sign("web:1").memory
+    with collecting(wiring, tmp_path):
+        client: Any = wiring.connection.client
+        client.delete(wiring.connection.keys.of("gate:memory"))
+        wiring.gate.sign("web:1", memory=memory)
+    assert wiring.garbage.runs()[0].result == "put off"
+
+
 def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.gate.drain("paused", 1, "x")
@@ -320,6 +345,29 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
     assert state(wiring) == "draining"
     (trouble,) = wiring.outbox.troubles()
     assert "pushprune gc --open" in trouble.message
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_ours_alone(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(origin, "boot", lambda: "another")
+        leave_behind(wiring)
+    monkeypatch.setattr(origin, "is_of_one_kernel", lambda _: is_local)
+    drain.reopen(wiring)
+    assert state(wiring) == ("open" if is_local else "closed")
+    run = collect(wiring)
+    if is_local:
+        assert run.result == "done"
+    else:
+        assert run.message == "the gate is held by a collection that is not proved dead"
+        assert state(wiring) == "closed"
+        monkeypatch.setattr(origin, "boot", lambda: "another")
+        drain.reopen(wiring)
+        assert state(wiring) == "open", "what would have proved it was overwritten"
 
 
 def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:
@@ -406,8 +454,8 @@ def obey(wiring: Wiring, over: threading.Event) -> None:
     """A web process that serves the gate."""
     token = ""
     while not over.wait(0.01):
-        state, held, _ = wiring.gate.sign("web:1", token)
-        token = held if state == "closed" else ""
+        signed = wiring.gate.sign("web:1", token)
+        token = signed.token if signed.state == "closed" else ""
 
 
 def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:

@@ -136,10 +136,10 @@ class Debug:
     def __init__(self) -> None:
         self.said: str | None = None
 
-    def start(self) -> Start:
+    def starts(self) -> tuple[Start, ...]:
         if self.said is None:
             raise RegistryUnavailable("it does not answer")
-        return Start(self.said, 0)
+        return (Start(self.said, 0),)
 
 
 def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compared(make_system: Make) -> None:
