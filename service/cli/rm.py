@@ -21,7 +21,7 @@ from service.cli.who import login_name
 from service.domain.errors import NotDeletable
 from service.domain.plan import Verdict
 from service.domain.policy import Policy
-from service.domain.wanted import Wanted, is_glob
+from service.domain.wanted import Wanted
 from service.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def _once(wanted: Sequence[Wanted], config: Path | None) -> "OneOff | None":
         return None
     from service.cli.once import look_once  # its supervisor and all: only for whom it is
 
-    names = [one.repository for one in wanted]
-    return look_once(url, config, Policy(), () if any(map(is_glob, names)) else tuple(dict.fromkeys(names)))
+    return look_once(url, config, Policy(), tuple(dict.fromkeys(one.repository for one in wanted)))
 
 
 def _show(found: Sequence[Wish]) -> None:

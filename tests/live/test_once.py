@@ -38,7 +38,7 @@ def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_prune_does_what_is_shown_first(registry: RealRegistry) -> None:
-    shown = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "--dry-run", "--json")
+    shown = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "shop/*", "--dry-run", "--json")
     assert shown.returncode == 0, shown.stderr
     going = {
         (preview["repository"], verdict["tag"]["name"])
@@ -70,6 +70,8 @@ def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry) -> None
 def test_nothing_is_deleted_unasked(registry: RealRegistry) -> None:
     refused = pushprune("prune", "--registry", registry.url, "--keep-last", "10")
     assert (refused.returncode, "add --yes to delete" in refused.stderr) == (2, True)
+    typo = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "shop/ipa", "--dry-run")
+    assert (typo.returncode, "no repository shop/ipa is known" in typo.stderr) == (1, True)
     assert len(registry.tag_names("shop/api")) == 13
 
 
