@@ -18,7 +18,8 @@ PAGES = (
     "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection", "/health"
 )  # fmt: skip
 PANELS = (
-    "/panels/overview/now", "/panels/overview/past", "/panels/activity/entries", "/panels/activity/rejected",
+    "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
+    "/panels/activity/entries", "/panels/activity/rejected",
     "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2",
