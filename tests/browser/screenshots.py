@@ -13,8 +13,8 @@ from tests.browser.site import TOKENS, Site
 from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
 from tests.live.test_collections import command
 
-_WIDE = {"width": 1280, "height": 800}
-_PAGES = (("overview", "/"), ("repository", "/repository/shop/api"), ("tag", "/tag/shop/api:v1"), ("policy", "/policy"))
+_WIDE = {"width": 1100, "height": 640}
+_PAGES = (("overview", "/"), ("repository", "/repository/shop/api"), ("tag", "/tag/shop/api:v1"))
 
 
 def main(folder: Path) -> None:
@@ -57,11 +57,6 @@ def _taken(site: Site, folder: Path) -> Iterator[Path]:
         file = folder / f"{name}.png"
         visit.page.screenshot(path=file)
         yield file
-    context.close()
-    context, visit = site.visit(TOKENS["admin"], viewport={"width": 360, "height": 740}, color_scheme="dark")
-    visit.go("/repository/shop/api")
-    visit.page.screenshot(path=folder / "phone.png")
-    yield folder / "phone.png"
     context.close()
 
 
