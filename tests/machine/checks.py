@@ -60,6 +60,9 @@ def nothing_dropped_remains(world: World) -> None:
     left &= overflowing(wanted.values(), model.rule, parts | perhaps, bound)
     left -= model.in_use(wanted)
     assert not left, f"{sorted(left)} should be gone"
+    stays = {tag for tag, number in model.to_go.items() if tag in wanted and wanted[tag].number == number}
+    stays -= world.refused() | model.in_use(wanted)
+    assert not stays, f"{sorted(stays)} was to go by hand"
     following = left_behind(world)
     assert not following, f"{sorted(following)} is about an image that is gone"
     left_over = left_without_a_tag(world)

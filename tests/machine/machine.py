@@ -173,6 +173,24 @@ class Machine(RuleBasedStateMachine):
             self._world.close()
 
 
+class ByHand(Machine):
+    """The same, with users who delete by hand, whatever the policy keeps."""
+
+    @rule(tag=st.sampled_from(TAGS), settles=st.booleans())
+    def remove(self, tag: str, settles: bool) -> None:
+        self.users.do(Deed("remove", tag, 0), late=False)
+        if settles:
+            self.world.settle()
+
+    @rule(tag=st.sampled_from(TAGS), crossing=crosses, kill=kills)
+    def remove_and_cross(
+        self, tag: str, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None
+    ) -> None:
+        self.users.do(Deed("remove", tag, 0), late=False)
+        self.world.work("enforce")
+        self._work("delete", crossing, kill)
+
+
 def quiet(world: World) -> None:
     """Everything comes to rest, and is as it must be."""
     world.come_to_rest()
