@@ -368,6 +368,9 @@ class Model:
             return
         if push.number in lost and self.registry.tags().get(tag) != push.digest:
             del self.wanted[tag]  # a delete took it along, and nobody is left who knows of it
+            if before:  # until the next look at the registry what was heard before counts
+                self._unheard[tag] = before
+                self._count_again(tag)
         elif push.number in lost:
             if before is None or before.digest != push.digest:
                 self.wanted[tag] = Push(push.number, tag, push.digest, None)
