@@ -36,7 +36,7 @@ def go_on(wiring: Wiring) -> None:
         if found is None:
             return
         listed = found.listed or _list(wiring, found, lease)
-        _compare_for(wiring, found, lease, SLICE_S)  # what was asked for by name needs no catalog
+        _compare_for(wiring, found, lease, SLICE_S, asked=not listed)
         if listed and wiring.walks.end():
             _tell(wiring)
             return
@@ -87,9 +87,10 @@ def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
         yield page
 
 
-def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float) -> None:
+def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
+    """asked: only what was named, which needs no catalog; the rest would come again once that is read."""
     pace, end = Pace(wiring.settings.reconcile.rate), time.monotonic() + time_s
-    while time.monotonic() < end and (repository := wiring.walks.next()):
+    while time.monotonic() < end and (repository := wiring.walks.next(asked=asked)):
         lease.check()
         try:
             _compare(wiring, found, repository, pace)
