@@ -109,8 +109,22 @@ def _compare(wiring: Wiring, found: walk.Walk, repository: str, pace: Pace) -> N
     if snapshot.compared and found.reason in walk.AT_A_START:
         wiring.walks.compared(repository, len(snapshot.tags), 0)
         return
+    _settle(wiring, repository)
     done = reconcile.compare(wiring, snapshot, pace)
     wiring.walks.compared(repository, done.tags, done.changed)
+
+
+def _settle(wiring: Wiring, repository: str) -> None:
+    """What a worker that died in mid-delete left on the disk; where nothing more is deleted, nobody else would."""
+    if wiring.unlinker is None or not wiring.unlinker.is_left(repository):
+        return
+    with wiring.leases.write() as permit:
+        if permit is None:
+            return
+        try:
+            wiring.unlinker.settle(repository)
+        except RegistryRefused as error:
+            log.warning("what was left on disk stays there", repository=repository, error=str(error))
 
 
 def _tell(wiring: Wiring) -> None:
