@@ -62,6 +62,13 @@ def parse_wanted(name: str, but: tuple[str, ...] = ()) -> Wanted:
     return Wanted(repository, tag or "", digest or "")
 
 
+def parse_listed(name: str) -> tuple[str, str]:
+    """(repository, tag) of REPO or REPO:TAG, each a name or a glob; the tag is "" where none is named."""
+    repository, tag = parse_name(name)
+    _check_globs(repository, tag or "x")
+    return repository, tag
+
+
 def _check_globs(*globs: str) -> None:
     for glob in globs:
         try:

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from service.domain.chronicle import Happening, Kind
+from service.domain.entry import Entry
 from service.store.connection import Connection
+from service.store.entry import entry_of
 
 _PAGE = 1000
 
@@ -49,6 +51,13 @@ class Archive:
         for row in self._rows(self._keys.of("pulls")):
             pulls.setdefault(row["repository"], []).append(_happening("pulled", row))
         return {repository: tuple(found) for repository, found in pulls.items()}
+
+    def newest(self, repository: str | None, count: int, before: str | None = None) -> tuple[Entry, ...]:
+        """The newest entries of one repository or of all, the newest first; of those older than the id `before`."""
+        key = self._keys.history(repository) if repository else self._keys.of("events")
+        with self._connection.reached() as client:
+            rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
+        return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
 
     def pushes_since(self, recorded_ms: int) -> tuple[Push, ...]:
         """The manifests whose push was recorded then or later, by the clock of Redis."""

@@ -68,7 +68,8 @@ Per repository
                         Writers: trash, taken, forget, healed, record. Readers: record, adopt.
   put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
                         healing.
-  history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
+  history:R     stream  action tag digest size actor agent address at_us reason rule media: what happened to its tags.
+                        media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
                         NAME: collect, tick, trim, broken, gate, walk, started, reconcile,
@@ -97,6 +98,8 @@ Global
                         would have swept. Life: a day. Writer: garbage. Reader: command line, API.
   gc:sweep      string  JSON {since_ms, probes: [[R, digest], …]}: a sweep that began and is not checked yet.
                         Life: until its checks are over. Writer, reader: garbage.
+  gc:held       set     "R digest": manifests without a tag that hold, during a sweep, what pushes which stand still may
+                        need. Life: until removed. Writer, reader: a collection.
   gc:readonly   string  since when the registry may be read-only because of a collection (ms). Life: until it was seen
                         to take writes. Writer, reader: garbage.
   reconcile:due string  why everything is to be compared with the registry. Life: until a walk began for it.
@@ -130,13 +133,17 @@ Global
   gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at
                         most. Writer: gate_sign. Reader: a collection, which waits until each knows the gate is closed.
   gates:seen    hash    web process → the token of the closed gate that it knows of. Life: with gates.
-  pushing       zset    "R <client> open", "… asking" (only HEADs yet), "… put" (its last manifest), and "R ~<client>
-                        open" where only notifications tell → last sign (ms). client: address/hash of its User-Agent.
+  pushing       zset    "R <client> open", "… asking" (only HEADs yet), "… put" (its last manifest): what a client
+                        claims at the gate; and "R ~<client> open": what the registry tells → last sign (ms);
+                        "* * more": more than fits. client: address/hash of its User-Agent.
                         Life: gc.youth; 10000 at most. Writers: gate_admit, record. Readers: gate_admit, a collection.
   loose         zset    "R <short digest> <client>", with ~ where a notification tells: a blob that somebody asked for,
                         mounted or pushed, and that no manifest of his references yet → when (ms); "*": more than fits.
                         None of them is swept.
-                        Life: gc.youth; 100000 at most. Writers: gate_admit, record. Reader: a collection.
+                        Life: gc.youth; 100000 at most. Writers: gate_admit, gate_free, record. Reader: a collection.
+  unread        zset    "R <short digest> <client> <ms>": a manifest whose push did not tell what it references, and
+                        when the gate had let that client's last manifest pass → when it was heard (ms): a collection
+                        reads it. Life: gc.youth; 10000 at most. Writers: record, gate_free. Reader: a collection.
   sweeping      set     digests that a collection was about to sweep. Life: gc.youth. Writer, reader: a collection,
                         for the one after a crash: their manifests are no longer in the trash.
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
@@ -155,8 +162,8 @@ Global
   events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
   pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.
   rejected      stream  events that could not be understood: reason, excerpt. Newest history.rejected.
-  counters      hash    "<action>", "blob", "own", "duplicate", "rejected", "deleted", "untagged", "healed", "lost",
-                        "restored" → count since the beginning.
+  counters      hash    "<action>", "blob", "own", "own push", "duplicate", "rejected", "deleted", "untagged", "healed",
+                        "lost", "restored" → count since the beginning.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   probe:NAME    string  "waiting", then "heard" or "heard references": a push of the doctor's own, known again by its

@@ -18,6 +18,12 @@ _POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05}
 # A process that was not heard of for an hour is forgotten: a collection does not wait for it any more (keys.py: gates).
 _FORGOTTEN_S = 3300.0
 _MOST_UNNOTED = 10_000
+_TELL_AGAIN_S = 60.0
+_PUSHES = "pushes"
+_OVERFLOWS = (
+    "more pushes are under way, or more blobs that they rely on, than can be remembered: nothing is collected until "
+    "that is over; see who sends so many requests to the registry"
+)
 
 
 class Gatekeeper:
@@ -43,6 +49,7 @@ class Gatekeeper:
         self._passing = 0
         self._waiting = {"blobs": 0, "manifests": 0}
         self._unnoted: deque[tuple[Wish, str]] = deque()
+        self._overflow = _Overflow(wiring)
         self._over = threading.Event()
         self._poller: threading.Thread | None = None
 
@@ -120,7 +127,9 @@ class Gatekeeper:
     def _asked(self, wish: Wish, client: str) -> bool:
         if not self._is_away:
             with suppress(StoreUnavailable):
-                return self._gate.admit(wish, client).passes
+                answer = self._gate.admit(wish, client)
+                self._overflow.seen(answer.overflows)
+                return answer.passes
         if not self._passes_without_redis() or len(self._unnoted) >= _MOST_UNNOTED:
             return False
         self._unnoted.append((wish, client))
@@ -164,3 +173,26 @@ class Gatekeeper:
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
+
+
+class _Overflow:
+    """Tells the operator, once a minute at most, that more pushes are under way than can be remembered."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._outbox = wiring.outbox
+        self._told_s: float | None = None
+
+    def seen(self, overflows: bool) -> None:
+        """overflows: what the gate says now; a minute after it has said so last all is well again."""
+        now_s = time.monotonic()
+        if self._told_s is None and not overflows:
+            return
+        if self._told_s is not None and now_s - self._told_s < _TELL_AGAIN_S:
+            return
+        with suppress(StoreUnavailable):
+            if overflows:
+                log.warning(_OVERFLOWS)
+                self._outbox.complain(_PUSHES, _OVERFLOWS)
+            else:
+                self._outbox.mended(_PUSHES)
+        self._told_s = now_s if overflows else None

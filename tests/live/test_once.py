@@ -87,6 +87,16 @@ def test_nothing_is_deleted_unasked(registry: RealRegistry) -> None:
 def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     repos = pushprune("repos", "--registry", registry.url, "--json")
     assert {row["repository"]: row["tags"] for row in json.loads(repos.stdout)} == {"shop/api": 13, "shop/web": 1}
+    one = pushprune("tags", "shop/web", "--registry", registry.url, "--platforms", "--json")
+    (row,) = json.loads(one.stdout)
+    assert [row[key] for key in ("repository", "tag", "kept", "platforms")] == ["shop/web", "v1", True, ["linux/amd64"]]
+    every = pushprune("tags", "shop/*:v1", "--registry", registry.url, "--json")
+    assert [row["repository"] for row in json.loads(every.stdout)] == ["shop/api", "shop/web"]
+    told = pushprune("history", "shop/web:v1", "--registry", registry.url, "--intervals", "--json")
+    assert [(row["how"], row["ended"]) for row in json.loads(told.stdout)] == [("adopted", "")]
+    nothing = pushprune("tags", "shop/nope", "--registry", registry.url)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr == "pushprune: no repository shop/nope is known; `pushprune repos` lists them\n"
 
 
 def test_what_is_wrong_is_one_sentence() -> None:

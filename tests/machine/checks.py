@@ -3,7 +3,7 @@
 from collections import Counter
 
 from service.domain import tombstone
-from service.store.entry import Entry
+from service.domain.entry import Entry
 from tests.machine.goods import called
 from tests.machine.oracle import closure, overflowing
 from tests.machine.shops import SHOP

@@ -322,6 +322,21 @@ def test_more_than_can_be_noted_later_does_not_pass(
     assert [door.ask("POST", UPLOAD).status_code for _ in range(2)] == [204, 503]
 
 
+def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = stand()
+    monkeypatch.setattr("service.web.gatekeeper._TELL_AGAIN_S", 0.0)
+    client: Any = door.wiring.connection.client
+    client.zadd(door.wiring.connection.keys.of("loose"), {"*": door.wiring.connection.now_ms()})
+    assert door.ask("POST", UPLOAD).status_code == 204
+    (trouble,) = door.wiring.outbox.troubles()
+    assert trouble.message.startswith("more pushes are under way")
+    client.delete(door.wiring.connection.keys.of("loose"))
+    assert door.ask("POST", UPLOAD).status_code == 204
+    assert door.wiring.outbox.troubles() == ()
+
+
 def test_those_who_wait_leave_threads_for_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
     without = runpy.run_module("service.web.server")["threads"]

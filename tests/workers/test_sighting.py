@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.clock import now_us
+from service.domain.manifest import OCI_MANIFEST
 from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
@@ -172,3 +173,11 @@ def test_a_link_that_stands_elsewhere_than_the_registry_says_is_another_s(make_s
     unheard(system, "old", day(1))
     (old,) = compared(system).tags
     assert old.pushed_us is None
+
+
+def test_what_is_found_is_noted_with_its_media_type(make_system: Make) -> None:
+    system = make_system(keep_last(3), **TOLD)
+    unheard(system, "old", day(1))
+    compared(system)
+    (entry,) = system.wiring.history.entries(SHOP)
+    assert (entry.action, entry.media_type) == ("adopted", OCI_MANIFEST)
