@@ -34,6 +34,8 @@ from service.store.outbox import Outbox
 from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
+from service.store.rulings import Rulings
+from service.store.tally import Tallies
 from service.store.trash import Trash
 from service.store.walks import Walks
 from service.undo import Undo
@@ -56,6 +58,8 @@ class Wiring:
     gate: Gate
     figures: Figures
     probes: Probes
+    tallies: Tallies
+    rulings: Rulings
     policies: PolicySource
     archive: Archive
     asks: Asks
@@ -129,6 +133,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         gate=Gate(connection, pushes),
         figures=Figures(connection),
         probes=Probes(connection),
+        tallies=Tallies(connection),
+        rulings=Rulings(connection, limits),
         policies=policies,
         archive=archive,
         asks=Asks(connection),

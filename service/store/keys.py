@@ -43,6 +43,8 @@ Per repository
   held:R        string  JSON {at_us, reason, policy, digests}: a plan over hold_over that waits since at_us; policy: the
                         fingerprint of the one that made it. Life: until a plan that need not wait. Writer: commit.
                         Readers: snapshot, command line, API, dashboard.
+  refused:R     string  JSON {plan, by, at_us}: a waiting plan that somebody refused; it goes on waiting, and nobody is
+                        asked about it. Life: 90 days. Writer, reader: dashboard.
   approvals:R   zset    digest whose deletion somebody approved → until when (ms): a day, or until it is deleted or
                         pushed again. Writers: approve, forget, record. Reader: snapshot.
   asked:R       hash    tag, or "@<short digest>" of a manifest → JSON {digest, by, at_us, force, refused}: what
@@ -219,6 +221,9 @@ class Keys:
 
     def approvals(self, repository: str) -> str:
         return f"{self.prefix}approvals:{repository}"
+
+    def refused(self, repository: str) -> str:
+        return f"{self.prefix}refused:{repository}"
 
     def asked(self, repository: str) -> str:
         return f"{self.prefix}asked:{repository}"
