@@ -158,6 +158,8 @@ Global
   started       zset    what the registry's debug server says of its start → first seen (ms). Life: the newest 64.
                         Writer, reader: tick.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
+  heard         string  when the registry last told of anything, of us as well (ms). Life: for ever. Writer: record.
+                        Reader: snapshot.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
                         Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
   trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}. Life: until it works again.
