@@ -23,6 +23,7 @@ from service.store.abilities import Abilities
 from service.store.archive import Archive
 from service.store.asks import Asks
 from service.store.catalog import Catalog
+from service.store.changes import Changes
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
 from service.store.figures import Figures
@@ -55,6 +56,7 @@ class Wiring:
     walks: Walks
     gate: Gate
     figures: Figures
+    changes: Changes
     probes: Probes
     policies: PolicySource
     archive: Archive
@@ -128,6 +130,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         walks=Walks(connection),
         gate=Gate(connection, pushes),
         figures=Figures(connection),
+        changes=Changes(connection, settings.api.changes_per_minute),
         probes=Probes(connection),
         policies=policies,
         archive=archive,

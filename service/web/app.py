@@ -7,6 +7,7 @@ from service import __version__
 from service.settings import load_settings
 from service.web import api, docs, gate, health, metrics, notifications, problems
 from service.web.body import JsonRequest
+from service.web.description import described
 from service.web.models import Problem
 from service.wiring import Wiring, wire
 
@@ -31,7 +32,7 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     app.register_blueprint(health.blueprint(wiring))
     app.register_blueprint(metrics.blueprint(wiring))
     api.register(app, wiring)
-    app.register_blueprint(docs.blueprint(app.api_doc))
+    app.register_blueprint(docs.blueprint(described(app.api_doc)))
     return app
 
 
