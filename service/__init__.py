@@ -5,10 +5,12 @@ store/       Redis and nothing else. keys.py is the schema, scripts/*.lua every 
 registry/    the registry seen from outside: HTTP API, logging in, garbage-collect, the storage's layout.
 settings/    typed settings: YAML + environment + secret files, and the policy in force.
 leash.py     runs a child that dies with its parent.
+origin.py    names a process and its kernel, so that no other is taken for it.
 log.py       one event per line.
 dispatch.py  task names and how to send them: the contract between the two edges.
 undo.py      puts back what was deleted.
 byhand.py    deleting by hand: what would go, asking for it, what became of it.
+holding.py   plans that wait for approval: letting one go on, or refusing it.
 schedule.py  when a collection comes.
 collecting.py  asking for a collection, and what is known of those that ran.
 doctor/      looks at the running system and says what is wrong, with the line that mends it.
@@ -22,7 +24,7 @@ cli/         the command line, one verb per file.
 local/       `pushprune up` and `demo`: the whole system in one terminal.
 
 Arrows: workers → dispatch, settings, wiring, store, registry, domain; web, cli → wiring, doctor, domain, dispatch;
-wiring → settings, store, registry, dispatch; store → domain; registry → domain, leash; settings → domain.
+wiring → settings, store, registry, dispatch; store → domain; registry → domain, leash, origin; settings → domain.
 """
 
 __version__ = "0.1.0"

@@ -35,6 +35,8 @@ from service.store.outbox import Outbox
 from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
+from service.store.rulings import Rulings
+from service.store.tally import Tallies
 from service.store.trash import Trash
 from service.store.walks import Walks
 from service.undo import Undo
@@ -58,6 +60,8 @@ class Wiring:
     figures: Figures
     changes: Changes
     probes: Probes
+    tallies: Tallies
+    rulings: Rulings
     policies: PolicySource
     archive: Archive
     asks: Asks
@@ -114,7 +118,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     leases, garbage, registry = Leases(connection), Collections(connection, settings.history.runs), _registry(settings)
     on_disk = settings.delete.via == "storage"
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
-    debug_url = settings.registry.debug_url
+    debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
     archive, outlook = Archive(connection), Outlook(history, policies)
     return Wiring(
@@ -132,6 +136,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         figures=Figures(connection),
         changes=Changes(connection, settings.api.changes_per_minute),
         probes=Probes(connection),
+        tallies=Tallies(connection),
+        rulings=Rulings(connection, limits),
         policies=policies,
         archive=archive,
         asks=Asks(connection),
@@ -144,7 +150,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         unlinker=unlinker,
         registry=registry,
         collector=_collector(settings, storage),
-        in_flight=InFlight(debug_url, settings.registry.timeout_s) if debug_url else None,
+        in_flight=InFlight(debug_urls, settings.registry.timeout_s) if debug_urls else None,
     )
 
 

@@ -223,7 +223,7 @@ def test_the_settings_are_accepted(name: str, secrets: Path) -> None:
     assert settings.registry.url == f"http://registry:{registry_config()['http']['addr'].removeprefix(':')}"
     assert settings.policy is not None
     assert settings.gc.gate == "proxy"
-    assert settings.registry.debug_url == f"http://registry{registry_config()['http']['debug']['addr']}"
+    assert settings.registry.debug_url == (f"http://registry{registry_config()['http']['debug']['addr']}",)
     assert registry_config()["http"]["debug"]["prometheus"] == {"enabled": True}
     assert settings.gc.command is not None
     assert settings.gc.command[:2] == ["registry", "garbage-collect"]

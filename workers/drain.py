@@ -7,68 +7,32 @@ again (safety rule 7). A lease that expired proves nothing: its holder may only 
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from service.clock import now_us
-from service.domain import tombstone
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
 from service.registry.collector import Collector
 from service.registry.inflight import InFlight
-from service.registry.probe import LEFTOVERS
 from service.store.connection import new_token
-from service.store.keys import short
+from service.store.gate import CLAIMS_MS, MORE
 from service.store.lease import Lease
 from service.wiring import Wiring
 from workers import checks
-from workers.watch import BUSY_S, PutOff
+from workers.quiet import TOO_MANY, Quiet, refuse_unknown
+from workers.watch import PutOff
 
 POLL_S = 0.1
-_LOOSE_S = 30.0
 # From the gate's answer to the registry's count of a request it is one step of nginx.
 _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
+_NOT_DEAD = "the gate is held by a collection that is not proved dead"
 _DELETES = "deletes did not end in time"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
-
-
-class Quiet:
-    """Nobody writes while this lives."""
-
-    def __init__(self, wiring: Wiring, collector: Collector) -> None:
-        self._wiring = wiring
-        self._storage = collector.storage
-
-    def refuse_loose(self, eligible: Collection[str]) -> None:
-        """Raises PutOff when the sweep would take a blob that somebody may need who has not finished.
-
-        A push notes at the gate, or by notifications, what it relies on; where the storage is mounted, a blob younger
-        than gc.youth must besides have belonged to something that we deleted. eligible: what the dry run would sweep.
-        """
-        gate = self._wiring.gate
-        explained = self._wiring.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
-        for loose in gate.loose(eligible):
-            if not loose.digest:
-                raise PutOff("more pushes are under way than can be remembered", _LOOSE_S)
-            # What is only heard of may have come without the references of its manifest, which went to the trash since.
-            if not (loose.heard and explained.get(loose.digest, 0) > loose.at_ms * 1000):
-                raise PutOff(f"a push to {loose.repository} may need {loose.digest}, which would be swept", _LOOSE_S)
-        if self._storage:
-            self._refuse_young([digest for digest in eligible if digest not in explained])
-        gate.sweeping(eligible)
-
-    def _refuse_young(self, eligible: Collection[str]) -> None:
-        assert self._storage is not None  # noqa: S101 - the caller has looked
-        since_us, before = now_us() - self._wiring.settings.gc.youth * 1_000_000, self._wiring.gate.was_sweeping()
-        for digest in eligible:
-            pushed_us = self._storage.blob_us(digest)
-            if pushed_us is not None and pushed_us > since_us and short(digest) not in before:
-                wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
-                raise PutOff(f"{digest} was pushed less than gc.youth ago and nothing is known to have held it", wait_s)
 
 
 @contextmanager
@@ -82,13 +46,13 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> 
     kept = _kept(wiring, collector)
     token, is_claimed = kept or new_token(), False
     try:
-        with collector.claimed(token, lambda before: _succeed(wiring, before)):
+        with collector.claimed(token, partial(_succeed, wiring)):
             is_claimed = True
             if not kept:
                 _close(wiring, lease, token, reason)
             _wait_for_the_gate(wiring, lease, token)
             with _guarded(wiring, lease, token):
-                yield Quiet(wiring, collector)
+                yield Quiet(wiring, collector, lease)
     finally:
         if is_claimed:
             _open(wiring, collector, token)
@@ -113,10 +77,14 @@ def _may_open(wiring: Wiring, token: str) -> bool:
     return found is None
 
 
-def _succeed(wiring: Wiring, before: str) -> None:
+def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
     """Opens the gate of a holder that is proved dead, unless it must stay closed: then the next try takes it over."""
     held = wiring.gate.standing()
-    if held and held.token == before and (held.is_kept or _is_unchecked(wiring)):
+    if held is None or held.token != before:
+        return
+    if not is_dead:
+        raise PutOff(_NOT_DEAD)
+    if held.is_kept or _is_unchecked(wiring):
         raise PutOff("the gate is kept closed until the last sweep is checked")
     wiring.gate.open(before)
 
@@ -130,8 +98,9 @@ def _kept(wiring: Wiring, collector: Collector) -> str | None:
 
 
 def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
+    refuse_unknown(wiring)
     if not wiring.gate.drain(token, lease.fence, reason):
-        raise PutOff("the gate is held by a collection that is not proved dead")
+        raise PutOff(_NOT_DEAD)
     _wait_for_writers(wiring, lease)
     if not wiring.gate.close(token):
         raise PutOff("the gate was opened by somebody else")
@@ -179,11 +148,15 @@ def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
     A delete so young that a push which met it may be unheard counts as one.
     """
     in_flight, heard = _in_flight(wiring), _Heard(wiring)
+    claims_ms = min(CLAIMS_MS, round(_patience_s(wiring) * 500))
 
     def busy() -> str:
         if wiring.leases.writers() or wiring.trash.age_s() < wiring.settings.gc.settle:
             return _DELETES
-        if pushing := wiring.gate.unfinished():
+        pushing = wiring.gate.unfinished(claims_ms)
+        if MORE in pushing:
+            return TOO_MANY
+        if pushing:
             more = f" and {len(pushing) - _MOST_NAMES} more" if len(pushing) > _MOST_NAMES else ""
             return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end in time"
         if wiring.settings.gc.gate == "none" and heard.since_s() < wiring.settings.gc.settle:

@@ -2,6 +2,7 @@
 
 schedule.py    when one is wanted, and may begin
 drain.py       makes it quiet around it: pushes and deletes have ended, the gate is closed
+quiet.py       sees to it that nothing is swept which a push that stands still may need
 progress.py    what the one under way is at
 watch.py       stops the collector when the lease is lost or somebody pushes
 marks.py       compares what was marked with what stands, before anything is swept
@@ -31,8 +32,9 @@ from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS, Lease
 from service.wiring import Wiring
 from workers import checks, marks, readonly
-from workers.drain import Quiet, drained
+from workers.drain import drained
 from workers.progress import Progress
+from workers.quiet import Quiet
 from workers.schedule import why_not_yet
 from workers.sizes import freed, sizes_of, unknown
 from workers.watch import BUSY_S, PutOff, Watch, succeeded
@@ -219,23 +221,24 @@ def _sweep(job: _Job, quiet: Quiet) -> None:
     """
     wiring, progress = job.wiring, job.progress
     job.covered, since_ms = wiring.garbage.began(), wiring.connection.now_ms()
+    quiet.release()
     with Watch(wiring, job.lease) as watch:
-        progress.at(collection.REHEARSING)
-        rehearsal = watch.run(job.collector).report
-        progress.at(collection.COMPARING)
-        _compare(wiring, watch, rehearsal)
-        quiet.refuse_loose(rehearsal.eligible)
-        sizes = sizes_of(wiring, rehearsal.eligible)
-        probes = checks.choose_probes(wiring, rehearsal.eligible)
-        job.lease.check()
-        wiring.garbage.sweeps(Sweep(since_ms, probes))
-        job.learn(final=wiring.trash.collected())
-        progress.at(collection.SWEEPING)
-        try:
-            finished = watch.run(job.collector, rehearsal)
-        except PutOff:  # what it had swept by then may be missed already
-            checks.look_at_pushed(wiring, progress, since_ms)
-            raise
+        rehearsal = _rehearsed(job, watch)
+        with quiet.holding(rehearsal.eligible) as is_held:
+            if is_held:
+                rehearsal = _rehearsed(job, watch)
+            quiet.refuse_loose(rehearsal.eligible)
+            sizes = sizes_of(wiring, rehearsal.eligible)
+            probes = checks.choose_probes(wiring, rehearsal.eligible)
+            job.lease.check()
+            wiring.garbage.sweeps(Sweep(since_ms, probes))
+            job.learn(final=wiring.trash.collected())
+            progress.at(collection.SWEEPING)
+            try:
+                finished = watch.run(job.collector, rehearsal)
+            except PutOff:  # what it had swept by then may be missed already
+                checks.look_at_pushed(wiring, progress, since_ms)
+                raise
     report = finished.report
     gone = freed(wiring, sizes, report.eligible)
     job.learn(exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests)
@@ -244,6 +247,15 @@ def _sweep(job: _Job, quiet: Quiet) -> None:
         job.note(_NO_PROBE)
     if healed := checks.refuse_stale(wiring, progress, probes, *job.heals):
         job.note(healed)
+
+
+def _rehearsed(job: _Job, watch: Watch) -> Report:
+    """What a dry run says, once all that stands is seen to be marked."""
+    job.progress.at(collection.REHEARSING)
+    rehearsal = watch.run(job.collector).report
+    job.progress.at(collection.COMPARING)
+    _compare(job.wiring, watch, rehearsal)
+    return rehearsal
 
 
 def _compare(wiring: Wiring, watch: Watch, rehearsal: Report) -> None:

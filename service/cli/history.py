@@ -29,7 +29,7 @@ def history(
     if standing and (not tag or is_glob(name)):
         raise UnclearName("--intervals is about one tag: write REPO:TAG, such as shop/api:v1")
     wiring = reach(config, data, [repository])
-    names = meant(wiring, repository)
+    names = meant(wiring, (repository,))
     if standing:
         _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_json)
         return

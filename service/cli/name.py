@@ -1,7 +1,7 @@
 """How a repository, or one of its tags, is named on the command line: REPO or REPO:TAG."""
 
 from service.domain.errors import ConfigurationError
-from service.domain.notification import is_digest, is_tag
+from service.domain.notification import is_digest, is_repository, is_tag
 from service.domain.wanted import Wanted, check_globs, is_glob
 
 
@@ -29,6 +29,16 @@ def parse_repository(name: str) -> str:
     repository, tag = parse_name(name)
     if tag:
         raise UnclearName(f"name a repository, not a tag: write {repository}")
+    return repository
+
+
+def parse_repositories(name: str) -> str:
+    """A repository, or a glob that means some. Raises UnclearName, also where a tag is named or none can match."""
+    repository = parse_repository(name)
+    if is_glob(repository):
+        _check_globs(repository)
+    elif not is_repository(repository):
+        raise UnclearName(f"{repository[:80]!r} can be no repository: write one such as shop/api")
     return repository
 
 

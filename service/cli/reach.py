@@ -70,12 +70,15 @@ def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def meant(wiring: Wiring, name: str) -> tuple[str, ...]:
-    """The repositories that a name or a glob means. Raises NoSuchRepository where there is none."""
-    found = Wanted(name).repositories(wiring.history.repositories())
-    if not found:
-        raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
-    return found
+def meant(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
+    """The repositories that these names and globs mean, each once. Raises NoSuchRepository for one that means none."""
+    every, found = wiring.history.repositories(), dict[str, None]()
+    for name in names:
+        those = Wanted(name).repositories(every)
+        if not those:
+            raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+        found |= dict.fromkeys(those)
+    return tuple(found)
 
 
 def need_policy(wiring: Wiring) -> Policy:

@@ -34,7 +34,7 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
         return
     wiring = reach(config, data, [repository])
     need_policy(wiring)
-    names = meant(wiring, repository)
+    names = meant(wiring, (repository,))
     listed = [one for repository in names for one in _listed(wiring, repository, tag)]
     if tag and not listed:
         raise NoSuchTag(f"{name} is no tag that is there; `pushprune tags {repository}` lists them")

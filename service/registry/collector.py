@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
+from service import origin
 from service.domain.errors import CollectionFailed
 from service.leash import leashed
 from service.registry.storage import Storage
@@ -108,19 +109,19 @@ class Collector:
             return Finished(process.wait(), report)
 
     @contextmanager
-    def claimed(self, token: str, proved: Callable[[str], object] = lambda _: None) -> Iterator[None]:
+    def claimed(self, token: str, succeed: Callable[[str, bool], object] = lambda *_: None) -> Iterator[None]:
         """Holds the kernel lock while the block runs, with `token` written in it.
 
         Every run inherits the lock, with all that it starts. So whoever can take it afterwards and reads that token in
-        it has proved that the holder has let go of it, or is dead, and that no collector of its is left. That is proved
-        here of the holder before: `proved` is told its token before the proof is overwritten.
+        it has proved that the holder has let go of it, or is dead, and that no collector of its is left: `succeed` is
+        told the token of the holder before, and whether that is proved of it, before the proof is overwritten.
         Raises CollectionFailed when one still runs on this host.
         """
         with self._locked() as lock:
             if (before := _token_in(lock)) and before != token:
-                proved(before)
+                succeed(before, self._proves(lock))
             os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{token}\n".encode(), 0)
+            os.pwrite(lock, f"{token} {origin.boot()}\n".encode(), 0)
             os.fsync(lock)
             self._claimed = lock
             try:
@@ -135,7 +136,7 @@ class Collector:
         except OSError:
             return False
         try:
-            if _token_in(descriptor) != token:
+            if _token_in(descriptor) != token or not self._proves(descriptor):
                 return False
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _token_in(descriptor) == token
@@ -143,6 +144,14 @@ class Collector:
             return False
         finally:
             os.close(descriptor)
+
+    def _proves(self, lock: int) -> bool:
+        """Whether a lock that is free says anything of its last holder: he was under this kernel, or under one before.
+
+        On a network's filesystem another machine's lock may be unknown here, or lost while its collector lives on.
+        """
+        boot = _words_in(lock)[1:2]
+        return (bool(boot) and boot[0] == origin.boot()) or origin.is_of_one_kernel(self._lock)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -197,7 +206,12 @@ def _take(descriptor: int) -> None:
 
 
 def _token_in(descriptor: int) -> str:
-    return os.pread(descriptor, 200, 0).decode("ascii", "replace").strip()
+    return next(iter(_words_in(descriptor)), "")
+
+
+def _words_in(descriptor: int) -> list[str]:
+    """The token of the last holder, and the kernel under which it ran."""
+    return os.pread(descriptor, 200, 0).decode("ascii", "replace").split()
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

@@ -1,6 +1,11 @@
-"""What the registry itself says of its work: writes not answered yet, notifications not delivered yet, its cache."""
+"""What the registry itself says of its work: writes not answered yet, notifications not delivered yet, its start."""
 
 import re
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 
@@ -12,53 +17,114 @@ _WRITES = re.compile(
 )
 # 2.8 says it with a label; 3 later in a name of its own.
 _CACHE = re.compile(r'^registry_storage_cache_(?:total\{type="Request"\}|requests_total) (\S+)$', re.MULTILINE)
+_START = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
+_START_TIMEOUT_S = 1.0
 _OURS = re.compile(r"/notifications/?$")
 
 
-class InFlight:
-    """Reads the registry's debug server (http.debug.addr, with prometheus enabled)."""
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When the registry's process was started: in its own words, and how long before it said so (ms)."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self._url = url
+    said: str
+    age_ms: int
+
+
+class InFlight:
+    """Reads the registry's debug server (http.debug.addr, with prometheus enabled).
+
+    urls: one for each registry of those that share a storage behind a balancer. What one URL's name stands for is asked
+    at every address: a balancer, or a round of DNS, would have only one of them answer.
+    """
+
+    def __init__(self, urls: Sequence[str], timeout_s: float) -> None:
+        self._sessions = {url: open_session(url) for url in urls}
         self._timeout_s = timeout_s
-        self._session = open_session(url)
 
     def writes(self) -> int:
         """How many uploads and manifests are under way; a manifest that is being read counts as well.
 
-        Raises RegistryUnavailable, or RegistryRefused where it does not say.
+        Raises RegistryUnavailable, or RegistryRefused where one of them does not say.
         """
-        found = _WRITES.findall(self._get("/metrics").text)
-        if not found:
-            raise RegistryRefused(
-                f"{self._url}/metrics does not tell of requests in flight: set `http: debug: prometheus: enabled: true`"
-            )
-        return sum(int(float(count)) for count in found)
+        return sum(_writes(at, metrics) for at, metrics in self._answers("/metrics"))
 
     def undelivered(self) -> int:
         """How many notifications wait to be delivered to a path that ends in /notifications."""
-        try:
-            endpoints = self._get("/debug/vars").json()["registry"]["notifications"]["endpoints"] or []
-            return sum(int(one["Metrics"]["Pending"]) for one in endpoints if _OURS.search(one["url"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise RegistryRefused(f"{self._url}/debug/vars does not tell of notifications ({error!r})") from error
+        return sum(_undelivered(at, said) for at, said in self._answers("/debug/vars"))
 
     def cache_requests(self) -> float:
         """How often the blob-descriptor cache was asked since the registry started; 0 where there is none.
 
         Raises as `writes`.
         """
-        found = _CACHE.search(self._get("/metrics").text)
-        return float(found[1]) if found else 0.0
+        found = [_CACHE.search(metrics.text) for _, metrics in self._answers("/metrics")]
+        return sum(float(one[1]) for one in found if one)
 
-    def _get(self, path: str) -> requests.Response:
+    def starts(self) -> tuple[Start, ...]:
+        """When each of them was started, as far as they say. Nobody waits long for it. Raises as `writes`."""
+        timeout_s = min(self._timeout_s, _START_TIMEOUT_S)
+        found = (_start(metrics) for _, metrics in self._answers("/metrics", timeout_s))
+        return tuple(start for start in found if start)
+
+    def _answers(self, path: str, timeout_s: float | None = None) -> Iterator[tuple[str, requests.Response]]:
+        """What all of them say; raises when one does not."""
+        for url, session in self._sessions.items():
+            for at, host in _addresses(url):
+                yield at, self._get(session, at + path, host, timeout_s or self._timeout_s)
+
+    def _get(self, session: requests.Session, url: str, host: str, timeout_s: float) -> requests.Response:
         try:
-            response = self._session.get(self._url + path, timeout=self._timeout_s, allow_redirects=False)
+            response = session.get(url, headers={"Host": host}, timeout=timeout_s, allow_redirects=False)
         except requests.RequestException as error:
-            raise RegistryUnavailable(f"registry.debug_url {self._url} does not answer") from error
+            raise RegistryUnavailable(f"registry.debug_url: {url} does not answer") from error
         if response.status_code != 200:
             raise RegistryRefused(
-                f"{self._url}{path} answers {response.status_code}: set registry.debug_url to the registry's "
+                f"{url} answers {response.status_code}: set registry.debug_url to the registry's "
                 "http.debug.addr, and `http: debug: prometheus: enabled: true` there"
             )
         return response
+
+
+def _addresses(url: str) -> list[tuple[str, str]]:
+    """The same URL at each address of its host, with what is to be said for a host.
+
+    Of both kinds the older: one machine often has one of each. With TLS the name is needed.
+    """
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    if parts.scheme != "http":
+        return [(url, parts.netloc)]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise RegistryUnavailable(f"registry.debug_url: nobody knows {host}") from error
+    family = min((one[0] for one in found), key=lambda kind: kind != socket.AF_INET)
+    numbers = sorted({str(one[4][0]) for one in found if one[0] == family})
+    spoken = (f"[{number}]" if ":" in number else number for number in numbers)
+    return [(urlunsplit(parts._replace(netloc=f"{number}:{port}")), parts.netloc) for number in spoken]
+
+
+def _start(metrics: requests.Response) -> Start | None:
+    """What a process says of its start, by the clock of its answer."""
+    found, date = _START.search(metrics.text), metrics.headers.get("Date", "")
+    try:
+        return found and Start(found[1], round((parsedate_to_datetime(date).timestamp() - float(found[1])) * 1000))
+    except ValueError:
+        return None
+
+
+def _writes(at: str, metrics: requests.Response) -> int:
+    found = _WRITES.findall(metrics.text)
+    if not found:
+        raise RegistryRefused(
+            f"{at}/metrics does not tell of requests in flight: set `http: debug: prometheus: enabled: true`"
+        )
+    return sum(int(float(count)) for count in found)
+
+
+def _undelivered(at: str, said: requests.Response) -> int:
+    try:
+        endpoints = said.json()["registry"]["notifications"]["endpoints"] or []
+        return sum(int(one["Metrics"]["Pending"]) for one in endpoints if _OURS.search(one["url"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RegistryRefused(f"{at}/debug/vars does not tell of notifications ({error!r})") from error

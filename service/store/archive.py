@@ -21,6 +21,15 @@ _KINDS: Mapping[str, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that could not be understood, at_ms: why, and the beginning of what was sent."""
+
+    at_ms: int
+    reason: str
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
 class Push:
     """A manifest that was pushed; tag: "" where it was pushed by its digest."""
 
@@ -58,6 +67,14 @@ class Archive:
         with self._connection.reached() as client:
             rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
         return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
+
+    def rejected(self, count: int) -> tuple[Rejected, ...]:
+        """The newest events that could not be understood, the newest first."""
+        with self._connection.reached() as client:
+            rows = client.xrevrange(self._keys.of("rejected"), count=count)
+        return tuple(
+            Rejected(int(name.partition("-")[0]), row.get("reason", ""), row.get("excerpt", "")) for name, row in rows
+        )
 
     def pushes_since(self, recorded_ms: int) -> tuple[Push, ...]:
         """The manifests whose push was recorded then or later, by the clock of Redis."""

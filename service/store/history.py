@@ -96,7 +96,8 @@ class History:
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
             after += [key(repository) for key in self._per_repository_after()]
-        keys += (*after, of("pushing"), of("loose"), *(self._keys.layers(repository) for repository in repositories))
+        keys += (*after, of("unread"), of("pushing"), of("loose"))
+        keys += (self._keys.layers(repository) for repository in repositories)
         args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
         args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
         args.append(self._look_again_ms)

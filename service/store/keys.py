@@ -43,6 +43,8 @@ Per repository
   held:R        string  JSON {at_us, reason, policy, digests}: a plan over hold_over that waits since at_us; policy: the
                         fingerprint of the one that made it. Life: until a plan that need not wait. Writer: commit.
                         Readers: snapshot, command line, API, dashboard.
+  refused:R     string  JSON {plan, by, at_us}: a waiting plan that somebody refused; it goes on waiting, and nobody is
+                        asked about it. Life: 90 days. Writer, reader: dashboard.
   approvals:R   zset    digest whose deletion somebody approved → until when (ms): a day, or until it is deleted or
                         pushed again. Writers: approve, forget, record. Reader: snapshot.
   asked:R       hash    tag, or "@<short digest>" of a manifest → JSON {digest, by, at_us, force, refused}: what
@@ -72,8 +74,8 @@ Per repository
                         media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, gate, walk, reconcile, enforce:R,
-                        delete:R.
+                        NAME: collect, tick, trim, broken, gate, walk, started, reconcile,
+                        enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
@@ -98,6 +100,8 @@ Global
                         would have swept. Life: a day. Writer: garbage. Reader: command line, API.
   gc:sweep      string  JSON {since_ms, probes: [[R, digest], …]}: a sweep that began and is not checked yet.
                         Life: until its checks are over. Writer, reader: garbage.
+  gc:held       set     "R digest": manifests without a tag that hold, during a sweep, what pushes which stand still may
+                        need. Life: until removed. Writer, reader: a collection.
   gc:readonly   string  since when the registry may be read-only because of a collection (ms). Life: until it was seen
                         to take writes. Writer, reader: garbage.
   reconcile:due string  why everything is to be compared with the registry. Life: until a walk began for it.
@@ -119,19 +123,29 @@ Global
   gate          hash    state (draining or closed; no key: open), token, fence, since_ms, reason, kept (left closed, as
                         the registry has a stale cache): writes wait at the gate, and ours keep out.
                         Life: until its holder opens it, or somebody proves that its collector is dead: never by time.
-                        Writer: gate_turn. Readers: gate_admit, gate_sign, enter.
-  gate:opened   string  token of the gate that was opened last: one that is gone without that was lost by Redis, and
-                        counts as closed for a while. Life: until the next one. Writer: gate_turn. Reader: gate_sign.
+                        Writers: gate_turn, gate_sign. Readers: gate_admit, enter.
+  gate:opens    zset    token of a gate that was opened → when (ms). A closed one that is gone without that was lost by
+                        Redis, and who knew of it sets it up again. Life: the newest 1000. Writer: gate_turn.
+                        Reader: gate_sign.
+  gate:memory   string  a word made up when there was none: another one tells that Redis has lost everything.
+                        Life: for ever. Writer, reader: gate_sign.
+  gate:forgot   string  when a web process saw that Redis had lost everything (ms): nothing is swept while it stands, as
+                        pushes that began before are unknown. Life: gc.youth, an hour at least. Writer: gate_sign.
+                        Reader: a collection.
   gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at
                         most. Writer: gate_sign. Reader: a collection, which waits until each knows the gate is closed.
   gates:seen    hash    web process → the token of the closed gate that it knows of. Life: with gates.
-  pushing       zset    "R <client> open", "… asking" (only HEADs yet), "… put" (its last manifest), and "R ~<client>
-                        open" where only notifications tell → last sign (ms). client: address/hash of its User-Agent.
+  pushing       zset    "R <client> open", "… asking" (only HEADs yet), "… put" (its last manifest): what a client
+                        claims at the gate; and "R ~<client> open": what the registry tells → last sign (ms);
+                        "* * more": more than fits. client: address/hash of its User-Agent.
                         Life: gc.youth; 10000 at most. Writers: gate_admit, record. Readers: gate_admit, a collection.
   loose         zset    "R <short digest> <client>", with ~ where a notification tells: a blob that somebody asked for,
                         mounted or pushed, and that no manifest of his references yet → when (ms); "*": more than fits.
                         None of them is swept.
-                        Life: gc.youth; 100000 at most. Writers: gate_admit, record. Reader: a collection.
+                        Life: gc.youth; 100000 at most. Writers: gate_admit, gate_free, record. Reader: a collection.
+  unread        zset    "R <short digest> <client> <ms>": a manifest whose push did not tell what it references, and
+                        when the gate had let that client's last manifest pass → when it was heard (ms): a collection
+                        reads it. Life: gc.youth; 10000 at most. Writers: record, gate_free. Reader: a collection.
   sweeping      set     digests that a collection was about to sweep. Life: gc.youth. Writer, reader: a collection,
                         for the one after a crash: their manifests are no longer in the trash.
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
@@ -139,7 +153,10 @@ Global
                         Life: for ever. Writer: adopt. Readers: enforcement, a walk.
   abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
                         Writer, reader: deletion.
-  restarts      string  counts registry instances seen; part of the epoch. Writer: record.
+  restarts      string  counts registry instances seen, and restarts that no event told of; part of the epoch.
+                        Writers: record, started.
+  started       zset    what the registry's debug server says of its start → first seen (ms). Life: the newest 64.
+                        Writer, reader: tick.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
                         Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
@@ -147,8 +164,8 @@ Global
   events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
   pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.
   rejected      stream  events that could not be understood: reason, excerpt. Newest history.rejected.
-  counters      hash    "<action>", "blob", "own", "duplicate", "rejected", "deleted", "untagged", "healed", "lost",
-                        "restored" → count since the beginning.
+  counters      hash    "<action>", "blob", "own", "own push", "duplicate", "rejected", "deleted", "untagged", "healed",
+                        "lost", "restored" → count since the beginning.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   changes       string  changes that were asked for over the API in this minute. Life: a minute. Writer, reader: change.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
@@ -205,6 +222,9 @@ class Keys:
 
     def approvals(self, repository: str) -> str:
         return f"{self.prefix}approvals:{repository}"
+
+    def refused(self, repository: str) -> str:
+        return f"{self.prefix}refused:{repository}"
 
     def asked(self, repository: str) -> str:
         return f"{self.prefix}asked:{repository}"

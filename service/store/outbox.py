@@ -153,9 +153,10 @@ class Outbox:
             return int(client.llen(celery_queue))
 
     def pushes(self) -> int:
-        """How many pushes and mounts, of blobs and manifests, were heard since the beginning."""
+        """How many pushes and mounts by others, of blobs and manifests, were heard since the beginning."""
         with self._connection.reached() as client:
-            return sum(int(count or 0) for count in client.hmget(self._keys.of("counters"), "push", "mount"))
+            pushed, mounted, own = client.hmget(self._keys.of("counters"), "push", "mount", "own push")
+        return int(pushed or 0) + int(mounted or 0) - int(own or 0)
 
     def healing(self) -> int:
         """Repositories with tags that must be looked at."""

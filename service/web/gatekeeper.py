@@ -1,14 +1,13 @@
 """Lets requests pass the gate, has the others wait, and tells a collection that this process knows of a closed gate."""
 
 import atexit
-import os
-import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from service import origin
 from service.domain.errors import StoreUnavailable
 from service.domain.gate import Wish
 from service.log import log
@@ -19,8 +18,12 @@ _POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05}
 # A process that was not heard of for an hour is forgotten: a collection does not wait for it any more (keys.py: gates).
 _FORGOTTEN_S = 3300.0
 _MOST_UNNOTED = 10_000
-# Longer than a holder whose gate or lease is gone lets its collector run.
-_DEAD_S = 15.0
+_TELL_AGAIN_S = 60.0
+_PUSHES = "pushes"
+_OVERFLOWS = (
+    "more pushes are under way, or more blobs that they rely on, than can be remembered: nothing is collected until "
+    "that is over; see who sends so many requests to the registry"
+)
 
 
 class Gatekeeper:
@@ -34,18 +37,19 @@ class Gatekeeper:
     def __init__(self, wiring: Wiring) -> None:
         self._gate = wiring.gate
         self._settings: Settings = wiring.settings
-        self._process = f"{socket.gethostname()}:{os.getpid()}"
+        self._process = ""
         self._starting = threading.Lock()
         self._turned = threading.Condition()
         self._turns = 0
         self._state: str | None = None
         self._token = ""
         self._contact_s = 0.0
-        self._forgotten_s: float | None = None
+        self._memory = ""
         self._is_away = False
         self._passing = 0
         self._waiting = {"blobs": 0, "manifests": 0}
         self._unnoted: deque[tuple[Wish, str]] = deque()
+        self._overflow = _Overflow(wiring)
         self._over = threading.Event()
         self._poller: threading.Thread | None = None
 
@@ -54,8 +58,9 @@ class Gatekeeper:
         with self._starting:
             if self._poller is not None:
                 return
+            self._process = str(origin.here())
             with suppress(StoreUnavailable):
-                self._gate.sign_off(*filter(self._is_dead, self._gate.processes()))
+                self._gate.sign_off(*filter(origin.is_dead, self._gate.processes()))
             self._look()
             atexit.register(self.stop)
             self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)
@@ -122,7 +127,9 @@ class Gatekeeper:
     def _asked(self, wish: Wish, client: str) -> bool:
         if not self._is_away:
             with suppress(StoreUnavailable):
-                return self._gate.admit(wish, client).passes
+                answer = self._gate.admit(wish, client)
+                self._overflow.seen(answer.overflows)
+                return answer.passes
         if not self._passes_without_redis() or len(self._unnoted) >= _MOST_UNNOTED:
             return False
         self._unnoted.append((wish, client))
@@ -144,10 +151,11 @@ class Gatekeeper:
             while self._unnoted:
                 self._gate.admit(*self._unnoted[0], passed=True)
                 self._unnoted.popleft()
+            knows = self._token if self._state == "closed" else ""
             with self._turned:
-                knows = self._token if self._state == "closed" and not self._passing else ""
+                obeys = not self._passing
             asked_s = time.monotonic()
-            state, token, opened = self._gate.sign(self._process, knows)
+            signed = self._gate.sign(self._process, knows, obeys=obeys, memory=self._memory)
         except StoreUnavailable as error:
             if not self._is_away:
                 log.warning("the gate cannot reach Redis", error=str(error), passes=self._passes_without_redis())
@@ -156,31 +164,35 @@ class Gatekeeper:
             log.exception("the gate could not be looked at; it goes on")
         else:
             self._contact_s, self._is_away = asked_s, False
-            if not self._was_forgotten(state, opened):
-                self._state, self._token = state, token
+            self._memory = signed.memory
+            # Another's gate says nothing of the one that is known here: its collector may live (safety rule 7).
+            if not knows or signed.was_opened or signed.token == knows:
+                self._state, self._token = signed.state, signed.token
         now = (self._state, self._token, self._is_away)
         if now != before or self._state == "draining":  # a push that stands still is let pass after a while
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
 
-    def _was_forgotten(self, state: str, opened: str) -> bool:
-        """Whether Redis was restarted without the gate that was closed: its collector may live for a moment yet."""
-        if self._state != "closed" or state == "closed" or opened == self._token:
-            self._forgotten_s = None
-            return False
-        self._forgotten_s = self._forgotten_s or time.monotonic()
-        return time.monotonic() - self._forgotten_s < _DEAD_S
 
-    def _is_dead(self, process: str) -> bool:
-        """Whether that is a process of this machine (or container) which is there no more."""
-        host, _, pid = process.rpartition(":")
-        if host != socket.gethostname() or process == self._process:
-            return False
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
-        except (OSError, ValueError):
-            return False
-        return False
+class _Overflow:
+    """Tells the operator, once a minute at most, that more pushes are under way than can be remembered."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._outbox = wiring.outbox
+        self._told_s: float | None = None
+
+    def seen(self, overflows: bool) -> None:
+        """overflows: what the gate says now; a minute after it has said so last all is well again."""
+        now_s = time.monotonic()
+        if self._told_s is None and not overflows:
+            return
+        if self._told_s is not None and now_s - self._told_s < _TELL_AGAIN_S:
+            return
+        with suppress(StoreUnavailable):
+            if overflows:
+                log.warning(_OVERFLOWS)
+                self._outbox.complain(_PUSHES, _OVERFLOWS)
+            else:
+                self._outbox.mended(_PUSHES)
+        self._told_s = now_s if overflows else None

@@ -271,6 +271,14 @@ def test_the_schema_accepts_the_example_and_refuses_what_the_language_refuses(ru
         assert not check.is_valid(wrong)
 
 
+def test_prune_takes_globs(run: Run) -> None:
+    code, output, _ = run("prune", "--dry-run", "shop/*", "--json")
+    assert (code, [row["repository"] for row in rows(output)]) == (0, ["shop/api"])
+    code, _, error = run("prune", "--dry-run", "shp/*")
+    assert (code, error) == (1, "pushprune: no repository shp/* is known; `pushprune repos` lists them\n")
+    assert run("prune", "shop/api:v1")[::2] == (2, "pushprune: name a repository, not a tag: write shop/api\n")
+
+
 @pytest.mark.parametrize(
     "arguments", [("tags", "nope"), ("history", "nope:v1"), ("prune", "nope"), ("prune", "--approve", "nope")]
 )

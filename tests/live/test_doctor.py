@@ -225,6 +225,6 @@ def test_the_debug_server_tells_of_a_cache_where_the_answers_do_not(tmp_path: Pa
         with pytest.raises(RegistryRefused):
             probe.caches_descriptors(REPOSITORY)
         assert not probe.has_blob(REPOSITORY, UNKNOWN)
-        said = InFlight(f"http://{debug}", 10)
+        said = InFlight([f"http://{debug}"], 10)
         assert (said.cache_requests() > 0) == bool(cache)
         assert said.undelivered() == 0

@@ -1,5 +1,6 @@
 """What the registry says of its work, as the real one says it."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def registry(port: int, tmp_path: Path) -> Iterator[RealRegistry]:
 
 
 def in_flight(port: int) -> InFlight:
-    return InFlight(f"http://127.0.0.1:{port}", 5)
+    return InFlight([f"http://127.0.0.1:{port}"], 5)
 
 
 def test_an_upload_counts_until_it_is_answered(registry: RealRegistry, port: int) -> None:
@@ -61,8 +62,65 @@ def test_what_was_not_delivered_is_counted(registry: RealRegistry, port: int) ->
     until(lambda: in_flight(port).undelivered() == 3)
 
 
+def test_of_several_registries_all_are_asked(registry: RealRegistry, port: int, tmp_path: Path) -> None:
+    """They share a storage behind a balancer: a write is under way at one of them."""
+    other_port = free_port()
+    (tmp_path / "other").mkdir()
+    with RealRegistry(directory=tmp_path / "other", config=debug(other_port)) as other:
+        for first, second in ((port, other_port), (other_port, port)):
+            both = InFlight([f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"], 5)
+            begun = requests.post(f"{other.url}/v2/shop/api/blobs/uploads/", timeout=5)
+
+            def slowly(both: InFlight = both) -> Iterator[bytes]:
+                yield b"x"
+                until(lambda: both.writes() == 1)
+                yield b"y"
+
+            assert requests.patch(begun.headers["Location"], data=slowly(), timeout=30).status_code == 202
+        with Pusher(registry.url) as pusher:
+            pusher.push_image("shop/api", "v1")
+        until(lambda: both.undelivered() == 3)
+    with pytest.raises(RegistryUnavailable, match=str(other_port)):
+        both.writes()
+
+
+def test_a_name_with_several_addresses_stands_for_several_registries(
+    port: int, registry: RealRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"registry": ["127.0.0.1", "127.0.0.1"]}
+
+    def look_up(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET6, 1, 6, "", ("::1", port, 0, 0))] + [
+            (socket.AF_INET, 1, 6, "", (at, port)) for at in known[host]
+        ]
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        "service.registry.inflight.socket.getaddrinfo",
+        lambda host, *more, **how: look_up(host, *more, **how) if host in known else real(host, *more, **how),
+    )
+    asked = InFlight([f"http://registry:{port}"], 5)
+    assert asked.writes() == 0
+    known["registry"].append("127.0.0.9")
+    with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.9"):
+        asked.writes()
+    known.clear()
+    with pytest.raises(RegistryUnavailable):
+        asked.writes()
+
+
 def test_a_registry_that_does_not_tell_is_said_so(port: int) -> None:
     with pytest.raises(RegistryUnavailable):
         in_flight(port).writes()
     with RealRegistry(config=debug(port, prometheus=False)), pytest.raises(RegistryRefused, match="prometheus"):
         in_flight(port).writes()
+
+
+def test_it_says_when_it_was_started(registry: RealRegistry, port: int) -> None:
+    (first,) = in_flight(port).starts()
+    assert 0 <= first.age_ms + 1000 < 120_000, "a whole second is the finest that its Date says"
+    (again,) = in_flight(port).starts()
+    assert again.said == first.said
+    registry.restart()
+    (later,) = in_flight(port).starts()
+    assert later.said != first.said

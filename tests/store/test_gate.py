@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.gate import Wish, client_of
 from service.store.connection import Connection
-from service.store.gate import Bounds, Gate
+from service.store.gate import MORE, Bounds, Gate
 from service.store.history import History
 from tests.store.test_record import digest, event, record
 
@@ -276,9 +276,104 @@ def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Conne
     for number in range(5):
         assert passes(gate, Wish("asks", f"shop/{number}", digest(number)))
     client: Any = connection.client
-    assert client.zcard(connection.keys.of("pushing")) == 2
+    assert client.zcard(connection.keys.of("pushing")) == 3
     assert client.zcard(connection.keys.of("loose")) == 3
+    assert gate.unfinished()[0] == MORE
     assert {one.digest for one in gate.loose([digest(0), digest(4)])} == {digest(0), ""}
+
+
+def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) -> None:
+    gate = Gate(connection, Bounds(pushes=2))
+    for number in range(2):
+        assert not gate.admit(begins(f"shop/{number}"), ANN).overflows
+    earlier(connection, "pushing", 31)
+    assert not gate.admit(begins(), ANN).overflows
+    assert gate.unfinished() == (SHOP,)
+    for number in range(2):
+        said = gate.admit(begins(f"shop/{number}"), ANN)
+    assert said.overflows
+    earlier(connection, "pushing", 31)
+    assert not gate.admit(begins(), ANN).overflows
+
+
+@pytest.mark.parametrize("what", ["pushes", "blobs"])
+def test_what_notifications_tell_beyond_what_is_remembered_is_told_as_well(connection: Connection, what: str) -> None:
+    bounds = Bounds(**{what: 1})
+    history, gate = History(connection, gate=bounds), Gate(connection, bounds)
+    blob_heard(history, digest("x"), 1)
+    blob_heard(history, digest("y"), 2, repository="shop/web")
+    assert gate.admit(DELETES, ANN).overflows
+    assert (MORE in gate.unfinished()) == (what == "pushes")
+
+
+def told(connection: Connection, who: str = "10.0.0.7:4711") -> None:
+    """The registry tells of a blob that was pushed: the push is no mere claim."""
+    blob_heard(History(connection), digest(f"told {who}"), 80 + len(who), address=who)
+
+
+def test_what_a_client_claims_is_believed_only_for_a_moment(gate: Gate, connection: Connection) -> None:
+    """The registry may have refused it: whoever can reach the proxy can send requests."""
+    passes(gate, begins())
+    drain(gate)
+    assert passes(gate, begins())
+    earlier(connection, "gate", 6)
+    for wish in (asks(), begins(), put(), tagged()):
+        assert not passes(gate, wish)
+    assert gate.unfinished() == ()
+    told(connection)
+    assert gate.unfinished() == (SHOP,)
+    for wish in (asks(), begins(), put(), tagged()):
+        assert passes(gate, wish)
+
+
+def test_what_is_told_of_one_makes_no_claim_of_another_true(gate: Gate, connection: Connection) -> None:
+    passes(gate, begins(), BOB)
+    passes(gate, begins("shop/web"), ANN)
+    told(connection)
+    drain(gate)
+    earlier(connection, "gate", 6)
+    assert not passes(gate, asks(), BOB)
+    assert not passes(gate, begins("shop/web"), ANN)
+    assert gate.unfinished() == (SHOP,)
+
+
+def test_who_goes_on_with_an_upload_while_it_drains_does_not_become_a_push_by_that(gate: Gate) -> None:
+    """It may be one that nobody began."""
+    drain(gate)
+    assert passes(gate, uploaded())
+    assert not passes(gate, begins())
+    assert gate.unfinished() == ()
+    assert loose(gate) == {X}
+
+
+def test_without_references_a_push_is_over_with_its_tag_and_frees_what_its_manifest_turns_out_to_reference(
+    gate: Gate, connection: Connection
+) -> None:
+    y, history = digest("y"), History(connection)
+    blob_heard(history)
+    passes(gate, uploaded())
+    passes(gate, uploaded(y))
+    passes(gate, tagged())
+    assert gate.unfinished() == (SHOP,), "its manifest is not heard of yet"
+    heard(history)
+    assert gate.unfinished() == ()
+    (unread,) = gate.unread()
+    assert (unread.repository, unread.client) == (SHOP, ANN)
+    passes(gate, asks(y))
+    assert gate.free(unread, [X, y, digest("z")]) == 2, "the gate's and the registry's word"
+    assert loose(gate, X, y) == {y}, "the next push relies on that"
+    assert gate.unread() == ()
+
+
+def test_a_manifest_that_was_read_frees_nothing_for_another_client_or_repository(
+    gate: Gate, connection: Connection
+) -> None:
+    passes(gate, uploaded(), BOB)
+    passes(gate, Wish("uploads", "shop/web", X))
+    passes(gate, tagged())
+    heard(History(connection))
+    assert gate.free(gate.unread()[0], [X]) == 0
+    assert {one.repository for one in gate.loose([X])} == {SHOP, "shop/web"}
 
 
 def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
@@ -290,7 +385,8 @@ def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
     assert not gate.open("t2")
     assert gate.open("t1")
     assert gate.standing() is None
-    assert gate.sign("web:1", "") == ("", "", "t1")
+    assert gate.sign("web:1", "t1").was_opened
+    assert not gate.sign("web:1", "t0").was_opened
 
 
 def test_a_gate_does_not_open_by_time(gate: Gate, connection: Connection) -> None:
@@ -306,10 +402,13 @@ def test_what_passed_without_redis_is_noted_whatever_the_gate_says_now(gate: Gat
 
 def test_a_process_is_waited_for_until_it_obeys_this_gate(gate: Gate) -> None:
     close(gate)
-    assert gate.sign("web:1", "") == ("closed", "t1", "")
+    signed = gate.sign("web:1", "")
+    assert (signed.state, signed.token, signed.was_opened) == ("closed", "t1", False)
     gate.sign("web:2", "t0")
     assert gate.unaware("t1") == ("web:1", "web:2")
     gate.sign("web:1", "t1")
+    gate.sign("web:2", "t1", obeys=False)
+    assert gate.unaware("t1") == ("web:2",)
     gate.sign("web:2", "t1")
     assert gate.unaware("t1") == ()
     gate.sign("web:2", "")

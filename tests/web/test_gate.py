@@ -1,12 +1,11 @@
 """GET /gate: what passes at once, what waits and for how long, and what happens while Redis is away."""
 
-import os
 import runpy
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import redis
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from service import origin
 from service.domain.gate import Wish
 from service.settings import load_settings
 from service.web import gate
@@ -176,20 +176,28 @@ def test_a_process_obeys_only_when_all_that_passed_before_was_answered(stand: St
     until(lambda: not door.wiring.gate.unaware("t1"))
 
 
-def test_a_process_that_is_no_more_is_signed_off_by_the_next_one(stand: Stand) -> None:
+def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_container(stand: Stand) -> None:
     door = stand()
     ended = subprocess.Popen(["true"])
     ended.wait()
-    here = socket.gethostname()
-    for name in (f"{here}:{ended.pid}", f"{here}:1", "elsewhere:1", f"{here}:x"):
+    gone = replace(origin.here(), pid=ended.pid)
+    others = {str(replace(gone, pids="1")), str(replace(gone, boot="other")), f"{gone.host}:{ended.pid}", "elsewhere:1"}
+    for name in (str(gone), *others):
         door.wiring.gate.sign(name, "")
     successor = Gatekeeper(door.wiring)
     successor.start()
-    expected = {f"{here}:1", "elsewhere:1", f"{here}:x", f"{here}:{os.getpid()}"}
-    assert set(door.wiring.gate.processes()) == expected
+    assert set(door.wiring.gate.processes()) == {*others, door.keeper._process, successor._process}
     door.keeper.stop()
     successor.stop()
-    assert f"{here}:{os.getpid()}" not in door.wiring.gate.processes()
+    assert set(door.wiring.gate.processes()) == others
+
+
+def test_two_processes_with_the_same_host_and_number_are_two(stand: Stand) -> None:
+    """Containers that share a host's name: one that obeys the closed gate says nothing of the other."""
+    door, other = stand(), stand()
+    door.keeper.start()
+    other.keeper.start()
+    assert len(door.wiring.gate.processes()) == 2
 
 
 @pytest.fixture
@@ -234,15 +242,64 @@ def test_a_process_that_is_forgotten_by_collections_lets_nothing_pass(
     assert door.ask("PUT", MANIFEST).status_code == 503
 
 
-def test_a_redis_that_has_lost_a_closed_gate_opens_it_only_when_its_collector_must_be_dead(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
+def lose(door: Doorstep, *names: str) -> None:
+    """Redis loses these keys, or everything."""
+    client: Any = door.wiring.connection.client
+    client.delete(*map(door.wiring.connection.keys.of, names)) if names else client.flushdb()
+
+
+@pytest.mark.parametrize("lost", [("gate",), ("gate", "gate:opens", "gates", "gates:seen", "gate:memory"), ()])
+def test_a_closed_gate_that_redis_has_lost_stands_again_until_somebody_opens_it(
+    stand: Stand, lost: tuple[str, ...]
 ) -> None:
+    """Its collector may live: time proves nothing."""
     door = stand(gate_wait=1)
     door.close()
-    door.wiring.connection.client.delete(door.wiring.connection.keys.of("gate"))
+    lose(door, *lost)
     assert door.ask("PUT", MANIFEST).status_code == 503
-    monkeypatch.setattr("service.web.gatekeeper._DEAD_S", 0.0)
+    until(lambda: door.wiring.gate.standing() is not None)
+    held = door.wiring.gate.standing()
+    assert held is not None
+    assert (held.state, held.token, held.reason) == ("closed", "t1", "Redis had lost it")
+    assert door.ask("PUT", MANIFEST).status_code == 503
+    assert door.wiring.gate.open("t1")
     assert door.ask("PUT", MANIFEST).status_code == 204
+    assert door.wiring.gate.standing() is None
+
+
+def test_a_gate_that_redis_remembers_as_draining_is_closed_again(stand: Stand) -> None:
+    """A Redis that died may have lost its last second."""
+    door = stand(gate_wait=1)
+    door.close()
+    client: Any = door.wiring.connection.client
+    client.hset(door.wiring.connection.keys.of("gate"), "state", "draining")
+    until(lambda: client.hget(door.wiring.connection.keys.of("gate"), "state") == "closed")
+    assert door.ask("PATCH", f"{UPLOAD}abc").status_code == 503
+
+
+def test_another_holder_does_not_make_a_lost_gate_forgotten(stand: Stand) -> None:
+    door = stand(gate_wait=1)
+    door.close()
+    door.keeper.stop()
+    lose(door, "gate")
+    assert door.wiring.gate.drain("t2", 2, "another machine's")
+    door.keeper._look()
+    assert door.ask("PATCH", f"{UPLOAD}abc").status_code == 503, "it obeys the one that only drains"
+    assert door.wiring.gate.unaware("t2"), "the other may sweep"
+    door.wiring.gate.open("t2")
+    door.keeper._look()
+    assert door.ask("PUT", MANIFEST).status_code == 503
+    held = door.wiring.gate.standing()
+    assert held is not None
+    assert held.token == "t1"
+
+
+def test_a_redis_that_has_lost_everything_is_told_of_and_an_empty_one_at_the_start_is_not(stand: Stand) -> None:
+    door = stand()
+    door.keeper.start()
+    assert door.wiring.gate.forgotten_s() == 0
+    lose(door)
+    until(lambda: door.wiring.gate.forgotten_s() > 3000)
 
 
 def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again(stand: Stand, mortal: Valkey) -> None:
@@ -263,6 +320,21 @@ def test_more_than_can_be_noted_later_does_not_pass(
     monkeypatch.setattr("service.web.gatekeeper._MOST_UNNOTED", 1)
     mortal.kill()
     assert [door.ask("POST", UPLOAD).status_code for _ in range(2)] == [204, 503]
+
+
+def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = stand()
+    monkeypatch.setattr("service.web.gatekeeper._TELL_AGAIN_S", 0.0)
+    client: Any = door.wiring.connection.client
+    client.zadd(door.wiring.connection.keys.of("loose"), {"*": door.wiring.connection.now_ms()})
+    assert door.ask("POST", UPLOAD).status_code == 204
+    (trouble,) = door.wiring.outbox.troubles()
+    assert trouble.message.startswith("more pushes are under way")
+    client.delete(door.wiring.connection.keys.of("loose"))
+    assert door.ask("POST", UPLOAD).status_code == 204
+    assert door.wiring.outbox.troubles() == ()
 
 
 def test_those_who_wait_leave_threads_for_notifications(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,19 +10,23 @@ from typing import Any
 
 import pytest
 
+from service import origin
 from service.domain.collection import Probe, Run
 from service.domain.errors import CollectionFailed, StaleCache
 from service.domain.gate import Wish, client_of
+from service.domain.manifest import read_references
 from service.registry.probe import LEFTOVERS
+from service.store.gate import Bounds, Gate
 from service.store.lease import COLLECT
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.store.test_gate import blob_heard, earlier, heard
 from tests.store.test_lease import until
-from tests.store.test_record import digest
+from tests.store.test_record import digest, event, record
 from tests.workers.conftest import SHOP, System, doomed_system
 from tests.workers.test_garbage import QUIET, collector
 from workers import checks, drain, garbage
+from workers.quiet import read_unread
 
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
@@ -78,7 +82,7 @@ def test_the_gate_opens_after_a_collector_that_failed(make_wiring: Build, tmp_pa
 def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     for number in range(5):
-        wiring.gate.admit(Wish("begins", f"shop/{number}"), ANN)
+        blob_heard(wiring.history, number=number, repository=f"shop/{number}")
     run = collect(wiring)
     expected = "pushes to shop/0, shop/1, shop/2 and 2 more did not end in time"
     assert (run.result, run.message) == ("put off", expected)
@@ -105,7 +109,8 @@ def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -
     earlier(wiring.connection, "pushing", 60)
     run = collect(wiring)
     assert run.result == "put off"
-    assert run.message == f"a push to {SHOP} may need {SWEPT}, which would be swept"
+    why = f"a push to {SHOP} may need {SWEPT}, which would be swept"
+    assert run.message == f"{why} (it could not be held: nothing can be pushed there)"
     assert (tmp_path / "dry").exists()
     assert not (tmp_path / "swept").exists()
     assert not wiring.garbage.overdue(), "it is tried again only after a while"
@@ -127,6 +132,9 @@ class Trash:
 
     def held(self) -> dict[str, int]:
         return self.held_us
+
+    def get(self, repository: str, digest: str) -> None:
+        return None
 
     def age_s(self) -> float:
         return 100.0
@@ -276,6 +284,30 @@ def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tm
     assert wiring.garbage.runs()[0].result == "failed"
 
 
+def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    memory = wiring.gate.sign("web:1").memory
+    wiring.connection.client.flushdb()
+    assert collect(wiring).result == "done", "nobody has told of it"
+    (tmp_path / "swept").unlink()
+    wiring.gate.sign("web:1", memory=memory)
+    assert collect(wiring).message.startswith("Redis has lost what it knew: pushes that began before are not known")
+    assert not (tmp_path / "swept").exists()
+
+
+def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
+    body = "(folder / 'dry').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    memory = wiring.gate.sign("web:1").memory
+    with collecting(wiring, tmp_path):
+        client: Any = wiring.connection.client
+        client.delete(wiring.connection.keys.of("gate:memory"))
+        wiring.gate.sign("web:1", memory=memory)
+    assert wiring.garbage.runs()[0].result == "put off"
+
+
 def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.gate.drain("paused", 1, "x")
@@ -320,6 +352,29 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
     assert state(wiring) == "draining"
     (trouble,) = wiring.outbox.troubles()
     assert "pushprune gc --open" in trouble.message
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_ours_alone(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(origin, "boot", lambda: "another")
+        leave_behind(wiring)
+    monkeypatch.setattr(origin, "is_of_one_kernel", lambda _: is_local)
+    drain.reopen(wiring)
+    assert state(wiring) == ("open" if is_local else "closed")
+    run = collect(wiring)
+    if is_local:
+        assert run.result == "done"
+    else:
+        assert run.message == "the gate is held by a collection that is not proved dead"
+        assert state(wiring) == "closed"
+        monkeypatch.setattr(origin, "boot", lambda: "another")
+        drain.reopen(wiring)
+        assert state(wiring) == "open", "what would have proved it was overwritten"
 
 
 def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:
@@ -406,8 +461,8 @@ def obey(wiring: Wiring, over: threading.Event) -> None:
     """A web process that serves the gate."""
     token = ""
     while not over.wait(0.01):
-        state, held, _ = wiring.gate.sign("web:1", token)
-        token = held if state == "closed" else ""
+        signed = wiring.gate.sign("web:1", token)
+        token = signed.token if signed.state == "closed" else ""
 
 
 def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
@@ -443,6 +498,40 @@ def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_pa
     over.set()
     thread.join()
     assert (run.result, run.message) == ("done", "")
+
+
+def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    few = replace(wiring, gate=Gate(wiring.connection, Bounds(pushes=1)))
+    for number in range(2):
+        few.gate.admit(Wish("begins", f"shop/{number}"), ANN)
+    assert collect(few).message == "more pushes are under way than can be remembered"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(make_system: Make, tmp_path: Path) -> None:
+    """Its client is done with it: what it had asked for at the gate may go once that is deleted, and no more of it."""
+    body = """
+        for line in open(folder / "said"): print(line, end="")
+        (folder / ("dry" if dry else "swept")).touch()
+    """
+    system = make_system(keep_last(1), gc=collector(tmp_path, body))
+    wiring = system.wiring
+    system.push("v1", "v2")
+    tags = system.registry.tags(SHOP)
+    system.settle()
+    kept = wiring.trash.get(SHOP, tags["v1"])
+    assert kept is not None
+    blobs = [blob for blob, _ in read_references(kept.media_type, kept.content).blobs]
+    for blob in (*blobs, tags["v1"]):
+        wiring.gate.admit(Wish("uploads", SHOP, blob), ANN)
+    wiring.gate.admit(Wish("manifest", SHOP, by_tag=True), ANN)
+    record(wiring.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
+    earlier(wiring.connection, "pushing", 60)
+    assert {one.digest for one in wiring.gate.unread()} >= {kept.digest}
+    read_unread(wiring, wiring.gate.loose([tags["v1"]]))
+    loose = wiring.gate.loose((*blobs, tags["v1"]))
+    assert {one.digest for one in loose if one.client == ANN} == {tags["v1"]}
 
 
 def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:
@@ -496,14 +585,14 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     wiring = guarded(max_wait=600, gate_wait=1)
     assert drain._patience_s(wiring) == 0.5
-    wiring.gate.admit(Wish("begins", SHOP), ANN)
+    blob_heard(wiring.history)
     assert collect(wiring).message == f"pushes to {SHOP} did not end in time"
     assert state(wiring) == "open"
 
 
 def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    wiring.gate.admit(Wish("begins", SHOP), ANN)
+    blob_heard(wiring.history)
     wiring.garbage.want("scheduled")
     client: Any = wiring.connection.client
     retry, waiting = (wiring.connection.keys.of(name) for name in ("gc:retry", "gc:waiting"))

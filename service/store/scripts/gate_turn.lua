@@ -1,13 +1,15 @@
 -- The holder of the gate turns it: drain (from open), close, keep (closed when he goes), open. Nobody else's gate is touched.
 --
--- KEYS  1 gate  2 gate:opened
+-- KEYS  1 gate  2 gate:opens
 -- ARGV  1 drain | close | keep | open  2 token  3 fence  4 reason
 -- Result 1 done, also when it was done before; 0 somebody else holds it, or (close, keep) nobody does
 local holder = redis.call('HGET', KEYS[1], 'token')
 if holder and holder ~= ARGV[2] then return 0 end
 if ARGV[1] == 'open' then
+  local clock = redis.call('TIME')
   redis.call('DEL', KEYS[1])
-  redis.call('SET', KEYS[2], ARGV[2])
+  redis.call('ZADD', KEYS[2], clock[1] * 1000 + math.floor(clock[2] / 1000), ARGV[2])
+  redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1001)
   return 1
 end
 if ARGV[1] == 'close' then

@@ -4,7 +4,7 @@
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
 --       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
 --       tags live pulled gone links doomed:R heal history, and after all of them, 10 each: trash:R touched:R put:R
---       untagged:R revisions:R created:R approvals:R asked:R byhand:R taking:R; then pushing and loose; and at the very end, 1 each: layers:R
+--       untagged:R revisions:R created:R approvals:R asked:R byhand:R taking:R; then unread, pushing and loose; and at the very end, 1 each: layers:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
@@ -300,16 +300,22 @@ end
 -- What others may rely on. A push is open from its first blob to its manifest: as long as that is not heard of, the blob
 -- is referenced by nothing. ~client is what notifications tell, in their order. What the gate noted itself is freed only
 -- where it was asked for before the gate let that client's last manifest pass.
-local pushing, loose = KEYS[#KEYS - repositories - 1], KEYS[#KEYS - repositories]
+local unread, pushing, loose = KEYS[#KEYS - repositories - 2], KEYS[#KEYS - repositories - 1], KEYS[#KEYS - repositories]
 local gate = #ARGV - events - 1 - 2 * events - 3
+local most_pushes, most_blobs = tonumber(ARGV[gate + 2]), tonumber(ARGV[gate + 3])
 local function open_push(r, e)
   local member = names[r] .. ' ' .. e.short .. ' ~' .. e.client
-  local is_full = redis.call('ZCARD', loose) >= tonumber(ARGV[gate + 3])
+  local is_full = redis.call('ZCARD', loose) >= most_blobs
   if is_full and not redis.call('ZSCORE', loose, member) then member = '*' end
   redis.call('ZADD', loose, now_ms, member)
-  if redis.call('ZCARD', pushing) < tonumber(ARGV[gate + 2]) then
-    redis.call('ZADD', pushing, now_ms, names[r] .. ' ~' .. e.client .. ' open')
+  local push = names[r] .. ' ~' .. e.client .. ' open'
+  if not redis.call('ZSCORE', pushing, push) then
+    if redis.call('ZCARD', pushing) >= most_pushes then
+      redis.call('ZREMRANGEBYSCORE', pushing, '-inf', now_ms - 30000)
+    end
+    if redis.call('ZCARD', pushing) >= most_pushes then push = '* * more' end
   end
+  redis.call('ZADD', pushing, now_ms, push)
 end
 
 local function end_push(r, e)
@@ -320,12 +326,17 @@ local function end_push(r, e)
     local asked = redis.call('ZSCORE', loose, member .. ' ' .. e.client)
     if asked and tonumber(asked) <= put then redis.call('ZREM', loose, member .. ' ' .. e.client) end
   end
+  if e.references == '' then
+    redis.call('ZADD', unread, now_ms, string.format('%s %s %s %.0f', names[r], e.short, e.client, put))
+    redis.call('ZREMRANGEBYRANK', unread, 0, -1 - most_pushes)
+  end
   if e.tag ~= '' then redis.call('ZREM', pushing, names[r] .. ' ~' .. e.client .. ' open') end
 end
 
 -- Our own traffic changes nothing, but a delete of ours that took along a tag which is not doomed must be healed.
 local function own(r, e)
   count('own')
+  if e.action == 'push' or e.action == 'mount' then count('own push') end
   if e.action ~= 'delete' or e.tag == '' then return end
   local digest = stood_at(r, e.tag)
   if digest and redis.call('HEXISTS', key(r, 6), digest) == 0 then
@@ -375,7 +386,7 @@ for nth = 1, events do
   end
 end
 if recorded > 0 then redis.call('EXPIRE', KEYS[1], seen_life) end
-for _, key in ipairs({pushing, loose}) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[gate + 1])) end
+for _, key in ipairs({unread, pushing, loose}) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[gate + 1])) end
 
 local result = {recorded, duplicates}
 for i = 1, repositories do

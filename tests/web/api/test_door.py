@@ -54,7 +54,9 @@ def ask(http: FlaskClient, route: tuple[str, str], token: str | None = None, **h
     method, path = route
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
-    return http.open(path, method=method, headers=headers, json=_BODIES.get(path, {}) if method == "POST" else None)
+    json = _BODIES.get(path, {}) if method == "POST" else None
+    as_it_is = {"PATH_INFO": path}  # the client would take //metrics for a host
+    return http.open("/", method=method, headers=headers, json=json, environ_overrides=as_it_is)
 
 
 def is_open(response: TestResponse) -> bool:

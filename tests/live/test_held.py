@@ -1,0 +1,126 @@
+"""Pushes that stand still: what they have uploaded is held while garbage is collected, so that they put nothing off."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.collection import BY_HAND, Run
+from tests.fakes.images import make_image, sha256
+from tests.fakes.pusher import Pusher
+from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.test_collections import command
+from workers import garbage
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+SHOP = "shop/api"
+ABORTED = make_image("aborted", layers=2)
+
+
+def system_of(live: Live, folder: Path, **more: Any) -> LiveSystem:
+    return live(policy=last(1), gc={"gate": "proxy", "command": command(folder), "settle": 0}, **more)
+
+
+def abort_a_push(system: LiveSystem) -> None:
+    """A client vanishes before it sends the manifest; half a minute goes by."""
+    with Pusher(system.url, agent="docker/27 (vanishes)") as pusher:
+        for blob in ABORTED.blobs:
+            pusher.push_blob(SHOP, blob)
+    client: Any = system.wiring.connection.client
+    wait_until(lambda: client.zcard("pushprune:loose") == 6, "the gate's and the registry's word of each blob")
+    client.delete("pushprune:pushing")
+
+
+def go_on(system: LiveSystem) -> None:
+    """It sends the manifest after all, and nothing else."""
+    system.pusher.put(SHOP, "late", ABORTED.media_type, ABORTED.manifest)
+    system.pusher.pull_whole(SHOP, "late")
+
+
+def delete_v1(system: LiveSystem) -> str:
+    """Has v1 deleted by the policy; returns the digest of its layer."""
+    system.pusher.push_image(SHOP, "v1", seed="v1")
+    system.pusher.push_image(SHOP, "v2", seed="v2")
+    worker = system.start_worker("enforce,delete")
+    wait_until(lambda: system.tags(SHOP) == {"v2"} and system.quiet(), "v1 was not deleted")
+    system.kill(worker)
+    return sha256(make_image("v1").blobs[1])
+
+
+def collect(system: LiveSystem) -> Run:
+    system.wiring.garbage.request(BY_HAND)
+    garbage.collect(system.wiring)
+    return system.wiring.garbage.runs()[0]
+
+
+@pytest.mark.parametrize("mounted", [True, False])
+def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
+    live: Live, tmp_path: Path, mounted: bool
+) -> None:
+    system = system_of(live, tmp_path, **({} if mounted else {"storage": {}}))
+    swept = delete_v1(system)
+    abort_a_push(system)
+    manifests = system.registry.manifests(SHOP)
+    run = collect(system)
+    assert (run.result, run.message, run.blobs) == ("done", "", 3)
+    assert not system.wiring.client.claims_blob(SHOP, swept)
+    assert system.registry.manifests(SHOP) == manifests, "what held them is gone"
+    assert system.wiring.gate.held() == ()
+    assert {entry.action for entry in system.wiring.history.entries(SHOP)} <= {"push", "pruned"}
+    go_on(system)
+
+
+def test_what_a_client_only_claims_to_have_seen_holds_nothing(live: Live, tmp_path: Path) -> None:
+    """He was told that it is not there, or was not let in."""
+    system = system_of(live, tmp_path)
+    swept = delete_v1(system)
+    with Pusher(system.url, agent="a stranger") as stranger:
+        assert stranger._call("HEAD", f"/v2/shop/other/blobs/{swept}").status_code == 404
+    system.wiring.connection.client.delete("pushprune:pushing")
+    assert [one.repository for one in system.wiring.gate.loose([swept])] == ["shop/other"]
+    assert collect(system).result == "done"
+    assert not system.wiring.client.claims_blob(SHOP, swept)
+
+
+def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_path: Path) -> None:
+    system = system_of(live, tmp_path)
+    delete_v1(system)
+    abort_a_push(system)
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import os, pathlib, subprocess, sys, time\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "if '--dry-run' not in sys.argv and not (folder / 'at').exists():\n"
+        "    (folder / 'at').touch()\n    time.sleep(600)\n"
+        f"sys.exit(subprocess.run({command(tmp_path)!r}.split() + sys.argv[1:]).returncode)\n"
+    )
+    text = system.config.read_text().replace(command(tmp_path), f"{sys.executable} {script}")
+    system.config.write_text(text)
+    worker = system.start_worker("garbage")
+    manifests = system.registry.manifests(SHOP)
+    system.wiring.garbage.request(BY_HAND)
+    wait_until(lambda: (tmp_path / "at").exists(), "it does not sweep")
+    (held,) = system.wiring.gate.held()
+    assert system.registry.has_manifest(*held)
+    worker.kill()
+    worker.wait()
+    system.start_worker("garbage")
+    wait_until(lambda: [run.result for run in system.wiring.garbage.runs()][:1] == ["done"], "it was not made up for")
+    assert system.registry.manifests(SHOP) == manifests
+    assert system.wiring.gate.held() == ()
+    go_on(system)
+
+
+def test_where_nothing_can_be_removed_again_nothing_is_put_there(live: Live, tmp_path: Path) -> None:
+    system = system_of(live, tmp_path)
+    abort_a_push(system)
+    system.registry.restart({"storage": {"delete": {"enabled": False}}})
+    run = collect(system)
+    assert run.result == "put off"
+    assert "it could not be held: the registry" in run.message
+    assert "has deletes switched off" in run.message
+    assert system.wiring.gate.held() == ()
+    go_on(system)
