@@ -194,15 +194,22 @@ def _tell(run: Run) -> None:
 
 def _in_quiet(job: _Job) -> None:
     """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
-    wiring, progress = job.wiring, job.progress
+    wiring, progress, quiet = job.wiring, job.progress, Quiet(job.wiring, job.collector, job.lease)
     progress.at(collection.WAITING)
-    with drained(wiring, job.collector, job.lease, job.run.reason) as quiet:
-        with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
-            _finish(job)
-            if early := why_not_yet(wiring, job.run.reason):
-                raise PutOff(early, _EARLY_S)
-            _sweep(job, quiet)
-        _check_pushed(job)
+    try:
+        with drained(wiring, job.collector, job.lease, job.run.reason, quiet):
+            with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
+                _finish(job)
+                if early := why_not_yet(wiring, job.run.reason):
+                    raise PutOff(early, _EARLY_S)
+                _sweep(job, quiet)
+            _check_pushed(job)
+    finally:
+        job.learn(closed_ms=quiet.closed_ms)
+    if quiet.closed_ms > wiring.settings.gc.gate_wait * 1000:
+        job.note(
+            f"the gate was closed for {quiet.closed_ms / 1000:.0f} s, and who pushes waits for gc.gate_wait at most"
+        )
 
 
 def _finish(job: _Job) -> None:

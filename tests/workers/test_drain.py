@@ -26,7 +26,7 @@ from tests.store.test_record import digest, event, record
 from tests.workers.conftest import SHOP, System, doomed_system
 from tests.workers.test_garbage import QUIET, collector
 from workers import checks, drain, garbage
-from workers.quiet import read_unread
+from workers.quiet import Quiet, read_unread
 
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
@@ -532,6 +532,22 @@ def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(mak
     read_unread(wiring, wiring.gate.loose([tags["v1"]]))
     loose = wiring.gate.loose((*blobs, tags["v1"]))
     assert {one.digest for one in loose if one.client == ANN} == {tags["v1"]}
+
+
+def test_for_how_long_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
+    run = collect(obeyed)
+    assert run.result == "done"
+    assert 0 < run.closed_ms <= run.ended_ms - run.started_ms + 1
+    assert "was closed" not in run.note
+
+
+def test_a_gate_closed_for_longer_than_a_write_waits_is_said(obeyed: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Quiet, "closed_ms", 61_000)
+    assert "the gate was closed for 61 s" in collect(obeyed).note
+
+
+def test_where_no_gate_stands_none_was_closed(make_wiring: Build, tmp_path: Path) -> None:
+    assert collect(make_wiring(gc=collector(tmp_path, QUIET))).closed_ms == 0
 
 
 def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:
