@@ -468,12 +468,12 @@ def obey(wiring: Wiring, over: threading.Event) -> None:
 def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     assert collect(guarded(writes=2)).message == "2 writes did not end at the registry in time"
     assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered in time"
-    assert not (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
 
 
 def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     assert collect(guarded()).message.startswith("no web process serves the gate")
-    assert not (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
 
 
 def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
@@ -485,7 +485,7 @@ def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., 
     over.set()
     thread.join()
     assert run.message == "the web process web:cut-off does not know that the gate is closed"
-    assert not (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
     assert state(wiring) == "open"
 
 
