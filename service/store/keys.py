@@ -93,7 +93,8 @@ Global
   gc:bytes      string  the bytes that these came to, where gc.after_bytes is set. Writers: forget, collected.
   gc:scheduled  string  the last scheduled minute that was taken up (ms).
   gc:runs       stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message gate
-                        unsized final checked note: what is not known is empty. Life: the newest history.runs.
+                        unsized final checked note closed_ms: what is not known is empty.
+                        Life: the newest history.runs.
   gc:totals     hash    "runs <result>" → how many; blobs, bytes: swept since the beginning; done_ms, took_ms: the end
                         of the last good run, and how long it took. Writer: ran. Readers: garbage, /metrics.
   gc:rehearsal  string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: what the last dry run that was asked for
