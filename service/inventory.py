@@ -10,11 +10,12 @@ from service.domain.errors import NoSuchRepository, NoSuchTag
 from service.domain.interval import Interval, intervals
 from service.domain.page import Page, Place, page
 from service.domain.pattern import Matcher
-from service.domain.plan import Verdict
+from service.domain.plan import Doomed, Verdict
 from service.outlook import Outlook
 from service.store.archive import Archive
 from service.store.catalog import Catalog, Shelf
 from service.store.history import History
+from service.store.hold import Hold
 
 RepositoryOrder = Literal["name", "-name", "pushed", "-pushed", "tags", "-tags"]
 TagOrder = Literal["name", "-name", "pushed", "-pushed", "pulled", "-pulled", "size", "-size"]
@@ -49,6 +50,19 @@ class Told:
 
     entries: tuple[Entry, ...]
     before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What is planned for a repository. going: to be deleted next; would_go: that would be, but for dry_run.
+
+    held: the plan that waits for approval; None: none does.
+    """
+
+    repository: str
+    going: tuple[Doomed, ...]
+    would_go: tuple[Doomed, ...]
+    held: Hold | None
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,19 @@ class Inventory:
             after=after,
             limit=limit,
         )
+
+    def planned(self, found: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[Planned]:
+        """The repositories for which something is planned, by name, a page of them."""
+        names = tuple(filter(found, self.history.repositories()))
+        holds = {hold.repository: hold for hold in self.history.holds(names)}
+        shelves = self.catalog.shelves(names)
+        some = [one.repository for one in shelves if one.doomed or one.dry or one.repository in holds]
+        chosen = page(some, lambda name: (name, name), descending=False, after=after, limit=limit)
+        rows = (
+            Planned(name, self.history.doomed(name), self.history.doomed(name, dry=True), holds.get(name))
+            for name in chosen.rows
+        )
+        return Page(tuple(rows), chosen.after, chosen.total)
 
     def told(
         self, repository: str | None, wanted: Callable[[Entry], bool], before: str | None = None, limit: int = 100

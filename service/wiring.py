@@ -23,6 +23,7 @@ from service.store.abilities import Abilities
 from service.store.archive import Archive
 from service.store.asks import Asks
 from service.store.catalog import Catalog
+from service.store.changes import Changes
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
 from service.store.figures import Figures
@@ -57,6 +58,7 @@ class Wiring:
     walks: Walks
     gate: Gate
     figures: Figures
+    changes: Changes
     probes: Probes
     tallies: Tallies
     rulings: Rulings
@@ -132,6 +134,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         walks=Walks(connection),
         gate=Gate(connection, pushes),
         figures=Figures(connection),
+        changes=Changes(connection, settings.api.changes_per_minute),
         probes=Probes(connection),
         tallies=Tallies(connection),
         rulings=Rulings(connection, limits),

@@ -36,7 +36,7 @@ def go_on(wiring: Wiring) -> None:
         if found is None:
             return
         listed = found.listed or _list(wiring, found, lease)
-        _compare_for(wiring, found, lease, SLICE_S)  # what was asked for by name needs no catalog
+        _compare_for(wiring, found, lease, SLICE_S, asked=not listed)
         if listed and wiring.walks.end():
             _tell(wiring)
             return
@@ -87,9 +87,10 @@ def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
         yield page
 
 
-def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float) -> None:
+def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
+    """asked: only what was named, which needs no catalog; the rest would come again once that is read."""
     pace, end = Pace(wiring.settings.reconcile.rate), time.monotonic() + time_s
-    while time.monotonic() < end and (repository := wiring.walks.next()):
+    while time.monotonic() < end and (repository := wiring.walks.next(asked=asked)):
         lease.check()
         try:
             _compare(wiring, found, repository, pace)
@@ -108,8 +109,22 @@ def _compare(wiring: Wiring, found: walk.Walk, repository: str, pace: Pace) -> N
     if snapshot.compared and found.reason in walk.AT_A_START:
         wiring.walks.compared(repository, len(snapshot.tags), 0)
         return
+    _settle(wiring, repository)
     done = reconcile.compare(wiring, snapshot, pace)
     wiring.walks.compared(repository, done.tags, done.changed)
+
+
+def _settle(wiring: Wiring, repository: str) -> None:
+    """What a worker that died in mid-delete left on the disk; where nothing more is deleted, nobody else would."""
+    if wiring.unlinker is None or not wiring.unlinker.is_left(repository):
+        return
+    with wiring.leases.write() as permit:
+        if permit is None:
+            return
+        try:
+            wiring.unlinker.settle(repository)
+        except RegistryRefused as error:
+            log.warning("what was left on disk stays there", repository=repository, error=str(error))
 
 
 def _tell(wiring: Wiring) -> None:

@@ -2,8 +2,7 @@
 
 from service.domain.errors import ConfigurationError
 from service.domain.notification import is_digest, is_repository, is_tag
-from service.domain.pattern import expression_of
-from service.domain.wanted import Wanted, is_glob
+from service.domain.wanted import Wanted, check_globs, is_glob
 
 
 class UnclearName(ConfigurationError):
@@ -70,13 +69,10 @@ def parse_listed(name: str) -> tuple[str, str]:
 
 
 def _check_globs(*globs: str) -> None:
-    for glob in globs:
-        try:
-            expression_of(glob)
-        except ValueError as error:
-            raise UnclearName(str(error)) from error
-        if glob.startswith("!"):
-            raise UnclearName(f"{glob!r} begins with !, which means nothing here: name what is meant")
+    try:
+        check_globs(*globs)
+    except ValueError as error:
+        raise UnclearName(str(error)) from error
 
 
 def parse_reference(name: str) -> tuple[str, str | None, str | None]:

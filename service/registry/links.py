@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.client import RegistryClient
-from service.registry.shelf import FOLDER, SIGN, Shelf, is_pushed_into, make_folder, settle_left, unknown_in
+from service.registry.shelf import FOLDER, SIGN, Shelf, is_left, is_pushed_into, make_folder, settle_left, unknown_in
 from service.registry.storage import Storage
 
 _ELSEWHERE = "set storage.path to the registry's rootdirectory, or delete.via: api"
@@ -114,6 +114,14 @@ class Unlinker:
                 f"was put into {repository} there: {_ELSEWHERE}"
             )
         return Links(self._storage, repository, Shelf(self._storage, repository, uuid4().hex))
+
+    def is_left(self, repository: str) -> bool:
+        """Whether a process that is gone left something there: folders set aside, or a sign that is listed as a tag."""
+        return is_left(self._storage, repository)
+
+    def settle(self, repository: str) -> None:
+        """Puts back what a push met there, and removes the rest. Raises as `prove` and `close` do."""
+        self.prove(repository).close()
 
     def _sign(self, repository: str) -> Path:
         """What we write must be the registry's to change: another user's files would break its pushes."""

@@ -103,6 +103,12 @@ def settle_left(storage: Storage, repository: str) -> None:
         place.rmdir()
 
 
+def is_left(storage: Storage, repository: str) -> bool:
+    """Whether there is anything to settle."""
+    folder = storage.repository_folder(repository)
+    return bool(_left(folder / FOLDER, "") or _left(folder / "_manifests" / "tags", SIGN))
+
+
 def _left(folder: Path, prefix: str) -> list[Path]:
     since_s = time.time() - _LEFT_S
     try:

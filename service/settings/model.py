@@ -210,6 +210,15 @@ class Storage(_Section):
     path: Place | None = Field(default=None, description="where it is mounted")
 
 
+class Api(_Section):
+    """What programs may ask for over HTTP."""
+
+    changes_per_minute: Whole = Field(
+        default=120,
+        description="changes (approvals, deletions, restorations, …) over the API at most, by all processes",
+    )
+
+
 class Log(_Section):
     """What is said while running."""
 
@@ -235,6 +244,7 @@ class Settings(BaseSettings):
     gc: Section[Gc] = Gc()
     reconcile: Section[Reconcile] = Reconcile()
     history: Section[History] = History()
+    api: Section[Api] = Api()
     log: Section[Log] = Log()
     web: Section[Web] = Web()
 

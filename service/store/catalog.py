@@ -14,13 +14,14 @@ _CHUNK = 500  # Redis serves others in between
 class Shelf:
     """A repository at a glance. tags: live ones. pushed_us: the last push of them, None when none was seen.
 
-    doomed: digests to be deleted next.
+    doomed: digests to be deleted next; dry: those that would be, but for dry_run.
     """
 
     repository: str
     tags: int
     pushed_us: int | None
     doomed: int
+    dry: int = 0
 
 
 class Catalog:
@@ -56,7 +57,7 @@ class Catalog:
         )
 
     def _read(self, names: Sequence[str]) -> list[Shelf]:
-        keys = [key(name) for name in names for key in (self._keys.tags, self._keys.doomed)]
+        keys = [key(name) for name in names for key in (self._keys.tags, self._keys.doomed, self._keys.dry)]
         flat = self._connection.script("catalog", keys, [])
-        rows = zip(names, flat[::3], flat[1::3], flat[2::3], strict=True)
-        return [Shelf(name, tags, int(float(newest)) or None, doomed) for name, tags, newest, doomed in rows]
+        rows = zip(names, flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+        return [Shelf(name, tags, int(float(newest)) or None, *counts) for name, tags, newest, *counts in rows]

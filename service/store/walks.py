@@ -92,10 +92,10 @@ class Walks:
         """Notes that every repository is known by now, these included. catalog: why that does not come from there."""
         self._connection.script("walk_listed", self._both("walk", "todo"), [_ALL_READ, catalog, *repositories])
 
-    def next(self) -> str | None:
-        """The repository that is compared next; None when none is left."""
+    def next(self, *, asked: bool = False) -> str | None:
+        """The repository that is compared next; None when none is left. asked: only of those that were named."""
         with self._connection.reached() as client:
-            found = client.zrange(self._of("todo"), 0, 0)
+            found = client.zrangebyscore(self._of("todo"), 0, 0 if asked else "+inf", 0, 1)
         return str(found[0]) if found else None
 
     def compared(self, repository: str, tags: int, changed: int) -> None:

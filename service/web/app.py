@@ -7,6 +7,7 @@ from service import __version__
 from service.settings import load_settings
 from service.web import api, docs, gate, health, metrics, notifications, pages, problems, session
 from service.web.body import JsonRequest
+from service.web.description import described
 from service.web.models import Problem
 from service.web.proxy import Proxied
 from service.wiring import Wiring, wire
@@ -32,7 +33,7 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     app.register_blueprint(health.blueprint(wiring))
     app.register_blueprint(metrics.blueprint(wiring))
     api.register(app, wiring)
-    app.register_blueprint(docs.blueprint(app.api_doc))
+    app.register_blueprint(docs.blueprint(described(app.api_doc)))
     session.register(app, wiring.settings)
     pages.register(app, wiring)
     app.wsgi_app = Proxied(app.wsgi_app, wiring.settings.web)  # type: ignore[method-assign]

@@ -1,8 +1,9 @@
-"""Four pushers without pause: skopeo and plain HTTP; shared layers, multi-arch, mounts, layers that come back."""
+"""Pushers without pause: skopeo and plain HTTP; shared layers, multi-arch, mounts, layers that come back, and twins."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin
@@ -14,8 +15,8 @@ from tests.fakes.pusher import BrokenImage, Pusher
 from tests.live.test_journeys import oci_layout
 
 LAYER_BYTES = 20_000
-APP, MULTI, MOUNTED, COPIED = "stress/app", "stress/multi", "stress/mounted", "stress/copied"
-REPOSITORIES = (APP, MULTI, MOUNTED, COPIED)
+APP, MULTI, MOUNTED, COPIED, TWINS = "stress/app", "stress/multi", "stress/mounted", "stress/copied", "stress/twins"
+REPOSITORIES = (APP, MULTI, MOUNTED, COPIED, TWINS)
 _BASE = noise("base", LAYER_BYTES)
 
 
@@ -33,6 +34,7 @@ class Load:
 
     def __enter__(self) -> "Load":
         pushers = {"app": self._app, "multi": self._multi, "mount": self._mount, "copy": self._copy}
+        pushers["twins"] = self._twins
         self._threads = [threading.Thread(target=self._push, args=each, name=each[0]) for each in pushers.items()]
         for thread in self._threads:
             thread.start()
@@ -100,6 +102,29 @@ class Load:
             oci_layout(layout, image)
         self.skopeo_push(COPIED, f"s{number}", layout)
         return COPIED, f"s{number}"
+
+    def _twins(self, number: int) -> tuple[str, str]:
+        """Two of one machine with one client, at once: the same tag, the same blobs, and nothing to tell them apart.
+
+        The registry reads a blob's link while the other one's upload writes it anew, and takes the blob for unknown
+        (2.8.3: 9 of 800 such pushes, with no collector at all): this answer, and no other, has a manifest sent again.
+        """
+        layers = [_BASE, _module(number), noise(f"twins {number % 10}", LAYER_BYTES)]
+        image, together = image_over(layers, f"twins {number % 10}"), threading.Barrier(2)
+
+        def push(_: int) -> None:
+            with self._client("twin") as client:
+                together.wait(60)
+                try:
+                    client.push(TWINS, f"w{number}", image)
+                except AssertionError as error:
+                    if "DIGEST_INVALID" not in str(error):
+                        raise
+                    client.put(TWINS, f"w{number}", image.media_type, image.manifest)
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(push, range(2)))
+        return TWINS, f"w{number}"
 
 
 def _module(number: int) -> bytes:

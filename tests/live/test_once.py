@@ -67,6 +67,15 @@ def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry) -> None
         pusher.pull_whole("shop/api", "latest")
 
 
+def test_what_cannot_be_deleted_is_not_promised_for_later(registry: RealRegistry) -> None:
+    registry.restart({"storage": {"delete": {"enabled": False}}})
+    refused = pushprune("rm", "--registry", registry.url, "shop/web:v1", "--yes")
+    assert refused.returncode == 1
+    assert "1 deletion left, mend this first: " in refused.stderr
+    assert "has deletes switched off" in refused.stderr
+    assert registry.tag_names("shop/web") == {"v1"}
+
+
 def test_nothing_is_deleted_unasked(registry: RealRegistry) -> None:
     refused = pushprune("prune", "--registry", registry.url, "--keep-last", "10")
     assert (refused.returncode, "add --yes to delete" in refused.stderr) == (2, True)

@@ -21,9 +21,15 @@ def load_of(system: LiveSystem, folder: Path) -> Load:
     return Load(system.url, folder, lambda repository, tag, source: system.skopeo_push(repository, tag, source=source))
 
 
-@pytest.mark.parametrize("seconds", [15, pytest.param(60, marks=pytest.mark.deep)])
-def test_through_the_gate_no_image_breaks_and_no_push_fails(live: Live, tmp_path: Path, seconds: int) -> None:
+@pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.deep)])
+@pytest.mark.parametrize("references", [True, False])
+def test_through_the_gate_no_image_breaks_and_no_push_fails(
+    live: Live, tmp_path: Path, seconds: int, references: bool
+) -> None:
+    """references: whether the registry's notifications tell what a manifest references (`includereferences`)."""
     system = live(policy=last(KEPT), gc={"gate": "proxy", "command": command(tmp_path), "settle": 0, "max_wait": "30s"})
+    if not references:
+        system.registry.restart({"notifications": {"events": {"includereferences": False}}})
     system.start_worker("enforce,delete")
     system.start_worker("garbage")
     garbage = system.wiring.garbage
@@ -38,7 +44,8 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(live: Live, tmp_path
     wait_until(lambda: system.quiet() and not garbage.wanted(), "it does not get quiet")
     runs = garbage.runs(1000)
     said = f"{load.pushed} pushes, {len(done())} of {len(runs)} runs: {sorted({run.message for run in runs})}"
-    print(said, sum(run.blobs for run in done()), "blobs swept")
+    closed_s = sorted(run.closed_ms / 1000 for run in done())
+    print(said, sum(run.blobs for run in done()), "blobs swept; the gate was closed for", closed_s)
     assert load.failed == [], said
     assert list(broken(system.registry.url)) == [], said
     assert {run.result for run in runs} <= {"done", "put off"}, said

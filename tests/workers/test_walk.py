@@ -205,6 +205,23 @@ def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_sy
     assert known(system, "shop/heard") == {"v1", "v2"}
 
 
+def test_a_page_of_the_catalog_that_fails_is_read_again_and_none_before_it(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("service.registry.client", "workers.walk"):
+        monkeypatch.setattr(f"{module}.CATALOG_PAGE", 2)
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, *(f"shop/{name}:v1" for name in "abcde"))
+    system.registry.fail_next("GET", "_catalog.*last=shop/d", status=500, times=2)
+    system.registry.fail_next("GET", "_catalog.*last=shop%2Fd", status=500, times=2)
+    system.wiring.walks.request(walk.BY_HAND)
+    last = finish(system)
+    assert (last.repositories, last.catalog) == (5, "")
+    pages = [request.path for request in system.registry.requests if "_catalog" in request.path]
+    assert sum("last" not in page for page in pages) == 1
+    assert len(pages) == 5, pages
+
+
 def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1")
