@@ -1,7 +1,9 @@
 """Who may do what: tokens, compared in constant time."""
 
+import hashlib
 import hmac
 from collections.abc import Mapping
+from functools import cache
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
@@ -82,11 +84,24 @@ def right_of(settings: Settings, token: str) -> Right | None:
     return "admin" if "admin" in given else "read" if "read" in given else None
 
 
+def is_given(settings: Settings, right: str) -> bool:
+    """Whether there is a token for this right. What is signed by `key_of` claims no other: where a token is not set,
+    those who know the rest can make that key.
+    """
+    return right in _OPENED_BY and right in _tokens(settings)
+
+
 def key_of(settings: Settings, use: str) -> bytes:
     """A key that only those who know the tokens can make: the same in every process, another once a token changes."""
     tokens = _tokens(settings)
     told = b"".join(len(secret).to_bytes(8) + secret for secret in (tokens.get("read", b""), tokens.get("admin", b"")))
-    return hmac.digest(told, use.encode(), "sha256")
+    return hmac.digest(_hardened(told), use.encode(), "sha256")
+
+
+@cache
+def _hardened(told: bytes) -> bytes:
+    """Strangers see what is signed: a guess at the tokens costs them what this costs (16 MiB each)."""
+    return hashlib.scrypt(told, salt=b"pushprune", n=2**14, r=8, p=1)
 
 
 def _tokens(settings: Settings) -> dict[str, bytes]:

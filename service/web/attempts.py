@@ -1,5 +1,6 @@
 """Failed logins: after so many of them nobody from that address is listened to for a while."""
 
+import ipaddress
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -20,14 +21,26 @@ class Attempts:
     def wait_s(self, address: str) -> float:
         """How long this address has to wait; 0: it is listened to."""
         with self._lock:
-            failed = self._failed.get(address)
+            failed = self._failed.get(_one(address))
             if failed is None or len(failed) < _AT_MOST:
                 return 0.0
             return max(0.0, failed[0] + _WITHIN_S - self._clock())
 
     def failed(self, address: str) -> None:
         with self._lock:
-            self._failed.setdefault(address, deque(maxlen=_AT_MOST)).append(self._clock())
-            self._failed.move_to_end(address)
+            one = _one(address)
+            self._failed.setdefault(one, deque(maxlen=_AT_MOST)).append(self._clock())
+            self._failed.move_to_end(one)
             while len(self._failed) > _ADDRESSES:
                 self._failed.popitem(last=False)
+
+
+def _one(address: str) -> str:
+    """Whom an address belongs to: of IPv6 everybody has a network full of them, of 64 bits (RFC 4291, 2.5.1)."""
+    try:
+        asking = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(asking, ipaddress.IPv4Address) or asking.ipv4_mapped:
+        return address
+    return str(ipaddress.ip_network((int(asking), 64), strict=False))

@@ -53,4 +53,4 @@ def told_user(web: Web) -> str:
     """Who signed in at the proxy, by its word; "" where it says nothing, or its word is not taken."""
     if not (web.user_header and request.environ.get(_BELIEVED)):
         return ""
-    return request.headers.get(web.user_header, "").strip()[:64]
+    return request.headers.get(web.user_header, "").strip()

@@ -9,7 +9,7 @@ from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 from service.settings import Settings
-from service.web.access import Right, is_open, key_of, right_of
+from service.web.access import Right, is_given, is_open, key_of, right_of
 from service.web.proxy import told_user
 
 
@@ -55,9 +55,9 @@ def visitor(settings: Settings) -> Visitor | None:
         return Visitor("admin", "dashboard")
     web = settings.web
     if user := told_user(web):
-        return Visitor("admin" if user in web.admins else "read", user)
+        return Visitor("admin" if user in web.admins else "read", user[:64])
     right: Any = session.get("right")
-    return Visitor(right, f"dashboard ({right})", signed_in=True) if right in ("read", "admin") else None
+    return Visitor(right, f"dashboard ({right})", signed_in=True) if is_given(settings, right) else None
 
 
 def sign_in(settings: Settings, token: str) -> bool:

@@ -1,7 +1,6 @@
 """A page, a panel of it, a refusal, and the way back after a change."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 
@@ -79,8 +78,7 @@ def place(*, is_text: bool) -> Place | None:
 
 def local(path: str) -> str | None:
     """The path where it leads to a page of ours, else None."""
-    parts = urlsplit(path)
-    leads_here = path.startswith("/") and not path.startswith(("//", "/\\")) and not (parts.scheme or parts.netloc)
+    leads_here = path.startswith("/") and not path.startswith(("//", "/\\"))
     return request.script_root + path if leads_here and path.isprintable() else None
 
 

@@ -1,5 +1,6 @@
 """Who comes in, what for, and whose wish a change is."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -33,7 +34,9 @@ def test_a_stranger_is_led_to_the_login_and_from_there_where_he_wanted_to(edge: 
     assert browser.get("/?period=7d").status_code == 200
 
 
-@pytest.mark.parametrize("there", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:x"])
+@pytest.mark.parametrize(
+    "there", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:x", "//[", "/\t/evil.example"]
+)
 def test_the_login_leads_nowhere_else(edge: Edge, there: str) -> None:
     assert Browser(edge).sign_in(TOKENS["read"], next=there).headers["Location"] == "/"
 
@@ -48,6 +51,36 @@ def test_no_other_token_opens(edge: Edge, token: str) -> None:
     browser = Browser(edge)
     assert browser.sign_in(token).status_code == 403
     assert browser.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("tokens", "right"),
+    [({"notify": "n0tify"}, "read"), ({"notify": "n0tify"}, "admin"), ({"read": "r3ad"}, "admin")],
+)
+def test_nobody_has_a_right_of_which_there_is_no_token(serve: ServeEdge, tokens: dict[str, str], right: str) -> None:
+    """Cookies are signed by the tokens: who knows all of them, or where there are none, can sign one himself."""
+    browser = Browser(serve(tokens=tokens))
+    with browser.http.session_transaction() as session:
+        session["right"] = right
+    assert browser.get("/").status_code == 303
+
+
+def test_a_guess_at_the_tokens_behind_a_cookie_costs_time_and_memory(
+    serve: ServeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strangers get a signed cookie with the login: they must not try a million tokens a second on it at home."""
+    scrypt, asked = hashlib.scrypt, []
+
+    def noted(told: bytes, **cost: Any) -> bytes:
+        asked.append((cost["n"] * cost["r"] * 128, told))
+        return scrypt(told, **cost)
+
+    monkeypatch.setattr(hashlib, "scrypt", noted)
+    serve(tokens={"read": "never-before-r", "admin": "never-before-a"})
+    ((memory_bytes, told),) = asked
+    assert memory_bytes >= 16 * 1024 * 1024
+    assert b"never-before-r" in told
+    assert b"never-before-a" in told
 
 
 def test_the_name_of_who_is_signed_in_is_shown_and_he_can_go(edge: Edge) -> None:

@@ -32,6 +32,12 @@ def test_nobody_else_can_say_who_he_is(serve: ServeEdge) -> None:
         assert answer.status_code == 303
 
 
+def test_a_name_that_begins_as_that_of_an_admin_is_another(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, web={**WEB, "admins": ["a" * 64]})
+    page = edge.http.get("/", headers={"X-Remote-User": "a" * 64 + "b"}, environ_overrides=PROXY)
+    assert "may only look" in page.text
+
+
 def test_where_the_proxy_says_nothing_a_token_is_asked_for(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
     assert edge.http.get("/", environ_overrides=PROXY).status_code == 303
