@@ -3,6 +3,7 @@
 frame.py         a page, a panel, a way back after a change
 listings.py      the tags that somebody looks at, not decided anew for each look
 text.py          how times, bytes, digests and what strangers sent look
+masking.py       the configuration without its secrets
 login.py         signing in and out
 overview.py      what happens right now, and happened lately
 repositories.py  all of them

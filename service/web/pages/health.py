@@ -1,11 +1,8 @@
 """Health: what the doctor finds, workers and queues, comparing with the registry, and the configuration as it works."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 from flask import Blueprint, Response
@@ -18,13 +15,12 @@ from service.domain.finding import worst
 from service.reconciling import ask, overview
 from service.settings import Settings
 from service.web.pages import frame
+from service.web.pages.masking import masked
 from service.wiring import Wiring
 
 NAME = "Health"
 
 _PATIENCE_S = 10.0
-_SECRET = re.compile(r"(?i)((?:pass|secret|token|key|auth)[\w-]*[=:])\S+")
-_MASK = "••••••••"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +77,4 @@ def _queues(wiring: Wiring) -> Iterator[Queue]:
 def _written(settings: Settings) -> str:
     """The settings as they work, secrets masked. The policy has a page of its own."""
     said = settings.model_dump(mode="json", exclude={"policy"}, exclude_none=True)
-    return yaml.safe_dump(_masked(said), sort_keys=False, allow_unicode=True, width=110)
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _masked(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_masked(one) for one in value]
-    if not isinstance(value, str):
-        return value
-    if set(value) == {"*"} and len(value) > 3:  # what pydantic makes of a secret
-        return _MASK
-    parts = urlsplit(value) if "://" in value else None
-    if parts and parts.password is not None:
-        value = value.replace(f":{parts.password}@", f":{_MASK}@")
-    return _SECRET.sub(rf"\1{_MASK}", value)
+    return yaml.safe_dump(masked(said), sort_keys=False, allow_unicode=True, width=110)

@@ -4,6 +4,7 @@ import pytest
 
 from service.domain.finding import warning
 from service.web.pages import health
+from service.web.pages.masking import masked
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 
@@ -20,13 +21,41 @@ def secretive(serve: ServeEdge) -> Browser:
 
 def test_the_configuration_is_shown_without_its_secrets(secretive: Browser) -> None:
     page = secretive.text("/health")
-    assert "registry garbage-collect" in page
+    assert "command: sh -c TOKEN=••••••••\n" in page
     for secret in (*TOKENS.values(), "pa55word", "h1dden"):
         assert secret not in page
 
 
-def test_a_password_of_redis_is_masked() -> None:
-    assert health._masked({"url": "redis://u:pa55@h:1/0", "n": 1}) == {"url": "redis://u:••••••••@h:1/0", "n": 1}
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("redis://u:pa55@h:1/0", "redis://••••••••@h:1/0"),
+        ("redis://:pa55/w@rd@h:1/0", "redis://••••••••@h:1/0"),
+        ("http://pa55word@h", "http://••••••••@h"),
+        ("unix:///run/redis.sock?password=pa55&db=1", "unix:///run/redis.sock?password=••••••••"),
+        ("http://[", "http://["),
+    ],
+)
+def test_what_a_url_holds_of_a_login_is_masked(written: str, said: str) -> None:
+    assert masked({"url": written, "n": 1}) == {"url": said, "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["curl", "-u", "ops:pa55", "http://h/x"], "curl -u •••••••• http://h/x"),
+        (["curl", "-uops:pa55", "http://ops:pa55@h/x"], "curl -u•••••••• http://••••••••@h/x"),
+        (["curl", "-H", "Authorization: Bearer pa55"], "curl -H ••••••••"),
+        (["curl", "--header=Authorization: Bearer pa55"], "curl --header=••••••••"),
+        (["sh", "-c", "curl -H 'X-Api-Key: pa55' --user o:pa55 h; restart"], "sh -c ••••••••"),
+        (["restart", "--password", "pa55", "--token=pa55"], "restart --password •••••••• --token=••••••••"),
+        (["env", "REGISTRY_AUTH=pa55", "restart"], "env REGISTRY_AUTH=•••••••• restart"),
+        (["docker", "exec", "registry", "registry", "garbage-collect", "/etc/config.yml"], None),
+        (["sh", "-c", "docker compose restart registry"], "sh -c 'docker compose restart registry'"),
+    ],
+)
+def test_no_word_of_a_command_that_may_be_a_secret_is_shown(command: list[str], said: str | None) -> None:
+    assert masked({"before": command}) == {"before": said or " ".join(command)}
 
 
 def test_workers_and_queues_are_counted(edge: Edge) -> None:
