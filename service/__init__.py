@@ -11,6 +11,7 @@ dispatch.py  task names and how to send them: the contract between the two edges
 undo.py      puts back what was deleted.
 byhand.py    deleting by hand: what would go, asking for it, what became of it.
 holding.py   plans that wait for approval: letting one go on, or refusing it.
+weight.py    how much the images hold together.
 schedule.py  when a collection comes.
 collecting.py  asking for a collection, and what is known of those that ran.
 doctor/      looks at the running system and says what is wrong, with the line that mends it.

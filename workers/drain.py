@@ -36,7 +36,7 @@ _MOST_NAMES = 3
 
 
 @contextmanager
-def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> Iterator[Quiet]:
+def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str, quiet: Quiet) -> Iterator[None]:
     """Waits until nobody writes, keeps it so while the block runs, and lets everybody in again.
 
     Raises PutOff when they do not end in time, CollectionFailed when a collector still runs on this host,
@@ -50,12 +50,14 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str) -> 
             is_claimed = True
             if not kept:
                 _close(wiring, lease, token, reason)
+            quiet.begins()
             _wait_for_the_gate(wiring, lease, token)
             with _guarded(wiring, lease, token):
-                yield Quiet(wiring, collector, lease)
+                yield
     finally:
         if is_claimed:
             _open(wiring, collector, token)
+            quiet.ends()
 
 
 def _is_unchecked(wiring: Wiring) -> bool:

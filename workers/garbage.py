@@ -1,6 +1,7 @@
 """Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything that stands.
 
 schedule.py    when one is wanted, and may begin
+rehearsal.py   a dry run while the gate is still open
 drain.py       makes it quiet around it: pushes and deletes have ended, the gate is closed
 quiet.py       sees to it that nothing is swept which a push that stands still may need
 progress.py    what the one under way is at
@@ -31,10 +32,11 @@ from service.registry.collector import Collector, Report
 from service.store.collections import now_ms
 from service.store.lease import COLLECT, COLLECT_MS, Lease
 from service.wiring import Wiring
-from workers import checks, marks, readonly
+from workers import checks, marks, readonly, rehearsal
 from workers.drain import drained
 from workers.progress import Progress
 from workers.quiet import Quiet
+from workers.rehearsal import Early
 from workers.schedule import why_not_yet
 from workers.sizes import freed, sizes_of, unknown
 from workers.watch import BUSY_S, PutOff, Watch, succeeded
@@ -194,15 +196,24 @@ def _tell(run: Run) -> None:
 
 def _in_quiet(job: _Job) -> None:
     """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
-    wiring, progress = job.wiring, job.progress
+    wiring, progress, quiet = job.wiring, job.progress, Quiet(job.wiring, job.collector, job.lease)
+    progress.at(collection.REHEARSING)
+    early = rehearsal.early(wiring, job.collector, job.lease)
     progress.at(collection.WAITING)
-    with drained(wiring, job.collector, job.lease, job.run.reason) as quiet:
-        with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
-            _finish(job)
-            if early := why_not_yet(wiring, job.run.reason):
-                raise PutOff(early, _EARLY_S)
-            _sweep(job, quiet)
-        _check_pushed(job)
+    try:
+        with drained(wiring, job.collector, job.lease, job.run.reason, quiet):
+            with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
+                _finish(job)
+                if too_early := why_not_yet(wiring, job.run.reason):
+                    raise PutOff(too_early, _EARLY_S)
+                _sweep(job, quiet, early)
+            _check_pushed(job)
+    finally:
+        job.learn(closed_ms=quiet.closed_ms)
+    if quiet.closed_ms > wiring.settings.gc.gate_wait * 1000:
+        job.note(
+            f"the gate was closed for {quiet.closed_ms / 1000:.0f} s, and who pushes waits for gc.gate_wait at most"
+        )
 
 
 def _finish(job: _Job) -> None:
@@ -214,8 +225,8 @@ def _finish(job: _Job) -> None:
         job.wiring.garbage.checked()
 
 
-def _sweep(job: _Job, quiet: Quiet) -> None:
-    """A dry run first: the sweep comes only after all that stands was seen marked.
+def _sweep(job: _Job, quiet: Quiet, early: Early | None) -> None:
+    """A dry run first: the sweep comes only after all that stands was seen marked. early: one before the gate closed.
 
     What is deleted can no longer be undone from the moment the sweep may begin.
     """
@@ -223,19 +234,19 @@ def _sweep(job: _Job, quiet: Quiet) -> None:
     job.covered, since_ms = wiring.garbage.began(), wiring.connection.now_ms()
     quiet.release()
     with Watch(wiring, job.lease) as watch:
-        rehearsal = _rehearsed(job, watch)
-        with quiet.holding(rehearsal.eligible) as is_held:
+        rehearsed = early.report if early and rehearsal.still_holds(wiring, early) else _rehearsed(job, watch)
+        with quiet.holding(rehearsed.eligible) as is_held:
             if is_held:
-                rehearsal = _rehearsed(job, watch)
-            quiet.refuse_loose(rehearsal.eligible)
-            sizes = sizes_of(wiring, rehearsal.eligible)
-            probes = checks.choose_probes(wiring, rehearsal.eligible)
+                rehearsed = _rehearsed(job, watch)
+            quiet.refuse_loose(rehearsed.eligible)
+            sizes = sizes_of(wiring, rehearsed.eligible)
+            probes = checks.choose_probes(wiring, rehearsed.eligible)
             job.lease.check()
             wiring.garbage.sweeps(Sweep(since_ms, probes))
             job.learn(final=wiring.trash.collected())
             progress.at(collection.SWEEPING)
             try:
-                finished = watch.run(job.collector, rehearsal)
+                finished = watch.run(job.collector, rehearsed)
             except PutOff:  # what it had swept by then may be missed already
                 checks.look_at_pushed(wiring, progress, since_ms)
                 raise
@@ -252,15 +263,15 @@ def _sweep(job: _Job, quiet: Quiet) -> None:
 def _rehearsed(job: _Job, watch: Watch) -> Report:
     """What a dry run says, once all that stands is seen to be marked."""
     job.progress.at(collection.REHEARSING)
-    rehearsal = watch.run(job.collector).report
+    report = watch.run(job.collector).report
     job.progress.at(collection.COMPARING)
-    _compare(job.wiring, watch, rehearsal)
-    return rehearsal
+    _compare(job.wiring, watch, report)
+    return report
 
 
-def _compare(wiring: Wiring, watch: Watch, rehearsal: Report) -> None:
+def _compare(wiring: Wiring, watch: Watch, report: Report) -> None:
     try:
-        marks.refuse_unmarked(wiring, rehearsal.marks)
+        marks.refuse_unmarked(wiring, report.marks)
     except CollectionFailed as error:
         watch.excuse(error)
         raise

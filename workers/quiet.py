@@ -1,6 +1,7 @@
 """What a sweep would take that somebody may need who has not finished: seen to be referenced, held, or refused."""
 
 import json
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -32,6 +33,21 @@ class Quiet:
         self._wiring = wiring
         self._storage = collector.storage
         self._lease = lease
+        self._began_s = self._ended_s = 0.0
+
+    def begins(self) -> None:
+        """From now on nobody writes."""
+        self._began_s = time.monotonic()
+
+    def ends(self) -> None:
+        """Everybody may write again."""
+        self._ended_s = time.monotonic()
+
+    @property
+    def closed_ms(self) -> int:
+        """For how long the write gate was closed; 0 where none stands before the registry."""
+        is_closed = self._began_s and self._wiring.settings.gc.gate == "proxy"
+        return round((self._ended_s - self._began_s) * 1000) if is_closed else 0
 
     @contextmanager
     def holding(self, eligible: Collection[str]) -> Iterator[bool]:

@@ -126,6 +126,8 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
         line(f"deletions that can no longer be undone: {run.final}")
     if run.checked:
         line(f"manifests pushed meanwhile, looked at blob by blob: {run.checked}")
+    if run.closed_ms:
+        line(f"the gate was closed for {run.closed_ms / 1000:.1f} s")
     if run.note:
         line(run.note)
 

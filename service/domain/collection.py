@@ -30,6 +30,7 @@ class Run:
     how many of the blobs the size is not known, so that it is more. message: one sentence when something went wrong.
     gate: which one protected others' pushes. final: deletions that can no longer be undone since. checked: manifests
     pushed meanwhile that were looked at, blob by blob. note: what else is to be known, such as what is not protected.
+    closed_ms: for how long the write gate was closed.
     """
 
     started_ms: int
@@ -47,6 +48,7 @@ class Run:
     final: int = 0
     checked: int = 0
     note: str = ""
+    closed_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

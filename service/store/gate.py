@@ -209,6 +209,11 @@ class Gate:
                 found.append(Loose(repository, wanted.get(blob, ""), int(at_ms), heard, who.removeprefix("~")))
         return tuple(found)
 
+    def noted_since(self, at_ms: int) -> bool:
+        """Whether somebody has relied on any blob since, and no manifest of his references it yet."""
+        with self._connection.reached() as client:
+            return bool(client.zcount(self._keys.of("loose"), at_ms, "+inf"))
+
     def sign(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> Signed:
         """A web process that serves the gate can be reached.
 

@@ -91,7 +91,7 @@ class History:
         bucket, limits = int(time.time()) // SEEN_BUCKET_S, self._limits
         keys = [self._keys.seen(bucket), self._keys.seen(bucket - 1)]
         keys += [of(name) for name in ("due", "generation", "instances", "restarts", "events", "pulls", "rejected")]
-        keys += [of("counters"), of("doomed"), of("healing")]
+        keys += [of(name) for name in ("counters", "doomed", "healing", "heard")]
         after: list[str] = []
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
@@ -119,7 +119,7 @@ class History:
         """Everything a plan needs, read at one moment."""
         run_id = self._connection.run_id()
         keys = [key(repository) for key in snapshot_keys(self._keys)]
-        keys[5:5] = [self._keys.of(name) for name in ("generation", "compared", "restarts")]
+        keys[5:5] = [self._keys.of(name) for name in ("generation", "compared", "restarts", "heard")]
         return unpack_snapshot(repository, run_id, self._connection.script("snapshot", keys, [repository]))
 
     def is_current(self, snapshot: Snapshot) -> bool:

@@ -93,7 +93,8 @@ Global
   gc:bytes      string  the bytes that these came to, where gc.after_bytes is set. Writers: forget, collected.
   gc:scheduled  string  the last scheduled minute that was taken up (ms).
   gc:runs       stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message gate
-                        unsized final checked note: what is not known is empty. Life: the newest history.runs.
+                        unsized final checked note closed_ms: what is not known is empty.
+                        Life: the newest history.runs.
   gc:totals     hash    "runs <result>" → how many; blobs, bytes: swept since the beginning; done_ms, took_ms: the end
                         of the last good run, and how long it took. Writer: ran. Readers: garbage, /metrics.
   gc:rehearsal  string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: what the last dry run that was asked for
@@ -158,6 +159,8 @@ Global
   started       zset    what the registry's debug server says of its start → first seen (ms). Life: the newest 64.
                         Writer, reader: tick.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
+  heard         string  when the registry last told of anything, of us as well (ms). Life: for ever. Writer: record.
+                        Reader: snapshot.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
                         Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
   trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}. Life: until it works again.

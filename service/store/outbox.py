@@ -158,6 +158,11 @@ class Outbox:
             pushed, mounted, own = client.hmget(self._keys.of("counters"), "push", "mount", "own push")
         return int(pushed or 0) + int(mounted or 0) - int(own or 0)
 
+    def restarts(self) -> str:
+        """How many registry instances were seen: another one may have lost what it had to tell."""
+        with self._connection.reached() as client:
+            return str(client.get(self._keys.of("restarts")) or "")
+
     def healing(self) -> int:
         """Repositories with tags that must be looked at."""
         with self._connection.reached() as client:

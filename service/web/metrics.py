@@ -138,6 +138,8 @@ class Scrape:
                 "collection_last_success_timestamp_seconds", "when the last good one ended", totals.done_ms / 1000
             )
         if totals.took_ms is not None:
+            closed_ms = next((run.closed_ms for run in garbage.runs() if run.result == "done"), 0)
+            yield _gauge("collection_last_closed_seconds", "how long it had the gate closed", closed_ms / 1000)
             yield _gauge("collection_last_seconds", "how long the last good one took", totals.took_ms / 1000)
 
 

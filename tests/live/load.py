@@ -104,14 +104,23 @@ class Load:
         return COPIED, f"s{number}"
 
     def _twins(self, number: int) -> tuple[str, str]:
-        """Two of one machine with one client, at once: the same tag, the same blobs, and nothing to tell them apart."""
+        """Two of one machine with one client, at once: the same tag, the same blobs, and nothing to tell them apart.
+
+        The registry reads a blob's link while the other one's upload writes it anew, and takes the blob for unknown
+        (2.8.3: 9 of 800 such pushes, with no collector at all): this answer, and no other, has a manifest sent again.
+        """
         layers = [_BASE, _module(number), noise(f"twins {number % 10}", LAYER_BYTES)]
         image, together = image_over(layers, f"twins {number % 10}"), threading.Barrier(2)
 
         def push(_: int) -> None:
             with self._client("twin") as client:
                 together.wait(60)
-                client.push(TWINS, f"w{number}", image)
+                try:
+                    client.push(TWINS, f"w{number}", image)
+                except AssertionError as error:
+                    if "DIGEST_INVALID" not in str(error):
+                        raise
+                    client.put(TWINS, f"w{number}", image.media_type, image.manifest)
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(push, range(2)))

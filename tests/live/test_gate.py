@@ -1,6 +1,5 @@
 """The write gate with a real nginx before a real registry: who waits, who passes, and what becomes of a push."""
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -229,9 +228,10 @@ def test_a_push_past_the_gate_is_noticed_and_the_collection_put_off(gated: Live,
     system = gated(command=[sys.executable, str(script)])
     system.start_worker()
     system.wiring.garbage.request("by hand")
-    wait_until(lambda: (tmp_path / "began").exists(), "no collector was started")
-    pushed = threading.Thread(target=Pusher(system.registry.url).push_image, args=(SHOP, "v1"))
-    pushed.start()
-    pushed.join()
+    for tag in ("v1", "v2"):  # the dry run before the gate closes is stopped, and that behind it
+        wait_until(lambda: (tmp_path / "began").exists(), "no collector was started")
+        (tmp_path / "began").unlink()
+        assert _state(system) == ("open" if tag == "v1" else "closed")
+        Pusher(system.registry.url).push_image(SHOP, tag)
     runs = wait_until(system.wiring.garbage.runs, "it goes on")
     assert runs[0].result == "put off"

@@ -26,7 +26,7 @@ from tests.store.test_record import digest, event, record
 from tests.workers.conftest import SHOP, System, doomed_system
 from tests.workers.test_garbage import QUIET, collector
 from workers import checks, drain, garbage
-from workers.quiet import read_unread
+from workers.quiet import Quiet, read_unread
 
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
@@ -468,12 +468,12 @@ def obey(wiring: Wiring, over: threading.Event) -> None:
 def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     assert collect(guarded(writes=2)).message == "2 writes did not end at the registry in time"
     assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered in time"
-    assert not (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
 
 
 def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     assert collect(guarded()).message.startswith("no web process serves the gate")
-    assert not (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
 
 
 def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
@@ -485,7 +485,7 @@ def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., 
     over.set()
     thread.join()
     assert run.message == "the web process web:cut-off does not know that the gate is closed"
-    assert not (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
     assert state(wiring) == "open"
 
 
@@ -532,6 +532,22 @@ def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(mak
     read_unread(wiring, wiring.gate.loose([tags["v1"]]))
     loose = wiring.gate.loose((*blobs, tags["v1"]))
     assert {one.digest for one in loose if one.client == ANN} == {tags["v1"]}
+
+
+def test_for_how_long_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
+    run = collect(obeyed)
+    assert run.result == "done"
+    assert 0 < run.closed_ms <= run.ended_ms - run.started_ms + 1
+    assert "was closed" not in run.note
+
+
+def test_a_gate_closed_for_longer_than_a_write_waits_is_said(obeyed: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Quiet, "closed_ms", 61_000)
+    assert "the gate was closed for 61 s" in collect(obeyed).note
+
+
+def test_where_no_gate_stands_none_was_closed(make_wiring: Build, tmp_path: Path) -> None:
+    assert collect(make_wiring(gc=collector(tmp_path, QUIET))).closed_ms == 0
 
 
 def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:

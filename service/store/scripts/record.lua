@@ -2,7 +2,7 @@
 -- order: per tag the latest registry time wins, and what was deleted stays void up to the time of its deletion.
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
---       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
+--       9 rejected  10 counters  11 doomed (zset)  12 healing  13 heard; then per repository, 8 each:
 --       tags live pulled gone links doomed:R heal history, and after all of them, 10 each: trash:R touched:R put:R
 --       untagged:R revisions:R created:R approvals:R asked:R byhand:R taking:R; then unread, pushing and loose; and at the very end, 1 each: layers:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
@@ -25,8 +25,8 @@ local names = {}
 for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
-local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
-local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 10 + nth] end
+local function key(repository, nth) return KEYS[13 + (repository - 1) * 8 + nth] end
+local function after(repository, nth) return KEYS[13 + repositories * 8 + (repository - 1) * 10 + nth] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
@@ -385,7 +385,10 @@ for nth = 1, events do
     end
   end
 end
-if recorded > 0 then redis.call('EXPIRE', KEYS[1], seen_life) end
+if recorded > 0 then
+  redis.call('EXPIRE', KEYS[1], seen_life)
+  redis.call('SET', KEYS[13], now_ms)
+end
 for _, key in ipairs({unread, pushing, loose}) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[gate + 1])) end
 
 local result = {recorded, duplicates}

@@ -32,6 +32,7 @@ class CollectionRun(Answer):
     unsized: int = Field(description="of how many blobs the size is not known: it is more by these")
     final: int = Field(description="deletions that can no longer be undone since")
     checked: int = Field(description="manifests pushed meanwhile that were looked at, blob by blob")
+    closed_ms: int = Field(description="for how long the write gate was closed")
     gate: str = Field(description="what kept others from pushing meanwhile: none, proxy, readonly")
     message: str = Field(description="what went wrong, in one sentence")
     note: str = Field(description="what else is to be known, such as what was not protected")

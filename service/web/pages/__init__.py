@@ -4,6 +4,9 @@ frame.py         a page, a panel, a way back after a change
 text.py          how times, bytes, digests and what strangers sent look
 login.py         signing in and out
 overview.py      what happens right now, and happened lately
+repositories.py  all of them
+repository.py    one of them: its tags, its trash
+tag.py           one tag: why it stays or goes, and its time line
 activity.py      events, decisions, deletes, what could not be understood
 policy.py        the policy in force, plans that wait, trying another
 collection.py    garbage collections
@@ -23,12 +26,26 @@ from service.domain.errors import (
     StoreUnavailable,
 )
 from service.web.access import is_foreign, is_open
-from service.web.pages import activity, assets, collection, frame, health, login, overview, policy, text
+from service.web.pages import (
+    activity,
+    assets,
+    collection,
+    frame,
+    health,
+    login,
+    overview,
+    policy,
+    repositories,
+    repository,
+    tag,
+    text,
+)
 from service.web.problems import Faulty
 from service.web.session import Visitor, csrf, stranger, visitor
 from service.wiring import Wiring
 
-_SHOWN = (overview, activity, policy, collection, health)
+_SHOWN = (overview, repositories, activity, policy, collection, health)
+_WITHIN = (login, repository, tag)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -42,7 +59,7 @@ _FOR_ALL = frozenset({"pages.log_in", "pages.log_in_page"})
 def register(app: Flask, wiring: Wiring) -> None:
     """Adds the dashboard to the application."""
     pages = Blueprint("pages", __name__, template_folder="../templates")
-    for page in (login, *_SHOWN):
+    for page in (*_SHOWN, *_WITHIN):
         page.add(pages, wiring)
     pages.before_request(lambda: _refused(wiring))
     pages.after_request(_sealed)

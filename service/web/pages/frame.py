@@ -5,8 +5,10 @@ from urllib.parse import urlsplit
 
 from flask import Response, flash, g, make_response, redirect, render_template, request, url_for
 
+from service.domain.page import Place
 from service.web.session import Visitor
 
+_LONGEST = 256
 # What is asked for by POST and answered by a page or panel of its own.
 ANSWERS_ITSELF = frozenset({"pages.log_in", "pages.policy_trial", "pages.health_doctor"})
 
@@ -52,6 +54,27 @@ def refusal(said: str, status: int) -> Response:
 def here() -> str:
     """The path and query that are asked for."""
     return request.full_path.rstrip("?")
+
+
+def asked(*keys: str) -> dict[str, str]:
+    """These filters as they are asked for, as far as they are."""
+    given = {key: request.args.get(key, "").strip()[:_LONGEST] for key in keys}
+    return {key: value for key, value in given.items() if value}
+
+
+def without(filters: dict[str, str], *keys: str) -> dict[str, str]:
+    return {key: value for key, value in filters.items() if key not in keys}
+
+
+def place(*, is_text: bool) -> Place | None:
+    """Behind which row a page begins: its name (after) and what is sorted by (at); None: the first page."""
+    given = asked("at", "after")
+    if "after" not in given:
+        return None
+    at = given.get("at", "")
+    if is_text:
+        return at, given["after"]
+    return (int(at) if at.isascii() and at.isdigit() else 0), given["after"]
 
 
 def local(path: str) -> str | None:

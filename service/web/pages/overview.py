@@ -10,6 +10,7 @@ from service.domain.collection import Run
 from service.domain.tally import Tally
 from service.holding import waiting
 from service.web.pages import frame
+from service.weight import Scales
 from service.wiring import Wiring
 
 NAME = "Overview"
@@ -30,6 +31,8 @@ class Stretch:
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
+    scales = Scales(wiring.history, wiring.inventory.catalog)
+
     @pages.get("/")
     def overview() -> Response:
         return frame.page("overview.html", periods=tuple(_PERIODS), period=_period())
@@ -52,6 +55,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             no_policy=policy is None and policies.complaint is None,
             complaint=policies.complaint,
         )
+
+    @pages.get("/panels/overview/size")
+    def overview_size() -> Response:
+        return frame.panel("overview_size.html", "How much there is", weight=scales.weigh())
 
     @pages.get("/panels/overview/past")
     def overview_past() -> Response:

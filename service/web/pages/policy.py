@@ -52,7 +52,7 @@ class Change:
 def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/policy")
     def policy() -> Response:
-        return frame.page("policy.html", written=_written(wiring.policies.current()))
+        return frame.page("policy.html", written=written(wiring.policies.current()))
 
     @pages.get("/panels/policy/force")
     def policy_force() -> Response:
@@ -61,7 +61,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             "policy_force.html",
             "The policy in force",
             policy=now,
-            written=_written(now),
+            written=written(now),
             source=policies.file or "the configuration",
             digest=policies.digest,
             complaint=policies.complaint,
@@ -94,7 +94,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def policy_trial() -> Response:
         """Asking changes nothing; it is posted as a policy is too long for an address."""
         tried = parse_policy(request.form.get("policy", ""), _EDITED)
-        names = tuple(filter(_found(), wiring.history.repositories()))
+        one = request.form.get("repository", "")
+        names = (wiring.inventory.known(one),) if one else tuple(filter(_found(), wiring.history.repositories()))
         changes, looked = _changes(wiring, names, tried)
         return frame.panel(
             "policy_trial.html",
@@ -108,7 +109,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         )
 
 
-def _written(policy: Policy | None) -> str:
+def written(policy: Policy | None) -> str:
     """As people write it, without what goes without saying."""
     if policy is None:
         return ""

@@ -25,7 +25,7 @@ def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
     assert run == {
         "started_ms": 1, "ended_ms": 5, "result": "done", "reason": "by hand", "exit_code": 0, "marked": 7, "blobs": 2,
         "manifests": 1, "bytes_freed": None, "unsized": 0, "final": 3, "checked": 0, "gate": "none", "message": "",
-        "note": "no gate",
+        "note": "no gate", "closed_ms": 0,
     }  # fmt: skip
 
 

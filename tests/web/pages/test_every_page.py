@@ -6,21 +6,35 @@ from html.parser import HTMLParser
 import fakeredis
 import pytest
 
+from service.store.keys import short
 from service.web.app import create_app
 from tests.conftest import keep_last
-from tests.makers import event
+from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
-PAGES = ("/", "/activity", "/policy", "/collection", "/health")
+PAGES = (
+    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection", "/health"
+)  # fmt: skip
 PANELS = (
-    "/panels/overview/now", "/panels/overview/past", "/panels/activity/entries", "/panels/activity/rejected",
-    "/panels/policy/force", "/panels/policy/holds", "/panels/collection/now",
+    "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
+    "/panels/activity/entries", "/panels/activity/rejected",
+    "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
+    "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
+    "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2",
     "/panels/collection/runs", "/panels/collection/rehearsal", "/panels/health/now",
 )  # fmt: skip
 FILES = ("/activity.csv", "/activity.json")
-CHANGES = ("/collection", "/policy/approve", "/policy/refuse", "/health/compare", "/panels/health/doctor")
+CHANGES = (
+    "/collection",
+    "/policy/approve",
+    "/policy/refuse",
+    "/health/compare",
+    "/panels/health/doctor",
+    "/restore",
+    "/delete",
+)
 ASKS = ("/panels/policy/trial",)
 _VOID = {"meta", "link", "input", "br", "img", "hr"}
 
@@ -69,6 +83,9 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
         policy=keep_last(1, hold_over=1, hold_min=0), tokens=TOKENS, gc={"command": "registry garbage-collect x"}
     )
     edge.heard(event(actor=EVIL, useragent=EVIL), event(tag="v2"), {"id": EVIL, "action": EVIL})
+    edge.heard(event(tag="v2", digest="other", actor=EVIL, useragent=EVIL, at=2), event("pull", actor=EVIL, at=3))
+    went = short(digest_of("v0"))
+    edge.redis.hset(edge.wiring.connection.keys.deleted("shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
     edge.wiring.rulings.note("shop/api", "approved", EVIL, EVIL)
     edge.wiring.outbox.complain(EVIL, EVIL)
     edge.wiring.garbage.request(EVIL)
@@ -80,7 +97,8 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
 def test_every_page_is_tried_here(edge: Edge) -> None:
     rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.endpoint.startswith("pages.")]
     known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/logout"}
-    assert {rule.rule for rule in rules if "<" not in rule.rule} == known
+    every = {rule.rule.replace("<path:repository>", "shop/api").replace("<tag>", "v2") for rule in rules}
+    assert every == {*known, "/panels/tag/platforms/shop/api@<digest>"}
 
 
 def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
@@ -123,7 +141,13 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
         browser = Browser(edge, token)
         for path in (*PAGES, *PANELS):
             found.update(re.findall(r'action="([^"]+)"', browser.text(path)))
-    assert seen[TOKENS["read"]] == {"/activity", "/panels/policy/trial", "/logout"}
+    assert seen[TOKENS["read"]] == {
+        "/activity",
+        "/repositories",
+        "/repository/shop/api",
+        "/panels/policy/trial",
+        "/logout",
+    }
     assert seen[TOKENS["admin"]] == {*seen[TOKENS["read"]], *CHANGES}
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from service.domain.collection import Run
 from service.store import tally
+from service.weight import Scales
 from tests.makers import event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import Browser
@@ -24,7 +25,6 @@ def test_the_page_is_there_without_a_word_from_redis(serve: ServeEdge, redis_ser
 def test_what_happens_is_counted(edge: Edge) -> None:
     edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
     text = Browser(edge).text("/panels/overview/now")
-    assert "<dt>Repositories</dt><dd>2</dd>" in text
     assert "<dt>Pushes heard</dt><dd>3</dd>" in text
     assert "No worker gave a sign of life" in text
     edge.wiring.outbox.sign_of_life("w1")
@@ -68,3 +68,22 @@ def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypat
         told = edge.wiring.tallies.since(0, 3_600_000, at_most)
         assert sum(of["push"] for of in told.counts.values()) == counted
         assert told.is_whole == is_whole
+
+
+def test_tags_are_counted_and_every_layer_once(edge: Edge) -> None:
+    edge.heard(event(tag="v1", blobs={"config": 10, "layer": 1000}), event(tag="v2", blobs={"c2": 20, "layer": 1000}))
+    edge.heard(event(repository="shop/web", blobs={"c3": 70, "layer": 1000, "l3": 900}))
+    text = Browser(edge).text("/panels/overview/size")
+    assert ">2</a></dd>" in text
+    assert "<dt>Tags</dt><dd>3</dd>" in text
+    assert "<dd>2.0 kB</dd>" in text
+
+
+def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
+    edge.heard(*(event(repository=f"r{number}", blobs={"config": 5}) for number in range(4)))
+    times = iter([0, 0, 0.5, 1.5, 9, 9, 9, 69, *[69] * 9])
+    scales = Scales(edge.wiring.history, edge.wiring.inventory.catalog, lambda: next(times))
+    first = scales.weigh()
+    assert (first.repositories, first.weighed) == (4, 3)
+    assert scales.weigh() is first
+    assert scales.weigh().weighed == 4

@@ -1,0 +1,146 @@
+"""The dry run before the gate closes: it counts where nothing has changed since, and nowhere else."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.errors import CollectionFailed
+from service.domain.gate import Wish
+from service.wiring import Wiring
+from tests.store.test_gate import blob_heard, earlier, heard
+from tests.store.test_lease import until
+from tests.store.test_record import event, record, user_delete
+from tests.workers.conftest import SHOP
+from tests.workers.test_drain import ANN, Counted, collect, obey, state
+from tests.workers.test_garbage import collector
+from workers import garbage, marks
+
+Build = Callable[..., Wiring]
+BODY = """
+    runs = folder / "runs"
+    with runs.open("a") as file: print("dry" if dry else "sweep", file=file)
+    (folder / "began").touch()
+    while (folder / "hold").exists(): time.sleep(0.01)
+    print("0 blobs marked, 0 blobs and 0 manifests eligible for deletion")
+    sys.exit(1 if (folder / "fail").exists() and len(runs.read_text().split()) == 1 else 0)
+"""
+
+
+@pytest.fixture
+def gated(make_wiring: Build, tmp_path: Path) -> Iterator[Wiring]:
+    """A wiring with gc.gate: proxy, a web process that obeys the gate, and a collector that notes its runs."""
+    gc = {**collector(tmp_path, BODY), "gate": "proxy"}
+    made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
+    wiring, over = replace(made, in_flight=Counted()), threading.Event()  # type: ignore[arg-type]
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    until(lambda: bool(wiring.gate.processes()))
+    yield wiring
+    over.set()
+    thread.join()
+
+
+def runs(folder: Path) -> list[str]:
+    return (folder / "runs").read_text().split()
+
+
+def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[str]:
+    """Something happens during the dry run before the gate closes; what was run in the end."""
+    (folder / "hold").touch()
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (folder / "began").exists())
+    assert state(wiring) == "open"
+    do()
+    (folder / "hold").unlink()
+    thread.join(60)
+    assert wiring.garbage.runs()[0].result == "done", wiring.garbage.runs()[0].message
+    return runs(folder)
+
+
+def test_nobody_waits_for_the_dry_run_where_nothing_changes(gated: Wiring, tmp_path: Path) -> None:
+    assert meanwhile(gated, tmp_path, lambda: None) == ["dry", "sweep"]
+
+
+def forget_a_push(wiring: Wiring) -> None:
+    heard(wiring.history, number=2)
+    wiring.connection.client.delete(wiring.connection.keys.of("loose"))
+
+
+def asks_and_stands_still(wiring: Wiring) -> None:
+    wiring.gate.admit(Wish("asks", SHOP, "sha256:" + "c" * 64), ANN)
+    earlier(wiring.connection, "pushing", 60)
+
+
+CHANGES: dict[str, Callable[[Wiring], object]] = {
+    "a push": forget_a_push,
+    "a delete": lambda wiring: record(wiring.history, user_delete(5, "v1")),
+    "a pull after a restart of the registry": lambda wiring: record(wiring.history, event(6, "pull", instance="i2")),
+    "somebody who relies on a blob": asks_and_stands_still,
+}
+
+
+def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) -> None:
+    (tmp_path / "hold").touch()
+    wiring = gated
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (tmp_path / "began").exists())
+    (tmp_path / "began").unlink()
+    heard(wiring.history)
+    until(lambda: (tmp_path / "began").exists())
+    assert state(wiring) == "closed"
+    (tmp_path / "hold").unlink()
+    thread.join(60)
+    assert wiring.garbage.runs()[0].result == "done"
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_after_any_change_there_is_another_one_behind_the_gate(gated: Wiring, tmp_path: Path, what: str) -> None:
+    record(gated.history, event(1, "pull"))
+    assert meanwhile(gated, tmp_path, lambda: CHANGES[what](gated)) == ["dry", "dry", "sweep"]
+
+
+def test_what_stands_and_was_not_marked_is_looked_at_behind_the_gate(
+    gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter([CollectionFailed("garbage-collect did not mark shop/api:v1")])
+
+    def refuse(*_: Any) -> None:
+        for error in said:
+            raise error
+
+    monkeypatch.setattr(marks, "refuse_unmarked", refuse)
+    assert collect(gated).result == "done"
+    assert runs(tmp_path) == ["dry", "dry", "sweep"]
+
+
+def test_one_that_fails_beside_pushes_is_made_again(gated: Wiring, tmp_path: Path) -> None:
+    (tmp_path / "fail").touch()
+    assert collect(gated).result == "done"
+    assert runs(tmp_path) == ["dry", "dry", "sweep"]
+
+
+def test_while_somebody_pushes_there_is_none(gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.drain._patience_s", lambda _: 0.0)
+    blob_heard(gated.history)
+    assert collect(gated).message == f"pushes to {SHOP} did not end in time"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wiring, tmp_path: Path) -> None:
+    gated.removals.look_at(SHOP, ["v1"])
+    thread = threading.Thread(target=collect, args=(gated,))
+    thread.start()
+    until(lambda: state(gated) == "draining")
+    assert not (tmp_path / "runs").exists()
+    client: Any = gated.connection.client
+    client.delete(gated.connection.keys.of("healing"), gated.connection.keys.heal(SHOP))
+    thread.join(60)
+    assert runs(tmp_path) == ["dry", "sweep"]
