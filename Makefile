@@ -1,12 +1,12 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo up lint check test test-deep bench format clean system-packages
+.PHONY: help demo up lint check test test-deep bench screenshots format clean system-packages
 
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-DEBIAN := docker-registry valkey-server skopeo nginx-light
+DEBIAN := docker-registry valkey-server skopeo nginx-light chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-deep: system-packages $(VENV)/.dev ## what takes longer than `make test` ma
 bench: $(VENV)/.dev ## figures: ingest, push to gone, pruning, requests, bytes in Redis
 	@config/test-packages.sh $(DEBIAN) wrk
 	$(BIN)/python -m tests.bench $(ARGS)
+
+screenshots: system-packages $(VENV)/.dev ## the pictures in README, taken anew
+	$(BIN)/python -m tests.browser.screenshots tests/browser/screenshots
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -10,9 +10,13 @@ log.py       one event per line.
 dispatch.py  task names and how to send them: the contract between the two edges.
 undo.py      puts back what was deleted.
 byhand.py    deleting by hand: what would go, asking for it, what became of it.
+holding.py   plans that wait for approval: letting one go on, or refusing it.
+weight.py    how much the images hold together.
 schedule.py  when a collection comes.
 collecting.py  asking for a collection, and what is known of those that ran.
 doctor/      looks at the running system and says what is wrong, with the line that mends it.
+inventory.py  what there is and was: repositories, tags, where a tag stood when.
+platforms.py  the platforms of images.
 outlook.py   what the policy makes of the history: plans, explanations, previews.
 clock.py     this machine's clock.
 wiring.py    builds every collaborator once; the only place that knows them all.

@@ -7,7 +7,9 @@ import redis
 from service import log
 from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
+from service.inventory import Inventory
 from service.outlook import Outlook
+from service.platforms import Platforms
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
@@ -20,6 +22,8 @@ from service.settings import PolicySource, Settings
 from service.store.abilities import Abilities
 from service.store.archive import Archive
 from service.store.asks import Asks
+from service.store.catalog import Catalog
+from service.store.changes import Changes
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
 from service.store.figures import Figures
@@ -31,6 +35,8 @@ from service.store.outbox import Outbox
 from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
 from service.store.restorations import Restorations
+from service.store.rulings import Rulings
+from service.store.tally import Tallies
 from service.store.trash import Trash
 from service.store.walks import Walks
 from service.undo import Undo
@@ -52,11 +58,16 @@ class Wiring:
     walks: Walks
     gate: Gate
     figures: Figures
+    changes: Changes
     probes: Probes
+    tallies: Tallies
+    rulings: Rulings
     policies: PolicySource
     archive: Archive
     asks: Asks
     outlook: Outlook
+    inventory: Inventory
+    platforms: Platforms
     undo: Undo
     dispatch: Dispatch
     storage: Storage | None
@@ -109,6 +120,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
+    archive, outlook = Archive(connection), Outlook(history, policies)
     return Wiring(
         settings=settings,
         connection=connection,
@@ -122,11 +134,16 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         walks=Walks(connection),
         gate=Gate(connection, pushes),
         figures=Figures(connection),
+        changes=Changes(connection, settings.api.changes_per_minute),
         probes=Probes(connection),
+        tallies=Tallies(connection),
+        rulings=Rulings(connection, limits),
         policies=policies,
-        archive=Archive(connection),
+        archive=archive,
         asks=Asks(connection),
-        outlook=Outlook(history, policies),
+        outlook=outlook,
+        inventory=Inventory(history, Catalog(connection), archive, outlook),
+        platforms=Platforms(registry, settings.delete.parallel),
         undo=Undo(history, trash, removals, restorations, leases, registry, unlinker),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),
         storage=storage,

@@ -5,10 +5,15 @@ from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 from workers import reconcile
 
+# A restart that nobody tells of shows at the next event only. The registry tells in order: who was told of anything so
+# long ago has missed no more than what happened since. After a longer silence (age, or somebody's wish, made the plan)
+# a tag that is kept may have come to stand at what is doomed.
+_SILENT_MS = 10_000
+
 
 def looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     """True when there was anything to look at: then it is to be planned anew."""
-    if not snapshot.compared:
+    if not snapshot.compared or snapshot.silent_ms > _SILENT_MS:
         reconcile.compare(wiring, snapshot)
         return True
     if plan.unresolved:

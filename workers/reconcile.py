@@ -150,7 +150,8 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: boo
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     if indexes:  # nobody heard of their push: a delete of ours may have taken parts of them along
         wiring.removals.look_at(snapshot.repository, sorted(indexes))
-    changed = wiring.history.adopt(snapshot, found, vanished, indexes, complete=complete)
+    media_types = {standing.digest: standing.media_type for standing in differing.values()}
+    changed = wiring.history.adopt(snapshot, found, vanished, indexes, media_types, complete=complete)
     _note(wiring, snapshot, read, indexes)
     return changed
 

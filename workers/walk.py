@@ -15,6 +15,7 @@ from workers.pace import Pace
 
 SLICE_S = 2.0
 _ABOUT = "reconcile"
+_CATALOG_TRIES = 5
 _NO_CATALOG = "the registry shows us no catalog ({}): these are the repositories known, and reconcile.repositories"
 _EMPTY = (
     "the registry lists no repository at all, and {} with tags are known, so nothing was compared: see that "
@@ -34,10 +35,9 @@ def go_on(wiring: Wiring) -> None:
         found = wiring.walks.begin()
         if found is None:
             return
-        if not found.listed and not _list(wiring, found, lease):
-            return
-        _compare_for(wiring, found, lease, SLICE_S)
-        if wiring.walks.end():
+        listed = found.listed or _list(wiring, found, lease)
+        _compare_for(wiring, found, lease, SLICE_S, asked=not listed)
+        if listed and wiring.walks.end():
             _tell(wiring)
             return
     if wiring.walks.goes_on():
@@ -57,9 +57,12 @@ def _list(wiring: Wiring, found: walk.Walk, lease: Lease) -> bool:
         walks.all_listed(others, _NO_CATALOG.format(error))
         return True
     except RegistryUnavailable as error:
-        log.warning("the catalog is read on later", error=str(error))
-        walks.pause(round((error.retry_after_s or 2 * SLICE_S) * 1000))
-        return False
+        failures = walks.unlisted(str(error), error.retry_after_s)
+        if failures < _CATALOG_TRIES or not _answers(wiring):
+            log.warning("the catalog is read on later", error=str(error))
+            return False
+        walks.all_listed(others, _NO_CATALOG.format(error))
+        return True
     known = 0 if seen else walks.with_tags(wiring.history.repositories())
     if known:
         walks.end(now=True)
@@ -70,14 +73,24 @@ def _list(wiring: Wiring, found: walk.Walk, lease: Lease) -> bool:
     return True
 
 
+def _answers(wiring: Wiring) -> bool:
+    """Whether it is only the catalog that fails: of a large registry on an object store it may take minutes."""
+    try:
+        wiring.client.ping()
+    except (RegistryUnavailable, RegistryRefused):
+        return False
+    return True
+
+
 def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
     while page := tuple(islice(names, CATALOG_PAGE)):
         yield page
 
 
-def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float) -> None:
+def _compare_for(wiring: Wiring, found: walk.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
+    """asked: only what was named, which needs no catalog; the rest would come again once that is read."""
     pace, end = Pace(wiring.settings.reconcile.rate), time.monotonic() + time_s
-    while time.monotonic() < end and (repository := wiring.walks.next()):
+    while time.monotonic() < end and (repository := wiring.walks.next(asked=asked)):
         lease.check()
         try:
             _compare(wiring, found, repository, pace)
@@ -96,8 +109,22 @@ def _compare(wiring: Wiring, found: walk.Walk, repository: str, pace: Pace) -> N
     if snapshot.compared and found.reason in walk.AT_A_START:
         wiring.walks.compared(repository, len(snapshot.tags), 0)
         return
+    _settle(wiring, repository)
     done = reconcile.compare(wiring, snapshot, pace)
     wiring.walks.compared(repository, done.tags, done.changed)
+
+
+def _settle(wiring: Wiring, repository: str) -> None:
+    """What a worker that died in mid-delete left on the disk; where nothing more is deleted, nobody else would."""
+    if wiring.unlinker is None or not wiring.unlinker.is_left(repository):
+        return
+    with wiring.leases.write() as permit:
+        if permit is None:
+            return
+        try:
+            wiring.unlinker.settle(repository)
+        except RegistryRefused as error:
+            log.warning("what was left on disk stays there", repository=repository, error=str(error))
 
 
 def _tell(wiring: Wiring) -> None:

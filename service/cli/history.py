@@ -1,29 +1,75 @@
-"""`pushprune history REPO[:TAG]`: what happened, when, by whom, and why."""
+"""`pushprune history REPO[:TAG]`: what happened, when, by whom, and why; or where a tag stood, from when to when."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from service.cli.name import parse_name
-from service.cli.reach import known, reach, reaching, show_json
-from service.cli.show import short_digest, table, when
+from service.cli.name import UnclearName, parse_listed
+from service.cli.reach import meant, reach, reaching, show_json
+from service.cli.show import line, short_digest, table, when
+from service.domain.entry import Entry
+from service.domain.interval import Interval
+from service.domain.pattern import compile_patterns
+from service.domain.wanted import is_glob
+from service.wiring import Wiring
 
 
 @click.command()
 @click.argument("name", metavar="REPO[:TAG]")
 @reaching
 @click.option("--count", default=50, show_default=True, type=click.IntRange(min=1), help="How many entries.")
+@click.option("--intervals", "standing", is_flag=True, help="Where TAG stood, from when to when, and why it left.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def history(name: str, config: Path | None, data: Path | None, count: int, as_json: bool) -> None:
-    """Show the newest entries of a repository's history, or of one tag's, newest first."""
-    repository, tag = parse_name(name)
-    wiring = reach(config, data)
-    known(wiring, [repository])
-    kept = wiring.settings.history.repository_entries
-    entries = [e for e in wiring.history.entries(repository, kept if tag else count) if tag in ("", e.tag)][:count]
+def history(
+    name: str, config: Path | None, data: Path | None, count: int, standing: bool, as_json: bool
+) -> None:  # fmt: skip
+    """Show the newest entries of a repository's history, or of one tag's, newest first. REPO and TAG may be globs."""
+    repository, tag = parse_listed(name)
+    if standing and (not tag or is_glob(name)):
+        raise UnclearName("--intervals is about one tag: write REPO:TAG, such as shop/api:v1")
+    wiring = reach(config, data, [repository])
+    names = meant(wiring, (repository,))
+    if standing:
+        _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_json)
+        return
+    entries = _entries(wiring, names, tag, count)
     if as_json:
         show_json([asdict(entry) for entry in entries])
         return
-    rows = [(when(e.at_us), e.action, e.tag, short_digest(e.digest), e.actor, e.useragent, e.reason) for e in entries]
+    one = len(names) == 1
+    rows = [
+        (when(e.at_us), e.action, e.tag if one else f"{e.repository}:{e.tag}", short_digest(e.digest), e.actor,
+         e.useragent, e.reason)
+        for e in entries
+    ]  # fmt: skip
     table(("when", "what", "tag", "digest", "by", "with", "why"), rows)
+
+
+def _entries(wiring: Wiring, names: tuple[str, ...], tag: str, count: int) -> list[Entry]:
+    """The newest of all these repositories together, by the time of their arrival."""
+    matches = compile_patterns((tag,)) if is_glob(tag) else lambda found: tag in ("", found)
+    entries = [
+        entry
+        for name in names
+        for entry in wiring.inventory.told(name, lambda entry: matches(entry.tag), limit=count).entries
+    ]
+    return sorted(entries, key=_arrival, reverse=True)[:count]
+
+
+def _arrival(entry: Entry) -> tuple[int, int]:
+    ms, _, nth = entry.id.partition("-")
+    return int(ms), int(nth)
+
+
+def _show_intervals(repository: str, tag: str, found: tuple[Interval, ...], as_json: bool) -> None:
+    if as_json:
+        show_json([{"repository": repository, "tag": tag, **asdict(one)} for one in found])
+        return
+    rows = (
+        (when(one.from_us), when(one.to_us) if one.ended else "now", short_digest(one.digest), one.by, one.ended)
+        for one in found
+    )
+    table(("from", "to", "digest", "by", "why it left"), rows)
+    if not found:
+        line(f"nothing is recorded of where {repository}:{tag} stood")

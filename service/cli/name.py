@@ -1,9 +1,8 @@
 """How a repository, or one of its tags, is named on the command line: REPO or REPO:TAG."""
 
 from service.domain.errors import ConfigurationError
-from service.domain.notification import is_digest, is_tag
-from service.domain.pattern import expression_of
-from service.domain.wanted import Wanted, is_glob
+from service.domain.notification import is_digest, is_repository, is_tag
+from service.domain.wanted import Wanted, check_globs, is_glob
 
 
 class UnclearName(ConfigurationError):
@@ -33,6 +32,16 @@ def parse_repository(name: str) -> str:
     return repository
 
 
+def parse_repositories(name: str) -> str:
+    """A repository, or a glob that means some. Raises UnclearName, also where a tag is named or none can match."""
+    repository = parse_repository(name)
+    if is_glob(repository):
+        _check_globs(repository)
+    elif not is_repository(repository):
+        raise UnclearName(f"{repository[:80]!r} can be no repository: write one such as shop/api")
+    return repository
+
+
 def parse_tag(name: str) -> str:
     """The tag. Raises UnclearName for what can be none."""
     if not is_tag(name):
@@ -52,14 +61,18 @@ def parse_wanted(name: str, but: tuple[str, ...] = ()) -> Wanted:
     return Wanted(repository, tag or "", digest or "")
 
 
+def parse_listed(name: str) -> tuple[str, str]:
+    """(repository, tag) of REPO or REPO:TAG, each a name or a glob; the tag is "" where none is named."""
+    repository, tag = parse_name(name)
+    _check_globs(repository, tag or "x")
+    return repository, tag
+
+
 def _check_globs(*globs: str) -> None:
-    for glob in globs:
-        try:
-            expression_of(glob)
-        except ValueError as error:
-            raise UnclearName(str(error)) from error
-        if glob.startswith("!"):
-            raise UnclearName(f"{glob!r} begins with !, which means nothing here: name what is meant")
+    try:
+        check_globs(*globs)
+    except ValueError as error:
+        raise UnclearName(str(error)) from error
 
 
 def parse_reference(name: str) -> tuple[str, str | None, str | None]:

@@ -9,18 +9,21 @@ import click
 
 from service.cli.registry import refuse_v1
 from service.domain.policy import Policy
+from service.domain.wanted import is_glob
 from service.local.oneoff import OneOff, one_off
 
 
 def look_once(url: str, config: Path | None, policy: Policy, repositories: Sequence[str] = ()) -> OneOff:
-    """The system of this verb, which ends with it: these repositories, or all, are compared and the policy was tried.
+    """The system of this verb, which ends with it: these repositories are compared and the policy was tried.
+
+    repositories: all where there are none, or a glob is among them.
 
     What goes on is said on standard error, where that is a terminal.
     """
     refuse_v1(config)
     _say(f"looking at {url} …")
     system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ))
-    found = system.compare(repositories)
+    found = system.compare(() if any(map(is_glob, repositories)) else repositories)
     _say(f"{found.repositories} repositories with {found.tags} tags")
     if found.catalog:
         click.echo(f"pushprune: {found.catalog}", err=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from service.cli.approval import approve as approve_held
-from service.cli.name import parse_name
+from service.cli.name import parse_repositories
 from service.cli.policy_file import load_policy_file
 from service.cli.prune_once import policy_for_once, prune_once
-from service.cli.reach import known, need_policy, reach, reaching, show_json
+from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
 from service.cli.registry import asked_registry
 from service.cli.show import line, short_digest, size, table, when
 from service.domain.asking import DRY
@@ -37,7 +37,8 @@ def prune(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, policy_file: Path | None,
     keep_last: int | None, held: bool, approve: bool, plan: str | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Plan each REPO (all, when none is named) and delete what its policy does not keep."""
+    """Plan each REPO (all, when none is named; or globs) and delete what its policy does not keep."""
+    repositories = tuple(map(parse_repositories, repositories))
     if dry_run + held + approve > 1:
         raise click.UsageError("one of --dry-run, --held and --approve at a time")
     if url := asked_registry():
@@ -53,10 +54,8 @@ def prune(
     if policy_file and not dry_run:
         raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
     _check_approval(repositories, approve, plan, yes)
-    for name in repositories:
-        parse_name(name)
     wiring = reach(config, data)
-    names = known(wiring, repositories) or wiring.history.repositories()
+    names = (known if approve else meant)(wiring, repositories) or wiring.history.repositories()
     if held:
         _show_held(wiring, names, as_json)
     elif dry_run:

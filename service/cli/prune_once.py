@@ -9,7 +9,7 @@ import click
 
 from service.cli.once import look_once
 from service.cli.policy_file import load_policy_file
-from service.cli.reach import show_json
+from service.cli.reach import meant, show_json
 from service.cli.registry import NO_UNDO
 from service.cli.show import line
 from service.domain.errors import ConfigurationError
@@ -40,7 +40,7 @@ def prune_once(
     if deletes and not yes and not sys.stdin.isatty():
         raise click.UsageError("nobody is there to say yes: add --yes to delete, or --dry-run to look")
     system = look_once(url, config, policy, names)
-    names = names or system.wiring.history.repositories()
+    names = meant(system.wiring, names) or system.wiring.history.repositories()
     previews = system.wiring.outlook.preview(names, policy)
     going = sum(len(preview.going) for preview in previews)
     if not deletes or not going:

@@ -1,7 +1,7 @@
 """How a verb reaches the running system: its settings, or the data directory of `pushprune up`."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy import Policy
+from service.domain.wanted import Wanted, is_glob
 from service.local.environment import environment_of
 from service.settings import Settings, load_settings
 from service.wiring import Wiring, wire
@@ -26,15 +27,16 @@ def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
     return registry_option(command)
 
 
-def reach(config: Path | None, data: Path | None) -> Wiring:
+def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> Wiring:
     """The collaborators of the running system, or of one that looks at --registry for this verb alone.
 
-    Raises ConfigurationError when nothing says where its Redis is, RegistryTooOld for a registry of version 1.
+    only: names or globs of the repositories that are asked about; () for all. Raises ConfigurationError when nothing
+    says where its Redis is, RegistryTooOld for a registry of version 1.
     """
     if url := asked_registry():
         from service.cli.once import look_once  # its supervisor and all: only for whom it is
 
-        return look_once(url, config, Policy()).wiring
+        return look_once(url, config, Policy(), () if any(map(is_glob, only)) else only).wiring
     refuse_v1(config)
     if data is None:
         settings = load_settings(config)
@@ -66,6 +68,17 @@ def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
         if name not in every:
             raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
     return names
+
+
+def meant(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
+    """The repositories that these names and globs mean, each once. Raises NoSuchRepository for one that means none."""
+    every, found = wiring.history.repositories(), dict[str, None]()
+    for name in names:
+        those = Wanted(name).repositories(every)
+        if not those:
+            raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
+        found |= dict.fromkeys(those)
+    return tuple(found)
 
 
 def need_policy(wiring: Wiring) -> Policy:

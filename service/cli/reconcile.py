@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from service.cli.name import parse_name
-from service.cli.reach import reach, reaching, show_json
-from service.cli.show import line, when
-from service.domain.errors import RegistryRefused
+from service.cli.name import parse_repositories
+from service.cli.reach import meant, reach, reaching, show_json
+from service.cli.show import line, number, when
+from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.walk import Walk, Walked
+from service.domain.wanted import is_glob
 from service.reconciling import Overview, ask, overview
 from service.wiring import Wiring
 
@@ -28,19 +29,19 @@ _POLL_S = 0.1
 def reconcile(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, status: bool, no_wait: bool, as_json: bool
 ) -> None:
-    """Compare each REPO (everything, when none is named) with the registry, and take over what differs.
+    """Compare each REPO (everything, when none is named; or globs) with the registry, and take over what differs.
 
     Unknown and moved tags come into the history, vanished ones go out of it; nothing is changed at the registry.
     """
     if status and (repositories or no_wait):
         raise click.UsageError("--status compares nothing: leave REPO and --no-wait out")
-    for name in repositories:
-        if parse_name(name)[1]:
-            raise click.UsageError(f"{name} names a tag: repositories are compared whole")
+    named = tuple(map(parse_repositories, repositories))
     wiring = reach(config, data)
     if status:
         _show_overview(overview(wiring), as_json)
         return
+    globs = tuple(filter(is_glob, named))  # what is named itself may be unknown yet
+    repositories = tuple(dict.fromkeys((*(name for name in named if name not in globs), *meant(wiring, globs))))
     asked_ms = wiring.connection.now_ms()
     reason = ask(wiring, repositories)
     if no_wait:
@@ -50,10 +51,14 @@ def reconcile(
     _show_last(last, as_json)
     if last.failed or not last.repositories:
         raise RegistryRefused(last.message or _trouble(wiring) or "no repository is there to be compared")
+    nowhere = [name for name in repositories if name not in wiring.history.repositories()]
+    if nowhere:
+        raise NoSuchRepository(f"neither the registry nor the history has a tag of {', '.join(nowhere)}")
 
 
 def _awaited(wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_ms: int, *, tells: bool) -> Walked:
     """How the walk that was asked for went, once it is over. What it is at is shown meanwhile on a terminal."""
+    told = ""
     columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, transient=True, disable=not (tells and sys.stdout.isatty())) as progress:
         bar = progress.add_task("repositories", total=None)
@@ -62,11 +67,14 @@ def _awaited(wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_m
             over = last and last.at_ms >= asked_ms and (last.reason == reason or bool(repositories))
             if last and over and not wiring.walks.waiting(repositories):
                 return last
+            if under and under.message not in ("", told):
+                told = under.message
+                click.echo(f"goes on later: {told}", err=True)
             if under:
                 done = under.repositories + under.failed
                 total = done + under.todo if under.listed else None
                 progress.update(bar, completed=done, total=total, description=f"repositories, {under.tags} tags")
-            elif wiring.outbox.workers() == 0:
+            if wiring.outbox.workers() == 0:
                 raise RegistryRefused("no worker is running that could compare: start one; it is done then")
             time.sleep(_POLL_S)
 
@@ -98,14 +106,23 @@ def _show_last(last: Walked, as_json: bool) -> None:
         show_json(asdict(last))
         return
     took = f"{last.took_ms / 1000:.1f} s"
-    line(f"{when(last.at_ms * 1000)}: {last.repositories} repositories with {last.tags} tags compared in {took}: "
-         f"{last.changed} tags differed ({last.reason})")  # fmt: skip
+    line(
+        f"{when(last.at_ms * 1000)}: {_repositories(last)} compared in {took}: {last.changed} differed ({last.reason})"
+    )
     if last.catalog:
         line(last.catalog)
     if last.failed:
-        line(f"{last.failed} repositories could not be compared, the last: {last.message}")
+        line(f"not compared: {_counted(last.failed)}, the last: {last.message}")
 
 
 def _at(under: Walk) -> str:
     left = f"{under.todo} to go" if under.listed else "the catalog is being read"
-    return f"{under.repositories} repositories with {under.tags} tags compared, {under.changed} tags differed, {left}"
+    return f"{_repositories(under)} compared, {under.changed} differed, {left}"
+
+
+def _repositories(found: Walk | Walked) -> str:
+    return f"{_counted(found.repositories)} with {number(found.tags, 'tag')}"
+
+
+def _counted(repositories: int) -> str:
+    return "1 repository" if repositories == 1 else f"{repositories} repositories"

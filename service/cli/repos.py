@@ -1,25 +1,54 @@
-"""`pushprune repos`: every repository anything is known of."""
+"""`pushprune repos [NAME…]`: the repositories anything is known of."""
 
 from pathlib import Path
+from typing import cast
 
 import click
 
+from service.cli.name import UnclearName
 from service.cli.reach import reach, reaching, show_json
 from service.cli.show import table, when
+from service.domain.search import finding
+from service.inventory import RepositoryOrder
+
+_ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
+_EVERYTHING = 10_000_000
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[NAME|GLOB...]")
 @reaching
+@click.option(
+    "--sort", default="name", show_default=True, type=click.Choice(_ORDERS), help="By what; - turns it round."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def repos(config: Path | None, data: Path | None, as_json: bool) -> None:
-    """List the repositories with the number of their tags and their last push."""
+def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: str, as_json: bool) -> None:
+    """List the repositories with the number of their tags and their last push.
+
+    NAME finds what has it in its name, a glob what it matches as a whole.
+    """
+    try:
+        matchers = [finding(name) for name in names or ("",)]
+    except ValueError as error:
+        raise UnclearName(str(error)) from error
     wiring = reach(config, data)
-    rows = []
-    for name in wiring.history.repositories():
-        live = wiring.history.live(name)
-        rows.append((name, len(live), live[0].pushed_us if live else None, wiring.history.held(name)))
+    found = wiring.inventory.repositories(
+        lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
+    )
+    holds = {hold.repository: hold.reason for hold in wiring.history.holds([one.repository for one in found.rows])}
     if as_json:
-        keys = ("repository", "tags", "pushed_us", "held")
-        show_json([dict(zip(keys, row, strict=True)) for row in rows])
+        show_json(
+            [
+                {
+                    "repository": one.repository, "tags": one.tags, "pushed_us": one.pushed_us,
+                    "doomed": one.doomed, "held": holds.get(one.repository),
+                }
+                for one in found.rows
+            ]
+        )  # fmt: skip
         return
-    table(("repository", "tags", "last push", ""), [(n, str(c), when(at), held or "") for n, c, at, held in rows])
+    rows = (
+        (one.repository, str(one.tags), when(one.pushed_us), str(one.doomed or ""), holds.get(one.repository, ""))
+        for one in found.rows
+    )
+    table(("repository", "tags", "last push", "going", ""), rows)

@@ -21,7 +21,7 @@ from service.cli.who import login_name
 from service.domain.errors import NotDeletable
 from service.domain.plan import Verdict
 from service.domain.policy import Policy
-from service.domain.wanted import Wanted, is_glob
+from service.domain.wanted import Wanted
 from service.wiring import Wiring
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def rm(
     if no_wait:
         _say_asked(asked, as_json)
         return
-    _wait(wiring, asked)
+    _wait(wiring, asked, once=once is not None)
     if once:
         once.rest()  # what follows goes with this command, or not at all
     _say_done(wiring, asked, as_json, once=once is not None)
@@ -87,8 +87,7 @@ def _once(wanted: Sequence[Wanted], config: Path | None) -> "OneOff | None":
         return None
     from service.cli.once import look_once  # its supervisor and all: only for whom it is
 
-    names = [one.repository for one in wanted]
-    return look_once(url, config, Policy(), () if any(map(is_glob, names)) else tuple(dict.fromkeys(names)))
+    return look_once(url, config, Policy(), tuple(dict.fromkeys(one.repository for one in wanted)))
 
 
 def _show(found: Sequence[Wish]) -> None:
@@ -112,15 +111,18 @@ def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
     return (name, short_digest(tag.digest), size(tag.size_bytes or None), when(tag.pushed_us), verdict.stays_as)
 
 
-def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
-    """Returns once nothing is left to do. Raises NotDeletable where somebody must mend something first."""
+def _wait(wiring: Wiring, asked: Sequence[Wish], *, once: bool) -> None:
+    """Returns once nothing is left to do. Raises NotDeletable where somebody must mend something first.
+
+    once: nobody goes on when this command has ended.
+    """
     total, told, alone_s = sum(len(wish.asks) for wish in asked), "", 0.0
     bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
     with bar or nullcontext():
         task = bar.add_task("deleting", total=total) if bar else None
         while (now := standing(wiring, asked)).left:
             alone_s = 0.0 if now.has_worker else alone_s + _POLL_S
-            _raise_trouble(now, alone_s)
+            _raise_trouble(now, alone_s, once=once)
             if now.waits and now.waits != told:
                 told = now.waits
                 click.echo(f"waits: {told}", err=True)
@@ -129,12 +131,11 @@ def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
             time.sleep(_POLL_S)
 
 
-def _raise_trouble(now: Standing, alone_s: float) -> None:
-    """It stays asked for, and goes once that is mended."""
+def _raise_trouble(now: Standing, alone_s: float, *, once: bool) -> None:
+    """With a service it stays asked for, and goes once that is mended."""
     if now.trouble:
-        raise NotDeletable(
-            f"{number(now.left, 'deletion')} left, it goes on by itself once this is mended: {now.trouble}"
-        )
+        how = "mend this first" if once else "it goes on by itself once this is mended"
+        raise NotDeletable(f"{number(now.left, 'deletion')} left, {how}: {now.trouble}")
     if alone_s > _NO_WORKER_S:
         raise NotDeletable(now.waits)
 

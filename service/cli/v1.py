@@ -7,16 +7,22 @@ import click
 
 from service.cli.reach import show_json
 from service.cli.show import line, number, table
-from service.domain.errors import NotDeletable
-from service.domain.wanted import Wanted
+from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
+from service.domain.wanted import Wanted, is_glob
 from service.v1 import RegistryV1, Tagged, delete, tags, wishes
 
 _SHORT = 12
 
 
-def show_tags(registry: RegistryV1, repository: str, as_json: bool) -> None:
-    """Every tag, the image it stands at, and the other tags of that."""
-    found = tags(registry, repository)
+def show_tags(registry: RegistryV1, repository: str, tag: str, as_json: bool) -> None:
+    """Every tag that is meant (all for ""), the image it stands at, and the other tags of that."""
+    if is_glob(repository):
+        raise NoSuchRepository("a registry of version 1 does not list its repositories: name each one")
+    every = {one.tag: one for one in tags(registry, repository)}
+    meant = Wanted(repository, tag).tags(every) if tag else every
+    if tag and not meant:
+        raise NoSuchTag(f"{repository}:{tag} is no tag that is there; `pushprune tags {repository}` lists them")
+    found = [every[name] for name in sorted(meant)]
     if as_json:
         show_json([asdict(one) for one in found])
         return

@@ -20,6 +20,7 @@ PushpruneError
 ├── NoSuchRepository        the user: nothing is known of that name
 ├── NoSuchTag               the user: no live tag has that name
 ├── NotDeletable            the user: what was named stays, or not all of it went
+├── NotWaiting              the user: no plan waits there, or another than the one named
 └── NotRestorable           the user: what was deleted cannot be put back, or not there
 """
 
@@ -125,3 +126,7 @@ class NotDeletable(PushpruneError):
 
 class NotRestorable(PushpruneError):
     """A deletion that cannot be undone, or not in that way."""
+
+
+class NotWaiting(PushpruneError):
+    """No plan waits for approval there, or another than the one that was looked at."""

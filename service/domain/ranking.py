@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from semver import Version
 
@@ -92,11 +92,15 @@ ORDERS: Mapping[str, Key] = {
 
 
 def created_us(tag: Tag) -> int:
-    """When the image was made, in µs; where its config says nothing believable, when it was pushed."""
-    return (tag.created_us if is_believable(tag.created_us) else tag.pushed_us) or 0
+    """When the image was made, in µs; where its config says nothing believable, when it was pushed.
+
+    An image cannot be made after its push: a builder whose clock is years ahead must not outrank all that comes after.
+    """
+    believed = is_believable(tag.created_us) and not tag.created_us > (tag.pushed_us or tag.created_us)
+    return (tag.created_us if believed else tag.pushed_us) or 0
 
 
-def is_believable(created_us: int | None) -> bool:
+def is_believable(created_us: int | None) -> TypeGuard[int]:
     """Whether an image can have been made then (µs)."""
     return created_us is not None and created_us >= _FIRST_CREATION_US
 

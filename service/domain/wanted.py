@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from service.domain.pattern import compile_patterns
+from service.domain.pattern import compile_patterns, expression_of
 from service.domain.state import is_referrer_tag
 
 _WILD = frozenset("*?[\\")
@@ -12,6 +12,14 @@ _WILD = frozenset("*?[\\")
 def is_glob(text: str) -> bool:
     """Whether it may mean several names: none of these characters is in the name of any repository or tag."""
     return not _WILD.isdisjoint(text)
+
+
+def check_globs(*globs: str) -> None:
+    """Raises ValueError with one sentence for what is no glob, and no name."""
+    for glob in globs:
+        expression_of(glob)
+        if glob.startswith("!"):
+            raise ValueError(f"{glob!r} begins with !, which means nothing here: name what is meant")
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
             raise RegistryRefused(
                 f"{where} shows a certificate that is not trusted here: set registry.ca_file to its CA's certificate"
             ) from error
-        raise RegistryUnavailable(f"{where} broke off the TLS handshake") from error
+        raise RegistryUnavailable(
+            f"{where} broke off the TLS handshake: if it speaks no TLS, its address begins with http://"
+        ) from error
     except requests.exceptions.InvalidURL as error:
         raise RegistryRefused(f"{where} is not an address that can be asked: correct registry.url") from error
     except (requests.RequestException, HTTPError, ValueError) as error:  # ValueError: a Location that is no URL

@@ -1,8 +1,10 @@
-"""What the registry itself says of its work: writes not answered yet, notifications not delivered yet, its cache."""
+"""What the registry itself says of its work: writes not answered yet, notifications not delivered yet, its start."""
 
 import re
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -15,7 +17,17 @@ _WRITES = re.compile(
 )
 # 2.8 says it with a label; 3 later in a name of its own.
 _CACHE = re.compile(r'^registry_storage_cache_(?:total\{type="Request"\}|requests_total) (\S+)$', re.MULTILINE)
+_START = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
+_START_TIMEOUT_S = 1.0
 _OURS = re.compile(r"/notifications/?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When the registry's process was started: in its own words, and how long before it said so (ms)."""
+
+    said: str
+    age_ms: int
 
 
 class InFlight:
@@ -48,15 +60,21 @@ class InFlight:
         found = [_CACHE.search(metrics.text) for _, metrics in self._answers("/metrics")]
         return sum(float(one[1]) for one in found if one)
 
-    def _answers(self, path: str) -> Iterator[tuple[str, requests.Response]]:
+    def starts(self) -> tuple[Start, ...]:
+        """When each of them was started, as far as they say. Nobody waits long for it. Raises as `writes`."""
+        timeout_s = min(self._timeout_s, _START_TIMEOUT_S)
+        found = (_start(metrics) for _, metrics in self._answers("/metrics", timeout_s))
+        return tuple(start for start in found if start)
+
+    def _answers(self, path: str, timeout_s: float | None = None) -> Iterator[tuple[str, requests.Response]]:
         """What all of them say; raises when one does not."""
         for url, session in self._sessions.items():
             for at, host in _addresses(url):
-                yield at, self._get(session, at + path, host)
+                yield at, self._get(session, at + path, host, timeout_s or self._timeout_s)
 
-    def _get(self, session: requests.Session, url: str, host: str) -> requests.Response:
+    def _get(self, session: requests.Session, url: str, host: str, timeout_s: float) -> requests.Response:
         try:
-            response = session.get(url, headers={"Host": host}, timeout=self._timeout_s, allow_redirects=False)
+            response = session.get(url, headers={"Host": host}, timeout=timeout_s, allow_redirects=False)
         except requests.RequestException as error:
             raise RegistryUnavailable(f"registry.debug_url: {url} does not answer") from error
         if response.status_code != 200:
@@ -84,6 +102,15 @@ def _addresses(url: str) -> list[tuple[str, str]]:
     numbers = sorted({str(one[4][0]) for one in found if one[0] == family})
     spoken = (f"[{number}]" if ":" in number else number for number in numbers)
     return [(urlunsplit(parts._replace(netloc=f"{number}:{port}")), parts.netloc) for number in spoken]
+
+
+def _start(metrics: requests.Response) -> Start | None:
+    """What a process says of its start, by the clock of its answer."""
+    found, date = _START.search(metrics.text), metrics.headers.get("Date", "")
+    try:
+        return found and Start(found[1], round((parsedate_to_datetime(date).timestamp() - float(found[1])) * 1000))
+    except ValueError:
+        return None
 
 
 def _writes(at: str, metrics: requests.Response) -> int:

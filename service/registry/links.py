@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.client import RegistryClient
-from service.registry.shelf import FOLDER, SIGN, Shelf, is_pushed_into, make_folder, settle_left, unknown_in
+from service.registry.shelf import FOLDER, SIGN, Shelf, is_left, is_pushed_into, make_folder, settle_left, unknown_in
 from service.registry.storage import Storage
 
 _ELSEWHERE = "set storage.path to the registry's rootdirectory, or delete.via: api"
@@ -81,11 +81,10 @@ class Links:
         if not unknown and not is_pushed:
             return True
         self._shelf.put_tag_back(tag, digest)
-        if is_pushed:
+        if unknown is None:
             raise pushed
         raise RegistryRefused(
-            f"{folder / (unknown or '')} is nothing that a registry known here puts there: remove it, or set "
-            "delete.via: api"
+            f"{folder / unknown} is nothing that a registry known here puts there: remove it, or set delete.via: api"
         )
 
 
@@ -115,6 +114,14 @@ class Unlinker:
                 f"was put into {repository} there: {_ELSEWHERE}"
             )
         return Links(self._storage, repository, Shelf(self._storage, repository, uuid4().hex))
+
+    def is_left(self, repository: str) -> bool:
+        """Whether a process that is gone left something there: folders set aside, or a sign that is listed as a tag."""
+        return is_left(self._storage, repository)
+
+    def settle(self, repository: str) -> None:
+        """Puts back what a push met there, and removes the rest. Raises as `prove` and `close` do."""
+        self.prove(repository).close()
 
     def _sign(self, repository: str) -> Path:
         """What we write must be the registry's to change: another user's files would break its pushes."""
@@ -147,6 +154,7 @@ class Unlinker:
             if not needed <= found <= allowed:
                 odd = sorted((found - allowed) | (needed - found))[0]
                 raise RegistryRefused(f"{place / odd} is not as a registry known here lays it out: {_ELSEWHERE}")
+        self._refuse_links(repository)
         strange = [
             entry.name
             for entry in os.scandir(folder)
@@ -154,6 +162,23 @@ class Unlinker:
         ]
         if strange:
             raise RegistryRefused(f"{folder / strange[0]} is not as a registry known here lays it out: {_ELSEWHERE}")
+
+    def _refuse_links(self, repository: str) -> None:
+        """What somebody has linked to another repository is that one's: its tags would go with ours.
+
+        A folder of names that lies on another disk is nothing of the kind.
+        """
+        root, folder = self._storage.base / "repositories", self._storage.repository_folder(repository)
+        places = (folder / "_manifests", folder / "_manifests" / "tags", folder / "_manifests" / "revisions")
+        found = [place for place in places if place.is_symlink()]
+        real = folder.resolve()
+        if real.is_relative_to(root.resolve()) and real != root.resolve() / repository:
+            found.insert(0, folder)
+        if found:
+            raise RegistryRefused(
+                f"{found[0]} is a symbolic link, and what goes there would go elsewhere as well: remove it, or set "
+                "delete.via: api"
+            )
 
 
 @contextmanager

@@ -103,6 +103,12 @@ def settle_left(storage: Storage, repository: str) -> None:
         place.rmdir()
 
 
+def is_left(storage: Storage, repository: str) -> bool:
+    """Whether there is anything to settle."""
+    folder = storage.repository_folder(repository)
+    return bool(_left(folder / FOLDER, "") or _left(folder / "_manifests" / "tags", SIGN))
+
+
 def _left(folder: Path, prefix: str) -> list[Path]:
     since_s = time.time() - _LEFT_S
     try:
@@ -123,7 +129,10 @@ def is_pushed_into(folder: Path, digest: str) -> bool:
 
 def unknown_in(folder: Path) -> str | None:
     """What stands in the folder of a tag that no registry puts there; None where all is known."""
+    if folder.is_symlink():
+        return "."
     for place, folders, files in os.walk(folder):
+        elsewhere = [name for name in (*folders, *files) if os.path.islink(f"{place}/{name}")]
         inside = place[len(str(folder)) + 1 :]
         match inside.split("/") if inside else ():
             case ():
@@ -134,8 +143,8 @@ def unknown_in(folder: Path) -> str | None:
                 known = not files
             case _:
                 known = False
-        if not known:
-            return "/".join(filter(None, (inside, *(files or folders)[:1])))
+        if elsewhere or not known:
+            return "/".join(filter(None, (inside, *(elsewhere or files or folders)[:1])))
     return None
 
 
@@ -155,7 +164,13 @@ def _hand_over(place: Path, folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """As rmtree, with what it costs where nothing odd is expected: it is done for every tag."""
+    """As rmtree, with what it costs where nothing odd is expected: it is done for every tag.
+
+    What a symbolic link leads to is another's.
+    """
+    if folder.is_symlink():
+        folder.unlink()
+        return
     for place, folders, files in os.walk(folder, topdown=False):
         for name in files:
             os.unlink(f"{place}/{name}")

@@ -76,7 +76,11 @@ def read_text(file: Path, limit_bytes: int = LIMIT_BYTES) -> str:
 
 def read_document(file: Path) -> Document:
     """The file's top-level mapping, {} when it is empty; ConfigurationError names file and line."""
-    text = read_text(file)
+    return parse_document(read_text(file), file)
+
+
+def parse_document(text: str, file: Path) -> Document:
+    """The text's top-level mapping, as above. file: what it is called."""
     lines: dict[Location, int] = {}
     try:
         loader = _Loader(text)

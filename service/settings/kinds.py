@@ -19,6 +19,8 @@ _LISTEN = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]*)):(\d{1,5})", re.ASCII | re
 _PREFIX = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _TOKEN = re.compile(r"[!-~]+")
 _FLAG_M = re.compile(r"-[A-Za-z]*m[A-Za-z]*(=.*)?")
+_ROOT = re.compile(r"(/[\w.~-]+)+", re.ASCII)
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 T = TypeVar("T")
 
 
@@ -154,6 +156,31 @@ def _repository(name: str) -> str:
     return name
 
 
+def _root(path: str) -> str:
+    if path and not _ROOT.fullmatch(path):
+        raise ValueError("this is no path such as /pushprune")
+    return path
+
+
+def _listed(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _networks(names: list[str]) -> list[str]:
+    for name in names:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            raise ValueError("write addresses or networks such as 10.0.0.7 or 10.0.0.0/24") from None
+    return names
+
+
+def _header(name: str) -> str:
+    if not _HEADER.fullmatch(name):
+        raise ValueError("this is no name of a header, such as X-Remote-User")
+    return name
+
+
 def listen_host(listen: str) -> str:
     """The host of HOST:PORT or [HOST]:PORT, "" for all; ValueError with one sentence when it is neither."""
     found = _LISTEN.fullmatch(listen)
@@ -185,3 +212,7 @@ Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_c
 Script = Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)]
 Window = Annotated[tuple[Hours, ...], PlainValidator(_window)]
 Cron = Annotated[str, AfterValidator(_cron)]
+Root = Annotated[str, AfterValidator(_root)]
+Names = Annotated[list[str], BeforeValidator(_listed)]
+Networks = Annotated[Names, AfterValidator(_networks)]
+Header = Annotated[str, AfterValidator(_header)]

@@ -20,7 +20,7 @@ _SERVICE_LINK = re.compile(
     r"PUSHPRUNE_(?!\w*__)(\w+_)?"
     r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=).*"
 )
-_LISTS = {("gc", name) for name in ("command", "before", "after", "window")}
+_LISTS = {("gc", name) for name in ("command", "before", "after", "window")} | {("web", "proxies"), ("web", "admins")}
 # Each may be given itself or as NAME_file; of the two, the stronger layer's counts.
 _SECRETS = (
     ("redis", "url"),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from service.domain.errors import ConfigurationError
 from service.domain.policy import Policy
-from service.settings.document import Document, read_document
+from service.settings.document import LIMIT_BYTES, Document, parse_document, read_document
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
 from service.settings.model import Settings
 from service.settings.refusal import Given, refusal, refusals
@@ -34,6 +34,17 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
 def load_policy(path: Path) -> Policy:
     """The policy in its own YAML file; ConfigurationError with one sentence that names file, line and key."""
     document = read_document(path)
+    try:
+        return Policy.model_validate(document.values)
+    except ValidationError as error:
+        raise refusal(error, Policy, (document,)) from error
+
+
+def parse_policy(text: str, called: str) -> Policy:
+    """The policy in this YAML text; ConfigurationError with one sentence that names what it is called, line and key."""
+    if len(text) > LIMIT_BYTES:
+        raise ConfigurationError(f"{called} is larger than {LIMIT_BYTES // 1024} KiB")
+    document = parse_document(text, Path(called))
     try:
         return Policy.model_validate(document.values)
     except ValidationError as error:

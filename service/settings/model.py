@@ -24,12 +24,16 @@ from service.settings.kinds import (
     Command,
     Cron,
     File,
+    Header,
+    Names,
+    Networks,
     Place,
     Prefix,
     RedisUrl,
     RegistryUrl,
     RegistryUrls,
     RepositoryName,
+    Root,
     Script,
     Seconds,
     Section,
@@ -98,6 +102,26 @@ class Tokens(_Section):
     read_file: Place | None = Field(default=None, description="a file that holds it")
     admin: Token | None = Field(default=None, description="may change and delete")
     admin_file: Place | None = Field(default=None, description="a file that holds it")
+
+
+class Web(_Section):
+    """The dashboard, and the proxy in front of it."""
+
+    prefix: Root = Field(default="", description="the path it stands under at the proxy, such as /pushprune")
+    proxies: Networks = Field(
+        default=[], description="addresses or networks whose X-Forwarded-… headers are believed, and `user_header`"
+    )
+    user_header: Header | None = Field(default=None, description="in which these proxies name who signed in there")
+    admins: Names = Field(default=[], description="those of them who may change things; the others look")
+    session: Annotated[Duration, Field(ge=60)] = Field(default=43_200, description="how long a login lasts")
+
+    @model_validator(mode="after")
+    def _somebody_says_who_it_is(self) -> "Web":
+        if self.user_header and not self.proxies:
+            raise ValueError("web.user_header needs web.proxies, which say whose word is taken for it")
+        if self.admins and not self.user_header:
+            raise ValueError("web.admins needs web.user_header, in which the proxy names who signed in")
+        return self
 
 
 class Delete(_Section):
@@ -186,6 +210,15 @@ class Storage(_Section):
     path: Place | None = Field(default=None, description="where it is mounted")
 
 
+class Api(_Section):
+    """What programs may ask for over HTTP."""
+
+    changes_per_minute: Whole = Field(
+        default=120,
+        description="changes (approvals, deletions, restorations, …) over the API at most, by all processes",
+    )
+
+
 class Log(_Section):
     """What is said while running."""
 
@@ -211,7 +244,9 @@ class Settings(BaseSettings):
     gc: Section[Gc] = Gc()
     reconcile: Section[Reconcile] = Reconcile()
     history: Section[History] = History()
+    api: Section[Api] = Api()
     log: Section[Log] = Log()
+    web: Section[Web] = Web()
 
     _config: Path | None = PrivateAttr(default=None)
     _reread_policy: Callable[[], Policy | Path | None] | None = PrivateAttr(default=None)
@@ -226,6 +261,14 @@ class Settings(BaseSettings):
                 "tokens.admin_file, or listen on 127.0.0.1"
             )
         return listen
+
+    @field_validator("web")
+    @classmethod
+    def _signing_in_means_something(cls, web: Web, info: ValidationInfo) -> Web:
+        tokens = info.data.get("tokens")
+        if web.user_header and tokens is not None and tokens.read is None and tokens.admin is None:
+            raise ValueError("user_header needs tokens.read or tokens.admin: without them everybody may do everything")
+        return web
 
     @field_validator("delete")
     @classmethod

@@ -4,7 +4,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -28,7 +28,7 @@ _Prints = dict[Path, tuple[int, ...] | None]
 class _State:
     """What is in force; the files it came from as they were; why a newer version is not in force.
 
-    file: the one that holds the policy; None when no file does.
+    file: the one that holds the policy; None when no file does. read_s: when that was, seconds since the epoch.
     """
 
     policy: Policy | None
@@ -37,6 +37,7 @@ class _State:
     file: Path | None
     is_settled: bool = True
     error: str | None = None
+    read_s: float = field(default_factory=time.time)
 
 
 class PolicySource:
@@ -90,6 +91,11 @@ class PolicySource:
     def file(self) -> Path | None:
         """The file that holds the policy, or would: its own, else the configuration; None when neither does."""
         return self._state.file
+
+    @property
+    def read_ms(self) -> int:
+        """When this process read the policy that is in force (ms since the epoch)."""
+        return round(self._state.read_s * 1000)
 
     @property
     def written(self) -> str:

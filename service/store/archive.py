@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from service.domain.chronicle import Happening, Kind
+from service.domain.entry import Entry
 from service.store.connection import Connection
+from service.store.entry import entry_of
 
 _PAGE = 1000
 
@@ -16,6 +18,15 @@ _KINDS: Mapping[str, Kind] = {
     "vanished": "vanished",
     "pruned": "pruned",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that could not be understood, at_ms: why, and the beginning of what was sent."""
+
+    at_ms: int
+    reason: str
+    excerpt: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,21 @@ class Archive:
         for row in self._rows(self._keys.of("pulls")):
             pulls.setdefault(row["repository"], []).append(_happening("pulled", row))
         return {repository: tuple(found) for repository, found in pulls.items()}
+
+    def newest(self, repository: str | None, count: int, before: str | None = None) -> tuple[Entry, ...]:
+        """The newest entries of one repository or of all, the newest first; of those older than the id `before`."""
+        key = self._keys.history(repository) if repository else self._keys.of("events")
+        with self._connection.reached() as client:
+            rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
+        return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
+
+    def rejected(self, count: int) -> tuple[Rejected, ...]:
+        """The newest events that could not be understood, the newest first."""
+        with self._connection.reached() as client:
+            rows = client.xrevrange(self._keys.of("rejected"), count=count)
+        return tuple(
+            Rejected(int(name.partition("-")[0]), row.get("reason", ""), row.get("excerpt", "")) for name, row in rows
+        )
 
     def pushes_since(self, recorded_ms: int) -> tuple[Push, ...]:
         """The manifests whose push was recorded then or later, by the clock of Redis."""

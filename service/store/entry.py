@@ -1,25 +1,9 @@
-"""One line of a history stream."""
+"""What stands in a history stream, row by row."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of history. id: its stream id (ms of arrival). at_us: when it happened, in µs since the epoch."""
-
-    id: str
-    repository: str
-    action: str
-    tag: str
-    digest: str
-    size_bytes: int
-    actor: str
-    useragent: str
-    address: str
-    at_us: int
-    reason: str
-    rule: str
+from service.domain.entry import Entry
+from service.store.packing import unpack_media
 
 
 def entry_of(identifier: str, fields: Mapping[str, str], repository: str | None) -> Entry:
@@ -37,4 +21,5 @@ def entry_of(identifier: str, fields: Mapping[str, str], repository: str | None)
         at_us=int(fields["at_us"]),
         reason=fields["reason"],
         rule=fields["rule"],
+        media_type=unpack_media(fields.get("media", "")),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
 
+from service.domain.entry import Entry
 from service.domain.gate import client_of
 from service.domain.manifest import References
 from service.domain.notification import Envelope, Event
@@ -13,12 +14,20 @@ from service.domain.plan import Doomed, Plan
 from service.domain.ranking import is_believable
 from service.domain.state import Tag
 from service.store.connection import Connection
-from service.store.entry import Entry, entry_of
+from service.store.entry import entry_of
 from service.store.gate import Bounds
 from service.store.hold import Hold, packed_hold, unpack_hold
 from service.store.keys import SEEN_BUCKET_S, SIGHTED, long, short
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import event_args, pack_doomed, pack_layers, pack_links, unpack_doomed, unpack_layers
+from service.store.packing import (
+    event_args,
+    pack_doomed,
+    pack_layers,
+    pack_links,
+    pack_media,
+    unpack_doomed,
+    unpack_layers,
+)
 from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
@@ -82,7 +91,7 @@ class History:
         bucket, limits = int(time.time()) // SEEN_BUCKET_S, self._limits
         keys = [self._keys.seen(bucket), self._keys.seen(bucket - 1)]
         keys += [of(name) for name in ("due", "generation", "instances", "restarts", "events", "pulls", "rejected")]
-        keys += [of("counters"), of("doomed"), of("healing")]
+        keys += [of(name) for name in ("counters", "doomed", "healing", "heard")]
         after: list[str] = []
         for repository in repositories:
             keys += [key(repository) for key in self._per_repository()]
@@ -110,7 +119,7 @@ class History:
         """Everything a plan needs, read at one moment."""
         run_id = self._connection.run_id()
         keys = [key(repository) for key in snapshot_keys(self._keys)]
-        keys[5:5] = [self._keys.of(name) for name in ("generation", "compared", "restarts")]
+        keys[5:5] = [self._keys.of(name) for name in ("generation", "compared", "restarts", "heard")]
         return unpack_snapshot(repository, run_id, self._connection.script("snapshot", keys, [repository]))
 
     def is_current(self, snapshot: Snapshot) -> bool:
@@ -147,6 +156,7 @@ class History:
         found: Iterable[tuple[Tag, str]] = (),
         vanished: Iterable[str] = (),
         indexes: frozenset[str] = frozenset(),
+        media_types: Mapping[str, str] | None = None,
         *,
         complete: bool = False,
         keep_plan: bool = False,
@@ -156,9 +166,10 @@ class History:
 
         found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when), each with what says when
         it was pushed, "" for nothing; vanished: names that are no longer there; indexes: digests among the found that
-        are indexes; complete: every tag was looked at, so that the repository counts as compared; keep_plan: all that
-        vanished was doomed itself, so the plan still holds; lost: neither the registry nor the trash has what stood
-        there, so that healing has nothing to put back. A tag touched since the snapshot is left alone.
+        are indexes; media_types: digest → media type, as far as it was seen; complete: every tag was looked at, so that
+        the repository counts as compared; keep_plan: all that vanished was doomed itself, so the plan still holds;
+        lost: neither the registry nor the trash has what stood there, so that healing has nothing to put back. A tag
+        touched since the snapshot is left alone.
         """
         repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
         names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.links, self._keys.history)
@@ -174,6 +185,7 @@ class History:
             index = 1 if tag.digest in indexes else 0
             args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]
             args += [before.get(tag.name, ""), how, SIGHTED if tag.sighted else ""]
+            args.append(pack_media((media_types or {}).get(tag.digest, "")))
         for name in vanished:
             args += [name, before.get(name, "")]
         return int(self._connection.script("adopt", keys, args))

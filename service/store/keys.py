@@ -43,6 +43,8 @@ Per repository
   held:R        string  JSON {at_us, reason, policy, digests}: a plan over hold_over that waits since at_us; policy: the
                         fingerprint of the one that made it. Life: until a plan that need not wait. Writer: commit.
                         Readers: snapshot, command line, API, dashboard.
+  refused:R     string  JSON {plan, by, at_us}: a waiting plan that somebody refused; it goes on waiting, and nobody is
+                        asked about it. Life: 90 days. Writer, reader: dashboard.
   approvals:R   zset    digest whose deletion somebody approved → until when (ms): a day, or until it is deleted or
                         pushed again. Writers: approve, forget, record. Reader: snapshot.
   asked:R       hash    tag, or "@<short digest>" of a manifest → JSON {digest, by, at_us, force, refused}: what
@@ -68,11 +70,12 @@ Per repository
                         Writers: trash, taken, forget, healed, record. Readers: record, adopt.
   put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
                         healing.
-  history:R     stream  action tag digest size actor agent address at_us reason rule: what happened to its tags.
+  history:R     stream  action tag digest size actor agent address at_us reason rule media: what happened to its tags.
+                        media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, gate, walk, reconcile, enforce:R,
-                        delete:R.
+                        NAME: collect, tick, trim, broken, gate, walk, started, reconcile,
+                        enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
@@ -151,8 +154,13 @@ Global
                         Life: for ever. Writer: adopt. Readers: enforcement, a walk.
   abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
                         Writer, reader: deletion.
-  restarts      string  counts registry instances seen; part of the epoch. Writer: record.
+  restarts      string  counts registry instances seen, and restarts that no event told of; part of the epoch.
+                        Writers: record, started.
+  started       zset    what the registry's debug server says of its start → first seen (ms). Life: the newest 64.
+                        Writer, reader: tick.
   instances     zset    source.instanceID → first seen (ms). Life: the newest 64. Writer: record.
+  heard         string  when the registry last told of anything, of us as well (ms). Life: for ever. Writer: record.
+                        Reader: snapshot.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
                         Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
   trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}. Life: until it works again.
@@ -162,6 +170,7 @@ Global
   counters      hash    "<action>", "blob", "own", "own push", "duplicate", "rejected", "deleted", "untagged", "healed",
                         "lost", "restored" → count since the beginning.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
+  changes       string  changes that were asked for over the API in this minute. Life: a minute. Writer, reader: change.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   probe:NAME    string  "waiting", then "heard" or "heard references": a push of the doctor's own, known again by its
                         User-Agent. Life: 5 minutes. Writers: doctor; the web process, which notes nothing else of it.
@@ -216,6 +225,9 @@ class Keys:
 
     def approvals(self, repository: str) -> str:
         return f"{self.prefix}approvals:{repository}"
+
+    def refused(self, repository: str) -> str:
+        return f"{self.prefix}refused:{repository}"
 
     def asked(self, repository: str) -> str:
         return f"{self.prefix}asked:{repository}"

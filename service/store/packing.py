@@ -5,13 +5,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from service.domain.manifest import References
+from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, References
 from service.domain.notification import Event, is_digest
 from service.domain.plan import Doomed, Verdict
 from service.domain.state import Asked, Tag
 from service.store.keys import short
 
 _MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")
+_MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
+_TYPES = {word: media_type for media_type, word in _MEDIA.items()}
+_LONGEST_TYPE = 255
 MOST_BLOBS = 64
 _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -57,8 +60,17 @@ def event_args(event: Event, repository_number: int) -> Sequence[str | int]:
     return (
         event.id, event.at_us, event.action, repository_number, event.tag or "", digest, short(digest),
         event.size_bytes, 1 if event.must_be_looked_into else 0, children, event.actor, event.useragent, event.address,
-        event.instance, kind,
+        event.instance, kind, pack_media(event.media_type) if event.action == "push" else "",
     )  # fmt: skip
+
+
+def pack_media(media_type: str) -> str:
+    """The word for a usual media type, any other as it is."""
+    return _MEDIA.get(media_type, media_type[:_LONGEST_TYPE])
+
+
+def unpack_media(word: str) -> str:
+    return _TYPES.get(word, word)
 
 
 def unpack_links(text: str) -> References | None:

@@ -16,7 +16,8 @@ _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
 class Snapshot(State):
     """A repository at one moment. generation: what a commit is checked against. compared: since the latest restart.
 
-    compared_us: when it was compared with the registry last, 0 for never.
+    compared_us: when it was compared with the registry last, 0 for never. silent_ms: for how long the registry has
+    told of nothing, in any repository, and this one was not compared with it.
     heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
     none. stale_untagged, stale_created, stale_pulled: fields of untagged:R and created:R and members of
     pulled:R that say nothing any more; a commit drops them.
@@ -26,6 +27,7 @@ class Snapshot(State):
     epoch: str
     compared: bool
     compared_us: int = 0
+    silent_ms: int = 0
     heal: tuple[tuple[str, int], ...] = ()
     pulled_us: int = 0
     stale_untagged: tuple[str, ...] = ()
@@ -56,6 +58,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         epoch=epoch,
         compared=compared.partition(" ")[0] == epoch,
         compared_us=int(compared.partition(" ")[2] or 0),
+        silent_ms=int(answer[17]),
         tags=tags,
         links=known,
         approved=frozenset(approved),

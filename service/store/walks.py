@@ -80,14 +80,22 @@ class Walks:
         """Notes a page of the catalog; cursor: the last name of it."""
         self._connection.script("walk_listed", self._both("walk", "todo"), [cursor, "", *repositories])
 
+    def unlisted(self, message: str, asked_s: float | None = None) -> int:
+        """Notes why the catalog could not be read on, which waits; asked_s: for so long at least.
+
+        Returns how often that was so, one time after the other.
+        """
+        args: list[str | int] = [message, FIRST_WAIT_MS, LONGEST_WAIT_MS, round((asked_s or 0) * 1000)]
+        return int(self._connection.script("walk_unlisted", self._both("walk", "pause"), args))
+
     def all_listed(self, repositories: Sequence[str], catalog: str = "") -> None:
         """Notes that every repository is known by now, these included. catalog: why that does not come from there."""
         self._connection.script("walk_listed", self._both("walk", "todo"), [_ALL_READ, catalog, *repositories])
 
-    def next(self) -> str | None:
-        """The repository that is compared next; None when none is left."""
+    def next(self, *, asked: bool = False) -> str | None:
+        """The repository that is compared next; None when none is left. asked: only of those that were named."""
         with self._connection.reached() as client:
-            found = client.zrange(self._of("todo"), 0, 0)
+            found = client.zrangebyscore(self._of("todo"), 0, 0 if asked else "+inf", 0, 1)
         return str(found[0]) if found else None
 
     def compared(self, repository: str, tags: int, changed: int) -> None:
@@ -105,11 +113,6 @@ class Walks:
         """Ends the walk and records it, if nothing is left to compare; now: whatever is left. Whether it ended."""
         keys = self._both("walk", "todo", "tries", "last")
         return bool(self._connection.script("walk_ended", keys, [self._now_ms(), int(now)]))
-
-    def pause(self, wait_ms: int) -> None:
-        """Has nothing compared for a while."""
-        with self._connection.reached() as client:
-            client.set(self._of("pause"), "1", px=max(1, wait_ms))
 
     def overdue(self) -> bool:
         """Whether a worker should go on now; if so, the next answer is yes only after a while."""
@@ -143,6 +146,14 @@ class Walks:
         run_id = self._connection.run_id()
         with self._connection.reached() as client:
             return f"{run_id}:{client.get(self._keys.of('restarts')) or '0'}"
+
+    def started(self, said: str, age_ms: int) -> bool:
+        """Notes when the registry says that it was started, and how long ago; whether that is a restart nobody told of.
+
+        Where the first event after it has told already, that has counted it.
+        """
+        keys = [self._keys.of(name) for name in ("started", "instances", "restarts")]
+        return bool(self._connection.script("started", keys, [said, age_ms]))
 
     def epoch_walked(self) -> str | None:
         """The epoch in which the last walk over everything began; None before the first."""

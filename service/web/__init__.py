@@ -3,10 +3,14 @@
 app.py            the application: every page, and what all have in common
 notifications.py  POST /notifications: what the registry tells
 api/              /api/v1: what may be asked and changed
+pages/            the dashboard: pages for people
 docs.py           /openapi.json and /docs
 metrics.py        /metrics
 health.py         /livez and /readyz
 access.py         who may do what
+session.py        who is signed in at the dashboard, and whose wish a change is
+proxy.py          the proxy in front of it
+attempts.py       failed logins
 body.py           how JSON is read
 models.py         what questions and answers have in common
 problems.py       errors as problem documents

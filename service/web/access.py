@@ -54,7 +54,7 @@ def refusal(settings: Settings, right: Right) -> Response | None:
     """
     tokens = _tokens(settings)
     if not tokens:
-        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if _is_foreign() else None
+        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_foreign() else None
     opening, carried = _OPENED_BY[right], _carried(tokens)
     if not carried.isdisjoint(opening):
         return None
@@ -62,6 +62,31 @@ def refusal(settings: Settings, right: Right) -> Response | None:
     if carried:
         return problem(HTTPStatus.FORBIDDEN, unset or _TOO_LITTLE[right])
     return _unauthorized(unset or _WRONG[right])
+
+
+def is_open(settings: Settings) -> bool:
+    """Whether no token is set at all: every program on this machine may do everything then, and nobody else."""
+    return not _tokens(settings)
+
+
+def unset(settings: Settings) -> str | None:
+    """The sentence that says why nobody can sign in, or None."""
+    tokens = _tokens(settings)
+    return None if not tokens or {"read", "admin"} & tokens.keys() else _UNSET["read"]
+
+
+def right_of(settings: Settings, token: str) -> Right | None:
+    """What somebody with this token may do; None where it is neither of the two. Each is compared, always."""
+    known = _tokens(settings)
+    given = {name for name, secret in known.items() if hmac.compare_digest(token.encode(), secret)}
+    return "admin" if "admin" in given else "read" if "read" in given else None
+
+
+def key_of(settings: Settings, use: str) -> bytes:
+    """A key that only those who know the tokens can make: the same in every process, another once a token changes."""
+    tokens = _tokens(settings)
+    told = b"".join(len(secret).to_bytes(8) + secret for secret in (tokens.get("read", b""), tokens.get("admin", b"")))
+    return hmac.digest(told, use.encode(), "sha256")
 
 
 def _tokens(settings: Settings) -> dict[str, bytes]:
@@ -77,7 +102,7 @@ def _carried(tokens: Mapping[str, bytes]) -> frozenset[str]:
     return frozenset([name for name, secret in tokens.items() if hmac.compare_digest(given, secret)])
 
 
-def _is_foreign() -> bool:
+def is_foreign() -> bool:
     """Whether a page from elsewhere asks: under a name of its own that leads here, or by a request across origins."""
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != request.host:

@@ -5,9 +5,11 @@ from flask_openapi.openapi import OpenAPI
 
 from service import __version__
 from service.settings import load_settings
-from service.web import api, docs, gate, health, metrics, notifications, problems
+from service.web import api, docs, gate, health, metrics, notifications, pages, problems, session
 from service.web.body import JsonRequest
+from service.web.description import described
 from service.web.models import Problem
+from service.web.proxy import Proxied
 from service.wiring import Wiring, wire
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -31,7 +33,10 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     app.register_blueprint(health.blueprint(wiring))
     app.register_blueprint(metrics.blueprint(wiring))
     api.register(app, wiring)
-    app.register_blueprint(docs.blueprint(app.api_doc))
+    app.register_blueprint(docs.blueprint(described(app.api_doc)))
+    session.register(app, wiring.settings)
+    pages.register(app, wiring)
+    app.wsgi_app = Proxied(app.wsgi_app, wiring.settings.web)  # type: ignore[method-assign]
     return app
 
 

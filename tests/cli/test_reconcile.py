@@ -37,8 +37,8 @@ def worker(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_everything_is_compared_and_what_differed_is_said(run: Run, worker: None) -> None:
     code, output, _ = run("reconcile")
     assert code == 0
-    assert "1 repositories with 4 tags compared" in output
-    assert "3 tags differed (asked for by hand)" in output
+    assert "1 repository with 4 tags compared" in output
+    assert "3 differed (asked for by hand)" in output
 
 
 def test_one_repository_as_json(run: Run, worker: None) -> None:
@@ -77,3 +77,49 @@ def test_what_makes_no_sense_is_said(run: Run, wiring: Wiring, arguments: tuple[
 def test_without_a_registry_it_says_what_to_set(run: Run) -> None:
     code, _, error = run("reconcile")
     assert (code, "registry.url is not set" in error) == (2, True)
+
+
+def test_globs_mean_what_is_known_and_a_typo_is_said(run: Run, wiring: Wiring) -> None:
+    assert run("reconcile", "shop/*", "--no-wait")[0] == 0
+    assert wiring.walks.waiting(["shop/api", "shop/*"]) == ("shop/api",)
+    code, _, error = run("reconcile", "shp/*")
+    assert (code, error) == (1, "pushprune: no repository shp/* is known; `pushprune repos` lists them\n")
+    code, _, error = run("reconcile", "Shop")
+    assert (code, error) == (2, "pushprune: 'Shop' can be no repository: write one such as shop/api\n")
+
+
+def test_a_repository_that_is_nowhere_is_said(run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    def finds_nothing(_: object) -> None:
+        wiring.walks.compared("shop/ipa", 0, 0)
+        wiring.walks.end()
+
+    monkeypatch.setattr("service.dispatch.Dispatch.reconcile", finds_nothing)
+    code, _, error = run("reconcile", "shop/ipa")
+    assert (code, error) == (1, "pushprune: neither the registry nor the history has a tag of shop/ipa\n")
+
+
+def test_what_a_walk_waits_for_is_said_meanwhile(run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    wiring.outbox.sign_of_life("w1")
+
+    def fails(_: object) -> None:
+        wiring.walks.begin()
+        wiring.walks.unlisted("the registry cannot be reached")
+
+    def recovers(_: float) -> None:
+        wiring.walks.all_listed(["shop/api"])
+        wiring.walks.compared("shop/api", 3, 0)
+        wiring.walks.end()
+
+    monkeypatch.setattr("service.dispatch.Dispatch.reconcile", fails)
+    monkeypatch.setattr("service.cli.reconcile.time.sleep", recovers)
+    code, output, error = run("reconcile")
+    assert (code, error) == (0, "goes on later: the registry cannot be reached\n")
+    assert "1 repository with 3 tags compared" in output
+
+
+def test_a_worker_that_dies_meanwhile_is_not_waited_for_without_end(
+    run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.dispatch.Dispatch.reconcile", lambda _: wiring.walks.begin())
+    code, _, error = run("reconcile")
+    assert (code, "no worker is running" in error) == (1, True)

@@ -57,6 +57,17 @@ def test_tags_are_listed_with_their_images(run: Run) -> None:
     )  # fmt: skip
 
 
+def test_a_glob_means_some_of_them(run: Run) -> None:
+    _, output, _ = run("tags", "shop/api:v*", *HERE, "--json")
+    assert [row["tag"] for row in json.loads(output)] == ["v1", "v2"]
+    assert run("tags", "shop/api:x*", *HERE)[::2] == (
+        1, "pushprune: shop/api:x* is no tag that is there; `pushprune tags shop/api` lists them\n",
+    )  # fmt: skip
+    assert run("tags", "shop/*", *HERE)[::2] == (
+        1, "pushprune: a registry of version 1 does not list its repositories: name each one\n",
+    )  # fmt: skip
+
+
 def test_it_is_found_out_where_nobody_says_so(run: Run, registry: FakeRegistryV1) -> None:
     assert run("tags", "shop/api", "--registry", "URL")[0] == 0
     assert registry.requests[:2] == [("GET", "/v2/"), ("GET", "/v1/_ping")]

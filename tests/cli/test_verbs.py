@@ -16,6 +16,8 @@ from service.domain.collection import SWEEPING, Under
 from service.domain.collection import Run as GcRun
 from service.wiring import Wiring
 from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
 from tests.store.test_record import NOW, event, record
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "pushprune.yaml"
@@ -58,7 +60,29 @@ def rows(output: str) -> list[dict[str, Any]]:
 def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
     code, output, _ = run("repos", "--json")
     assert code == 0
-    assert rows(output) == [{"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "held": None}]
+    assert rows(output) == [{"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None}]
+
+
+def test_repos_finds_parts_and_globs_and_sorts(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+    history = make_wiring().history
+    record(history, event(9, tag="v1", repository="shop/web"), event(10, tag="v1", repository="ops/api"))
+
+    def names(*arguments: str) -> list[str]:
+        code, output, _ = run("repos", *arguments, "--json")
+        assert code == 0
+        return [row["repository"] for row in rows(output)]
+
+    assert names() == ["ops/api", "shop/api", "shop/web"]
+    assert names("api") == ["ops/api", "shop/api"]
+    assert names("shop/*") == ["shop/api", "shop/web"]
+    assert names("*") == []
+    assert names("ops/*", "web") == ["ops/api", "shop/web"]
+    assert names("--sort", "-pushed") == ["ops/api", "shop/web", "shop/api"]
+    assert names("--sort", "-tags")[0] == "shop/api"
+    code, _, error = run("repos", "!shop/*")
+    assert (code, error) == (
+        2, "pushprune: '!shop/*' is no glob: name what is meant, with * and ? for what may be anything\n",
+    )  # fmt: skip
 
 
 def test_tags_says_of_each_what_the_policy_does_and_why(run: Run) -> None:
@@ -68,6 +92,61 @@ def test_tags_says_of_each_what_the_policy_does_and_why(run: Run) -> None:
     assert "older than the newest 2 (rule last)" in output
     _, as_json, _ = run("tags", "shop/api", "--json")
     assert [(row["tag"], row["kept"]) for row in rows(as_json)] == [("v3", True), ("v2", True), ("v1", False)]
+    said = {key: rows(as_json)[0][key] for key in ("repository", "size_bytes", "pushed_us", "pulled_us", "actor")}
+    assert said == {
+        "repository": "shop/api", "size_bytes": 400, "pushed_us": NOW + 3000, "pulled_us": None, "actor": "ci"
+    }  # fmt: skip
+
+
+def test_tags_and_history_take_globs_of_repositories_and_tags(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+    record(make_wiring().history, *(event(9, tag=tag, repository="shop/web") for tag in ("v1", "pr-1")))
+    _, output, _ = run("tags", "shop/*:v1", "--json")
+    assert [(row["repository"], row["tag"]) for row in rows(output)] == [("shop/api", "v1"), ("shop/web", "v1")]
+    _, output, _ = run("tags", "shop/*:v1")
+    assert "shop/web:v1" in output
+    _, output, _ = run("history", "shop/*:v?", "--json", "--count", "3")
+    assert [(row["repository"], row["tag"]) for row in rows(output)] == [
+        ("shop/web", "v1"), ("shop/api", "v3"), ("shop/api", "v2"),
+    ]  # fmt: skip
+    assert run("tags", "ops/*")[::2] == (
+        1, "pushprune: no repository ops/* is known; `pushprune repos` lists them\n",
+    )  # fmt: skip
+    assert run("tags", "shop/api:x*")[::2] == (
+        1, "pushprune: shop/api:x* is no tag that is there; `pushprune tags shop/api` lists them\n",
+    )  # fmt: skip
+
+
+def test_tags_asks_the_registry_for_platforms_only_where_wanted(
+    run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = make_image("multi", architecture="arm64")
+    with FakeRegistry() as registry:
+        registry.push("shop/arm", "v1", image)
+        record(make_wiring().history, event(9, repository="shop/arm", digest=image.digest))
+        monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
+        (row,) = rows(run("tags", "shop/arm", "--json")[1])
+        assert "platforms" not in row
+        assert registry.requests == []
+        (row,) = rows(run("tags", "shop/arm", "--platforms", "--json")[1])
+        assert row["platforms"] == ["linux/arm64"]
+        assert "linux/arm64" in run("tags", "shop/arm", "--platforms")[1]
+
+
+def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+    record(make_wiring().history, event(9, tag="v1", actor="bob"))
+    code, output, _ = run("history", "shop/api:v1", "--intervals", "--json")
+    assert code == 0
+    assert [(row["from_us"], row["to_us"], row["by"], row["ended"]) for row in rows(output)] == [
+        (NOW + 9000, None, "bob", ""), (NOW + 1000, NOW + 9000, "ci", "overwritten by bob"),
+    ]  # fmt: skip
+    _, output, _ = run("history", "shop/api:v1", "--intervals")
+    assert "overwritten by bob" in output
+    assert run("history", "shop/api", "--intervals")[::2] == (
+        2, "pushprune: --intervals is about one tag: write REPO:TAG, such as shop/api:v1\n",
+    )  # fmt: skip
+    assert run("history", "shop/api:nope", "--intervals")[::2] == (
+        1, "pushprune: nothing is known of a tag 'nope' in 'shop/api'\n",
+    )  # fmt: skip
 
 
 def test_history_says_who_when_and_from_where(run: Run) -> None:
@@ -190,6 +269,14 @@ def test_the_schema_accepts_the_example_and_refuses_what_the_language_refuses(ru
     ]  # fmt: skip
     for wrong in refused:
         assert not check.is_valid(wrong)
+
+
+def test_prune_takes_globs(run: Run) -> None:
+    code, output, _ = run("prune", "--dry-run", "shop/*", "--json")
+    assert (code, [row["repository"] for row in rows(output)]) == (0, ["shop/api"])
+    code, _, error = run("prune", "--dry-run", "shp/*")
+    assert (code, error) == (1, "pushprune: no repository shp/* is known; `pushprune repos` lists them\n")
+    assert run("prune", "shop/api:v1")[::2] == (2, "pushprune: name a repository, not a tag: write shop/api\n")
 
 
 @pytest.mark.parametrize(

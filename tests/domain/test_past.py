@@ -275,6 +275,6 @@ def test_an_image_whose_creation_nobody_looked_up_counts_from_its_push_and_is_un
     said = policy("rules: [{order: created, keep: {last: 2}}]")
     outcome = lived(said, *THREE)
     assert (gone(outcome), len(outcome.unclear)) == ([("v1", 3)], 3)
-    known = tuple(tag(f"v{age}", age, created_us=us(4 - age)) for age in (1, 2, 3))
+    known = tuple(tag(f"v{age}", age, created_us=us(1 - age)) for age in (1, 2, 3))
     outcome = lived(said, *THREE, tags=known)
     assert (gone(outcome), outcome.unclear) == ([("v3", 3)], ())

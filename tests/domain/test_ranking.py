@@ -78,8 +78,14 @@ def test_a_creation_before_docker_was_is_unknown_and_the_push_counts() -> None:
     assert created_us(tag("a", None, created_us=None)) == 0
 
 
+def test_an_image_that_says_it_was_made_after_its_push_counts_by_the_push() -> None:
+    assert created_us(tag("a", 5, created_us=us(6))) == us(5)
+    wrong_clock = [tag(f"future-{number}", number, created_us=us(1000)) for number in range(3)]
+    assert ordered([*wrong_clock, tag("new", 9, created_us=us(8))], "created")[0] == "new"
+
+
 def test_by_creation_the_image_made_last_comes_first() -> None:
-    tags = [tag("a", 1, created_us=us(9)), tag("b", 8, created_us=us(2)), tag("epoch", 5, created_us=0)]
+    tags = [tag("a", 9, created_us=us(8)), tag("b", 8, created_us=us(2)), tag("epoch", 5, created_us=0)]
     assert ordered(tags, "created") == ["a", "epoch", "b"]
     assert ordered([tag("b", 1, created_us=us(0)), tag("a", 1, created_us=us(0))], "created") == ["a", "b"]
     assert ordered([tag("a", 1, created_us=us(0)), tag("b", 2, created_us=us(0))], "created") == ["b", "a"]
@@ -149,7 +155,7 @@ def kept(tags: list[Tag], order: str) -> list[tuple[str, str]]:
 
 
 def test_every_order_has_its_own_words() -> None:
-    tags = [tag("1.10.0", 1, created_us=us(2)), tag("1.9.0", 2, created_us=us(1))]
+    tags = [tag("1.10.0", 3, created_us=us(2)), tag("1.9.0", 4, created_us=us(1))]
     assert kept(tags, "pushed") == [
         ("1.9.0", "number 1 of the newest 1 (rule r)"), ("1.10.0", "older than the newest 1 (rule r)"),
     ]  # fmt: skip

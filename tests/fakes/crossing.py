@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from tests.fakes.images import sha256
+from tests.fakes.serving import Serving
 
 _BETWEEN_TWO = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
 
@@ -30,7 +29,7 @@ class Write:
     status: int = 0
 
 
-class Crossing:
+class Crossing(Serving):
     """A proxy on 127.0.0.1, from `with` until its end. target: the registry's url, to be set before the first request.
 
     meet is called with each write right before it is sent on, in the thread that will send it: it should only start
@@ -41,22 +40,9 @@ class Crossing:
         self.meet = meet
         self.target = ""
         self.writes: list[Write] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Exchange)
-        self._server.daemon_threads = True
-        cast(Any, self._server).crossing = self
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="crossing", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Exchange)
+        cast(Any, server).crossing = self
+        self.serve(server)
 
 
 class _Exchange(BaseHTTPRequestHandler):

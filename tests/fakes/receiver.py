@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Condition, Thread
-from types import TracebackType
-from typing import Any, Self, cast
+from threading import Condition
+from typing import Any, cast
+
+from tests.fakes.serving import Serving
 
 
-class Receiver:
+class Receiver(Serving):
     """Answers every POST with 202, or with what `answer` (called with the envelope) says; keeps events in order."""
 
     def __init__(self, answer: Callable[[dict[str, Any]], int] = lambda _: 202) -> None:
@@ -16,21 +17,10 @@ class Receiver:
         self.headers: list[dict[str, str]] = []
         self._answer = answer
         self._changed = Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Post)
-        self._server.daemon_threads = True
-        cast(Any, self._server).receiver = self
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/notifications"
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="receiver", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Post)
+        cast(Any, server).receiver = self
+        self.serve(server)
+        self.url += "/notifications"
 
     def take(self, envelope: dict[str, Any], headers: dict[str, str]) -> int:
         status = self._answer(envelope)

@@ -5,10 +5,11 @@ import json
 import re
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
-from types import TracebackType
-from typing import Any, Self
+from threading import Lock
+from typing import Any
 from urllib.parse import quote_plus, unquote
+
+from tests.fakes.serving import Serving
 
 VERSION = "0.9.1"
 
@@ -18,7 +19,7 @@ _TAG = re.compile(r"/v1/repositories/(.+)/tags/([^/]+)")
 _TAG_JSON = re.compile(r"/v1/repositories/(.+)/tags/([^/]+)/json")
 
 
-class FakeRegistryV1:
+class FakeRegistryV1(Serving):
     """A registry on 127.0.0.1 and a free port, from `with` until its end.
 
     repositories: (namespace, name) → tag → image id; an emptied one stays, as its list of images does. login: user and
@@ -33,20 +34,7 @@ class FakeRegistryV1:
         self.requests: list[tuple[str, str]] = []
         self.after_delete: Callable[[], object] = lambda: None
         self.lock = Lock()
-        self._server = _Server(self)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="fake v1 registry", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.serve(_Server(self))
 
     def push(self, repository: str, **tags: str) -> None:
         """Stores tags, each with the image of this id."""
@@ -64,9 +52,6 @@ def split(repository: str) -> tuple[str, str]:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
     def __init__(self, fake: FakeRegistryV1) -> None:
         self.fake = fake
         super().__init__(("127.0.0.1", 0), _Exchange)

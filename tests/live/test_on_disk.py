@@ -31,6 +31,7 @@ from tests.live.test_races import (
     pair_of,
     said,
 )
+from tests.live.test_rm import pushprune
 from workers import deletion, enforcement, tasks
 
 pytestmark = pytest.mark.live
@@ -89,6 +90,34 @@ def test_a_registry_that_deletes_nothing_is_pruned_restored_and_collected(live: 
     assert all(system.wiring.storage.blob_size(images[tag].digest) is None for tag in ("v0", "v1"))  # type: ignore[union-attr]
     with pytest.raises(NotRestorable):
         system.wiring.undo.restore(SHOP, tag="v0")
+
+
+def test_rm_goes_over_the_disk_although_its_worker_dies_and_can_be_undone(live: Live) -> None:
+    system = live(policy=last(1000), delete={**ON_DISK, "parallel": 1, "batch_size": 5})
+    system.registry.restart(NO_DELETES)
+    names = {f"v{number:02}" for number in range(30)}
+    for name in sorted(names):
+        system.pusher.push_image(SHOP, name, layers=0)
+    index = make_index("multi")
+    system.pusher.push(SHOP, "multi", index)
+    system.pusher.push(SHOP, "v00b", make_image(f"{SHOP}:v00", layers=0))
+    every = names | {"multi", "v00b"}
+    worker = system.start_worker()
+    wait_until(lambda: system.heard(SHOP, every) and system.quiet(), "the pushes were not heard")
+    pushprune(system, "rm", "--all-but", "v00b", "--all-but", "v2?", SHOP, "--yes", "--no-wait")
+    wait_until(lambda: system.tags(SHOP) < every, "nothing goes")
+    system.kill(worker)
+    system.start_worker()
+    kept = {f"v{number}" for number in range(20, 30)} | {"v00b"}
+    wait_until(lambda: system.tags(SHOP) == kept and system.quiet(), "what was asked for does not go")
+    for name in kept:
+        system.pusher.pull_whole(SHOP, name)
+    part = index.children[0].digest
+    wait_until(lambda: system.pusher.digest_of(SHOP, part) is None, "a part of the index stayed")
+    assert system.pusher.delete(SHOP, make_image(f"{SHOP}:v20", layers=0).digest) == 405
+    system.wiring.undo.restore(SHOP, tag="multi")
+    assert system.pusher.pull_whole(SHOP, "multi") == index.digest
+    assert system.tags(SHOP) == kept | {"multi"}
 
 
 class Meeting:

@@ -38,7 +38,7 @@ def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_prune_does_what_is_shown_first(registry: RealRegistry) -> None:
-    shown = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "--dry-run", "--json")
+    shown = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "shop/*", "--dry-run", "--json")
     assert shown.returncode == 0, shown.stderr
     going = {
         (preview["repository"], verdict["tag"]["name"])
@@ -67,15 +67,36 @@ def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry) -> None
         pusher.pull_whole("shop/api", "latest")
 
 
+def test_what_cannot_be_deleted_is_not_promised_for_later(registry: RealRegistry) -> None:
+    registry.restart({"storage": {"delete": {"enabled": False}}})
+    refused = pushprune("rm", "--registry", registry.url, "shop/web:v1", "--yes")
+    assert refused.returncode == 1
+    assert "1 deletion left, mend this first: " in refused.stderr
+    assert "has deletes switched off" in refused.stderr
+    assert registry.tag_names("shop/web") == {"v1"}
+
+
 def test_nothing_is_deleted_unasked(registry: RealRegistry) -> None:
     refused = pushprune("prune", "--registry", registry.url, "--keep-last", "10")
     assert (refused.returncode, "add --yes to delete" in refused.stderr) == (2, True)
+    typo = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "shop/ipa", "--dry-run")
+    assert (typo.returncode, "no repository shop/ipa is known" in typo.stderr) == (1, True)
     assert len(registry.tag_names("shop/api")) == 13
 
 
 def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     repos = pushprune("repos", "--registry", registry.url, "--json")
     assert {row["repository"]: row["tags"] for row in json.loads(repos.stdout)} == {"shop/api": 13, "shop/web": 1}
+    one = pushprune("tags", "shop/web", "--registry", registry.url, "--platforms", "--json")
+    (row,) = json.loads(one.stdout)
+    assert [row[key] for key in ("repository", "tag", "kept", "platforms")] == ["shop/web", "v1", True, ["linux/amd64"]]
+    every = pushprune("tags", "shop/*:v1", "--registry", registry.url, "--json")
+    assert [row["repository"] for row in json.loads(every.stdout)] == ["shop/api", "shop/web"]
+    told = pushprune("history", "shop/web:v1", "--registry", registry.url, "--intervals", "--json")
+    assert [(row["how"], row["ended"]) for row in json.loads(told.stdout)] == [("adopted", "")]
+    nothing = pushprune("tags", "shop/nope", "--registry", registry.url)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr == "pushprune: no repository shop/nope is known; `pushprune repos` lists them\n"
 
 
 def test_what_is_wrong_is_one_sentence() -> None:

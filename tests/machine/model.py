@@ -4,11 +4,13 @@ Decisions take time, so what may be missing is not only what the policy drops no
 dropped at a moment since everything was last quiet, by what is true or by what was heard. Pushing again pardons it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.clock import now_us
 from service.domain import tombstone
+from service.domain.state import Tag
 from tests.machine.goods import children_of, subject_by_name, subject_in
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
 from tests.machine.shops import Shop
@@ -85,6 +87,7 @@ class Model:
         self.unplanned: set[str] = set()  # digests whose tag we took off and did not note, and that no plan dooms now
         self._unheard: dict[str, Push] = {}  # tags whose delete nobody will ever hear of, as they are believed to stand
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
+        self.to_go: dict[str, int] = {}  # tag → the push that somebody wants gone, by hand
         self._numbers = 0
         self._put_at: dict[str, int] = {}  # when we last put a tag back
         self._before: dict[str, str] = {}  # where each tag stood before what happens now
@@ -113,19 +116,32 @@ class Model:
         self.believed.hear(event)
         self.assess()
 
-    def plan(self, live: dict[str, tuple[str, int | None]], going: set[str]) -> None:
+    def plan(self, live: dict[str, Tag], going: set[str]) -> None:
         """What the product goes by now: where it believes each tag to stand, since when, and which digests are to go.
 
-        A push that nobody heard counts from when its tag was first seen.
+        A push that nobody heard counts from when its image was made, or its tag first seen.
         """
         for tag, push in self.wanted.items():
-            digest, at_us = live.get(tag, ("", None))
-            if None in push.times and digest == push.digest and at_us:
-                self.wanted[tag] = self.believed.pushes[tag] = replace(push, at_us=at_us, other_us=-1)
+            seen = live.get(tag)
+            if seen and None in push.times and seen.digest == push.digest and seen.pushed_us:
+                dated = replace(push, at_us=seen.pushed_us, other_us=-1, sighted=seen.sighted)
+                self.wanted[tag] = self.believed.pushes[tag] = dated
         standing = self.registry.tags()
         for tag, digest in self._taken_from.items():
-            if live.get(tag, ("", None))[0] == digest != standing.get(tag):
+            if tag in live and live[tag].digest == digest != standing.get(tag):
                 (self.unplanned.discard if digest in going else self.unplanned.add)(digest)
+
+    def asked(self, asks: Mapping[str, str]) -> None:
+        """Somebody wants these tags gone, by hand: tag → the digest that he saw there."""
+        heard = {event.number for event in self.heard}
+        for tag, digest in asks.items():
+            for push in (self.wanted.get(tag), self.believed.pushes.get(tag)):
+                if push and push.digest == digest:
+                    self.condemned.add(push.number)
+            push = self.wanted.get(tag)
+            if push and push.digest == digest and push.number in heard:
+                self.to_go[tag] = push.number
+        self.assess()
 
     def lose(self, events: list[Happened]) -> None:
         """The registry restarted before these were heard."""
@@ -144,6 +160,7 @@ class Model:
         self.wanted = {tag: push for tag, push in self.wanted.items() if standing.get(tag) == push.digest}
         self.manifests &= manifests.keys()
         self.condemned.clear()
+        self.to_go.clear()
         self._unheard.clear()
         self.dropped.clear()
         self.once_dropped.clear()
@@ -351,6 +368,9 @@ class Model:
             return
         if push.number in lost and self.registry.tags().get(tag) != push.digest:
             del self.wanted[tag]  # a delete took it along, and nobody is left who knows of it
+            if before:  # until the next look at the registry what was heard before counts
+                self._unheard[tag] = before
+                self._count_again(tag)
         elif push.number in lost:
             if before is None or before.digest != push.digest:
                 self.wanted[tag] = Push(push.number, tag, push.digest, None)

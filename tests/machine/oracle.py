@@ -10,13 +10,17 @@ from itertools import product
 
 @dataclass(frozen=True)
 class Push:
-    """The last push of a tag. at_us: None when nobody heard of it; other_us: what it may be as well, -1 = nothing."""
+    """The last push of a tag. at_us: None when nobody heard of it; other_us: what it may be as well, -1 = nothing.
+
+    sighted: at_us is when somebody saw the tag, unannounced: it has a place, and takes none.
+    """
 
     number: int
     tag: str
     digest: str
     at_us: int | None
     other_us: int | None = -1
+    sighted: bool = False
 
     @property
     def times(self) -> tuple[int | None, ...]:
@@ -70,9 +74,14 @@ def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], b
     ]
     counted.sort(key=lambda push: -(push.at_us or 0))
     by_digest = rule.count == "digests"
-    places = list(dict.fromkeys(push.digest if by_digest else push.tag for push in counted))
-    kept = set(places[: rule.keep])
-    return {push.tag for push in counted if (push.digest if by_digest else push.tag) not in kept}
+    places: dict[str, int] = {}
+    taken = 0
+    for push in counted:
+        thing = push.digest if by_digest else push.tag
+        if thing not in places:
+            places[thing] = taken
+            taken += not push.sighted
+    return {push.tag for push in counted if places[push.digest if by_digest else push.tag] >= rule.keep}
 
 
 def closure(digest: str, children: Mapping[str, tuple[str, ...]]) -> set[str]:

@@ -101,6 +101,10 @@ class Users:
         if deleted := self._deleted(deed.number):
             self._world.restore(deleted, deleted.tag, force=True)
 
+    def _remove(self, deed: Deed) -> None:
+        """By hand, with pushprune."""
+        self._world.ask_for(deed.tag)
+
     def _put(self, tag: str | None, image: Image) -> None:
         self._registry.push(tag, image)
 

@@ -11,10 +11,12 @@ from unittest import mock
 
 import requests
 
+from service import byhand
 from service.clock import now_us
 from service.domain import tombstone
-from service.domain.errors import NotRestorable, PushpruneError
+from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, NotRestorable, PushpruneError
 from service.domain.notification import BLOB_TYPE, parse
+from service.domain.wanted import Wanted
 from service.store.connection import Connection
 from service.store.history import History
 from service.store.keys import Keys, long
@@ -115,7 +117,7 @@ class World:
         client: Any = self.ground.plain
         begun = {long(digest) for digest, text in client.hgetall(self.keys.untagged(SHOP)).items() if "begun" in text}
         going = {doomed.digest for doomed in self.history.doomed(SHOP)}
-        self.model.plan({tag.name: (tag.digest, tag.pushed_us) for tag in self.history.live(SHOP)}, begun | going)
+        self.model.plan({tag.name: tag for tag in self.history.live(SHOP)}, begun | going)
 
     def hear(self, which: int = 0, *, twice: bool = False) -> None:
         """One of the events that wait arrives; twice: the registry did not get the answer."""
@@ -250,6 +252,25 @@ class World:
         broken = needed - self.registry.manifests().keys()
         assert not broken, f"{as_tag} was restored without {[called(one) for one in sorted(broken)]}"
         self.model.restored(deleted, as_tag, missing, referrers)
+
+    def ask_for(self, tag: str) -> None:
+        """`pushprune rm`, in a process of its own; what is noted there is to go, whatever the policy keeps."""
+        self._look_at_plan()
+        self._elsewhere = True
+        try:
+            with self.ground.life.somebody_else():
+                wishes = byhand.wishes(self.wiring, (Wanted(SHOP, tag),))
+                asked = byhand.ask(self.wiring, wishes, "alice")
+        except (NoSuchRepository, NoSuchTag, NotDeletable):
+            return
+        finally:
+            self._elsewhere = False
+        for wish in asked:
+            self.model.asked(wish.asks)
+
+    def refused(self) -> set[str]:
+        """What was asked for, and is not followed, with a reason that the user is told."""
+        return {name for name, asked in self.wiring.asks.standing(SHOP).items() if asked.refused}
 
     def _planners_now_us(self) -> int:
         return now_us() + self._offset_us

@@ -114,3 +114,13 @@ def test_a_registry_that_does_not_tell_is_said_so(port: int) -> None:
         in_flight(port).writes()
     with RealRegistry(config=debug(port, prometheus=False)), pytest.raises(RegistryRefused, match="prometheus"):
         in_flight(port).writes()
+
+
+def test_it_says_when_it_was_started(registry: RealRegistry, port: int) -> None:
+    (first,) = in_flight(port).starts()
+    assert 0 <= first.age_ms + 1000 < 120_000, "a whole second is the finest that its Date says"
+    (again,) = in_flight(port).starts()
+    assert again.said == first.said
+    registry.restart()
+    (later,) = in_flight(port).starts()
+    assert later.said != first.said

@@ -205,6 +205,78 @@ def test_a_tag_with_something_odd_in_its_folder_is_refused_and_stays(site: Site,
     assert ONE.digest in site.registry.manifests(SHOP)
 
 
+@pytest.mark.parametrize("place", ["v1b", "v1b/current", "v1b/index", "v1b/current/link"])
+@pytest.mark.parametrize("absolute", [True, False])
+def test_a_tag_that_somebody_has_linked_to_another_is_refused_and_both_stay(
+    site: Site, place: str, absolute: bool
+) -> None:
+    """Behind a link stands the other tag: removing what is found there would remove it."""
+    tags = site.folder / "_manifests/tags"
+    linked, meant = tags / place, tags / place.replace("v1b", "v1")
+    shutil.rmtree(linked) if linked.is_dir() else linked.unlink()
+    linked.symlink_to(meant if absolute else os.path.relpath(meant, linked.parent))
+    links = site.links()
+    with pytest.raises(RegistryRefused, match="is nothing that a registry known here puts there"):
+        links.take_off("v1b", (ONE.digest,))
+    links.close()
+    assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v1b": ONE.digest, "v2": OTHER.digest}
+
+
+def test_a_linked_tag_that_a_process_that_died_had_set_aside_takes_nothing_else_along(site: Site) -> None:
+    tags = site.folder / "_manifests/tags"
+    shutil.rmtree(tags / "v1b")
+    (tags / "v1b").symlink_to(tags / "v1")
+    aside = site.folder / FOLDER / "dead" / "tags" / ONE.digest.replace(":", "-") / "v1b"
+    aside.parent.mkdir(parents=True)
+    (tags / "v1b").rename(aside)
+    os.utime(aside.parents[2], (1, 1))
+    site.links().close()
+    assert site.registry.tags(SHOP) == {"v1": ONE.digest, "v2": OTHER.digest}
+    assert not (site.folder / FOLDER).exists()
+
+
+def test_a_repository_that_is_a_link_to_another_is_refused(site: Site) -> None:
+    (site.folder.parent / "old-name").symlink_to("api")
+    before = site.tree()
+    with pytest.raises(RegistryRefused, match=r"shop/old-name is a symbolic link"):
+        site.unlinker.prove("shop/old-name")
+    assert site.tree() == before
+
+
+@pytest.mark.parametrize("part", ["_manifests", "_manifests/tags", "_manifests/revisions"])
+def test_a_repository_whose_tags_or_manifests_are_another_s_is_refused(site: Site, part: str) -> None:
+    site.registry.push("shop/web", "v1", OTHER)
+    ours = site.storage.repository_folder("shop/web") / part
+    shutil.rmtree(ours)
+    ours.symlink_to(site.folder / part)
+    before = site.tree()
+    with pytest.raises(RegistryRefused, match="is a symbolic link"):
+        site.unlinker.prove("shop/web")
+    assert site.tree() == before
+
+
+def test_repositories_that_lie_on_another_disk_are_no_others(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    site.folder.parent.rename(tmp_path / "disk" / "shop")
+    site.folder.parent.symlink_to(tmp_path / "disk" / "shop")
+    links = site.links()
+    assert links.take_off("v1", (ONE.digest,))
+    links.close()
+    assert site.registry.tags(SHOP) == {"v1b": ONE.digest, "v2": OTHER.digest}
+
+
+def test_a_repository_below_another_is_its_own(site: Site) -> None:
+    site.registry.push(f"{SHOP}/next", "v1", ONE)
+    links = site.links()
+    links.delete(ONE.digest)
+    links.close()
+    assert site.registry.tags(f"{SHOP}/next") == {"v1": ONE.digest}
+    links = site.unlinker.prove(f"{SHOP}/next")
+    links.delete(ONE.digest)
+    links.close()
+    assert site.registry.tags(SHOP) == {"v2": OTHER.digest}
+
+
 def test_a_copy_of_the_storage_is_refused(site: Site, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(site.disk / "docker", copy / "docker")

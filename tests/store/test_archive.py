@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import StoreUnavailable
+from service.domain.manifest import DOCKER_MANIFEST, OCI_INDEX
 from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.state import Tag
 from service.store import archive as module
@@ -113,3 +114,16 @@ def test_a_redis_that_is_away_is_said() -> None:
     for ask in (archive.pulls, archive.pulls_from_us, lambda: archive.happenings("shop/api")):
         with pytest.raises(StoreUnavailable):
             ask()
+
+
+def test_an_entry_says_of_what_kind_the_manifest_was(history: History) -> None:
+    listed = event(1, tag="multi", media_type=OCI_INDEX, children=())
+    strange = event(2, tag="odd", media_type="application/vnd.wasm.v1+json")
+    record(history, listed, strange, user_delete(3, "odd"))
+    snapshot, found = history.snapshot("shop/api"), Tag("old", digest("old"), None, 5)
+    history.adopt(snapshot, [(found, "")], media_types={digest("old"): DOCKER_MANIFEST})
+    kinds = {(entry.action, entry.tag): entry.media_type for entry in history.entries("shop/api")}
+    assert kinds == {
+        ("push", "multi"): OCI_INDEX, ("push", "odd"): "application/vnd.wasm.v1+json", ("delete", "odd"): "",
+        ("adopted", "old"): DOCKER_MANIFEST,
+    }  # fmt: skip

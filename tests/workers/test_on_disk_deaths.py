@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.domain import walk
 from service.registry import shelf
 from service.registry.shelf import FOLDER, Shelf
 from service.store.connection import Connection
@@ -16,6 +17,7 @@ from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import repository_folder
 from tests.workers.conftest import SHOP, Make
 from workers import deletion, enforcement
+from workers import walk as walking
 
 STEPS = 25
 
@@ -80,3 +82,25 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     assert pruned >= {"v1", "v2", "v2b", "v3", "v4"}
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"latest", "v5"}
     assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
+
+
+def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
+    on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its sign is listed as a tag, and what a push wrote into a folder that was set aside stands nowhere."""
+    system = on_disk(keep_last(9), reconcile={"rate": 100_000})
+    pushed = system.registry.push_image(SHOP, "v1")
+    links = system.wiring.unlinker.prove(SHOP)  # type: ignore[union-attr]
+    stood = system.registry.push_image(SHOP, "v2")
+    link = system.wiring.storage.tag_folder(SHOP, "v2") / "current" / "link"  # type: ignore[union-attr]
+    with link.open("r+") as pushing:
+        links.take_off("v2", (stood,))
+        pushing.write(pushed)
+    (link.parents[2] / f"{shelf.SIGN}left").mkdir()
+    monkeypatch.setattr(shelf, "_LEFT_S", -10.0)
+    system.wiring.walks.request(walk.BY_HAND)
+    walking.go_on(system.wiring)
+    assert system.registry.tags(SHOP) == {"v1": pushed, "v2": pushed}
+    assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
+    assert not list(link.parents[2].glob(f"{shelf.SIGN}*"))
+    assert {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)} == {"v1": pushed, "v2": pushed}

@@ -5,7 +5,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.clock import now_us
+from service.domain.manifest import OCI_MANIFEST
 from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
@@ -134,13 +137,47 @@ def test_a_push_that_is_told_late_has_its_own_time(make_system: Make) -> None:
     assert dated.at_us > late.at_us
 
 
-def test_a_link_in_the_storage_says_when(make_system: Make, tmp_path: Path) -> None:
-    link = tmp_path / "docker/registry/v2/repositories" / SHOP / "_manifests/tags/old/current/link"
+def linked(root: Path, digest: str, time_s: int) -> None:
+    """Lays out the link of the tag `old` as a registry that pushed it then."""
+    link = root / "docker/registry/v2/repositories" / SHOP / "_manifests/tags/old/current/link"
     link.parent.mkdir(parents=True)
-    link.write_text("")
-    os.utime(link, (1_700_000_000, 1_700_000_000))
+    link.write_text(digest)
+    os.utime(link, (time_s, time_s))
+
+
+def test_a_link_in_the_storage_says_when(make_system: Make, tmp_path: Path) -> None:
+    linked(tmp_path, make_image("old", created=day(1)).digest, 1_700_000_000)
     system = make_system(keep_last(9), storage={"path": str(tmp_path)})
     unheard(system, "old", day(1))
     (old,) = compared(system).tags
     assert old.pushed_us == 1_700_000_000_000_000
     assert "its link in the storage was written" in system.reasons("adopted")["old"]
+
+
+@pytest.mark.parametrize("time_s", [1, 315_532_800, 2_200_000_000])
+def test_a_link_with_a_time_that_cannot_be_says_nothing(make_system: Make, tmp_path: Path, time_s: int) -> None:
+    """One from the future would keep its place however much is pushed after it, and push that out."""
+    linked(tmp_path, make_image("old", created=day(1)).digest, time_s)
+    system = make_system(keep_last(1), storage={"path": str(tmp_path)}, **TOLD)
+    unheard(system, "old", day(1))
+    compared(system)
+    system.push("v1")
+    system.later()
+    assert system.tags() == {"v1"}
+    assert system.reasons("dated")["old"] == "counts as pushed when the image was made, as its config says"
+
+
+def test_a_link_that_stands_elsewhere_than_the_registry_says_is_another_s(make_system: Make, tmp_path: Path) -> None:
+    linked(tmp_path, make_image("what a copy has").digest, 1_400_000_000)
+    system = make_system(keep_last(9), storage={"path": str(tmp_path)})
+    unheard(system, "old", day(1))
+    (old,) = compared(system).tags
+    assert old.pushed_us is None
+
+
+def test_what_is_found_is_noted_with_its_media_type(make_system: Make) -> None:
+    system = make_system(keep_last(3), **TOLD)
+    unheard(system, "old", day(1))
+    compared(system)
+    (entry,) = system.wiring.history.entries(SHOP)
+    assert (entry.action, entry.media_type) == ("adopted", OCI_MANIFEST)

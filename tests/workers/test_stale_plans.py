@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from service import byhand
 from service.clock import now_us
 from service.domain import retention
 from service.domain.policy import Policy
+from service.domain.wanted import Wanted
 from service.settings.reload import PolicySource
 from service.store.history import Committed
 from service.store.lease import COLLECT
@@ -16,7 +18,7 @@ from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.makers import event, policy
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement
+from workers import deletion, enforcement, reconcile
 
 
 def user_deletes_v2(system: System) -> None:
@@ -62,6 +64,43 @@ def test_after_a_restart_of_the_registry_nothing_is_deleted_before_it_is_compare
     system.later()
     assert system.tags() == {"v2", "prod"}
     Pusher(system.registry.url).pull_whole(SHOP, "prod")
+
+
+def registry_falls_silent(system: System) -> None:
+    """A minute goes by in which it tells of nothing."""
+    client: Any = system.wiring.connection.client
+    keys = system.wiring.connection.keys
+    snapshot = system.wiring.history.snapshot(SHOP)
+    client.set(keys.of("heard"), int(client.get(keys.of("heard"))) - 60_000)
+    client.hset(keys.of("compared"), SHOP, f"{snapshot.epoch} {snapshot.compared_us - 60_000_000}")
+
+
+def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_system: Make) -> None:
+    """The registry may have restarted, and lost a push: nobody hears of that before the next event."""
+    system = make_system(keep_last(9))
+    system.push("v1", "v2")
+    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    system.deaf = True
+    system.registry.push_image(SHOP, "v2", seed=f"{SHOP}:v1")
+    system.missed.clear()
+    system.deaf = False
+    registry_falls_silent(system)
+    byhand.ask(system.wiring, byhand.wishes(system.wiring, [Wanted(SHOP, "v1")]), "alice")
+    system.later()
+    assert system.registry.tags(SHOP) == {"v2": make_image(f"{SHOP}:v1").digest}
+    Pusher(system.registry.url).pull_whole(SHOP, "v2")
+
+
+def test_what_was_compared_meanwhile_is_not_compared_again(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.push("v1", "v2")
+    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    client: Any = system.wiring.connection.client
+    heard = system.wiring.connection.keys.of("heard")
+    client.set(heard, int(client.get(heard)) - 60_000)
+    assert system.wiring.history.snapshot(SHOP).silent_ms < 60_000
+    registry_falls_silent(system)
+    assert system.wiring.history.snapshot(SHOP).silent_ms >= 60_000
 
 
 def test_a_restart_in_the_middle_of_a_deletion_stops_it(make_system: Make) -> None:

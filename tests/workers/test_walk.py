@@ -1,9 +1,14 @@
 """A walk compares every repository with the registry, once, in peace, and from where a killed worker left off."""
 
+from dataclasses import replace
+from typing import Any, cast
+
 import pytest
 import requests
 
 from service.domain import walk
+from service.domain.errors import RegistryUnavailable
+from service.registry.inflight import Start
 from service.store.walks import Walks
 from tests.conftest import keep_last
 from tests.workers.conftest import Make, System
@@ -125,6 +130,37 @@ def test_a_repository_that_fails_comes_again_and_is_said_in_the_end(make_system:
     assert not system.wiring.history.snapshot("shop/a").compared
 
 
+class Debug:
+    """Stands for a registry's debug server that says when it was started, or does not answer."""
+
+    def __init__(self) -> None:
+        self.said: str | None = None
+
+    def starts(self) -> tuple[Start, ...]:
+        if self.said is None:
+            raise RegistryUnavailable("it does not answer")
+        return (Start(self.said, 0),)
+
+
+def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compared(make_system: Make) -> None:
+    system, debug = make_system(keep_last(9), **QUICKLY), Debug()
+    wiring = replace(system.wiring, in_flight=cast(Any, debug))
+    client: Any = wiring.connection.client
+
+    def sweep(said: str | None) -> str | None:
+        debug.said = said
+        for name in ("walk", "started"):
+            client.delete(wiring.connection.keys.lease(name))
+        reconcile.sweep(wiring)
+        return wiring.walks.wanted()
+
+    assert sweep("1e9") == walk.FIRST_START
+    finish(system)
+    assert sweep(None) is None, "whoever does not answer has not restarted for that"
+    assert sweep("1e9") is None
+    assert sweep("2e9") == walk.REGISTRY_RESTARTED
+
+
 def test_an_empty_catalog_changes_nothing(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     system.push("v1", repository="shop/api")
@@ -147,6 +183,52 @@ def test_without_a_catalog_the_known_and_the_named_repositories_are_compared(mak
     assert last.repositories == 2
     assert "shows us no catalog" in last.catalog
     assert (known(system, "shop/named"), known(system, "shop/never")) == ({"v1"}, set())
+
+
+def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_system: Make) -> None:
+    """A large registry on an object store may never read its catalog in time."""
+    system = make_system(keep_last(9), **QUICKLY)
+    system.push("v1", repository="shop/heard")
+    unheard(system, "shop/heard:v2", "shop/asked:v1")
+    system.registry.fail_next("GET", "_catalog", status=504, times=None)
+    system.wiring.walks.request(walk.BY_HAND)
+    walking.go_on(system.wiring)
+    under = system.wiring.walks.under_way()
+    assert under is not None
+    assert "504" in under.message
+    assert not under.listed
+    system.wiring.walks.ask(["shop/asked"], walk.BY_HAND)
+    walking.go_on(system.wiring)
+    assert known(system, "shop/asked") == {"v1"}, "it was named: no catalog is needed"
+    last = finish(system)
+    assert "shows us no catalog" in last.catalog
+    assert known(system, "shop/heard") == {"v1", "v2"}
+
+
+def test_a_page_of_the_catalog_that_fails_is_read_again_and_none_before_it(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("service.registry.client", "workers.walk"):
+        monkeypatch.setattr(f"{module}.CATALOG_PAGE", 2)
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, *(f"shop/{name}:v1" for name in "abcde"))
+    system.registry.fail_next("GET", "_catalog.*last=shop/d", status=500, times=2)
+    system.registry.fail_next("GET", "_catalog.*last=shop%2Fd", status=500, times=2)
+    system.wiring.walks.request(walk.BY_HAND)
+    last = finish(system)
+    assert (last.repositories, last.catalog) == (5, "")
+    pages = [request.path for request in system.registry.requests if "_catalog" in request.path]
+    assert sum("last" not in page for page in pages) == 1
+    assert len(pages) == 5, pages
+
+
+def test_a_registry_that_does_not_answer_is_waited_for(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/api:v1")
+    system.registry.fail_next("*", status=503, times=30)
+    system.wiring.walks.request(walk.FIRST_START)
+    assert not finish(system).catalog, "it was not taken for one without a catalog"
+    assert known(system, "shop/api") == {"v1"}
 
 
 def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:

@@ -7,16 +7,16 @@
 --       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R  15 asked:R  16 byhand:R  17 taking:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
---       back)  7 tags to adopt (count); per tag, 9 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
---       what says when it was pushed ('' = nothing) actor ('?' = it turned up unannounced); then per tag that is no longer there, 2 each: tag, time_us before
+--       back)  7 tags to adopt (count); per tag, 10 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
+--       what says when it was pushed ('' = nothing) actor ('?' = it turned up unannounced) media; then per tag that is no longer there, 2 each: tag, time_us before
 -- Result the number of tags that changed
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 
-local function log(action, tag, digest, size, reason)
+local function log(action, tag, digest, size, reason, media)
   local fields = {'action', action, 'tag', tag, 'digest', digest, 'size', size, 'actor', '', 'agent', '',
-                  'address', '', 'at_us', now_us, 'reason', reason, 'rule', ''}
+                  'address', '', 'at_us', now_us, 'reason', reason, 'rule', '', 'media', media}
   redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[3], '*', unpack(fields))
   redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[4], '*', 'repository', repository, unpack(fields))
 end
@@ -50,8 +50,8 @@ end
 
 local changes, at = 0, 7
 for _ = 1, tonumber(ARGV[7]) do
-  local tag, digest, short, size, time, index, before, how, actor = unpack(ARGV, at + 1, at + 9)
-  at = at + 9
+  local tag, digest, short, size, time, index, before, how, actor, media = unpack(ARGV, at + 1, at + 10)
+  at = at + 10
   if unchanged(tag, before) then
     local old = stood_at(tag)
     if old and old ~= short then
@@ -64,7 +64,8 @@ for _ = 1, tonumber(ARGV[7]) do
     redis.call('ZADD', KEYS[1], time, tag)
     redis.call('HSET', KEYS[2], tag, short .. ' ' .. size .. ' ' .. actor)
     if index == '1' then redis.call('HSETNX', KEYS[4], digest, time .. ' ?') end
-    log('adopted', tag, digest, size, 'found at the registry; its push was not seen' .. (how ~= '' and '; ' .. how or ''))
+    log('adopted', tag, digest, size, 'found at the registry; its push was not seen' .. (how ~= '' and '; ' .. how or ''),
+        media)
     changes = changes + 1
   end
 end
@@ -79,7 +80,7 @@ for i = at + 1, #ARGV, 2 do
     redis.call('ZREM', KEYS[1], ARGV[i])
     redis.call('HDEL', KEYS[2], ARGV[i])
     redis.call('ZREM', KEYS[3], ARGV[i])
-    log('vanished', ARGV[i], '', '0', 'no longer at the registry; its deletion was not seen')
+    log('vanished', ARGV[i], '', '0', 'no longer at the registry; its deletion was not seen', '')
     changes = changes + 1
   end
 end

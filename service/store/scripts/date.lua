@@ -18,7 +18,7 @@ for i = at + 1, #ARGV, 5 do
     redis.call('ZADD', KEYS[2], believed and created or now_us, tag)
     local reason = believed and 'counts as pushed when the image was made, as its config says' or why
     local fields = {'action', 'dated', 'tag', tag, 'digest', digest, 'size', '0', 'actor', '', 'agent', '',
-                    'address', '', 'at_us', believed and created or now_us, 'reason', reason, 'rule', ''}
+                    'address', '', 'at_us', believed and created or now_us, 'reason', reason, 'rule', '', 'media', ''}
     redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[2], '*', unpack(fields))
     redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[3], '*', 'repository', ARGV[1], unpack(fields))
     dated = dated + 1

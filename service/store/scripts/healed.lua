@@ -16,7 +16,7 @@ if ARGV[5] ~= '' then
   local clock = redis.call('TIME')
   local fields = {'action', ARGV[9], 'tag', ARGV[3], 'digest', ARGV[4], 'size', '0', 'actor', 'pushprune', 'agent', '',
                   'address', '', 'at_us', string.format('%.0f', clock[1] * 1000000 + clock[2]), 'reason', ARGV[5],
-                  'rule', ''}
+                  'rule', '', 'media', ''}
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', unpack(fields))
   redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[7], '*', 'repository', ARGV[1], unpack(fields))
 end

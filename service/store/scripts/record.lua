@@ -2,14 +2,14 @@
 -- order: per tag the latest registry time wins, and what was deleted stays void up to the time of its deletion.
 --
 -- KEYS  1 seen (this hour)  2 seen (the hour before)  3 due  4 generation  5 instances  6 restarts  7 events  8 pulls
---       9 rejected  10 counters  11 doomed (zset)  12 healing; then per repository, 8 each:
+--       9 rejected  10 counters  11 doomed (zset)  12 healing  13 heard; then per repository, 8 each:
 --       tags live pulled gone links doomed:R heal history, and after all of them, 10 each: trash:R touched:R put:R
 --       untagged:R revisions:R created:R approvals:R asked:R byhand:R taking:R; then unread, pushing and loose; and at the very end, 1 each: layers:R
 -- ARGV  1 repositories (count)  2 rejected (count)  3 events (count)  4 resend after (ms)  5 history entries per repository
 --       6 events kept  7 pulls kept  8 rejected kept  9 life of a seen id (s)  10 look again after (ms)
 --       then the repository names; then per rejected event: reason, excerpt;
---       then per event, 15 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
---       instance kind(manifest|blob|own|ignored); then what is remembered of pushes: its age (ms), pushes, blobs, and
+--       then per event, 16 each: id at_us action repository# tag digest short size index(0|1) children actor agent address
+--       instance kind(manifest|blob|own|ignored) media; then what is remembered of pushes: its age (ms), pushes, blobs, and
 --       per event its client, and the blobs it references (short digests); and at the very end: manifests whose layers
 --       are remembered per repository, then per event: its layers ('' = not known)
 -- Result {recorded, duplicates, repository that became due, …}
@@ -25,13 +25,14 @@ local names = {}
 for i = 1, repositories do names[i] = ARGV[at + i] end
 at = at + repositories
 
-local function key(repository, nth) return KEYS[12 + (repository - 1) * 8 + nth] end
-local function after(repository, nth) return KEYS[12 + repositories * 8 + (repository - 1) * 10 + nth] end
+local function key(repository, nth) return KEYS[13 + (repository - 1) * 8 + nth] end
+local function after(repository, nth) return KEYS[13 + repositories * 8 + (repository - 1) * 10 + nth] end
 local function count(field) redis.call('HINCRBY', KEYS[10], field, 1) end
 
 local function log(r, action, e, reason)
   local fields = {'action', action, 'tag', e.tag, 'digest', e.digest, 'size', e.size, 'actor', e.actor,
-                  'agent', e.agent, 'address', e.address, 'at_us', e.at_us, 'reason', reason or '', 'rule', ''}
+                  'agent', e.agent, 'address', e.address, 'at_us', e.at_us, 'reason', reason or '', 'rule', '',
+                  'media', e.media}
   redis.call('XADD', key(r, 8), 'MAXLEN', '~', keep_history, '*', unpack(fields))
   redis.call('XADD', KEYS[7], 'MAXLEN', '~', keep_events, '*', 'repository', names[r], unpack(fields))
 end
@@ -357,11 +358,11 @@ for nth = 1, events do
     id = ARGV[at + 1], at_us = ARGV[at + 2], at = tonumber(ARGV[at + 2]), action = ARGV[at + 3],
     tag = ARGV[at + 5], digest = ARGV[at + 6], short = ARGV[at + 7], size = ARGV[at + 8],
     index = ARGV[at + 9] == '1', children = ARGV[at + 10], actor = ARGV[at + 11], agent = ARGV[at + 12],
-    address = ARGV[at + 13], instance = ARGV[at + 14], kind = ARGV[at + 15],
+    address = ARGV[at + 13], instance = ARGV[at + 14], kind = ARGV[at + 15], media = ARGV[at + 16],
     layers = ARGV[#ARGV - events + nth], client = ARGV[gate + 2 + 2 * nth], references = ARGV[gate + 3 + 2 * nth],
   }
   local r = tonumber(ARGV[at + 4])
-  at = at + 15
+  at = at + 16
   if redis.call('SISMEMBER', KEYS[2], e.id) == 1 or redis.call('SADD', KEYS[1], e.id) == 0 then
     duplicates = duplicates + 1
     count('duplicate')
@@ -384,7 +385,10 @@ for nth = 1, events do
     end
   end
 end
-if recorded > 0 then redis.call('EXPIRE', KEYS[1], seen_life) end
+if recorded > 0 then
+  redis.call('EXPIRE', KEYS[1], seen_life)
+  redis.call('SET', KEYS[13], now_ms)
+end
 for _, key in ipairs({unread, pushing, loose}) do redis.call('ZREMRANGEBYSCORE', key, '-inf', now_ms - tonumber(ARGV[gate + 1])) end
 
 local result = {recorded, duplicates}

@@ -75,7 +75,7 @@ end
 again()
 redis.call('HINCRBY', KEYS[16], 'restored', 1)
 local fields = {'action', 'restored', 'tag', tag, 'digest', digest, 'size', ARGV[5], 'actor', ARGV[13], 'agent', '',
-                'address', '', 'at_us', now_us, 'reason', ARGV[14], 'rule', ''}
+                'address', '', 'at_us', now_us, 'reason', ARGV[14], 'rule', '', 'media', ''}
 redis.call('XADD', KEYS[7], 'MAXLEN', '~', ARGV[9], '*', unpack(fields))
 redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[10], '*', 'repository', repository, unpack(fields))
 return 1

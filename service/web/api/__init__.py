@@ -1,11 +1,20 @@
 """/api/v1: what may be asked and changed, one file per resource.
 
-door.py          what all resources have in common: the prefix, the token, the refusals
-repository.py    a repository by its name
+door.py          what all resources have in common: the prefix, the token, the bound on changes, ETags, the refusals
+paging.py        pages of a listing, and cursors
+repository.py    a repository, or a tag of one, by its name
+name.py          tags and digests, as they come in
+overview.py      the figures of the first page
+repositories.py  which there are
+tags.py          the tags of a repository, and where a tag stood when
+oci.py           the same as the OCI distribution-spec is to have it
+events.py        what happened
+plan.py          the plan as it stands
 explanations.py  why each tag stays or goes
 previews.py      what would go now, by the policy in force or by another
 policy.py        the policy in force, and the schema of one
 holds.py         plans that wait for approval
+deletions.py     deleting by hand
 trash.py         what was deleted, and putting it back
 collections.py   garbage collections: those that ran, and having one made
 reconciliation.py  comparing the history with the registry
@@ -13,12 +22,32 @@ reconciliation.py  comparing the history with the registry
 
 from flask_openapi.openapi import OpenAPI
 
-from service.web.api import collections, explanations, holds, policy, previews, reconciliation, trash
+from service.web.api import (
+    collections,
+    deletions,
+    events,
+    explanations,
+    holds,
+    oci,
+    overview,
+    plan,
+    policy,
+    previews,
+    reconciliation,
+    repositories,
+    tags,
+    trash,
+)
 from service.wiring import Wiring
+
+_RESOURCES = (
+    overview, repositories, tags, oci, explanations, events, plan, previews, policy, holds, deletions, trash,
+    collections, reconciliation,
+)  # fmt: skip
 
 
 def register(app: OpenAPI, wiring: Wiring) -> None:
     """Adds every resource to the application."""
-    for resource in (explanations, previews, policy, holds, trash, collections, reconciliation):
+    for resource in _RESOURCES:
         for pages in resource.blueprints(wiring):
             app.register_api(pages)

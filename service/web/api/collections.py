@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from pydantic import Field
+from pydantic import Field, StrictBool
 from werkzeug.exceptions import Conflict
 
 from service.collecting import ask, overview
@@ -69,7 +69,7 @@ class CollectionOverview(Answer):
 class CollectionWish(Asked):
     """What to have made."""
 
-    dry_run: bool = Field(default=False, description="only say what would be swept")
+    dry_run: StrictBool = Field(default=False, description="only say what would be swept")
 
 
 class CollectionAsked(Answer):

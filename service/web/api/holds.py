@@ -7,6 +7,8 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 from werkzeug.exceptions import Conflict
 
+from service import holding
+from service.domain.errors import NotWaiting
 from service.web.api.door import door, refusals
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import Answer, Asked
@@ -77,18 +79,10 @@ def _approving(wiring: Wiring) -> APIBlueprint:
     def approve(path: RepositoryPath, query: PlanQuery) -> Response:
         """Approve the waiting plan of a repository, and have it planned again now"""
         (repository,) = known(wiring, [path.repository])
-        return Approval(repository=repository, approved=_approved(wiring, repository, query.plan)).response()
+        try:
+            approved = holding.approve(wiring, repository, query.plan, by="API")
+        except NotWaiting as error:
+            raise Conflict(str(error)) from error
+        return Approval(repository=repository, approved=approved).response()
 
     return pages
-
-
-def _approved(wiring: Wiring, repository: str, plan: str | None) -> int:
-    """How many images were approved. Raises Conflict when nothing waits there, or another plan than this."""
-    approved = wiring.history.approve(repository, plan)
-    if not approved and wiring.history.held(repository):
-        raise Conflict(f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it")
-    if not approved:
-        raise Conflict(f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does")
-    for name in wiring.outbox.mark_due([repository]):
-        wiring.dispatch.enforce(name)
-    return approved

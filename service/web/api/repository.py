@@ -10,12 +10,19 @@ from service.web.models import Asked
 from service.wiring import Wiring
 
 UNKNOWN = (HTTPStatus.NOT_FOUND, "nothing is known of a repository or tag of that name")
+REGISTRY = (HTTPStatus.BAD_GATEWAY, "the registry is away, or refuses")
 
 
 class RepositoryPath(Asked):
     """Which repository."""
 
     repository: str = Field(description="its name, with its slashes as they are", examples=["shop/api"])
+
+
+class TagPath(RepositoryPath):
+    """Which tag of a repository."""
+
+    tag: str = Field(description="the tag", examples=["v7"])
 
 
 def known(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:

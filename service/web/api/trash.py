@@ -1,40 +1,23 @@
 """What was deleted and can still be put back; and putting it back."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
-from pydantic import AfterValidator, Field
+from pydantic import Field, StrictBool
 
 from service.domain.deleted import Deleted
-from service.domain.notification import is_digest, is_tag
 from service.domain.quantity import Span
 from service.undo import LEASE_S
 from service.web.api.door import door, refusals
-from service.web.api.repository import UNKNOWN, RepositoryPath, known
+from service.web.api.name import Digest, TagName
+from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, known
 from service.web.models import Answer, Asked
 from service.web.problems import Faulty
 from service.wiring import Wiring
 
 _NOT_POSSIBLE = (HTTPStatus.CONFLICT, "it cannot be put back, or not there; the sentence says why and what to do")
-_REGISTRY = (HTTPStatus.BAD_GATEWAY, "the registry is away, or refuses")
-
-
-def _a_tag(value: str) -> str:
-    if not is_tag(value):
-        raise ValueError("this is no tag; write one such as v1")
-    return value
-
-
-def _a_digest(value: str) -> str:
-    if not is_digest(value):
-        raise ValueError("this is no digest; write a whole one such as sha256:ab12…")
-    return value
-
-
-_Tag = Annotated[str, AfterValidator(_a_tag)]
-_Digest = Annotated[str, AfterValidator(_a_digest)]
 
 
 class DeletedImage(Answer):
@@ -73,10 +56,10 @@ class RepositoryTrash(Answer):
 class Restoration(Asked):
     """What to put back, by its tag or by its digest."""
 
-    tag: _Tag | None = Field(default=None, description="the tag that went")
-    digest: _Digest | None = Field(default=None, description="instead: the manifest, with the tags that it went with")
-    as_tag: _Tag | None = Field(default=None, description="under this tag instead")
-    force: bool = Field(default=False, description="also where the tag has been pushed again since")
+    tag: TagName | None = Field(default=None, description="the tag that went")
+    digest: Digest | None = Field(default=None, description="instead: the manifest, with the tags that it went with")
+    as_tag: TagName | None = Field(default=None, description="under this tag instead")
+    force: StrictBool = Field(default=False, description="also where the tag has been pushed again since")
     keep_for: Span = Field(default=LEASE_S, description="for how long no policy deletes it again; 0: the next plan may")
 
 
@@ -114,7 +97,7 @@ def _restoring(wiring: Wiring) -> APIBlueprint:
 
     @pages.post(
         "/trash/<path:repository>/restore",
-        responses={HTTPStatus.OK: Restored, **refusals([UNKNOWN, _NOT_POSSIBLE, _REGISTRY])},
+        responses={HTTPStatus.OK: Restored, **refusals([UNKNOWN, _NOT_POSSIBLE, REGISTRY])},
     )
     def restore(path: RepositoryPath, body: Restoration) -> Response:
         """Put back what was deleted, with its parts and signatures and the time of its original push"""

@@ -1,0 +1,60 @@
+"""Plans that wait for approval: which, and letting one go on or refusing it. Whoever decides stands in the history."""
+
+from dataclasses import dataclass
+
+from service.domain.errors import NotWaiting
+from service.domain.refusal import Refusal
+from service.store.hold import Hold
+from service.wiring import Wiring
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A plan that waits. refusal: who does not want it, where somebody said so; it waits all the same."""
+
+    hold: Hold
+    refusal: Refusal | None
+
+
+def waiting(wiring: Wiring) -> tuple[Waiting, ...]:
+    """All plans that wait, by repository. Raises StoreUnavailable when Redis is away."""
+    holds = wiring.history.holds()
+    refused = wiring.rulings.refused(hold.repository for hold in holds)
+    return tuple(Waiting(hold, _about(hold, refused.get(hold.repository))) for hold in holds)
+
+
+def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> int:
+    """Has the waiting plan of a repository go on; how many images were approved. by: who wants it.
+
+    plan: the one that was looked at; None: whichever waits. Raises NotWaiting where nothing waits, or another plan.
+    """
+    reason = wiring.history.held(repository) or ""
+    approved = wiring.history.approve(repository, plan)
+    if not approved:
+        raise NotWaiting(_nothing(wiring, repository))
+    wiring.rulings.note(repository, "approved", by, f"{approved} images may go: {reason}")
+    for name in wiring.outbox.mark_due([repository]):
+        wiring.dispatch.enforce(name)
+    return approved
+
+
+def refuse(wiring: Wiring, repository: str, plan: str, *, by: str) -> None:
+    """Says that this plan is not wanted. It goes on waiting, and nobody is asked about it any more.
+
+    Raises NotWaiting where nothing waits, or another plan.
+    """
+    hold = next((one for one in wiring.history.holds([repository]) if one.plan == plan), None)
+    if hold is None:
+        raise NotWaiting(_nothing(wiring, repository))
+    wiring.rulings.refuse(repository, plan, by)
+    wiring.rulings.note(repository, "refused", by, f"{len(hold.digests)} images stay: {hold.reason}")
+
+
+def _about(hold: Hold, refusal: Refusal | None) -> Refusal | None:
+    return refusal if refusal and refusal.plan == hold.plan else None
+
+
+def _nothing(wiring: Wiring, repository: str) -> str:
+    if wiring.history.held(repository):
+        return f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it"
+    return f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does"

@@ -1,0 +1,77 @@
+"""What the OpenAPI document says beyond the API's own models: conditional answers, and the routes outside the API."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from service.web.api.door import refusals
+
+_HEADER = {"schema": {"type": "string"}}
+_UNCHANGED = {"description": "it is what If-None-Match names", "headers": {"ETag": _HEADER}}
+_AWAY = (HTTPStatus.SERVICE_UNAVAILABLE, "Redis is away: try again later")
+_STRANGER = (HTTPStatus.UNAUTHORIZED, "the token is missing or wrong")
+_TOO_LITTLE = (HTTPStatus.FORBIDDEN, "the token may not do this")
+_BODY = (
+    (HTTPStatus.BAD_REQUEST, "the body is not JSON"),
+    (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than 4 MiB"),
+)
+_ENVELOPES = tuple(f"application/vnd.docker.distribution.events.{version}+json" for version in ("v1", "v2"))
+
+
+def described(document: dict[str, Any]) -> dict[str, Any]:
+    """The same document with what every look at the API answers, and with the routes outside of it."""
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"] = _refused(_BODY) | operation["responses"]
+        look = operations.get("get")
+        if look and path.startswith("/api/"):
+            look["responses"].pop("429", None)  # stands there where the same path is also changed
+            look["responses"]["200"]["headers"] = {"ETag": _HEADER}
+            look["responses"]["304"] = _UNCHANGED
+    document["paths"] |= _others()
+    return document
+
+
+def _others() -> dict[str, Any]:
+    take = _route("Takes the registry's notifications", "recorded", tag="registry", token=True, refused=(
+        (HTTPStatus.BAD_REQUEST, "it is no envelope"), _STRANGER,
+        (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "it is too large"), _AWAY,
+    ))  # fmt: skip
+    take["responses"]["202"] = {"description": "recorded, but for what could not be understood"}
+    take["requestBody"] = {"required": True, "content": {kind: {"schema": {"type": "object"}} for kind in _ENVELOPES}}
+    gate = _route("Whether the proxy may let a request pass to the registry", "it may", tag="registry", refused=(
+        (HTTPStatus.FORBIDDEN, "only a proxy nearby may ask"),
+        (HTTPStatus.SERVICE_UNAVAILABLE, "not now: Retry-After says when to come back"),
+    ))  # fmt: skip
+    gate["responses"]["204"] = gate["responses"].pop("200")
+    live = _route("Whether this process lives", "it does")
+    ready = _route("Whether it can do its work, and what is wrong", "it can")
+    ready["responses"]["503"] = {"description": "Redis is away"}
+    figures = _route("Figures for Prometheus", "the figures", token=True, refused=(_STRANGER, _TOO_LITTLE, _AWAY))
+    this, page = _route("This document", "the document"), _route("This document for people", "a page")
+    looks = {
+        "/gate": gate, "/livez": live, "/readyz": ready, "/metrics": figures, "/openapi.json": this, "/docs": page,
+    }  # fmt: skip
+    return {"/notifications": {"post": take}} | {path: {"get": route} for path, route in looks.items()}
+
+
+def _route(
+    summary: str,
+    done: str,
+    *,
+    tag: str = "service",
+    token: bool = False,
+    refused: Iterable[tuple[HTTPStatus, str]] = (),
+) -> dict[str, Any]:
+    """One operation. done: what a 200 means. token: whether it asks for one. refused: statuses and what they mean."""
+    return {
+        "tags": [tag],
+        "summary": summary,
+        "security": [{"token": []}] if token else [],
+        "responses": {"200": {"description": done}} | _refused(refused),
+    }
+
+
+def _refused(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str, Any]:
+    return {str(int(status)): answer for status, answer in refusals(meanings).items()}

@@ -1,0 +1,128 @@
+"""What happened: events, decisions, deletes with their reasons; and what could not be understood."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+
+from flask import Blueprint, Response, request
+
+from service.domain.entry import Entry
+from service.domain.errors import ConfigurationError
+from service.domain.search import finding
+from service.web.pages import frame
+from service.wiring import Wiring
+
+NAME = "Activity"
+
+_ACTIONS = {
+    "push": "pushed",
+    "delete": "deleted by others",
+    "pruned": "deleted",
+    "restored": "put back",
+    "adopted": "found",
+    "vanished": "vanished",
+    "rescued": "rescued",
+    "healed": "healed",
+    "lost": "lost",
+    "dated": "dated",
+    "approved": "approved",
+    "refused": "refused",
+}
+_PAGE = 100
+_EXPORTED = 20_000
+_REJECTED = 50
+_LONGEST = 256
+_ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would obey what begins so
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What is looked for; "" is all. before: the entry that all shown are older than."""
+
+    repository: str
+    tag: str
+    action: str
+    who: str
+    before: str
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    @pages.get("/activity")
+    def activity() -> Response:
+        return frame.page("activity.html", filters=_filters(), asked=_asked(), actions=_ACTIONS)
+
+    @pages.get("/panels/activity/entries")
+    def activity_entries() -> Response:
+        filters = _filters()
+        told = wiring.inventory.told(*_wanted(wiring, filters), filters.before or None, _PAGE)
+        asked = {name: value for name, value in _asked().items() if name != "before"}
+        values = {"told": told, "asked": asked, "actions": _ACTIONS, "filters": filters}
+        return frame.panel("activity_entries.html", "What happened", **values)
+
+    @pages.get("/panels/activity/rejected")
+    def activity_rejected() -> Response:
+        rejected = wiring.archive.rejected(_REJECTED)
+        return frame.panel("activity_rejected.html", "What could not be understood", rejected=rejected)
+
+    @pages.get("/activity.csv")
+    def activity_csv() -> Response:
+        text = io.StringIO()
+        rows = csv.writer(text)
+        rows.writerow(field.name for field in fields(Entry))
+        rows.writerows([_harmless(str(value)) for value in asdict(entry).values()] for entry in _exported(wiring))
+        return _file(text.getvalue(), "text/csv", "activity.csv")
+
+    @pages.get("/activity.json")
+    def activity_json() -> Response:
+        text = json.dumps([asdict(entry) for entry in _exported(wiring)])
+        return _file(text, "application/json", "activity.json")
+
+
+def _filters() -> Filters:
+    asked = {field.name: request.args.get(field.name, "").strip()[:_LONGEST] for field in fields(Filters)}
+    if not _ID.fullmatch(asked["before"]):
+        asked["before"] = ""
+    return Filters(**asked)
+
+
+def _asked() -> dict[str, str]:
+    """The filters that are set, for an address."""
+    return {name: value for name, value in asdict(_filters()).items() if value}
+
+
+def _wanted(wiring: Wiring, filters: Filters) -> tuple[str | None, Callable[[Entry], bool]]:
+    """Whose history is to be read (None: that of all), and which entries of it."""
+    try:
+        found = finding(filters.repository)
+    except ValueError as error:
+        raise ConfigurationError(f"repository: {error}") from error
+    one = filters.repository if filters.repository and wiring.inventory.catalog.is_known(filters.repository) else None
+
+    def wanted(entry: Entry) -> bool:
+        return (
+            (one is not None or found(entry.repository))
+            and filters.tag in ("", entry.tag)
+            and filters.action in ("", entry.action)
+            and (filters.who in entry.actor or filters.who in entry.useragent or filters.who in entry.address)
+        )
+
+    return one, wanted
+
+
+def _exported(wiring: Wiring) -> tuple[Entry, ...]:
+    filters = _filters()
+    return wiring.inventory.told(*_wanted(wiring, filters), filters.before or None, _EXPORTED).entries
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _file(text: str, kind: str, name: str) -> Response:
+    response = Response(text, mimetype=kind)
+    response.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return response

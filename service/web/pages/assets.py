@@ -1,0 +1,40 @@
+"""/static: stylesheets and scripts, each under a name that changes with its content, so that browsers may keep it."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from flask import Blueprint, Flask, Response, abort, url_for
+
+_KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_YEAR = "public, max-age=31536000, immutable"
+
+
+def blueprint(app: Flask) -> Blueprint:
+    """They need no login: everybody can have them from PyPI."""
+    assets = Blueprint("assets", __name__)
+    app.jinja_env.globals["asset"] = lambda name: url_for("assets.asset", name=name, v=_print(name))
+
+    @assets.get("/static/<name>")
+    def asset(name: str) -> Response:
+        kind = _KINDS.get(name.rpartition(".")[2])
+        content = _content(name) if kind else None
+        if content is None:
+            abort(404)
+        response = Response(content, mimetype=kind)
+        response.headers["Cache-Control"] = _YEAR
+        return response
+
+    return assets
+
+
+@cache
+def _content(name: str) -> bytes | None:
+    folder = files("service.web").joinpath("static")
+    known = {file.name for file in folder.iterdir()}
+    return folder.joinpath(name).read_bytes() if name in known else None
+
+
+@cache
+def _print(name: str) -> str:
+    return hashlib.sha256(_content(name) or b"").hexdigest()[:12]

@@ -1,0 +1,56 @@
+"""Garbage collections: the one under way, those that ran, and having one made."""
+
+import time
+
+from flask import Blueprint, Response, request
+
+from service.collecting import ask, overview
+from service.web.pages import frame
+from service.wiring import Wiring
+
+NAME = "Collection"
+
+_SHOWN = 50
+_BLOBS = 200
+_OPEN_PUSHES = 20
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    gc = wiring.settings.gc
+
+    @pages.get("/collection")
+    def collection() -> Response:
+        return frame.page("collection.html", can_collect=wiring.collector is not None, gate=gc.gate)
+
+    @pages.get("/panels/collection/now")
+    def collection_now() -> Response:
+        seen, standing = overview(wiring, runs=1), wiring.gate.standing()
+        return frame.panel(
+            "collection_now.html",
+            "Collection now",
+            seen=seen,
+            standing=standing,
+            unfinished=wiring.gate.unfinished()[:_OPEN_PUSHES] if seen.wanted or seen.under else (),
+            rehearsal_wanted=wiring.garbage.rehearsal_wanted(),
+            trashed=wiring.figures.trashed(),
+            kept_s=wiring.settings.history.trash,
+            can_collect=wiring.collector is not None,
+            has_worker=wiring.outbox.workers() > 0,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+
+    @pages.get("/panels/collection/runs")
+    def collection_runs() -> Response:
+        runs, totals = wiring.garbage.runs(_SHOWN), wiring.garbage.totals()
+        return frame.panel("collection_runs.html", "Collections that ran", runs=runs, totals=totals)
+
+    @pages.get("/panels/collection/rehearsal")
+    def collection_rehearsal() -> Response:
+        rehearsal = wiring.garbage.rehearsal()
+        return frame.panel("collection_rehearsal.html", "The last dry run", rehearsal=rehearsal, most=_BLOBS)
+
+    @pages.post("/collection")
+    def collect() -> Response:
+        dry_run = request.form.get("dry_run") == "yes"
+        reason = ask(wiring, dry_run=dry_run, by=frame.who().name)
+        return frame.back(f"{'A dry run' if dry_run else 'A collection'} is asked for: {reason}")

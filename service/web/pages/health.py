@@ -1,0 +1,99 @@
+"""Health: what the doctor finds, workers and queues, comparing with the registry, and the configuration as it works."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from flask import Blueprint, Response
+
+from service import __version__
+from service.dispatch import QUEUES
+from service.doctor import examine, open_case
+from service.domain.errors import ConfigurationError
+from service.domain.finding import worst
+from service.reconciling import ask, overview
+from service.settings import Settings
+from service.web.pages import frame
+from service.wiring import Wiring
+
+NAME = "Health"
+
+_PATIENCE_S = 10.0
+_SECRET = re.compile(r"(?i)((?:pass|secret|token|key|auth)[\w-]*[=:])\S+")
+_MASK = "••••••••"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue of messages. They are hints: what still must happen is counted elsewhere."""
+
+    name: str
+    messages: int
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    looking = Lock()
+
+    @pages.get("/health")
+    def health() -> Response:
+        return frame.page("health.html", written=_written(wiring.settings), version=__version__)
+
+    @pages.get("/panels/health/now")
+    def health_now() -> Response:
+        wiring.connection.ping()
+        return frame.panel(
+            "health_now.html",
+            "Workers and queues",
+            reading=wiring.figures.read(),
+            queues=tuple(_queues(wiring)),
+            troubles=wiring.outbox.troubles(),
+            complaint=wiring.policies.complaint,
+            seen=overview(wiring),
+            has_registry=wiring.registry is not None,
+        )
+
+    @pages.post("/health/compare")
+    def compare() -> Response:
+        return frame.back(f"All repositories are compared with the registry: {ask(wiring, by=frame.who().name)}")
+
+    @pages.post("/panels/health/doctor")
+    def health_doctor() -> Response:
+        """It pushes a probe into a repository of its own, and removes it again."""
+        if not looking.acquire(blocking=False):
+            raise ConfigurationError("the doctor is looking already: wait until that is over")
+        try:
+            findings = tuple(examine(open_case(wiring, patience_s=_PATIENCE_S)))
+        finally:
+            looking.release()
+        return frame.panel("health_doctor.html", "What the doctor found", findings=findings, worst=worst(findings))
+
+
+def _queues(wiring: Wiring) -> Iterator[Queue]:
+    prefix = wiring.settings.redis.prefix
+    for queue in QUEUES.values():
+        yield Queue(queue, wiring.outbox.waiting(f"{prefix}{queue}"))
+
+
+def _written(settings: Settings) -> str:
+    """The settings as they work, secrets masked. The policy has a page of its own."""
+    said = settings.model_dump(mode="json", exclude={"policy"}, exclude_none=True)
+    return yaml.safe_dump(_masked(said), sort_keys=False, allow_unicode=True, width=110)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _masked(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_masked(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    if set(value) == {"*"} and len(value) > 3:  # what pydantic makes of a secret
+        return _MASK
+    parts = urlsplit(value) if "://" in value else None
+    if parts and parts.password is not None:
+        value = value.replace(f":{parts.password}@", f":{_MASK}@")
+    return _SECRET.sub(rf"\1{_MASK}", value)

@@ -1,0 +1,51 @@
+"""Signing in with a token, and out."""
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response, redirect, request, url_for
+
+from service.log import log
+from service.web import session
+from service.web.access import unset
+from service.web.attempts import Attempts
+from service.web.pages import frame
+from service.wiring import Wiring
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    settings, attempts = wiring.settings, Attempts()
+
+    @pages.get("/login")
+    def log_in_page() -> Response:
+        if session.visitor(settings):
+            return _onwards()
+        return _form(unset(settings) or "", HTTPStatus.OK)
+
+    @pages.post("/login")
+    def log_in() -> Response:
+        address = request.remote_addr or ""
+        if wait_s := attempts.wait_s(address):
+            response = _form("too many tokens were wrong: wait a minute", HTTPStatus.TOO_MANY_REQUESTS)
+            response.headers["Retry-After"] = str(round(wait_s) + 1)
+            return response
+        if session.sign_in(settings, request.form.get("token", "").strip()):
+            return _onwards()
+        attempts.failed(address)
+        log.warning("a login failed", address=address)
+        return _form(unset(settings) or "that is neither tokens.read nor tokens.admin", HTTPStatus.FORBIDDEN)
+
+    @pages.post("/logout")
+    def log_out() -> Response:
+        session.sign_out()
+        return redirect(url_for("pages.log_in_page"), 303)  # type: ignore[return-value]
+
+
+def _form(said: str, status: HTTPStatus) -> Response:
+    response = frame.page("login.html", said=said, next=request.values.get("next", ""))
+    response.status_code = status
+    return response
+
+
+def _onwards() -> Response:
+    there = frame.local(request.values.get("next", "")) or url_for("pages.overview")
+    return redirect(there, 303)  # type: ignore[return-value]

@@ -1,0 +1,86 @@
+"""The overview: what happens right now, and happened lately."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, request
+
+from service.domain.collection import Run
+from service.domain.tally import Tally
+from service.holding import waiting
+from service.web.pages import frame
+from service.weight import Scales
+from service.wiring import Wiring
+
+NAME = "Overview"
+
+# Period → how long it is, and one step of its chart, in seconds.
+_PERIODS = {"1h": (3600, 60), "24h": (86_400, 1800), "7d": (604_800, 10_800), "30d": (2_592_000, 43_200)}
+_RUNS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What happened from at_ms on, for one step. reclaimed_bytes: by collections that ended in it."""
+
+    at_ms: int
+    pushes: int
+    deletes: int
+    reclaimed_bytes: int
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    scales = Scales(wiring.history, wiring.inventory.catalog)
+
+    @pages.get("/")
+    def overview() -> Response:
+        return frame.page("overview.html", periods=tuple(_PERIODS), period=_period())
+
+    @pages.get("/panels/overview/now")
+    def overview_now() -> Response:
+        policy, policies = wiring.policies.current(), wiring.policies
+        under, standing = wiring.garbage.under_way(), wiring.gate.standing()
+        return frame.panel(
+            "overview_now.html",
+            "What happens now",
+            reading=wiring.figures.read(),
+            holds=sum(1 for one in waiting(wiring) if one.refusal is None),
+            troubles=wiring.outbox.troubles(),
+            totals=wiring.garbage.totals(),
+            trashed=wiring.figures.trashed(),
+            gate=standing.state if standing else "open",
+            collection=under.stage if under else "none under way",
+            dry_run=bool(policy and policy.dry_run),
+            no_policy=policy is None and policies.complaint is None,
+            complaint=policies.complaint,
+        )
+
+    @pages.get("/panels/overview/size")
+    def overview_size() -> Response:
+        return frame.panel("overview_size.html", "How much there is", weight=scales.weigh())
+
+    @pages.get("/panels/overview/past")
+    def overview_past() -> Response:
+        length_s, step_s = _PERIODS[_period()]
+        now_ms, step_ms = time.time_ns() // 1_000_000, step_s * 1000
+        since_ms = (now_ms - length_s * 1000) // step_ms * step_ms
+        tally = wiring.tallies.since(since_ms, step_ms)
+        rows = tuple(_stretches(tally, wiring.garbage.runs(_RUNS), range(since_ms, now_ms + 1, step_ms)))
+        return frame.panel("overview_past.html", "What happened", rows=rows, step_s=step_s, is_whole=tally.is_whole)
+
+
+def _period() -> str:
+    asked = request.args.get("period", "")
+    return asked if asked in _PERIODS else "24h"
+
+
+def _stretches(tally: Tally, runs: tuple[Run, ...], begins: range) -> Iterator[Stretch]:
+    reclaimed: dict[int, int] = {}
+    for run in runs:
+        at_ms = run.ended_ms // begins.step * begins.step
+        if run.result == "done":
+            reclaimed[at_ms] = reclaimed.get(at_ms, 0) + (run.bytes_freed or 0)
+    for at_ms in begins:
+        counts = tally.counts.get(at_ms, {})
+        yield Stretch(at_ms, counts.get("push", 0), counts.get("pruned", 0), reclaimed.get(at_ms, 0))

@@ -1,0 +1,152 @@
+"""The policy in force, the plans that wait for approval, and trying another policy."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from flask import Blueprint, Response, request, url_for
+
+from service import holding
+from service.domain.errors import ConfigurationError
+from service.domain.pattern import compile_patterns
+from service.domain.plan import Verdict
+from service.domain.policy import Policy
+from service.domain.preview import Preview
+from service.domain.search import finding
+from service.settings import parse_policy
+from service.web.pages import frame
+from service.wiring import Wiring
+
+NAME = "Policy"
+
+_NAMES = 50
+_ROWS = 50
+_TAGS = 100
+_PATIENCE_S = 5.0
+_EDITED = "the policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A rule and the repositories that it matches: how many, and the first of them."""
+
+    name: str
+    written: str
+    count: int
+    first: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What another policy would change in one repository: what goes by it alone, and what by today's alone."""
+
+    repository: str
+    today: Preview
+    tried: Preview
+    gone: tuple[Verdict, ...]
+    spared: tuple[Verdict, ...]
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    @pages.get("/policy")
+    def policy() -> Response:
+        return frame.page("policy.html", written=written(wiring.policies.current()))
+
+    @pages.get("/panels/policy/force")
+    def policy_force() -> Response:
+        policies, now = wiring.policies, wiring.policies.current()
+        return frame.panel(
+            "policy_force.html",
+            "The policy in force",
+            policy=now,
+            written=written(now),
+            source=policies.file or "the configuration",
+            digest=policies.digest,
+            complaint=policies.complaint,
+            read_ms=policies.read_ms,
+            rules=tuple(_reaches(now, wiring.history.repositories())) if now else (),
+        )
+
+    @pages.get("/panels/policy/holds")
+    def policy_holds() -> Response:
+        return frame.panel("policy_holds.html", "Plans that wait", holds=holding.waiting(wiring), most=_ROWS)
+
+    @pages.get("/panels/policy/hold/<path:repository>")
+    def policy_hold(repository: str) -> Response:
+        (preview,) = wiring.outlook.preview([repository])
+        return frame.panel("policy_hold.html", f"What would go from {repository}", preview=preview, most=_TAGS)
+
+    @pages.post("/policy/approve")
+    def approve() -> Response:
+        repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
+        images = holding.approve(wiring, repository, plan, by=frame.who().name)
+        return frame.back(f"Approved for {repository}: {images} images may go.")
+
+    @pages.post("/policy/refuse")
+    def refuse() -> Response:
+        repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
+        holding.refuse(wiring, repository, plan, by=frame.who().name)
+        return frame.back(f"Refused for {repository}: nothing of this plan goes.")
+
+    @pages.post("/panels/policy/trial")
+    def policy_trial() -> Response:
+        """Asking changes nothing; it is posted as a policy is too long for an address."""
+        tried = parse_policy(request.form.get("policy", ""), _EDITED)
+        one = request.form.get("repository", "")
+        names = (wiring.inventory.known(one),) if one else tuple(filter(_found(), wiring.history.repositories()))
+        changes, looked = _changes(wiring, names, tried)
+        return frame.panel(
+            "policy_trial.html",
+            "What another policy would do",
+            changes=changes,
+            looked=looked,
+            of=len(names),
+            rows=_ROWS,
+            tags=_TAGS,
+            again=url_for("pages.policy"),
+        )
+
+
+def written(policy: Policy | None) -> str:
+    """As people write it, without what goes without saying."""
+    if policy is None:
+        return ""
+    said: dict[str, Any] = {"version": policy.version}
+    said |= policy.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _reaches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Reach]:
+    for number, rule in enumerate(policy.rules, 1):
+        matched = tuple(filter(compile_patterns(rule.repos), repositories))
+        said = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
+        written = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        yield Reach(rule.name or f"#{number}", written, len(matched), matched[:_NAMES])
+
+
+def _found() -> Any:
+    try:
+        return finding(request.form.get("repositories", "").strip())
+    except ValueError as error:
+        raise ConfigurationError(f"repositories: {error}") from error
+
+
+def _changes(wiring: Wiring, names: tuple[str, ...], tried: Policy) -> tuple[tuple[Change, ...], int]:
+    """What changes where, and at how many repositories there was time to look."""
+    end = time.monotonic() + _PATIENCE_S
+    found: list[Change] = []
+    for looked, name in enumerate(names):
+        if time.monotonic() > end:
+            return tuple(found), looked
+        (today,), (other,) = wiring.outlook.preview([name]), wiring.outlook.preview([name], tried)
+        change = Change(name, today, other, _without(other.going, today.going), _without(today.going, other.going))
+        if today.going or other.going:
+            found.append(change)
+    return tuple(found), len(names)
+
+
+def _without(these: tuple[Verdict, ...], those: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    known = {(verdict.tag.name, verdict.tag.digest) for verdict in those}
+    return tuple(verdict for verdict in these if (verdict.tag.name, verdict.tag.digest) not in known)

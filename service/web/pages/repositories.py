@@ -1,0 +1,76 @@
+"""The repositories: found by a part of their name, sorted, and step by step along their paths."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import get_args
+
+from flask import Blueprint, Response, request
+
+from service.domain.errors import ConfigurationError
+from service.domain.page import Place
+from service.domain.search import finding
+from service.inventory import RepositoryOrder
+from service.web.pages import frame
+from service.wiring import Wiring
+
+NAME = "Repositories"
+
+_ORDERS: dict[RepositoryOrder, str] = {
+    "name": "by name",
+    "-pushed": "latest push first",
+    "-tags": "most tags first",
+    "pushed": "oldest push first",
+}
+_PAGE = 100
+_FOLDERS = 200
+_LONGEST = 256
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    @pages.get("/repositories")
+    def repositories() -> Response:
+        return frame.page("repositories.html", asked=frame.asked(*_KEYS), orders=_ORDERS, under=_under())
+
+    @pages.get("/panels/repositories/list")
+    def repositories_list() -> Response:
+        order, under = _order(), _under()
+        found = _found(under)
+        rows = wiring.inventory.repositories(found, order, _place(order), _PAGE)
+        holds = {hold.repository: hold.reason for hold in wiring.history.holds(row.repository for row in rows.rows)}
+        asked = frame.asked(*_KEYS)
+        steps = () if "search" in asked else _steps(wiring.history.repositories(), under)
+        values = {"rows": rows, "holds": holds, "asked": frame.without(asked, "at", "after"), "steps": steps[:_FOLDERS]}
+        return frame.panel("repositories_list.html", "Repositories", under=under, **values)
+
+
+_KEYS = ("search", "order", "under", "at", "after")
+
+
+def _order() -> RepositoryOrder:
+    asked = request.args.get("order", "")
+    return next((order for order in get_args(RepositoryOrder) if order == asked), "name")
+
+
+def _under() -> str:
+    """The path whose repositories are shown, such as shop/; "" for all."""
+    under = request.args.get("under", "")[:_LONGEST]
+    return under if under.endswith("/") else ""
+
+
+def _found(under: str) -> Callable[[str], bool]:
+    try:
+        matches = finding(request.args.get("search", "").strip())
+    except ValueError as error:
+        raise ConfigurationError(f"search: {error}") from error
+    return lambda name: name.startswith(under) and matches(name)
+
+
+def _place(order: RepositoryOrder) -> Place | None:
+    return frame.place(is_text=order.lstrip("-") == "name")
+
+
+def _steps(names: tuple[str, ...], under: str) -> tuple[tuple[str, int], ...]:
+    """The paths that lead on from here, each with how many repositories are behind it."""
+    below = (name[len(under) :].partition("/") for name in names if name.startswith(under))
+    counts = Counter(first for first, slash, _ in below if slash)
+    return tuple((f"{under}{first}/", count) for first, count in sorted(counts.items()))

@@ -1,0 +1,156 @@
+"""One repository: its tags and what becomes of each, what can be put back, and what another policy would do."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, request
+
+from service.byhand import ask, wishes
+from service.domain.errors import ConfigurationError
+from service.domain.notification import is_digest, is_tag
+from service.domain.page import page
+from service.domain.search import finding
+from service.domain.wanted import Wanted
+from service.inventory import Listed, TagOrder
+from service.web.pages import frame
+from service.web.pages.policy import written
+from service.wiring import Wiring
+
+_ORDERS: dict[TagOrder, str] = {
+    "-pushed": "latest push first",
+    "name": "by name",
+    "-name": "by name, backwards",
+    "-pulled": "latest pull first",
+    "-size": "largest first",
+    "pushed": "oldest push first",
+}
+_KEYS = ("search", "order", "at", "after", "platforms")
+_PAGE = 100
+_TRASHED = 200
+_SHARED = 5
+
+
+def add(pages: Blueprint, wiring: Wiring) -> None:
+    settings = wiring.settings
+
+    @pages.get("/repository/<path:repository>")
+    def repository(repository: str) -> Response:
+        return frame.page(
+            "repository.html",
+            repository=repository,
+            asked=frame.asked(*_KEYS),
+            orders=_ORDERS,
+            written=written(wiring.policies.current()),
+        )
+
+    @pages.get("/panels/repository/tags/<path:repository>")
+    def repository_tags(repository: str) -> Response:
+        wiring.inventory.known(repository)
+        order, matches = _order(), _found()
+        every = wiring.inventory.tags(repository, lambda name: True, order).rows
+        chosen = page(
+            (one for one in every if matches(one.verdict.tag.name)),
+            lambda one: (_value(one, order), one.verdict.tag.name),
+            descending=order.startswith("-"),
+            after=frame.place(is_text=order.lstrip("-") == "name"),
+            limit=_PAGE,
+        )
+        asked = frame.asked(*_KEYS)
+        digests = [one.verdict.tag.digest for one in chosen.rows]
+        return frame.panel(
+            "repository_tags.html",
+            repository,
+            repository=repository,
+            rows=chosen,
+            total=len(every),
+            shares=_shares(every, frozenset(digests)),
+            platforms=wiring.platforms.of(repository, digests) if "platforms" in asked else None,
+            asked=frame.without(asked, "at", "after"),
+            is_later="after" in asked,
+            is_dry=wiring.outlook.is_dry(),
+            host=host(settings.registry.url),
+        )
+
+    @pages.get("/panels/repository/trash/<path:repository>")
+    def repository_trash(repository: str) -> Response:
+        deleted = wiring.undo.deleted(wiring.inventory.known(repository))
+        life_us = settings.history.trash * 1_000_000
+        values = {"deleted": deleted[:_TRASHED], "count": len(deleted), "life_us": life_us}
+        return frame.panel("repository_trash.html", f"Deleted from {repository}", repository=repository, **values)
+
+    @pages.post("/restore")
+    def restore() -> Response:
+        """Puts back what went: by its tag, or by its digest where it had none."""
+        form = request.form
+        repository = wiring.inventory.known(form.get("repository", ""))
+        undone = wiring.undo.restore(
+            repository,
+            tag=_a_tag(form.get("tag", "")),
+            digest=_a_digest(form.get("digest", "")),
+            as_tag=_a_tag(form.get("as_tag", "").strip()),
+            force=form.get("force") == "yes",
+            by=frame.who().name,
+        )
+        names = ", ".join((*undone.tags, *undone.referrers)) or undone.digest
+        return frame.back(f"{repository}: {names} is back.")
+
+    @pages.post("/delete")
+    def delete() -> Response:
+        """Has a tag deleted by the workers, as all that is deleted: it can be put back."""
+        repository = wiring.inventory.known(request.form.get("repository", ""))
+        tag = _a_tag(request.form.get("tag", ""))
+        if tag is None:
+            raise ConfigurationError("name the tag that is to go")
+        force = request.form.get("force") == "yes"
+        asked = ask(wiring, wishes(wiring, [Wanted(repository, tag)], force=force), frame.who().name, force=force)
+        if not any(wish.asks for wish in asked):
+            return frame.back(f"{repository}:{tag} was pushed at this moment, and stays.", failed=True)
+        return frame.back(f"{repository}:{tag} goes as soon as a worker comes to it.")
+
+
+def host(url: str | None) -> str:
+    """The registry as a client names it, as far as the settings say."""
+    return urlsplit(url).netloc if url else ""
+
+
+def _order() -> TagOrder:
+    asked = request.args.get("order", "")
+    return next((order for order in get_args(TagOrder) if order == asked), "-pushed")
+
+
+def _found() -> Any:
+    try:
+        return finding(request.args.get("search", "").strip())
+    except ValueError as error:
+        raise ConfigurationError(f"search: {error}") from error
+
+
+def _value(one: Listed, order: TagOrder) -> int | str:
+    tag = one.verdict.tag
+    values: Mapping[str, int | str] = {
+        "name": tag.name, "pushed": tag.pushed_us or 0, "pulled": tag.pulled_us or 0, "size": tag.size_bytes
+    }  # fmt: skip
+    return values[order.lstrip("-")]
+
+
+def _shares(every: Iterable[Listed], digests: frozenset[str]) -> Mapping[str, list[str]]:
+    """Digest → the tags that stand there, the first of them."""
+    shares: dict[str, list[str]] = {}
+    for one in every:
+        tag = one.verdict.tag
+        if tag.digest in digests and len(names := shares.setdefault(tag.digest, [])) <= _SHARED:
+            names.append(tag.name)
+    return shares
+
+
+def _a_tag(text: str) -> str | None:
+    if text and not is_tag(text):
+        raise ConfigurationError(f"{text[:80]!r} is no tag; write one such as v1")
+    return text or None
+
+
+def _a_digest(text: str) -> str | None:
+    if text and not is_digest(text):
+        raise ConfigurationError(f"{text[:80]!r} is no digest")
+    return text or None

@@ -1,0 +1,94 @@
+"""Who is signed in at the dashboard, and whether a change is really his own wish."""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Flask, request, session
+from flask.sessions import SecureCookieSessionInterface
+
+from service.settings import Settings
+from service.web.access import Right, is_open, key_of, right_of
+from service.web.proxy import told_user
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """right: what he may do; name: what the history calls him; signed_in: with a token, so that he can sign out."""
+
+    right: Right
+    name: str
+    signed_in: bool = False
+
+    @property
+    def may_change(self) -> bool:
+        return self.right == "admin"
+
+
+class _Cookie(SecureCookieSessionInterface):
+    """Secure where the browser speaks https, and sent nowhere but to the dashboard."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return request.script_root or "/"
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Sessions that every web process understands, and none any more once a token changes."""
+    app.secret_key = key_of(settings, "dashboard session")
+    app.session_interface = _Cookie()
+    app.config.update(
+        SESSION_COOKIE_NAME=f"pushprune-{key_of(settings, 'cookie name').hex()[:8]}",  # ports share cookies
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=settings.web.session,
+    )
+
+
+def visitor(settings: Settings) -> Visitor | None:
+    """Who asks; None: nobody that is known."""
+    if is_open(settings):
+        return Visitor("admin", "dashboard")
+    web = settings.web
+    if user := told_user(web):
+        return Visitor("admin" if user in web.admins else "read", user)
+    right: Any = session.get("right")
+    return Visitor(right, f"dashboard ({right})", signed_in=True) if right in ("read", "admin") else None
+
+
+def sign_in(settings: Settings, token: str) -> bool:
+    """Whether the token opens the dashboard; then whoever sent it is signed in."""
+    right = right_of(settings, token)
+    if right:
+        session.clear()
+        session.update(right=right, csrf=secrets.token_urlsafe(16))
+        session.permanent = True
+    return right is not None
+
+
+def sign_out() -> None:
+    session.clear()
+
+
+def csrf() -> str:
+    """What a form of this session has to bring along."""
+    if "csrf" not in session:
+        session["csrf"] = secrets.token_urlsafe(16)
+    return str(session["csrf"])
+
+
+def stranger() -> str | None:
+    """Why the change that is asked for is not taken for one of somebody who looks at our pages; None: it is."""
+    origin = request.headers.get("Origin", "")
+    if origin.partition("://")[2] != request.host:
+        return (
+            f"the page that sent this is of {origin or 'nobody'}, and this is {request.host}: where a proxy stands in "
+            "front, name it in web.proxies, and let it hand on the host"
+        )
+    if not hmac.compare_digest(request.form.get("csrf", "").encode(), csrf().encode()):
+        return "the page that sent this is too old: load it again"
+    return None

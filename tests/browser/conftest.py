@@ -1,0 +1,65 @@
+"""One system and one browser for all tests of this folder; each has windows of its own."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.site import TOKENS, Site, Visit
+from tests.fakes.real_registry import require_registry
+from tests.live.conftest import TOKEN, LiveSystem, last
+from tests.live.test_collections import command
+
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_chromium() -> str:
+    """The system's own."""
+    path = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    assert path, "chromium is missing; `make test` installs it as root on Debian"
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
+    """Keeps the last two of each repository; a plan that would take more than 3 tags, and the half, waits."""
+    require_registry()
+    folder: Path = tmp_path_factory.mktemp("site")
+    with ExitStack() as stack:
+        system = LiveSystem(
+            folder,
+            stack,
+            {
+                "tokens": {"notify": TOKEN, **TOKENS},
+                "policy": last(2, hold_over="50%", hold_min=3),
+                "gc": {"command": command(folder), "settle": 0},
+            },
+        )
+        yield Site(system, chromium, system.start_worker())
+
+
+@pytest.fixture
+def visit(site: Site) -> Iterator[Callable[..., Visit]]:
+    """visit(token): a window; at the end nothing was complained of, and nobody else was asked."""
+    with ExitStack() as stack:
+        visits = []
+
+        def made(token: str = TOKENS["admin"], **how: object) -> Visit:
+            context, visit = site.visit(token, **how)
+            stack.callback(context.close)
+            visits.append(visit)
+            return visit
+
+        yield made
+        assert [said for one in visits for said in one.complaints] == []

@@ -1,0 +1,109 @@
+"""A dashboard in use: real registry, Valkey, gunicorn, Celery worker, and a browser that looks at it."""
+
+import gzip
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
+
+from tests.live.conftest import LiveSystem
+
+TOKENS = {"read": "read-me-t0ken", "admin": "change-me-t0ken"}
+PATIENCE_MS = 20_000
+_AXE = files("tests.browser").joinpath("axe.min.js").read_text()
+_GRAVE = ("serious", "critical")
+
+
+@dataclass
+class Visit:
+    """A browser window of somebody. complaints: what its console said, and requests to anybody else.
+
+    loads: how often a page was loaded.
+    """
+
+    site: "Site"
+    page: Page
+    complaints: list[str] = field(default_factory=list)
+    loads: int = 0
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.page.on("console", lambda said: self._heard(said.type, said.text))
+        self.page.on("framenavigated", lambda _: self._loaded())
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self._asked(request.url))
+
+    def _loaded(self) -> None:
+        self.loads += 1
+
+    def go(self, path: str) -> Page:
+        """Opens a page of ours and waits until its panels are there."""
+        self.page.goto(self.site.url + path)
+        self.settle()
+        return self.page
+
+    def settle(self) -> None:
+        """Returns once every panel shows something."""
+        expect(self.page.locator(".panel[aria-busy]")).to_have_count(0, timeout=PATIENCE_MS)
+
+    def sign_in(self, token: str) -> None:
+        self.page.goto(f"{self.site.url}/login")
+        self.page.get_by_label("Token").fill(token)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.wait_for_url(f"{self.site.url}/")
+
+    @contextmanager
+    def weighing(self, sizes: dict[str, int]) -> Iterator[None]:
+        """Notes what each answer weighs, gzipped, in bytes, by its address."""
+
+        def weigh(response: Response) -> None:
+            if response.status == 200:
+                sizes[response.url] = len(gzip.compress(response.body()))
+
+        self.page.on("response", weigh)
+        yield
+        self.page.remove_listener("response", weigh)
+
+    def faults(self) -> list[str]:
+        """What axe finds on this page that keeps people from using it. Needs a window with bypass_csp."""
+        self.page.evaluate(_AXE)
+        found: dict[str, Any] = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{one['id']}: {one['help']}: {node['html'][:200]}"
+            for one in found["violations"]
+            if one["impact"] in _GRAVE
+            for node in one["nodes"]
+        ]
+
+    def _heard(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning"):
+            self.complaints.append(f"{kind}: {text}")
+
+    def _asked(self, url: str) -> None:
+        if urlsplit(url).netloc != urlsplit(self.site.url).netloc and not url.startswith("data:"):
+            self.complaints.append(f"asked for {url}")
+
+
+@dataclass
+class Site:
+    """The dashboard, and the system under it."""
+
+    system: LiveSystem
+    browser: Browser
+    worker: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return self.system.web_url
+
+    def visit(self, token: str, **how: Any) -> tuple[BrowserContext, Visit]:
+        """A window of somebody who has signed in. how: as Playwright's new_context takes it."""
+        context = self.browser.new_context(**how)
+        visit = Visit(self, context.new_page())
+        visit.sign_in(token)
+        return context, visit

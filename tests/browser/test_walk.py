@@ -1,0 +1,124 @@
+"""A walk through the dashboard on a system at work: what happens shows by itself, and is taken back by clicking."""
+
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.site import TOKENS, Site, Visit
+from tests.live.conftest import wait_until
+
+pytestmark = pytest.mark.live
+
+Visiting = Callable[..., Visit]
+PATIENCE_MS = 20_000
+LOOKING = ("Sign out", "Show", "See what would go")
+PAGES = ("/", "/repositories", "/activity", "/policy", "/collection", "/health")
+
+
+@pytest.fixture
+def repository(site: Site) -> str:
+    """A name of its own, with v1, v2, v3 pushed, of which v1 was deleted."""
+    name = f"shop/{uuid.uuid4().hex[:8]}"
+    for tag in ("v1", "v2", "v3"):
+        site.system.pusher.push_image(name, tag)
+    wait_until(lambda: site.system.tags(name) == {"v2", "v3"}, "v1 was not deleted")
+    wait_until(site.system.quiet, "it is not quiet")
+    return name
+
+
+def test_a_push_appears_by_itself(site: Site, visit: Visiting) -> None:
+    name = f"live/{uuid.uuid4().hex[:8]}"
+    window = visit()
+    page = window.go("/activity?repository=live/*")
+    loads = window.loads
+    site.system.pusher.push_image(name, "first")
+    expect(page.get_by_role("link", name="first")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("cell", name="pushed", exact=True)).to_be_visible()
+    assert window.loads == loads
+
+
+def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
+    site: Site, visit: Visiting, repository: str, tmp_path: Path
+) -> None:
+    page = visit().go(f"/repository/{repository}")
+    row = page.get_by_role("row").filter(has=page.get_by_role("button", name="Put back v1"))
+    expect(row).to_contain_text("older than the newest 2")
+    row.get_by_role("link", name="v1").click()
+    expect(page.get_by_text("It is not there")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="older than the newest 2")).to_be_visible()
+    page.get_by_role("button", name="Put it back", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("v1 is back")
+    expect(page.get_by_text("stands there now")).to_be_visible()
+    host = site.system.registry.url.removeprefix("http://")
+    command = ["skopeo", "copy", "--quiet", "--insecure-policy", "--src-tls-verify=false"]
+    subprocess.run([*command, f"docker://{host}/{repository}:v1", f"dir:{tmp_path}/pulled"], check=True)
+    (entry, *_) = [one for one in site.system.wiring.history.entries(repository) if one.action == "restored"]
+    assert "dashboard (admin)" in (entry.actor, entry.reason)
+
+
+def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
+    name = f"held/{uuid.uuid4().hex[:8]}"
+    system = site.system
+    system.kill(site.worker)
+    for number in range(7):
+        system.pusher.push_image(name, f"v{number}")
+    site.worker = system.start_worker()
+    wait_until(lambda: system.wiring.history.held(name), "the plan does not wait")
+    page = visit().go("/policy")
+    plan = page.get_by_role("article").filter(has_text=name)
+    expect(plan).to_contain_text("5 images")
+    plan.get_by_text("What would go").click()
+    expect(plan.get_by_role("row").filter(has_text="v4")).to_contain_text("older than the newest 2")
+    expect(plan.get_by_role("row").filter(has_text="v5")).to_have_count(0)
+    plan.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("status")).to_contain_text("5 images may go")
+    wait_until(lambda: system.tags(name) == {"v5", "v6"}, "what was approved did not go")
+    expect(page.get_by_role("article").filter(has_text=name)).to_have_count(0, timeout=PATIENCE_MS)
+
+
+def test_a_collection_is_started_and_seen_to_end(site: Site, visit: Visiting, repository: str) -> None:
+    page = visit().go("/collection")
+    page.get_by_text("Collect now …").click()
+    page.get_by_role("button", name="Collect now").click()
+    expect(page.get_by_role("status")).to_contain_text("A collection is asked for")
+    ran = page.get_by_role("row").filter(has_text="asked for by hand (dashboard (admin))").first
+    expect(ran).to_contain_text("done", timeout=PATIENCE_MS)
+
+
+def test_who_may_only_look_sees_no_button_that_changes(visit: Visiting, repository: str) -> None:
+    window = visit(TOKENS["read"])
+    for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1", f"/tag/{repository}:v3"):
+        page = window.go(path)
+        names = {button.inner_text() for button in page.get_by_role("button").all()}
+        assert names <= {
+            "Sign out",
+            "Show",
+            "See what would go",
+            "Copy pull",
+            "Copy pull command",
+            "Copy pull by digest",
+        }
+
+
+def test_nothing_keeps_people_from_using_any_page(visit: Visiting, repository: str) -> None:
+    for scheme in ("light", "dark"):
+        window = visit(bypass_csp=True, color_scheme=scheme, viewport={"width": 360, "height": 800})
+        for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1", f"/tag/{repository}:v3"):
+            page = window.go(path)
+            assert window.faults() == [], (path, scheme)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= 360, f"{path} scrolls sideways: {wide}"
+
+
+def test_all_of_a_page_with_its_assets_is_light(visit: Visiting, repository: str) -> None:
+    window = visit()
+    for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1"):
+        sizes: dict[str, int] = {}
+        with window.weighing(sizes):
+            window.go(path)
+        assert len(sizes) > 4
+        assert sum(sizes.values()) <= 150_000, path

@@ -1,0 +1,102 @@
+"""Where a tag stood: from what is recorded, in whatever order it was heard, and from what stands now."""
+
+from typing import Any
+
+from service.domain.entry import Entry
+from service.domain.interval import Interval, intervals
+from service.domain.state import Tag
+from tests.makers import digest_of, us
+
+
+def entry(action: str, at: float, tag: str = "v1", digest: str = "a", **more: Any) -> Entry:
+    known = {"actor": "ci", "useragent": "docker", "media_type": "oci", "size_bytes": 7} if action == "push" else {}
+    named = {"actor": "", "useragent": "", "media_type": "", "size_bytes": 0, "reason": "", "rule": "", **known, **more}
+    return Entry(
+        id=f"{at}-0", repository="shop/api", action=action, tag=tag, digest=digest_of(digest) if digest else "",
+        address="", at_us=us(at), **named,
+    )  # fmt: skip
+
+
+def standing(at: float | None, digest: str) -> Tag:
+    return Tag("v1", digest_of(digest), None if at is None else us(at), 7, "ci")
+
+
+def told(*entries: Entry, now: Tag | None = None) -> list[tuple[str, int | None, int | None, str]]:
+    return [
+        (one.digest, one.from_us, one.to_us, one.ended) for one in intervals("v1", entries, now)
+    ]  # fmt: skip
+
+
+A, B = digest_of("a"), digest_of("b")
+
+
+def test_a_push_begins_one_and_the_next_push_elsewhere_ends_it() -> None:
+    found = intervals("v1", [entry("push", 1), entry("push", 5, digest="b", actor="bob")], standing(5, "b"))
+    assert found == (
+        Interval(B, us(5), None, "push", "bob", "docker", "oci", 7, us(5), 1),
+        Interval(A, us(1), us(5), "push", "ci", "docker", "oci", 7, us(1), 1, "overwritten by bob", "bob"),
+    )
+
+
+def test_what_is_pushed_again_to_the_same_digest_goes_on() -> None:
+    (one,) = intervals("v1", [entry("push", 1), entry("push", 5, actor="bob")], standing(5, "a"))
+    assert (one.from_us, one.to_us, one.pushed_us, one.pushes, one.by) == (us(1), None, us(5), 2, "ci")
+
+
+def test_a_push_that_is_told_late_stands_in_its_place() -> None:
+    late = [entry("push", 5, digest="b"), entry("push", 1)]
+    assert told(*late, now=standing(5, "b")) == [(B, us(5), None, ""), (A, us(1), us(5), "overwritten by ci")]
+
+
+def test_other_tags_have_histories_of_their_own() -> None:
+    others = [entry("push", 2, tag="v2", digest="b"), entry("pruned", 3, tag="v2", digest="b")]
+    assert told(entry("push", 1), *others, now=standing(1, "a")) == [(A, us(1), None, "")]
+
+
+def test_the_policy_ends_one_with_its_reason_and_rule() -> None:
+    gone = entry("pruned", 9, reason="older than the newest 2 (rule last)", rule="last")
+    (one,) = intervals("v1", [entry("push", 1), gone], None)
+    assert (one.to_us, one.ended, one.rule, one.deleted) == (us(9), gone.reason, "last", True)
+
+
+def test_a_delete_of_the_tag_or_of_its_digest_ends_it_and_of_another_digest_does_not() -> None:
+    by_tag = entry("delete", 9, digest="", actor="eve")
+    assert told(entry("push", 1), by_tag) == [(A, us(1), us(9), "deleted by eve")]
+    assert told(entry("push", 1), entry("delete", 9, tag="")) == [(A, us(1), us(9), "deleted")]
+    other = entry("delete", 9, tag="", digest="b")
+    assert told(entry("push", 1), other, now=standing(1, "a")) == [(A, us(1), None, "")]
+
+
+def test_both_forms_of_one_delete_end_it_once() -> None:
+    both = [entry("push", 1), entry("delete", 9, tag="", actor="eve"), entry("delete", 9, digest="", actor="eve")]
+    assert told(*both) == [(A, us(1), us(9), "deleted by eve")]
+
+
+def test_a_deletion_that_is_told_twice_ends_it_once() -> None:
+    twice = [entry("push", 1), entry("pruned", 5, reason="old"), entry("pruned", 6, reason="old")]
+    assert told(*twice) == [(A, us(1), us(5), "old")]
+
+
+def test_what_was_deleted_and_restored_stands_again() -> None:
+    again = [entry("push", 1), entry("pruned", 5, reason="old"), entry("restored", 7, actor="ann")]
+    found = intervals("v1", again, standing(1, "a"))
+    assert [(one.from_us, one.to_us, one.how, one.by, one.media_type) for one in found] == [
+        (us(7), None, "restored", "ann", "oci"), (us(1), us(5), "push", "ci", "oci"),
+    ]  # fmt: skip
+
+
+def test_what_was_found_and_what_was_lost_says_so() -> None:
+    found = intervals("v1", [entry("adopted", 3), entry("lost", 8, reason="taken along")], None)
+    assert [(one.how, one.ended) for one in found] == [("adopted", "taken along")]
+
+
+def test_a_deletion_tells_of_a_push_that_is_no_longer_recorded() -> None:
+    assert told(entry("pruned", 9, reason="old")) == [(A, None, us(9), "old")]
+
+
+def test_what_stands_there_has_the_last_word() -> None:
+    assert told(now=standing(4, "a")) == [(A, us(4), None, "")]
+    assert told(entry("push", 1), now=standing(4, "b")) == [(B, us(4), None, ""), (A, us(1), us(4), "overwritten")]
+    gone = "it is gone, and nothing says when or why any more"
+    assert told(entry("push", 1)) == [(A, us(1), None, gone)]
+    assert told() == []

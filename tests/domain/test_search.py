@@ -1,0 +1,22 @@
+"""What is typed to find names: a part of one, or a glob of a whole one."""
+
+import pytest
+
+from service.domain.search import finding
+
+NAMES = ("ops/api", "shop/api", "shop/team/api", "shop/web")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("", NAMES), ("api", NAMES[:3]), ("shop/", NAMES[1:]), ("nothing", ()), ("shop/*", ("shop/api", "shop/web")),
+     ("shop/**", NAMES[1:]), ("*/?pi", NAMES[:2]), ("[os]*/api", NAMES[:2]), ("SHOP", ())],
+)  # fmt: skip
+def test_finds(text: str, found: tuple[str, ...]) -> None:
+    assert tuple(filter(finding(text), NAMES)) == found
+
+
+@pytest.mark.parametrize("text", ["!shop/*", "re:.*", "x" * 513, "a[z-a]*"])
+def test_refuses_what_is_no_glob(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no glob|longer than 512|character class range"):
+        finding(text)

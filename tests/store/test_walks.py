@@ -1,0 +1,45 @@
+"""When the registry says that it was started: a restart that no event told of counts, and each of them once."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.wiring import Wiring
+from tests.store.test_record import event, record
+
+LONG_MS = 3_600_000
+
+
+@pytest.fixture
+def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
+    """An event of one instance was heard, just now."""
+    made = make_wiring()
+    record(made.history, event(1))
+    return made
+
+
+def test_a_restart_that_nobody_told_of_counts_once(wiring: Wiring) -> None:
+    before = wiring.walks.epoch()
+    assert not wiring.walks.started("1e9", LONG_MS), "the first look"
+    assert not wiring.walks.started("1e9", LONG_MS)
+    assert wiring.walks.epoch() == before
+    assert wiring.walks.started("2e9", -1000), "after the last event that is known of"
+    assert not wiring.walks.started("2e9", LONG_MS)
+    assert wiring.walks.epoch() != before
+
+
+def test_a_restart_that_an_event_has_told_of_does_not_count_again(wiring: Wiring) -> None:
+    wiring.walks.started("1e9", LONG_MS)
+    record(wiring.history, event(2, instance="i2"))
+    before = wiring.walks.epoch()
+    assert not wiring.walks.started("2e9", 1000)
+    assert wiring.walks.epoch() == before
+
+
+def test_several_registries_behind_one_address_are_no_restarts(wiring: Wiring) -> None:
+    wiring.walks.started("1e9", LONG_MS)
+    wiring.walks.started("2e9", LONG_MS)
+    before = wiring.walks.epoch()
+    for said in ("1e9", "2e9", "1e9"):
+        assert not wiring.walks.started(said, -1000)
+    assert wiring.walks.epoch() == before

@@ -1,0 +1,43 @@
+"""Changes over the API are bounded by the minute, for all processes together; looking is not."""
+
+from werkzeug.test import TestResponse
+
+from tests.web.api.test_door import TOKENS
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+
+def change(edge: Edge, token: str = "admin-s3cret") -> TestResponse:
+    headers = {"Authorization": f"Bearer {token}"}
+    return edge.http.post("/api/v1/reconciliation", json={}, headers=headers)
+
+
+def look(edge: Edge) -> TestResponse:
+    return edge.http.get("/api/v1/reconciliation", headers={"Authorization": "Bearer admin-s3cret"})
+
+
+def test_one_too_many_is_told_when_to_come_back(serve: ServeEdge) -> None:
+    one, other = (serve(tokens=TOKENS, api={"changes_per_minute": 3}) for _ in range(2))
+    assert [change(edge).status_code for edge in (one, other, one)] == [409, 409, 409], "no registry is configured"
+    response = change(other)
+    wait_s = int(response.headers["Retry-After"])
+    assert 1 <= wait_s <= 60
+    sentence = f"more than 3 changes in a minute (api.changes_per_minute): come back in {wait_s} s"
+    assert problem(response) == (429, sentence)
+    assert look(one).status_code == 200
+
+
+def test_after_that_minute_there_is_room_again(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, api={"changes_per_minute": 1})
+    assert (change(edge).status_code, change(edge).status_code) == (409, 429)
+    key = edge.wiring.connection.keys.of("changes")
+    assert 0 < edge.redis.pttl(key) <= 60_000
+    edge.redis.pexpire(key, 0)
+    assert change(edge).status_code == 409
+
+
+def test_who_may_change_nothing_takes_no_room(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, api={"changes_per_minute": 1})
+    assert [change(edge, token).status_code for token in ("read-s3cret", "notify-s3cret", "wrong")] == [403, 403, 401]
+    assert not edge.redis.exists(edge.wiring.connection.keys.of("changes"))
+    assert change(edge).status_code == 409

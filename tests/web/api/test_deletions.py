@@ -1,0 +1,115 @@
+"""Deleting by hand over the API: shown first, asked for, and never what stays."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
+from tests.store.test_record import event, record
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as made:
+        yield made
+
+
+@pytest.fixture
+def edge(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> Edge:
+    """shop/api with v1, v2 and the protected latest; nothing that the policy would delete."""
+    edge = serve_over_valkey(policy=keep_last(10, protect=["latest"]), registry={"url": registry.url})
+    for number, tag in enumerate(("v1", "v2", "latest")):
+        image = make_image(tag)
+        registry.push("shop/api", tag, image)
+        record(edge.wiring.history, event(number, tag=tag, digest=image.digest))
+    edge.sent.clear()
+    return edge
+
+
+def delete(edge: Edge, **asked: Any) -> TestResponse:
+    return edge.http.post("/api/v1/deletions", json={"repository": "shop/api", **asked})
+
+
+def pending(edge: Edge) -> list[tuple[str, str, str | None]]:
+    found = edge.http.get("/api/v1/deletions/shop/api").json
+    assert isinstance(found, dict)
+    return [(one["name"], one["by"], one["refused"]) for one in found["pending"]]
+
+
+def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
+    response = delete(edge, tags=["v1"])
+    assert response.status_code == 200, response.text
+    found = response.json
+    assert isinstance(found, dict)
+    assert (found["asked"], [(row["repository"], row["tag"]) for row in found["going"]], found["staying"]) == (
+        True, [("shop/api", "v1")], [],
+    )  # fmt: skip
+    assert pending(edge) == [("v1", "API", None)]
+    assert edge.sent == ["shop/api"]
+
+
+def test_a_dry_run_only_says_what_would_go(edge: Edge) -> None:
+    found = delete(edge, tags=["v*"], dry_run=True).json
+    assert isinstance(found, dict)
+    assert (found["asked"], sorted(row["tag"] for row in found["going"])) == (False, ["v1", "v2"])
+    assert (pending(edge), edge.sent) == ([], [])
+
+
+def test_all_but_some_and_a_digest(edge: Edge) -> None:
+    found = delete(edge, all_but=["latest", "v2"], dry_run=True).json
+    assert isinstance(found, dict)
+    assert [row["tag"] for row in found["going"]] == ["v1"]
+    found = delete(edge, digests=[make_image("v2").digest]).json
+    assert isinstance(found, dict)
+    assert {row["tag"] for row in found["going"]} == {"v2", None} or {row["tag"] for row in found["going"]} == {"v2"}
+    assert ("v2", "API", None) in pending(edge)
+
+
+def test_what_the_policy_protects_stays_unless_forced(edge: Edge) -> None:
+    status, sentence = problem(delete(edge, tags=["latest"]))
+    assert (status, sentence.startswith("shop/api:latest stays: protected")) == (409, True)
+    assert delete(edge, tags=["latest"], force=True).status_code == 200
+    assert [name for name, _, _ in pending(edge)] == ["latest"]
+
+
+def test_what_is_not_there_is_not_found(edge: Edge) -> None:
+    assert problem(delete(edge, tags=["nope"]))[0] == 404
+    assert problem(delete(edge, repository="shop/nope", tags=["v1"]))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [({}, "name either tags or digests"), ({"tags": ["v1"], "all_but": ["v2"]}, "name either tags or digests"),
+     ({"tags": ["!v1"]}, "begins with !"), ({"digests": ["v1"]}, "this is no digest"), ({"tags": []}, "name either"),
+     ({"repository": "shop/*", "digests": ["sha256:" + "0" * 64]}, "a digest belongs to one repository")],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_with_a_sentence(edge: Edge, asked: dict[str, Any], said: str) -> None:
+    status, sentence = problem(delete(edge, **asked))
+    assert (status, said in sentence) == (422, True), sentence
+
+
+@pytest.mark.parametrize(
+    "body", ['"\\u00da"', '"{\\"repository\\": \\"shop/api\\", \\"tags\\": [\\"v1\\"]}"', "[]", "5", "null"]
+)
+def test_a_body_that_is_no_object_is_refused(edge: Edge, body: str) -> None:
+    response = edge.http.post("/api/v1/deletions", data=body, content_type="application/json")
+    assert problem(response) == (422, "the request must hold a JSON object")
+    assert pending(edge) == []
+
+
+def test_without_a_registry_it_is_a_conflict(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey()
+    record(edge.wiring.history, event(1))
+    status, sentence = problem(delete(edge, tags=["v1"]))
+    assert (status, "registry.url is not set" in sentence) == (409, True)
+
+
+def test_the_registry_away_is_said(edge: Edge, registry: FakeRegistry) -> None:
+    registry.fail_next("GET", "tags/list", status=503)
+    assert problem(delete(edge, tags=["v1"]))[0] == 502

@@ -1,0 +1,225 @@
+"""What there is and was over the API: repositories, tags, where a tag stood, what happened, what is planned."""
+
+from typing import Any
+
+import pytest
+
+from service.domain.manifest import OCI_MANIFEST
+from service.domain.plan import Doomed, Plan, Verdict
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
+from tests.store.test_record import NOW, digest, event, record, user_delete
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.problem import problem
+
+NO_CURSOR = "cursor: it is none that the page before gave for this order; leave it out to begin at the first page"
+
+
+@pytest.fixture
+def edge(serve_over_valkey: ServeEdge) -> Edge:
+    """Three tags in shop/api of which the policy keeps two, one in shop/web and one in ops/api."""
+    edge = serve_over_valkey(policy=keep_last(2))
+    record(edge.wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
+    record(edge.wiring.history, event(9, repository="shop/web"), event(10, repository="ops/api", actor="bob"))
+    return edge
+
+
+def read(edge: Edge, path: str, **query: Any) -> Any:
+    response = edge.http.get(f"/api/v1/{path}", query_string=query)
+    assert response.status_code == 200, response.text
+    return response.json
+
+
+def every_page(edge: Edge, path: str, key: str, **query: Any) -> list[Any]:
+    rows, cursor = [], None
+    for _ in range(20):
+        page = read(edge, path, **query, **({"cursor": cursor} if cursor else {}))
+        rows += page[key]
+        cursor = page["next"]
+        if cursor is None:
+            return rows
+    raise AssertionError("the pages do not end")
+
+
+def test_repositories_are_searched_sorted_and_paged(edge: Edge) -> None:
+    def names(**query: Any) -> list[str]:
+        return [row["repository"] for row in every_page(edge, "repositories", "repositories", **query)]
+
+    assert names() == names(limit=1) == ["ops/api", "shop/api", "shop/web"]
+    assert names(sort="-pushed", limit=2) == ["ops/api", "shop/web", "shop/api"]
+    assert names(sort="-tags", limit=1)[0] == "shop/api"
+    assert names(search="api") == ["ops/api", "shop/api"]
+    assert names(search="shop/*", sort="-name", limit=1) == ["shop/web", "shop/api"]
+    assert read(edge, "repositories", search="api", limit=1)["total"] == 2
+    assert read(edge, "repositories", search="shop/api")["repositories"] == [
+        {"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None}
+    ]
+
+
+def test_tags_come_with_their_verdicts(edge: Edge) -> None:
+    page = read(edge, "repositories/shop/api/tags")
+    assert (page["repository"], page["dry_run"], page["total"], page["next"]) == ("shop/api", False, 3, None)
+    assert [(tag["name"], tag["verdict"]) for tag in page["tags"]] == [("v3", "kept"), ("v2", "kept"), ("v1", "going")]
+    assert page["tags"][2] == {
+        "name": "v1", "digest": digest(1), "size_bytes": 400, "platforms": None, "pushed_us": NOW + 1000,
+        "pulled_us": None, "actor": "ci", "verdict": "going", "reason": "older than the newest 2 (rule last)",
+        "rule": "last", "until_us": None, "held": None,
+    }  # fmt: skip
+    rows = every_page(edge, "repositories/shop/api/tags", "tags", limit=1, sort="name", search="v*")
+    assert [tag["name"] for tag in rows] == ["v1", "v2", "v3"]
+
+
+def test_a_tag_that_waits_for_approval_says_so(edge: Edge) -> None:
+    snapshot = edge.wiring.history.snapshot("shop/api")
+    verdicts = tuple(Verdict(tag, False, "old") for tag in snapshot.tags if tag.name == "v1")
+    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), verdicts),), hold="it is much"), "held")
+    tag = read(edge, "repositories/shop/api/tags", search="v1")["tags"][0]
+    assert (tag["verdict"], tag["held"]) == ("waiting", "it is much")
+    assert read(edge, "repositories", search="shop/api")["repositories"][0]["held"] == "it is much"
+    assert read(edge, "plan")["repositories"] == [
+        {"repository": "shop/api", "going": [], "would_go": [],
+         "waiting": {"reason": "it is much", "digests": [digest(1)]}}
+    ]  # fmt: skip
+
+
+def test_platforms_are_asked_for_where_wanted(serve_over_valkey: ServeEdge) -> None:
+    image = make_image("v1", architecture="arm64")
+    with FakeRegistry() as registry:
+        edge = serve_over_valkey(registry={"url": registry.url})
+        record(edge.wiring.history, event(1, digest=image.digest))
+        registry.push("shop/api", "v1", image)
+        assert read(edge, "repositories/shop/api/tags")["tags"][0]["platforms"] is None
+        assert registry.requests == []
+        assert read(edge, "repositories/shop/api/tags", platforms=True)["tags"][0]["platforms"] == ["linux/arm64"]
+        many = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true&limit=101")
+        assert problem(many) == (422, "limit: at most 100 with platforms, as each costs the registry requests")
+    away = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true")
+    assert away.status_code == 200, "what was read is remembered"
+
+
+def test_platforms_without_a_registry_are_a_conflict(edge: Edge) -> None:
+    response = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true")
+    assert problem(response) == (409, "registry.url is not set, and only the registry knows platforms")
+
+
+def test_where_a_tag_stood(edge: Edge) -> None:
+    record(edge.wiring.history, event(20, tag="v1", actor="bob"), user_delete(30, "v1"))
+    found = read(edge, "repositories/shop/api/tags/v1/history")
+    assert (found["repository"], found["tag"]) == ("shop/api", "v1")
+    said = [(one["digest"], one["from_us"], one["to_us"], one["by"], one["ended"]) for one in found["history"]]
+    assert said == [
+        (digest(20), NOW + 20_000, NOW + 30_000, "bob", "deleted by ci"),
+        (digest(1), NOW + 1000, NOW + 20_000, "ci", "overwritten by bob"),
+    ]
+    assert {one["media_type"] for one in found["history"]} == {OCI_MANIFEST}
+
+
+def test_the_same_in_the_form_of_the_oci_proposal(edge: Edge) -> None:
+    record(edge.wiring.history, event(20, tag="v1"), user_delete(30, "v1"))
+    path = "repositories/shop/api/_oci/tag-history/v1"
+    what = "org.opencontainers.distribution.tag."
+    found = read(edge, path)
+    assert [(entry["digest"], *entry["annotations"]) for entry in found] == [
+        (digest(20), f"{what}deleted"), (digest(20), f"{what}created"), (digest(1), f"{what}created"),
+    ]  # fmt: skip
+    assert set(found[0]) == {"mediaType", "size", "digest", "annotations"}
+    assert found[0]["mediaType"] == OCI_MANIFEST
+    assert read(edge, path, n=0) == []
+    assert read(edge, path, n=2) == found[:2]
+    last = found[1]["annotations"][f"{what}created"]
+    assert last.endswith("Z")
+    assert read(edge, path, n=2, before=last) == found[2:]
+    assert read(edge, path, digest=digest(1)) == found[2:]
+    never = edge.http.get(f"/api/v1/{path}", query_string={"digest": digest("other")})
+    assert problem(never) == (400, f"shop/api:v1 never stood at {digest('other')}")
+
+
+def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
+    rows = every_page(edge, "events", "events", limit=2)
+    assert [(row["repository"], row["tag"]) for row in rows] == [
+        ("ops/api", "v1"), ("shop/web", "v1"), ("shop/api", "v3"), ("shop/api", "v2"), ("shop/api", "v1"),
+    ]  # fmt: skip
+    assert rows[0] | {"id": ""} == {
+        "id": "", "at_us": NOW + 10_000, "action": "push", "repository": "ops/api", "tag": "v1", "digest": digest(10),
+        "media_type": OCI_MANIFEST, "size_bytes": 400, "actor": "bob", "useragent": "docker/27",
+        "address": "10.0.0.9:1", "reason": "", "rule": "",
+    }  # fmt: skip
+    in_one = every_page(edge, "repositories/shop/api/events", "events", limit=1)
+    assert [row["tag"] for row in in_one] == ["v3", "v2", "v1"]
+    assert [row["tag"] for row in read(edge, "repositories/shop/api/events", tag="v2")["events"]] == ["v2"]
+    assert read(edge, "events", action="delete")["events"] == []
+
+
+def test_the_plan_as_it_stands(edge: Edge) -> None:
+    assert read(edge, "plan") == {"next": None, "total": 0, "repositories": []}
+    snapshot = edge.wiring.history.snapshot("shop/api")
+    going = Verdict(next(tag for tag in snapshot.tags if tag.name == "v1"), False, "old", "last", stays_as="latest")
+    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), (going,)),)), "doomed")
+    snapshot = edge.wiring.history.snapshot("ops/api")
+    shown = Verdict(snapshot.tags[0], False, "old", "last")
+    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(10), (shown,)),)), "dry")
+    rows = every_page(edge, "plan", "repositories", limit=1)
+    assert [(row["repository"], len(row["going"]), len(row["would_go"])) for row in rows] == [
+        ("ops/api", 0, 1), ("shop/api", 1, 0),
+    ]  # fmt: skip
+    assert rows[1]["going"] == [
+        {"digest": digest(1), "stays_as": "latest", "size_bytes": 400,
+         "tags": [{"tag": "v1", "reason": "old", "rule": "last", "by": ""}]}
+    ]  # fmt: skip
+    assert read(edge, "plan", search="ops")["total"] == 1
+
+
+def test_the_overview_counts_all_of_it(edge: Edge) -> None:
+    edge.wiring.outbox.complain("due shop/api", "mend it")
+    found = read(edge, "overview")
+    assert (found["repositories"], found["tags"], found["due"], found["policy"]) == (3, 5, 3, "in force")
+    assert found["events"]["push"] == 5
+    assert found["troubles"][0] | {"at_ms": 0} == {"about": "due shop/api", "message": "mend it", "at_ms": 0}
+    assert (found["workers"], found["collection"], found["reconciled_ms"]) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["repositories/nope/tags", "repositories/nope/events", "repositories/nope/tags/v1/history",
+     "repositories/shop/api/tags/nope/history", "repositories/shop/api/_oci/tag-history/nope", "deletions/nope"],
+)  # fmt: skip
+def test_what_nobody_heard_of_is_not_found(edge: Edge, path: str) -> None:
+    status, sentence = problem(edge.http.get(f"/api/v1/{path}"))
+    assert (status, "nope" in sentence) == (404, True)
+
+
+@pytest.mark.parametrize("cursor", ["x", "é", "W10", "bnVsbA", "WyJuYW1lIiwxLCJhIl0", "1-", "9" * 30 + "-0", "A" * 999])
+@pytest.mark.parametrize("path", ["repositories", "repositories/shop/api/tags", "events", "plan"])
+def test_a_cursor_that_is_none_of_ours_is_refused(edge: Edge, path: str, cursor: str) -> None:
+    response = edge.http.get(f"/api/v1/{path}", query_string={"cursor": cursor})
+    assert problem(response) == (422, NO_CURSOR)
+
+
+def test_a_cursor_is_good_for_the_order_it_was_given_in(edge: Edge) -> None:
+    cursor = read(edge, "repositories", sort="-pushed", limit=1)["next"]
+    response = edge.http.get("/api/v1/repositories", query_string={"cursor": cursor, "sort": "pushed"})
+    assert problem(response) == (422, NO_CURSOR)
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "sort=size", "search=!a*", "search=a[z-a]*", "x=1"]
+)
+def test_a_query_that_makes_no_sense_is_refused(edge: Edge, query: str) -> None:
+    assert problem(edge.http.get(f"/api/v1/repositories?{query}"))[0] == 422
+
+
+def test_what_did_not_change_is_not_sent_again(edge: Edge) -> None:
+    first = edge.http.get("/api/v1/repositories")
+    tag = first.headers["ETag"]
+    again = edge.http.get("/api/v1/repositories", headers={"If-None-Match": tag})
+    assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    assert first.headers["Cache-Control"] == "private, no-cache"
+    record(edge.wiring.history, event(40, tag="v4"))
+    changed = edge.http.get("/api/v1/repositories", headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != tag
+
+
+def test_a_refusal_bears_no_etag(edge: Edge) -> None:
+    assert "ETag" not in edge.http.get("/api/v1/repositories/nope/tags").headers

@@ -1,0 +1,101 @@
+"""schemathesis: the API keeps to its own document, whatever is asked; and what only looks changes nothing."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase
+from redis import Redis
+from schemathesis import Case, GenerationMode
+from schemathesis.core.result import Ok
+from schemathesis.openapi import from_wsgi
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from service.web.app import create_app
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.fakes.registry import FakeRegistry
+from tests.store.test_record import event, record
+from tests.web.api.test_door import CHANGES, LOOKS, TOKENS, ask
+
+EXAMPLES = 8
+MakeWiring = Callable[..., Wiring]
+
+
+@pytest.fixture
+def wiring(make_wiring: MakeWiring) -> Iterator[Wiring]:
+    """A registry and a history with something to find under the names that the document gives as examples."""
+    with FakeRegistry() as registry:
+        wiring = make_wiring(
+            registry.url, keep_last(2), tokens=TOKENS, api={"changes_per_minute": 1_000_000}, gc={"command": "true"}
+        )
+        record(wiring.history, *(event(number, tag=f"v{number}") for number in range(1, 9)))
+        record(wiring.history, event(9, "pull", "v3"), event(10, tag="v7"), event(11, "delete", "v2", digest=None))
+        yield wiring
+
+
+def over_every_operation(wiring: Wiring, token: str, mode: GenerationMode, check: Callable[[Case[Any]], None]) -> None:
+    """Runs a check of each operation of the API over some requests, the same ones each time."""
+    schema = from_wsgi("/openapi.json", create_app(wiring)).include(path_regex="^/api/")
+    for found in schema.get_all_operations():
+        assert isinstance(found, Ok)
+        operation = found.ok()
+        if mode is GenerationMode.NEGATIVE and not any((*operation.query, *operation.body)):
+            continue  # any text may be a name
+        strategy = operation.as_strategy(mode, headers=bearer(token))
+
+        @hypothesis.settings(
+            max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @hypothesis.given(strategy)
+        def run(case: Case[Any]) -> None:
+            check(case)
+
+        run()
+
+
+def bearer(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKENS[name]}"}
+
+
+@pytest.mark.parametrize("mode", GenerationMode)
+def test_whatever_is_asked_the_answer_is_as_the_document_says(wiring: Wiring, mode: GenerationMode) -> None:
+    """All checks but one: what a schema cannot say, such as which cursors are ours, is refused with a sentence."""
+    asked: set[tuple[str, str, int]] = set()
+
+    def check(case: Case[Any]) -> None:
+        response = case.call_and_validate(excluded_checks=[positive_data_acceptance])
+        asked.add((case.method, case.path, response.status_code))
+
+    over_every_operation(wiring, "admin", mode, check)
+    assert 422 in {status for _, _, status in asked}
+    assert {path for _, path, _ in asked} >= {"/api/v1/deletions", "/api/v1/repositories/{repository}/tags"}
+
+
+def test_a_read_token_changes_nothing_whatever_it_asks(wiring: Wiring) -> None:
+    before, asked = dump(wiring), set()
+
+    def check(case: Case[Any]) -> None:
+        response = case.call()
+        asked.add((case.method, case.path, response.status_code == 403))
+
+    over_every_operation(wiring, "read", GenerationMode.POSITIVE, check)
+    routes = [*LOOKS, *CHANGES]
+    http = create_app(wiring).test_client()
+    for route in routes:
+        ask(http, route, TOKENS["read"])
+    assert dump(wiring) == before
+    assert len({(method, path) for method, path, _ in asked}) == len(routes) - 1, "every one but /metrics was asked"
+    assert {path for _, path, refused in asked if refused} == {
+        re.sub("shop/api", "{repository}", path) for _, path in CHANGES
+    }  # fmt: skip
+
+
+def dump(wiring: Wiring) -> dict[str, bytes]:
+    """All that stands in this test's Redis, as it is stored."""
+    client: Any = Redis.from_url(str(wiring.settings.redis.url))
+    keys = sorted(client.scan_iter(match=f"{wiring.settings.redis.prefix}*", count=1000))
+    return {key.decode(): client.dump(key) for key in keys}

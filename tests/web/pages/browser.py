@@ -1,0 +1,56 @@
+"""A browser as the tests of the pages have it: it keeps cookies, sends its origin, and brings along what forms hold."""
+
+import re
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.web.conftest import Edge
+
+HOST = "localhost"
+TOKENS = {"notify": "n0tify", "read": "r3ad", "admin": "adm1n"}
+
+
+class Browser:
+    """Looks at pages of one edge."""
+
+    def __init__(self, edge: Edge, token: str = "", origin: str = f"http://{HOST}") -> None:
+        self.edge = edge
+        self.http: FlaskClient = edge.http.application.test_client()
+        self.origin = origin
+        if token:
+            assert self.sign_in(token).status_code == 303
+
+    def get(self, path: str, **more: Any) -> TestResponse:
+        return self.http.get(path, **more)
+
+    def panel(self, path: str) -> TestResponse:
+        """As htmx asks."""
+        return self.http.get(path, headers={"HX-Request": "true"})
+
+    def text(self, path: str) -> str:
+        """The page, or its panel where the path is that of one."""
+        response = self.panel(path) if path.startswith("/panels/") else self.get(path)
+        assert response.status_code == 200, response.text
+        return response.text
+
+    def csrf(self) -> str:
+        """What the forms of this session bring along."""
+        found = re.search(r'name="csrf" value="([^"]+)"', self.get("/login").text + self.get("/").text)
+        if found:
+            return found[1]
+        with self.http.session_transaction() as session:
+            return str(session["csrf"])
+
+    def post(self, path: str, **form: Any) -> TestResponse:
+        """Sends a form of ours."""
+        return self.http.post(path, data={"csrf": self.csrf(), **form}, headers={"Origin": self.origin})
+
+    def sign_in(self, token: str, **more: str) -> TestResponse:
+        return self.post("/login", token=token, **more)
+
+    def said(self, response: TestResponse) -> str:
+        """What the page says that a change leads back to."""
+        assert response.status_code == 303, response.text
+        return self.get(response.headers["Location"]).text

@@ -1,0 +1,77 @@
+"""Activity: what happened, found again by filters in the address, and taken along as a file."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.makers import event
+from tests.web.conftest import Edge
+from tests.web.pages.browser import Browser
+
+
+@pytest.fixture
+def busy(edge: Edge) -> Edge:
+    edge.heard(
+        event(tag="v1", actor="alice", at=1),
+        event(tag="v2", actor="=cmd()", at=2),
+        event(repository="shop/web", tag="v1", useragent="skopeo/1", at=3),
+        event("delete", tag="v1", actor="bob", at=4),
+    )
+    return edge
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 4), ("repository=shop/web", 1), ("repository=shop", 4), ("repository=shop/*", 4), ("repository=x", 0),
+        ("action=delete", 1), ("tag=v1", 3), ("who=skopeo", 1), ("who=bob&action=push", 0), ("before=0-1", 0),
+        ("before=nonsense", 4),
+    ],
+)  # fmt: skip
+def test_the_filters_stand_in_the_address(busy: Edge, query: str, count: int) -> None:
+    text = Browser(busy).text(f"/panels/activity/entries?{query}")
+    assert text.count("<tr>") == (count + 1 if count else 0)
+
+
+def test_the_page_hands_its_filters_on(busy: Edge) -> None:
+    page = Browser(busy).text("/activity?repository=shop%2Fweb&action=push&nonsense=1")
+    assert 'hx-get="/panels/activity/entries?repository=shop/web&amp;action=push"' in page
+    assert 'href="/activity.csv?repository=shop/web&amp;action=push"' in page
+    assert '<option value="push" selected>' in page
+
+
+def test_what_is_no_filter_is_refused_in_one_sentence(busy: Edge) -> None:
+    assert "is no glob" in Browser(busy).panel("/panels/activity/entries?repository=!x*").text
+
+
+def test_older_entries_follow_page_by_page(edge: Edge) -> None:
+    edge.heard(*(event(tag=f"t{number:03}", at=number) for number in range(150)))
+    browser = Browser(edge)
+    first = browser.text("/panels/activity/entries?action=push")
+    assert first.count("<tr>") == 101
+    older = first.split('<a class="button" href="/activity')[1].split('"')[0].replace("&amp;", "&")
+    assert "action=push" in older
+    rest = browser.text(f"/panels/activity/entries{older}")
+    assert rest.count("<tr>") == 51
+    assert "Older</a>" not in rest
+
+
+def test_all_of_it_as_json(busy: Edge) -> None:
+    entries = json.loads(Browser(busy).get("/activity.json?action=push").data)
+    assert [entry["tag"] for entry in entries] == ["v1", "v2", "v1"]
+
+
+def test_as_csv_no_cell_is_a_formula(busy: Edge) -> None:
+    response = Browser(busy).get("/activity.csv?tag=v2")
+    (row,) = csv.DictReader(io.StringIO(response.text))
+    assert row["actor"] == "'=cmd()"
+    assert response.headers["Content-Disposition"] == "attachment; filename=activity.csv"
+
+
+def test_what_could_not_be_understood_is_shown_with_the_reason(edge: Edge) -> None:
+    edge.heard({"id": "1", "action": "push", "target": {"repository": "<b>"}})
+    text = Browser(edge).text("/panels/activity/rejected")
+    assert "&lt;b&gt;" in text
+    assert text.count("<tr>") == 2

@@ -1,0 +1,50 @@
+"""The collection page: what is under way, what ran, and having one made."""
+
+import pytest
+
+from service.domain.collection import Rehearsal, Run, Under
+from tests.makers import digest_of
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import Browser
+
+
+@pytest.fixture
+def edge(serve: ServeEdge) -> Edge:
+    return serve(gc={"command": "registry garbage-collect config.yml"})
+
+
+@pytest.mark.parametrize(("form", "asked"), [({}, "asked for by hand (dashboard)"), ({"dry_run": "yes"}, None)])
+def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], asked: str | None) -> None:
+    browser = Browser(edge)
+    said = browser.said(browser.post("/collection", back="/collection", **form))
+    assert "asked for by hand (dashboard)" in said
+    assert edge.sent == ["a collection"]
+    assert edge.wiring.garbage.wanted() == asked
+    assert (edge.wiring.garbage.rehearsal_wanted() is None) == (asked is not None)
+    assert "anted: <bdi>" in browser.text("/panels/collection/now")
+
+
+def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
+    browser = Browser(serve())
+    assert "<form" not in browser.text("/collection").split("<main")[1]
+    assert "gc.command is not set" in browser.said(browser.post("/collection"))
+
+
+def test_the_one_under_way_is_shown(edge: Edge) -> None:
+    edge.wiring.garbage.show(Under("sweeping", 1, 1, "schedule"))
+    assert "<strong><bdi>sweeping</bdi></strong>" in Browser(edge).text("/panels/collection/now")
+    assert '<a href="/collection">sweeping</a>' in Browser(edge).text("/panels/overview/now")
+
+
+def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
+    edge.wiring.garbage.record(Run(1000, 3500, "failed", "schedule", message="exit 1", blobs=1234, bytes_freed=5_000))
+    text = Browser(edge).text("/panels/collection/runs")
+    for said in ("2.5 s", "1\u202f234 blobs", "5.0 kB", "<bdi>exit 1</bdi>", "1 failed"):
+        assert said in text
+
+
+def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
+    edge.wiring.garbage.rehearsed(Rehearsal(1000, ((digest_of("a"), 7_000), (digest_of("b"), None))))
+    text = Browser(edge).text("/panels/collection/rehearsal")
+    assert "2 blobs would be swept, 7.0 kB and 1 of unknown size" in text
+    assert digest_of("a") in text

@@ -1,0 +1,179 @@
+"""What holds for every page and panel: who may see it, what strangers sent stands there as text, nothing is inline."""
+
+import re
+from html.parser import HTMLParser
+
+import fakeredis
+import pytest
+
+from service.store.keys import short
+from service.web.app import create_app
+from tests.conftest import keep_last
+from tests.makers import digest_of, event
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import TOKENS, Browser
+
+EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
+PAGES = (
+    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection", "/health"
+)  # fmt: skip
+PANELS = (
+    "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
+    "/panels/activity/entries", "/panels/activity/rejected",
+    "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
+    "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
+    "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2",
+    "/panels/collection/runs", "/panels/collection/rehearsal", "/panels/health/now",
+)  # fmt: skip
+FILES = ("/activity.csv", "/activity.json")
+CHANGES = (
+    "/collection",
+    "/policy/approve",
+    "/policy/refuse",
+    "/health/compare",
+    "/panels/health/doctor",
+    "/restore",
+    "/delete",
+)
+ASKS = ("/panels/policy/trial",)
+_VOID = {"meta", "link", "input", "br", "img", "hr"}
+
+
+class Shape(HTMLParser):
+    """Notes what a strict page must not have: unclosed elements, anything inline, ids given twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults: list[str] = []
+        self.open: list[str] = []
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag not in _VOID:
+            self.open.append(tag)
+        self.faults += [f"{tag} has {name}" for name in given if name == "style" or name.startswith("on")]
+        if tag == "script" and not given.get("src"):
+            self.faults.append("inline script")
+        if tag in ("script", "link", "img") and "//" in str(given.get("src") or given.get("href")):
+            self.faults.append("from elsewhere")
+        if tag == "th" and "scope" not in given:
+            self.faults.append("a heading of nothing")
+        if name := given.get("id"):
+            self.faults += [f"{name} twice"] if name in self.ids else []
+            self.ids.add(name)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"{tag} closed where it is not open")
+
+
+def faults(text: str) -> list[str]:
+    shape = Shape()
+    shape.feed(text)
+    return shape.faults + [f"{tag} is never closed" for tag in shape.open]
+
+
+@pytest.fixture
+def edge(serve_over_valkey: ServeEdge) -> Edge:
+    """Something of everything, and all of it evil where strangers can be."""
+    edge = serve_over_valkey(
+        policy=keep_last(1, hold_over=1, hold_min=0), tokens=TOKENS, gc={"command": "registry garbage-collect x"}
+    )
+    edge.heard(event(actor=EVIL, useragent=EVIL), event(tag="v2"), {"id": EVIL, "action": EVIL})
+    edge.heard(event(tag="v2", digest="other", actor=EVIL, useragent=EVIL, at=2), event("pull", actor=EVIL, at=3))
+    went = short(digest_of("v0"))
+    edge.redis.hset(edge.wiring.connection.keys.deleted("shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
+    edge.wiring.rulings.note("shop/api", "approved", EVIL, EVIL)
+    edge.wiring.outbox.complain(EVIL, EVIL)
+    edge.wiring.garbage.request(EVIL)
+    history = edge.wiring.history
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    return edge
+
+
+def test_every_page_is_tried_here(edge: Edge) -> None:
+    rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.endpoint.startswith("pages.")]
+    known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/logout"}
+    every = {rule.rule.replace("<path:repository>", "shop/api").replace("<tag>", "v2") for rule in rules}
+    assert every == {*known, "/panels/tag/platforms/shop/api@<digest>"}
+
+
+def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
+    browser = Browser(edge, TOKENS["admin"])
+    for path in (*PAGES, *PANELS):
+        for text in (browser.get(path).text, browser.text(path)):
+            assert faults(text) == [], path
+            assert "<script>alert" not in text
+            assert not set("\u202e\u200f\x07").intersection(text)
+        assert browser.get(path).text.startswith("<!doctype html>")
+
+
+def test_what_cannot_be_seen_is_named(edge: Edge) -> None:
+    text = Browser(edge, TOKENS["read"]).text("/panels/activity/entries")
+    assert '&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;<span class="unseen">U+202E</span>' in text
+
+
+def test_nobody_sees_any_without_a_token(edge: Edge) -> None:
+    browser = Browser(edge)
+    assert {path: browser.get(path).status_code for path in (*PAGES, *PANELS, *FILES)} == dict.fromkeys(
+        (*PAGES, *PANELS, *FILES), 303
+    )
+
+
+def test_nothing_of_any_is_kept_or_comes_from_elsewhere(edge: Edge) -> None:
+    browser = Browser(edge, TOKENS["read"])
+    for path in (*PAGES, *PANELS, *FILES):
+        headers = browser.get(path).headers
+        assert headers["Cache-Control"] == "no-store"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+
+
+def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
+    seen = {token: set[str]() for token in (TOKENS["read"], TOKENS["admin"])}
+    for token, found in seen.items():
+        browser = Browser(edge, token)
+        for path in (*PAGES, *PANELS):
+            found.update(re.findall(r'action="([^"]+)"', browser.text(path)))
+    assert seen[TOKENS["read"]] == {
+        "/activity",
+        "/repositories",
+        "/repository/shop/api",
+        "/panels/policy/trial",
+        "/logout",
+    }
+    assert seen[TOKENS["admin"]] == {*seen[TOKENS["read"]], *CHANGES}
+
+
+def test_who_may_only_look_is_refused_a_change(edge: Edge) -> None:
+    browser = Browser(edge, TOKENS["read"])
+    for path in CHANGES:
+        response = browser.post(path, repository="shop/api", plan="x")
+        assert (response.status_code, "you may look and change nothing" in response.text) == (403, True)
+
+
+def test_a_page_from_elsewhere_is_refused(edge: Edge) -> None:
+    browser = Browser(edge, TOKENS["admin"])
+    browser.origin = "http://evil.example"
+    for path in (*CHANGES, *ASKS):
+        assert browser.post(path).status_code == 403
+
+
+def test_without_redis_each_page_is_there_and_each_panel_says_so_in_one_sentence(
+    serve: ServeEdge, redis_server: fakeredis.FakeServer
+) -> None:
+    browser = Browser(serve(policy=keep_last(3)))
+    redis_server.connected = False
+    for path in PAGES:
+        assert browser.get(path).status_code == 200
+    for path in PANELS:
+        response = browser.panel(path)
+        assert response.status_code == 503, path
+        assert "Redis does not answer" in response.text
+        assert len(response.text) < 400

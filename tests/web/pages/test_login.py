@@ -1,0 +1,112 @@
+"""Who comes in, what for, and whose wish a change is."""
+
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import TOKENS, Browser
+
+
+@pytest.fixture
+def edge(serve: ServeEdge) -> Edge:
+    return serve(tokens=TOKENS)
+
+
+def test_without_a_token_the_dashboard_is_there_at_once(serve: ServeEdge) -> None:
+    response = Browser(serve()).get("/")
+    assert response.status_code == 200
+    assert "Sign out" not in response.text
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+def test_without_a_token_no_page_from_elsewhere_comes_in(serve: ServeEdge, headers: dict[str, str]) -> None:
+    assert Browser(serve()).get("/", headers=headers).status_code == 403
+
+
+def test_a_stranger_is_led_to_the_login_and_from_there_where_he_wanted_to(edge: Edge) -> None:
+    browser = Browser(edge)
+    asked = browser.get("/?period=7d")
+    assert asked.status_code == 303
+    assert asked.headers["Location"] == "/login?next=/?period%3D7d"
+    assert browser.sign_in(TOKENS["read"], next="/?period=7d").headers["Location"] == "/?period=7d"
+    assert browser.get("/?period=7d").status_code == 200
+
+
+@pytest.mark.parametrize("there", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:x"])
+def test_the_login_leads_nowhere_else(edge: Edge, there: str) -> None:
+    assert Browser(edge).sign_in(TOKENS["read"], next=there).headers["Location"] == "/"
+
+
+def test_a_panel_has_the_whole_page_go_to_the_login(edge: Edge) -> None:
+    response = Browser(edge).panel("/panels/overview/now")
+    assert (response.status_code, response.headers["HX-Redirect"]) == (401, "/login")
+
+
+@pytest.mark.parametrize("token", ["", "wrong", TOKENS["notify"], "ädmin"])
+def test_no_other_token_opens(edge: Edge, token: str) -> None:
+    browser = Browser(edge)
+    assert browser.sign_in(token).status_code == 403
+    assert browser.get("/").status_code == 303
+
+
+def test_the_name_of_who_is_signed_in_is_shown_and_he_can_go(edge: Edge) -> None:
+    browser = Browser(edge, TOKENS["admin"])
+    assert "dashboard (admin)" in browser.text("/")
+    assert "may only look" in Browser(edge, TOKENS["read"]).text("/")
+    assert browser.post("/logout").status_code == 303
+    assert browser.get("/").status_code == 303
+
+
+def test_the_cookie_is_for_this_site_and_no_script(edge: Edge) -> None:
+    response = Browser(edge).sign_in(TOKENS["admin"])
+    cookie = response.headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+    assert "Secure" not in cookie
+    assert TOKENS["admin"] not in cookie
+
+
+def test_over_https_the_cookie_goes_no_other_way(edge: Edge) -> None:
+    browser = Browser(edge, origin="https://localhost")
+    page = browser.get("/login", base_url="https://localhost")
+    assert "Secure" in page.headers["Set-Cookie"]
+
+
+def test_every_web_process_knows_the_session_and_none_once_a_token_has_changed(serve: ServeEdge) -> None:
+    cookie = Browser(serve(tokens=TOKENS)).sign_in(TOKENS["admin"]).headers["Set-Cookie"]
+    value = cookie.partition(";")[0].partition("=")[2]
+    for tokens, status in ((TOKENS, 200), ({**TOKENS, "admin": "another"}, 303)):
+        http = serve(tokens=tokens).http
+        http.set_cookie(str(http.application.config["SESSION_COOKIE_NAME"]), value)
+        assert http.get("/").status_code == status
+
+
+def test_after_ten_wrong_tokens_nobody_from_there_is_listened_to(edge: Edge) -> None:
+    browser = Browser(edge)
+    for _ in range(10):
+        assert browser.sign_in("wrong").status_code == 403
+    refused = browser.sign_in(TOKENS["admin"])
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 61
+
+
+class TestAChange:
+    @pytest.mark.parametrize("headers", [{}, {"Origin": "null"}, {"Origin": "http://evil.example"}])
+    def test_is_refused_to_a_page_from_elsewhere(self, edge: Edge, headers: dict[str, str]) -> None:
+        browser = Browser(edge, TOKENS["admin"])
+        form: dict[str, Any] = {"csrf": browser.csrf()}
+        assert browser.http.post("/logout", data=form, headers=headers).status_code == 403
+
+    def test_is_refused_without_what_the_form_brings_along(self, edge: Edge) -> None:
+        browser = Browser(edge, TOKENS["admin"])
+        origin = {"Origin": "http://localhost"}
+        for form in ({}, {"csrf": ""}, {"csrf": "ä"}, {"csrf": Browser(edge, TOKENS["admin"]).csrf()}):
+            refused = browser.http.post("/logout", data=form, headers=origin)
+            assert (refused.status_code, "too old" in refused.text) == (403, True)
+
+    def test_nobody_keeps_what_a_form_brought_along_before_the_login(self, edge: Edge) -> None:
+        browser = Browser(edge)
+        before = browser.csrf()
+        browser.sign_in(TOKENS["read"])
+        assert browser.csrf() != before

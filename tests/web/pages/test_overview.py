@@ -1,0 +1,89 @@
+"""The overview tells what happens, and says so in one sentence where it cannot."""
+
+import fakeredis
+import pytest
+
+from service.domain.collection import Run
+from service.store import tally
+from service.weight import Scales
+from tests.makers import event
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import Browser
+
+
+def test_the_page_is_there_without_a_word_from_redis(serve: ServeEdge, redis_server: fakeredis.FakeServer) -> None:
+    edge = serve()
+    redis_server.connected = False
+    page = Browser(edge).text("/")
+    assert 'hx-get="/panels/overview/now"' in page
+    panel = Browser(edge).panel("/panels/overview/now")
+    assert panel.status_code == 503
+    assert "Redis does not answer" in panel.text
+    assert "<html" not in panel.text
+
+
+def test_what_happens_is_counted(edge: Edge) -> None:
+    edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
+    text = Browser(edge).text("/panels/overview/now")
+    assert "<dt>Pushes heard</dt><dd>3</dd>" in text
+    assert "No worker gave a sign of life" in text
+    edge.wiring.outbox.sign_of_life("w1")
+    assert "No worker gave" not in Browser(edge).text("/panels/overview/now")
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [({"dry_run": True, "rules": []}, "The policy says <code>dry_run</code>"), (None, "No policy is in force")],
+)
+def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object, said: str) -> None:
+    text = Browser(serve(policy=policy)).text("/panels/overview/now")
+    assert said in text
+
+
+def test_troubles_are_shown(edge: Edge) -> None:
+    edge.wiring.outbox.complain("doomed shop/api", "the registry refuses <b>")
+    assert "the registry refuses &lt;b&gt;" in Browser(edge).text("/panels/overview/now")
+
+
+def test_what_happened_stands_in_steps(edge: Edge) -> None:
+    edge.heard(event(), event(tag="v2"))
+    now_ms = edge.wiring.connection.now_ms()
+    edge.wiring.garbage.record(Run(now_ms - 10, now_ms, "done", "by hand", bytes_freed=2_000_000))
+    edge.wiring.garbage.record(Run(now_ms - 10, now_ms, "dry run", "by hand", bytes_freed=7_000_000))
+    text = Browser(edge).text("/panels/overview/past?period=1h")
+    assert text.count("<tr data-at=") in (61, 62)
+    assert text.count('data-value="2"') == 1
+    assert text.count('data-value="2000000"') == 1
+    assert "7.0 MB" not in text
+
+
+def test_an_unknown_period_is_a_day(edge: Edge) -> None:
+    assert Browser(edge).text("/panels/overview/past?period=%3Cscript%3E").count("<tr data-at=") in (49, 50)
+
+
+def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    edge.heard(*(event(tag=f"v{n}") for n in range(20)))
+    monkeypatch.setattr(tally, "_AT_ONCE", 5)
+    for at_most, counted, is_whole in ((100, 20, True), (10, 10, False)):
+        told = edge.wiring.tallies.since(0, 3_600_000, at_most)
+        assert sum(of["push"] for of in told.counts.values()) == counted
+        assert told.is_whole == is_whole
+
+
+def test_tags_are_counted_and_every_layer_once(edge: Edge) -> None:
+    edge.heard(event(tag="v1", blobs={"config": 10, "layer": 1000}), event(tag="v2", blobs={"c2": 20, "layer": 1000}))
+    edge.heard(event(repository="shop/web", blobs={"c3": 70, "layer": 1000, "l3": 900}))
+    text = Browser(edge).text("/panels/overview/size")
+    assert ">2</a></dd>" in text
+    assert "<dt>Tags</dt><dd>3</dd>" in text
+    assert "<dd>2.0 kB</dd>" in text
+
+
+def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
+    edge.heard(*(event(repository=f"r{number}", blobs={"config": 5}) for number in range(4)))
+    times = iter([0, 0, 0.5, 1.5, 9, 9, 9, 69, *[69] * 9])
+    scales = Scales(edge.wiring.history, edge.wiring.inventory.catalog, lambda: next(times))
+    first = scales.weigh()
+    assert (first.repositories, first.weighed) == (4, 3)
+    assert scales.weigh() is first
+    assert scales.weigh().weighed == 4

@@ -1,0 +1,114 @@
+"""The policy page: what is in force, what waits for approval, and what another policy would do."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import keep_last
+from tests.makers import event
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import Browser
+
+TRIAL = "/panels/policy/trial"
+
+
+@pytest.fixture
+def held(serve_over_valkey: ServeEdge) -> Edge:
+    """shop/api, whose plan to delete v1 and v2 waits."""
+    edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
+    edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)))
+    history = edge.wiring.history
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    return edge
+
+
+def plan(edge: Edge) -> str:
+    return edge.wiring.history.holds()[0].plan
+
+
+def test_the_rules_in_force_name_what_they_match(held: Edge) -> None:
+    text = Browser(held).text("/panels/policy/force")
+    assert "<bdi>last</bdi>" in text
+    assert "<bdi>shop/api</bdi>" in text
+    assert "<summary>1</summary>" in text
+
+
+def test_why_a_newer_policy_is_not_in_force_is_said(serve: ServeEdge, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{keep: {last: 3}}]")
+    edge = serve(policy=file)
+    file.write_text("rules: [{kep: {last: 3}}]")
+    assert "did you mean keep?" in Browser(edge).text("/panels/policy/force")
+
+
+def test_a_plan_that_waits_is_shown_with_what_would_go(held: Edge) -> None:
+    browser = Browser(held)
+    assert "2 images, plan" in browser.text("/panels/policy/holds")
+    would = browser.text("/panels/policy/hold/shop/api")
+    assert "<bdi>v1</bdi>" in would
+    assert "<bdi>v3</bdi>" not in would
+    assert '<a href="/policy#holds">1</a>' in browser.text("/panels/overview/now")
+
+
+def test_approving_lets_it_go_on_and_stands_in_the_history(held: Edge) -> None:
+    browser = Browser(held)
+    response = browser.post("/policy/approve", repository="shop/api", plan=plan(held), back="/policy")
+    assert response.headers["Location"] == "/policy"
+    assert "2 images may go" in browser.said(response)
+    assert held.wiring.outlook.plan("shop/api").hold is None
+    assert held.sent == ["shop/api"]
+    (entry, *_) = held.wiring.history.entries("shop/api")
+    assert (entry.action, entry.actor) == ("approved", "dashboard")
+
+
+def test_another_plan_than_the_one_that_was_looked_at_is_not_approved(held: Edge) -> None:
+    browser = Browser(held)
+    response = browser.post("/policy/approve", repository="shop/api", plan="another", back="/policy")
+    assert "another plan" in browser.said(response)
+    assert held.wiring.outlook.plan("shop/api").hold is not None
+
+
+def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
+    browser = Browser(held)
+    assert "nothing of this plan goes" in browser.said(
+        browser.post("/policy/refuse", repository="shop/api", plan=plan(held), back="/policy")
+    )
+    assert "Refused by <bdi>dashboard</bdi>" in browser.text("/panels/policy/holds")
+    assert '<a href="/policy#holds">0</a>' in browser.text("/panels/overview/now")
+    assert held.wiring.outlook.plan("shop/api").hold is not None
+    (entry, *_) = held.wiring.history.entries()
+    assert (entry.action, entry.repository, entry.actor) == ("refused", "shop/api", "dashboard")
+
+
+def test_another_plan_is_another_matter(held: Edge) -> None:
+    browser = Browser(held)
+    browser.post("/policy/refuse", repository="shop/api", plan=plan(held))
+    held.heard(event(tag="v4", at=4))
+    history = held.wiring.history
+    assert history.commit(history.snapshot("shop/api"), held.wiring.outlook.plan("shop/api"), "held")
+    assert "Refused by" not in browser.text("/panels/policy/holds")
+
+
+def test_another_policy_is_tried_and_nothing_changes(held: Edge) -> None:
+    browser = Browser(held)
+    text = browser.post(TRIAL, policy="rules: [{name: two, keep: {last: 2}}]", repositories="shop/*").text
+    assert "<bdi>v2</bdi></strong>" in text.split("Only by today")[-1]
+    assert browser.post(TRIAL, policy="rules: [{name: two, keep: none}]").text.count("<bdi>v3</bdi>") == 1
+    assert held.wiring.policies.current() == held.wiring.settings.policy
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"policy": "rules:\n- kep: none"}, "the policy, line 2: rules[0].kep is unknown; did you mean keep?"),
+        ({"policy": "rules: ["}, "this is not YAML"),
+        ({"policy": "rules: []", "repositories": "!x*"}, "is no glob"),
+    ],
+)
+def test_what_is_no_policy_is_refused_in_one_sentence(edge: Edge, form: dict[str, str], said: str) -> None:
+    browser = Browser(edge)
+    response = browser.http.post(
+        TRIAL, data={"csrf": browser.csrf(), **form}, headers={"Origin": browser.origin, "HX-Request": "true"}
+    )
+    assert (response.status_code, said in response.text.replace("&#39;", "'")) == (409, True)
+    assert "<html" not in response.text

@@ -1,0 +1,103 @@
+"""Behind a proxy: its word counts, and nobody else's."""
+
+from typing import Any
+
+import pytest
+
+from service.domain.errors import ConfigurationError
+from service.settings import load_settings
+from tests.web.conftest import ServeEdge
+from tests.web.pages.browser import TOKENS, Browser
+
+PROXY = {"REMOTE_ADDR": "10.0.0.7"}
+WEB = {"proxies": ["10.0.0.0/24"], "user_header": "X-Remote-User", "admins": ["alice"]}
+
+
+def test_who_signed_in_at_the_proxy_is_known_by_its_word(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, web=WEB)
+    for name, may in (("alice", ""), ("bob", "may only look")):
+        page = edge.http.get("/", headers={"X-Remote-User": name}, environ_overrides=PROXY)
+        assert page.status_code == 200
+        assert name in page.text
+        assert may in page.text
+        assert ("may only look" in page.text) == bool(may)
+
+
+def test_nobody_else_can_say_who_he_is(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, web=WEB)
+    for address in ("10.0.1.7", "127.0.0.1", ""):
+        answer = edge.http.get(
+            "/", headers={"X-Remote-User": "alice"}, environ_overrides={"REMOTE_ADDR": address}
+        )  # fmt: skip
+        assert answer.status_code == 303
+
+
+def test_where_the_proxy_says_nothing_a_token_is_asked_for(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, web=WEB)
+    assert edge.http.get("/", environ_overrides=PROXY).status_code == 303
+
+
+def test_the_path_at_the_proxy_stands_in_every_link_whether_it_hands_it_on_or_not(serve: ServeEdge) -> None:
+    edge = serve(web={"prefix": "/pushprune"})
+    for path in ("/", "/pushprune/", "/pushprune"):
+        page = edge.http.get(path)
+        assert page.status_code == 200
+        assert 'href="/pushprune/static/' in page.text
+        assert 'href="/static/' not in page.text
+    assert edge.http.get("/pushprunes").status_code == 404
+
+
+def test_what_it_forwards_is_believed_of_it_alone(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, web=WEB)
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/p", "X-Forwarded-Host": "prune.example"}
+    believed = edge.http.get("/login", headers=said, environ_overrides=PROXY)
+    assert "Secure" in believed.headers["Set-Cookie"]
+    assert 'href="/p/static/' in believed.text
+    other = edge.http.get("/login", headers=said)
+    assert "Secure" not in other.headers["Set-Cookie"]
+    assert 'href="/static/' in other.text
+
+
+def test_the_gate_still_sees_the_proxy_itself(serve: ServeEdge) -> None:
+    edge = serve(tokens=TOKENS, web=WEB)
+    asked = {"X-Original-Method": "GET", "X-Original-URI": "/v2/", "X-Forwarded-For": "203.0.113.9"}
+    assert edge.http.get("/gate", headers=asked, environ_overrides=PROXY).status_code == 204
+
+
+def test_a_change_over_the_proxy_is_of_its_host(serve: ServeEdge) -> None:
+    browser = Browser(serve(tokens=TOKENS, web=WEB))
+    headers = {"X-Forwarded-Host": "prune.example", "X-Forwarded-Proto": "https", "X-Remote-User": "alice"}
+    form = {"csrf": ""}
+    refused = browser.http.post(
+        "/logout", data=form, headers={**headers, "Origin": "https://prune.example"}, environ_overrides=PROXY
+    )
+    assert "too old" in refused.text
+    foreign = browser.http.post(
+        "/logout", data=form, headers={**headers, "Origin": "https://evil.example"}, environ_overrides=PROXY
+    )
+    assert "is of https://evil.example" in foreign.text.replace("<bdi>", "")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"web": {"user_header": "X-User"}, "tokens": TOKENS}, "web.user_header needs web.proxies"),
+        ({"web": {"admins": ["alice"]}, "tokens": TOKENS}, "web.admins needs web.user_header"),
+        ({"web": {"user_header": "X-User", "proxies": ["10.0.0.7"]}}, "needs tokens.read or tokens.admin"),
+        ({"web": {"proxies": ["10.0.0.7/8"]}}, "write addresses or networks"),
+        ({"web": {"prefix": "pushprune/"}}, "no path such as /pushprune"),
+        ({"web": {"user_header": "X User"}, "tokens": TOKENS}, "no name of a header"),
+    ],
+)
+def test_half_a_proxy_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings(environ={}, **settings)
+
+
+def test_networks_and_names_may_be_written_as_one_line() -> None:
+    environ = {
+        "PUSHPRUNE_WEB__PROXIES": "10.0.0.7, 10.1.0.0/16", "PUSHPRUNE_WEB__ADMINS": '["alice"]',
+        "PUSHPRUNE_WEB__USER_HEADER": "X-User", "PUSHPRUNE_TOKENS__ADMIN": "s3cret",
+    }  # fmt: skip
+    web = load_settings(environ=environ).web
+    assert (web.proxies, web.admins) == (["10.0.0.7", "10.1.0.0/16"], ["alice"])

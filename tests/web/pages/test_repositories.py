@@ -1,0 +1,68 @@
+"""The list of repositories: searched, sorted, page by page, and along their paths."""
+
+import re
+
+import pytest
+
+from tests.makers import event
+from tests.web.conftest import Edge
+from tests.web.pages.browser import Browser
+
+LIST = "/panels/repositories/list"
+
+
+def names(text: str) -> list[str]:
+    return re.findall(r'<th scope="row"><a href="/repository/([^"]+)"', text)
+
+
+@pytest.fixture
+def browser(edge: Edge) -> Browser:
+    edge.heard(
+        event(repository="shop/api", tag="v1", at=3),
+        event(repository="shop/web/front", tag="v1", at=1),
+        event(repository="shop/web/front", tag="v2", at=2),
+        event(repository="tools", tag="v1", at=9),
+    )
+    return Browser(edge)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("", ["shop/api", "shop/web/front", "tools"]),
+        ("order=-pushed", ["tools", "shop/api", "shop/web/front"]),
+        ("order=-tags", ["shop/web/front", "tools", "shop/api"]),
+        ("order=nonsense", ["shop/api", "shop/web/front", "tools"]),
+        ("search=web", ["shop/web/front"]),
+        ("search=shop/*", ["shop/api"]),
+        ("under=shop/", ["shop/api", "shop/web/front"]),
+        ("under=shop/web/", ["shop/web/front"]),
+        ("search=nothing", []),
+    ],
+)
+def test_they_are_found_and_sorted(browser: Browser, query: str, found: list[str]) -> None:
+    assert names(browser.text(f"{LIST}?{query}")) == found
+
+
+def test_paths_lead_on_with_how_many_are_behind_them(browser: Browser) -> None:
+    text = browser.text(LIST)
+    assert 'under=shop/"><bdi>shop/</bdi> <span class="quiet">2</span>' in text
+    within = browser.text(f"{LIST}?under=shop/web/")
+    assert 'under=shop/"><bdi>shop/</bdi></a>' in within
+    assert 'aria-current="true"><bdi>shop/web/</bdi>' in within
+
+
+def test_one_page_follows_the_other_in_every_order(edge: Edge) -> None:
+    edge.heard(*(event(repository=f"r{number:03}", tag="v1", at=number) for number in range(150)))
+    browser = Browser(edge)
+    for order in ("name", "-pushed", "-tags"):
+        first = browser.text(f"{LIST}?order={order}")
+        (more,) = re.findall(r'class="button" href="/repositories([^"]+)">More', first)
+        rest = browser.text(f"{LIST}{more.replace('&amp;', '&')}")
+        assert len(names(first)) == 100
+        assert sorted(names(first) + names(rest)) == [f"r{number:03}" for number in range(150)]
+        assert f"order={order}" in more
+
+
+def test_what_is_no_glob_is_refused_in_one_sentence(browser: Browser) -> None:
+    assert "is no glob" in browser.panel(f"{LIST}?search=!x*").text

@@ -1,0 +1,182 @@
+"""One repository and one tag: what becomes of them and why, and taking it back."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from service.clock import now_us
+from service.domain.notification import parse
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.registry import FakeRegistry
+from tests.makers import event
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import Browser
+from workers import deletion, enforcement
+
+V1 = make_image("shop/api:v1").digest
+TAGS, TRASH = "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api"
+WHY, LINE = "/panels/tag/why/shop/api", "/panels/tag/line/shop/api"
+
+
+def names(text: str) -> list[str]:
+    return re.findall(r'<th scope="row"><a href="/tag/shop/api:([^"]+)"', text)
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Edge:
+    """v1 has been deleted from shop/api for v2."""
+    edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
+    monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
+    monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
+    for tag in ("v1", "v2"):
+        registry.push_image("shop/api", tag)
+    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    enforcement.enforce(edge.wiring, "shop/api")
+    deletion.delete(edge.wiring, "shop/api")
+    assert registry.tags("shop/api").keys() == {"v2"}
+    return edge
+
+
+@pytest.fixture
+def kept(serve_over_valkey: ServeEdge) -> Edge:
+    """Five tags, of which two go; b and c share a digest."""
+    edge = serve_over_valkey(policy=keep_last(2), registry={"url": "http://reg.example:5000"})
+    digests = {"a": "1", "b": "2", "c": "2", "d": "3", "e": "4"}
+    edge.heard(*(event(tag=tag, digest=of, at=at) for at, (tag, of) in enumerate(digests.items())))
+    return edge
+
+
+def test_each_tag_says_what_becomes_of_it_and_why(kept: Edge) -> None:
+    text = Browser(kept).text(TAGS)
+    assert names(text) == ["e", "d", "c", "b", "a"]
+    assert text.count('<span class="kept">stays</span>') == 2
+    assert text.count('<span class="goes">goes</span>: <bdi>older than the newest 2') == 3
+    assert 'data-copy="docker pull reg.example:5000/shop/api:e"' in text
+
+
+def test_what_shares_a_digest_is_named(kept: Edge) -> None:
+    (b,) = [row for row in Browser(kept).text(TAGS).split("<tr>") if "shop/api:b" in row.split("</th>")[0]]
+    assert re.search(r"also\s+<a href=\"/tag/shop/api:c\">", b)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [("search=d", ["d"]), ("order=name", list("abcde")), ("order=-name", list("edcba")), ("search=?", list("edcba"))],
+)
+def test_tags_are_found_and_sorted(kept: Edge, query: str, found: list[str]) -> None:
+    assert names(Browser(kept).text(f"{TAGS}?{query}")) == found
+
+
+def test_one_page_of_tags_follows_the_other(kept: Edge) -> None:
+    kept.heard(*(event(tag=f"t{number:03}", at=100 + number) for number in range(150)))
+    browser = Browser(kept)
+    for order in ("name", "-pushed", "-size"):
+        first = browser.text(f"{TAGS}?order={order}")
+        (more,) = re.findall(r'class="button" href="/repository/shop/api([^"]+)">More', first)
+        rest = browser.text(f"{TAGS}{more.replace('&amp;', '&')}")
+        assert (len(names(first)), len(names(rest))) == (100, 55)
+        assert len({*names(first), *names(rest)}) == 155
+
+
+def test_a_repository_nobody_knows_is_not_there(edge: Edge) -> None:
+    for panel in (TAGS, TRASH, f"{WHY}:v1", f"{LINE}:v1"):
+        response = Browser(edge).panel(panel)
+        assert (response.status_code, "is known" in response.text) == (404, True)
+
+
+def test_platforms_are_asked_for_only_where_somebody_wants_them(pruned: Edge, registry: FakeRegistry) -> None:
+    before = len(registry.requests)
+    assert "Platforms" not in Browser(pruned).text(TAGS)
+    assert len(registry.requests) == before
+    assert "Platforms" in Browser(pruned).text(f"{TAGS}?platforms=yes")
+    assert len(registry.requests) > before
+
+
+def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge, registry: FakeRegistry) -> None:
+    browser = Browser(pruned)
+    assert "older than the newest 1" in browser.text(TRASH)
+    form = {"repository": "shop/api", "tag": "v1", "digest": V1, "back": "/repository/shop/api"}
+    response = browser.post("/restore", **form)
+    assert response.headers["Location"] == "/repository/shop/api"
+    assert "v1 is back" in browser.said(response)
+    assert registry.tags("shop/api")["v1"] == V1
+    (entry, *_) = pruned.wiring.history.entries("shop/api")
+    assert (entry.action, "dashboard" in (entry.actor + entry.reason)) == ("restored", True)
+    assert "<p>Nothing.</p>" in browser.text(TRASH)
+
+
+def test_it_is_put_back_under_another_name(pruned: Edge, registry: FakeRegistry) -> None:
+    browser = Browser(pruned)
+    browser.post("/restore", repository="shop/api", tag="v1", digest=V1, as_tag="old")
+    assert registry.tags("shop/api")["old"] == V1
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"tag": "v9"}, "was not deleted by pushprune"),
+        ({"tag": "<b>"}, "is no tag"),
+        ({"tag": "v1", "as_tag": "a b"}, "is no tag"),
+        ({"digest": "sha256:x"}, "is no digest"),
+        ({"repository": "nobody/knows", "tag": "v1"}, "no repository"),
+    ],
+)
+def test_what_cannot_be_put_back_is_said_in_one_sentence(pruned: Edge, form: dict[str, str], said: str) -> None:
+    browser = Browser(pruned)
+    assert said in browser.said(browser.post("/restore", **{"repository": "shop/api", **form}))
+
+
+def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
+    browser = Browser(pruned)
+    assert "It is not there" in browser.text(f"{WHY}:v1")
+    line = browser.text(f"{LINE}:v1")
+    assert "older than the newest 1" in line
+    assert "Put it back</button>" in line
+
+
+def test_a_tag_that_moved_shows_each_digest_and_who_moved_it(kept: Edge) -> None:
+    kept.heard(event(tag="e", digest="5", actor="bob", at=10))
+    line = Browser(kept).text(f"{LINE}:e")
+    assert line.count("<li>") == 2
+    assert line.count("stands there now") == 1
+    assert "overwritten by bob" in line
+    assert "Put it back" not in line
+
+
+def test_what_each_rule_says_of_a_tag_is_shown(kept: Edge) -> None:
+    text = Browser(kept).text(f"{WHY}:b")
+    assert '<strong class="goes">It goes</strong>' in text
+    assert "3 of 2 kept" in text
+    assert '<a href="/tag/shop/api:c">' in text
+
+
+def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
+    browser = Browser(pruned)
+    said = browser.said(browser.post("/delete", repository="shop/api", tag="v2", back="/tag/shop/api:v2"))
+    assert "shop/api:v2 goes" in said
+    assert pruned.wiring.asks.standing("shop/api")["v2"].by == "dashboard"
+    assert "wants it deleted" in browser.text(f"{WHY}:v2")
+    assert pruned.sent == ["shop/api"]
+
+
+@pytest.mark.parametrize(("tag", "said"), [("v9", "is no tag that is there"), ("*", "is no tag"), ("", "name the tag")])
+def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, said: str) -> None:
+    browser = Browser(pruned)
+    assert said in browser.said(browser.post("/delete", repository="shop/api", tag=tag))
+    assert pruned.wiring.asks.standing("shop/api") == {}
+
+
+def test_another_policy_is_tried_on_this_repository_alone(kept: Edge) -> None:
+    kept.heard(event(repository="shop/api2"))
+    browser = Browser(kept)
+    text = browser.post("/panels/policy/trial", policy="rules: [{keep: none}]", repository="shop/api").text
+    assert "1 of 1 repositories" in text
