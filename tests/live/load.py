@@ -107,8 +107,8 @@ class Load:
         """Two of one machine with one client, at once: the same tag, the same blobs, and nothing to tell them apart.
 
         The registry reads a blob's link while the other one's upload writes it anew. On 2.8.3, with no collector at
-        all, it took the blob for unknown in 9 of 800 such pushes, and answered 500 to 71 of 2,976 HEADs: after these two
-        answers, and no other, it is sent again.
+        all, it took the blob for unknown in 9 of 800 such pushes, and answered 500 to 71 of 2,976 HEADs: after these
+        two answers, and no other, it is sent again.
         """
         layers = [_BASE, _module(number), noise(f"twins {number % 10}", LAYER_BYTES)]
         image, together = image_over(layers, f"twins {number % 10}"), threading.Barrier(2)
