@@ -2,6 +2,7 @@
 "use strict";
 
 const told = new WeakMap(); // panel → the answer that it shows
+let followed = null; // the link with the focus in a panel that is about to be replaced: its address, and which from the end
 
 function age(at) {
   const s = Math.round((Date.now() - at) / 1000);
@@ -18,18 +19,42 @@ function tellAges() {
   }
 }
 
-// Somebody who types, or has opened something, must not lose it to an answer that was not asked for.
+// Somebody who types, marks text, or has opened something, must not lose it to an answer that was not asked for.
 function isInUse(panel) {
-  const at = document.activeElement;
+  const at = document.activeElement, marked = getSelection();
+  if (!marked.isCollapsed && panel.contains(marked.anchorNode)) return true;
   const types = panel.contains(at) && at.matches("input, select, textarea, button, summary");
   return types || panel.querySelector("details[open]") !== null;
 }
 
+function links(panel, address) {
+  return [...panel.querySelectorAll("a[href]")].filter((link) => link.getAttribute("href") === address);
+}
+
+function note(panel) {
+  const at = document.activeElement, address = panel.contains(at) && at.getAttribute("href");
+  followed = address ? { panel, address, last: links(panel, address).indexOf(at) - links(panel, address).length } : null;
+}
+
+// Whoever goes from link to link by keyboard goes on from there; new rows come in above.
+function follow() {
+  if (followed) links(followed.panel, followed.address).at(followed.last)?.focus({ preventScroll: true });
+  followed = null;
+}
+
+function say(isAway) { document.getElementById("away").hidden = !isAway; }
+
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (document.hidden && told.has(event.detail.target)) event.preventDefault(); // nobody looks
+});
+
 document.addEventListener("htmx:beforeSwap", (event) => {
   const { target, xhr, requestConfig } = event.detail;
-  if (!target.matches(".panel")) return;
+  const isOurs = !/^\s*<(!doctype|html)/i.test(xhr.responseText); // else a proxy's error or login, as a whole page
+  say(!isOurs);
+  if (!isOurs) event.detail.shouldSwap = false;
+  if (!isOurs || !target.matches(".panel")) return;
   target.removeAttribute("aria-busy");
-  document.getElementById("away").hidden = true;
   const asked = requestConfig.triggeringEvent;
   const isPoll = !asked || asked.type === "load" || asked.type === "htmx:trigger" || requestConfig.verb === "get";
   if (told.get(target) === xhr.responseText || (isPoll && told.has(target) && isInUse(target))) {
@@ -37,9 +62,10 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     return;
   }
   told.set(target, xhr.responseText);
+  note(target);
 });
 
-document.addEventListener("htmx:sendError", () => { document.getElementById("away").hidden = false; });
+for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => say(true));
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -63,7 +89,7 @@ function draw(place) {
   }, [rows.map((row) => Number(row.dataset.at)), column(1), column(2), column(3)], place);
 }
 
-document.addEventListener("htmx:afterSwap", () => { tellAges(); drawAll(); });
+document.addEventListener("htmx:afterSwap", () => { tellAges(); drawAll(); follow(); });
 function drawAll() { document.querySelectorAll("[data-chart]").forEach(draw); }
 window.addEventListener("resize", drawAll);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);

@@ -1,0 +1,77 @@
+"""What people are at while panels renew themselves: links by keyboard, marked text, another window, a proxy."""
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.browser.site import PATIENCE_MS, Site, Visit
+
+pytestmark = pytest.mark.live
+
+Visiting = Callable[..., Visit]
+_HIDE = """() => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+  window.wanted = 0;
+  document.addEventListener("htmx:beforeRequest", () => { window.wanted += 1; });
+}"""
+_MARK = """() => getSelection().selectAllChildren(document.querySelector(".panel caption"))"""
+
+
+@pytest.fixture
+def name(site: Site) -> str:
+    """Of a repository with one tag, of which the activity is watched."""
+    name = f"habit/{uuid.uuid4().hex[:8]}"
+    site.system.pusher.push_image(name, "first")
+    return name
+
+
+def test_the_focus_stays_on_its_link_while_new_rows_come_in(site: Site, visit: Visiting, name: str) -> None:
+    page = visit().go(f"/activity?repository={name}")
+    page.get_by_role("link", name="first").focus()
+    site.system.pusher.push_image(name, "second")
+    expect(page.get_by_role("link", name="second")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("link", name="first")).to_be_focused()
+
+
+def test_what_somebody_marks_stays_marked(site: Site, visit: Visiting, name: str) -> None:
+    page = visit().go(f"/activity?repository={name}")
+    page.evaluate(_MARK)
+    site.system.pusher.push_image(name, "second")
+    with page.expect_response(lambda answer: "panels/activity/entries" in answer.url and "second" in answer.text()):
+        pass
+    page.wait_for_function("() => !document.querySelector('.htmx-request')")
+    assert page.evaluate("() => getSelection().toString()") == "The newest first"
+
+
+def test_while_nobody_looks_nothing_is_asked_for(visit: Visiting) -> None:
+    page = visit().go("/collection")
+    page.evaluate(_HIDE)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_function("() => window.wanted >= 4", timeout=PATIENCE_MS)
+    assert asked == []
+
+
+@pytest.mark.parametrize("body", ["<html><h1>502 Bad Gateway</h1></html>", "<!DOCTYPE html><form>Log in</form>"])
+def test_a_page_of_the_proxy_in_place_of_a_panel_is_not_shown_as_one(visit: Visiting, body: str) -> None:
+    page = visit().go("/collection")
+    expect(page.get_by_text("does not answer")).to_be_hidden()
+    page.route("**/panels/**", lambda route: route.fulfill(body=body, content_type="text/html"))
+    expect(page.get_by_text("does not answer")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("No collection is under way.")).to_be_visible()
+    page.unroute("**/panels/**")
+    expect(page.get_by_text("does not answer")).to_be_hidden(timeout=PATIENCE_MS)
+
+
+def test_who_does_not_answer_in_time_is_away(visit: Visiting) -> None:
+    window = visit()
+    page = window.go("/collection")
+    held: list[Route] = []
+    page.route("**/panels/**", lambda route: held.append(route))
+    page.evaluate("() => { htmx.config.timeout = 100; }")
+    expect(page.get_by_text("does not answer")).to_be_visible(timeout=PATIENCE_MS)
+    page.close()
+    assert all(said.startswith("error: htmx:") for said in window.complaints)
+    window.complaints.clear()
