@@ -28,6 +28,8 @@ _COUNTED = {
     "own": "events that pushprune itself caused",
 }
 _RESULTS = ("done", "failed", "put off", "dry run")
+_GATE_STATES = ("open", "draining", "closed")
+_RULE = "rule "
 _NAMES = {"duplicate": "duplicates", "own": "own_events"}
 
 
@@ -65,6 +67,17 @@ class Scrape:
             reading.waiting,
         )
         yield _gauge("backlog_oldest_seconds", "by how much the most overdue of them is late", reading.oldest_s)
+        yield _labelled(
+            GaugeMetricFamily(
+                "pushprune_queue_oldest_seconds", "by how much the most overdue of a queue is late", labels=["queue"]
+            ),
+            reading.late_s,
+        )
+        yield _labelled(
+            CounterMetricFamily("pushprune_pruned", "tags and manifests that went, by rule", labels=["rule"]),
+            {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
+        )
+        yield _gauge("restorable", "deletions that can still be undone", self._wiring.figures.trashed())
         yield _gauge("held_repositories", "plans that wait for approval", len(self._wiring.history.holds()))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
         yield _gauge("troubles", "things that an operator must mend; /readyz lists them", reading.troubles)
@@ -74,6 +87,29 @@ class Scrape:
             yield _gauge("last_event_timestamp_seconds", said, reading.last_event_ms / 1000)
         yield from self._policy()
         yield from self._collections()
+        yield from self._gate()
+        yield from self._reconciliation()
+
+    def _gate(self) -> Iterator[Metric]:
+        standing = self._wiring.gate.standing()
+        state = standing.state if standing else "open"
+        yield _labelled(
+            GaugeMetricFamily("pushprune_gate", "1 for the state that the write gate is in", labels=["state"]),
+            {name: int(name == state) for name in _GATE_STATES},
+        )
+        if standing:
+            yield _gauge("gate_since_timestamp_seconds", "since when it is not open", standing.since_ms / 1000)
+
+    def _reconciliation(self) -> Iterator[Metric]:
+        walks = self._wiring.walks
+        last = walks.last()
+        yield _gauge("reconcile_running", "1 while the history is compared", walks.under_way() is not None)
+        if last is None:
+            return
+        yield _gauge("reconcile_last_timestamp_seconds", "when a comparison ended last", last.at_ms / 1000)
+        yield _gauge("reconcile_last_seconds", "how long it took", last.took_ms / 1000)
+        yield _gauge("reconcile_last_drift_tags", "in how many tags the history differed", last.changed)
+        yield _gauge("reconcile_last_failed_repositories", "those that could not be compared", last.failed)
 
     def _policy(self) -> Iterator[Metric]:
         policies = self._wiring.policies
@@ -93,6 +129,7 @@ class Scrape:
         yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections swept", value=totals.blobs)
         said = "bytes that collections gave back, as far as they are known"
         yield CounterMetricFamily("pushprune_collected_bytes", said, value=totals.size_bytes)
+        yield _gauge("collection_wanted", "1 while one is wanted", garbage.wanted() is not None)
         yield _gauge("collection_running", "1 while one is under way", garbage.under_way() is not None)
         said = "1 while the registry claims blobs that were collected: nobody may push"
         yield _gauge("collection_stale_cache", said, any(trouble.about == STALE for trouble in stale))
@@ -106,11 +143,15 @@ class Scrape:
             yield _gauge("collection_last_seconds", "how long the last good one took", totals.took_ms / 1000)
 
 
+def _by(counter: str) -> str:
+    return counter.removeprefix(_RULE) or "(by hand)"
+
+
 def _gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"pushprune_{name}", meaning, value=value)
 
 
-def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, int]) -> Metric:
+def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, float]) -> Metric:
     """The family with one sample for each value. values: by label."""
     for label, value in values.items():
         family.add_metric([label], value)
