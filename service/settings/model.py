@@ -268,6 +268,8 @@ class Settings(BaseSettings):
         tokens = info.data.get("tokens")
         if web.user_header and tokens is not None and tokens.read is None and tokens.admin is None:
             raise ValueError("user_header needs tokens.read or tokens.admin: without them everybody may do everything")
+        if web.proxies and tokens == Tokens():
+            raise ValueError("proxies needs tokens: without them everybody that a proxy lets in may do everything")
         return web
 
     @field_validator("delete")

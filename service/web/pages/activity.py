@@ -1,4 +1,4 @@
-"""What happened: events, decisions, deletes with their reasons; and what could not be understood."""
+"""What happened: events, decisions, deletes with their reasons; what failed, and what could not be understood."""
 
 import csv
 import io
@@ -34,9 +34,11 @@ _ACTIONS = {
 _PAGE = 100
 _EXPORTED = 20_000
 _REJECTED = 50
+_TROUBLES = 100
 _LONGEST = 256
 _ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would obey what begins so
+# A spreadsheet would obey what begins so (OWASP, CSV injection); some skip blanks, and read wide letters as these.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def activity_rejected() -> Response:
         rejected = wiring.archive.rejected(_REJECTED)
         return frame.panel("activity_rejected.html", "What could not be understood", rejected=rejected)
+
+    @pages.get("/panels/activity/troubles")
+    def activity_troubles() -> Response:
+        values = {"troubles": wiring.outbox.troubles(), "most": _TROUBLES}
+        return frame.panel("activity_troubles.html", "What failed", **values)
 
     @pages.get("/activity.csv")
     def activity_csv() -> Response:
@@ -119,7 +126,7 @@ def _exported(wiring: Wiring) -> tuple[Entry, ...]:
 
 
 def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA) else cell
 
 
 def _file(text: str, kind: str, name: str) -> Response:

@@ -70,6 +70,23 @@ def test_as_csv_no_cell_is_a_formula(busy: Edge) -> None:
     assert response.headers["Content-Disposition"] == "attachment; filename=activity.csv"
 
 
+@pytest.mark.parametrize("actor", ["@x", "+1", "\n=x()", " =x()", "\uff1dx()", "\tx"])
+def test_however_a_formula_begins_it_is_none(edge: Edge, actor: str) -> None:
+    edge.heard(event(actor=actor))
+    (row,) = csv.DictReader(io.StringIO(Browser(edge).get("/activity.csv").data.decode(), newline=""))
+    assert row["actor"] == f"'{actor}"
+
+
+def test_what_failed_and_still_waits_for_somebody_is_shown(edge: Edge) -> None:
+    browser = Browser(edge)
+    assert "Nothing failed" in browser.text("/panels/activity/troubles")
+    edge.wiring.outbox.complain("doomed shop/api", "the registry refuses <b>")
+    text = browser.text("/panels/activity/troubles")
+    assert "<bdi>doomed shop/api</bdi>" in text
+    assert "the registry refuses &lt;b&gt;" in text
+    assert 'hx-get="/panels/activity/troubles"' in browser.text("/activity")
+
+
 def test_what_could_not_be_understood_is_shown_with_the_reason(edge: Edge) -> None:
     edge.heard({"id": "1", "action": "push", "target": {"repository": "<b>"}})
     text = Browser(edge).text("/panels/activity/rejected")

@@ -19,7 +19,7 @@ PAGES = (
 )  # fmt: skip
 PANELS = (
     "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
-    "/panels/activity/entries", "/panels/activity/rejected",
+    "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
     "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2",

@@ -90,6 +90,7 @@ def test_a_change_over_the_proxy_is_of_its_host(serve: ServeEdge) -> None:
         ({"web": {"user_header": "X-User"}, "tokens": TOKENS}, "web.user_header needs web.proxies"),
         ({"web": {"admins": ["alice"]}, "tokens": TOKENS}, "web.admins needs web.user_header"),
         ({"web": {"user_header": "X-User", "proxies": ["10.0.0.7"]}}, "needs tokens.read or tokens.admin"),
+        ({"web": {"proxies": ["127.0.0.1"]}}, "proxies needs tokens"),
         ({"web": {"proxies": ["10.0.0.7/8"]}}, "write addresses or networks"),
         ({"web": {"prefix": "pushprune/"}}, "no path such as /pushprune"),
         ({"web": {"user_header": "X User"}, "tokens": TOKENS}, "no name of a header"),
