@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Any
 
 import yaml
@@ -25,6 +27,7 @@ _NAMES = 50
 _ROWS = 50
 _TAGS = 100
 _PATIENCE_S = 5.0
+_TRIALS = 2  # at a time in each process: each takes one of its threads for seconds
 _EDITED = "the policy"
 
 
@@ -50,6 +53,8 @@ class Change:
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
+    trials = BoundedSemaphore(_TRIALS)
+
     @pages.get("/policy")
     def policy() -> Response:
         return frame.page("policy.html", written=written(wiring.policies.current()))
@@ -96,7 +101,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         tried = parse_policy(request.form.get("policy", ""), _EDITED)
         one = request.form.get("repository", "")
         names = (wiring.inventory.known(one),) if one else tuple(filter(_found(), wiring.history.repositories()))
-        changes, looked = _changes(wiring, names, tried)
+        with _turn(trials):
+            changes, looked = _changes(wiring, names, tried)
         return frame.panel(
             "policy_trial.html",
             "What another policy would do",
@@ -124,6 +130,16 @@ def _reaches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Reach]:
         said = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
         written = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
         yield Reach(rule.name or f"#{number}", written, len(matched), matched[:_NAMES])
+
+
+@contextmanager
+def _turn(trials: BoundedSemaphore) -> Iterator[None]:
+    if not trials.acquire(blocking=False):
+        raise ConfigurationError("others try a policy at this moment: wait until they are done")
+    try:
+        yield
+    finally:
+        trials.release()
 
 
 def _found() -> Any:

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from werkzeug.test import TestResponse
 
+from service.web.pages import policy
 from tests.conftest import keep_last
 from tests.makers import event
 from tests.web.conftest import Edge, ServeEdge
@@ -95,6 +97,21 @@ def test_another_policy_is_tried_and_nothing_changes(held: Edge) -> None:
     assert "<bdi>v2</bdi></strong>" in text.split("Only by today")[-1]
     assert browser.post(TRIAL, policy="rules: [{name: two, keep: none}]").text.count("<bdi>v3</bdi>") == 1
     assert held.wiring.policies.current() == held.wiring.settings.policy
+
+
+def test_those_who_try_policies_leave_threads_for_the_registry(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial may take seconds: whoever may only look must not hold up notifications with many of them."""
+    others: list[TestResponse] = []
+
+    def trying_meanwhile(*_: object) -> tuple[tuple[()], int]:
+        others.append(Browser(edge).post(TRIAL, policy="rules: []"))
+        return (), 0
+
+    monkeypatch.setattr(policy, "_changes", trying_meanwhile)
+    assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
+    assert [one.status_code for one in others] == [409, 200]
+    assert "wait until they are done" in others[0].text
+    assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
 
 
 @pytest.mark.parametrize(
