@@ -41,6 +41,20 @@ class Reach:
     first: tuple[str, ...]
 
 
+class _Reaches:
+    """What each rule matches, found again only once the policy or the repositories are others."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Policy | None, tuple[str, ...], tuple[Reach, ...]] = None, (), ()
+
+    def of(self, policy: Policy, repositories: tuple[str, ...]) -> tuple[Reach, ...]:
+        of, among, found = self._last
+        if of != policy or among != repositories:
+            found = tuple(_reaches(policy, repositories))
+            self._last = policy, repositories, found
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What another policy would change in one repository: what goes by it alone, and what by today's alone."""
@@ -53,7 +67,7 @@ class Change:
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
-    trials = BoundedSemaphore(_TRIALS)
+    trials, reaches = BoundedSemaphore(_TRIALS), _Reaches()
 
     @pages.get("/policy")
     def policy() -> Response:
@@ -71,7 +85,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             digest=policies.digest,
             complaint=policies.complaint,
             read_ms=policies.read_ms,
-            rules=tuple(_reaches(now, wiring.history.repositories())) if now else (),
+            rules=reaches.of(now, wiring.history.repositories()) if now else (),
         )
 
     @pages.get("/panels/policy/holds")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
+from service.domain.pattern import Matcher
 from service.web.pages import policy
 from tests.conftest import keep_last
 from tests.makers import event
@@ -33,6 +34,24 @@ def test_the_rules_in_force_name_what_they_match(held: Edge) -> None:
     assert "<bdi>last</bdi>" in text
     assert "<bdi>shop/api</bdi>" in text
     assert "<summary>1</summary>" in text
+
+
+def test_what_rules_match_is_found_once_for_all_who_look(held: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 rules and 10,000 repositories take most of a second, and every open window asks every 10 s."""
+    matched: list[tuple[str, ...]] = []
+    compile_patterns = policy.compile_patterns
+
+    def counted(patterns: tuple[str, ...]) -> Matcher:
+        matched.append(patterns)
+        return compile_patterns(patterns)
+
+    monkeypatch.setattr(policy, "compile_patterns", counted)
+    first = Browser(held).text("/panels/policy/force")
+    assert Browser(held).text("/panels/policy/force") == first
+    assert len(matched) == 1
+    held.heard(event(repository="shop/new"))
+    assert "<bdi>shop/new</bdi>" in Browser(held).text("/panels/policy/force")
+    assert len(matched) == 2
 
 
 def test_why_a_newer_policy_is_not_in_force_is_said(serve: ServeEdge, tmp_path: Path) -> None:
