@@ -100,5 +100,10 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, fault(error))
+
+
+def fault(error: Exception) -> str:
+    """Logs what nobody foresaw; returns the sentence for who asked."""
     log.error("a request failed", error=repr(error), exc_info=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this is a fault in pushprune; its log says more")
+    return "this is a fault in pushprune; its log says more"

@@ -42,7 +42,7 @@ from service.web.pages import (
     tag,
     text,
 )
-from service.web.problems import Faulty
+from service.web.problems import Faulty, fault
 from service.web.session import Visitor, csrf, stranger, visitor
 from service.wiring import Wiring
 
@@ -68,6 +68,7 @@ def register(app: Flask, wiring: Wiring) -> None:
     pages.register_error_handler(PushpruneError, _failed)
     pages.register_error_handler(Faulty, lambda error: _failed(PushpruneError("; ".join(error.faults)), 422))
     pages.register_error_handler(HTTPException, lambda error: _failed(error, error.code or 500))
+    pages.register_error_handler(Exception, lambda error: _failed(PushpruneError(fault(error)), 500))
     text.register(app)
     app.jinja_env.globals["navigation"] = tuple((f"pages.{_endpoint(page)}", page.NAME) for page in _SHOWN)
     app.register_blueprint(pages)

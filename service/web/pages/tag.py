@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
+from service.domain.errors import ConfigurationError
 from service.domain.explanation import with_hold
 from service.domain.interval import Interval
+from service.domain.notification import is_digest
 from service.web.pages import frame
 from service.web.pages.repository import host
 from service.wiring import Wiring
@@ -55,6 +57,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/tag/platforms/<path:repository>@<digest>")
     def tag_platforms(repository: str, digest: str) -> Response:
+        if not is_digest(digest):
+            raise ConfigurationError(f"{digest[:80]!r} is no digest")
         platforms = wiring.platforms.of(wiring.inventory.known(repository), [digest])[digest]
         return frame.panel("tag_platforms.html", "Platforms", platforms=platforms)
 

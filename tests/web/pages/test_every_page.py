@@ -158,6 +158,19 @@ def test_who_may_only_look_is_refused_a_change(edge: Edge) -> None:
         assert (response.status_code, "you may look and change nothing" in response.text) == (403, True)
 
 
+def test_a_fault_of_ours_is_said_in_one_sentence_where_the_panel_would_be(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Browser(edge, TOKENS["admin"])
+    monkeypatch.setattr(type(edge.wiring.figures), "read", lambda figures: 1 // 0)
+    panel, page = browser.panel("/panels/overview/now"), browser.get("/panels/overview/now")
+    for answer in (panel, page):
+        assert answer.status_code == 500
+        assert "this is a fault in pushprune; its log says more</bdi>" in answer.text
+    assert "<html" not in panel.text
+    assert faults(page.text) == []
+
+
 def test_a_page_from_elsewhere_is_refused(edge: Edge) -> None:
     browser = Browser(edge, TOKENS["admin"])
     browser.origin = "http://evil.example"

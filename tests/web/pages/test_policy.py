@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
-from service.domain.pattern import Matcher
+from service.domain.pattern import Matcher, compile_patterns
 from service.web.pages import policy
 from tests.conftest import keep_last
 from tests.makers import event
@@ -39,7 +39,6 @@ def test_the_rules_in_force_name_what_they_match(held: Edge) -> None:
 def test_what_rules_match_is_found_once_for_all_who_look(held: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     """20 rules and 10,000 repositories take most of a second, and every open window asks every 10 s."""
     matched: list[tuple[str, ...]] = []
-    compile_patterns = policy.compile_patterns
 
     def counted(patterns: tuple[str, ...]) -> Matcher:
         matched.append(patterns)

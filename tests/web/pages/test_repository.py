@@ -101,6 +101,12 @@ def test_platforms_are_asked_for_only_where_somebody_wants_them(pruned: Edge, re
     assert len(registry.requests) > before
 
 
+@pytest.mark.parametrize("digest", ["latest", "..", "sha256:zz"])
+def test_what_is_no_digest_has_no_platforms(pruned: Edge, digest: str) -> None:
+    answer = Browser(pruned).panel(f"/panels/tag/platforms/shop/api@{digest}")
+    assert (answer.status_code, "is no digest" in answer.text) == (409, True)
+
+
 def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge, registry: FakeRegistry) -> None:
     browser = Browser(pruned)
     assert "older than the newest 1" in browser.text(TRASH)
