@@ -106,7 +106,7 @@ class Load:
     def _twins(self, number: int) -> tuple[str, str]:
         """Two of one machine with one client, at once: the same tag, the same blobs, and nothing to tell them apart.
 
-        The registry reads a blob's link while the other one's upload writes it anew. On 2.8.3, with no collector at all,
+        The registry reads a blob's link while the other one's upload writes it anew. On 2.8.3, without any collector,
         it took the blob for unknown in 9 of 800 such pushes, and answered 500 to 71 of 2,976 HEADs: after these two
         answers, and no other, it is sent again.
         """
