@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import (
 )
 
 from service.domain.collection import STALE
-from service.store.meter import TIMED, Metered, Timing
+from service.domain.metered import TIMED, Metered, Timing
 from service.web.access import refusal
 from service.wiring import Wiring
 
