@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from service.store.meter import Metered
+from service.domain.metered import Metered
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System, doomed_system
