@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
+from service import holding
 from service.domain.collection import STALE
 from service.domain.metered import TIMED, Metered, Timing
 from service.web.access import refusal
@@ -86,7 +87,8 @@ class Scrape:
             {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
         )
         yield _gauge("restorable", "deletions that can still be undone", self._wiring.figures.trashed())
-        yield _gauge("held_repositories", "plans that wait for approval", len(self._wiring.history.holds()))
+        said = "plans that wait for approval, and that nobody refused"
+        yield _gauge("held_repositories", said, len(holding.undecided(self._wiring)))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
         yield _gauge("troubles", "things that an operator must mend; /readyz lists them", reading.troubles)
         yield _gauge("repositories", "repositories anything is known of", reading.repositories)
