@@ -106,8 +106,9 @@ class Load:
     def _twins(self, number: int) -> tuple[str, str]:
         """Two of one machine with one client, at once: the same tag, the same blobs, and nothing to tell them apart.
 
-        The registry reads a blob's link while the other one's upload writes it anew, and takes the blob for unknown
-        (2.8.3: 9 of 800 such pushes, with no collector at all): this answer, and no other, has a manifest sent again.
+        The registry reads a blob's link while the other one's upload writes it anew. On 2.8.3, without any collector,
+        it took the blob for unknown in 9 of 800 such pushes, and answered 500 to 71 of 2,976 HEADs: after these two
+        answers, and no other, it is sent again.
         """
         layers = [_BASE, _module(number), noise(f"twins {number % 10}", LAYER_BYTES)]
         image, together = image_over(layers, f"twins {number % 10}"), threading.Barrier(2)
@@ -118,9 +119,12 @@ class Load:
                 try:
                     client.push(TWINS, f"w{number}", image)
                 except AssertionError as error:
-                    if "DIGEST_INVALID" not in str(error):
+                    if "DIGEST_INVALID" in str(error):
+                        client.put(TWINS, f"w{number}", image.media_type, image.manifest)
+                    elif str(error).startswith("HEAD") and ": 500 " in str(error):
+                        client.push(TWINS, f"w{number}", image)
+                    else:
                         raise
-                    client.put(TWINS, f"w{number}", image.media_type, image.manifest)
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(push, range(2)))
