@@ -18,6 +18,7 @@ LAYER_BYTES = 20_000
 APP, MULTI, MOUNTED, COPIED, TWINS = "stress/app", "stress/multi", "stress/mounted", "stress/copied", "stress/twins"
 REPOSITORIES = (APP, MULTI, MOUNTED, COPIED, TWINS)
 _BASE = noise("base", LAYER_BYTES)
+_TRIES = 5
 
 
 @dataclass
@@ -114,17 +115,17 @@ class Load:
         image, together = image_over(layers, f"twins {number % 10}"), threading.Barrier(2)
 
         def push(_: int) -> None:
+            together.wait(60)
             with self._client("twin") as client:
-                together.wait(60)
-                try:
-                    client.push(TWINS, f"w{number}", image)
-                except AssertionError as error:
-                    if "DIGEST_INVALID" in str(error):
-                        client.put(TWINS, f"w{number}", image.media_type, image.manifest)
-                    elif str(error).startswith("HEAD") and ": 500 " in str(error):
+                for left in reversed(range(_TRIES)):
+                    try:
                         client.push(TWINS, f"w{number}", image)
+                    except AssertionError as error:
+                        said = str(error)
+                        if not left or not ("DIGEST_INVALID" in said or (said.startswith("HEAD") and ": 500 " in said)):
+                            raise
                     else:
-                        raise
+                        return
 
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(push, range(2)))
