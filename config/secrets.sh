@@ -18,7 +18,7 @@ random() {
     od -An -N32 -tx1 /dev/urandom | tr -d ' \n'
 }
 
-for name in notify_token read_token admin_token redis_password registry_http_secret; do
+for name in notify_token read_token admin_token redis_password registry_http_secret grafana_password; do
     random | keep "$name"
 done
 printf 'redis://:%s@redis:6379/0' "$(cat "$folder/redis_password")" | keep redis_url

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -143,7 +144,7 @@ def test_what_is_waited_for_is_healthy_and_the_registry_waits_for_none_of_us() -
 def test_only_this_machine_can_connect(name: str) -> None:
     published = SERVICES[name].get("ports", [])
     assert all(port.startswith("127.0.0.1:") for port in published)
-    assert bool(published) == (name in ("gate", "web"))
+    assert bool(published) == (name in ("gate", "web", "grafana"))
 
 
 def test_everybody_but_us_gets_to_the_registry_through_the_gate() -> None:
@@ -166,7 +167,7 @@ def settings_port(name: str) -> str:
 def test_redis_stands_where_only_we_can_reach_it() -> None:
     assert COMPOSE["networks"]["store"] == {"internal": True}
     assert SERVICES["redis"]["networks"] == ["store"]
-    assert {name for name in LASTING if "store" in SERVICES[name]["networks"]} == {"redis", *OURS}
+    assert {name for name in LASTING if "store" in SERVICES[name]["networks"]} == {"redis", "grafana", *OURS}
 
 
 def test_the_gc_worker_collects_and_nobody_else_does() -> None:
@@ -317,3 +318,28 @@ def test_the_image_is_built_once_from_what_it_needs_and_nothing_else() -> None:
     needed = {source for line in copied for source in line.split()}
     admitted = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert needed == set(admitted)
+
+
+def test_monitoring_runs_only_where_it_is_asked_for_and_sees_what_is_provisioned() -> None:
+    assert {name for name in SERVICES if "profiles" in SERVICES[name]} == {"prometheus", "grafana"}
+    assert mounts("prometheus") == {
+        "/etc/prometheus": ("./config/prometheus", False), "/prometheus": ("metrics", True),
+    }  # fmt: skip
+    assert mounts("grafana") == {
+        "/etc/grafana/provisioning": ("./config/grafana/provisioning", False),
+        "/etc/grafana/dashboards": ("./config/grafana/dashboards", False),
+    }  # fmt: skip
+    assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
+    providers = yaml.safe_load((ROOT / "config/grafana/provisioning/dashboards/pushprune.yml").read_text())
+    assert [one["options"]["path"] for one in providers["providers"]] == ["/etc/grafana/dashboards"]
+    sources = (ROOT / "config/grafana/provisioning/datasources/pushprune.yml").read_text()
+    for secret in re.findall(r"/run/secrets/(\w+)", sources):
+        assert secret in SERVICES["grafana"]["secrets"]
+    assert SERVICES["grafana"]["environment"]["GF_INSTALL_PLUGINS"] == "redis-datasource"
+    assert {urlsplit(source["url"]).hostname for source in yaml.safe_load(sources)["datasources"]} <= SERVICES.keys()
+    assert SERVICES["prometheus"]["secrets"] == ["read_token"]
+
+
+def test_monitoring_may_not_change_anything() -> None:
+    for name in ("prometheus", "grafana"):
+        assert not {"admin_token", "notify_token"} & set(SERVICES[name]["secrets"])

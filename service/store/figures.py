@@ -1,7 +1,7 @@
 """What a monitor wants to know, read from Redis in one go."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.store.connection import Connection
 from service.store.outbox import LONGEST_WAIT_MS
@@ -19,6 +19,7 @@ class Reading:
     time alone will make due later. oldest_s: seconds by which the most overdue entry of all queues is late. workers:
     those that gave a sign of life within 10 s. troubles: things that an operator must mend. repositories: those
     anything is known of. last_event_ms: when the newest entry of the history was written, None while there is none.
+    late_s: as oldest_s, for each queue.
     """
 
     counters: Mapping[str, int]
@@ -28,6 +29,7 @@ class Reading:
     troubles: int
     repositories: int
     last_event_ms: int | None
+    late_s: Mapping[str, float] = field(default_factory=dict)
 
 
 class Figures:
@@ -58,6 +60,7 @@ class Figures:
             troubles=troubles,
             repositories=repositories,
             last_event_ms=int(events[0][0].partition("-")[0]) if events else None,
+            late_s={queue: _oldest_s([first], now_ms) for queue, first in zip(_QUEUES, queues[1::2], strict=True)},
         )
 
     def last_rejected(self) -> tuple[int, str] | None:

@@ -124,9 +124,12 @@ class History:
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Whether nothing has changed in the repository since."""
+        return self.generation(snapshot.repository) == snapshot.generation
+
+    def generation(self, repository: str) -> str:
+        """Another one after everything that happened to its tags; pulls and time change nothing of it."""
         with self._connection.reached() as client:
-            generation = client.hget(self._keys.of("generation"), snapshot.repository)
-        return (generation or "0") == snapshot.generation
+            return client.hget(self._keys.of("generation"), repository) or "0"
 
     def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
         """Commits a plan against the snapshot it was made from; NOT when it is stale: a push, or a pull of the doomed.

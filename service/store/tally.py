@@ -1,28 +1,59 @@
 """How much happened when: entries of the history counted by kind and by stretch of time."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from threading import Lock
+
 from service.domain.tally import Tally
 from service.store.connection import Connection
 
-_AT_ONCE = 2000  # Redis serves others in between
+_AT_ONCE = 500  # Redis serves others in between
+
+
+@dataclass
+class _Known:
+    """What was counted from since_ms on, up to and with the entry `newest`."""
+
+    since_ms: int
+    counts: dict[int, dict[str, int]] = field(default_factory=dict)
+    newest: str = ""
+    is_whole: bool = True
 
 
 class Tallies:
-    """Raises StoreUnavailable when Redis is away."""
+    """What was counted once is remembered, so that only what came since is read. StoreUnavailable: Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._lock = Lock()
+        self._known: dict[int, _Known] = {}
 
     def since(self, since_ms: int, stretch_ms: int, at_most: int = 100_000) -> Tally:
         """What was recorded since then, in stretches of so many ms. at_most: entries that are read, the newest."""
-        counts: dict[int, dict[str, int]] = {}
-        before, read = "+", 0
-        while read < at_most:
-            key = self._connection.keys.of("events")
-            seen, before, *rows = self._connection.script("tally", [key], [since_ms, before, stretch_ms, _AT_ONCE])
-            read += int(seen)
-            for begins_ms, action, count in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
-                actions = counts.setdefault(int(begins_ms), {})
-                actions[action] = actions.get(action, 0) + int(count)
-            if int(seen) < _AT_ONCE:
-                return Tally(counts)
-        return Tally(counts, is_whole=False)
+        with self._lock:
+            known = self._known.get(stretch_ms)
+            if known is None or known.since_ms > since_ms:
+                known = _Known(since_ms)
+            self._count(known, stretch_ms, at_most)
+            known.counts = {
+                begins_ms: of for begins_ms, of in known.counts.items() if begins_ms + stretch_ms > since_ms
+            }
+            known.since_ms = since_ms
+            self._known[stretch_ms] = known
+            return Tally({begins_ms: dict(of) for begins_ms, of in known.counts.items()}, known.is_whole)
+
+    def _count(self, known: _Known, stretch_ms: int, at_most: int) -> None:
+        """Adds what came since, and changes nothing where Redis goes away meanwhile."""
+        after, before, newest, read = f"({known.newest}" if known.newest else str(known.since_ms), "+", "", 0
+        key = self._connection.keys.of("events")
+        rows: list[Sequence[str]] = []
+        is_whole = False
+        while read < at_most and not is_whole:
+            args: list[str | int] = [after, before, stretch_ms, _AT_ONCE]
+            seen, first, before, *counted = self._connection.script("tally", [key], args)
+            rows += zip(counted[::3], counted[1::3], counted[2::3], strict=True)
+            newest, read, is_whole = newest or first, read + int(seen), int(seen) < _AT_ONCE
+        for begins_ms, action, count in rows:
+            actions = known.counts.setdefault(int(begins_ms), {})
+            actions[action] = actions.get(action, 0) + int(count)
+        known.newest, known.is_whole = newest or known.newest, known.is_whole and is_whole

@@ -1,18 +1,26 @@
 """/metrics: what a monitor wants to know, for Prometheus.
 
-Every figure is read from Redis when it is asked for, and none is counted in this process: so all web processes tell the
+Every figure is read from Redis when it is asked for, and none is kept in this process: so all web processes tell the
 same truth whichever of them is asked, nothing begins at zero when one restarts, workers need no port of their own, and
 no directory is shared as prometheus-client's multiprocess mode would have it. Only the policy is this process's own
 reading of the file that all processes read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
 from service.domain.collection import STALE
+from service.domain.metered import TIMED, Metered, Timing
 from service.web.access import refusal
 from service.wiring import Wiring
 
@@ -28,6 +36,8 @@ _COUNTED = {
     "own": "events that pushprune itself caused",
 }
 _RESULTS = ("done", "failed", "put off", "dry run")
+_GATE_STATES = ("open", "draining", "closed")
+_RULE = "rule "
 _NAMES = {"duplicate": "duplicates", "own": "own_events"}
 
 
@@ -65,6 +75,17 @@ class Scrape:
             reading.waiting,
         )
         yield _gauge("backlog_oldest_seconds", "by how much the most overdue of them is late", reading.oldest_s)
+        yield _labelled(
+            GaugeMetricFamily(
+                "pushprune_queue_oldest_seconds", "by how much the most overdue of a queue is late", labels=["queue"]
+            ),
+            reading.late_s,
+        )
+        yield _labelled(
+            CounterMetricFamily("pushprune_pruned", "tags and manifests that went, by rule", labels=["rule"]),
+            {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
+        )
+        yield _gauge("restorable", "deletions that can still be undone", self._wiring.figures.trashed())
         yield _gauge("held_repositories", "plans that wait for approval", len(self._wiring.history.holds()))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
         yield _gauge("troubles", "things that an operator must mend; /readyz lists them", reading.troubles)
@@ -72,8 +93,50 @@ class Scrape:
         if reading.last_event_ms is not None:
             said = "when the newest entry of the history was written"
             yield _gauge("last_event_timestamp_seconds", said, reading.last_event_ms / 1000)
+        yield from self._metered()
         yield from self._policy()
         yield from self._collections()
+        yield from self._gate()
+        yield from self._reconciliation()
+
+    def _metered(self) -> Iterator[Metric]:
+        """What processes count and time on their way; each adds it to Redis about once a second."""
+        self._wiring.meter.flush()
+        metered = self._wiring.meter.read()
+        for name, label, meaning, known in (
+            ("plans", "result", "plans, by what became of them", ("doomed", "asked", "dry", "held", "none", "stale")),
+            ("deletes", "result", "what deletes came to", ("deleted", "untagged", "spared", "vanished")),
+            ("failures", "queue", "attempts that ended in a failure", ("due", "doomed")),
+        ):
+            values = {one: metered.counts.get((name, one), 0) for one in known}
+            yield _labelled(CounterMetricFamily(f"pushprune_{name}", meaning, labels=[label]), values)
+        said = "from the latest push of a repository until what it pushed out was gone"
+        yield _timed("push_to_gone_seconds", said, (), _of(metered, "push_to_gone") or {"": _nothing("push_to_gone")})
+        said = "requests to the registry, and how long it took to answer"
+        yield _timed("registry_request_seconds", said, ("method", "status"), _of(metered, "registry_request"))
+        said = "how long writes waited at the gate"
+        yield _timed("gate_wait_seconds", said, ("result",), _of(metered, "gate_wait"))
+
+    def _gate(self) -> Iterator[Metric]:
+        standing = self._wiring.gate.standing()
+        state = standing.state if standing else "open"
+        yield _labelled(
+            GaugeMetricFamily("pushprune_gate", "1 for the state that the write gate is in", labels=["state"]),
+            {name: int(name == state) for name in _GATE_STATES},
+        )
+        if standing:
+            yield _gauge("gate_since_timestamp_seconds", "since when it is not open", standing.since_ms / 1000)
+
+    def _reconciliation(self) -> Iterator[Metric]:
+        walks = self._wiring.walks
+        last = walks.last()
+        yield _gauge("reconcile_running", "1 while the history is compared", walks.under_way() is not None)
+        if last is None:
+            return
+        yield _gauge("reconcile_last_timestamp_seconds", "when a comparison ended last", last.at_ms / 1000)
+        yield _gauge("reconcile_last_seconds", "how long it took", last.took_ms / 1000)
+        yield _gauge("reconcile_last_drift_tags", "in how many tags the history differed", last.changed)
+        yield _gauge("reconcile_last_failed_repositories", "those that could not be compared", last.failed)
 
     def _policy(self) -> Iterator[Metric]:
         policies = self._wiring.policies
@@ -93,6 +156,7 @@ class Scrape:
         yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections swept", value=totals.blobs)
         said = "bytes that collections gave back, as far as they are known"
         yield CounterMetricFamily("pushprune_collected_bytes", said, value=totals.size_bytes)
+        yield _gauge("collection_wanted", "1 while one is wanted", garbage.wanted() is not None)
         yield _gauge("collection_running", "1 while one is under way", garbage.under_way() is not None)
         said = "1 while the registry claims blobs that were collected: nobody may push"
         yield _gauge("collection_stale_cache", said, any(trouble.about == STALE for trouble in stale))
@@ -106,11 +170,33 @@ class Scrape:
             yield _gauge("collection_last_seconds", "how long the last good one took", totals.took_ms / 1000)
 
 
+def _of(metered: Metered, name: str) -> dict[str, Timing]:
+    return {label: timing for (timed, label), timing in sorted(metered.timings.items()) if timed == name}
+
+
+def _nothing(name: str) -> Timing:
+    return Timing(dict.fromkeys(TIMED[name], 0))
+
+
+def _timed(name: str, meaning: str, labels: Sequence[str], timings: Mapping[str, Timing]) -> Metric:
+    """timings: by the values of the labels, with a space between them."""
+    family = HistogramMetricFamily(f"pushprune_{name}", meaning, labels=labels)
+    for values, timing in timings.items():
+        ends = [str(float(end)) for end in timing.counts] + ["+Inf"]
+        counts = accumulate([*timing.counts.values(), timing.more])
+        family.add_metric(values.split(), list(zip(ends, counts, strict=True)), timing.sum_s)
+    return family
+
+
+def _by(counter: str) -> str:
+    return counter.removeprefix(_RULE) or "(by hand)"
+
+
 def _gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"pushprune_{name}", meaning, value=value)
 
 
-def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, int]) -> Metric:
+def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, float]) -> Metric:
     """The family with one sample for each value. values: by label."""
     for label, value in values.items():
         family.add_metric([label], value)

@@ -69,10 +69,15 @@ class Visit:
         yield
         self.page.remove_listener("response", weigh)
 
-    def faults(self) -> list[str]:
-        """What axe finds on this page that keeps people from using it. Needs a window with bypass_csp."""
+    def faults(self, rules: list[str] | None = None) -> list[str]:
+        """What axe finds on this page that keeps people from using it. Needs a window with bypass_csp.
+
+        rules: which of its rules are asked; None: all.
+        """
         self.page.evaluate(_AXE)
-        found: dict[str, Any] = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        found: dict[str, Any] = self.page.evaluate(
+            "rules => axe.run(document, {resultTypes: ['violations'], ...(rules && {runOnly: rules})})", rules
+        )
         return [
             f"{one['id']}: {one['help']}: {node['html'][:200]}"
             for one in found["violations"]

@@ -105,11 +105,11 @@ def test_who_may_only_look_sees_no_button_that_changes(visit: Visiting, reposito
 
 
 def test_nothing_keeps_people_from_using_any_page(visit: Visiting, repository: str) -> None:
-    for scheme in ("light", "dark"):
+    for scheme, rules in (("light", None), ("dark", ["color-contrast"])):
         window = visit(bypass_csp=True, color_scheme=scheme, viewport={"width": 360, "height": 800})
         for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1", f"/tag/{repository}:v3"):
             page = window.go(path)
-            assert window.faults() == [], (path, scheme)
+            assert window.faults(rules) == [], (path, scheme)
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 360, f"{path} scrolls sideways: {wide}"
 
@@ -122,3 +122,37 @@ def test_all_of_a_page_with_its_assets_is_light(visit: Visiting, repository: str
             window.go(path)
         assert len(sizes) > 4
         assert sum(sizes.values()) <= 150_000, path
+
+
+def test_the_doctor_says_what_he_found(visit: Visiting) -> None:
+    page = visit().go("/health")
+    page.get_by_role("button", name="Look", exact=True).click()
+    expect(page.get_by_role("row", name="notifications ok")).to_be_visible(timeout=2 * PATIENCE_MS)
+
+
+def test_who_is_signed_in_stays_so_over_a_link_from_elsewhere(site: Site, visit: Visiting) -> None:
+    page = visit().page
+    page.goto("data:text/html,<meta charset=utf-8><a href='" + site.url + "/policy'>there</a>")
+    page.get_by_role("link", name="there").click()
+    expect(page.get_by_role("heading", name="Policy", exact=True)).to_be_visible()
+
+
+def test_without_scripts_each_panel_is_a_page(visit: Visiting, repository: str) -> None:
+    page = visit(java_script_enabled=False).page
+    page.goto(f"{page.url}repository/{repository}")
+    page.get_by_role("link", name="Show: the tags").click()
+    expect(page.get_by_role("row").filter(has_text="v3")).to_contain_text("stays")
+
+
+def test_a_chart_is_drawn_and_a_tag_is_found_by_keyboard(visit: Visiting, repository: str) -> None:
+    window = visit()
+    page = window.go("/")
+    expect(page.locator(".chart canvas")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    window.go(f"/repository/{repository}")
+    page.get_by_label("Tag").focus()
+    page.keyboard.type("v3")
+    page.keyboard.press("Enter")
+    window.settle()
+    expect(page.get_by_text("1 of 2 tags")).to_be_visible()

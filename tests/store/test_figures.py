@@ -18,7 +18,7 @@ def figures(connection: Connection) -> Figures:
 
 def test_nothing_is_known_at_first(figures: Figures) -> None:
     waiting = {"due": 0, "doomed": 0, "healing": 0}
-    assert figures.read() == Reading({}, waiting, 0.0, 0, 0, 0, None)
+    assert figures.read() == Reading({}, waiting, 0.0, 0, 0, 0, None, dict.fromkeys(waiting, 0.0))
 
 
 def test_what_was_recorded_is_read(figures: Figures, connection: Connection) -> None:
@@ -48,7 +48,10 @@ def test_the_most_overdue_of_any_queue_is_the_oldest(figures: Figures, connectio
     now_ms, key = connection.now_ms(), connection.keys.of(queue)
     connection.client.zadd(connection.keys.of("due"), {"other": now_ms - 5_000})
     connection.client.zadd(key, {"shop/api": now_ms - 90_000, "shop/web": now_ms - 1_000})
-    assert 90 <= figures.read().oldest_s < 100
+    reading = figures.read()
+    assert 90 <= reading.oldest_s < 100
+    assert reading.late_s[queue] == reading.oldest_s
+    assert max(late_s for name, late_s in reading.late_s.items() if name != queue) < 10
 
 
 def test_only_workers_that_live_count(figures: Figures, connection: Connection) -> None:

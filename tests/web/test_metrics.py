@@ -14,6 +14,8 @@ from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 from tests.web.test_health import replace_file
 
+GONE = ("0.05", "0.1", "0.15", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "60.0", "300.0", "+Inf")
+
 
 def scrape(edge: Edge) -> dict[str, float]:
     """Every sample, by its name and labels as they are written, without the prefix."""
@@ -38,11 +40,38 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         "own_events_total": 0, "untagged_total": 0, "restored_total": 0, "healed_total": 0, "lost_total": 0,
         'backlog_repositories{queue="due"}': 0, 'backlog_repositories{queue="doomed"}': 0,
         'backlog_repositories{queue="healing"}': 0, "backlog_oldest_seconds": 0, "held_repositories": 0, "workers": 0,
+        'queue_oldest_seconds{queue="due"}': 0, 'queue_oldest_seconds{queue="doomed"}': 0,
+        'queue_oldest_seconds{queue="healing"}': 0, "restorable": 0, 'gate{state="open"}': 1,
+        'gate{state="draining"}': 0, 'gate{state="closed"}': 0, "reconcile_running": 0, "collection_wanted": 0,
         "troubles": 0, "repositories": 0, "policy_in_force": 0, "policy_invalid": 0,
         'collections_total{result="done"}': 0, 'collections_total{result="failed"}': 0,
         'collections_total{result="put off"}': 0, 'collections_total{result="dry run"}': 0,
         "collected_blobs_total": 0, "collected_bytes_total": 0, "collection_running": 0, "collection_stale_cache": 0,
+        'plans_total{result="doomed"}': 0, 'plans_total{result="asked"}': 0, 'plans_total{result="dry"}': 0,
+        'plans_total{result="held"}': 0, 'plans_total{result="none"}': 0, 'plans_total{result="stale"}': 0,
+        'deletes_total{result="deleted"}': 0, 'deletes_total{result="untagged"}': 0,
+        'deletes_total{result="spared"}': 0, 'deletes_total{result="vanished"}': 0,
+        'failures_total{queue="due"}': 0, 'failures_total{queue="doomed"}': 0,
+        **{f'push_to_gone_seconds_bucket{{le="{end}"}}': 0 for end in GONE}, "push_to_gone_seconds_count": 0,
+        "push_to_gone_seconds_sum": 0,
     }  # fmt: skip
+
+
+def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
+    for seconds in (0.12, 0.14, 0.7, 9999.0):
+        edge.wiring.meter.time("push_to_gone", "", seconds)
+    edge.wiring.meter.time("registry_request", "HEAD 304", 0.003)
+    edge.wiring.meter.time("gate_wait", "refused", 61.0)
+    edge.wiring.meter.count("plans", "stale")
+    found = scrape(edge)
+    counts = [found[f'push_to_gone_seconds_bucket{{le="{end}"}}'] for end in GONE]
+    assert counts == [0, 0, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4]
+    assert (found["push_to_gone_seconds_count"], found["push_to_gone_seconds_sum"]) == (4, 9999.96)
+    assert found['registry_request_seconds_count{method="HEAD",status="304"}'] == 1
+    assert found['registry_request_seconds_bucket{le="0.0025",method="HEAD",status="304"}'] == 0
+    assert found['registry_request_seconds_bucket{le="0.005",method="HEAD",status="304"}'] == 1
+    assert found['gate_wait_seconds_sum{result="refused"}'] == 61
+    assert found['plans_total{result="stale"}'] == 1
 
 
 def test_what_was_heard_is_counted(edge: Edge) -> None:
@@ -138,3 +167,39 @@ def test_it_is_back_with_redis(edge: Edge, redis_server: fakeredis.FakeServer) -
     assert problem(edge.http.get("/metrics"))[0] == 503
     redis_server.connected = True
     assert scrape(edge)["repositories"] == 0
+
+
+def test_what_went_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
+    edge.redis.hset(edge.wiring.connection.keys.of("counters"), mapping={"rule last": 4, "rule ": 2})
+    found = scrape(edge)
+    assert found['pruned_total{rule="last"}'] == 4
+    assert found['pruned_total{rule="(by hand)"}'] == 2
+
+
+def test_the_gate_and_since_when_it_is_not_open(edge: Edge) -> None:
+    said = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
+    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=said)
+    found = scrape(edge)
+    assert (found['gate{state="open"}'], found['gate{state="closed"}']) == (0, 1)
+    assert found["gate_since_timestamp_seconds"] == 1_700_000_000
+
+
+def test_the_last_comparison_and_its_drift(edge: Edge) -> None:
+    fill(edge)
+    found = scrape(edge)
+    assert found["reconcile_last_timestamp_seconds"] == 1_700_000_000
+    assert (found["reconcile_last_seconds"], found["reconcile_last_drift_tags"]) == (2, 3)
+    assert found["reconcile_last_failed_repositories"] == 1
+
+
+def fill(edge: Edge) -> None:
+    """Something of everything, so that every figure is there."""
+    edge.heard(event())
+    of = edge.wiring.connection.keys.of
+    last = {
+        "at_ms": 1_700_000_000_000, "took_ms": 2000, "reason": "schedule", "whole": 1, "repositories": 5, "tags": 9,
+        "changed": 3, "failed": 1, "catalog": "", "message": "",
+    }  # fmt: skip
+    edge.redis.hset(of("reconcile:last"), mapping=last)
+    edge.redis.hset(of("gc:totals"), mapping={"runs done": 1, "done_ms": 1_700_000_000_000, "took_ms": 1000})
+    edge.redis.hset(of("counters"), mapping={"rule last": 1})

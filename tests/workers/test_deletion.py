@@ -23,6 +23,7 @@ def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> N
     assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
     assert system.wiring.history.doomed("shop/api") == ()
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+    assert system.wiring.outbox.counters()["rule last"] == 1
 
 
 def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_system: Make) -> None:

@@ -80,6 +80,7 @@ if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository)
 local function log(tag, size, reason, rule, actor)
   local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule, 'media', ''}
+  redis.call('HINCRBY', KEYS[15], 'rule ' .. rule, 1)
   redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
   redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
 end

@@ -36,6 +36,7 @@ local function take(digest, short, rest, standing, tag, time, reason, rule, acto
   if rest == '' then redis.call('HINCRBY', KEYS[16], 'untagged', 1) end
   local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule, 'media', ''}
+  redis.call('HINCRBY', KEYS[16], 'rule ' .. rule, 1)
   redis.call('XADD', KEYS[8], 'MAXLEN', '~', ARGV[2], '*', unpack(fields))
   redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[3], '*', 'repository', repository, unpack(fields))
 end

@@ -66,7 +66,7 @@ def _overview(wiring: Wiring) -> Overview:
         doomed=sum(shelf.doomed for shelf in shelves),
         held=len(wiring.history.holds([shelf.repository for shelf in shelves])),
         trashed=wiring.figures.trashed(),
-        events=dict(reading.counters),
+        events={name: n for name, n in reading.counters.items() if not name.startswith("rule ")},
         last_event_ms=reading.last_event_ms,
         due=reading.waiting["due"],
         deleting=reading.waiting["doomed"],

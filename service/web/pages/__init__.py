@@ -1,6 +1,7 @@
 """The dashboard: pages for people. A page is a frame that is there at once; what takes time comes as its panels.
 
 frame.py         a page, a panel, a way back after a change
+listings.py      the tags that somebody looks at, not decided anew for each look
 text.py          how times, bytes, digests and what strangers sent look
 login.py         signing in and out
 overview.py      what happens right now, and happened lately
@@ -15,7 +16,7 @@ health.py        the doctor, workers, queues, the configuration
 
 from types import ModuleType
 
-from flask import Blueprint, Flask, Response, redirect, request, url_for
+from flask import Blueprint, Flask, Response, redirect, request, session, url_for
 from werkzeug.exceptions import HTTPException
 
 from service.domain.errors import (
@@ -82,6 +83,8 @@ def _refused(wiring: Wiring) -> Response | None:
     settings = wiring.settings
     if is_open(settings) and is_foreign():
         return frame.refusal(_FOREIGN, 403)
+    if _is_from_elsewhere():
+        return frame.page("again.html")
     csrf()
     who = frame.keep_visitor(visitor(settings))
     if who is None and request.endpoint not in _FOR_ALL:
@@ -89,6 +92,15 @@ def _refused(wiring: Wiring) -> Response | None:
     if request.method == "POST":
         return _unwanted(who)
     return None
+
+
+def _is_from_elsewhere() -> bool:
+    """Whether somebody comes over a link on another site, so that his browser keeps his session back.
+
+    It sends it once a page of ours asks; a session begun here and now would take the place of his.
+    """
+    is_link = request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return is_link and "csrf" not in session
 
 
 def _unwanted(who: Visitor | None) -> Response | None:

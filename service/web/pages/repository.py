@@ -14,6 +14,7 @@ from service.domain.search import finding
 from service.domain.wanted import Wanted
 from service.inventory import Listed, TagOrder
 from service.web.pages import frame
+from service.web.pages.listings import Listings
 from service.web.pages.policy import written
 from service.wiring import Wiring
 
@@ -32,7 +33,7 @@ _SHARED = 5
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
-    settings = wiring.settings
+    settings, listings = wiring.settings, Listings(wiring)
 
     @pages.get("/repository/<path:repository>")
     def repository(repository: str) -> Response:
@@ -48,7 +49,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def repository_tags(repository: str) -> Response:
         wiring.inventory.known(repository)
         order, matches = _order(), _found()
-        every = wiring.inventory.tags(repository, lambda name: True, order).rows
+        every = listings.of(repository)
         chosen = page(
             (one for one in every if matches(one.verdict.tag.name)),
             lambda one: (_value(one, order), one.verdict.tag.name),

@@ -38,6 +38,14 @@ def test_the_login_leads_nowhere_else(edge: Edge, there: str) -> None:
     assert Browser(edge).sign_in(TOKENS["read"], next=there).headers["Location"] == "/"
 
 
+def test_over_a_link_from_elsewhere_the_page_asks_once_more_for_itself(edge: Edge) -> None:
+    browser = Browser(edge)
+    page = browser.get("/policy", headers={"Sec-Fetch-Site": "cross-site"})
+    assert (page.status_code, '<meta http-equiv="refresh" content="0">' in page.text) == (200, True)
+    assert "Set-Cookie" not in page.headers
+    assert browser.get("/policy", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 303
+
+
 def test_a_panel_has_the_whole_page_go_to_the_login(edge: Edge) -> None:
     response = Browser(edge).panel("/panels/overview/now")
     assert (response.status_code, response.headers["HX-Redirect"]) == (401, "/login")

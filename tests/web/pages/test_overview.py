@@ -65,7 +65,7 @@ def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypat
     edge.heard(*(event(tag=f"v{n}") for n in range(20)))
     monkeypatch.setattr(tally, "_AT_ONCE", 5)
     for at_most, counted, is_whole in ((100, 20, True), (10, 10, False)):
-        told = edge.wiring.tallies.since(0, 3_600_000, at_most)
+        told = tally.Tallies(edge.wiring.connection).since(0, 3_600_000, at_most)
         assert sum(of["push"] for of in told.counts.values()) == counted
         assert told.is_whole == is_whole
 
@@ -87,3 +87,14 @@ def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
     assert (first.repositories, first.weighed) == (4, 3)
     assert scales.weigh() is first
     assert scales.weigh().weighed == 4
+
+
+def test_what_was_counted_is_not_read_again_and_what_is_too_old_goes(edge: Edge) -> None:
+    edge.heard(event(tag="v1"), event(tag="v2"))
+    tallies, now_ms = edge.wiring.tallies, edge.wiring.connection.now_ms()
+    assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 2
+    edge.redis.xtrim(edge.wiring.connection.keys.of("events"), maxlen=0, approximate=False)
+    edge.heard(event(tag="v3"))
+    assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 3
+    assert tallies.since(now_ms + 60_000, 1000).counts == {}
+    assert sum(of["push"] for of in tallies.since(now_ms - 60_000, 1000).counts.values()) == 1

@@ -60,7 +60,7 @@ def test_what_it_forwards_is_believed_of_it_alone(serve: ServeEdge) -> None:
 
 def test_the_gate_still_sees_the_proxy_itself(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
-    asked = {"X-Original-Method": "GET", "X-Original-URI": "/v2/", "X-Forwarded-For": "203.0.113.9"}
+    asked = {"X-Original-Method": "GET", "X-Original-URI": "/v2/", "X-Forwarded-For": "1.1.1.1"}
     assert edge.http.get("/gate", headers=asked, environ_overrides=PROXY).status_code == 204
 
 

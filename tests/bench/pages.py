@@ -1,0 +1,64 @@
+"""How long pages of the dashboard take: a repository with 5,000 tags, a list of 10,000 repositories."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from flask.testing import FlaskClient
+
+from service.domain.policy import Policy
+from service.settings import load_settings
+from service.web.app import create_app
+from service.wiring import Wiring, wire
+from tests.bench.figure import Figure, percentile
+from tests.fakes.valkey import Valkey
+from tests.makers import event, understood
+
+TAGS, REPOSITORIES, TIMES = 5_000, 10_000, 9
+MOST_MS = 300
+_AT_ONCE = 200
+_PAGES = (
+    ("the frame of a page", "/repository/shop/api"),
+    ("the same, looked at again", "/panels/repository/tags/shop/api"),
+    ("…its largest tags", "/panels/repository/tags/shop/api?order=-size"),
+    ("a tag of it", "/panels/tag/why/shop/api:t00017"),
+    ("…its time line", "/panels/tag/line/shop/api:t04999"),
+    (f"a list of {REPOSITORIES:,} repositories", "/panels/repositories/list"),
+    ("…the latest push first", "/panels/repositories/list?order=-pushed"),
+    ("…found by a part of the name", "/panels/repositories/list?search=77"),
+    ("what happens now", "/panels/overview/now"),
+    ("what happened in 7 days", "/panels/overview/past?period=7d"),
+)
+
+
+def measure() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder)) as valkey:
+        policy = Policy.model_validate({"rules": [{"name": "last", "keep": {"last": 100, "pulled_within": "30d"}}]})
+        wiring = wire(load_settings(environ={}, redis={"url": valkey.url}, policy=policy, data_dir=Path(folder)))
+        _fill(wiring)
+        first = iter([create_app(wiring).test_client() for _ in range(TIMES)])
+        yield _figure(f"a repository with {TAGS:,} tags, at the first look", lambda: next(first), _PAGES[1][1])
+        http = create_app(wiring).test_client()
+        for name, path in _PAGES:
+            yield _figure(name, lambda: http, path)
+
+
+def _fill(wiring: Wiring) -> None:
+    events = [event(tag=f"t{number:05}", at=number, blobs={f"l{number}": 1000 + number}) for number in range(TAGS)]
+    events += [event(repository=f"team{number % 97}/app{number}", at=number) for number in range(REPOSITORIES)]
+    for start in range(0, len(events), _AT_ONCE):
+        wiring.history.record(understood(*events[start : start + _AT_ONCE]))
+
+
+def _figure(name: str, client: Callable[[], FlaskClient], path: str) -> Figure:
+    taken: list[float] = []
+    for _ in range(TIMES):
+        http = client()
+        began = time.perf_counter()
+        response = http.get(path, headers={"HX-Request": "true"})
+        taken.append((time.perf_counter() - began) * 1000)
+        assert response.status_code == 200, response.text
+    middle = percentile(taken, 50)
+    measured = f"{middle:.0f} ms ({min(taken):.0f}–{max(taken):.0f})"
+    return Figure(f"{name}: answered in", measured, f"≤ {MOST_MS} ms", middle <= MOST_MS)

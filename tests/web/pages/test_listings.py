@@ -1,0 +1,37 @@
+"""What somebody looks at again and again is decided once, and never told too late."""
+
+from service.web.pages.listings import Listings
+from tests.conftest import keep_last
+from tests.makers import event
+from tests.web.conftest import ServeEdge
+
+
+def names(listings: Listings, repository: str = "shop/api") -> list[tuple[str, bool]]:
+    return [(one.verdict.tag.name, one.verdict.kept) for one in listings.of(repository)]
+
+
+def test_each_push_is_seen_at_once_and_the_rest_within_ten_seconds(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey(policy=keep_last(1))
+    edge.heard(event(tag="v1", at=1))
+    now = [0.0]
+    listings = Listings(edge.wiring, lambda: now[0])
+    first = listings.of("shop/api")
+    assert listings.of("shop/api") is first
+    edge.heard(event(tag="v2", at=2))
+    assert names(listings) == [("v2", True), ("v1", False)]
+    second = listings.of("shop/api")
+    now[0] = 9.0
+    assert listings.of("shop/api") is second
+    now[0] = 11.0
+    assert listings.of("shop/api") is not second
+
+
+def test_no_more_are_kept_than_it_may(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey(policy=keep_last(1))
+    edge.heard(*(event(repository=f"r{number}") for number in range(40)))
+    listings = Listings(edge.wiring)
+    first = listings.of("r0")
+    for number in range(40):
+        listings.of(f"r{number}")
+    assert listings.of("r0") is not first
+    assert names(listings, "r39") == [("v1", True)]

@@ -1,0 +1,106 @@
+"""config/prometheus and config/grafana: what they ask for is there, and what they are is valid."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import documented
+from tests.web.conftest import Edge
+from tests.web.test_metrics import fill
+
+CONFIG = Path(__file__).parents[2] / "config"
+ALERTS = CONFIG / "prometheus/alerts.yml"
+DASHBOARD: dict[str, Any] = json.loads((CONFIG / "grafana/dashboards/pushprune.json").read_text())
+TARGETS = [(panel, target) for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
+
+
+@pytest.fixture
+def metrics(edge: Edge) -> set[str]:
+    """The names of all samples at /metrics."""
+    fill(edge)
+    said = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
+    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=said)
+    text = edge.http.get("/metrics").text
+    return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+
+
+def rules() -> Iterator[dict[str, Any]]:
+    for group in yaml.safe_load(ALERTS.read_text())["groups"]:
+        yield from group["rules"]
+
+
+def named(expression: str) -> set[str]:
+    return set(re.findall(r"\bpushprune_\w+", expression))
+
+
+def test_every_alert_says_what_it_is_and_what_to_do() -> None:
+    names = [rule["alert"] for rule in rules()]
+    assert len(names) == len(set(names)) >= 10
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("info", "warning", "critical")
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["description"]
+
+
+def test_every_metric_that_an_alert_asks_for_is_there(metrics: set[str]) -> None:
+    asked = {name for rule in rules() for name in named(rule["expr"])}
+    assert len(asked) >= 10
+    assert asked <= metrics
+
+
+def test_prometheus_itself_accepts_them() -> None:
+    """Where promtool is installed it has the last word; elsewhere what it needs most is looked at."""
+    promtool = shutil.which("promtool")
+    for rule in rules():
+        assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
+        assert rule["expr"].count("(") == rule["expr"].count(")")
+        assert re.fullmatch(r"\d+[mh]", rule.get("for", "1m"))
+    if promtool:
+        checked = subprocess.run([promtool, "check", "rules", str(ALERTS)], capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_prometheus_asks_the_web_with_the_read_token_and_knows_the_alerts() -> None:
+    config = yaml.safe_load((CONFIG / "prometheus/prometheus.yml").read_text())
+    assert [CONFIG / "prometheus" / name for name in config["rule_files"]] == [ALERTS]
+    (job,) = config["scrape_configs"]
+    assert job["authorization"] == {"credentials_file": "/run/secrets/read_token"}
+    assert job["static_configs"] == [{"targets": ["web:8080"]}]
+    assert {match for rule in rules() for match in re.findall(r'job="(\w+)"', rule["expr"])} == {job["job_name"]}
+
+
+def test_every_metric_of_the_dashboard_is_there(metrics: set[str]) -> None:
+    asked = {name for _, target in TARGETS for name in named(target.get("expr", ""))}
+    assert len(asked) >= 10
+    assert asked <= metrics
+
+
+def test_every_key_of_the_dashboard_stands_in_the_schema() -> None:
+    keys = [target["keyName"] for _, target in TARGETS if "keyName" in target]
+    assert {"pushprune:events", "pushprune:pulls", "pushprune:gc:runs"} <= set(keys)
+    assert [key for key in keys if not documented(key.removeprefix("pushprune:"))] == []
+
+
+def test_every_panel_has_a_source_that_is_provisioned_and_a_place_of_its_own() -> None:
+    text = (CONFIG / "grafana/provisioning/datasources/pushprune.yml").read_text()
+    sources = {(source["type"], source["uid"]) for source in yaml.safe_load(text)["datasources"]}
+    used = {(of["datasource"]["type"], of["datasource"]["uid"]) for pair in TARGETS for of in pair}
+    assert used == sources
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(ids) == len(set(ids))
+    places = [
+        (x, y)
+        for panel in DASHBOARD["panels"]
+        for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+        for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+    ]
+    assert len(places) == len(set(places))
+    assert max(x for x, _ in places) < 24
