@@ -35,7 +35,7 @@ _UNPROVED = (
     "start a worker with gc.command on that machine or, where it is gone for good, `pushprune gc --open`"
 )
 _STAYS = "the gate stays closed after a collection: "
-_TRIED_AGAIN = "; a worker of the queue garbage looks again every half minute, and `pushprune gc --open` opens it until then"
+_TRIED_AGAIN = "; it is looked at again every half minute, and `pushprune gc --open` opens it until then"
 _DELETES = "deletes did not end in time"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
