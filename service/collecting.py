@@ -10,27 +10,39 @@ from service.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A write gate that is not open. state: draining or closed, since when it drains (ms); reason: why that is so."""
+
+    state: str
+    since_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """Collections at one moment. runs: the newest first; under: the one under way.
 
-    wanted: why one is wanted; waits: what keeps it; next_ms: when the schedule has one made.
+    wanted: why one is wanted; waits: what keeps it; next_ms: when the schedule has one made; gate: None while it is
+    open.
     """
 
     under: Under | None
     wanted: str | None
     waits: Wait | None
     next_ms: int | None
+    gate: Held | None
     runs: tuple[Run, ...]
 
 
 def overview(wiring: Wiring, runs: int = 20) -> Overview:
     """What there is to know. Raises StoreUnavailable when Redis is away."""
-    garbage, wanted = wiring.garbage, wiring.garbage.wanted()
+    garbage, wanted, held = wiring.garbage, wiring.garbage.wanted(), wiring.gate.standing()
     return Overview(
         under=garbage.under_way(),
         wanted=wanted,
         waits=garbage.waits() if wanted else None,
         next_ms=next_ms(wiring),
+        gate=Held(held.state, held.since_ms, held.reason) if held else None,
         runs=garbage.runs(runs),
     )
 

@@ -1,5 +1,6 @@
 """Plans that wait for approval: which, and letting one go on or refusing it. Whoever decides stands in the history."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service.domain.errors import NotWaiting
@@ -16,11 +17,16 @@ class Waiting:
     refusal: Refusal | None
 
 
-def waiting(wiring: Wiring) -> tuple[Waiting, ...]:
-    """All plans that wait, by repository. Raises StoreUnavailable when Redis is away."""
-    holds = wiring.history.holds()
+def waiting(wiring: Wiring, repositories: Iterable[str] | None = None) -> tuple[Waiting, ...]:
+    """The plans that wait, of these repositories or of all. Raises StoreUnavailable when Redis is away."""
+    holds = wiring.history.holds(repositories)
     refused = wiring.rulings.refused(hold.repository for hold in holds)
     return tuple(Waiting(hold, _about(hold, refused.get(hold.repository))) for hold in holds)
+
+
+def undecided(wiring: Wiring) -> tuple[Hold, ...]:
+    """The plans that wait, and that nobody has refused: somebody should look at them. Raises as `waiting`."""
+    return tuple(one.hold for one in waiting(wiring) if one.refusal is None)
 
 
 def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> int:

@@ -31,6 +31,7 @@ from service.store.gate import Bounds, Gate
 from service.store.history import History, Limits
 from service.store.keys import Keys
 from service.store.lease import Leases
+from service.store.meter import Meter
 from service.store.outbox import Outbox
 from service.store.probes import Probes
 from service.store.removals import CollectAfter, Removals
@@ -58,6 +59,7 @@ class Wiring:
     walks: Walks
     gate: Gate
     figures: Figures
+    meter: Meter
     changes: Changes
     probes: Probes
     tallies: Tallies
@@ -115,7 +117,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     trash = Trash(connection, settings.history.trash, look_again_ms)
     removals = Removals(connection, limits, settings.history.trash)
     restorations = Restorations(connection, limits, look_again_ms)
-    leases, garbage, registry = Leases(connection), Collections(connection, settings.history.runs), _registry(settings)
+    leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
+    registry = _registry(settings, meter)
     on_disk = settings.delete.via == "storage"
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
     debug_urls = settings.registry.debug_url
@@ -134,6 +137,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         walks=Walks(connection),
         gate=Gate(connection, pushes),
         figures=Figures(connection),
+        meter=meter,
         changes=Changes(connection, settings.api.changes_per_minute),
         probes=Probes(connection),
         tallies=Tallies(connection),
@@ -172,7 +176,7 @@ def registry_v1(settings: Settings) -> RegistryV1:
     return RegistryV1(registry.url, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
 
 
-def _registry(settings: Settings) -> RegistryClient | None:
+def _registry(settings: Settings, meter: Meter) -> RegistryClient | None:
     registry = settings.registry
     if registry.url is None:
         return None
@@ -182,6 +186,7 @@ def _registry(settings: Settings) -> RegistryClient | None:
         ca_file=registry.ca_file,
         timeout_s=registry.timeout_s,
         parallel=settings.delete.parallel,
+        timed=lambda what, seconds: meter.time("registry_request", what, seconds),
         instead=f"or set delete.via: storage, as its storage is at {place}" if (place := settings.storage.path) else "",
     )
 

@@ -47,6 +47,7 @@ def tick(wiring: Wiring, name: str, stopping: threading.Event) -> None:
     while not stopping.wait(TICK_S):
         try:
             wiring.outbox.sign_of_life(name)
+            wiring.meter.flush()
             reopen(wiring)
             if wiring.leases.elected("tick", int(TICK_S * 1000)):
                 sweep(wiring)

@@ -11,6 +11,7 @@ from service.log import log
 from service.store.history import Committed
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
+from workers.committing import commit
 from workers.healing import heal
 from workers.look import looked_again
 
@@ -33,7 +34,7 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
     if looked_again(wiring, snapshot, plan):
         return False
     doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
-    committed = wiring.history.commit(snapshot, replace(plan, doomed=doomed), "asked")
+    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "asked")
     if committed is Committed.DONE:
         wiring.dispatch.delete(snapshot.repository)
     return committed is not Committed.NOT

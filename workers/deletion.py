@@ -18,6 +18,7 @@ from workers import reconcile
 from workers.parallel import in_parallel, one_by_one
 from workers.recheck import may_go, recheck, still_said
 from workers.removing import Remover, removing
+from workers.timing import time_push_to_gone
 from workers.untagging import Taken, take_off
 
 _WAIT_S = 0.3
@@ -259,6 +260,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     if taken.spared:
         _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
     if taken.vanished:
+        wiring.meter.count("deletes", "vanished")
         snapshot = wiring.history.snapshot(snapshot.repository)
         wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
 
@@ -267,6 +269,8 @@ def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
     repository, plan_again = snapshot.repository, doomed.digest in snapshot.subjects
     if wiring.removals.forget(repository, doomed, wiring.collect_after, plan_again=plan_again):
         wiring.dispatch.enforce(repository)
+    wiring.meter.count("deletes", "deleted")
+    time_push_to_gone(wiring, snapshot)
     for verdict in doomed.verdicts:
         if not verdict.told:
             log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
@@ -274,5 +278,6 @@ def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
 
 def _spare(wiring: Wiring, repository: str, doomed: Doomed, why: str) -> None:
     wiring.outbox.spare(repository, short(doomed.digest))
+    wiring.meter.count("deletes", "spared")
     log.info("not deleted", repository=repository, digest=doomed.digest, why=why)
     wiring.dispatch.enforce(repository)

@@ -30,6 +30,12 @@ _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
 _NOT_DEAD = "the gate is held by a collection that is not proved dead"
+_UNPROVED = (
+    "a collection closed the gate and did not open it, and this worker cannot prove its collector dead: "
+    "start a worker with gc.command on that machine or, where it is gone for good, `pushprune gc --open`"
+)
+_STAYS = "the gate stays closed after a collection: "
+_TRIED_AGAIN = "; it is looked at again every half minute, and `pushprune gc --open` opens it until then"
 _DELETES = "deletes did not end in time"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
@@ -65,18 +71,23 @@ def _is_unchecked(wiring: Wiring) -> bool:
     return wiring.settings.gc.gate == "proxy" and wiring.garbage.unchecked() is not None
 
 
-def _may_open(wiring: Wiring, token: str) -> bool:
-    """Whether nobody who pushes now would believe a stale cache. Where the registry lies, the gate is kept closed."""
+def _why_closed(wiring: Wiring, token: str) -> str:
+    """Why it must not open yet, as who pushes now might believe a stale cache; "" for nothing.
+
+    Where the registry lies, the gate is kept closed.
+    """
     sweep = wiring.garbage.unchecked() if wiring.settings.gc.gate == "proxy" else None
     if sweep is None:
-        return True
+        return ""
     try:
         found = checks.lie(wiring, sweep.probes)
-    except (RegistryUnavailable, RegistryRefused):
-        return False  # nobody can push either; it is asked again
-    if found is not None:
-        wiring.gate.keep(token, f"the registry goes on claiming {found}, which was collected")
-    return found is None
+    except (RegistryUnavailable, RegistryRefused) as error:
+        return str(error)  # it is asked again
+    if found is None:
+        return ""
+    reason = f"the registry goes on claiming {found}, which was collected"
+    wiring.gate.keep(token, reason)
+    return reason
 
 
 def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
@@ -109,22 +120,26 @@ def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
 
 
 def reopen(wiring: Wiring) -> None:
-    """Opens a gate whose holder is proved dead; says so where that cannot be proved here. One that is kept stays."""
+    """Opens a gate whose holder is proved dead; says why where it does not. One that is kept stays."""
     held = wiring.gate.standing()
-    if held is None or held.is_kept:
+    if held is None:
         return
-    if wiring.collector and wiring.collector.is_dead(held.token):
-        if not _may_open(wiring, held.token):
-            return
+    if held.is_kept:
+        _complain(wiring, f"{_STAYS}{held.reason}{_TRIED_AGAIN}")
+    elif not (wiring.collector and wiring.collector.is_dead(held.token)):
+        _complain(wiring, _UNPROVED)
+    elif why := _why_closed(wiring, held.token):
+        _complain(wiring, f"{_STAYS}{why}{_TRIED_AGAIN}")
+    else:
         wiring.gate.open(held.token)
         wiring.outbox.mended("gate")
         log.warning("the gate is open again: the collection that held it is proved dead", because=held.reason)
-    elif not wiring.leases.collecting() and wiring.leases.elected("gate", _TELL_MS):
-        wiring.outbox.complain(
-            "gate",
-            "a collection closed the gate and did not open it, and this worker cannot prove its collector dead: "
-            "start a worker with gc.command on that machine or, where it is gone for good, `pushprune gc --open`",
-        )
+
+
+def _complain(wiring: Wiring, message: str) -> None:
+    """Once a minute, while nobody collects who would say it himself."""
+    if not wiring.leases.collecting() and wiring.leases.elected("gate", _TELL_MS):
+        wiring.outbox.complain("gate", message)
 
 
 def _open(wiring: Wiring, collector: Collector, token: str) -> None:
@@ -136,7 +151,7 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
             return
         time.sleep(POLL_S)
     try:
-        if not _may_open(wiring, token):
+        if _why_closed(wiring, token):
             return
         wiring.gate.open(token)
         wiring.outbox.mended("gate")

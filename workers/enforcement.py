@@ -10,6 +10,7 @@ from service.store.history import Committed
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 from workers import asked, creation
+from workers.committing import commit
 from workers.healing import heal
 from workers.look import looked_again
 
@@ -43,7 +44,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     policy = wiring.policies.current()
     if policy is None:
         heal(wiring, snapshot, Plan())
-        return wiring.history.commit(snapshot, Plan(), "none") is not Committed.NOT
+        return commit(wiring, snapshot, Plan(), "none") is not Committed.NOT
     plan = retention.plan(snapshot, policy, now_us())
     heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan)
     told_us = snapshot.compared_us + wiring.settings.reconcile.late * 1_000_000
@@ -53,7 +54,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if plan.unseen:  # their pushes may still be told
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
     if not plan.doomed and not plan.unresolved:
-        return wiring.history.commit(snapshot, plan, "none") is not Committed.NOT
+        return commit(wiring, snapshot, plan, "none") is not Committed.NOT
     if looked_again(wiring, snapshot, plan):
         return False
     if policy.dry_run:
@@ -61,14 +62,14 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if plan.hold:
         return _commit_held(wiring, snapshot, plan)
     doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
-    committed = wiring.history.commit(snapshot, replace(plan, doomed=doomed), "doomed")
+    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "doomed")
     if committed is Committed.DONE:
         wiring.dispatch.delete(snapshot.repository)
     return committed is not Committed.NOT
 
 
 def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if wiring.history.commit(snapshot, plan, "dry") is Committed.NOT:
+    if commit(wiring, snapshot, plan, "dry") is Committed.NOT:
         return False
     for doomed in plan.doomed:
         for verdict in doomed.verdicts:
@@ -78,7 +79,7 @@ def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 
 def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if wiring.history.commit(snapshot, plan, "held") is Committed.NOT:
+    if commit(wiring, snapshot, plan, "held") is Committed.NOT:
         return False
     how = f"approve it with: pushprune prune --approve {snapshot.repository}"
     log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)

@@ -197,6 +197,8 @@ def _tell(run: Run) -> None:
 def _in_quiet(job: _Job) -> None:
     """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
     wiring, progress, quiet = job.wiring, job.progress, Quiet(job.wiring, job.collector, job.lease)
+    progress.at(collection.WAITING)
+    rehearsal.let_settle(wiring, job.lease)
     progress.at(collection.REHEARSING)
     early = rehearsal.early(wiring, job.collector, job.lease)
     progress.at(collection.WAITING)

@@ -4,17 +4,20 @@ It counts where nothing has changed since: no push, no delete, no restart of the
 that was not before, and all that stands once the gate is closed was marked. Otherwise there is another one behind it.
 """
 
+import time
 from dataclasses import dataclass
 
-from service.domain.errors import CollectionFailed, RegistryRefused
+from service.domain.errors import CollectionFailed, CollectionTooSlow, RegistryRefused
 from service.log import log
 from service.registry.collector import Collector, Report
 from service.store.lease import Lease
 from service.wiring import Wiring
 from workers import marks
+from workers.drain import POLL_S
 from workers.watch import PutOff, Watch
 
 _CHANGES = ("push", "mount", "delete", "own push", "deleted", "untagged", "healed", "lost", "restored")
+_WRITERS_S = 10.0
 _Past = tuple[str, tuple[int, ...]]
 
 
@@ -27,14 +30,37 @@ class Early:
     began_ms: int
 
 
+def let_settle(wiring: Wiring, lease: Lease) -> None:
+    """Waits, while the gate is open, until deletes of ours are over: none can begin, and whoever pushes need not wait.
+
+    Not while something must be healed: only a gate that drains lets that in. What is not over by then `drained` awaits.
+    """
+    gc = wiring.settings.gc
+    if gc.gate != "proxy":
+        return
+    end = time.monotonic() + min(gc.max_wait, gc.settle + _WRITERS_S)
+    while (wiring.leases.writers() or wiring.trash.age_s() < gc.settle) and time.monotonic() < end:
+        lease.check()
+        if wiring.outbox.healing() or wiring.gate.standing():
+            return
+        time.sleep(POLL_S)
+
+
 def early(wiring: Wiring, collector: Collector, lease: Lease) -> Early | None:
-    """A dry run while the gate is open; None where that can tell nothing, or where there is no gate to close."""
-    if wiring.settings.gc.gate != "proxy" or _is_unquiet(wiring) or wiring.gate.unfinished(0):
+    """A dry run while the gate is open; None where that can tell nothing, or where there is no gate to close.
+
+    Nor while another holds the gate: the collector's lock would keep that one from being proved dead. Raises
+    CollectionTooSlow: behind the gate it would be no faster, and everybody would wait for it.
+    """
+    gate = wiring.gate
+    if wiring.settings.gc.gate != "proxy" or gate.standing() or _is_unquiet(wiring) or gate.unfinished(0):
         return None
     began_ms, past = wiring.connection.now_ms(), _past(wiring)
     try:
         with Watch(wiring, lease) as watch:
             report = watch.run(collector).report
+    except CollectionTooSlow:
+        raise
     except (CollectionFailed, PutOff) as error:
         lease.check()
         log.info("the dry run while the gate is open came to nothing; there will be another", why=str(error))

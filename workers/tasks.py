@@ -66,6 +66,7 @@ def attempt_walk(wiring: Wiring) -> None:
 def _back_off(wiring: Wiring, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused) -> None:
     asked_s = error.retry_after_s if isinstance(error, RegistryUnavailable) else None
     try:
+        wiring.meter.count("failures", queue)
         wait_s = wiring.outbox.put_off(queue, repository, asked_s)
         if isinstance(error, RegistryRefused) or wait_s > 1:
             wiring.outbox.complain(f"{queue} {repository}", str(error))

@@ -20,6 +20,7 @@ from service.wiring import Wiring
 from workers.mounted import Mounted
 from workers.recheck import Found, may_go, recheck, still_said
 from workers.removing import Remover, removing
+from workers.timing import time_push_to_gone
 
 Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 
@@ -140,6 +141,8 @@ class _TakeOff:
             return
         if self._wiring.removals.taken(self._repository, taken):
             self._wiring.dispatch.enforce(self._repository)
+        self._wiring.meter.count("deletes", "untagged", sum(one.only_tags for one, _ in taken))
+        time_push_to_gone(self._wiring, self._snapshot)
         for verdict in (verdict for _, verdicts in taken for verdict in verdicts):
             name, digest = verdict.tag.called(self._repository), verdict.tag.digest
             log.info("deleted", tag=name, digest=digest, reason=verdict.reason)

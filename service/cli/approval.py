@@ -5,20 +5,18 @@ from collections.abc import Sequence
 
 import click
 
+from service import holding
 from service.cli.show import line, when
-from service.domain.errors import PushpruneError
+from service.cli.who import login_name
+from service.domain.errors import NotWaiting
 from service.wiring import Wiring
-
-
-class NothingHeld(PushpruneError):
-    """No plan waits for approval, or another than the one named."""
 
 
 def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -> None:
     """Approves the waiting plan of each repository. plan: its name; without one somebody is asked, unless yes."""
     holds = wiring.history.holds(names)
     if not holds:
-        raise NothingHeld("nothing waits for approval there; `pushprune prune --held` shows what does")
+        raise NotWaiting("nothing waits for approval there; `pushprune prune --held` shows what does")
     if plan is None and not yes and not sys.stdin.isatty():
         raise click.UsageError(
             f"say which plan: --plan {holds[0].plan} for what `pushprune prune --held` shows of {holds[0].repository}, "
@@ -29,12 +27,11 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
         waits = f"waiting since {when(hold.at_us)}: {hold.reason} (plan {hold.plan})"
         if not (plan or yes or _agreed(f"{hold.repository}: {_images(len(hold.digests))}, {waits}")):
             continue
-        images = wiring.history.approve(hold.repository, plan or hold.plan)
-        if not images:
-            raise NothingHeld(f"another plan for {hold.repository} waits by now; `pushprune prune --held` shows it")
-        for name in wiring.outbox.mark_due([hold.repository]):
-            wiring.dispatch.enforce(name)
-        approved += images
+        try:
+            approved += holding.approve(wiring, hold.repository, plan or hold.plan, by=login_name())
+        except NotWaiting as error:
+            told = f"another plan for {hold.repository} waits by now; `pushprune prune --held` shows it"
+            raise NotWaiting(told) from error
     click.echo(f"approved: {_images(approved)}")
 
 

@@ -98,6 +98,8 @@ def _show_overview(found: Overview, as_json: bool) -> None:
     elif found.wanted:
         kept = f"; it waits: {found.waits.message} (said {found.waits.times}×)" if found.waits else ""
         line(f"wanted: {found.wanted}{kept}")
+    if found.gate:
+        line(f"the gate is {found.gate.state} since {when(found.gate.since_ms * 1000)}: {found.gate.reason}")
     if found.next_ms:
         line(f"next by the schedule: {when(found.next_ms * 1000)}")
     _show_runs(found.runs)

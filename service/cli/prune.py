@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from service import holding
 from service.cli.approval import approve as approve_held
 from service.cli.name import parse_repositories
 from service.cli.policy_file import load_policy_file
@@ -16,6 +17,7 @@ from service.cli.show import line, short_digest, size, table, when
 from service.domain.asking import DRY
 from service.domain.freed import Freed, freed_together
 from service.domain.preview import Preview, Share, totals
+from service.holding import Waiting
 from service.wiring import Wiring
 
 
@@ -90,16 +92,24 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
 
 
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
-    holds = wiring.history.holds(names)
+    found = holding.waiting(wiring, names)
     if as_json:
-        show_json([asdict(hold) for hold in holds])
+        show_json([asdict(one.hold) | {"refused_by": one.refusal.by if one.refusal else None} for one in found])
         return
-    if not holds:
+    if not found:
         click.echo("nothing waits")
         return
-    rows = ((hold.repository, when(hold.at_us), str(len(hold.digests)), hold.plan, hold.reason) for hold in holds)
+    rows = (
+        (one.hold.repository, when(one.hold.at_us), str(len(one.hold.digests)), one.hold.plan, _why(one))
+        for one in found
+    )
     table(("repository", "since", "images", "plan", "why it waits"), rows)
+    holds = [one.hold for one in found]
     line(_next_steps(*(holds[0].repository, holds[0].plan) if len(holds) == 1 else ("REPO", "PLAN")))
+
+
+def _why(one: Waiting) -> str:
+    return f"refused by {one.refusal.by}: {one.hold.reason}" if one.refusal else one.hold.reason
 
 
 def _next_steps(repository: str, plan: str) -> str:

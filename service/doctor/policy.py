@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from service import holding
 from service.doctor.case import Case
 from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
@@ -31,7 +32,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _held(case: Case) -> Iterator[Finding]:
     try:
-        holds = case.wiring.history.holds()
+        holds = holding.undecided(case.wiring)
     except StoreUnavailable:
         return
     if holds:

@@ -15,6 +15,7 @@ PushpruneError
 ├── StoreUnavailable        nobody: Redis will come back
 ├── LeaseLost               nobody: somebody else holds it now
 ├── CollectionFailed        the operator: garbage-collect itself failed
+│   ├── CollectionTooSlow   …it takes longer than gc.timeout
 │   ├── StaleCache          …the registry claims blobs that were collected: nobody may push until that is mended
 │   └── StaysReadOnly       …the registry did not become writable again
 ├── NoSuchRepository        the user: nothing is known of that name
@@ -102,6 +103,10 @@ class LeaseLost(PushpruneError):
 
 class CollectionFailed(PushpruneError):
     """`registry garbage-collect` could not be run or ended badly."""
+
+
+class CollectionTooSlow(CollectionFailed):
+    """It took longer than gc.timeout and was stopped."""
 
 
 class StaleCache(CollectionFailed):

@@ -1,7 +1,8 @@
 """Speaks the registry's HTTP API: tags, manifests, deletes, the catalog."""
 
 import hashlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,14 +58,16 @@ class RegistryClient:
         timeout_s: float = 10.0,
         parallel: int = 4,
         instead: str = "",
+        timed: Callable[[str, float], object] = lambda *_: None,
     ) -> None:
         """timeout_s: for connecting and for each wait for bytes. instead: what to do where it does not delete, besides.
+        timed: is told of each request: "<method> <status>" (or "<method> none"), and how long it took (s).
 
         Raises ConfigurationError for a bad url or ca_file.
         """
         self._url = checked_url(url)
         self._where = f"the registry at {self._url}"
-        self._timeout_s, self._instead = timeout_s, instead
+        self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
         self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
 
     def ping(self) -> None:
@@ -262,18 +265,26 @@ class RegistryClient:
         self, method: str, path: str, headers: dict[str, str], content: bytes | None = None, *, stream: bool = False
     ) -> requests.Response:
         """Prepares the request itself: what Session.request merges into each would cost a third of our time for it."""
-        session, prepared = self._session, requests.PreparedRequest()
-        with translated(self._where, self._timeout_s):
-            prepared.prepare(method, self._url + path, {**session.headers, **headers}, data=content, auth=session.auth)
-            return session.send(
-                prepared,
-                timeout=self._timeout_s,
-                stream=stream,
-                allow_redirects=method in ("GET", "HEAD"),
-                proxies=session.proxies,
-                verify=session.verify,
-                cert=session.cert,
-            )
+        session, prepared, said = self._session, requests.PreparedRequest(), "none"
+        began_s = time.monotonic()
+        try:
+            with translated(self._where, self._timeout_s):
+                prepared.prepare(
+                    method, self._url + path, {**session.headers, **headers}, data=content, auth=session.auth
+                )
+                response = session.send(
+                    prepared,
+                    timeout=self._timeout_s,
+                    stream=stream,
+                    allow_redirects=method in ("GET", "HEAD"),
+                    proxies=session.proxies,
+                    verify=session.verify,
+                    cert=session.cert,
+                )
+                said = str(response.status_code)
+                return response
+        finally:
+            self._timed(f"{method} {said}", time.monotonic() - began_s)
 
 
 def _media_type(response: requests.Response) -> str:

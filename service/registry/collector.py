@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from service import origin
-from service.domain.errors import CollectionFailed
+from service.domain.errors import CollectionFailed, CollectionTooSlow
 from service.leash import leashed
 from service.registry.storage import Storage
 
@@ -189,7 +189,7 @@ class Collector:
             if not may_go_on():
                 raise CollectionFailed("it was stopped because its lease could not be renewed; it is tried again")
             if time.monotonic() > end:
-                raise CollectionFailed(f"it took longer than gc.timeout ({self._timeout_s:.0f} s) and was stopped")
+                raise CollectionTooSlow(f"it took longer than gc.timeout ({self._timeout_s:.0f} s) and was stopped")
         return report
 
 

@@ -170,6 +170,9 @@ Global
   counters      hash    "<action>", "blob", "own", "own push", "duplicate", "rejected", "deleted", "untagged", "healed",
                         "lost", "restored", "rule <name>" (tags and manifests that went by that rule; without a name:
                         by hand) → count since the beginning.
+  meter         hash    "plans:<target>", "deletes:<result>", "failures:<queue>" → count; and of what is timed
+                        "<name>:<label>:<upper end in s, inf>" → count, "<name>:<label>:sum" → s. Since the beginning.
+                        Life: for ever; the labels are few. Writers: web, workers. Reader: /metrics.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   changes       string  changes that were asked for over the API in this minute. Life: a minute. Writer, reader: change.
   fence         string  counts acquisitions of leases: a later holder has the larger number.

@@ -35,7 +35,7 @@ class Gatekeeper:
     """
 
     def __init__(self, wiring: Wiring) -> None:
-        self._gate = wiring.gate
+        self._gate, self._meter = wiring.gate, wiring.meter
         self._settings: Settings = wiring.settings
         self._process = ""
         self._starting = threading.Lock()
@@ -81,6 +81,15 @@ class Gatekeeper:
         seen = self._turns
         if self._may_pass(wish, client):
             return True
+        began_s, passes = time.monotonic(), False
+        try:
+            passes = self._passes_in_time(wish, client, seen)
+        finally:
+            self._meter.time("gate_wait", "passed" if passes else "refused", time.monotonic() - began_s)
+        return passes
+
+    def _passes_in_time(self, wish: Wish, client: str, seen: int) -> bool:
+        """seen: the turn of the gate at which it might not pass yet."""
         end = time.monotonic() + self._settings.gc.gate_wait
         with self._room(wish) as place:
             while place and (left_s := end - time.monotonic()) > 0 and not self._over.is_set():
@@ -144,6 +153,7 @@ class Gatekeeper:
     def _poll(self) -> None:
         while not self._over.wait(_POLL_S[self._state or ""]):
             self._look()
+            self._meter.flush()
 
     def _look(self) -> None:
         before = (self._state, self._token, self._is_away)

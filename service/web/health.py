@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 
+from service import holding
 from service.domain.errors import StoreUnavailable
 from service.wiring import Wiring
 
@@ -20,7 +21,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
         policy = wiring.policies.current()
         try:
             backlog, workers = wiring.outbox.backlog(), wiring.outbox.workers()
-            holds = len(wiring.history.holds())
+            holds = len(holding.undecided(wiring))
             troubles = [f"{trouble.about}: {trouble.message}" for trouble in wiring.outbox.troubles()]
             under = wiring.garbage.under_way()
             if wiring.policies.complaint:

@@ -1,18 +1,27 @@
 """/metrics: what a monitor wants to know, for Prometheus.
 
-Every figure is read from Redis when it is asked for, and none is counted in this process: so all web processes tell the
+Every figure is read from Redis when it is asked for, and none is kept in this process: so all web processes tell the
 same truth whichever of them is asked, nothing begins at zero when one restarts, workers need no port of their own, and
 no directory is shared as prometheus-client's multiprocess mode would have it. Only the policy is this process's own
 reading of the file that all processes read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from flask import Blueprint, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
+from service import holding
 from service.domain.collection import STALE
+from service.domain.metered import TIMED, Metered, Timing
 from service.web.access import refusal
 from service.wiring import Wiring
 
@@ -78,17 +87,37 @@ class Scrape:
             {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
         )
         yield _gauge("restorable", "deletions that can still be undone", self._wiring.figures.trashed())
-        yield _gauge("held_repositories", "plans that wait for approval", len(self._wiring.history.holds()))
+        said = "plans that wait for approval, and that nobody refused"
+        yield _gauge("held_repositories", said, len(holding.undecided(self._wiring)))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
         yield _gauge("troubles", "things that an operator must mend; /readyz lists them", reading.troubles)
         yield _gauge("repositories", "repositories anything is known of", reading.repositories)
         if reading.last_event_ms is not None:
             said = "when the newest entry of the history was written"
             yield _gauge("last_event_timestamp_seconds", said, reading.last_event_ms / 1000)
+        yield from self._metered()
         yield from self._policy()
         yield from self._collections()
         yield from self._gate()
         yield from self._reconciliation()
+
+    def _metered(self) -> Iterator[Metric]:
+        """What processes count and time on their way; each adds it to Redis about once a second."""
+        self._wiring.meter.flush()
+        metered = self._wiring.meter.read()
+        for name, label, meaning, known in (
+            ("plans", "result", "plans, by what became of them", ("doomed", "asked", "dry", "held", "none", "stale")),
+            ("deletes", "result", "what deletes came to", ("deleted", "untagged", "spared", "vanished")),
+            ("failures", "queue", "attempts that ended in a failure", ("due", "doomed")),
+        ):
+            values = {one: metered.counts.get((name, one), 0) for one in known}
+            yield _labelled(CounterMetricFamily(f"pushprune_{name}", meaning, labels=[label]), values)
+        said = "from the latest push of a repository until what it pushed out was gone"
+        yield _timed("push_to_gone_seconds", said, (), _of(metered, "push_to_gone") or {"": _nothing("push_to_gone")})
+        said = "requests to the registry, and how long it took to answer"
+        yield _timed("registry_request_seconds", said, ("method", "status"), _of(metered, "registry_request"))
+        said = "how long writes waited at the gate"
+        yield _timed("gate_wait_seconds", said, ("result",), _of(metered, "gate_wait"))
 
     def _gate(self) -> Iterator[Metric]:
         standing = self._wiring.gate.standing()
@@ -141,6 +170,24 @@ class Scrape:
             closed_ms = next((run.closed_ms for run in garbage.runs() if run.result == "done"), 0)
             yield _gauge("collection_last_closed_seconds", "how long it had the gate closed", closed_ms / 1000)
             yield _gauge("collection_last_seconds", "how long the last good one took", totals.took_ms / 1000)
+
+
+def _of(metered: Metered, name: str) -> dict[str, Timing]:
+    return {label: timing for (timed, label), timing in sorted(metered.timings.items()) if timed == name}
+
+
+def _nothing(name: str) -> Timing:
+    return Timing(dict.fromkeys(TIMED[name], 0))
+
+
+def _timed(name: str, meaning: str, labels: Sequence[str], timings: Mapping[str, Timing]) -> Metric:
+    """timings: by the values of the labels, with a space between them."""
+    family = HistogramMetricFamily(f"pushprune_{name}", meaning, labels=labels)
+    for values, timing in timings.items():
+        ends = [str(float(end)) for end in timing.counts] + ["+Inf"]
+        counts = accumulate([*timing.counts.values(), timing.more])
+        family.add_metric(values.split(), list(zip(ends, counts, strict=True)), timing.sum_s)
+    return family
 
 
 def _by(counter: str) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from service import holding
 from service.cli.main import main
 from service.cli.name import UnclearName, parse_name
 from service.cli.show import when
+from service.cli.who import login_name
 from service.domain.notification import Event
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -131,6 +133,12 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
     )
     assert f" {plan} " in said.splitlines()[1] + " "
     assert json.loads(run("prune", "--held", "--json")[1])[0]["plan"] == plan
+    holding.refuse(wiring, "shop/api", plan, by="alice")
+    assert "refused by alice: " in run("prune", "--held")[1]
+    assert json.loads(run("prune", "--held", "--json")[1])[0]["refused_by"] == "alice"
+    assert run("prune", "--approve", "shop/api", "--plan", plan)[0] == 0
+    (entry, *_) = wiring.history.entries("shop/api")
+    assert (entry.action, entry.actor) == ("approved", login_name())
 
 
 @pytest.mark.parametrize(

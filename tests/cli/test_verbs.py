@@ -342,6 +342,19 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     assert "under way: sweeping, because scheduled" in run("gc")[1]
 
 
+def test_the_status_of_collections_says_that_the_gate_is_closed_and_why(
+    run: Run, make_wiring: Callable[..., Wiring]
+) -> None:
+    gate = make_wiring().gate
+    assert "gate" not in run("gc")[1]
+    gate.drain("lost", 1, "scheduled")
+    assert "the gate is draining since 20" in run("gc")[1]
+    gate.close("lost")
+    assert re.search(r"the gate is closed since 20\S+ \S+: scheduled\n", run("gc")[1])
+    held = json.loads(run("gc", "--json")[1])["gate"]
+    assert (held["state"], held["reason"]) == ("closed", "scheduled")
+
+
 def test_the_trash_says_when_the_next_collection_comes(
     run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,9 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
         collections = every(2, lambda: garbage.request("stress"), load.over)
         for_at_least(seconds, lambda: len(done()) >= 3, at_most_s=seconds + 120)
     collections.join()
+    counted = system.wiring.in_flight
+    assert counted is not None
+    wait_until(lambda: not counted.undelivered(), "the last pushes are not told")
     wait_until(lambda: system.quiet() and not garbage.wanted(), "it does not get quiet")
     runs = garbage.runs(1000)
     said = f"{load.pushed} pushes, {len(done())} of {len(runs)} runs: {sorted({run.message for run in runs})}"

@@ -14,6 +14,8 @@ from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 from tests.web.test_health import replace_file
 
+GONE = ("0.05", "0.1", "0.15", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "60.0", "300.0", "+Inf")
+
 
 def scrape(edge: Edge) -> dict[str, float]:
     """Every sample, by its name and labels as they are written, without the prefix."""
@@ -45,7 +47,31 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         'collections_total{result="done"}': 0, 'collections_total{result="failed"}': 0,
         'collections_total{result="put off"}': 0, 'collections_total{result="dry run"}': 0,
         "collected_blobs_total": 0, "collected_bytes_total": 0, "collection_running": 0, "collection_stale_cache": 0,
+        'plans_total{result="doomed"}': 0, 'plans_total{result="asked"}': 0, 'plans_total{result="dry"}': 0,
+        'plans_total{result="held"}': 0, 'plans_total{result="none"}': 0, 'plans_total{result="stale"}': 0,
+        'deletes_total{result="deleted"}': 0, 'deletes_total{result="untagged"}': 0,
+        'deletes_total{result="spared"}': 0, 'deletes_total{result="vanished"}': 0,
+        'failures_total{queue="due"}': 0, 'failures_total{queue="doomed"}': 0,
+        **{f'push_to_gone_seconds_bucket{{le="{end}"}}': 0 for end in GONE}, "push_to_gone_seconds_count": 0,
+        "push_to_gone_seconds_sum": 0,
     }  # fmt: skip
+
+
+def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
+    for seconds in (0.12, 0.14, 0.7, 9999.0):
+        edge.wiring.meter.time("push_to_gone", "", seconds)
+    edge.wiring.meter.time("registry_request", "HEAD 304", 0.003)
+    edge.wiring.meter.time("gate_wait", "refused", 61.0)
+    edge.wiring.meter.count("plans", "stale")
+    found = scrape(edge)
+    counts = [found[f'push_to_gone_seconds_bucket{{le="{end}"}}'] for end in GONE]
+    assert counts == [0, 0, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4]
+    assert (found["push_to_gone_seconds_count"], found["push_to_gone_seconds_sum"]) == (4, 9999.96)
+    assert found['registry_request_seconds_count{method="HEAD",status="304"}'] == 1
+    assert found['registry_request_seconds_bucket{le="0.0025",method="HEAD",status="304"}'] == 0
+    assert found['registry_request_seconds_bucket{le="0.005",method="HEAD",status="304"}'] == 1
+    assert found['gate_wait_seconds_sum{result="refused"}'] == 61
+    assert found['plans_total{result="stale"}'] == 1
 
 
 def test_what_was_heard_is_counted(edge: Edge) -> None:

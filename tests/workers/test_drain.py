@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from service import origin
-from service.domain.collection import Probe, Run
-from service.domain.errors import CollectionFailed, StaleCache
+from service.domain.collection import Probe, Run, Sweep
+from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.gate import Wish, client_of
 from service.domain.manifest import read_references
 from service.registry.probe import LEFTOVERS
@@ -375,6 +375,44 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
         monkeypatch.setattr(origin, "boot", lambda: "another")
         drain.reopen(wiring)
         assert state(wiring) == "open", "what would have proved it was overwritten"
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ("lies", f"the registry goes on claiming {SHOP}@{SWEPT}, which was collected"),
+        ("refuses", "our login was taken away"),
+    ],
+)
+def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_opens(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, why: str
+) -> None:
+    """No worker may be left that collects, and says so."""
+    wiring = make_wiring(
+        gc={**collector(tmp_path, QUIET), "gate": "proxy"}, registry={"debug_url": "http://127.0.0.1:9"}
+    )
+    leave_behind(wiring)
+    wiring.garbage.sweeps(Sweep(0, (Probe(SHOP, SWEPT),)))
+
+    def lie(*_: Any) -> Probe:
+        if says == "refuses":
+            raise RegistryRefused("our login was taken away")
+        return Probe(SHOP, SWEPT)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(checks, "lie", lie)
+        drain.reopen(wiring)
+        drain.reopen(wiring)
+    assert state(wiring) == "closed"
+    (trouble,) = wiring.outbox.troubles()
+    assert trouble.about == "gate"
+    assert why in trouble.message
+    assert "pushprune gc --open" in trouble.message
+    if says == "refuses":
+        monkeypatch.setattr(checks, "lie", lambda *_: None)
+        drain.reopen(wiring)
+        assert state(wiring) == "open"
+        assert wiring.outbox.troubles() == ()
 
 
 def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:

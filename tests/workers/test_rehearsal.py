@@ -15,7 +15,7 @@ from tests.store.test_gate import blob_heard, earlier, heard
 from tests.store.test_lease import until
 from tests.store.test_record import event, record, user_delete
 from tests.workers.conftest import SHOP
-from tests.workers.test_drain import ANN, Counted, collect, obey, state
+from tests.workers.test_drain import ANN, Counted, collect, leave_behind, obey, state
 from tests.workers.test_garbage import collector
 from workers import garbage, marks
 
@@ -144,3 +144,65 @@ def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wir
     client.delete(gated.connection.keys.of("healing"), gated.connection.keys.heal(SHOP))
     thread.join(60)
     assert runs(tmp_path) == ["dry", "sweep"]
+
+
+def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gated: Wiring, tmp_path: Path) -> None:
+    """Its lock would keep every worker from proving that holder dead."""
+    leave_behind(gated)
+    (tmp_path / "hold").touch()
+    gated.garbage.request("by hand")
+    thread = threading.Thread(target=garbage.collect, args=(gated,))
+    thread.start()
+    until(lambda: (tmp_path / "began").exists())
+    held = gated.gate.standing()
+    (tmp_path / "hold").unlink()
+    thread.join(60)
+    assert held is None or held.token != "dead", "it is closed for as long as the dry run takes"
+    assert gated.garbage.runs()[0].result == "done"
+
+
+def test_one_that_takes_too_long_closes_the_gate_for_nobody(
+    gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gated.collector is not None
+    monkeypatch.setattr(gated.collector, "_timeout_s", 0.5)
+    drains: list[str] = []
+    monkeypatch.setattr(type(gated.gate), "drain", lambda *_: drains.append("drained"))
+    (tmp_path / "hold").touch()
+    run = collect(gated)
+    assert (run.result, "gc.timeout" in run.message) == ("failed", True)
+    assert runs(tmp_path) == ["dry"]
+    assert drains == []
+
+
+def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_path: Path) -> None:
+    """They are what most collections come after: nobody's push need wait until they have settled."""
+    (tmp_path / "hold").touch()
+    gated.garbage.request("after deletes")
+    thread = threading.Thread(target=garbage.collect, args=(gated,))
+    with gated.leases.write():
+        thread.start()
+        until(lambda: gated.garbage.under_way() is not None)
+    until(lambda: (tmp_path / "began").exists())
+    was = state(gated)
+    (tmp_path / "hold").unlink()
+    thread.join(60)
+    assert was == "open"
+    assert runs(tmp_path) == ["dry", "sweep"]
+
+
+def test_what_must_be_healed_does_not_wait_until_they_have_settled(
+    gated: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a gate that drains lets it in."""
+    monkeypatch.setattr("workers.rehearsal._WRITERS_S", 600)
+    gated.removals.look_at(SHOP, ["v1"])
+    gated.garbage.request("after deletes")
+    thread = threading.Thread(target=garbage.collect, args=(gated,))
+    with gated.leases.write():
+        thread.start()
+        until(lambda: state(gated) == "draining")
+        client: Any = gated.connection.client
+        client.delete(gated.connection.keys.of("healing"), gated.connection.keys.heal(SHOP))
+    thread.join(60)
+    assert gated.garbage.runs()[0].result == "done"

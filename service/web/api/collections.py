@@ -56,6 +56,14 @@ class CollectionWait(Answer):
     times: int = Field(description="how often it was found")
 
 
+class CollectionGate(Answer):
+    """The write gate while it is not open."""
+
+    state: str = Field(description="draining: pushes under way go on; closed: every write waits")
+    since_ms: int = Field(description="since when it drains, ms since the epoch")
+    reason: str = Field(description="why that collection was wanted, or what keeps it closed")
+
+
 class CollectionOverview(Answer):
     """All that is known of collections."""
 
@@ -63,6 +71,7 @@ class CollectionOverview(Answer):
     wanted: str | None = Field(description="why one is wanted; null: none is")
     waits: CollectionWait | None = Field(description="what keeps the wanted one; null: nothing")
     next_ms: int | None = Field(description="when gc.schedule has one made, ms since the epoch; null: no schedule")
+    gate: CollectionGate | None = Field(description="the write gate; null: it is open")
     runs: tuple[CollectionRun, ...] = Field(description="the newest first")
 
 

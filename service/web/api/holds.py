@@ -28,6 +28,7 @@ class HeldPlan(Answer):
     at_us: int = Field(description="since when, µs since the epoch")
     digests: tuple[str, ...] = Field(description="of the images that would go")
     plan: str = Field(description="its name: another as soon as other images would go")
+    refused_by: str | None = Field(description="who said that this one is not wanted; null: nobody")
 
 
 class Holds(Answer):
@@ -59,10 +60,16 @@ def _looking(wiring: Wiring) -> APIBlueprint:
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
         """The plans that wait for approval"""
-        held = wiring.history.holds()
         plans = (
-            HeldPlan(repository=one.repository, reason=one.reason, at_us=one.at_us, digests=one.digests, plan=one.plan)
-            for one in held
+            HeldPlan(
+                repository=one.hold.repository,
+                reason=one.hold.reason,
+                at_us=one.hold.at_us,
+                digests=one.hold.digests,
+                plan=one.hold.plan,
+                refused_by=one.refusal.by if one.refusal else None,
+            )
+            for one in holding.waiting(wiring)
         )
         return Holds(holds=tuple(plans)).response()
 

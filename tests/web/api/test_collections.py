@@ -16,7 +16,7 @@ def looked_up(edge: Edge) -> dict[str, Any]:
 
 
 def test_at_first_there_is_nothing(edge: Edge) -> None:
-    assert looked_up(edge) == {"under": None, "wanted": None, "waits": None, "next_ms": None, "runs": []}
+    assert looked_up(edge) == {"under": None, "wanted": None, "waits": None, "next_ms": None, "gate": None, "runs": []}
 
 
 def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:

@@ -95,6 +95,10 @@ def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
     )
     assert "Refused by <bdi>dashboard</bdi>" in browser.text("/panels/policy/holds")
     assert '<a href="/policy#holds">0</a>' in browser.text("/panels/overview/now")
+    assert (held.http.get("/readyz").json or {})["holds"] == 0
+    assert "pushprune_held_repositories 0.0" in held.http.get("/metrics").text
+    (listed,) = (held.http.get("/api/v1/holds").json or {})["holds"]
+    assert listed["refused_by"] == "dashboard"
     assert held.wiring.outlook.plan("shop/api").hold is not None
     (entry, *_) = held.wiring.history.entries()
     assert (entry.action, entry.repository, entry.actor) == ("refused", "shop/api", "dashboard")

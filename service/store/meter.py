@@ -1,0 +1,84 @@
+"""What is counted and timed on the way: in the process at first, and from time to time in Redis for all of them."""
+
+import threading
+
+from service.domain.errors import StoreUnavailable
+from service.domain.metered import COUNTED, TIMED, Metered, Timing
+from service.store.connection import Connection
+
+_SUM, _MORE = "sum", "inf"
+
+
+class Meter:
+    """Safe for threads. A process that dies takes along what it counted since its last `flush`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+        self._sums: dict[str, float] = {}
+
+    def count(self, name: str, label: str, by: int = 1) -> None:
+        """name: one of COUNTED."""
+        self._add(_field(name, label), by)
+
+    def time(self, name: str, label: str, seconds: float) -> None:
+        """name: one of TIMED."""
+        end = next((end for end in TIMED[name] if seconds <= end), None)
+        sums = _field(name, label, _SUM)
+        self._add(_field(name, label, _MORE if end is None else f"{end:g}"))
+        with self._lock:
+            self._sums[sums] = self._sums.get(sums, 0.0) + seconds
+
+    def flush(self) -> None:
+        """Adds it to Redis; where Redis is away it is kept for the next time."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+            sums, self._sums = self._sums, {}
+        if not counts:
+            return
+        key = self._connection.keys.of("meter")
+        try:
+            with self._connection.reached() as client, client.pipeline() as pipe:
+                for name, by in counts.items():
+                    pipe.hincrby(key, name, by)
+                for name, seconds in sums.items():
+                    pipe.hincrbyfloat(key, name, round(seconds, 6))
+                pipe.execute()
+        except StoreUnavailable:
+            with self._lock:
+                for name, by in counts.items():
+                    self._counts[name] = self._counts.get(name, 0) + by
+                for name, seconds in sums.items():
+                    self._sums[name] = self._sums.get(name, 0.0) + seconds
+
+    def read(self) -> Metered:
+        """What all processes have flushed. Raises StoreUnavailable when Redis is away."""
+        with self._connection.reached() as client:
+            fields = client.hgetall(self._connection.keys.of("meter"))
+        counts: dict[tuple[str, str], int] = {}
+        timings: dict[tuple[str, str], Timing] = {}
+        for text, value in fields.items():
+            name, label, end = (*text.split(":"), "", "")[:3]
+            if name in COUNTED:
+                counts[name, label] = int(value)
+            elif name in TIMED:
+                _note(timings.setdefault((name, label), Timing(dict.fromkeys(TIMED[name], 0))), end, value)
+        return Metered(counts, timings)
+
+    def _add(self, name: str, by: int = 1) -> None:
+        with self._lock:
+            self._counts[name] = self._counts.get(name, 0) + by
+
+
+def _field(*parts: str) -> str:
+    return ":".join(parts)
+
+
+def _note(timing: Timing, end: str, value: str) -> None:
+    if end == _SUM:
+        timing.sum_s = float(value)
+    elif end == _MORE:
+        timing.more = int(value)
+    elif float(end) in timing.counts:
+        timing.counts[float(end)] = int(value)

@@ -1,0 +1,75 @@
+"""What is counted and timed on the way: once in Redis, it is the same for all processes."""
+
+import threading
+
+import pytest
+import redis
+
+from service.domain.errors import StoreUnavailable
+from service.store.connection import Connection
+from service.store.keys import Keys
+from service.store.meter import Meter
+from tests.fakes.valkey import free_port
+
+
+def test_what_several_processes_count_is_added_up(connection: Connection) -> None:
+    first, second = Meter(connection), Meter(connection)
+    first.count("plans", "none", 2)
+    second.count("plans", "none")
+    second.count("plans", "doomed")
+    assert first.read().counts == {}, "not flushed yet"
+    for meter in (first, second, first, second):
+        meter.flush()
+    assert first.read().counts == second.read().counts == {("plans", "none"): 3, ("plans", "doomed"): 1}
+
+
+def test_what_is_timed_falls_into_the_stretch_that_it_ends_in(connection: Connection) -> None:
+    meter = Meter(connection)
+    for seconds in (0.1, 0.1001, 299.0, 301.0):
+        meter.time("push_to_gone", "", seconds)
+    meter.flush()
+    timing = meter.read().timings["push_to_gone", ""]
+    assert {end: count for end, count in timing.counts.items() if count} == {0.1: 1, 0.15: 1, 300: 1}
+    assert (timing.more, round(timing.sum_s, 4)) == (1, 600.2001)
+
+
+def test_labels_are_kept_apart(connection: Connection) -> None:
+    meter = Meter(connection)
+    meter.time("registry_request", "GET 200", 0.002)
+    meter.time("registry_request", "DELETE none", 99.0)
+    meter.flush()
+    timings = meter.read().timings
+    assert timings.keys() == {("registry_request", "GET 200"), ("registry_request", "DELETE none")}
+    assert timings["registry_request", "GET 200"].counts[0.0025] == 1
+    assert timings["registry_request", "DELETE none"].more == 1
+
+
+def test_nothing_is_lost_while_redis_is_away(connection: Connection) -> None:
+    meter = Meter(Connection(redis.Redis(port=free_port(), decode_responses=True), Keys("away:")))
+    meter.count("failures", "due")
+    meter.time("gate_wait", "passed", 0.3)
+    meter.flush()
+    meter.count("failures", "due")
+    with pytest.raises(StoreUnavailable):
+        meter.read()
+    meter._connection = connection
+    meter.flush()
+    found = meter.read()
+    assert found.counts == {("failures", "due"): 2}
+    assert found.timings["gate_wait", "passed"].sum_s == pytest.approx(0.3)
+
+
+def test_threads_may_count_at_once(connection: Connection) -> None:
+    meter = Meter(connection)
+
+    def work() -> None:
+        for _ in range(200):
+            meter.count("deletes", "deleted")
+            meter.flush()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert meter.read().counts == {("deletes", "deleted"): 800}
