@@ -7,6 +7,7 @@ from importlib.resources import files
 from flask import Blueprint, Flask, Response, abort, url_for
 
 _KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_ICON = "pushprune.svg"
 _YEAR = "public, max-age=31536000, immutable"
 
 
@@ -24,6 +25,11 @@ def blueprint(app: Flask) -> Blueprint:
         response = Response(content, mimetype=kind)
         response.headers["Cache-Control"] = _YEAR
         return response
+
+    @assets.get("/favicon.ico")
+    def icon() -> Response:
+        """What a browser asks for by itself where no page has told it of another."""
+        return Response(_content(_ICON), mimetype=_KINDS["svg"], headers={"Cache-Control": "public, max-age=86400"})
 
     return assets
 

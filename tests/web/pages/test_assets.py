@@ -43,3 +43,9 @@ def test_all_that_a_page_needs_is_small(edge: Edge) -> None:
     links = set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text))
     parts = [page.data, *(edge.http.get(link).data for link in links)]
     assert sum(len(gzip.compress(part)) for part in parts) < 60_000
+
+
+def test_a_browser_that_was_told_of_no_icon_finds_one(edge: Edge) -> None:
+    response = edge.http.get("/favicon.ico")
+    assert (response.status_code, response.mimetype) == (200, "image/svg+xml")
+    assert response.data == (FOLDER / "pushprune.svg").read_bytes()
