@@ -122,7 +122,9 @@ def stage(live: Live, tmp_path: Path) -> Stage:
     return Stage(live, tmp_path)
 
 
-@pytest.mark.parametrize("point", ["draining", "early", "dry", "between", "sweep", "opening"])
+@pytest.mark.parametrize(
+    "point", ["draining", "early", pytest.param("dry", marks=pytest.mark.deep), "between", "sweep", "opening"]
+)
 def test_a_worker_killed_at_any_point_leaves_a_gate_that_opens_and_no_collector(stage: Stage, point: str) -> None:
     system, is_early = stage.system, point == "early"
     point = "dry" if is_early else point

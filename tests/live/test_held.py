@@ -56,7 +56,7 @@ def collect(system: LiveSystem) -> Run:
     return system.wiring.garbage.runs()[0]
 
 
-@pytest.mark.parametrize("mounted", [True, False])
+@pytest.mark.parametrize("mounted", [True, pytest.param(False, marks=pytest.mark.deep)])
 def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
     live: Live, tmp_path: Path, mounted: bool
 ) -> None:

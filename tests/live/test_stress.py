@@ -22,7 +22,7 @@ def load_of(system: LiveSystem, folder: Path) -> Load:
 
 
 @pytest.mark.parametrize("seconds", [10, pytest.param(60, marks=pytest.mark.deep)])
-@pytest.mark.parametrize("references", [True, False])
+@pytest.mark.parametrize("references", [True, pytest.param(False, marks=pytest.mark.deep)])
 def test_through_the_gate_no_image_breaks_and_no_push_fails(
     live: Live, tmp_path: Path, seconds: int, references: bool
 ) -> None:
