@@ -4,6 +4,8 @@ import threading
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from service.domain.errors import StoreUnavailable
 from service.store.connection import Connection
@@ -45,7 +47,9 @@ def test_labels_are_kept_apart(connection: Connection) -> None:
 
 
 def test_nothing_is_lost_while_redis_is_away(connection: Connection) -> None:
-    meter = Meter(Connection(redis.Redis(port=free_port(), decode_responses=True), Keys("away:")))
+    meter = Meter(
+        Connection(redis.Redis(port=free_port(), decode_responses=True, retry=Retry(NoBackoff(), 0)), Keys("away:"))
+    )
     meter.count("failures", "due")
     meter.time("gate_wait", "passed", 0.3)
     meter.flush()
