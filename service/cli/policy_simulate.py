@@ -13,12 +13,13 @@ from rich.progress import track
 
 from service.cli.policy_file import load_policy_file
 from service.cli.reach import known, reach, reaching, show_json
-from service.cli.show import line, short_digest, size, table, when
+from service.cli.show import line, short_digest, table, when
 from service.clock import now_us
 from service.domain.chronicle import Chronicle
 from service.domain.quantity import parse_span, spell_duration
 from service.domain.replay import replay
 from service.domain.simulation import Deletion, Missed, Simulation, Total
+from service.domain.size import size
 from service.wiring import Wiring
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -13,10 +13,11 @@ from service.cli.policy_file import load_policy_file
 from service.cli.prune_once import policy_for_once, prune_once
 from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
 from service.cli.registry import asked_registry
-from service.cli.show import line, short_digest, size, table, when
+from service.cli.show import line, short_digest, table, when
 from service.domain.asking import DRY
 from service.domain.freed import Freed, freed_together
 from service.domain.preview import Preview, Share, totals
+from service.domain.size import size
 from service.holding import Waiting
 from service.wiring import Wiring
 

@@ -22,18 +22,6 @@ def short_digest(digest: str) -> str:
     return digest[:19]
 
 
-def size(count: int | None) -> str:
-    """Bytes for people."""
-    if count is None:
-        return "unknown"
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-
-
 def number(count: int, of: str) -> str:
     """A number of things that make their plural with an s."""
     return f"{count} {of}" if count == 1 else f"{count} {of}s"

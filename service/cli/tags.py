@@ -9,10 +9,11 @@ from service.cli.explain import verdict_of, waiting
 from service.cli.name import parse_listed
 from service.cli.reach import meant, need_policy, reach, reaching, show_json
 from service.cli.registry import reach_v1
-from service.cli.show import line, short_digest, size, table, when
+from service.cli.show import line, short_digest, table, when
 from service.cli.v1 import show_tags
 from service.domain.asking import DRY
 from service.domain.errors import NoSuchTag
+from service.domain.size import size
 from service.domain.wanted import Wanted
 from service.inventory import Listed
 from service.wiring import Wiring

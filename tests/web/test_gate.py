@@ -97,6 +97,8 @@ def test_a_closed_gate_sends_them_away_after_a_while(stand: Stand) -> None:
     answer = door.ask("PUT", MANIFEST)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.mimetype == "application/problem+json"
+    door.wiring.meter.flush()
+    assert door.wiring.meter.read().timings["gate_wait", "refused"].sum_s >= 1
 
 
 def test_reads_never_wait(stand: Stand) -> None:

@@ -7,6 +7,7 @@ from flask import Flask
 from markupsafe import Markup, escape
 
 from service.domain.quantity import spell_duration
+from service.domain.size import size
 from service.web.pages.frame import here
 from service.web.session import csrf
 
@@ -50,18 +51,6 @@ def when_ms(at_ms: int | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(
         at.isoformat(timespec="milliseconds"), at.strftime("%Y-%m-%d %H:%M:%S UTC")
     )
-
-
-def size(count: int | None) -> str:
-    """Bytes for people."""
-    if count is None:
-        return "unknown"
-    value, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            break
-        value /= 1000
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def span(seconds: float) -> str:
