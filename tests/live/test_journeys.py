@@ -43,6 +43,10 @@ def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp
     wait_until(system.quiet, "it does not come to rest")
     pruned = {e.tag: e.reason for e in system.wiring.history.entries("shop/api") if e.action == "pruned"}
     assert pruned == dict.fromkeys(names[:3], "older than the newest 10 (rule last)")
+    wait_until(
+        lambda: system.wiring.meter.read().counts.get(("deletes", "deleted")) == 3,
+        "the worker does not hand on what it counts",
+    )
     for name in names[3:]:
         system.pusher.pull_whole("shop/api", name)
 
