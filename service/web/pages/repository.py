@@ -13,7 +13,7 @@ from service.domain.wanted import Wanted
 from service.inventory import TagOrder
 from service.web.pages import frame
 from service.web.pages.listings import Listings
-from service.web.pages.policy import written
+from service.web.pages.policy import policy_file
 from service.wiring import Wiring
 
 _ORDERS: dict[TagOrder, str] = {
@@ -39,7 +39,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             repository=repository,
             asked=frame.asked(*_KEYS),
             orders=_ORDERS,
-            written=written(wiring.policies.current()),
+            written=policy_file(wiring.policies.current()),
         )
 
     @pages.get("/panels/repository/tags/<path:repository>")
