@@ -24,13 +24,13 @@ def register(app: Flask) -> None:
 
 def plain(value: object) -> str:
     """Text for an attribute: what cannot be seen is named."""
-    return "".join(letter if _is_seen(letter) else f"\\u{{{ord(letter):x}}}" for letter in str(value))
+    return "".join(letter if is_seen(letter) else f"\\u{{{ord(letter):x}}}" for letter in str(value))
 
 
 def shown(value: object) -> Markup:
     """Text on its own, so that it turns nothing around it: what cannot be seen is named."""
     parts = (
-        escape(letter) if _is_seen(letter) else Markup('<span class="unseen">U+{:04X}</span>').format(ord(letter))
+        escape(letter) if is_seen(letter) else Markup('<span class="unseen">U+{:04X}</span>').format(ord(letter))
         for letter in str(value)
     )
     return Markup("<bdi>{}</bdi>").format(Markup("").join(parts))
@@ -65,5 +65,6 @@ def number(count: int) -> str:
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def _is_seen(letter: str) -> bool:
+def is_seen(letter: str) -> bool:
+    """Whether a letter can be seen, and turns no other."""
     return (letter.isascii() and letter.isprintable()) or unicodedata.category(letter) not in _UNSEEN

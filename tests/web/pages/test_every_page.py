@@ -1,7 +1,6 @@
 """What holds for every page and panel: who may see it, what strangers sent stands there as text, nothing is inline."""
 
 import re
-from html.parser import HTMLParser
 
 import fakeredis
 import pytest
@@ -12,6 +11,7 @@ from tests.conftest import keep_last
 from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
+from tests.web.pages.shape import faults
 
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
 PAGES = (
@@ -36,44 +36,6 @@ CHANGES = (
     "/delete",
 )
 ASKS = ("/panels/policy/trial",)
-_VOID = {"meta", "link", "input", "br", "img", "hr"}
-
-
-class Shape(HTMLParser):
-    """Notes what a strict page must not have: unclosed elements, anything inline, ids given twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.faults: list[str] = []
-        self.open: list[str] = []
-        self.ids: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag not in _VOID:
-            self.open.append(tag)
-        self.faults += [f"{tag} has {name}" for name in given if name == "style" or name.startswith("on")]
-        if tag == "script" and not given.get("src"):
-            self.faults.append("inline script")
-        if tag in ("script", "link", "img") and "//" in str(given.get("src") or given.get("href")):
-            self.faults.append("from elsewhere")
-        if tag == "th" and "scope" not in given:
-            self.faults.append("a heading of nothing")
-        if name := given.get("id"):
-            self.faults += [f"{name} twice"] if name in self.ids else []
-            self.ids.add(name)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _VOID:
-            return
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"{tag} closed where it is not open")
-
-
-def faults(text: str) -> list[str]:
-    shape = Shape()
-    shape.feed(text)
-    return shape.faults + [f"{tag} is never closed" for tag in shape.open]
 
 
 @pytest.fixture
