@@ -66,5 +66,5 @@ FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
 SAID_OF: Mapping[str, str] = {
     "no-rescue": r"is deleted although the push of \S+ was heard and keeps it",
     "no-recheck": r"was not pruned at|is kept, and missing|went although nothing said so",
-    "no-healing": r"is kept, and missing|cannot be pulled",
+    "no-healing": r"is kept, and missing|cannot be pulled|the history and the registry differ",
 }
