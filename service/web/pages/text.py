@@ -18,7 +18,9 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def register(app: Flask) -> None:
     """Makes them known to the templates."""
     env = app.jinja_env
-    env.filters.update(shown=shown, plain=plain, when_us=when_us, when_ms=when_ms, size=size, span=span, number=number)
+    env.filters.update(
+        shown=shown, plain=plain, when_us=when_us, when_ms=when_ms, at_us=at_us, size=size, span=span, number=number
+    )
     env.globals.update(csrf=csrf, here=here)
 
 
@@ -39,6 +41,11 @@ def shown(value: object) -> Markup:
 def when_us(at_us: int | None) -> Markup:
     """A moment, in µs since the epoch, in UTC; a browser shows how long ago it is."""
     return when_ms(at_us // 1000 if at_us else None)
+
+
+def at_us(moment_us: int) -> str:
+    """The same where only text can stand."""
+    return when_us(moment_us).striptags()
 
 
 def when_ms(at_ms: int | None) -> Markup:

@@ -23,6 +23,7 @@ PANELS = (
     "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2",
+    "/panels/tag/images/shop/api:v2",
     "/panels/collection/runs", "/panels/collection/rehearsal", "/panels/health/now",
 )  # fmt: skip
 FILES = ("/activity.csv", "/activity.json")
@@ -60,7 +61,8 @@ def test_every_page_is_tried_here(edge: Edge) -> None:
     rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.endpoint.startswith("pages.")]
     known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/logout"}
     every = {rule.rule.replace("<path:repository>", "shop/api").replace("<tag>", "v2") for rule in rules}
-    assert every == {*known, "/panels/tag/platforms/shop/api@<digest>"}
+    asking = {"/panels/tag/platforms/shop/api@<digest>", "/panels/tag/compare/shop/api:v2"}
+    assert every == {*known, *asking}
 
 
 def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
@@ -107,6 +109,7 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
         "/activity",
         "/repositories",
         "/repository/shop/api",
+        "/tag/shop/api:v2",
         "/panels/policy/trial",
         "/logout",
     }

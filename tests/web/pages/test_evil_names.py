@@ -32,7 +32,7 @@ WALKED = dict.fromkeys(("at_ms", "took_ms", "whole", "repositories", "tags", "ch
     ("reason", "catalog", "message"), EVIL
 )
 FORMULA = ("=", "+", "-", "@", "\t")
-ASKED = ("repository", "tag", "action", "who", "before", "search", "order", "at", "after", "under", "period", "next",
+ASKED = ("after", "before", "repository", "tag", "action", "who", "search", "order", "at", "under", "period", "next",
          "from", "to", "digest", "run", "platforms")  # fmt: skip
 FORM = ("repository", "tag", "digest", "as_tag", "plan", "policy", "repositories", "back", "token", "next")
 
@@ -136,6 +136,7 @@ def test_no_page_takes_it_for_its_own(edge: Edge) -> None:
         "overview/now", "policy/force", "policy/holds", "health/now", "collection/now", "collection/runs",
         "activity/entries", "activity/rejected", "activity/troubles", "repositories/list",
         "repository/tags/shop/api", "repository/trash/shop/api", "tag/why/shop/api:v2", "tag/line/shop/api:v2",
+        f"tag/compare/shop/api:v2?before={digest_of('d1')}&after={digest_of('e1')}",
     ],
 )  # fmt: skip
 def test_it_stands_there_as_text(edge: Edge, page: str) -> None:
