@@ -119,7 +119,7 @@ class _Restoring:
         names = {as_tag: found[0] if found else None} if as_tag else {one.tag: one for one in found}
         self._before = {name: self._undo.restorations.standing(self._repository, name) for name in names if name}
         for name in filter(None, names):
-            self._refuse_if_pushed_again(name, digest)
+            self._refuse_if_pushed_again(name, digest, force=self._force)
         tree = self._tree(digest)
         digests = (digest, *(one.digest for one in tree.missing))
         until_us = self._undo.restorations.lease(self._repository, digests, self._lease_s) if self._lease_s else None
@@ -127,7 +127,7 @@ class _Restoring:
             self._undo.restorations.lease(self._repository, (self._replaced,), LEASE_S)
         self._put_missing(tree, digest)
         for name, one in (names or {"": None}).items():
-            self._put(name or "", tree, one)
+            self._put(name or "", tree, one, force=self._force)
         parts = sum(1 for one in tree.missing if one.digest != digest)
         tags = tuple(name for name in names if name)
         referrers = tuple(self._referrers({digest, *self._learnt, *(one.digest for one in tree.missing)}))
@@ -136,8 +136,8 @@ class _Restoring:
         log.info("restored", repository=self._repository, digest=digest, tags=tags, referrers=referrers, by=self._by)
         return Undone(self._repository, digest, tags, parts, referrers, until_us, self._replaced)
 
-    def _refuse_if_pushed_again(self, tag: str, digest: str) -> None:
-        if self._force:
+    def _refuse_if_pushed_again(self, tag: str, digest: str, *, force: bool) -> None:
+        if force:
             return
         standing = self._registry.head(self._repository, tag, unless=digest)
         if standing is None or standing.digest in (digest, tombstone.DIGEST):
@@ -193,11 +193,11 @@ class _Restoring:
                 self._permit.check()
                 self._send(one.digest, one)
 
-    def _put(self, tag: str, tree: _Tree, deleted: Deleted | None) -> None:
+    def _put(self, tag: str, tree: _Tree, deleted: Deleted | None, *, force: bool) -> None:
         """Under its tag, or by its digest; then the history knows."""
         self._permit.check()
         if tag:
-            self._refuse_if_pushed_again(tag, tree.manifest.digest)
+            self._refuse_if_pushed_again(tag, tree.manifest.digest, force=force)
             self._undo.removals.putting(self._repository, tag, tree.manifest.digest)
         self._send(tag or tree.manifest.digest, tree.manifest)
         entry = deleted or self._any_deletion(tree.manifest.digest)
@@ -239,14 +239,17 @@ class _Restoring:
         return next((one for one in self._deleted if one.digest == digest), None)
 
     def _referrers(self, digests: set[str]) -> Iterator[str]:
-        """Signatures and the like that went after these manifests come back with them, as far as they can."""
+        """Signatures and the like that went after these manifests come back with them, as far as they can.
+
+        One that was made anew since stays: force is about the tag that was named.
+        """
         for one in self._deleted:
             kept = self._undo.trash.get(self._repository, one.digest) if one.tag else None
             if kept and subject_of(one.tag, _references(kept.media_type, kept.content)) in digests:
                 try:
                     tree = self._tree(one.digest)
                     self._put_missing(tree, one.digest)
-                    self._put(one.tag, tree, one)
+                    self._put(one.tag, tree, one, force=False)
                 except NotRestorable:
                     continue
                 yield one.tag

@@ -1,6 +1,7 @@
 """The connection to Redis or Valkey: scripts by name, errors translated once."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -14,6 +15,8 @@ from redis.retry import Retry
 
 from service.domain.errors import StoreUnavailable
 from service.store.keys import Keys
+
+_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 
 
 def connect(url: str) -> redis.Redis:
@@ -82,7 +85,9 @@ def new_token() -> str:
 
 @cache
 def _source(name: str) -> str:
-    return files("service.store").joinpath("scripts", f"{name}.lua").read_text()
+    """The script, with the text of others in the place of its lines `-- include <name>`."""
+    text = files("service.store").joinpath("scripts", f"{name}.lua").read_text()
+    return _INCLUDE.sub(lambda line: _source(line[1]), text)
 
 
 def _brief(error: Exception) -> str:

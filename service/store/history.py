@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Literal
 
 from service.domain.entry import Entry
-from service.domain.gate import client_of
 from service.domain.manifest import References
-from service.domain.notification import Envelope, Event
+from service.domain.notification import Envelope
 from service.domain.plan import Doomed, Plan
 from service.domain.ranking import is_believable
 from service.domain.state import Tag
@@ -17,17 +15,11 @@ from service.store.connection import Connection
 from service.store.entry import entry_of
 from service.store.gate import Bounds
 from service.store.hold import Hold, packed_hold, unpack_hold
-from service.store.keys import SEEN_BUCKET_S, SIGHTED, long, short
-from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import (
-    event_args,
-    pack_doomed,
-    pack_layers,
-    pack_links,
-    pack_media,
-    unpack_doomed,
-    unpack_layers,
-)
+from service.store.keys import SIGHTED, long, short
+from service.store.limits import Limits
+from service.store.outbox import LOOK_AGAIN_MS
+from service.store.packing import pack_doomed, pack_layers, pack_links, pack_media, unpack_doomed, unpack_layers
+from service.store.recording import Recorded, record
 from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
@@ -43,26 +35,6 @@ class Committed(IntEnum):
     NOT = 0
     DONE = 1
     WAITS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much history is kept, in entries; see `history` in the settings."""
-
-    repository_entries: int = 1000
-    events: int = 100_000
-    pulls: int = 100_000
-    rejected: int = 1000
-    repository_layers: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What one envelope changed. due: repositories that became due and want a message."""
-
-    events: int
-    duplicates: int
-    due: tuple[str, ...]
 
 
 class History:
@@ -87,33 +59,7 @@ class History:
 
     def record(self, envelope: Envelope) -> Recorded:
         """Records an envelope exactly once, in one atomic call; doing it again changes nothing."""
-        of, repositories = self._keys.of, tuple(dict.fromkeys(event.repository for event in envelope.events))
-        bucket, limits = int(time.time()) // SEEN_BUCKET_S, self._limits
-        keys = [self._keys.seen(bucket), self._keys.seen(bucket - 1)]
-        keys += [of(name) for name in ("due", "generation", "instances", "restarts", "events", "pulls", "rejected")]
-        keys += [of(name) for name in ("counters", "doomed", "healing", "heard")]
-        after: list[str] = []
-        for repository in repositories:
-            keys += [key(repository) for key in self._per_repository()]
-            after += [key(repository) for key in self._per_repository_after()]
-        keys += (*after, of("unread"), of("pushing"), of("loose"))
-        keys += (self._keys.layers(repository) for repository in repositories)
-        args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
-        args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
-        args.append(self._look_again_ms)
-        args += repositories
-        for rejected in envelope.rejected:
-            args += [rejected.reason, rejected.excerpt]
-        numbers = {repository: number for number, repository in enumerate(repositories, 1)}
-        for event in envelope.events:
-            args += event_args(event, numbers[event.repository])
-        args += [self._gate.youth_ms, self._gate.pushes, self._gate.blobs]
-        for event in envelope.events:
-            args += [client_of(event.address, event.useragent), _references(event)]
-        args.append(limits.repository_layers)
-        args += [pack_layers(event.blobs) if event.action == "push" else "" for event in envelope.events]
-        recorded, duplicates, *due = self._connection.script("record", keys, args)
-        return Recorded(int(recorded), int(duplicates), tuple(due))
+        return record(self._connection, envelope, self._limits, self._gate, self._look_again_ms)
 
     def snapshot(self, repository: str) -> Snapshot:
         """Everything a plan needs, read at one moment."""
@@ -300,22 +246,6 @@ class History:
         if since_us is None:
             return False  # nobody saw its push
         return any(entry.action == "delete" and not entry.tag and entry.at_us > since_us for entry in about)
-
-    def _per_repository(self) -> tuple[Any, ...]:
-        keys = self._keys
-        return (keys.tags, keys.live, keys.pulled, keys.gone, keys.links, keys.doomed, keys.heal, keys.history)
-
-    def _per_repository_after(self) -> tuple[Any, ...]:
-        keys = self._keys
-        before = (keys.trash, keys.touched, keys.put, keys.untagged, keys.revisions, keys.created)
-        return (*before, keys.approvals, keys.asked, keys.byhand, keys.taking)
-
-
-def _references(event: Event) -> str:
-    """The config, layers and children of a pushed manifest that the registry sent, as one text."""
-    if event.action != "push":
-        return ""
-    return " ".join(short(digest) for digest in (*(blob for blob, _ in event.blobs or ()), *(event.children or ())))
 
 
 def name_of(member: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from service.domain.plan import Doomed, Verdict
 from service.store.connection import Connection
-from service.store.history import Limits, name_of
+from service.store.history import name_of
 from service.store.keys import short
+from service.store.limits import Limits
 from service.store.outbox import RESEND_MS
 from service.store.packing import pack_doomed
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from service.domain.manifest import References
 from service.store.connection import Connection
-from service.store.history import Limits
 from service.store.keys import short
+from service.store.limits import Limits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import pack_links
 

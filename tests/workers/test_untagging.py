@@ -262,3 +262,17 @@ def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) 
     deletion.delete(system.wiring, SHOP)
     assert met == [False]
     assert system.tags() == {"v149"}
+
+
+@pytest.mark.parametrize("known", [False, None])
+def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_left(
+    make_system: Make, known: bool | None
+) -> None:
+    """A DELETE that lands while it marks can cost a whole repository (FACTS)."""
+    system = shared(make_system)
+    if known is not None:
+        system.wiring.abilities.note_deletes_tags("1", able=known)
+    system.registry.drop_connection("DELETE", tombstone.DIGEST)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, SHOP)
+    assert system.wiring.leases.writers() == 1
