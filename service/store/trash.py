@@ -76,6 +76,11 @@ class Trash:
             text = client.hget(self._keys.trash(repository), digest)
         return _kept(digest, text) if text else None
 
+    def digests(self, repository: str) -> frozenset[str]:
+        """The manifests of a repository that are kept."""
+        with self._connection.reached() as client:
+            return frozenset(client.hkeys(self._keys.trash(repository)))
+
     def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, Kept]]:
         """Every manifest that is kept, with its repository, the latest deletion first."""
         end = -1 if at_most is None else at_most - 1

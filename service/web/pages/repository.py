@@ -73,7 +73,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/restore")
     def restore() -> Response:
-        """Puts back what went: by its tag, or by its digest where it had none."""
+        """Puts back what went: by its tag, or by its digest where it had none.
+
+        over: the digest that was seen to stand there, and may lose the tag for it.
+        """
         form = request.form
         repository = wiring.inventory.known(form.get("repository", ""))
         undone = wiring.undo.restore(
@@ -81,11 +84,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             tag=_a_tag(form.get("tag", "")),
             digest=_a_digest(form.get("digest", "")),
             as_tag=_a_tag(form.get("as_tag", "").strip()),
-            force=form.get("force") == "yes",
+            over=_a_digest(form.get("over", "")),
             by=frame.who().name,
         )
         names = ", ".join((*undone.tags, *undone.referrers)) or undone.digest
-        return frame.back(f"{repository}: {names} is back.")
+        lost = f" {undone.replaced} has lost the tag; nobody deletes it for a day." if undone.replaced else ""
+        return frame.back(f"{repository}: {names} is back.{lost}")
 
     @pages.post("/delete")
     def delete() -> Response:

@@ -1,6 +1,6 @@
 """One tag: why it stays or goes, its time line, and what one of its images has that another has not."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from flask import Blueprint, Response
@@ -20,7 +20,7 @@ _Layers = Mapping[str, Sequence[tuple[str, int]]]
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """An interval of a tag. restorable: whether its deletion can be undone.
+    """An interval of a tag. restorable: whether the tag can be put back there, as far as is known.
 
     against: the one before it; None where it is not known of both what they consist of.
     """
@@ -51,9 +51,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_line(repository: str, tag: str) -> Response:
         wiring.inventory.known(repository)
         found = wiring.inventory.intervals(repository, tag)
-        kept = {one.digest for one in wiring.undo.deleted(repository) if one.tag == tag}
-        stays = tuple(_stays(found, kept, wiring.history.layers(repository)))
-        values = {"repository": repository, "tag": tag, "stays": stays, "host": address}
+        reachable = wiring.undo.reachable(repository) | {one.digest for one in wiring.undo.deleted(repository)}
+        stays = tuple(_stays(found, reachable, wiring.history.layers(repository)))
+        now = found[0] if found and not found[0].ended else None
+        values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
         return frame.panel("tag_line.html", f"{repository}:{tag}", **values)
 
     @pages.get("/panels/tag/images/<path:repository>:<tag>")
@@ -82,11 +83,13 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         return frame.panel("tag_platforms.html", "Platforms", platforms=platforms)
 
 
-def _stays(found: Sequence[Interval], kept: set[str], layers: _Layers) -> Iterator[Stay]:
-    """found: the latest first."""
+def _stays(found: Sequence[Interval], reachable: Set[str], layers: _Layers) -> Iterator[Stay]:
+    """found: the latest first. Of several at one digest the latest is the one to put back."""
+    seen = {one.digest for one in found[:1] if not one.ended}
     for interval, before in zip(found, [*found[1:], None], strict=True):
         against = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
-        yield Stay(interval, interval.deleted and interval.digest in kept, against)
+        yield Stay(interval, interval.digest in reachable - seen, against)
+        seen.add(interval.digest)
 
 
 def _images(found: Iterable[Interval]) -> tuple[Interval, ...]:

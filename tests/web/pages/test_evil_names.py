@@ -34,7 +34,7 @@ WALKED = dict.fromkeys(("at_ms", "took_ms", "whole", "repositories", "tags", "ch
 FORMULA = ("=", "+", "-", "@", "\t")
 ASKED = ("after", "before", "repository", "tag", "action", "who", "search", "order", "at", "under", "period", "next",
          "from", "to", "digest", "run", "platforms")  # fmt: skip
-FORM = ("repository", "tag", "digest", "as_tag", "plan", "policy", "repositories", "back", "token", "next")
+FORM = ("repository", "tag", "digest", "over", "as_tag", "plan", "policy", "repositories", "back", "token", "next")
 
 
 def evil_event(**more: Any) -> Event:

@@ -13,7 +13,7 @@ from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
 from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
-from tests.web.pages.browser import Browser
+from tests.web.pages.browser import TOKENS, Browser
 from workers import deletion, enforcement
 
 V1 = make_image("shop/api:v1").digest
@@ -155,7 +155,43 @@ def test_a_tag_that_moved_shows_each_digest_and_who_moved_it(kept: Edge) -> None
     assert line.count("<li>") == 2
     assert line.count("stands there now") == 1
     assert "overwritten by bob" in line
-    assert "Put it back" not in line
+
+
+@pytest.fixture
+def moved(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> Edge:
+    """v1 stood at the image of v1, and stands at that of seed two."""
+    edge = serve_over_valkey(policy=keep_last(9), registry_url=registry.url, tokens=TOKENS)
+    for seed in (None, "two"):
+        registry.push_image("shop/api", "v1", seed=seed)
+    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    return edge
+
+
+def test_what_was_overwritten_is_put_back_once_somebody_has_read_what_that_overwrites(
+    moved: Edge, registry: FakeRegistry
+) -> None:
+    browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
+    line = browser.text(f"{LINE}:v1")
+    (details,) = re.findall(r"<details>\s+<summary>Put it back …</summary>.*?</details>", line, re.DOTALL)
+    assert f'title="{two}"' in details.split("</form>")[0].split("loses the tag")[0]
+    form = dict(re.findall(r'name="([a-z]+)" value="([^"]+)"', details))
+    assert (form["tag"], form["digest"], form["over"]) == ("v1", V1, two)
+    assert f"{two} has lost the tag" in browser.said(browser.post("/restore", **form))
+    assert registry.tags("shop/api")["v1"] == V1
+    (entry, *_) = moved.wiring.history.entries("shop/api")
+    assert (entry.action, entry.actor) == ("restored", "dashboard (admin)")
+    assert f'name="digest" value="{two}"' in browser.text(f"{LINE}:v1")
+
+
+def test_where_somebody_pushed_since_nothing_is_overwritten(moved: Edge, registry: FakeRegistry) -> None:
+    browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
+    three = registry.push_image("shop/api", "v1", seed="three")
+    form = {"repository": "shop/api", "tag": "v1", "digest": V1}
+    for over in ("", two):
+        said = browser.said(browser.post("/restore", **form, over=over))
+        assert "has since been pushed again" in said
+    assert registry.tags("shop/api")["v1"] == three
+    assert "Put it back" not in Browser(moved, TOKENS["read"]).text(f"{LINE}:v1")
 
 
 def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
