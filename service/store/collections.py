@@ -13,6 +13,7 @@ _STATE_MS = 15_000
 _WISH_MS = 3_600_000
 _REHEARSAL_S = 86_400
 _REHEARSED_AT_MOST = 10_000
+_OUTPUTS = 20
 
 
 class Collections:
@@ -80,6 +81,20 @@ class Collections:
         with self._connection.reached() as client:
             rows = client.xrevrange(self._keys.of("gc:runs"), count=count)
         return tuple(_run(row) for _, row in rows)
+
+    def keep_output(self, started_ms: int, text: str) -> None:
+        """Keeps what was printed in the run that began then."""
+        if not text:
+            return
+        entry = {"started_ms": str(started_ms), "text": text}
+        with self._connection.reached() as client:
+            client.xadd(self._keys.of("gc:outputs"), entry, maxlen=_OUTPUTS, approximate=False)
+
+    def output(self, started_ms: int) -> str | None:
+        """What was printed in the run that began then; None where that is not kept."""
+        with self._connection.reached() as client:
+            rows = client.xrevrange(self._keys.of("gc:outputs"))
+        return next((str(row["text"]) for _, row in rows if row["started_ms"] == str(started_ms)), None)
 
     def waits(self) -> Wait | None:
         """Why the wanted collection is not made yet; None where nothing keeps it."""

@@ -95,6 +95,8 @@ Global
   gc:runs       stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message gate
                         unsized final checked note closed_ms: what is not known is empty.
                         Life: the newest history.runs.
+  gc:outputs    stream  started_ms text: what garbage-collect printed in the run that began then, the last 64 KiB.
+                        Life: of the newest 20 runs that printed anything. Writer: garbage. Reader: dashboard.
   gc:totals     hash    "runs <result>" → how many; blobs, bytes: swept since the beginning; done_ms, took_ms: the end
                         of the last good run, and how long it took. Writer: ran. Readers: garbage, /metrics.
   gc:rehearsal  string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: what the last dry run that was asked for

@@ -18,9 +18,8 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def register(app: Flask) -> None:
     """Makes them known to the templates."""
     env = app.jinja_env
-    env.filters.update(
-        shown=shown, plain=plain, when_us=when_us, when_ms=when_ms, at_us=at_us, size=size, span=span, number=number
-    )
+    env.filters.update(shown=shown, plain=plain, lines=lines, size=size, span=span, number=number)
+    env.filters.update(when_us=when_us, when_ms=when_ms, at_us=at_us, at_ms=at_ms)
     env.globals.update(csrf=csrf, here=here)
 
 
@@ -43,9 +42,18 @@ def when_us(at_us: int | None) -> Markup:
     return when_ms(at_us // 1000 if at_us else None)
 
 
+def lines(value: str) -> Markup:
+    """Lines as they were printed, each on its own."""
+    return Markup("\n").join(shown(line) for line in value.split("\n"))
+
+
 def at_us(moment_us: int) -> str:
     """The same where only text can stand."""
     return when_us(moment_us).striptags()
+
+
+def at_ms(moment_ms: int) -> str:
+    return when_ms(moment_ms).striptags()
 
 
 def when_ms(at_ms: int | None) -> Markup:

@@ -5,6 +5,7 @@ import re
 import fakeredis
 import pytest
 
+from service.domain.collection import Run
 from service.store.keys import short
 from service.web.app import create_app
 from tests.conftest import keep_last
@@ -15,16 +16,16 @@ from tests.web.pages.shape import faults
 
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
 PAGES = (
-    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection", "/health"
+    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection",
+    "/collection/run/7", "/health",
 )  # fmt: skip
 PANELS = (
     "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
     "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
-    "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2",
-    "/panels/tag/images/shop/api:v2",
-    "/panels/collection/runs", "/panels/collection/rehearsal", "/panels/health/now",
+    "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2", "/panels/tag/images/shop/api:v2",
+    "/panels/collection/runs", "/panels/collection/run/7", "/panels/collection/rehearsal", "/panels/health/now",
 )  # fmt: skip
 FILES = ("/activity.csv", "/activity.json")
 CHANGES = (
@@ -52,6 +53,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.wiring.rulings.note("shop/api", "approved", EVIL, EVIL)
     edge.wiring.outbox.complain(EVIL, EVIL)
     edge.wiring.garbage.request(EVIL)
+    edge.wiring.garbage.record(Run(7, 8, "done", EVIL))
     history = edge.wiring.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
     return edge
@@ -60,7 +62,8 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
 def test_every_page_is_tried_here(edge: Edge) -> None:
     rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.endpoint.startswith("pages.")]
     known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/logout"}
-    every = {rule.rule.replace("<path:repository>", "shop/api").replace("<tag>", "v2") for rule in rules}
+    named = {"<path:repository>": "shop/api", "<tag>": "v2", "<int:started_ms>": "7"}
+    every = {re.sub("|".join(named), lambda found: named[found[0]], rule.rule) for rule in rules}
     asking = {"/panels/tag/platforms/shop/api@<digest>", "/panels/tag/compare/shop/api:v2"}
     assert every == {*known, *asking}
 

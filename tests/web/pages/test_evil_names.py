@@ -81,6 +81,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     wiring.garbage.show(Under(EVIL, 1, 1, EVIL))
     wiring.garbage.record(Run(1, 2, "put off", EVIL, message=EVIL), once=True)
     wiring.garbage.record(Run(1, 2, EVIL, EVIL, 1, message=EVIL, gate=EVIL, note=EVIL))
+    wiring.garbage.keep_output(1, f"{EVIL}\n{EVIL}")
     wiring.garbage.rehearsed(Rehearsal(1, ((EVIL, 1),)))
     wiring.garbage.request_rehearsal(EVIL)
     wiring.walks.request(EVIL)
@@ -106,7 +107,7 @@ def _filled(browser: Browser, rule: Rule) -> Iterator[str]:
     with browser.http.application.test_request_context():
         for repository in REPOSITORIES:
             for tag in TAGS:
-                given = {"repository": repository, "tag": tag, "digest": digest_of("d0"), "run": "1-1"}
+                given = {"repository": repository, "tag": tag, "digest": digest_of("d0"), "started_ms": 1}
                 built = rule.build({name: given[name] for name in rule.arguments})
                 assert built
                 yield built[1]
@@ -134,6 +135,7 @@ def test_no_page_takes_it_for_its_own(edge: Edge) -> None:
     "page",
     [
         "overview/now", "policy/force", "policy/holds", "health/now", "collection/now", "collection/runs",
+        "collection/run/1",
         "activity/entries", "activity/rejected", "activity/troubles", "repositories/list",
         "repository/tags/shop/api", "repository/trash/shop/api", "tag/why/shop/api:v2", "tag/line/shop/api:v2",
         f"tag/compare/shop/api:v2?before={digest_of('d1')}&after={digest_of('e1')}",
