@@ -6,6 +6,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+# Without bytecode every process that a test starts would compile all of ours again, and pytest every test.
+unexport PYTHONDONTWRITEBYTECODE
+
 DEBIAN := docker-registry valkey-server skopeo nginx-light chromium
 
 help: ## list the targets

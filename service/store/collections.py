@@ -65,17 +65,15 @@ class Collections:
 
     def collected(self, reason: str, covered: tuple[int, int]) -> None:
         """A collection was made for `reason` that covers so much; another reason that came meanwhile stands."""
-        keys = [self._keys.of(name) for name in ("gc:due", "gc:retry", "gc:deletes", "gc:bytes", "gc:waiting")]
-        self._connection.script("collected", keys, [reason, *covered])
+        self._connection.run("collected", [reason, *covered])
 
     def record(self, run: Run, *, once: bool = False, wait_s: float = 0) -> bool:
         """Records a run; False where that was said of this want before (`once`). wait_s: when it is tried again."""
-        keys = [self._keys.of(name) for name in ("gc:runs", "gc:totals", "gc:waiting", "gc:retry")]
         args: list[str | int] = [self._runs_kept, run.result, run.message, int(once), int(wait_s * 1000)]
         args += [run.blobs, run.bytes_freed or 0, run.ended_ms, run.ended_ms - run.started_ms]
         for name, value in asdict(run).items():
             args += [name, "" if value is None else str(value)]
-        return bool(self._connection.script("ran", keys, args))
+        return bool(self._connection.run("ran", args))
 
     def runs(self, count: int = 20) -> tuple[Run, ...]:
         """The newest runs first."""

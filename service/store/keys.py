@@ -187,7 +187,6 @@ Global
 
 import base64
 from dataclasses import dataclass
-from itertools import pairwise
 
 SEEN_BUCKET_S = 3600
 SIGHTED = "?"  # the actor of a tag that turned up unannounced
@@ -302,4 +301,4 @@ def long(text: str) -> str:
 
 def paired(flat: list[str]) -> dict[str, str]:
     """The mapping behind Redis' flat list of alternating fields and values."""
-    return {field: value for index, (field, value) in enumerate(pairwise(flat)) if index % 2 == 0}
+    return dict(zip(flat[::2], flat[1::2], strict=True))

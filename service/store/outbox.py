@@ -57,8 +57,7 @@ class Outbox:
 
     def spare(self, repository: str, short_digest: str) -> None:
         """Takes a digest off the doomed ones and has its repository planned again."""
-        keys = [self._keys.doomed(repository)] + [self._keys.of(n) for n in ("doomed", "generation", "due")]
-        self._connection.script("spare", keys, [repository, short_digest, RESEND_MS])
+        self._connection.run("spare", [repository, short_digest, RESEND_MS], repository)
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
         """Members whose time has come; each is put off, so that no two sweeps send the same."""

@@ -3,7 +3,11 @@
 import re
 from typing import Any
 
+import pytest
+
+from service.web import app
 from service.web.app import create_app
+from service.web.description import described
 from tests.web.conftest import Edge, ServeEdge
 
 
@@ -28,6 +32,22 @@ def test_the_document_lists_every_route_but_the_pages_for_people(edge: Edge) -> 
     }
     assert len(every) >= 30
     assert set(operations(edge)) == every
+
+
+def test_it_is_written_once_and_not_before_somebody_asks(serve: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[dict[str, Any]] = []
+
+    def write(bare: dict[str, Any]) -> dict[str, Any]:
+        written.append(bare)
+        return described(bare)
+
+    monkeypatch.setattr(app, "described", write)
+    edge = serve()
+    edge.http.get("/livez")
+    assert not written
+    document(edge)
+    assert edge.http.get("/docs").status_code == 200
+    assert len(written) == 1
 
 
 def test_every_operation_says_what_it_answers_and_refuses(edge: Edge) -> None:

@@ -25,6 +25,7 @@ from tests.store.test_lease import until
 BLOB = "/v2/shop/api/blobs/sha256:" + "ab" * 32
 UPLOAD = "/v2/shop/api/blobs/uploads/"
 MANIFEST = "/v2/shop/api/manifests/v1"
+SOON_S = 0.3
 
 
 class Doorstep:
@@ -71,12 +72,18 @@ Stand = Callable[..., Doorstep]
 
 @pytest.fixture
 def stand(make_wiring: Callable[..., Wiring]) -> Iterator[Stand]:
-    """stand(gate_wait=…, …): the gate with these settings, over the test's Redis or the one given."""
+    """stand(hasty=True, …): the gate with these settings, over the test's Redis or the one given.
+
+    hasty: a write waits for SOON_S, which is less than gc.gate_wait allows.
+    """
     with ExitStack() as stack:
 
-        def build(url: str | None = None, **settings: Any) -> Doorstep:
+        def build(url: str | None = None, hasty: bool = False, **settings: Any) -> Doorstep:
             gc = {"gate": "proxy", **settings}
             wiring = wire(load_settings(environ={}, redis={"url": url}, gc=gc)) if url else make_wiring(gc=gc)
+            if hasty:
+                short = wiring.settings.gc.model_copy(update={"gate_wait": SOON_S})
+                wiring = replace(wiring, settings=wiring.settings.model_copy(update={"gc": short}))
             made = Doorstep(wiring)
             stack.callback(made.keeper.stop)
             return made
@@ -92,13 +99,13 @@ def test_an_open_gate_lets_everybody_pass(stand: Stand) -> None:
 
 
 def test_a_closed_gate_sends_them_away_after_a_while(stand: Stand) -> None:
-    door = stand(gate_wait=1)
+    door = stand(hasty=True)
     door.close()
     answer = door.ask("PUT", MANIFEST)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.mimetype == "application/problem+json"
     door.wiring.meter.flush()
-    assert door.wiring.meter.read().timings["gate_wait", "refused"].sum_s >= 1
+    assert door.wiring.meter.read().timings["gate_wait", "refused"].sum_s >= SOON_S
 
 
 def test_reads_never_wait(stand: Stand) -> None:
@@ -140,7 +147,7 @@ def test_strangers_are_not_answered(stand: Stand) -> None:
 
 
 def test_other_proxies_have_other_headers(stand: Stand) -> None:
-    door = stand(gate_wait=1)
+    door = stand(hasty=True)
     door.close()
     client = door._app.test_client()
     for method, uri in (("X-Forwarded-Method", "X-Forwarded-Uri"), ("X-Original-Method", "X-Original-URL")):
@@ -151,7 +158,7 @@ def test_other_proxies_have_other_headers(stand: Stand) -> None:
 
 def test_a_client_that_says_it_only_reads_is_not_believed(stand: Stand) -> None:
     """A proxy that sets the one pair of headers passes on the other as the client sent it."""
-    door = stand(gate_wait=1)
+    door = stand(hasty=True)
     door.close()
     forged = {"X_Forwarded_Method": "GET", "X_Forwarded_Uri": MANIFEST}
     assert door.ask("PUT", MANIFEST, **forged).status_code == 503
@@ -159,7 +166,7 @@ def test_a_client_that_says_it_only_reads_is_not_believed(stand: Stand) -> None:
 
 
 def test_a_request_that_tells_nothing_is_a_write(stand: Stand) -> None:
-    door = stand(gate_wait=1)
+    door = stand(hasty=True)
     door.close()
     assert door._app.test_client().get("/gate").status_code == 503
 
@@ -211,7 +218,7 @@ def mortal(tmp_path: Any) -> Iterator[Valkey]:
 
 @pytest.mark.parametrize(("how", "status"), [("auto", 204), ("open", 204), ("closed", 503)])
 def test_without_redis_an_open_gate_does_as_configured(stand: Stand, mortal: Valkey, how: str, status: int) -> None:
-    door = stand(mortal.url, gate_without_redis=how, gate_wait=1)
+    door = stand(mortal.url, gate_without_redis=how, hasty=True)
     assert door.ask("PUT", MANIFEST).status_code == 204
     mortal.kill()
     assert door.ask("POST", UPLOAD).status_code == status
@@ -221,7 +228,7 @@ def test_without_redis_an_open_gate_does_as_configured(stand: Stand, mortal: Val
 def test_without_redis_a_closed_gate_stays_closed_unless_told_otherwise(
     stand: Stand, mortal: Valkey, how: str, status: int
 ) -> None:
-    door = stand(mortal.url, gate_without_redis=how, gate_wait=1)
+    door = stand(mortal.url, gate_without_redis=how, hasty=True)
     door.keeper.start()
     door.close()
     mortal.kill()
@@ -231,13 +238,13 @@ def test_without_redis_a_closed_gate_stays_closed_unless_told_otherwise(
 
 def test_a_process_that_never_reached_redis_lets_nothing_pass(stand: Stand, mortal: Valkey) -> None:
     mortal.kill()
-    assert stand(mortal.url, gate_wait=1).ask("PUT", MANIFEST).status_code == 503
+    assert stand(mortal.url, hasty=True).ask("PUT", MANIFEST).status_code == 503
 
 
 def test_a_process_that_is_forgotten_by_collections_lets_nothing_pass(
     stand: Stand, mortal: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = stand(mortal.url, gate_wait=1)
+    door = stand(mortal.url, hasty=True)
     assert door.ask("PUT", MANIFEST).status_code == 204
     mortal.kill()
     monkeypatch.setattr("service.web.gatekeeper._FORGOTTEN_S", 0.0)
@@ -255,7 +262,7 @@ def test_a_closed_gate_that_redis_has_lost_stands_again_until_somebody_opens_it(
     stand: Stand, lost: tuple[str, ...]
 ) -> None:
     """Its collector may live: time proves nothing."""
-    door = stand(gate_wait=1)
+    door = stand(hasty=True)
     door.close()
     lose(door, *lost)
     assert door.ask("PUT", MANIFEST).status_code == 503
@@ -271,7 +278,7 @@ def test_a_closed_gate_that_redis_has_lost_stands_again_until_somebody_opens_it(
 
 def test_a_gate_that_redis_remembers_as_draining_is_closed_again(stand: Stand) -> None:
     """A Redis that died may have lost its last second."""
-    door = stand(gate_wait=1)
+    door = stand(hasty=True)
     door.close()
     client: Any = door.wiring.connection.client
     client.hset(door.wiring.connection.keys.of("gate"), "state", "draining")
@@ -280,7 +287,7 @@ def test_a_gate_that_redis_remembers_as_draining_is_closed_again(stand: Stand) -
 
 
 def test_another_holder_does_not_make_a_lost_gate_forgotten(stand: Stand) -> None:
-    door = stand(gate_wait=1)
+    door = stand(hasty=True)
     door.close()
     door.keeper.stop()
     lose(door, "gate")
@@ -317,7 +324,7 @@ def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again
 def test_more_than_can_be_noted_later_does_not_pass(
     stand: Stand, mortal: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = stand(mortal.url, gate_wait=1)
+    door = stand(mortal.url, hasty=True)
     assert door.ask("PUT", MANIFEST).status_code == 204
     monkeypatch.setattr("service.web.gatekeeper._MOST_UNNOTED", 1)
     mortal.kill()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,9 +16,13 @@ from service.domain.policy import Policy
 from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
 from tests.fakes.registry import FakeRegistry
-from workers import deletion, enforcement, reconcile, tasks
+from workers import deletion, drain, enforcement, reconcile, rehearsal, tasks, watch
 
 SHOP = "shop/api"
+PAUSES: dict[tuple[ModuleType, str], float] = {
+    (module, pause): getattr(module, pause)
+    for module, pause in ((drain, "POLL_S"), (rehearsal, "POLL_S"), (drain, "_PASSING_S"), (watch, "_LATE_S"))
+}
 
 
 @dataclass
@@ -150,3 +155,17 @@ def on_disk(make_system: Make, tmp_path: Path) -> Make:
 def old_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pushes are believed to be old, so that what is missed is not waited for."""
     monkeypatch.setattr(reconcile, "YOUNG_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection looks more often whether what it waits for is there, and waits less for what may yet come."""
+    for module, pause in PAUSES:
+        monkeypatch.setattr(module, pause, 0.02)
+
+
+@pytest.fixture
+def real_pauses(short_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test of these pauses."""
+    for (module, pause), pause_s in PAUSES.items():
+        monkeypatch.setattr(module, pause, pause_s)

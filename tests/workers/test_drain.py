@@ -693,6 +693,7 @@ def test_a_healing_that_began_while_it_drained_is_waited_for(
     assert not (tmp_path / "dry").exists()
 
 
+@pytest.mark.usefixtures("real_pauses")
 def test_a_write_that_the_gate_let_pass_just_before_it_closed_is_waited_for(
     obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,8 +46,8 @@ _RESOURCES = (
 )  # fmt: skip
 
 
-def register(app: OpenAPI, wiring: Wiring) -> None:
-    """Adds every resource to the application."""
+def register(app: OpenAPI, wiring: Wiring, *, documented: bool) -> None:
+    """Adds every resource to the application; documented: and to its OpenAPI document."""
     for resource in _RESOURCES:
-        for pages in resource.blueprints(wiring):
+        for pages in resource.blueprints(wiring, documented=documented):
             app.register_api(pages)

@@ -88,8 +88,8 @@ class CollectionAsked(Answer):
     dry_run: bool = Field(description="whether nothing will be swept")
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("collections", wiring, post="admin")
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("collections", wiring, documented, post="admin")
 
     @pages.get("/collections", responses={HTTPStatus.OK: CollectionOverview})
     def collections() -> Response:

@@ -106,12 +106,12 @@ class Pendings(Answer):
     pending: tuple[Pending, ...]
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring), _deleting(wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    return _looking(wiring, documented=documented), _deleting(wiring, documented=documented)
 
 
-def _looking(wiring: Wiring) -> APIBlueprint:
-    pages = door("deletions", wiring)
+def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
+    pages = door("deletions", wiring, documented)
 
     @pages.get("/deletions/<path:repository>", responses={HTTPStatus.OK: Pendings, **refusals([UNKNOWN])})
     def deletions(path: RepositoryPath) -> Response:
@@ -126,8 +126,8 @@ def _looking(wiring: Wiring) -> APIBlueprint:
     return pages
 
 
-def _deleting(wiring: Wiring) -> APIBlueprint:
-    pages = door("deletions-asking", wiring, "admin")
+def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
+    pages = door("deletions-asking", wiring, documented, "admin")
 
     @pages.post("/deletions", responses={HTTPStatus.OK: Deletions, **refusals([UNKNOWN, _STAYS, REGISTRY])})
     def delete(body: Deletion) -> Response:

@@ -21,10 +21,11 @@ _ALWAYS = {
 _MANY = {HTTPStatus.TOO_MANY_REQUESTS: "more changes than api.changes_per_minute: Retry-After says when to come back"}
 
 
-def door(name: str, wiring: Wiring, right: Right = "read", post: Right | None = None) -> APIBlueprint:
+def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", post: Right | None = None) -> APIBlueprint:
     """An empty blueprint under /api/v1 whose token is looked at before anything else of a request.
 
     name: of the resource, unlike any other; the part before a dash is the heading it stands under in the document.
+    documented: whether it is to stand in the document, which takes longer to write than all else takes to build.
     post: what posting needs, where that differs: two blueprints of one path would hide each other in the document.
     """
     pages = APIBlueprint(
@@ -34,6 +35,7 @@ def door(name: str, wiring: Wiring, right: Right = "read", post: Right | None = 
         abp_tags=[{"name": name.partition("-")[0]}],
         abp_security=[{"token": []}],
         abp_responses=refusals((_ALWAYS | (_MANY if "admin" in (right, post) else {})).items()),
+        doc_ui=documented,
         operation_id_callback=_operation_id,
     )
 

@@ -54,8 +54,8 @@ class Events(Paged):
     events: tuple[Event, ...]
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("events", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("events", wiring, documented)
 
     @pages.get("/events", responses={HTTPStatus.OK: Events})
     def events(query: EventsQuery) -> Response:

@@ -109,8 +109,8 @@ class Explanations(Answer):
     tags: tuple[ExplainedTag, ...]
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("explanations", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("explanations", wiring, documented)
 
     @pages.get(
         "/repositories/<path:repository>/explain",

@@ -50,12 +50,12 @@ class Approval(Answer):
     approved: int = Field(description="images whose deletion is approved")
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring), _approving(wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    return _looking(wiring, documented=documented), _approving(wiring, documented=documented)
 
 
-def _looking(wiring: Wiring) -> APIBlueprint:
-    pages = door("holds", wiring)
+def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
+    pages = door("holds", wiring, documented)
 
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
@@ -76,8 +76,8 @@ def _looking(wiring: Wiring) -> APIBlueprint:
     return pages
 
 
-def _approving(wiring: Wiring) -> APIBlueprint:
-    pages = door("holds-approval", wiring, "admin")
+def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
+    pages = door("holds-approval", wiring, documented, "admin")
 
     @pages.post(
         "/holds/<path:repository>/approve",

@@ -50,8 +50,8 @@ class Descriptors(RootModel[tuple[Descriptor, ...]]):
     """The entries, the latest first."""
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("tags-oci", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("tags-oci", wiring, documented)
 
     @pages.get(
         "/repositories/<path:repository>/_oci/tag-history/<tag>",

@@ -46,8 +46,8 @@ class Overview(Answer):
     troubles: tuple[Trouble, ...] = Field(description="what must be mended")
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("overview", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("overview", wiring, documented)
 
     @pages.get("/overview", responses={HTTPStatus.OK: Overview})
     def overview() -> Response:

@@ -79,8 +79,8 @@ class Plans(Paged):
     repositories: tuple[RepositoryPlan, ...]
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("plan", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("plan", wiring, documented)
 
     @pages.get("/plan", responses={HTTPStatus.OK: Plans})
     def plan(query: SearchQuery) -> Response:

@@ -27,8 +27,8 @@ class PolicyInForce(Answer):
     error: str | None = Field(description="why what stands there now is not in force; null: it is")
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("policy", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("policy", wiring, documented)
 
     @pages.get("/policy", responses={HTTPStatus.OK: PolicyInForce})
     def policy() -> Response:

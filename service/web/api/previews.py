@@ -102,8 +102,8 @@ class Previews(Answer):
     repositories: tuple[RepositoryPreview, ...]
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("previews", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("previews", wiring, documented)
     answers = {HTTPStatus.OK: Previews, **refusals([UNKNOWN])}
 
     @pages.get("/preview", responses=answers)

@@ -71,8 +71,8 @@ class ReconciliationAsked(Answer):
     reason: str = Field(description="of the comparison that will be recorded")
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("reconciliation", wiring, post="admin")
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("reconciliation", wiring, documented, post="admin")
 
     @pages.get("/reconciliation", responses={HTTPStatus.OK: Reconciliation})
     def reconciliation() -> Response:

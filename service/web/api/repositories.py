@@ -36,8 +36,8 @@ class Repositories(Paged):
     repositories: tuple[Repository, ...]
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("repositories", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("repositories", wiring, documented)
 
     @pages.get("/repositories", responses={HTTPStatus.OK: Repositories})
     def repositories(query: RepositoriesQuery) -> Response:

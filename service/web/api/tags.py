@@ -113,8 +113,8 @@ class TagHistory(Answer):
     history: tuple[Standing, ...]
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    pages = door("tags", wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    pages = door("tags", wiring, documented)
 
     @pages.get(
         "/repositories/<path:repository>/tags",

@@ -74,12 +74,12 @@ class Restored(Answer):
     kept_until_us: int | None = Field(description="until when no policy deletes it, µs since the epoch; null: not held")
 
 
-def blueprints(wiring: Wiring) -> tuple[APIBlueprint, ...]:
-    return _looking(wiring), _restoring(wiring)
+def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
+    return _looking(wiring, documented=documented), _restoring(wiring, documented=documented)
 
 
-def _looking(wiring: Wiring) -> APIBlueprint:
-    pages = door("trash", wiring)
+def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
+    pages = door("trash", wiring, documented)
 
     @pages.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **refusals([UNKNOWN])})
     def trash(path: RepositoryPath) -> Response:
@@ -92,8 +92,8 @@ def _looking(wiring: Wiring) -> APIBlueprint:
     return pages
 
 
-def _restoring(wiring: Wiring) -> APIBlueprint:
-    pages = door("trash-restore", wiring, "admin")
+def _restoring(wiring: Wiring, *, documented: bool) -> APIBlueprint:
+    pages = door("trash-restore", wiring, documented, "admin")
 
     @pages.post(
         "/trash/<path:repository>/restore",

@@ -33,7 +33,7 @@ def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
 def test_the_one_under_way_is_shown(edge: Edge) -> None:
     edge.wiring.garbage.show(Under("sweeping", 1, 1, "schedule"))
     assert "<strong><bdi>sweeping</bdi></strong>" in Browser(edge).text("/panels/collection/now")
-    assert '<a href="/collection">sweeping</a>' in Browser(edge).text("/panels/overview/now")
+    assert '<a href="/collection"><bdi>sweeping</bdi></a>' in Browser(edge).text("/panels/overview/now")
 
 
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
