@@ -13,7 +13,7 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from service.domain.errors import StoreUnavailable
+from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.store.keys import Keys
 
 _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
@@ -69,7 +69,7 @@ class Connection:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ResponseError as error:
-            raise StoreUnavailable(f"Redis refuses: {_brief(error)}") from error
+            raise StoreRefuses(f"Redis refuses: {_brief(error)}") from error
 
     def run_id(self) -> str:
         """Identifies this start of the Redis server: after another one, its last writes may be missing."""
@@ -125,4 +125,6 @@ def _text(name: str) -> str:
 
 
 def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    """In its own words, without where in a script of ours it said them."""
+    said = str(error).partition("\n")[0].partition(" script: ")[0][:200].rstrip(". ")
+    return said or type(error).__name__

@@ -64,8 +64,12 @@ class Outbox:
         return tuple(self._connection.script("sweep", [self._keys.of(queue)], [count, RESEND_MS]))
 
     def put_off(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
-        """Backs off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s."""
+        """Backs off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s.
+
+        Who plans a repository heals it first, so that waits for as long.
+        """
         keys = [self._keys.of(queue), self._keys.of("attempts")]
+        keys += [self._keys.of("healing")] if queue == "due" else []
         args: list[str | int] = [repository, f"{queue} {repository}", FIRST_WAIT_MS, LONGEST_WAIT_MS]
         return float(self._connection.script("put_off", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
 

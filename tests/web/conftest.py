@@ -12,6 +12,7 @@ import redis
 from flask.testing import FlaskClient
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from werkzeug.routing import Rule
 
 from service.domain.policy import Policy
 from service.settings import load_settings
@@ -58,6 +59,25 @@ class Edge:
 
 
 ServeEdge = Callable[..., Edge]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """What Werkzeug compiles of a route serves every application: building one takes a quarter of the time."""
+    compile_builder: Any = Rule._compile_builder
+    compiled: dict[tuple[Any, ...], Any] = {}
+
+    def builder(rule: Rule, append_unknown: bool = True) -> Any:
+        if rule.defaults:
+            return compile_builder(rule, append_unknown)
+        key = (*rule._trace, append_unknown)
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", builder)
+        yield
 
 
 @pytest.fixture
