@@ -26,8 +26,8 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, and the arrows of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint ## lint and the unit tests: under a minute
-	$(BIN)/pytest -m "not live and not deep" -n 2
+check: lint ## lint and the unit tests but the slow ones: under a minute
+	$(BIN)/pytest -m "not live and not deep and not slow" -n 2
 
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
 	$(BIN)/pytest -m "not deep" -n 2 --dist loadfile $(ARGS)
