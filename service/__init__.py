@@ -8,7 +8,8 @@ leash.py     runs a child that dies with its parent.
 origin.py    names a process and its kernel, so that no other is taken for it.
 log.py       one event per line.
 dispatch.py  task names and how to send them: the contract between the two edges.
-undo.py      puts back what was deleted.
+undo.py      puts back what was deleted, or overwritten.
+undoable.py  what an undo would put back.
 byhand.py    deleting by hand: what would go, asking for it, what became of it.
 holding.py   plans that wait for approval: letting one go on, or refusing it.
 weight.py    how much the images hold together.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from service.clock import now_us
 from service.domain import retention, tombstone
@@ -161,7 +162,7 @@ class _Looking:
         for verdict in verdicts:
             exact = any(one.is_exact(verdict.tag.name) or one.digest == verdict.tag.digest for one in wanted)
             if verdict.kept and exact:
-                raise NotDeletable(_why_not(verdict.tag.called(self._repository), verdict.reason))
+                raise NotDeletable(_why_not(self._repository, verdict))
         found = tuple(self._live[name] for name in meant if name in self._live and not self._is_known(name))
         going = tuple(verdict for verdict in verdicts if not verdict.kept)
         staying = tuple(verdict for verdict in verdicts if verdict.kept)
@@ -239,6 +240,8 @@ class _Looking:
         return any(tag.name == name for tag in self._state.tags)
 
 
-def _why_not(name: str, reason: str) -> str:
-    forced = "; --force deletes it all the same" if reason.startswith("protected") else ""
-    return f"{name} stays: {reason}{forced}"
+def _why_not(repository: str, verdict: Verdict) -> str:
+    forced = "; --force deletes it all the same" if verdict.reason.startswith("protected") else ""
+    until_s = (verdict.until_us or 0) // 1_000_000
+    until = f", until {datetime.fromtimestamp(until_s, UTC):%Y-%m-%d %H:%M:%S} UTC" if until_s else ""
+    return f"{verdict.tag.called(repository)} stays: {verdict.reason}{until}{forced}"

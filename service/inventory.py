@@ -1,7 +1,7 @@
 """What there is and was: repositories, tags with their verdicts, where a tag stood when. For command line and API."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,8 @@ from service.domain.interval import Interval, intervals
 from service.domain.page import Page, Place, page
 from service.domain.pattern import Matcher
 from service.domain.plan import Doomed, Verdict
-from service.outlook import Outlook
+from service.domain.state import Tag
+from service.outlook import Outlook, Weighed
 from service.store.archive import Archive
 from service.store.catalog import Catalog, Shelf
 from service.store.history import History
@@ -25,11 +26,11 @@ _SHELF_PLACES: dict[str, Callable[[Shelf], int | str]] = {
     "pushed": lambda shelf: shelf.pushed_us or 0,
     "tags": lambda shelf: shelf.tags,
 }
-_TAG_PLACES: dict[str, Callable[["Listed"], int | str]] = {
-    "name": lambda one: one.verdict.tag.name,
-    "pushed": lambda one: one.verdict.tag.pushed_us or 0,
-    "pulled": lambda one: one.verdict.tag.pulled_us or 0,
-    "size": lambda one: one.verdict.tag.size_bytes,
+_TAG_PLACES: dict[str, Callable[[Tag], int | str]] = {
+    "name": lambda tag: tag.name,
+    "pushed": lambda tag: tag.pushed_us or 0,
+    "pulled": lambda tag: tag.pulled_us or 0,
+    "size": lambda tag: tag.size_bytes,
 }
 _PAGE = 1000
 _MOST_READ = 100_000  # entries that one answer looks through
@@ -42,6 +43,33 @@ class Listed:
     repository: str
     verdict: Verdict
     held: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The live tags of a repository at one moment. waits: digest → why the plan that would delete it waits."""
+
+    repository: str
+    weighed: Weighed
+    waits: Mapping[str, str]
+
+    def page(
+        self, found: Matcher, order: TagOrder = "-pushed", after: Place | None = None, limit: int | None = None
+    ) -> Page[Listed]:
+        """Those whose names are `found`, a page of them or all. Only what is on the page is decided."""
+        place, tags = _TAG_PLACES[order.lstrip("-")], self.weighed.tags
+        chosen = page(
+            (tag for tag in tags if found(tag.name)),
+            lambda tag: (place(tag), tag.name),
+            descending=order.startswith("-"),
+            after=after,
+            limit=len(tags) + 1 if limit is None else limit,
+        )
+        return Page(tuple(map(self._listed, chosen.rows)), chosen.after, chosen.total)
+
+    def _listed(self, tag: Tag) -> Listed:
+        verdict = self.weighed.verdict(tag)
+        return Listed(self.repository, verdict, None if verdict.kept else self.waits.get(tag.digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,20 +150,12 @@ class Inventory:
         limit: int | None = None,
     ) -> Page[Listed]:
         """The live tags of a repository whose names are `found`, a page of them or all."""
+        return self.listing(repository).page(found, order, after, limit)
+
+    def listing(self, repository: str) -> Listing:
+        """The live tags of a repository as they stand now."""
         waits = {digest: hold.reason for hold in self.history.holds([repository]) for digest in hold.digests}
-        listed = tuple(
-            Listed(repository, verdict, None if verdict.kept else waits.get(verdict.tag.digest))
-            for verdict in self.outlook.verdicts(repository)
-            if found(verdict.tag.name)
-        )
-        place, limit = _TAG_PLACES[order.lstrip("-")], len(listed) + 1 if limit is None else limit
-        return page(
-            listed,
-            lambda one: (place(one), one.verdict.tag.name),
-            descending=order.startswith("-"),
-            after=after,
-            limit=limit,
-        )
+        return Listing(repository, self.outlook.weighed(repository), waits)
 
     def planned(self, found: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[Planned]:
         """The repositories for which something is planned, by name, a page of them."""

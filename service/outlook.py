@@ -1,7 +1,8 @@
 """What the policy makes of the history: plans, explanations and previews, as the workers would decide them now."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from threading import Lock
 
 from service.clock import now_us
 from service.domain import retention
@@ -10,10 +11,39 @@ from service.domain.freed import Freed, freed
 from service.domain.plan import Plan, Verdict
 from service.domain.policy import Policy
 from service.domain.preview import Preview, previewed
-from service.domain.state import State
+from service.domain.state import State, Tag
+from service.domain.weighing import Weighing
 from service.settings import PolicySource
 from service.settings.reload import NONE_IN_FORCE
 from service.store.history import History
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """The tags of a repository at one moment, and what today's policy says of each, worked out when it is asked for.
+
+    A page of a hundred of them does not cost the verdicts of all. Several threads may ask.
+    """
+
+    _weighing: Weighing
+    _is_lost: bool
+    _lock: Lock = field(default_factory=Lock)
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """The newest push first."""
+        return self._weighing.newest_first
+
+    @property
+    def holders(self) -> Mapping[str, tuple[Tag, ...]]:
+        """digest → the tags that stand there, by name."""
+        return self._weighing.holders
+
+    def verdict(self, tag: Tag) -> Verdict:
+        """The same as a plan of this moment holds for the tag."""
+        with self._lock:
+            verdict = self._weighing.verdict(tag)
+        return _unruled([verdict])[0] if self._is_lost else verdict
 
 
 @dataclass(frozen=True)
@@ -26,6 +56,10 @@ class Outlook:
     def plan(self, repository: str, policy: Policy | None = None) -> Plan:
         """What would be committed now, by the policy in force or by this one; nothing goes where there is none."""
         return self._plan(self.history.snapshot(repository), policy)
+
+    def weighed(self, repository: str) -> Weighed:
+        """The tags of a repository, to be asked for their verdicts by the policy in force."""
+        return Weighed(Weighing(self.history.snapshot(repository), self._policy(None), now_us()), self._is_lost)
 
     def verdicts(self, repository: str) -> tuple[Verdict, ...]:
         """What today's policy says of every tag of a repository, newest push first."""

@@ -7,7 +7,7 @@ from celery.schedules import crontab
 
 from service.domain.hours import is_open, opens_at, spell_window
 from service.domain.quantity import spell_duration
-from service.settings.model import Gc
+from service.settings.sections import Gc
 
 
 def is_due(schedule: str, last: datetime) -> bool:

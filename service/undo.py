@@ -17,9 +17,9 @@ from service.store.lease import Lease, Leases
 from service.store.removals import Removals
 from service.store.restorations import Restorations, Restored
 from service.store.trash import Trash
+from service.undoable import Undoable
 
 LEASE_S = 86_400
-_ENTRIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class Undone:
     """What is back. tags: those that stand again; parts: manifests of an index that had to be put back with it.
 
     referrers: tags of signatures and the like that went after it, and are back as well. kept_until_us: until when no
-    policy deletes it again (µs), None where it is not held.
+    policy deletes it again (µs), None where it is not held. replaced: the digest that lost the tag for it, which nobody
+    deletes for a day; "" where none did, or that was forced.
     """
 
     repository: str
@@ -36,6 +37,7 @@ class Undone:
     parts: int
     referrers: tuple[str, ...]
     kept_until_us: int | None
+    replaced: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,12 @@ class Undo:
         """What can still be put back in a repository, the latest deletion first."""
         return self.trash.deleted(repository)
 
+    def reachable(self, repository: str) -> frozenset[str]:
+        """The digests that a tag may be put back to, as far as is known: in the registry, or in the trash."""
+        known = self.history.snapshot(repository)
+        standing = {tag.digest for tag in known.tags} | {one.digest for one in known.untagged}
+        return frozenset(standing | self.trash.digests(repository))
+
     def restore(
         self,
         repository: str,
@@ -71,100 +79,72 @@ class Undo:
         digest: str | None = None,
         as_tag: str | None = None,
         force: bool = False,
+        over: str | None = None,
         lease_s: int = LEASE_S,
         by: str = "",
     ) -> Undone:
         """Puts a tag, or a digest with the tags it went with, back where it stood, with its original push time.
 
-        Of several deletions of a tag the latest is undone, or that of the digest. as_tag: under this name instead.
-        force: also where the tag has been pushed again since. lease_s: for how long no policy deletes it again, in
-        seconds; 0 = it may go with the next plan. by: who wants it, for the history.
+        Of several deletions of a tag the latest is undone, or that of the digest; a digest that the tag has left for
+        another is put back as well. as_tag: under this name instead. force: also where the tag has been pushed again
+        since. over: also where it stands at this digest; then it keeps the place of that push, and what stood there is
+        not deleted for a day. lease_s: for how long no policy deletes it again, in seconds; 0 = it may go with the next
+        plan. by: who wants it, for the history.
         Raises NotRestorable with one sentence that says why not.
         """
         with self.leases.write() as permit:
             if permit is None:
                 raise NotRestorable("a garbage collection is running or about to: try again when it is over")
-            return _Restoring(self, permit, repository, force, lease_s, by).restore(tag, digest, as_tag)
+            return _Restoring(self, permit, repository, force, over, lease_s, by).restore(tag, digest, as_tag)
 
 
 class _Restoring:
-    def __init__(self, undo: Undo, permit: Lease, repository: str, force: bool, lease_s: int, by: str) -> None:
+    def __init__(
+        self, undo: Undo, permit: Lease, repository: str, force: bool, over: str | None, lease_s: int, by: str
+    ) -> None:
         if undo.registry is None:
             raise NotRestorable("registry.url is not set: set it to the registry's address")
         self._undo, self._permit, self._registry = undo, permit, undo.registry
-        self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
+        self._repository, self._force, self._over, self._lease_s, self._by = repository, force, over, lease_s, by
         self._deleted = undo.trash.deleted(repository)
+        self._undoable = Undoable(undo.history, undo.trash, undo.registry, repository, self._deleted)
+        self._replaced = ""
         self._before: dict[str, str] = {}
         self._since_us = undo.restorations.now_us()
         self._learnt: dict[str, References] = {}
 
     def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> Undone:
-        found = self._found(tag, digest)
+        found = self._undoable.found(tag, digest)
         digest = found[0].digest if found else digest or ""
         names = {as_tag: found[0] if found else None} if as_tag else {one.tag: one for one in found}
         self._before = {name: self._undo.restorations.standing(self._repository, name) for name in names if name}
         for name in filter(None, names):
-            self._refuse_if_pushed_again(name, digest)
+            self._refuse_if_pushed_again(name, digest, force=self._force)
         tree = self._tree(digest)
         digests = (digest, *(one.digest for one in tree.missing))
         until_us = self._undo.restorations.lease(self._repository, digests, self._lease_s) if self._lease_s else None
+        if self._replaced:
+            self._undo.restorations.lease(self._repository, (self._replaced,), LEASE_S)
         self._put_missing(tree, digest)
         for name, one in (names or {"": None}).items():
-            self._put(name or "", tree, one)
+            self._put(name or "", tree, one, force=self._force)
         parts = sum(1 for one in tree.missing if one.digest != digest)
         tags = tuple(name for name in names if name)
         referrers = tuple(self._referrers({digest, *self._learnt, *(one.digest for one in tree.missing)}))
         if self._learnt:
             self._undo.history.resolve(self._undo.history.snapshot(self._repository), self._learnt)
         log.info("restored", repository=self._repository, digest=digest, tags=tags, referrers=referrers, by=self._by)
-        return Undone(self._repository, digest, tags, parts, referrers, until_us)
+        return Undone(self._repository, digest, tags, parts, referrers, until_us, self._replaced)
 
-    def _found(self, tag: str | None, digest: str | None) -> list[Deleted]:
-        """The deletions to undo. Raises NotRestorable where there are none."""
-        if tag:
-            found = [one for one in self._deleted if one.tag == tag and digest in (None, one.digest)]
-            found = found or self._standing(tag)
-            if not found:
-                raise NotRestorable(self._why_not(tag))
-            return found[:1]
-        found = [one for one in self._deleted if one.digest == digest]
-        if not found and self._undo.trash.get(self._repository, digest or "") is None:
-            raise NotRestorable(
-                f"{self._repository}@{digest} is not in the trash: it was not deleted by pushprune, or a collection "
-                "may have taken its layers since; push it again"
-            )
-        return [one for one in found if one.tag] or found
-
-    def _why_not(self, tag: str) -> str:
-        name = f"{self._repository}:{tag}"
-        entries = self._undo.history.entries(self._repository, _ENTRIES)
-        pruned = next((entry for entry in entries if entry.tag == tag and entry.action == "pruned"), None)
-        if any(live.name == tag for live in self._undo.history.live(self._repository)):
-            return f"{name} is there; `pushprune trash {self._repository}` lists what can be restored"
-        if pruned is None:
-            return (
-                f"{name} was not deleted by pushprune; `pushprune trash {self._repository}` lists what can be restored"
-            )
-        if self._undo.trash.kept_us(pruned.at_us):
-            return f"{name} cannot be restored: a garbage collection since may have taken its layers; push it again"
-        return f"{name} cannot be restored: what was kept of it is gone by now (history.trash); push it again"
-
-    def _standing(self, tag: str) -> list[Deleted]:
-        """A deletion whose image stands all the same: under another tag, or put back already."""
-        entries = [one for one in self._undo.history.entries(self._repository, _ENTRIES) if one.tag == tag]
-        pruned = next((one for one in entries if one.action == "pruned"), None)
-        if pruned is None or (entries and entries[0].action in ("push", "restored")):
-            return []
-        if self._registry.head(self._repository, pruned.digest) is None:
-            return []
-        pushes = (one.at_us for one in entries if one.action == "push" and one.digest == pruned.digest)
-        return [Deleted(tag, pruned.digest, next(pushes, None), pruned.at_us, pruned.size_bytes, pruned.reason)]
-
-    def _refuse_if_pushed_again(self, tag: str, digest: str) -> None:
-        if self._force:
+    def _refuse_if_pushed_again(self, tag: str, digest: str, *, force: bool) -> None:
+        if force:
             return
         standing = self._registry.head(self._repository, tag, unless=digest)
-        if standing is not None and standing.digest not in (digest, tombstone.DIGEST):
+        if standing is None or standing.digest in (digest, tombstone.DIGEST):
+            return
+        if standing.digest == self._over:
+            self._replaced = standing.digest
+        else:
             raise NotRestorable(
                 f"{self._repository}:{tag} has since been pushed again and stands at {standing.digest}: "
                 "restore it under another name (--as TAG), or replace that (--force)"
@@ -213,22 +193,24 @@ class _Restoring:
                 self._permit.check()
                 self._send(one.digest, one)
 
-    def _put(self, tag: str, tree: _Tree, deleted: Deleted | None) -> None:
+    def _put(self, tag: str, tree: _Tree, deleted: Deleted | None, *, force: bool) -> None:
         """Under its tag, or by its digest; then the history knows."""
         self._permit.check()
         if tag:
-            self._refuse_if_pushed_again(tag, tree.manifest.digest)
+            self._refuse_if_pushed_again(tag, tree.manifest.digest, force=force)
             self._undo.removals.putting(self._repository, tag, tree.manifest.digest)
         self._send(tag or tree.manifest.digest, tree.manifest)
         entry = deleted or self._any_deletion(tree.manifest.digest)
         pushed_us = (entry.pushed_us if entry else None) or 0
+        if self._replaced and tag in self._before:
+            pushed_us = max(pushed_us, int(self._before[tag] or 0) + 1)
         is_plain = tree.manifest.media_type not in INDEX_TYPES and tree.references.subject is None
         size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
         noted = self._undo.restorations.restored(
             self._repository,
             Restored(
                 tag, tree.manifest.digest, pushed_us, size_bytes, None if is_plain else tree.references,
-                self._pushed_by(tag, tree.manifest.digest), self._by, "its deletion was undone",
+                self._undoable.pushed_by(tag, tree.manifest.digest), self._by, self._reason(tag, deleted),
             ),
             self._before.get(tag, ""),
             self._since_us,
@@ -238,6 +220,11 @@ class _Restoring:
                 f"{self._repository}:{tag} was pushed at this moment, and that push stays: "
                 "restore it under another name (--as TAG)"
             )
+
+    def _reason(self, tag: str, deleted: Deleted | None) -> str:
+        if self._replaced and tag in self._before:
+            return f"put back in place of {self._replaced}"
+        return "put back, as it stood there before" if deleted and deleted.left else "its deletion was undone"
 
     def _send(self, reference: str, manifest: Manifest) -> None:
         try:
@@ -251,20 +238,18 @@ class _Restoring:
     def _any_deletion(self, digest: str) -> Deleted | None:
         return next((one for one in self._deleted if one.digest == digest), None)
 
-    def _pushed_by(self, tag: str, digest: str) -> str:
-        entries = self._undo.history.entries(self._repository, _ENTRIES)
-        pushes = (one for one in entries if one.action == "push" and (one.tag, one.digest) == (tag, digest))
-        return next((one.actor for one in pushes), "")
-
     def _referrers(self, digests: set[str]) -> Iterator[str]:
-        """Signatures and the like that went after these manifests come back with them, as far as they can."""
+        """Signatures and the like that went after these manifests come back with them, as far as they can.
+
+        One that was made anew since stays: force is about the tag that was named.
+        """
         for one in self._deleted:
             kept = self._undo.trash.get(self._repository, one.digest) if one.tag else None
             if kept and subject_of(one.tag, _references(kept.media_type, kept.content)) in digests:
                 try:
                     tree = self._tree(one.digest)
                     self._put_missing(tree, one.digest)
-                    self._put(one.tag, tree, one)
+                    self._put(one.tag, tree, one, force=False)
                 except NotRestorable:
                     continue
                 yield one.tag

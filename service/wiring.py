@@ -28,9 +28,10 @@ from service.store.collections import Collections
 from service.store.connection import Connection, connect
 from service.store.figures import Figures
 from service.store.gate import Bounds, Gate
-from service.store.history import History, Limits
+from service.store.history import History
 from service.store.keys import Keys
 from service.store.lease import Leases
+from service.store.limits import Limits
 from service.store.meter import Meter
 from service.store.outbox import Outbox
 from service.store.probes import Probes

@@ -1,17 +1,24 @@
 """The inventory: repositories, tags and their past, page by page, and quick where there are many."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
+from typing import get_args
 
 import pytest
 
 from service.domain.errors import NoSuchRepository, NoSuchTag
-from service.domain.page import Place
+from service.domain.page import Page, Place
 from service.domain.plan import Doomed, Plan, Verdict
-from service.inventory import Inventory, RepositoryOrder
+from service.domain.state import Tag
+from service.domain.weighing import Weighing
+from service.inventory import Inventory, Listed, RepositoryOrder, TagOrder
 from service.store.catalog import Shelf
 from service.wiring import Wiring
 from tests.conftest import keep_last
+from tests.makers import policy
 from tests.store.test_record import NOW, digest, event, record, user_delete
 
 MakeWiring = Callable[..., Wiring]
@@ -145,3 +152,71 @@ def test_what_nobody_heard_of_is_an_error(inventory: Inventory) -> None:
         inventory.known("shop/nope")
     with pytest.raises(NoSuchTag, match="nothing is known of a tag 'nope' in 'shop/api'"):
         inventory.intervals("shop/api", "nope")
+
+
+MIXED = policy(
+    """
+    protect: [v1, v21]
+    grace: 1m
+    shared: keep
+    rules:
+    - {name: odd, tags: "re:[13579]$", keep: {last: 4, revisions: 2}, final: true}
+    - {name: old, older_than: 1m, keep: {last: 3, pulled_within: 1m}}
+    """
+)
+
+
+@pytest.mark.parametrize("order", get_args(TagOrder))
+def test_a_page_says_of_each_tag_what_the_plan_says(make_wiring: MakeWiring, order: TagOrder) -> None:
+    """The verdicts of a page are made alone, in the order of the page; a plan makes all of them, in its own."""
+    wiring = make_wiring(policy=MIXED)
+    record(wiring.history, *(event(number, tag=f"v{number % 23}", seed=number % 17) for number in range(60)))
+    planned = {verdict.tag.name: verdict for verdict in wiring.outlook.plan("shop/api").verdicts}
+    assert {verdict.kept for verdict in planned.values()} == {True, False}
+    rows = [page.rows for page in pages_of(wiring.inventory, order, limit=5)]
+    assert {one.verdict.tag.name: one.verdict for row in rows for one in row} == planned
+    assert all(len(row) <= 5 for row in rows)
+
+
+def test_only_what_is_on_the_page_is_decided(
+    wiring: Wiring, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided: list[str] = []
+    verdict = Weighing.verdict
+
+    def noted(self: Weighing, tag: Tag) -> Verdict:
+        decided.append(tag.name)
+        return verdict(self, tag)
+
+    monkeypatch.setattr(Weighing, "verdict", noted)
+    assert inventory.tags("shop/api", everything, limit=1).total == 3
+    assert decided == ["v3"]
+
+
+def pages_of(inventory: Inventory, order: TagOrder, limit: int) -> Iterator[Page[Listed]]:
+    after: Place | None = None
+    while True:
+        page = inventory.tags("shop/api", everything, order, after, limit)
+        yield page
+        after = page.after
+        if after is None:
+            return
+
+
+def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts share what was worked out for others: two threads must not work it out at the same time."""
+    wiring = make_wiring(policy=MIXED)
+    record(wiring.history, event(1))
+    weighed, inside = wiring.outlook.weighed("shop/api"), Lock()
+
+    def alone(self: Weighing, tag: Tag) -> Verdict:
+        assert inside.acquire(blocking=False), "somebody else is at it"
+        for _ in range(100):
+            os.sched_yield()
+        inside.release()
+        return Verdict(tag, True, "alone")
+
+    monkeypatch.setattr(Weighing, "verdict", alone)
+    with ThreadPoolExecutor(4) as threads:
+        verdicts = list(threads.map(weighed.verdict, weighed.tags * 200))
+    assert {one.reason for one in verdicts} == {"alone"}

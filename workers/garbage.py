@@ -1,5 +1,6 @@
 """Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything that stands.
 
+job.py         one attempt: what is known of it, and its record
 schedule.py    when one is wanted, and may begin
 rehearsal.py   a dry run while the gate is still open
 drain.py       makes it quiet around it: pushes and deletes have ended, the gate is closed
@@ -12,10 +13,7 @@ readonly.py    gc.gate: readonly
 restarting.py  gc.before and gc.after
 """
 
-from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Any
 
 from service.domain import collection
 from service.domain.collection import Rehearsal, Run, Sweep, is_by_hand, total
@@ -27,13 +25,13 @@ from service.domain.errors import (
     StaysReadOnly,
     StoreUnavailable,
 )
-from service.log import log
-from service.registry.collector import Collector, Report
+from service.registry.collector import Report
 from service.store.collections import now_ms
-from service.store.lease import COLLECT, COLLECT_MS, Lease
+from service.store.lease import COLLECT, COLLECT_MS
 from service.wiring import Wiring
 from workers import checks, marks, readonly, rehearsal
 from workers.drain import drained
+from workers.job import Job, tell
 from workers.progress import Progress
 from workers.quiet import Quiet
 from workers.rehearsal import Early
@@ -48,31 +46,6 @@ _SELDOM_S = 600.0
 
 _UNPROTECTED = "no gate (gc.gate: none): a push that began while it swept, or was heard of too late, may be broken"
 _NO_PROBE = "no collected blob could be probed for a stale cache"
-
-
-@dataclass
-class _Job:
-    """One attempt, under its lease. run: what is known of it so far; covered: the deletions that it takes up."""
-
-    wiring: Wiring
-    collector: Collector
-    lease: Lease
-    progress: Progress
-    run: Run
-    covered: tuple[int, int] = (0, 0)
-
-    def learn(self, **more: Any) -> None:
-        """More is known of the run."""
-        self.run = replace(self.run, **more)
-
-    def note(self, sentence: str) -> None:
-        self.learn(note=f"{self.run.note}; {sentence}" if self.run.note else sentence)
-
-    @property
-    def heals(self) -> tuple[str, Sequence[str] | None]:
-        """What restarts the registry without letting anybody push: the name of the setting, and the command."""
-        gc = self.wiring.settings.gc
-        return ("gc.before", gc.before) if gc.gate == "readonly" else ("gc.after", gc.after)
 
 
 def collect(wiring: Wiring) -> None:
@@ -96,7 +69,7 @@ def collect(wiring: Wiring) -> None:
         why = dry or reason or "to end what another left behind"
         with Progress(garbage, why) as progress:
             run = Run(now_ms(), 0, "dry run" if dry else "done", why, gate=wiring.settings.gc.gate)
-            job = _Job(wiring, wiring.collector, lease, progress, run)
+            job = Job(wiring, wiring.collector, lease, progress, run)
             _end_leftovers(job, reason)
             if dry is not None:
                 _rehearse(job)
@@ -112,11 +85,11 @@ def _is_too_early(wiring: Wiring, reason: str) -> bool:
     at_ms = now_ms()
     run = Run(at_ms, at_ms, "put off", reason, message=early, gate=wiring.settings.gc.gate)
     if wiring.garbage.record(run, once=True, wait_s=_EARLY_S):
-        _tell(run)
+        tell(run)
     return True
 
 
-def _end_leftovers(job: _Job, reason: str | None) -> None:
+def _end_leftovers(job: Job, reason: str | None) -> None:
     """A registry that a run which died left read-only, and that no run will open again, is opened now."""
     wiring = job.wiring
     if wiring.garbage.is_closed() and (reason is None or wiring.settings.gc.gate != "readonly"):
@@ -127,7 +100,7 @@ def _end_leftovers(job: _Job, reason: str | None) -> None:
             raise
 
 
-def _rehearse(job: _Job) -> None:
+def _rehearse(job: Job) -> None:
     """A dry run and nothing more: what would be swept, and whether the sweep would be refused."""
     wiring = job.wiring
     try:
@@ -144,12 +117,10 @@ def _rehearse(job: _Job) -> None:
     except PushpruneError as error:
         wiring.garbage.forget_rehearsal()
         job.learn(result="failed", message=str(error))
-    job.learn(ended_ms=now_ms())
-    wiring.garbage.record(job.run)
-    _tell(job.run)
+    job.record()
 
 
-def _attempt(job: _Job) -> None:
+def _attempt(job: Job) -> None:
     """Makes a collection, or records why not: what has only to wait is recorded once, as is an alarm that stands."""
     wiring, once, wait_s = job.wiring, False, 0.0
     if job.run.gate == "none":
@@ -172,12 +143,10 @@ def _attempt(job: _Job) -> None:
         wiring.outbox.complain("garbage", job.run.message)
     elif job.run.result == "done":
         wiring.outbox.mended("garbage")
-    job.learn(ended_ms=now_ms())
-    if wiring.garbage.record(job.run, once=once, wait_s=wait_s):
-        _tell(job.run)
+    job.record(once=once, wait_s=wait_s)
 
 
-def _patience_s(job: _Job) -> float:
+def _patience_s(job: Job) -> float:
     """The longer one is put off, the more seldom it is tried: every try holds others back."""
     waits = job.wiring.garbage.waits()
     if waits is None or is_by_hand(job.run.reason):
@@ -185,16 +154,7 @@ def _patience_s(job: _Job) -> float:
     return min(_SELDOM_S, (now_ms() - waits.since_ms) / 4000)
 
 
-def _tell(run: Run) -> None:
-    say = log.error if run.result == "failed" else log.info
-    said = {
-        "because": run.reason, "blobs": run.blobs, "bytes_freed": run.bytes_freed, "message": run.message,
-        "deletions_final": run.final, "note": run.note,
-    }  # fmt: skip
-    say(f"collection {run.result}", **{name: value for name, value in said.items() if value not in (None, "")})
-
-
-def _in_quiet(job: _Job) -> None:
+def _in_quiet(job: Job) -> None:
     """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
     wiring, progress, quiet = job.wiring, job.progress, Quiet(job.wiring, job.collector, job.lease)
     progress.at(collection.WAITING)
@@ -218,7 +178,7 @@ def _in_quiet(job: _Job) -> None:
         )
 
 
-def _finish(job: _Job) -> None:
+def _finish(job: Job) -> None:
     """Ends the checks of a sweep that were cut off, or that found what only an operator could mend."""
     sweep = job.wiring.garbage.unchecked()
     if sweep is not None:
@@ -227,7 +187,7 @@ def _finish(job: _Job) -> None:
         job.wiring.garbage.checked()
 
 
-def _sweep(job: _Job, quiet: Quiet, early: Early | None) -> None:
+def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
     """A dry run first: the sweep comes only after all that stands was seen marked. early: one before the gate closed.
 
     What is deleted can no longer be undone from the moment the sweep may begin.
@@ -262,7 +222,7 @@ def _sweep(job: _Job, quiet: Quiet, early: Early | None) -> None:
         job.note(healed)
 
 
-def _rehearsed(job: _Job, watch: Watch) -> Report:
+def _rehearsed(job: Job, watch: Watch) -> Report:
     """What a dry run says, once all that stands is seen to be marked."""
     job.progress.at(collection.REHEARSING)
     report = watch.run(job.collector).report
@@ -279,7 +239,7 @@ def _compare(wiring: Wiring, watch: Watch, report: Report) -> None:
         raise
 
 
-def _check_pushed(job: _Job) -> None:
+def _check_pushed(job: Job) -> None:
     """The end: what was pushed meanwhile is looked at. The run has failed, with their names, where any is broken."""
     sweep = job.wiring.garbage.unchecked()
     if sweep is None:

@@ -98,7 +98,7 @@ class _TakeOff:
             self._clear()
 
     def _clear(self) -> None:
-        self._wiring.client.delete(self._repository, tombstone.DIGEST)
+        self._remover.write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
 
     def take(self, doomed: Doomed) -> None:
         """Recheck → trash → the write that takes the tag off, for each of its tags."""
@@ -130,7 +130,7 @@ class _TakeOff:
         """The tombstone goes, and with it every tag that stands there."""
         if not self._is_over and self._looks_ms is not None:
             self._permit.check()
-            self._remover.write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
+            self._clear()
             self._wiring.removals.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
         self._is_over = True
 

@@ -128,4 +128,6 @@ def _what_became(wiring: Wiring, repository: str, tag: str) -> str:
         return f"{name} is gone; `pushprune history {name}` shows what is known of it"
     by = f" by {newest.actor}" if newest.actor else ""
     why = f": {newest.reason}" if newest.reason else ""
-    return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}"
+    back = any(one.tag == tag and one.digest == newest.digest for one in wiring.undo.deleted(repository))
+    how = f"; `pushprune restore {name}` puts it back" if back else ""
+    return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}{how}"

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import click
 
-from service.domain.errors import ConfigurationError, PushpruneError, StoreUnavailable
+from service.domain.errors import ConfigurationError, PushpruneError, StoreRefuses, StoreUnavailable
 
 FAILED, MISUSED = 1, 2
 
@@ -72,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("interrupted", FAILED)
     except ConfigurationError as error:
         _fail(str(error), MISUSED)
+    except StoreRefuses as error:
+        _fail(f"{error}; `pushprune doctor` says what mends it", FAILED)
     except StoreUnavailable as error:
         _fail(f"{error}: is it running, and `pushprune up` if it is the one of its data directory?", FAILED)
     except PushpruneError as error:

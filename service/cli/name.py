@@ -85,5 +85,7 @@ def parse_reference(name: str) -> tuple[str, str | None, str | None]:
         return repository, tag, None
     repository, tag = parse_name(before)
     if tag or not is_digest(digest):
-        raise UnclearName(f"write {repository}:TAG, or {repository}@ and a whole digest such as sha256:ab12…")
+        raise UnclearName(
+            f"write {repository}:TAG, or {repository}@ and a digest as --json prints it, whole: sha256:ab12…"
+        )
     return repository, None, digest

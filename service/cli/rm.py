@@ -103,7 +103,8 @@ def _show(found: Sequence[Wish]) -> None:
     else:
         click.echo("nothing goes")
     for repository, verdict in staying:
-        line(f"stays: {verdict.tag.called(repository)}: {verdict.reason}")
+        until = f", until {when(verdict.until_us)}" if verdict.until_us else ""
+        line(f"stays: {verdict.tag.called(repository)}: {verdict.reason}{until}")
 
 
 def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:

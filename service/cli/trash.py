@@ -34,8 +34,8 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     table(
         ("image", "digest", "size", "pushed", "deleted", "until", "why it went"),
         (
-            (f"{name}:{one.tag}" if one.tag else name, short_digest(one.digest), size(one.size_bytes or None),
-             when(one.pushed_us), when(one.at_us), when(one.at_us + life_us), one.reason)
+            (f"{name}:{one.tag}" if one.tag else f"{name}@{one.digest}", short_digest(one.digest),
+             size(one.size_bytes or None), when(one.pushed_us), when(one.at_us), when(one.at_us + life_us), one.reason)
             for name, one in deleted
         ),
     )  # fmt: skip

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Deleted:
     """A deletion of ours that may still be undone. tag: "" for a manifest that had none. Times in µs since the epoch.
 
-    pushed_us: the last push of the tag; None when nobody saw it.
+    pushed_us: the last push of the tag; None when nobody saw it. left: the image was not deleted, the tag has only left
+    it for another; at_us is when it came there.
     """
 
     tag: str
@@ -16,3 +17,4 @@ class Deleted:
     at_us: int
     size_bytes: int
     reason: str
+    left: bool = False

@@ -13,6 +13,7 @@ PushpruneError
 ├── RegistryUnavailable     nobody: try again later
 │   └── MisnamedManifest    …its digest is not that of the bytes: a transfer that was cut, or a schema 1 image
 ├── StoreUnavailable        nobody: Redis will come back
+│   └── StoreRefuses        the operator: Redis answers, and takes nothing: its memory or its disk is full
 ├── LeaseLost               nobody: somebody else holds it now
 ├── CollectionFailed        the operator: garbage-collect itself failed
 │   ├── CollectionTooSlow   …it takes longer than gc.timeout
@@ -95,6 +96,10 @@ class MisnamedManifest(RegistryUnavailable):
 
 class StoreUnavailable(PushpruneError):
     """Redis did not answer, or refuses writes."""
+
+
+class StoreRefuses(StoreUnavailable):
+    """Redis answers no."""
 
 
 class LeaseLost(PushpruneError):

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
@@ -90,7 +91,14 @@ class Collector:
         self._lock = lock
         self._claimed: int | None = None
         self._timeout_s = timeout_s
+        self._hears: Callable[[str], object] = lambda line: None
         self.storage = storage
+
+    def heard_by(self, listener: Callable[[str], object]) -> "Collector":
+        """The same, of which `listener` hears what it prints, line by line."""
+        other = copy(self)
+        other._hears = listener
+        return other
 
     def run(self, may_go_on: Callable[[], bool], *, rehearsal: Report | None = None) -> Finished:
         """Runs it to its end; it is killed, with all it started, as soon as `may_go_on` says no.
@@ -101,12 +109,15 @@ class Collector:
         """
         command = self._command if rehearsal else [*self._command, "--dry-run"]
         claimed = self._claimed
+        self._hears("$ gc.command" if rehearsal else "$ gc.command --dry-run")
         with (
             self._locked() if claimed is None else nullcontext(claimed) as lock,
             self._started(command, lock) as process,
         ):
             report = self._watch(process, may_go_on, rehearsal)
-            return Finished(process.wait(), report)
+            exit_code = process.wait()
+            self._hears(f"exit code {exit_code}")
+            return Finished(exit_code, report)
 
     @contextmanager
     def claimed(self, token: str, succeed: Callable[[str, bool], object] = lambda *_: None) -> Iterator[None]:
@@ -183,6 +194,7 @@ class Collector:
         assert process.stdout is not None  # noqa: S101 - it was asked for
         for line in _lines(process.stdout):
             if line:
+                self._hears(line)
                 report.read(line)
                 if rehearsal and (excess := report.excess(rehearsal)):
                     raise CollectionFailed(f"it was stopped: {excess}; it is tried again")

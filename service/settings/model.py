@@ -1,49 +1,28 @@
-"""What can be set: every key with its type, its default and what it is for."""
+"""Everything that can be set, and what of it must fit together."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
-    SecretStr,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.domain.policy import Policy
-from service.domain.quantity import Duration, Size
 from service.settings.kinds import (
-    Command,
-    Cron,
-    File,
-    Header,
-    Names,
-    Networks,
     Place,
-    Prefix,
-    RedisUrl,
-    RegistryUrl,
-    RegistryUrls,
-    RepositoryName,
-    Root,
-    Script,
-    Seconds,
     Section,
-    Token,
-    Whole,
-    Window,
     is_loopback,
     listen_host,
     to_path,
 )
+from service.settings.sections import Api, Delete, Gc, History, Log, Reconcile, Redis, Registry, Storage, Tokens, Web
 
 _ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})  # they run a command where we cannot see it
 
@@ -51,179 +30,6 @@ _ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})  # the
 def _wherever_we_go(policy: Policy | Path | None) -> Policy | Path | None:
     """A path that still means the same file when the policy is read again."""
     return policy.absolute() if isinstance(policy, Path) else policy
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Redis(_Section):
-    """Where the history lives."""
-
-    url: RedisUrl | None = Field(
-        default=None,
-        repr=False,  # may hold a password
-        description="redis://…, rediss://… or unix://…",
-    )
-    url_file: Place | None = Field(default=None, description="a file that holds the URL")
-    prefix: Prefix = Field(default="pushprune:", description="in front of every key")
-
-
-class Registry(_Section):
-    """The registry to keep small, and how to log in there."""
-
-    url: RegistryUrl | None = Field(default=None, description="http://… or https://…, without /v2")
-    username: str | None = Field(default=None, min_length=1, description="a user who may pull, push and delete")
-    password: SecretStr | None = Field(default=None, description="of that user")
-    password_file: Place | None = Field(default=None, description="a file that holds the password")
-    ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
-    docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
-    timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
-    debug_url: RegistryUrls | None = Field(
-        default=None,
-        description="its debug server (http.debug.addr): http://…, of several registries all; needed by gc.gate: proxy",
-    )
-
-    @model_validator(mode="after")
-    def _credentials_are_whole(self) -> "Registry":
-        if self.password is not None and self.username is None:
-            raise ValueError("registry.password needs registry.username")
-        if self.username is not None and self.password is None:
-            raise ValueError("registry.username needs registry.password_file or registry.password")
-        return self
-
-
-class Tokens(_Section):
-    """Who may do what over HTTP."""
-
-    notify: Token | None = Field(default=None, description="the registry's: may only post notifications")
-    notify_file: Place | None = Field(default=None, description="a file that holds it")
-    read: Token | None = Field(default=None, description="may look at everything")
-    read_file: Place | None = Field(default=None, description="a file that holds it")
-    admin: Token | None = Field(default=None, description="may change and delete")
-    admin_file: Place | None = Field(default=None, description="a file that holds it")
-
-
-class Web(_Section):
-    """The dashboard, and the proxy in front of it."""
-
-    prefix: Root = Field(default="", description="the path it stands under at the proxy, such as /pushprune")
-    proxies: Networks = Field(
-        default=[], description="addresses or networks whose X-Forwarded-… headers are believed, and `user_header`"
-    )
-    user_header: Header | None = Field(default=None, description="in which these proxies name who signed in there")
-    admins: Names = Field(default=[], description="those of them who may change things; the others look")
-    session: Annotated[Duration, Field(ge=60)] = Field(default=43_200, description="how long a login lasts")
-
-    @model_validator(mode="after")
-    def _somebody_says_who_it_is(self) -> "Web":
-        if self.user_header and not self.proxies:
-            raise ValueError("web.user_header needs web.proxies, which say whose word is taken for it")
-        if self.admins and not self.user_header:
-            raise ValueError("web.admins needs web.user_header, in which the proxy names who signed in")
-        return self
-
-
-class Delete(_Section):
-    """How images are deleted."""
-
-    via: Literal["api", "storage"] = Field(
-        default="api",
-        description="the registry's HTTP API; or `storage`: on its disk, mounted read-write at `storage.path`",
-    )
-    batch_size: Whole = Field(default=100, le=10_000, description="digests that a worker takes on at a time")
-    parallel: Whole = Field(default=8, le=64, description="requests to the registry at the same time")
-
-
-class Reconcile(_Section):
-    """When the history is compared with the registry, beside the first start and every restart."""
-
-    schedule: Cron | None = Field(default="17 3 * * *", description="minute hour day month weekday, in UTC")
-    rate: Whole = Field(default=200, le=100_000, description="requests a second at most")
-    late: Duration = Field(
-        default=600, description="how late a push may be told: a tag nobody announced is kept for so long"
-    )
-    repositories: tuple[RepositoryName, ...] = Field(
-        default=(), description="those to look at besides the known ones where the registry shows no catalog"
-    )
-
-
-class Gc(_Section):
-    """When and how the registry's garbage is collected."""
-
-    command: Command | None = Field(default=None, description="one line, or a list of words; unset: never collect")
-    schedule: Cron | None = Field(default=None, description="minute hour day month weekday, in UTC")
-    after_deletes: Whole | None = Field(default=None, description="collect after so many deletes; unset: never")
-    after_bytes: Annotated[Size, Field(ge=1)] | None = Field(
-        default=None, description="collect once so much was deleted, such as 10GB; unset: never"
-    )
-    window: Window | None = Field(default=None, description="hours in which one may begin, in UTC: 22:00-06:00")
-    min_interval: Duration = Field(default=0, description="how long after the end of one the next may begin")
-    gate: Literal["none", "proxy", "readonly"] = Field(
-        default="none", description="what keeps others from pushing meanwhile"
-    )
-    before: Script | None = Field(default=None, description="restarts the registry read-only; for gate: readonly")
-    after: Script | None = Field(default=None, description="restarts the registry as it was")
-    timeout: Annotated[Duration, Field(ge=1)] = Field(default=3600, description="a longer run is killed")
-    settle: Duration = Field(
-        default=10,
-        description="how long after the last delete of ours, and without a gate the last push, a run may begin",
-    )
-    max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
-    gate_wait: Annotated[Duration, Field(ge=1, le=600)] = Field(
-        default=60, description="how long a write waits at the gate before it is told to come back"
-    )
-    gate_waiting: Whole = Field(default=32, le=512, description="how many writes wait in each web process")
-    gate_without_redis: Literal["auto", "closed", "open"] = Field(
-        default="auto", description="while Redis is away; auto: closed while a collection may be running"
-    )
-    youth: Annotated[Duration, Field(ge=1)] = Field(
-        default=3600, description="a blob this young is swept only where it is known why it is not needed"
-    )
-
-    @model_validator(mode="after")
-    def _readonly_can_be_made_and_ended(self) -> "Gc":
-        if self.gate == "readonly" and not (self.before and self.after):
-            raise ValueError("gc.gate: readonly needs gc.before and gc.after, which restart the registry")
-        return self
-
-
-class History(_Section):
-    """How much is remembered."""
-
-    repository_entries: Whole = Field(default=1000, description="entries of each repository")
-    repository_layers: Whole = Field(
-        default=1000, description="manifests of each repository whose layers are remembered"
-    )
-    events: Whole = Field(default=100_000, description="events of all repositories")
-    pulls: Whole = Field(default=100_000, description="pulls of all repositories")
-    rejected: Whole = Field(default=1000, description="notifications that could not be understood")
-    runs: Whole = Field(default=1000, description="garbage collections")
-    trash: Annotated[Duration, Field(ge=1)] = Field(
-        default=30 * 86_400, description="how long what was deleted can be put back, until it is collected"
-    )
-
-
-class Storage(_Section):
-    """The registry's storage, where this machine can see it."""
-
-    path: Place | None = Field(default=None, description="where it is mounted")
-
-
-class Api(_Section):
-    """What programs may ask for over HTTP."""
-
-    changes_per_minute: Whole = Field(
-        default=120,
-        description="changes (approvals, deletions, restorations, …) over the API at most, by all processes",
-    )
-
-
-class Log(_Section):
-    """What is said while running."""
-
-    format: Literal["auto", "console", "json"] = Field(default="auto", description="auto: console on a terminal")
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least to be said")
 
 
 class Settings(BaseSettings):

@@ -32,9 +32,7 @@ class Asks:
             names[_field(name)] = name
             asked = Asked(digest, by, at_us, force=force)
             args += [_field(name), digest, short(digest), pack_asked(asked)]
-        keys = [key(repository) for key in (self._keys.asked, self._keys.live, self._keys.untagged)]
-        keys += [self._keys.of(name) for name in ("due", "generation", "doomed")]
-        noted = self._connection.script("ask", [*keys, self._keys.doomed(repository)], args)
+        noted = self._connection.run("ask", args, repository)
         return tuple(names[field] for field in noted)
 
     def standing(self, repository: str) -> Mapping[str, Asked]:
@@ -50,7 +48,7 @@ class Asks:
         for name, reason in answers.items():
             told = pack_asked(replace(asked[name], refused=reason)) if reason else ""
             args += [_field(name), pack_asked(asked[name]), told]
-        self._connection.script("answer", [self._keys.asked(repository)], args)
+        self._connection.run("answer", args, repository)
 
 
 def _field(name: str) -> str:

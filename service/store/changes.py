@@ -12,6 +12,5 @@ class Changes:
 
     def wait_s(self) -> int:
         """0 where one more may be made, which is counted; else after how many seconds to ask again."""
-        key = self._connection.keys.of("changes")
-        free, left_ms = self._connection.script("change", [key], [self._per_minute])
+        free, left_ms = self._connection.run("change", [self._per_minute])
         return 0 if free else max(1, -(-int(left_ms) // 1000))

@@ -13,6 +13,7 @@ _STATE_MS = 15_000
 _WISH_MS = 3_600_000
 _REHEARSAL_S = 86_400
 _REHEARSED_AT_MOST = 10_000
+_OUTPUTS = 20
 
 
 class Collections:
@@ -65,23 +66,35 @@ class Collections:
 
     def collected(self, reason: str, covered: tuple[int, int]) -> None:
         """A collection was made for `reason` that covers so much; another reason that came meanwhile stands."""
-        keys = [self._keys.of(name) for name in ("gc:due", "gc:retry", "gc:deletes", "gc:bytes", "gc:waiting")]
-        self._connection.script("collected", keys, [reason, *covered])
+        self._connection.run("collected", [reason, *covered])
 
     def record(self, run: Run, *, once: bool = False, wait_s: float = 0) -> bool:
         """Records a run; False where that was said of this want before (`once`). wait_s: when it is tried again."""
-        keys = [self._keys.of(name) for name in ("gc:runs", "gc:totals", "gc:waiting", "gc:retry")]
         args: list[str | int] = [self._runs_kept, run.result, run.message, int(once), int(wait_s * 1000)]
         args += [run.blobs, run.bytes_freed or 0, run.ended_ms, run.ended_ms - run.started_ms]
         for name, value in asdict(run).items():
             args += [name, "" if value is None else str(value)]
-        return bool(self._connection.script("ran", keys, args))
+        return bool(self._connection.run("ran", args))
 
     def runs(self, count: int = 20) -> tuple[Run, ...]:
         """The newest runs first."""
         with self._connection.reached() as client:
             rows = client.xrevrange(self._keys.of("gc:runs"), count=count)
         return tuple(_run(row) for _, row in rows)
+
+    def keep_output(self, started_ms: int, text: str) -> None:
+        """Keeps what was printed in the run that began then."""
+        if not text:
+            return
+        entry = {"started_ms": str(started_ms), "text": text}
+        with self._connection.reached() as client:
+            client.xadd(self._keys.of("gc:outputs"), entry, maxlen=_OUTPUTS, approximate=False)
+
+    def output(self, started_ms: int) -> str | None:
+        """What was printed in the run that began then; None where that is not kept."""
+        with self._connection.reached() as client:
+            rows = client.xrevrange(self._keys.of("gc:outputs"))
+        return next((str(row["text"]) for _, row in rows if row["started_ms"] == str(started_ms)), None)
 
     def waits(self) -> Wait | None:
         """Why the wanted collection is not made yet; None where nothing keeps it."""

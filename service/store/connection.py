@@ -1,7 +1,8 @@
 """The connection to Redis or Valkey: scripts by name, errors translated once."""
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -12,8 +13,12 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import Script
 from redis.retry import Retry
 
-from service.domain.errors import StoreUnavailable
+from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.store.keys import Keys
+
+_INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
+_HEAD = re.compile(r"^-- KEYS +(.*?)(?=^-- ARGV)", re.MULTILINE | re.DOTALL)
+_KEY = re.compile(r"[a-z]+(:[a-z]+)*(:R)?")
 
 
 def connect(url: str) -> redis.Redis:
@@ -45,6 +50,17 @@ class Connection:
         with self.reached():
             return script(keys=list(keys), args=list(args))
 
+    def run(self, name: str, args: Sequence[str | int], repository: str = "") -> Any:
+        """The result of a script that names its keys itself: those that end in :R are of this repository.
+
+        Raises StoreUnavailable as `script` does.
+        """
+        return self.script(name, [self._key(key, repository) for key in _named_keys(name)], args)
+
+    def _key(self, name: str, repository: str) -> str:
+        of_repository: Callable[[str], str] | None = getattr(self.keys, name[:-2]) if name.endswith(":R") else None
+        return of_repository(repository) if of_repository else self.keys.of(name)
+
     @contextmanager
     def reached(self) -> Iterator[Any]:
         """The client, with its errors translated to StoreUnavailable. (redis-py cannot type decoded answers.)"""
@@ -53,7 +69,7 @@ class Connection:
         except (redis.ConnectionError, redis.TimeoutError) as error:
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ResponseError as error:
-            raise StoreUnavailable(f"Redis refuses: {_brief(error)}") from error
+            raise StoreRefuses(f"Redis refuses: {_brief(error)}") from error
 
     def run_id(self) -> str:
         """Identifies this start of the Redis server: after another one, its last writes may be missing."""
@@ -82,8 +98,33 @@ def new_token() -> str:
 
 @cache
 def _source(name: str) -> str:
+    """The script, with the text of others in the place of its lines `-- include <name>`.
+
+    A script that names its keys finds them in tables: those of the repository in `r`, the others in `all`.
+    """
+    text = _INCLUDE.sub(lambda line: _source(line[1]), _text(name))
+    tables: dict[str, list[str]] = {"r": [], "all": []}
+    for nth, key in enumerate(_named_keys(name), 1):
+        table, field = ("r", key[:-2]) if key.endswith(":R") else ("all", key)
+        tables[table].append(f"['{field}'] = KEYS[{nth}]")
+    known = "".join(f"local {table} = {{{', '.join(fields)}}} " for table, fields in tables.items() if fields)
+    return known + text
+
+
+@cache
+def _named_keys(name: str) -> tuple[str, ...]:
+    """The keys that the head of a script names; () where it numbers them."""
+    head = _HEAD.search(_text(name))
+    keys = tuple(head[1].replace("--", " ").split()) if head else ()
+    return keys if all(map(_KEY.fullmatch, keys)) else ()
+
+
+@cache
+def _text(name: str) -> str:
     return files("service.store").joinpath("scripts", f"{name}.lua").read_text()
 
 
 def _brief(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    """In its own words, without where in a script of ours it said them."""
+    said = str(error).partition("\n")[0].partition(" script: ")[0][:200].rstrip(". ")
+    return said or type(error).__name__

@@ -190,10 +190,9 @@ class Gate:
 
     def free(self, unread: Unread, references: Iterable[str]) -> int:
         """What that manifest references is loose no more; returns how much that was."""
-        keys = [self._keys.of("unread"), self._keys.of("loose")]
         member = f"{unread.repository} {short(unread.digest)} {unread.client} {unread.put_ms}"
         args: list[str | int] = [member, unread.repository, unread.client, unread.put_ms, *map(short, references)]
-        return int(self._connection.script("gate_free", keys, args))
+        return int(self._connection.run("gate_free", args))
 
     def loose(self, digests: Iterable[str]) -> tuple[Loose, ...]:
         """Where somebody relies on one of these blobs; one that names no blob where nobody can tell any more."""
@@ -220,11 +219,9 @@ class Gate:
         knows: the token of the closed gate that it knows of, or ""; obeys: whether all that it let pass before is
         answered; memory: what it was told last.
         """
-        names = ("gates", "gates:seen", "gate", "gate:opens", "gate:memory", "gate:forgot")
         args: list[str | int] = [process, knows, int(obeys), FORGOTTEN_S * 1000, memory]
         args += [max(FORGOTTEN_S * 1000, self._bounds.youth_ms), new_token()]
-        keys = [self._keys.of(name) for name in names]
-        state, token, was_opened, memory = self._connection.script("gate_sign", keys, args)
+        state, token, was_opened, memory = self._connection.run("gate_sign", args)
         return Signed(state, token, bool(was_opened), memory)
 
     def forgotten_s(self) -> float:
@@ -287,5 +284,4 @@ class Gate:
             client.srem(self._keys.of("gc:held"), f"{repository} {digest}")
 
     def _turn(self, what: str, token: str, fence: int = 0, reason: str = "") -> bool:
-        keys = [self._keys.of("gate"), self._keys.of("gate:opens")]
-        return bool(self._connection.script("gate_turn", keys, [what, token, fence, reason]))
+        return bool(self._connection.run("gate_turn", [what, token, fence, reason]))

@@ -2,14 +2,12 @@
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Literal
 
 from service.domain.entry import Entry
-from service.domain.gate import client_of
 from service.domain.manifest import References
-from service.domain.notification import Envelope, Event
+from service.domain.notification import Envelope
 from service.domain.plan import Doomed, Plan
 from service.domain.ranking import is_believable
 from service.domain.state import Tag
@@ -17,18 +15,12 @@ from service.store.connection import Connection
 from service.store.entry import entry_of
 from service.store.gate import Bounds
 from service.store.hold import Hold, packed_hold, unpack_hold
-from service.store.keys import SEEN_BUCKET_S, SIGHTED, long, short
-from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import (
-    event_args,
-    pack_doomed,
-    pack_layers,
-    pack_links,
-    pack_media,
-    unpack_doomed,
-    unpack_layers,
-)
-from service.store.snapshot import Snapshot, snapshot_keys, unpack_snapshot
+from service.store.keys import SIGHTED, long, short
+from service.store.limits import Limits
+from service.store.outbox import LOOK_AGAIN_MS
+from service.store.packing import pack_doomed, pack_layers, pack_links, pack_media, unpack_doomed, unpack_layers
+from service.store.recording import Recorded, record
+from service.store.snapshot import Snapshot, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
 _SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
@@ -43,26 +35,6 @@ class Committed(IntEnum):
     NOT = 0
     DONE = 1
     WAITS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much history is kept, in entries; see `history` in the settings."""
-
-    repository_entries: int = 1000
-    events: int = 100_000
-    pulls: int = 100_000
-    rejected: int = 1000
-    repository_layers: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What one envelope changed. due: repositories that became due and want a message."""
-
-    events: int
-    duplicates: int
-    due: tuple[str, ...]
 
 
 class History:
@@ -87,40 +59,12 @@ class History:
 
     def record(self, envelope: Envelope) -> Recorded:
         """Records an envelope exactly once, in one atomic call; doing it again changes nothing."""
-        of, repositories = self._keys.of, tuple(dict.fromkeys(event.repository for event in envelope.events))
-        bucket, limits = int(time.time()) // SEEN_BUCKET_S, self._limits
-        keys = [self._keys.seen(bucket), self._keys.seen(bucket - 1)]
-        keys += [of(name) for name in ("due", "generation", "instances", "restarts", "events", "pulls", "rejected")]
-        keys += [of(name) for name in ("counters", "doomed", "healing", "heard")]
-        after: list[str] = []
-        for repository in repositories:
-            keys += [key(repository) for key in self._per_repository()]
-            after += [key(repository) for key in self._per_repository_after()]
-        keys += (*after, of("unread"), of("pushing"), of("loose"))
-        keys += (self._keys.layers(repository) for repository in repositories)
-        args: list[str | int] = [len(repositories), len(envelope.rejected), len(envelope.events), RESEND_MS]
-        args += [limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
-        args.append(self._look_again_ms)
-        args += repositories
-        for rejected in envelope.rejected:
-            args += [rejected.reason, rejected.excerpt]
-        numbers = {repository: number for number, repository in enumerate(repositories, 1)}
-        for event in envelope.events:
-            args += event_args(event, numbers[event.repository])
-        args += [self._gate.youth_ms, self._gate.pushes, self._gate.blobs]
-        for event in envelope.events:
-            args += [client_of(event.address, event.useragent), _references(event)]
-        args.append(limits.repository_layers)
-        args += [pack_layers(event.blobs) if event.action == "push" else "" for event in envelope.events]
-        recorded, duplicates, *due = self._connection.script("record", keys, args)
-        return Recorded(int(recorded), int(duplicates), tuple(due))
+        return record(self._connection, envelope, self._limits, self._gate, self._look_again_ms)
 
     def snapshot(self, repository: str) -> Snapshot:
         """Everything a plan needs, read at one moment."""
         run_id = self._connection.run_id()
-        keys = [key(repository) for key in snapshot_keys(self._keys)]
-        keys[5:5] = [self._keys.of(name) for name in ("generation", "compared", "restarts", "heard")]
-        return unpack_snapshot(repository, run_id, self._connection.script("snapshot", keys, [repository]))
+        return unpack_snapshot(repository, run_id, self._connection.run("snapshot", [repository], repository))
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Whether nothing has changed in the repository since."""
@@ -137,10 +81,6 @@ class History:
         target: `doomed` deletes, `asked` only what somebody asked for, `dry` only shows, `held` waits for approval,
         `none` has nothing to do.
         """
-        keys = [self._keys.of(name) for name in ("generation", "due", "doomed")]
-        keys += [key(snapshot.repository) for key in (self._keys.doomed, self._keys.dry, self._keys.held)]
-        keys += [self._keys.of("attempts"), self._keys.untagged(snapshot.repository)]
-        keys += [self._keys.created(snapshot.repository), self._keys.pulled(snapshot.repository)]
         held = packed_hold(plan)
         next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
         untagged, created = snapshot.stale_untagged, snapshot.stale_created
@@ -151,7 +91,7 @@ class History:
         args += [len(snapshot.stale_pulled), *untagged, *created, *used, *snapshot.stale_pulled]
         for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
-        return Committed(int(self._connection.script("commit", keys, args)))
+        return Committed(int(self._connection.run("commit", args, snapshot.repository)))
 
     def adopt(
         self,
@@ -175,12 +115,6 @@ class History:
         touched since the snapshot is left alone.
         """
         repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
-        names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.links, self._keys.history)
-        keys = [key(repository) for key in names]
-        keys += [self._keys.of(name) for name in ("events", "generation", "compared")]
-        keys += [self._keys.doomed(repository), self._keys.of("doomed"), self._keys.of("due")]
-        names = (self._keys.untagged, self._keys.revisions, self._keys.heal, self._keys.asked, self._keys.byhand)
-        keys += [key(repository) for key in (*names, self._keys.taking)]
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args += [int(keep_plan), int(lost), len(found)]
@@ -191,7 +125,7 @@ class History:
             args.append(pack_media((media_types or {}).get(tag.digest, "")))
         for name in vanished:
             args += [name, before.get(name, "")]
-        return int(self._connection.script("adopt", keys, args))
+        return int(self._connection.run("adopt", args, repository))
 
     def resolve(self, snapshot: Snapshot, learnt: Mapping[str, References | None]) -> int:
         """Notes what manifests reference; None = the manifest is gone, which counts only if nothing happened since.
@@ -204,9 +138,7 @@ class History:
             args += [digest, f"gone {short(digest)}" if references is None else pack_links(references)]
             for nested in references.indexes if references else ():
                 args += [nested, "?"]
-        keys = [self._keys.links(repository), self._keys.of("generation"), self._keys.untagged(repository)]
-        keys.append(self._keys.layers(repository))
-        changed = int(self._connection.script("resolve", keys, args))
+        changed = int(self._connection.run("resolve", args, repository))
         self.learn(repository, {digest: references for digest, references in learnt.items() if references})
         return changed
 
@@ -215,8 +147,7 @@ class History:
         packed = {short(digest): pack_layers(references.blobs) for digest, references in fetched.items()}
         args = [word for digest, layers in packed.items() if layers for word in (digest, layers)]
         if args:
-            keys = [self._keys.layers(repository), self._keys.gone(repository)]
-            self._connection.script("learn", keys, [self._limits.repository_layers, *args])
+            self._connection.run("learn", [self._limits.repository_layers, *args], repository)
 
     def layers(self, repository: str) -> dict[str, tuple[tuple[str, int], ...]]:
         """What is known of config and layers: digest of a manifest → (mark of the blob, size in bytes) of each."""
@@ -230,8 +161,6 @@ class History:
         It counts as the push of the tags whose push nobody saw. Where it cannot be believed, or says nothing as the tag
         was only sighted, now does.
         """
-        keys = [key(snapshot.repository) for key in (self._keys.created, self._keys.tags, self._keys.live)]
-        keys += [self._keys.history(snapshot.repository), self._keys.of("events"), self._keys.of("generation")]
         unseen = [tag for tag in snapshot.tags if tag.pushed_us is None and tag.digest in created]
         args: list[str | int] = [snapshot.repository, self._limits.repository_entries, self._limits.events]
         args.append(len(created))
@@ -242,7 +171,7 @@ class History:
             args += [tag.name, tag.digest, short(tag.digest), created[tag.digest] if believed else 0]
             args.append(_SIGHTED if tag.sighted else _UNSAID)
         if created:
-            self._connection.script("date", keys, args)
+            self._connection.run("date", args, snapshot.repository)
 
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
         """What is to be deleted next, or (dry) what would be."""
@@ -300,22 +229,6 @@ class History:
         if since_us is None:
             return False  # nobody saw its push
         return any(entry.action == "delete" and not entry.tag and entry.at_us > since_us for entry in about)
-
-    def _per_repository(self) -> tuple[Any, ...]:
-        keys = self._keys
-        return (keys.tags, keys.live, keys.pulled, keys.gone, keys.links, keys.doomed, keys.heal, keys.history)
-
-    def _per_repository_after(self) -> tuple[Any, ...]:
-        keys = self._keys
-        before = (keys.trash, keys.touched, keys.put, keys.untagged, keys.revisions, keys.created)
-        return (*before, keys.approvals, keys.asked, keys.byhand, keys.taking)
-
-
-def _references(event: Event) -> str:
-    """The config, layers and children of a pushed manifest that the registry sent, as one text."""
-    if event.action != "push":
-        return ""
-    return " ".join(short(digest) for digest in (*(blob for blob, _ in event.blobs or ()), *(event.children or ())))
 
 
 def name_of(member: str) -> str:

@@ -95,6 +95,8 @@ Global
   gc:runs       stream  started_ms ended_ms result reason exit_code marked blobs manifests bytes_freed message gate
                         unsized final checked note closed_ms: what is not known is empty.
                         Life: the newest history.runs.
+  gc:outputs    stream  started_ms text: what garbage-collect printed in the run that began then, the last 64 KiB.
+                        Life: of the newest 20 runs that printed anything. Writer: garbage. Reader: dashboard.
   gc:totals     hash    "runs <result>" → how many; blobs, bytes: swept since the beginning; done_ms, took_ms: the end
                         of the last good run, and how long it took. Writer: ran. Readers: garbage, /metrics.
   gc:rehearsal  string  JSON {at_ms, blobs: [[digest, bytes or null], …]}: what the last dry run that was asked for
@@ -187,7 +189,6 @@ Global
 
 import base64
 from dataclasses import dataclass
-from itertools import pairwise
 
 SEEN_BUCKET_S = 3600
 SIGHTED = "?"  # the actor of a tag that turned up unannounced
@@ -302,4 +303,4 @@ def long(text: str) -> str:
 
 def paired(flat: list[str]) -> dict[str, str]:
     """The mapping behind Redis' flat list of alternating fields and values."""
-    return {field: value for index, (field, value) in enumerate(pairwise(flat)) if index % 2 == 0}
+    return dict(zip(flat[::2], flat[1::2], strict=True))

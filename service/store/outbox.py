@@ -57,16 +57,19 @@ class Outbox:
 
     def spare(self, repository: str, short_digest: str) -> None:
         """Takes a digest off the doomed ones and has its repository planned again."""
-        keys = [self._keys.doomed(repository)] + [self._keys.of(n) for n in ("doomed", "generation", "due")]
-        self._connection.script("spare", keys, [repository, short_digest, RESEND_MS])
+        self._connection.run("spare", [repository, short_digest, RESEND_MS], repository)
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
         """Members whose time has come; each is put off, so that no two sweeps send the same."""
         return tuple(self._connection.script("sweep", [self._keys.of(queue)], [count, RESEND_MS]))
 
     def put_off(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
-        """Backs off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s."""
+        """Backs off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s.
+
+        Who plans a repository heals it first, so that waits for as long.
+        """
         keys = [self._keys.of(queue), self._keys.of("attempts")]
+        keys += [self._keys.of("healing")] if queue == "due" else []
         args: list[str | int] = [repository, f"{queue} {repository}", FIRST_WAIT_MS, LONGEST_WAIT_MS]
         return float(self._connection.script("put_off", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
 

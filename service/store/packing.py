@@ -2,14 +2,13 @@
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, References
-from service.domain.notification import Event, is_digest
+from service.domain.notification import is_digest
 from service.domain.plan import Doomed, Verdict
 from service.domain.state import Asked, Tag
-from service.store.keys import short
 
 _MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")
 _MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
@@ -51,17 +50,6 @@ def pack_asked(asked: Asked) -> str:
 
 def unpack_asked(text: str) -> Asked:
     return Asked(**json.loads(text))
-
-
-def event_args(event: Event, repository_number: int) -> Sequence[str | int]:
-    kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
-    digest = event.digest or ""
-    children = "?" if event.children is None else " ".join(f"child={child}" for child in event.children)
-    return (
-        event.id, event.at_us, event.action, repository_number, event.tag or "", digest, short(digest),
-        event.size_bytes, 1 if event.must_be_looked_into else 0, children, event.actor, event.useragent, event.address,
-        event.instance, kind, pack_media(event.media_type) if event.action == "push" else "",
-    )  # fmt: skip
 
 
 def pack_media(media_type: str) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from service.domain.plan import Doomed, Verdict
 from service.store.connection import Connection
-from service.store.history import Limits, name_of
+from service.store.history import name_of
 from service.store.keys import short
+from service.store.limits import Limits
 from service.store.outbox import RESEND_MS
 from service.store.packing import pack_doomed
 
@@ -37,19 +38,13 @@ class Removals:
         taken: what is doomed, as it was planned, and those of its verdicts whose tags are off. A digest that nothing
         keeps stays doomed, without those tags.
         """
-        of = self._keys
-        names = (of.tags, of.live, of.pulled, of.gone, of.heal, of.history)
-        keys = [of.doomed(repository), of.of("doomed"), *(key(repository) for key in names)]
-        keys += [of.of(name) for name in ("events", "generation", "due", "healing")]
-        keys += [of.untagged(repository), of.revisions(repository), of.deleted(repository), of.of("counters")]
-        keys += [of.asked(repository), of.byhand(repository), of.taking(repository)]
         args: list[str | int] = [repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
         args.append(self._deleted_s)
         for doomed, verdicts in taken:
             rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
             args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand), len(verdicts)]
             args += [said for verdict in verdicts for said in _told(verdict)]
-        return bool(self._connection.script("taken", keys, args))
+        return bool(self._connection.run("taken", args, repository))
 
     def forget(
         self, repository: str, doomed: Doomed, collect_after: CollectAfter | None = None, *, plan_again: bool = False
@@ -59,20 +54,11 @@ class Removals:
         plan_again: something may follow it.
         """
         after = collect_after or CollectAfter()
-        keys = [self._keys.doomed(repository), self._keys.of("doomed")]
-        names = (self._keys.tags, self._keys.live, self._keys.pulled, self._keys.gone, self._keys.links)
-        keys += [key(repository) for key in (*names, self._keys.heal, self._keys.history)]
-        shared = ("events", "generation", "due", "gc:deletes", "gc:due", "counters", "healing")
-        keys += [self._keys.of(name) for name in shared]
-        keys += [key(repository) for key in (self._keys.untagged, self._keys.revisions, self._keys.created)]
-        keys += [key(repository) for key in (self._keys.approvals, self._keys.deleted, self._keys.layers)]
-        keys += [self._keys.of("trashed"), self._keys.of("gc:bytes")]
-        keys += [key(repository) for key in (self._keys.asked, self._keys.byhand, self._keys.taking)]
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
         args += [after.size_bytes, int(doomed.by_hand)]
         args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]
-        _, again = self._connection.script("forget", keys, args)
+        _, again = self._connection.run("forget", args, repository)
         return bool(again)
 
     def healed(
@@ -83,29 +69,24 @@ class Removals:
         A look that was asked for again meanwhile stays.
         """
         name, asked_ms = member
-        keys = [self._keys.heal(repository), self._keys.of("healing"), self._keys.history(repository)]
-        keys += [self._keys.of("events"), self._keys.of("counters"), self._keys.taking(repository)]
         args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
         args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
-        self._connection.script("healed", keys, args)
+        self._connection.run("healed", args, repository)
 
     def look_at(self, repository: str, names: Iterable[str]) -> int:
         """Has tags, or digests of indexes, looked at now: a delete may have done its work all the same.
 
         Returns when that was (ms), for `healed`.
         """
-        keys = [self._keys.heal(repository), self._keys.of("healing")]
-        return int(self._connection.script("look_at", keys, [repository, RESEND_MS, *names]))
+        return int(self._connection.run("look_at", [repository, RESEND_MS, *names], repository))
 
     def taken_back(self, repository: str, tag: str, digest: str) -> None:
         """Notes that a tag is off again which we had put back after its user deleted it, and where it stood."""
-        keys = [self._keys.untagged(repository), self._keys.of("generation"), self._keys.of("due")]
-        self._connection.script("taken_back", keys, [repository, tag, short(digest), RESEND_MS])
+        self._connection.run("taken_back", [repository, tag, short(digest), RESEND_MS], repository)
 
     def putting(self, repository: str, tag: str, digest: str) -> None:
         """Notes what a PUT of ours is about to put under a tag."""
-        keys = [self._keys.put(repository), self._keys.gone(repository)]
-        self._connection.script("putting", keys, [tag, digest, short(digest)])
+        self._connection.run("putting", [tag, digest, short(digest)], repository)
 
     def put_by_us(self, repository: str, tag: str) -> str | None:
         """The digest that a PUT of ours last put under a tag, within a day."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from service.domain.manifest import References
 from service.store.connection import Connection
-from service.store.history import Limits
 from service.store.keys import short
+from service.store.limits import Limits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import pack_links
 
@@ -51,12 +51,6 @@ class Restorations:
         before: the tag's time as `standing` told it when the undo began. since_us: when
         that was: what happened to the tag before, and is heard later, is over.
         """
-        of = self._keys
-        keys = [of.doomed(repository), of.of("doomed")]
-        keys += [key(repository) for key in (of.tags, of.live, of.gone, of.heal, of.history)]
-        keys += [of.of(name) for name in ("events", "generation", "due", "healing")]
-        keys += [key(repository) for key in (of.untagged, of.deleted, of.links, of.revisions)]
-        keys += [of.of("counters"), of.asked(repository), of.byhand(repository)]
         links = pack_links(one.references) if one.references else ""
         args: list[str | int] = [repository, one.tag, one.digest, short(one.digest), one.size_bytes, one.pushed_us]
         args += [one.pushed_by, links, self._limits.repository_entries, self._limits.events, RESEND_MS]
@@ -64,7 +58,7 @@ class Restorations:
         args += [
             form for child in (one.references.children if one.references else ()) for form in (child, short(child))
         ]
-        return bool(self._connection.script("restore", keys, args))
+        return bool(self._connection.run("restore", args, repository))
 
     def now_us(self) -> int:
         """The store's clock (µs)."""

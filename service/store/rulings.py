@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from service.domain.refusal import Refusal
 from service.store.connection import Connection
-from service.store.history import Limits
+from service.store.limits import Limits
 
 _LIFE_S = 90 * 86_400
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from service.domain.state import Asked, State, Tag, Untagged
 from service.store.hold import unpack_hold
-from service.store.keys import SIGHTED, Keys, long, paired, short
+from service.store.keys import SIGHTED, long, paired, short
 from service.store.packing import unpack_asked, unpack_links
 
 _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
@@ -33,13 +33,6 @@ class Snapshot(State):
     stale_untagged: tuple[str, ...] = ()
     stale_created: tuple[str, ...] = ()
     stale_pulled: tuple[str, ...] = ()
-
-
-def snapshot_keys(keys: Keys) -> tuple[Any, ...]:
-    """The keys of one repository that the script reads, in its order; the global ones stand after the fifth."""
-    before = (keys.tags, keys.live, keys.links, keys.approvals, keys.heal)
-    after = (keys.created, keys.leased, keys.gone, keys.held, keys.asked, keys.byhand)
-    return (*before, keys.pulled, keys.untagged, keys.revisions, *after)
 
 
 def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snapshot:

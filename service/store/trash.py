@@ -67,18 +67,19 @@ class Trash:
         return self._put(repository, doomed, "again", restarts)
 
     def _put(self, repository: str, doomed: Doomed, entry: str, restarts: str) -> Put:
-        keys = [self._keys.doomed(repository), self._keys.trash(repository), self._keys.of("trashed")]
-        keys += [self._keys.heal(repository), self._keys.of("healing")]
-        keys += [self._keys.touched(repository), self._keys.of("restarts"), self._keys.leased(repository)]
-        keys.append(self._keys.taking(repository))
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), entry, self._life_s]
         args += [self._look_again_ms, restarts, pack_doomed(doomed), *doomed.tags]
-        return Put(int(self._connection.script("trash", keys, args)))
+        return Put(int(self._connection.run("trash", args, repository)))
 
     def get(self, repository: str, digest: str) -> Kept | None:
         with self._connection.reached() as client:
             text = client.hget(self._keys.trash(repository), digest)
         return _kept(digest, text) if text else None
+
+    def digests(self, repository: str) -> frozenset[str]:
+        """The manifests of a repository that are kept."""
+        with self._connection.reached() as client:
+            return frozenset(client.hkeys(self._keys.trash(repository)))
 
     def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, Kept]]:
         """Every manifest that is kept, with its repository, the latest deletion first."""
@@ -148,11 +149,9 @@ class Trash:
         )
 
     def _drop(self, repository: str, digests: list[str], at_us: int, expired_us: int) -> int:
-        keys = [self._keys.trash(repository), self._keys.deleted(repository), self._keys.of("trashed")]
-        keys += [self._keys.doomed(repository), self._keys.untagged(repository)]
         args: list[str | int] = [repository, at_us, expired_us]
         args += [form for digest in digests for form in (digest, short(digest))]
-        return int(self._connection.script("drop", keys, args))
+        return int(self._connection.run("drop", args, repository))
 
 
 def _kept(digest: str, text: str) -> Kept:

@@ -37,7 +37,7 @@ class Walks:
 
     def ask(self, repositories: Sequence[str], reason: str) -> None:
         """Has these repositories compared, before any other."""
-        self._connection.script("walk_ask", self._both("walk", "todo"), [reason, self._now_ms(), *repositories])
+        self._connection.run("walk_ask", [reason, self._now_ms(), *repositories])
         with self._connection.reached() as client:
             client.delete(self._of("pause"))
 
@@ -51,8 +51,7 @@ class Walks:
 
     def begin(self) -> Walk | None:
         """The walk under way; begins the one that is wanted where there is none."""
-        keys = self._both("due", "walk", "epoch")
-        self._connection.script("walk_begin", keys, [self._now_ms(), self.epoch()])
+        self._connection.run("walk_begin", [self._now_ms(), self.epoch()])
         return self.under_way()
 
     def begin_nothing(self) -> None:
@@ -78,7 +77,7 @@ class Walks:
 
     def listed(self, repositories: Sequence[str], cursor: str) -> None:
         """Notes a page of the catalog; cursor: the last name of it."""
-        self._connection.script("walk_listed", self._both("walk", "todo"), [cursor, "", *repositories])
+        self._connection.run("walk_listed", [cursor, "", *repositories])
 
     def unlisted(self, message: str, asked_s: float | None = None) -> int:
         """Notes why the catalog could not be read on, which waits; asked_s: for so long at least.
@@ -86,11 +85,11 @@ class Walks:
         Returns how often that was so, one time after the other.
         """
         args: list[str | int] = [message, FIRST_WAIT_MS, LONGEST_WAIT_MS, round((asked_s or 0) * 1000)]
-        return int(self._connection.script("walk_unlisted", self._both("walk", "pause"), args))
+        return int(self._connection.run("walk_unlisted", args))
 
     def all_listed(self, repositories: Sequence[str], catalog: str = "") -> None:
         """Notes that every repository is known by now, these included. catalog: why that does not come from there."""
-        self._connection.script("walk_listed", self._both("walk", "todo"), [_ALL_READ, catalog, *repositories])
+        self._connection.run("walk_listed", [_ALL_READ, catalog, *repositories])
 
     def next(self, *, asked: bool = False) -> str | None:
         """The repository that is compared next; None when none is left. asked: only of those that were named."""
@@ -100,19 +99,16 @@ class Walks:
 
     def compared(self, repository: str, tags: int, changed: int) -> None:
         """Notes that a repository was compared, how many tags it has, and in how many the history differed."""
-        keys = self._both("walk", "todo", "tries")
-        self._connection.script("walk_compared", keys, [repository, tags, changed])
+        self._connection.run("walk_compared", [repository, tags, changed])
 
     def failed(self, repository: str, message: str, *, for_good: bool) -> None:
         """Notes that a repository could not be compared: it comes again after all others. for_good: it does not."""
-        keys = self._both("walk", "todo", "tries", "pause")
         args: list[str | int] = [repository, self._now_ms(), 1 if for_good else _TRIES, message]
-        self._connection.script("walk_failed", keys, [*args, 0 if for_good else FIRST_WAIT_MS, LONGEST_WAIT_MS])
+        self._connection.run("walk_failed", [*args, 0 if for_good else FIRST_WAIT_MS, LONGEST_WAIT_MS])
 
     def end(self, *, now: bool = False) -> bool:
         """Ends the walk and records it, if nothing is left to compare; now: whatever is left. Whether it ended."""
-        keys = self._both("walk", "todo", "tries", "last")
-        return bool(self._connection.script("walk_ended", keys, [self._now_ms(), int(now)]))
+        return bool(self._connection.run("walk_ended", [self._now_ms(), int(now)]))
 
     def overdue(self) -> bool:
         """Whether a worker should go on now; if so, the next answer is yes only after a while."""
@@ -152,8 +148,7 @@ class Walks:
 
         Where the first event after it has told already, that has counted it.
         """
-        keys = [self._keys.of(name) for name in ("started", "instances", "restarts")]
-        return bool(self._connection.script("started", keys, [said, age_ms]))
+        return bool(self._connection.run("started", [said, age_ms]))
 
     def epoch_walked(self) -> str | None:
         """The epoch in which the last walk over everything began; None before the first."""
@@ -177,9 +172,6 @@ class Walks:
 
     def _of(self, name: str) -> str:
         return self._keys.of(f"reconcile:{name}")
-
-    def _both(self, *names: str) -> list[str]:
-        return [self._of(name) for name in names]
 
     def _now_ms(self) -> int:
         return self._connection.now_ms()

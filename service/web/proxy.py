@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flask import request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service.settings.model import Web
+from service.settings.sections import Web
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

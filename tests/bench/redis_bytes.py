@@ -88,6 +88,7 @@ def _figures(wiring: Wiring, case: Case) -> Iterator[Figure]:
     tags, entries = REPOSITORIES * TAGS, REPOSITORIES * TAGS * PUSHES_PER_TAG
     state = {name: size / tags for name, size in held.items() if name not in _HISTORY}
     pulled = state.pop("pulled")
+    unread = state.pop("unread") / PUSHES_PER_TAG
     left_behind = (state.pop("untagged") + state.pop("revisions")) / (PUSHES_PER_TAG - 1)
     each = sum(state.values())
     largest = sorted(state.items(), key=lambda part: -part[1])
@@ -100,6 +101,7 @@ def _figures(wiring: Wiring, case: Case) -> Iterator[Figure]:
     seen = held["seen"] / (entries + tags)
     measured = (
         f"{held['pulls'] / tags:.0f} per pull; {seen:.0f} for two hours per event; "
+        f"{unread:.0f} for an hour per push whose layers the registry does not tell; "
         f"{left_behind:.0f} per digest that a moving tag left behind"
     )
     yield Figure(f"bytes besides: {case.name}", measured)

@@ -60,6 +60,21 @@ def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
     assert "dashboard (admin)" in (entry.actor, entry.reason)
 
 
+def test_a_tag_is_put_back_to_what_it_stood_at_before_and_both_are_compared(site: Site, visit: Visiting) -> None:
+    name, pusher = f"moved/{uuid.uuid4().hex[:8]}", site.system.pusher
+    one, two = (pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
+    wait_until(lambda: site.system.wiring.history.generation(name) != "0", "the push was not heard")
+    page = visit().go(f"/tag/{name}:stable")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_role("row", name="Digest").locator(f"[title='{one}'], [title='{two}']")).to_have_count(2)
+    page.get_by_text("Put it back …").click()
+    expect(page.get_by_text("nothing is overwritten")).to_be_visible()
+    page.get_by_role("button", name=f"Put {one[:19]} in its place").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{two} has lost the tag")
+    assert pusher.pull_whole(name, "stable") == one
+    expect(page.get_by_role("listitem").filter(has_text="stands there now")).to_contain_text("put back")
+
+
 def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
     name = f"held/{uuid.uuid4().hex[:8]}"
     system = site.system

@@ -8,9 +8,11 @@ import pytest
 from service.cli.main import main
 from service.clock import now_us
 from service.domain.notification import parse
+from service.domain.plan import Doomed, Plan, Verdict
+from service.domain.state import Tag
 from service.wiring import Wiring
 from tests.conftest import keep_last
-from tests.fakes.images import make_image
+from tests.fakes.images import make_image, make_index
 from tests.fakes.registry import FakeRegistry
 from workers import deletion, enforcement
 
@@ -61,6 +63,32 @@ def test_trash_lists_what_went_why_and_until_when_it_can_come_back(run: Run, whe
     assert row["until_us"] - row["at_us"] == 30 * 86_400 * 1_000_000
 
 
+def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
+    run: Run, registry: FakeRegistry, make_wiring: Callable[..., Wiring]
+) -> None:
+    wiring = make_wiring(registry.url, keep_last(1))
+    index = make_index("multi")
+    part = index.children[0].digest
+    registry.push("shop/web", "m1", index)
+    registry.push_image("shop/web", "m2")
+    wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    lonely = Doomed(part, (Verdict(Tag("", part, 1), False, "nobody holds it"),))
+    snapshot = wiring.history.snapshot("shop/web")
+    assert wiring.history.commit(snapshot, Plan(doomed=(lonely,)), "doomed")
+    wiring.removals.forget("shop/web", lonely)
+    assert f"shop/web@{part}" in run("trash", "shop/web")[1].replace("\n", "")
+
+
+def test_of_a_tag_that_can_come_back_explain_says_how(
+    run: Run, registry: FakeRegistry, make_wiring: Callable[..., Wiring]
+) -> None:
+    assert run("explain", "shop/api:v1")[1].endswith(
+        "older than the newest 1 (rule last); `pushprune restore shop/api:v1` puts it back\n"
+    )
+    assert make_wiring(registry.url, keep_last(1)).trash.collected() == 1
+    assert "puts it back" not in run("explain", "shop/api:v1")[1]
+
+
 @pytest.mark.parametrize("name", ["shop/api:v1", f"shop/api@{V1}"])
 def test_restore_puts_it_back_and_says_for_how_long_it_stays(run: Run, registry: FakeRegistry, name: str) -> None:
     code, said = run("restore", name)
@@ -82,7 +110,10 @@ def test_restore_under_another_name_and_without_a_lease(run: Run, registry: Fake
     ("arguments", "said"),
     [
         (("shop/api",), "name what is meant: write shop/api:TAG or shop/api@DIGEST"),
-        (("shop/api@sha256:12",), "write shop/api:TAG, or shop/api@ and a whole digest such as sha256:ab12…"),
+        (
+            ("shop/api@sha256:12",),
+            "write shop/api:TAG, or shop/api@ and a digest as --json prints it, whole: sha256:ab12…",
+        ),
         (
             ("shop/api:v7",),
             "shop/api:v7 was not deleted by pushprune; `pushprune trash shop/api` lists what can be restored",

@@ -225,6 +225,20 @@ def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
     assert (code, {row["tag"] for row in said["deleted"]}, said["staying"]) == (0, {"pr-1", "pr-2"}, [])
 
 
+def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
+    client: Any = shop.wiring.connection.client
+    leased = shop.wiring.connection.keys.leased(SHOP)
+    client.zadd(leased, {make_image(f"{SHOP}:v1").digest: 4_102_444_800_000})
+    code, _, error = run(f"{SHOP}:v1", "--yes")
+    assert (code, error) == (
+        1,
+        f"pushprune: {SHOP}:v1 stays: somebody says that it is in use (lease), until 2100-01-01 00:00:00 UTC\n",
+    )
+    _, said, _ = run(f"{SHOP}:v*", "--dry-run")
+    assert f"stays: {SHOP}:v1: somebody says that it is in use (lease), until 2100-01-01 " in said
+    assert shop.tags() == set(TAGS[SHOP])
+
+
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [
@@ -233,7 +247,7 @@ def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
         (f"{SHOP}:v7", 1, f"{SHOP}:v7 is no tag that is there; `pushprune tags {SHOP}` lists them"),
         (f"{SHOP}:x*", 1, f"{SHOP}:x* is no tag that is there; `pushprune tags {SHOP}` lists them"),
         (SHOP, 2, f"name what is meant: write {SHOP}:TAG or {SHOP}@DIGEST"),
-        (f"{SHOP}@sha256:12", 2, f"write {SHOP}:TAG, or {SHOP}@ and a whole digest such as sha256:ab12…"),
+        (f"{SHOP}@sha256:12", 2, f"write {SHOP}:TAG, or {SHOP}@ and a digest as --json prints it, whole: sha256:ab12…"),
         (f"{SHOP}@{make_image('nowhere').digest}", 1, f"{SHOP}@{make_image('nowhere').digest} is not there"),
         (f"shop/*@{make_image('x').digest}", 2, "a digest belongs to one repository: write REPO@sha256:"),
         (f"{SHOP}:!v1", 2, "'!v1' begins with !, which means nothing here: name what is meant"),

@@ -367,6 +367,16 @@ def test_the_trash_says_when_the_next_collection_comes(
     assert re.search(r"or until the next garbage collection \(\d{4}-\d\d-\d\d ", run("trash")[1])
 
 
+def test_a_redis_that_takes_nothing_is_not_said_to_be_away(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+    connection = make_wiring().connection
+    connection.client.delete(connection.keys.of("due"))
+    connection.client.set(connection.keys.of("due"), "no zset")
+    code, _, error = run("prune", "shop/api")
+    connection.client.delete(connection.keys.of("due"))
+    assert (code, error.startswith("pushprune: Redis refuses: WRONGTYPE "), error.count("\n")) == (1, True, 1)
+    assert error.endswith("wrong kind of value; `pushprune doctor` says what mends it\n")
+
+
 def test_a_redis_that_is_away_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PUSHPRUNE_REDIS__URL", "redis://127.0.0.1:1/0")
     code, _, error = run("repos")

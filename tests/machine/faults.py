@@ -5,13 +5,14 @@ from contextlib import AbstractContextManager, contextmanager
 from unittest import mock
 
 from service.domain.plan import Doomed, Plan, Verdict
+from service.registry.storage import Storage
 from service.store import connection
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 from workers import deletion, enforcement, untagging
 from workers.recheck import Found
 
-_RESCUE = "redis.call('HDEL', key(r, 6), e.short) == 1"
+_RESCUE = "redis.call('HDEL', r.doomed, e.short) == 1"
 
 
 @contextmanager
@@ -34,7 +35,9 @@ def no_rescue() -> Iterator[None]:
 def no_recheck() -> Iterator[None]:
     """A doomed manifest is deleted without a look at where its tags stand by now."""
 
-    def rechecked(wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool) -> Found:
+    def rechecked(
+        wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool, disk: Storage | None = None
+    ) -> Found:
         return Found("there", wiring.client.get(repository, doomed.digest) if fetch else None)
 
     with mock.patch.object(deletion, "recheck", rechecked), mock.patch.object(untagging, "recheck", rechecked):
@@ -63,5 +66,5 @@ FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
 SAID_OF: Mapping[str, str] = {
     "no-rescue": r"is deleted although the push of \S+ was heard and keeps it",
     "no-recheck": r"was not pruned at|is kept, and missing|went although nothing said so",
-    "no-healing": r"is kept, and missing|cannot be pulled",
+    "no-healing": r"is kept, and missing|cannot be pulled|the history and the registry differ",
 }

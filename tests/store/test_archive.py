@@ -12,8 +12,9 @@ from service.domain.state import Tag
 from service.store import archive as module
 from service.store.archive import Archive
 from service.store.connection import Connection, connect
-from service.store.history import History, Limits
+from service.store.history import History
 from service.store.keys import Keys
+from service.store.limits import Limits
 from service.store.removals import Removals
 from tests.store.test_record import NOW, digest, event, record, user_delete
 

@@ -11,8 +11,9 @@ from service.domain.notification import Event
 from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.state import Tag
 from service.store.connection import Connection
-from service.store.history import History, Limits
+from service.store.history import History
 from service.store.keys import short
+from service.store.limits import Limits
 from service.store.packing import MOST_BLOBS, pack_layers, unpack_layers
 from service.store.removals import Removals
 from service.wiring import Wiring

@@ -11,7 +11,7 @@ from service.domain.collection import BY_HAND, Run
 from service.domain.errors import ConfigurationError
 from service.domain.hours import Hours
 from service.schedule import next_run, too_early
-from service.settings.model import Gc
+from service.settings.sections import Gc
 from service.store.collections import now_ms
 from service.wiring import Wiring
 from tests.conftest import keep_last

@@ -52,6 +52,30 @@ def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Pa
     assert system.wiring.garbage.wanted() == "3 digests deleted since the last collection"
 
 
+def test_what_was_printed_is_kept_with_its_run(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    printed = [
+        "0 blobs marked, 2 blobs and 0 manifests eligible for deletion",
+        *(f"blob eligible for deletion: sha256:{letter * 64}" for letter in "ab"),
+        "exit code 0",
+    ]  # fmt: skip
+    output = wiring.garbage.output(run.started_ms) or ""
+    assert output.splitlines() == ["$ gc.command --dry-run", *printed, "$ gc.command", *printed]
+
+
+def test_what_was_printed_before_it_failed_is_kept(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, "print('no such volume'); sys.exit(3)"))
+    wiring.garbage.request("by hand")
+    garbage.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert wiring.garbage.output(run.started_ms) == "$ gc.command --dry-run\nno such volume\nexit code 3"
+    garbage.collect(wiring)
+    assert "no such volume" in (wiring.garbage.output(wiring.garbage.runs()[0].started_ms) or "")
+
+
 def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.garbage.request("by hand")

@@ -72,6 +72,19 @@ def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
     assert system.messages.sent == []
 
 
+def test_what_is_to_be_healed_backs_off_as_well(make_system: Make) -> None:
+    """The registry has asked to be left alone, and nothing of it says otherwise."""
+    system = make_system(keep_last(5))
+    system.push("v1")
+    system.settle()
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.registry.fail_next("*", status=429, headers={"Retry-After": "30"}, times=None)
+    system.wiring.dispatch.enforce(SHOP)
+    system.work()
+    client, key = system.wiring.connection.client, system.wiring.connection.keys.of("healing")
+    assert float(client.zscore(key, SHOP) or 0) > system.wiring.connection.now_ms() + 20_000
+
+
 def test_a_push_does_not_wait_for_a_back_off(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")

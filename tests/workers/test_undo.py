@@ -112,6 +112,22 @@ def test_its_signature_comes_back_with_it(make_system: Make) -> None:
     whole(system, signature)
 
 
+def test_a_signature_that_was_made_anew_is_not_replaced_although_the_tag_is_forced(make_system: Make) -> None:
+    image = make_image("one")
+    system = pruned(make_system, image)
+    signature = f"sha256-{image.digest.removeprefix('sha256:')}.sig"
+    system.registry.push_image(SHOP, signature)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+    system.registry.push(SHOP, "v3", image)
+    system.push("v1")
+    system.deaf = True  # else healing would mend it
+    newer = system.registry.push_image(SHOP, signature, seed="signed again")
+    assert system.wiring.undo.restore(SHOP, tag="v1", force=True).referrers == ()
+    assert (system.registry.tags(SHOP)["v1"], system.registry.tags(SHOP)[signature]) == (image.digest, newer)
+
+
 def test_under_another_name_the_old_one_stays_as_it_is(make_system: Make) -> None:
     system = pruned(make_system)
     again = system.registry.push_image(SHOP, "v1", seed="again")

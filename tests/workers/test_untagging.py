@@ -266,3 +266,39 @@ def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) 
     deletion.delete(system.wiring, SHOP)
     assert met == [False]
     assert system.tags() == {"v149"}
+
+
+@pytest.mark.parametrize("known", [False, None])
+def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_left(
+    make_system: Make, known: bool | None
+) -> None:
+    """A DELETE that lands while it marks can cost a whole repository (FACTS)."""
+    system = shared(make_system)
+    if known is not None:
+        system.wiring.abilities.note_deletes_tags("1", able=known)
+    system.registry.drop_connection("DELETE", tombstone.DIGEST)
+    with pytest.raises(RegistryUnavailable):
+        deletion.delete(system.wiring, SHOP)
+    assert system.wiring.leases.writers() == 1
+
+
+def test_a_tag_that_was_copied_from_one_that_stood_at_a_tombstone_says_so(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    system = make_system(keep_last(1, protect=["stable"]))
+    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.push("stable", "v1", "v2", "v3")
+    enforcement.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
+
+    def copy() -> None:
+        if system.registry.tags(SHOP)["v1"] == tombstone.DIGEST:
+            Pusher(system.registry.url).retag(SHOP, "v1", "stable")
+
+    system.registry.before("DELETE", tombstone.DIGEST, copy, times=2)
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    (trouble,) = system.wiring.outbox.troubles()
+    assert trouble.about == f"lost {SHOP}:stable"
+    assert "push it again (it was copied from another tag while that one was being deleted" in trouble.message

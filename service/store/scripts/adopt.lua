@@ -3,8 +3,8 @@
 -- tag is not seen proves nothing about its manifest (a storage may be away for a moment): it is not untagged by that,
 -- and what the tag pointed at before stays its history.
 --
--- KEYS  1 tags:R  2 live:R  3 pulled:R  4 links:R  5 history:R  6 events  7 generation  8 compared  9 doomed:R
---       10 doomed (zset)  11 due  12 untagged:R  13 revisions:R  14 heal:R  15 asked:R  16 byhand:R  17 taking:R
+-- KEYS  tags:R live:R pulled:R links:R history:R events generation compared doomed:R doomed due untagged:R
+--       revisions:R heal:R asked:R byhand:R taking:R
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
 --       back)  7 tags to adopt (count); per tag, 10 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
@@ -17,33 +17,33 @@ local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 local function log(action, tag, digest, size, reason, media)
   local fields = {'action', action, 'tag', tag, 'digest', digest, 'size', size, 'actor', '', 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', '', 'media', media}
-  redis.call('XADD', KEYS[5], 'MAXLEN', '~', ARGV[3], '*', unpack(fields))
-  redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[4], '*', 'repository', repository, unpack(fields))
+  redis.call('XADD', r.history, 'MAXLEN', '~', ARGV[3], '*', unpack(fields))
+  redis.call('XADD', all.events, 'MAXLEN', '~', ARGV[4], '*', 'repository', repository, unpack(fields))
 end
 
 local function stood_at(tag)
-  local standing = redis.call('HGET', KEYS[2], tag)
+  local standing = redis.call('HGET', r.live, tag)
   return standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
 end
 
 -- As record does: what is still to go, and was being taken off the tag, goes all the same.
 local function untag(short, tag)
-  local begun = redis.call('HGET', KEYS[17], tag) == short and redis.call('HEXISTS', KEYS[9], short) == 1
-  redis.call('HSET', KEYS[12], short, now_us .. ' ' .. tag .. (begun and ' begun' or ''))
+  local begun = redis.call('HGET', r.taking, tag) == short and redis.call('HEXISTS', r.doomed, short) == 1
+  redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. (begun and ' begun' or ''))
 end
 
 -- As record does: the newest first, each digest once, without the one that stands there now.
 local function overwritten(tag, old, new)
-  local pushed = tonumber(redis.call('ZSCORE', KEYS[1], tag) or 0)
+  local pushed = tonumber(redis.call('ZSCORE', r.tags, tag) or 0)
   local kept = {(pushed > 0 and string.format('%.0f', pushed) or now_us) .. ':' .. old}
-  for time, known in string.gmatch(redis.call('HGET', KEYS[13], tag) or '', '(%d+):(%S+)') do
+  for time, known in string.gmatch(redis.call('HGET', r.revisions, tag) or '', '(%d+):(%S+)') do
     if known ~= old and known ~= new and #kept < 100 then kept[#kept + 1] = time .. ':' .. known end
   end
-  redis.call('HSET', KEYS[13], tag, table.concat(kept, ' '))
+  redis.call('HSET', r.revisions, tag, table.concat(kept, ' '))
 end
 
 local function unchanged(tag, before)
-  local score = redis.call('ZSCORE', KEYS[1], tag)
+  local score = redis.call('ZSCORE', r.tags, tag)
   if not score then return before == '' end
   return before ~= '' and tonumber(score) == tonumber(before)
 end
@@ -58,12 +58,12 @@ for _ = 1, tonumber(ARGV[7]) do
       untag(old, tag)
       overwritten(tag, old, short)
     end
-    redis.call('HDEL', KEYS[12], short, digest)
-    redis.call('HDEL', KEYS[15], '@' .. short)
-    redis.call('ZREM', KEYS[16], short)
-    redis.call('ZADD', KEYS[1], time, tag)
-    redis.call('HSET', KEYS[2], tag, short .. ' ' .. size .. ' ' .. actor)
-    if index == '1' then redis.call('HSETNX', KEYS[4], digest, time .. ' ?') end
+    redis.call('HDEL', r.untagged, short, digest)
+    redis.call('HDEL', r.asked, '@' .. short)
+    redis.call('ZREM', r.byhand, short)
+    redis.call('ZADD', r.tags, time, tag)
+    redis.call('HSET', r.live, tag, short .. ' ' .. size .. ' ' .. actor)
+    if index == '1' then redis.call('HSETNX', r.links, digest, time .. ' ?') end
     log('adopted', tag, digest, size, 'found at the registry; its push was not seen' .. (how ~= '' and '; ' .. how or ''),
         media)
     changes = changes + 1
@@ -71,27 +71,27 @@ for _ = 1, tonumber(ARGV[7]) do
 end
 for i = at + 1, #ARGV, 2 do
   local short = stood_at(ARGV[i])
-  local ours = short and redis.call('HEXISTS', KEYS[9], short) == 1
+  local ours = short and redis.call('HEXISTS', r.doomed, short) == 1
   -- What a delete of ours may have taken along is lost, not vanished: it is looked at, and put back.
   if ARGV[6] ~= '1' then
-    ours = ours or redis.call('ZSCORE', KEYS[14], ARGV[i]) or redis.call('ZSCORE', KEYS[14], ARGV[i] .. ' again')
+    ours = ours or redis.call('ZSCORE', r.heal, ARGV[i]) or redis.call('ZSCORE', r.heal, ARGV[i] .. ' again')
   end
   if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
-    redis.call('ZREM', KEYS[1], ARGV[i])
-    redis.call('HDEL', KEYS[2], ARGV[i])
-    redis.call('ZREM', KEYS[3], ARGV[i])
+    redis.call('ZREM', r.tags, ARGV[i])
+    redis.call('HDEL', r.live, ARGV[i])
+    redis.call('ZREM', r.pulled, ARGV[i])
     log('vanished', ARGV[i], '', '0', 'no longer at the registry; its deletion was not seen', '')
     changes = changes + 1
   end
 end
 if changes > 0 then
   if ARGV[5] ~= '1' then
-    redis.call('DEL', KEYS[9])
-    redis.call('ZREM', KEYS[10], repository)
+    redis.call('DEL', r.doomed)
+    redis.call('ZREM', all.doomed, repository)
   end
-  redis.call('ZADD', KEYS[11], 'NX', math.floor(tonumber(now_us) / 1000) + 2000, repository)
-  if redis.call('HEXISTS', KEYS[7], repository) == 0 then redis.call('HSET', KEYS[7], repository, now_us) end
-  redis.call('HINCRBY', KEYS[7], repository, 1)
+  redis.call('ZADD', all.due, 'NX', math.floor(tonumber(now_us) / 1000) + 2000, repository)
+  if redis.call('HEXISTS', all.generation, repository) == 0 then redis.call('HSET', all.generation, repository, now_us) end
+  redis.call('HINCRBY', all.generation, repository, 1)
 end
-if ARGV[2] ~= '' then redis.call('HSET', KEYS[8], repository, ARGV[2] .. ' ' .. now_us) end
+if ARGV[2] ~= '' then redis.call('HSET', all.compared, repository, ARGV[2] .. ' ' .. now_us) end
 return changes

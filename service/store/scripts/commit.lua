@@ -3,8 +3,7 @@
 -- What was asked for by hand goes before the policy has its turn: what waits and what would go stay as they are, and the
 -- repository is planned again once it is gone, or after a minute.
 --
--- KEYS  1 generation  2 due  3 doomed (zset)  4 doomed:R  5 dry:R  6 held:R  7 attempts  8 untagged:R  9 created:R
---       10 pulled:R
+-- KEYS  generation due doomed doomed:R dry:R held:R attempts untagged:R created:R pulled:R
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
 --       4 target: doomed | asked | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
 --       7 fields of untagged:R that say nothing any more (count), 8 of created:R (count)  9 doomed members of pulled:R
@@ -12,7 +11,7 @@
 --       those fields, those fields, those members, these members; then digest (short), JSON of each doomed digest
 -- Result 0 somebody pushed, or pulled what is doomed, in between: plan again; 1 committed; 2 committed, and its deletion backs off already
 local repository = ARGV[1]
-if (redis.call('HGET', KEYS[1], repository) or '0') ~= ARGV[2] then return 0 end
+if (redis.call('HGET', all.generation, repository) or '0') ~= ARGV[2] then return 0 end
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
@@ -20,53 +19,53 @@ local result = 1
 local at = 11 + tonumber(ARGV[7]) + tonumber(ARGV[8])
 if tonumber(ARGV[9]) > 0 then
   local used = {}
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[10], '(' .. ARGV[10], '+inf')) do used[member] = true end
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', r.pulled, '(' .. ARGV[10], '+inf')) do used[member] = true end
   for i = at + 1, at + tonumber(ARGV[9]) do
     if used[ARGV[i]] then return 0 end
   end
 end
 
-local held_before = redis.call('GET', KEYS[6])
-redis.call('DEL', KEYS[4])
-if ARGV[4] ~= 'asked' then redis.call('DEL', KEYS[5], KEYS[6]) end
+local held_before = redis.call('GET', r.held)
+redis.call('DEL', r.doomed)
+if ARGV[4] ~= 'asked' then redis.call('DEL', r.dry, r.held) end
 at = 11
 for list = 1, 2 do
   for _ = 1, tonumber(ARGV[6 + list]) do
     at = at + 1
-    redis.call('HDEL', KEYS[7 + list], ARGV[at])
+    redis.call('HDEL', ({r.untagged, r.created})[list], ARGV[at])
   end
 end
 at = at + tonumber(ARGV[9])
 for _ = 1, tonumber(ARGV[11]) do
   at = at + 1
-  redis.call('ZREM', KEYS[10], ARGV[at])
+  redis.call('ZREM', r.pulled, ARGV[at])
 end
-local target = KEYS[4]
-if ARGV[4] == 'dry' then target = KEYS[5] end
+local target = r.doomed
+if ARGV[4] == 'dry' then target = r.dry end
 if ARGV[4] == 'held' then
   -- A plan that waits has been waiting since the first one did.
   local since = held_before and string.match(held_before, '"at_us": ?"(%d+)"') or ARGV[6]
-  redis.call('SET', KEYS[6], '{"at_us": "' .. since .. '", ' .. string.sub(ARGV[5], 2))
+  redis.call('SET', r.held, '{"at_us": "' .. since .. '", ' .. string.sub(ARGV[5], 2))
 elseif ARGV[4] ~= 'none' then
   for i = at + 1, #ARGV, 2 do redis.call('HSET', target, ARGV[i], ARGV[i + 1]) end
 end
-if ARGV[4] == 'dry' then redis.call('EXPIRE', KEYS[5], 604800) end
+if ARGV[4] == 'dry' then redis.call('EXPIRE', r.dry, 604800) end
 if (ARGV[4] == 'doomed' or ARGV[4] == 'asked') and #ARGV > at then
-  local waits = tonumber(redis.call('HGET', KEYS[7], 'doomed ' .. repository .. ' until') or 0)
+  local waits = tonumber(redis.call('HGET', all.attempts, 'doomed ' .. repository .. ' until') or 0)
   if waits > now_ms then
-    redis.call('ZADD', KEYS[3], waits, repository)
+    redis.call('ZADD', all.doomed, waits, repository)
     result = 2
   else
-    redis.call('ZADD', KEYS[3], now_ms + 2000, repository)
+    redis.call('ZADD', all.doomed, now_ms + 2000, repository)
   end
 else
-  redis.call('ZREM', KEYS[3], repository)
+  redis.call('ZREM', all.doomed, repository)
 end
 if ARGV[4] == 'asked' then
-  redis.call('ZADD', KEYS[2], now_ms + 60000, repository)
+  redis.call('ZADD', all.due, now_ms + 60000, repository)
 elseif tonumber(ARGV[3]) > 0 then
-  redis.call('ZADD', KEYS[2], ARGV[3], repository)
+  redis.call('ZADD', all.due, ARGV[3], repository)
 else
-  redis.call('ZREM', KEYS[2], repository)
+  redis.call('ZREM', all.due, repository)
 end
 return result

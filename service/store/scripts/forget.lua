@@ -1,10 +1,9 @@
 -- Notes that a doomed digest was deleted: its tags leave the live ones, with their reasons in the history.
 -- A tag that was pushed meanwhile stays, and is to be healed: the DELETE may have taken it along.
 --
--- KEYS  1 doomed:R  2 doomed (zset)  3 tags:R  4 live:R  5 pulled:R  6 gone:R  7 links:R  8 heal:R  9 history:R
---       10 events  11 generation  12 due  13 gc:deletes  14 gc:due  15 counters  16 healing  17 untagged:R
---       18 revisions:R  19 created:R  20 approvals:R  21 deleted:R  22 layers:R  23 trashed  24 gc:bytes  25 asked:R
---       26 byhand:R  27 taking:R
+-- KEYS  doomed:R doomed tags:R live:R pulled:R gone:R links:R heal:R history:R events generation due gc:deletes
+--       gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed gc:bytes
+--       asked:R byhand:R taking:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
 --       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says);
@@ -18,38 +17,38 @@ local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 
 local resend = now_ms + tonumber(ARGV[7])
 local function look_at(tag)
-  redis.call('ZADD', KEYS[8], now_ms, tag)
-  redis.call('ZADD', KEYS[16], 'LT', resend, repository)
+  redis.call('ZADD', r.heal, now_ms, tag)
+  redis.call('ZADD', all.healing, 'LT', resend, repository)
 end
 
 -- The DELETE has ended: no need to look again later.
 for i = 13, #ARGV, 5 do
-  redis.call('ZREM', KEYS[8], ARGV[i] .. ' again')
-  redis.call('HDEL', KEYS[27], ARGV[i])
+  redis.call('ZREM', r.heal, ARGV[i] .. ' again')
+  redis.call('HDEL', r.taking, ARGV[i])
 end
-if redis.call('ZCARD', KEYS[8]) == 0 then redis.call('ZREM', KEYS[16], repository) end
+if redis.call('ZCARD', r.heal) == 0 then redis.call('ZREM', all.healing, repository) end
 
 -- What was pushed before the DELETE was sent went with it; what was pushed later is not known to have.
-local sent_us = redis.call('ZSCORE', KEYS[23], repository .. ' ' .. digest)
+local sent_us = redis.call('ZSCORE', all.trashed, repository .. ' ' .. digest)
 sent_us = sent_us and string.format('%.0f', sent_us) or now_us
 
-local function all(key)
+local function entries(key)
   local flat, found = redis.call('HGETALL', key), {}
   for i = 1, #flat, 2 do found[flat[i]] = flat[i + 1] end
   return found
 end
 
 local function is_wanted()
-  if tonumber(redis.call('ZSCORE', KEYS[6], '@' .. short) or -1) >= tonumber(sent_us) then return true end
-  for _, standing in pairs(all(KEYS[4])) do
+  if tonumber(redis.call('ZSCORE', r.gone, '@' .. short) or -1) >= tonumber(sent_us) then return true end
+  for _, standing in pairs(entries(r.live)) do
     if string.sub(standing, 1, #short + 1) == short .. ' ' then return true end
   end
   return false
 end
 
 local function is_pushed_again()
-  for tag, standing in pairs(all(KEYS[4])) do
-    local at = string.sub(standing, 1, #short + 1) == short .. ' ' and redis.call('ZSCORE', KEYS[3], tag)
+  for tag, standing in pairs(entries(r.live)) do
+    local at = string.sub(standing, 1, #short + 1) == short .. ' ' and redis.call('ZSCORE', r.tags, tag)
     if at and tonumber(at) > tonumber(sent_us) then return true end
   end
   return false
@@ -58,72 +57,72 @@ end
 -- Rescued, planned anew or noted before, while the DELETE was on its way: looking at its tags is no harm. A plan that
 -- was dropped for another reason, with nobody who wants the digest, leaves one to note that it is gone; and so does the
 -- push that takes its last tag elsewhere before it is put back.
-if redis.call('HGET', KEYS[1], short) ~= ARGV[10] and is_wanted() then
+if redis.call('HGET', r.doomed, short) ~= ARGV[10] and is_wanted() then
   local again, gone = 0, not is_pushed_again()
   for i = 13, #ARGV, 5 do
-    if redis.call('HEXISTS', KEYS[4], ARGV[i]) == 1 then
+    if redis.call('HEXISTS', r.live, ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
-      if gone then redis.call('HSET', KEYS[27], ARGV[i], short .. ' gone') end
-      redis.call('EXPIRE', KEYS[27], 86400)
+      if gone then redis.call('HSET', r.taking, ARGV[i], short .. ' gone') end
+      redis.call('EXPIRE', r.taking, 86400)
     end
   end
   if again == 1 then
-    redis.call('HINCRBY', KEYS[11], repository, 1)
-    redis.call('ZADD', KEYS[12], 'NX', resend, repository)
+    redis.call('HINCRBY', all.generation, repository, 1)
+    redis.call('ZADD', all.due, 'NX', resend, repository)
   end
   return {0, again}
 end
-redis.call('HDEL', KEYS[1], short)
-if redis.call('HLEN', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], repository) end
+redis.call('HDEL', r.doomed, short)
+if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end
 
 local function log(tag, size, reason, rule, actor)
   local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule, 'media', ''}
-  redis.call('HINCRBY', KEYS[15], 'rule ' .. rule, 1)
-  redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
-  redis.call('XADD', KEYS[10], 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
+  redis.call('HINCRBY', all.counters, 'rule ' .. rule, 1)
+  redis.call('XADD', r.history, 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
+  redis.call('XADD', all.events, 'MAXLEN', '~', ARGV[5], '*', 'repository', repository, unpack(fields))
 end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
 local matter = ARGV[13] or ''
-if matter == '' then matter = string.match(redis.call('HGET', KEYS[17], short) or '', ' (%S*)') or '' end
+if matter == '' then matter = string.match(redis.call('HGET', r.untagged, short) or '', ' (%S*)') or '' end
 local function is_older(text) return text and tonumber(string.match(text, '^%d+')) <= tonumber(sent_us) end
-local known, look_again = redis.call('HGET', KEYS[7], digest), ARGV[8] == '1'
+local known, look_again = redis.call('HGET', r.links, digest), ARGV[8] == '1'
 if is_older(known) then
   for child in string.gmatch(known, 'child=(%S+)') do
-    redis.call('HSET', KEYS[17], child, now_us .. ' ' .. matter .. ' part ' .. short)
+    redis.call('HSET', r.untagged, child, now_us .. ' ' .. matter .. ' part ' .. short)
   end
-  redis.call('HDEL', KEYS[7], digest)
+  redis.call('HDEL', r.links, digest)
   look_again = true
 end
 -- A tag may have left it since: it went all the same where its last push under that tag came before the DELETE.
 local function went(text)
   if not text or is_older(text) then return text end
   local tag = string.match(text, '^%d+ (%S+)')
-  for time, known in string.gmatch(tag and redis.call('HGET', KEYS[18], tag) or '', '(%d+):(%S+)') do
+  for time, known in string.gmatch(tag and redis.call('HGET', r.revisions, tag) or '', '(%d+):(%S+)') do
     if known == short then return tonumber(time) <= tonumber(sent_us) end
   end
 end
 for _, form in ipairs({short, digest}) do
-  if went(redis.call('HGET', KEYS[17], form)) then redis.call('HDEL', KEYS[17], form) end
+  if went(redis.call('HGET', r.untagged, form)) then redis.call('HDEL', r.untagged, form) end
 end
-redis.call('HDEL', KEYS[19], short)
+redis.call('HDEL', r.created, short)
 
 -- What a collection frees by this: its blobs that no other known manifest of the repository has; where they are not
 -- known, what its tags were said to take.
 local function freed()
-  local layers = redis.call('HGET', KEYS[22], short)
+  local layers = redis.call('HGET', r.layers, short)
   local sum = 0
   if not layers then
     for i = 13, #ARGV, 5 do
-      local size = string.match(redis.call('HGET', KEYS[4], ARGV[i]) or '', '^%S+ (%d+)')
+      local size = string.match(redis.call('HGET', r.live, ARGV[i]) or '', '^%S+ (%d+)')
       sum = math.max(sum, tonumber(size or '0'))
     end
     return sum
   end
-  redis.call('HDEL', KEYS[22], short)
-  local others = ' ' .. table.concat(redis.call('HVALS', KEYS[22]), ' ')
+  redis.call('HDEL', r.layers, short)
+  local others = ' ' .. table.concat(redis.call('HVALS', r.layers), ' ')
   for mark, size in string.gmatch(layers, '(%S+):(%S+)') do
     if not string.find(others, ' ' .. mark .. ':', 1, true) then sum = sum + tonumber(size, 36) end
   end
@@ -131,58 +130,58 @@ local function freed()
 end
 local collect_after = tonumber(ARGV[11])
 local freed_bytes = collect_after > 0 and freed() or 0
-redis.call('HDEL', KEYS[22], short)
-redis.call('ZREM', KEYS[20], digest)
-redis.call('ZREM', KEYS[5], '@' .. short)
+redis.call('HDEL', r.layers, short)
+redis.call('ZREM', r.approvals, digest)
+redis.call('ZREM', r.pulled, '@' .. short)
 -- Referrers follow what is gone.
-redis.call('ZADD', KEYS[6], 'GT', sent_us, '@' .. short)
-redis.call('ZREMRANGEBYRANK', KEYS[6], 0, -1001)
-redis.call('EXPIRE', KEYS[6], 86400)
+redis.call('ZADD', r.gone, 'GT', sent_us, '@' .. short)
+redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
+redis.call('EXPIRE', r.gone, 86400)
 for i = 13, #ARGV, 5 do
   local tag, time, reason, rule, actor = unpack(ARGV, i, i + 4)
-  local standing = redis.call('HGET', KEYS[4], tag)
-  local current = redis.call('ZSCORE', KEYS[3], tag)
+  local standing = redis.call('HGET', r.live, tag)
+  local current = redis.call('ZSCORE', r.tags, tag)
   local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
   if tag == '' then
-    if time ~= '-1' then redis.call('HSET', KEYS[21], '@' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' 0 ' .. reason) end
+    if time ~= '-1' then redis.call('HSET', r.deleted, '@' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' 0 ' .. reason) end
     log('', '0', reason, rule, actor)
   elseif current and stood == short and tonumber(current) == tonumber(time) then
     local size = string.match(standing, '^%S+ (%d+)') or '0'
-    redis.call('ZREM', KEYS[3], tag)
-    redis.call('HDEL', KEYS[4], tag)
-    redis.call('ZREM', KEYS[5], tag)
-    redis.call('ZADD', KEYS[6], 'GT', time, tag)
-    redis.call('HDEL', KEYS[18], tag)
-    redis.call('HSET', KEYS[21], tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
+    redis.call('ZREM', r.tags, tag)
+    redis.call('HDEL', r.live, tag)
+    redis.call('ZREM', r.pulled, tag)
+    redis.call('ZADD', r.gone, 'GT', time, tag)
+    redis.call('HDEL', r.revisions, tag)
+    redis.call('HSET', r.deleted, tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
     log(tag, size, reason, rule, actor)
-    redis.call('HDEL', KEYS[25], tag)
+    redis.call('HDEL', r.asked, tag)
   elseif current then
     look_at(tag)
     look_again = true
   end
 end
-redis.call('EXPIRE', KEYS[21], ARGV[9])
-redis.call('HINCRBY', KEYS[15], 'deleted', 1)
-local deletes, threshold = redis.call('INCR', KEYS[13]), tonumber(ARGV[6])
+redis.call('EXPIRE', r.deleted, ARGV[9])
+redis.call('HINCRBY', all.counters, 'deleted', 1)
+local deletes, threshold = redis.call('INCR', all['gc:deletes']), tonumber(ARGV[6])
 if threshold > 0 and deletes >= threshold then
-  redis.call('SET', KEYS[14], deletes .. ' digests deleted since the last collection', 'NX')
+  redis.call('SET', all['gc:due'], deletes .. ' digests deleted since the last collection', 'NX')
 end
 if collect_after > 0 then
-  local bytes = redis.call('INCRBY', KEYS[24], string.format('%.0f', freed_bytes))
+  local bytes = redis.call('INCRBY', all['gc:bytes'], string.format('%.0f', freed_bytes))
   if bytes >= collect_after then
-    redis.call('SET', KEYS[14], string.format('%.1f MB deleted since the last collection', bytes / 1000000), 'NX')
+    redis.call('SET', all['gc:due'], string.format('%.1f MB deleted since the last collection', bytes / 1000000), 'NX')
   end
 end
-redis.call('HDEL', KEYS[25], '@' .. short)
-redis.call('ZREM', KEYS[26], short)
+redis.call('HDEL', r.asked, '@' .. short)
+redis.call('ZREM', r.byhand, short)
 if ARGV[12] == '1' then
-  if look_again then redis.call('ZADD', KEYS[26], now_us, short) end
-  redis.call('EXPIRE', KEYS[26], 86400)
+  if look_again then redis.call('ZADD', r.byhand, now_us, short) end
+  redis.call('EXPIRE', r.byhand, 86400)
   -- The policy has its turn.
-  if redis.call('HLEN', KEYS[1]) == 0 then
-    redis.call('ZADD', KEYS[12], 'LT', resend, repository)
+  if redis.call('HLEN', r.doomed) == 0 then
+    redis.call('ZADD', all.due, 'LT', resend, repository)
     look_again = true
   end
 end
-if look_again then redis.call('ZADD', KEYS[12], 'NX', resend, repository) end
+if look_again then redis.call('ZADD', all.due, 'NX', resend, repository) end
 return {1, look_again and 1 or 0}

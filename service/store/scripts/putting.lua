@@ -1,10 +1,10 @@
 -- Notes, right before a PUT of ours, what it puts under a tag: should a user's push cross it, it is known which is ours,
 -- and that what he takes the place of is there again.
 --
--- KEYS  1 put:R  2 gone:R
+-- KEYS  put:R gone:R
 -- ARGV  1 tag  2 digest  3 short digest
 -- Result 1
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('EXPIRE', KEYS[1], 86400)
-redis.call('ZREM', KEYS[2], '@' .. ARGV[3])
+redis.call('HSET', r.put, ARGV[1], ARGV[2])
+redis.call('EXPIRE', r.put, 86400)
+redis.call('ZREM', r.gone, '@' .. ARGV[3])
 return 1

@@ -1,8 +1,7 @@
 -- Everything a plan needs, read at one moment; leases that are over are dropped, and what went by hand a day ago.
 --
--- KEYS  1 tags:R  2 live:R  3 links:R  4 approvals:R  5 heal:R  6 generation  7 compared  8 restarts  9 heard
---       10 pulled:R  11 untagged:R  12 revisions:R  13 created:R  14 leased:R  15 gone:R  16 held:R  17 asked:R
---       18 byhand:R
+-- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts heard pulled:R untagged:R revisions:R
+--       created:R leased:R gone:R held:R asked:R byhand:R
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
 --         [approved digest, …], [member of heal:R, its time, …], [tag or @digest, time of its last pull, …],
@@ -13,26 +12,26 @@
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local compared_ms = math.floor(tonumber(string.match(redis.call('HGET', KEYS[7], repository) or '', ' (%d+)$') or 0) / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[14], '-inf', now_ms)
-redis.call('ZREMRANGEBYSCORE', KEYS[18], '-inf', string.format('%.0f', (now_ms - 86400000) * 1000))
+local compared_ms = math.floor(tonumber(string.match(redis.call('HGET', all.compared, repository) or '', ' (%d+)$') or 0) / 1000)
+redis.call('ZREMRANGEBYSCORE', r.leased, '-inf', now_ms)
+redis.call('ZREMRANGEBYSCORE', r.byhand, '-inf', string.format('%.0f', (now_ms - 86400000) * 1000))
 return {
-  redis.call('HGET', KEYS[6], repository) or '0',
-  redis.call('HGET', KEYS[7], repository) or '',
-  redis.call('GET', KEYS[8]) or '0',
-  redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'),
-  redis.call('HGETALL', KEYS[2]),
-  redis.call('HGETALL', KEYS[3]),
-  redis.call('ZRANGEBYSCORE', KEYS[4], now_ms, '+inf'),
-  redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', now_ms, 'WITHSCORES'),
-  redis.call('ZRANGE', KEYS[10], 0, -1, 'WITHSCORES'),
-  redis.call('HGETALL', KEYS[11]),
-  redis.call('HGETALL', KEYS[12]),
-  redis.call('HGETALL', KEYS[13]),
-  redis.call('ZRANGE', KEYS[14], 0, -1, 'WITHSCORES'),
-  redis.call('ZRANGE', KEYS[15], 0, -1),
-  redis.call('GET', KEYS[16]),
-  redis.call('HGETALL', KEYS[17]),
-  redis.call('ZRANGE', KEYS[18], 0, -1),
-  now_ms - math.max(tonumber(redis.call('GET', KEYS[9]) or 0), compared_ms),
+  redis.call('HGET', all.generation, repository) or '0',
+  redis.call('HGET', all.compared, repository) or '',
+  redis.call('GET', all.restarts) or '0',
+  redis.call('ZRANGE', r.tags, 0, -1, 'WITHSCORES'),
+  redis.call('HGETALL', r.live),
+  redis.call('HGETALL', r.links),
+  redis.call('ZRANGEBYSCORE', r.approvals, now_ms, '+inf'),
+  redis.call('ZRANGEBYSCORE', r.heal, '-inf', now_ms, 'WITHSCORES'),
+  redis.call('ZRANGE', r.pulled, 0, -1, 'WITHSCORES'),
+  redis.call('HGETALL', r.untagged),
+  redis.call('HGETALL', r.revisions),
+  redis.call('HGETALL', r.created),
+  redis.call('ZRANGE', r.leased, 0, -1, 'WITHSCORES'),
+  redis.call('ZRANGE', r.gone, 0, -1),
+  redis.call('GET', r.held),
+  redis.call('HGETALL', r.asked),
+  redis.call('ZRANGE', r.byhand, 0, -1),
+  now_ms - math.max(tonumber(redis.call('GET', all.heard) or 0), compared_ms),
 }

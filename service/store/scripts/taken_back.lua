@@ -1,14 +1,14 @@
 -- Notes that a tag is off again which a healing of ours had put back after its user deleted it: the manifest that came
 -- back with it goes as well, unless it is known already why it stands there.
 --
--- KEYS  1 untagged:R  2 generation  3 due
+-- KEYS  untagged:R generation due
 -- ARGV  1 repository  2 tag  3 short digest of what stood there  4 resend after (ms)
 -- Result 1 when the repository must be planned again, else 0
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
-local noted = redis.call('HSETNX', KEYS[1], ARGV[3], now_us .. ' ' .. ARGV[2] .. ' taken')
+local noted = redis.call('HSETNX', r.untagged, ARGV[3], now_us .. ' ' .. ARGV[2] .. ' taken')
 if noted == 1 then
-  redis.call('HINCRBY', KEYS[2], ARGV[1], 1)
-  redis.call('ZADD', KEYS[3], 'NX', clock[1] * 1000 + tonumber(ARGV[4]), ARGV[1])
+  redis.call('HINCRBY', all.generation, ARGV[1], 1)
+  redis.call('ZADD', all.due, 'NX', clock[1] * 1000 + tonumber(ARGV[4]), ARGV[1])
 end
 return noted

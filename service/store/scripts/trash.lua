@@ -2,32 +2,32 @@
 -- it was rescued, or planned anew, meanwhile. Its tags are looked at again should nobody note how that ended: what failed
 -- may have done its work. And where they stand is noted: who takes one over from now on did not make its image stay.
 --
--- KEYS  1 doomed:R  2 trash:R  3 trashed  4 heal:R  5 healing  6 touched:R  7 restarts  8 leased:R  9 taking:R
+-- KEYS  doomed:R trash:R trashed heal:R healing touched:R restarts leased:R taking:R
 -- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep ('' = the manifest stays, 'again' = it is there)  5 life (s)  6 look again after (ms)
 --       7 restarts that the history was compared after  8 JSON of what is doomed of it; then the tags
 -- Result 1 kept: delete it; 0 rescued, or the registry restarted: leave it alone; 2 somebody has leased it meanwhile;
 --        3 it was to be there, and is not
-if redis.call('HGET', KEYS[1], ARGV[3]) ~= ARGV[8] then return 0 end
-if (redis.call('GET', KEYS[7]) or '0') ~= ARGV[7] then return 0 end
+if redis.call('HGET', r.doomed, ARGV[3]) ~= ARGV[8] then return 0 end
+if (redis.call('GET', all.restarts) or '0') ~= ARGV[7] then return 0 end
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local look_ms = now_ms + tonumber(ARGV[6])
-if tonumber(redis.call('ZSCORE', KEYS[8], ARGV[2]) or 0) > now_ms then return 2 end
+if tonumber(redis.call('ZSCORE', r.leased, ARGV[2]) or 0) > now_ms then return 2 end
 local member = ARGV[1] .. ' -'
 if ARGV[4] ~= '' then
   member = ARGV[1] .. ' ' .. ARGV[2]
-  if ARGV[4] ~= 'again' then redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
-  elseif redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then return 3 end
-  redis.call('EXPIRE', KEYS[2], ARGV[5])
+  if ARGV[4] ~= 'again' then redis.call('HSET', r.trash, ARGV[2], ARGV[4])
+  elseif redis.call('HEXISTS', r.trash, ARGV[2]) == 0 then return 3 end
+  redis.call('EXPIRE', r.trash, ARGV[5])
 end
-redis.call('ZADD', KEYS[3], string.format('%.0f', clock[1] * 1000000 + clock[2]), member)
+redis.call('ZADD', all.trashed, string.format('%.0f', clock[1] * 1000000 + clock[2]), member)
 for i = 9, #ARGV do
-  redis.call('ZADD', KEYS[4], look_ms, ARGV[i] .. ' again')
-  redis.call('ZADD', KEYS[6], now_ms, ARGV[i])
-  if ARGV[4] ~= '' then redis.call('HSET', KEYS[9], ARGV[i], ARGV[3]) end
+  redis.call('ZADD', r.heal, look_ms, ARGV[i] .. ' again')
+  redis.call('ZADD', r.touched, now_ms, ARGV[i])
+  if ARGV[4] ~= '' then redis.call('HSET', r.taking, ARGV[i], ARGV[3]) end
 end
-redis.call('EXPIRE', KEYS[9], 86400)
-if #ARGV > 8 then redis.call('ZADD', KEYS[5], 'LT', look_ms, ARGV[1]) end
-redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now_ms - 86400000)
-redis.call('EXPIRE', KEYS[6], 86400)
+redis.call('EXPIRE', r.taking, 86400)
+if #ARGV > 8 then redis.call('ZADD', all.healing, 'LT', look_ms, ARGV[1]) end
+redis.call('ZREMRANGEBYSCORE', r.touched, '-inf', now_ms - 86400000)
+redis.call('EXPIRE', r.touched, 86400)
 return 1

@@ -1,14 +1,14 @@
 -- Ends the walk under way, if nothing is left to compare, and records it as the last one.
 --
--- KEYS  1 reconcile:walk  2 reconcile:todo  3 reconcile:tries  4 reconcile:last
+-- KEYS  reconcile:walk reconcile:todo reconcile:tries reconcile:last
 -- ARGV  1 now_ms  2 1 = it ends whatever is left
 -- Result 1 if it ended
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-if ARGV[2] ~= '1' and redis.call('ZCARD', KEYS[2]) > 0 then return 0 end
-local of = function(name, default) return redis.call('HGET', KEYS[1], name) or default end
-redis.call('DEL', KEYS[4])
-redis.call('HSET', KEYS[4], 'at_ms', ARGV[1], 'took_ms', string.format('%.0f', tonumber(ARGV[1]) - tonumber(of('since_ms', ARGV[1]))),
+if redis.call('EXISTS', all['reconcile:walk']) == 0 then return 0 end
+if ARGV[2] ~= '1' and redis.call('ZCARD', all['reconcile:todo']) > 0 then return 0 end
+local of = function(name, default) return redis.call('HGET', all['reconcile:walk'], name) or default end
+redis.call('DEL', all['reconcile:last'])
+redis.call('HSET', all['reconcile:last'], 'at_ms', ARGV[1], 'took_ms', string.format('%.0f', tonumber(ARGV[1]) - tonumber(of('since_ms', ARGV[1]))),
   'reason', of('reason', ''), 'whole', of('whole', 0), 'repositories', of('repositories', 0), 'tags', of('tags', 0),
   'changed', of('changed', 0), 'failed', of('failed', 0), 'catalog', of('catalog', ''), 'message', of('message', ''))
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+redis.call('DEL', all['reconcile:walk'], all['reconcile:todo'], all['reconcile:tries'])
 return 1

@@ -1,11 +1,11 @@
 -- The catalog could not be read on by the walk under way, which waits for a while.
 --
--- KEYS  1 reconcile:walk  2 reconcile:pause
+-- KEYS  reconcile:walk reconcile:pause
 -- ARGV  1 why  2 the first and 3 the longest pause after failures in a row (ms)  4 for how long the registry asks (ms)
 -- Result the failures in a row
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], 'message', ARGV[1])
-local row = redis.call('HINCRBY', KEYS[1], 'row', 1)
+if redis.call('EXISTS', all['reconcile:walk']) == 0 then return 0 end
+redis.call('HSET', all['reconcile:walk'], 'message', ARGV[1])
+local row = redis.call('HINCRBY', all['reconcile:walk'], 'row', 1)
 local pause = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) * 2 ^ math.min(row - 1, 20))
-redis.call('SET', KEYS[2], '1', 'PX', math.floor(math.max(pause, tonumber(ARGV[4]))))
+redis.call('SET', all['reconcile:pause'], '1', 'PX', math.floor(math.max(pause, tonumber(ARGV[4]))))
 return row

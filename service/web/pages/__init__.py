@@ -1,8 +1,9 @@
 """The dashboard: pages for people. A page is a frame that is there at once; what takes time comes as its panels.
 
 frame.py         a page, a panel, a way back after a change
-listings.py      the tags that somebody looks at, not decided anew for each look
+listings.py      the tags that somebody looks at, not read anew for each look
 text.py          how times, bytes, digests and what strangers sent look
+written.py       policies and settings as people write them
 masking.py       the configuration without its secrets
 login.py         signing in and out
 overview.py      what happens right now, and happened lately

@@ -3,6 +3,7 @@
 import time
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
 
 from service.collecting import ask, overview
 from service.web.pages import frame
@@ -11,6 +12,7 @@ from service.wiring import Wiring
 NAME = "Collection"
 
 _SHOWN = 50
+_KEPT = 1000
 _BLOBS = 200
 _OPEN_PUSHES = 20
 
@@ -43,6 +45,19 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def collection_runs() -> Response:
         runs, totals = wiring.garbage.runs(_SHOWN), wiring.garbage.totals()
         return frame.panel("collection_runs.html", "Collections that ran", runs=runs, totals=totals)
+
+    @pages.get("/collection/run/<int:started_ms>")
+    def collection_run(started_ms: int) -> Response:
+        return frame.page("collection_run.html", started_ms=started_ms)
+
+    @pages.get("/panels/collection/run/<int:started_ms>")
+    def collection_output(started_ms: int) -> Response:
+        runs = wiring.garbage.runs(_KEPT)
+        run = next((one for one in runs if one.started_ms == started_ms), None)
+        if run is None:
+            raise NotFound("no run that began then is recorded any more")
+        values = {"run": run, "output": wiring.garbage.output(started_ms)}
+        return frame.panel("collection_output.html", "A collection", **values)
 
     @pages.get("/panels/collection/rehearsal")
     def collection_rehearsal() -> Response:

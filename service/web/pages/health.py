@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 
-import yaml
 from flask import Blueprint, Response
 
 from service import __version__
@@ -16,6 +15,7 @@ from service.reconciling import ask, overview
 from service.settings import Settings
 from service.web.pages import frame
 from service.web.pages.masking import masked
+from service.web.pages.written import written
 from service.wiring import Wiring
 
 NAME = "Health"
@@ -77,4 +77,4 @@ def _queues(wiring: Wiring) -> Iterator[Queue]:
 def _written(settings: Settings) -> str:
     """The settings as they work, secrets masked. The policy has a page of its own."""
     said = settings.model_dump(mode="json", exclude={"policy"}, exclude_none=True)
-    return yaml.safe_dump(masked(said), sort_keys=False, allow_unicode=True, width=110)
+    return written(masked(said))

@@ -1,4 +1,4 @@
-"""The tags of repositories that somebody looks at, with their verdicts: not decided anew for each look."""
+"""The tags of repositories that somebody looks at, with their verdicts: not read anew for each look."""
 
 import time
 from collections import OrderedDict
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from service.inventory import Listed
+from service.inventory import Listing
 from service.wiring import Wiring
 
 _LIFE_S = 10.0
@@ -14,11 +14,11 @@ _KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)
-class _Listing:
+class _Kept:
     generation: str
     policy: str
     until_s: float
-    rows: tuple[Listed, ...]
+    listing: Listing
 
 
 class Listings:
@@ -27,20 +27,20 @@ class Listings:
     def __init__(self, wiring: Wiring, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: seconds that only grow."""
         self._wiring, self._clock, self._lock = wiring, clock, Lock()
-        self._kept: OrderedDict[str, _Listing] = OrderedDict()
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
-    def of(self, repository: str) -> tuple[Listed, ...]:
-        """All live tags, the newest push first. Raises StoreUnavailable when Redis is away."""
+    def of(self, repository: str) -> Listing:
+        """All live tags. Raises StoreUnavailable when Redis is away."""
         self._wiring.policies.current()
         generation, policy = self._wiring.history.generation(repository), self._wiring.policies.digest
         with self._lock:
             kept = self._kept.get(repository)
         if kept and (kept.generation, kept.policy) == (generation, policy) and self._clock() < kept.until_s:
-            return kept.rows
-        rows = self._wiring.inventory.tags(repository, lambda name: True).rows
+            return kept.listing
+        listing = self._wiring.inventory.listing(repository)
         with self._lock:
-            self._kept[repository] = _Listing(generation, policy, self._clock() + _LIFE_S, rows)
+            self._kept[repository] = _Kept(generation, policy, self._clock() + _LIFE_S, listing)
             self._kept.move_to_end(repository)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
-        return rows
+        return listing

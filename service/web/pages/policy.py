@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Any
 
-import yaml
 from flask import Blueprint, Response, request, url_for
 
 from service import holding
@@ -19,6 +18,7 @@ from service.domain.preview import Preview
 from service.domain.search import finding
 from service.settings import parse_policy
 from service.web.pages import frame
+from service.web.pages.written import written
 from service.wiring import Wiring
 
 NAME = "Policy"
@@ -71,7 +71,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/policy")
     def policy() -> Response:
-        return frame.page("policy.html", written=written(wiring.policies.current()))
+        return frame.page("policy.html", written=policy_file(wiring.policies.current()))
 
     @pages.get("/panels/policy/force")
     def policy_force() -> Response:
@@ -80,7 +80,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             "policy_force.html",
             "The policy in force",
             policy=now,
-            written=written(now),
+            written=policy_file(now),
             source=policies.file or "the configuration",
             digest=policies.digest,
             complaint=policies.complaint,
@@ -129,21 +129,20 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         )
 
 
-def written(policy: Policy | None) -> str:
+def policy_file(policy: Policy | None) -> str:
     """As people write it, without what goes without saying."""
     if policy is None:
         return ""
     said: dict[str, Any] = {"version": policy.version}
     said |= policy.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    return yaml.safe_dump(said, sort_keys=False, allow_unicode=True, width=110)
+    return written(said)
 
 
 def _reaches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Reach]:
     for number, rule in enumerate(policy.rules, 1):
         matched = tuple(filter(compile_patterns(rule.repos), repositories))
         said = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
-        written = yaml.safe_dump(said, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
-        yield Reach(rule.name or f"#{number}", written, len(matched), matched[:_NAMES])
+        yield Reach(rule.name or f"#{number}", written(said, flow=None), len(matched), matched[:_NAMES])
 
 
 @contextmanager

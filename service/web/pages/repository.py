@@ -1,6 +1,5 @@
 """One repository: its tags and what becomes of each, what can be put back, and what another policy would do."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -9,13 +8,12 @@ from flask import Blueprint, Response, request
 from service.byhand import ask, wishes
 from service.domain.errors import ConfigurationError
 from service.domain.notification import is_digest, is_tag
-from service.domain.page import page
 from service.domain.search import finding
 from service.domain.wanted import Wanted
-from service.inventory import Listed, TagOrder
+from service.inventory import TagOrder
 from service.web.pages import frame
 from service.web.pages.listings import Listings
-from service.web.pages.policy import written
+from service.web.pages.policy import policy_file
 from service.wiring import Wiring
 
 _ORDERS: dict[TagOrder, str] = {
@@ -29,7 +27,6 @@ _ORDERS: dict[TagOrder, str] = {
 _KEYS = ("search", "order", "at", "after", "platforms")
 _PAGE = 100
 _TRASHED = 200
-_SHARED = 5
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
@@ -42,21 +39,15 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             repository=repository,
             asked=frame.asked(*_KEYS),
             orders=_ORDERS,
-            written=written(wiring.policies.current()),
+            written=policy_file(wiring.policies.current()),
         )
 
     @pages.get("/panels/repository/tags/<path:repository>")
     def repository_tags(repository: str) -> Response:
         wiring.inventory.known(repository)
         order, matches = _order(), _found()
-        every = listings.of(repository)
-        chosen = page(
-            (one for one in every if matches(one.verdict.tag.name)),
-            lambda one: (_value(one, order), one.verdict.tag.name),
-            descending=order.startswith("-"),
-            after=frame.place(is_text=order.lstrip("-") == "name"),
-            limit=_PAGE,
-        )
+        listing = listings.of(repository)
+        chosen = listing.page(matches, order, frame.place(is_text=order.lstrip("-") == "name"), _PAGE)
         asked = frame.asked(*_KEYS)
         digests = [one.verdict.tag.digest for one in chosen.rows]
         return frame.panel(
@@ -64,8 +55,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             repository,
             repository=repository,
             rows=chosen,
-            total=len(every),
-            shares=_shares(every, frozenset(digests)),
+            total=len(listing.weighed.tags),
+            holders=listing.weighed.holders,
             platforms=wiring.platforms.of(repository, digests) if "platforms" in asked else None,
             asked=frame.without(asked, "at", "after"),
             is_later="after" in asked,
@@ -82,7 +73,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/restore")
     def restore() -> Response:
-        """Puts back what went: by its tag, or by its digest where it had none."""
+        """Puts back what went: by its tag, or by its digest where it had none.
+
+        over: the digest that was seen to stand there, and may lose the tag for it.
+        """
         form = request.form
         repository = wiring.inventory.known(form.get("repository", ""))
         undone = wiring.undo.restore(
@@ -90,11 +84,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             tag=_a_tag(form.get("tag", "")),
             digest=_a_digest(form.get("digest", "")),
             as_tag=_a_tag(form.get("as_tag", "").strip()),
-            force=form.get("force") == "yes",
+            over=_a_digest(form.get("over", "")),
             by=frame.who().name,
         )
         names = ", ".join((*undone.tags, *undone.referrers)) or undone.digest
-        return frame.back(f"{repository}: {names} is back.")
+        lost = f" {undone.replaced} has lost the tag; nobody deletes it for a day." if undone.replaced else ""
+        return frame.back(f"{repository}: {names} is back.{lost}")
 
     @pages.post("/delete")
     def delete() -> Response:
@@ -125,24 +120,6 @@ def _found() -> Any:
         return finding(request.args.get("search", "").strip())
     except ValueError as error:
         raise ConfigurationError(f"search: {error}") from error
-
-
-def _value(one: Listed, order: TagOrder) -> int | str:
-    tag = one.verdict.tag
-    values: Mapping[str, int | str] = {
-        "name": tag.name, "pushed": tag.pushed_us or 0, "pulled": tag.pulled_us or 0, "size": tag.size_bytes
-    }  # fmt: skip
-    return values[order.lstrip("-")]
-
-
-def _shares(every: Iterable[Listed], digests: frozenset[str]) -> Mapping[str, list[str]]:
-    """Digest → the tags that stand there, the first of them."""
-    shares: dict[str, list[str]] = {}
-    for one in every:
-        tag = one.verdict.tag
-        if tag.digest in digests and len(names := shares.setdefault(tag.digest, [])) <= _SHARED:
-            names.append(tag.name)
-    return shares
 
 
 def _a_tag(text: str) -> str | None:

@@ -1,10 +1,11 @@
-"""One tag: why it stays or goes, and its time line: where it stood, from when to when, by whom, why no longer."""
+"""One tag: why it stays or goes, its time line, and what one of its images has that another has not."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
+from service.domain.difference import Difference, difference
 from service.domain.errors import ConfigurationError
 from service.domain.explanation import with_hold
 from service.domain.interval import Interval
@@ -13,20 +14,20 @@ from service.web.pages import frame
 from service.web.pages.repository import host
 from service.wiring import Wiring
 
+_COMPARED = ("before", "after")
 _Layers = Mapping[str, Sequence[tuple[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """An interval of a tag. restorable: whether its deletion can be undone.
+    """An interval of a tag. restorable: whether the tag can be put back there, as far as is known.
 
-    new_bytes, shared_bytes: of its layers, against what stood there before; None where either's are not known.
+    against: the one before it; None where it is not known of both what they consist of.
     """
 
     interval: Interval
     restorable: bool
-    new_bytes: int | None
-    shared_bytes: int | None
+    against: Difference | None
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
@@ -34,7 +35,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/tag/<path:repository>:<tag>")
     def tag(repository: str, tag: str) -> Response:
-        return frame.page("tag.html", repository=repository, tag=tag, host=address)
+        return frame.page("tag.html", repository=repository, tag=tag, asked=frame.asked(*_COMPARED))
 
     @pages.get("/panels/tag/why/<path:repository>:<tag>")
     def tag_why(repository: str, tag: str) -> Response:
@@ -50,10 +51,29 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_line(repository: str, tag: str) -> Response:
         wiring.inventory.known(repository)
         found = wiring.inventory.intervals(repository, tag)
-        kept = {one.digest for one in wiring.undo.deleted(repository) if one.tag == tag}
-        stays = tuple(_stays(found, kept, wiring.history.layers(repository)))
-        values = {"repository": repository, "tag": tag, "stays": stays, "host": address}
+        reachable = wiring.undo.reachable(repository) | {one.digest for one in wiring.undo.deleted(repository)}
+        stays = tuple(_stays(found, reachable, wiring.history.layers(repository)))
+        now = found[0] if found and not found[0].ended else None
+        values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
         return frame.panel("tag_line.html", f"{repository}:{tag}", **values)
+
+    @pages.get("/panels/tag/images/<path:repository>:<tag>")
+    def tag_images(repository: str, tag: str) -> Response:
+        images = _images(wiring.inventory.intervals(wiring.inventory.known(repository), tag))
+        values = {"repository": repository, "tag": tag, "images": images, "asked": frame.asked(*_COMPARED)}
+        return frame.panel("tag_images.html", f"{repository}:{tag}", **values)
+
+    @pages.get("/panels/tag/compare/<path:repository>:<tag>")
+    def tag_compare(repository: str, tag: str) -> Response:
+        images = _images(wiring.inventory.intervals(wiring.inventory.known(repository), tag))
+        before, after = (_one_of(images, frame.asked(key).get(key, "")) for key in _COMPARED)
+        layers = wiring.history.layers(repository)
+        values = {
+            "images": (before, after),
+            "counts": [len(layers.get(one.digest, ())) for one in (before, after)],
+            "difference": difference(layers.get(before.digest), layers.get(after.digest)),
+        }
+        return frame.panel("tag_compare.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
     @pages.get("/panels/tag/platforms/<path:repository>@<digest>")
     def tag_platforms(repository: str, digest: str) -> Response:
@@ -63,13 +83,25 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         return frame.panel("tag_platforms.html", "Platforms", platforms=platforms)
 
 
-def _stays(found: Sequence[Interval], kept: set[str], layers: _Layers) -> Iterator[Stay]:
-    """found: the latest first."""
+def _stays(found: Sequence[Interval], reachable: Set[str], layers: _Layers) -> Iterator[Stay]:
+    """found: the latest first. Of several at one digest the latest is the one to put back."""
+    seen = {one.digest for one in found[:1] if not one.ended}
     for interval, before in zip(found, [*found[1:], None], strict=True):
-        mine, theirs = layers.get(interval.digest), layers.get(before.digest) if before else None
-        new_bytes = shared_bytes = None
-        if mine and theirs:
-            known = {mark for mark, _ in theirs}
-            new_bytes = sum(size for mark, size in mine if mark not in known)
-            shared_bytes = sum(size for mark, size in mine if mark in known)
-        yield Stay(interval, interval.deleted and interval.digest in kept, new_bytes, shared_bytes)
+        against = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
+        yield Stay(interval, interval.digest in reachable - seen, against)
+        seen.add(interval.digest)
+
+
+def _images(found: Iterable[Interval]) -> tuple[Interval, ...]:
+    """The digests at which a tag stood, each when it did so last, the latest first."""
+    latest: dict[str, Interval] = {}
+    for interval in found:
+        latest.setdefault(interval.digest, interval)
+    return tuple(latest.values())
+
+
+def _one_of(images: Iterable[Interval], digest: str) -> Interval:
+    one = next((one for one in images if one.digest == digest), None)
+    if one is None:
+        raise ConfigurationError(f"the tag never stood at {digest[:80]!r}: choose two digests of its time line")
+    return one

@@ -18,19 +18,20 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def register(app: Flask) -> None:
     """Makes them known to the templates."""
     env = app.jinja_env
-    env.filters.update(shown=shown, plain=plain, when_us=when_us, when_ms=when_ms, size=size, span=span, number=number)
+    env.filters.update(shown=shown, plain=plain, lines=lines, size=size, span=span, number=number)
+    env.filters.update(when_us=when_us, when_ms=when_ms, at_us=at_us, at_ms=at_ms)
     env.globals.update(csrf=csrf, here=here)
 
 
 def plain(value: object) -> str:
     """Text for an attribute: what cannot be seen is named."""
-    return "".join(letter if _is_seen(letter) else f"\\u{{{ord(letter):x}}}" for letter in str(value))
+    return "".join(letter if is_seen(letter) else f"\\u{{{ord(letter):x}}}" for letter in str(value))
 
 
 def shown(value: object) -> Markup:
     """Text on its own, so that it turns nothing around it: what cannot be seen is named."""
     parts = (
-        escape(letter) if _is_seen(letter) else Markup('<span class="unseen">U+{:04X}</span>').format(ord(letter))
+        escape(letter) if is_seen(letter) else Markup('<span class="unseen">U+{:04X}</span>').format(ord(letter))
         for letter in str(value)
     )
     return Markup("<bdi>{}</bdi>").format(Markup("").join(parts))
@@ -39,6 +40,20 @@ def shown(value: object) -> Markup:
 def when_us(at_us: int | None) -> Markup:
     """A moment, in µs since the epoch, in UTC; a browser shows how long ago it is."""
     return when_ms(at_us // 1000 if at_us else None)
+
+
+def lines(value: str) -> Markup:
+    """Lines as they were printed, each on its own."""
+    return Markup("\n").join(shown(line) for line in value.split("\n"))
+
+
+def at_us(moment_us: int) -> str:
+    """The same where only text can stand."""
+    return when_us(moment_us).striptags()
+
+
+def at_ms(moment_ms: int) -> str:
+    return when_ms(moment_ms).striptags()
 
 
 def when_ms(at_ms: int | None) -> Markup:
@@ -65,5 +80,6 @@ def number(count: int) -> str:
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def _is_seen(letter: str) -> bool:
+def is_seen(letter: str) -> bool:
+    """Whether a letter can be seen, and turns no other."""
     return (letter.isascii() and letter.isprintable()) or unicodedata.category(letter) not in _UNSEEN

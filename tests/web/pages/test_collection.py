@@ -33,7 +33,7 @@ def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
 def test_the_one_under_way_is_shown(edge: Edge) -> None:
     edge.wiring.garbage.show(Under("sweeping", 1, 1, "schedule"))
     assert "<strong><bdi>sweeping</bdi></strong>" in Browser(edge).text("/panels/collection/now")
-    assert '<a href="/collection">sweeping</a>' in Browser(edge).text("/panels/overview/now")
+    assert '<a href="/collection"><bdi>sweeping</bdi></a>' in Browser(edge).text("/panels/overview/now")
 
 
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
@@ -48,3 +48,19 @@ def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
     text = Browser(edge).text("/panels/collection/rehearsal")
     assert "2 blobs would be swept, 7.0 kB and 1 of unknown size" in text
     assert digest_of("a") in text
+
+
+def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> None:
+    garbage = edge.wiring.garbage
+    for number in range(25):
+        garbage.record(Run(number, number + 3000, "done", "schedule", 0, 5, 3, note="all is well"))
+        garbage.keep_output(number, f"of {number}\n1 blobs <marked>")
+    browser = Browser(edge)
+    assert 'href="/collection/run/24"' in browser.text("/panels/collection/runs")
+    assert 'hx-get="/panels/collection/run/24"' in browser.text("/collection/run/24")
+    text = browser.text("/panels/collection/run/24")
+    assert "<bdi>of 24</bdi>\n<bdi>1 blobs &lt;marked&gt;</bdi></pre>" in text
+    assert "3 blobs, 0 manifests" in text
+    assert "of 5</bdi>" in browser.text("/panels/collection/run/5")
+    assert "not kept any more" in browser.text("/panels/collection/run/4")
+    assert browser.panel("/panels/collection/run/99").status_code == 404

@@ -1,29 +1,31 @@
 """What holds for every page and panel: who may see it, what strangers sent stands there as text, nothing is inline."""
 
 import re
-from html.parser import HTMLParser
 
 import fakeredis
 import pytest
 
+from service.domain.collection import Run
 from service.store.keys import short
 from service.web.app import create_app
 from tests.conftest import keep_last
 from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
+from tests.web.pages.shape import faults
 
 EVIL = "<script>alert(1)</script>\"'\u202e\u200f\x07"
 PAGES = (
-    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection", "/health"
+    "/", "/repositories", "/repository/shop/api", "/tag/shop/api:v2", "/activity", "/policy", "/collection",
+    "/collection/run/7", "/health",
 )  # fmt: skip
 PANELS = (
     "/panels/overview/now", "/panels/overview/size", "/panels/overview/past",
     "/panels/activity/entries", "/panels/activity/rejected", "/panels/activity/troubles",
     "/panels/policy/force", "/panels/policy/holds", "/panels/policy/hold/shop/api", "/panels/collection/now",
     "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
-    "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2",
-    "/panels/collection/runs", "/panels/collection/rehearsal", "/panels/health/now",
+    "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2", "/panels/tag/images/shop/api:v2",
+    "/panels/collection/runs", "/panels/collection/run/7", "/panels/collection/rehearsal", "/panels/health/now",
 )  # fmt: skip
 FILES = ("/activity.csv", "/activity.json")
 CHANGES = (
@@ -36,44 +38,6 @@ CHANGES = (
     "/delete",
 )
 ASKS = ("/panels/policy/trial",)
-_VOID = {"meta", "link", "input", "br", "img", "hr"}
-
-
-class Shape(HTMLParser):
-    """Notes what a strict page must not have: unclosed elements, anything inline, ids given twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.faults: list[str] = []
-        self.open: list[str] = []
-        self.ids: set[str] = set()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag not in _VOID:
-            self.open.append(tag)
-        self.faults += [f"{tag} has {name}" for name in given if name == "style" or name.startswith("on")]
-        if tag == "script" and not given.get("src"):
-            self.faults.append("inline script")
-        if tag in ("script", "link", "img") and "//" in str(given.get("src") or given.get("href")):
-            self.faults.append("from elsewhere")
-        if tag == "th" and "scope" not in given:
-            self.faults.append("a heading of nothing")
-        if name := given.get("id"):
-            self.faults += [f"{name} twice"] if name in self.ids else []
-            self.ids.add(name)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in _VOID:
-            return
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"{tag} closed where it is not open")
-
-
-def faults(text: str) -> list[str]:
-    shape = Shape()
-    shape.feed(text)
-    return shape.faults + [f"{tag} is never closed" for tag in shape.open]
 
 
 @pytest.fixture
@@ -89,6 +53,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.wiring.rulings.note("shop/api", "approved", EVIL, EVIL)
     edge.wiring.outbox.complain(EVIL, EVIL)
     edge.wiring.garbage.request(EVIL)
+    edge.wiring.garbage.record(Run(7, 8, "done", EVIL))
     history = edge.wiring.history
     assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
     return edge
@@ -97,8 +62,10 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
 def test_every_page_is_tried_here(edge: Edge) -> None:
     rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.endpoint.startswith("pages.")]
     known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/logout"}
-    every = {rule.rule.replace("<path:repository>", "shop/api").replace("<tag>", "v2") for rule in rules}
-    assert every == {*known, "/panels/tag/platforms/shop/api@<digest>"}
+    named = {"<path:repository>": "shop/api", "<tag>": "v2", "<int:started_ms>": "7"}
+    every = {re.sub("|".join(named), lambda found: named[found[0]], rule.rule) for rule in rules}
+    asking = {"/panels/tag/platforms/shop/api@<digest>", "/panels/tag/compare/shop/api:v2"}
+    assert every == {*known, *asking}
 
 
 def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
@@ -145,6 +112,7 @@ def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
         "/activity",
         "/repositories",
         "/repository/shop/api",
+        "/tag/shop/api:v2",
         "/panels/policy/trial",
         "/logout",
     }

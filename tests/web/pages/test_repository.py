@@ -11,14 +11,14 @@ from service.domain.notification import parse
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-from tests.makers import event
+from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
-from tests.web.pages.browser import Browser
+from tests.web.pages.browser import TOKENS, Browser
 from workers import deletion, enforcement
 
 V1 = make_image("shop/api:v1").digest
 TAGS, TRASH = "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api"
-WHY, LINE = "/panels/tag/why/shop/api", "/panels/tag/line/shop/api"
+WHY, LINE, COMPARE = "/panels/tag/why/shop/api", "/panels/tag/line/shop/api", "/panels/tag/compare/shop/api"
 
 
 def names(text: str) -> list[str]:
@@ -155,7 +155,67 @@ def test_a_tag_that_moved_shows_each_digest_and_who_moved_it(kept: Edge) -> None
     assert line.count("<li>") == 2
     assert line.count("stands there now") == 1
     assert "overwritten by bob" in line
-    assert "Put it back" not in line
+
+
+@pytest.fixture
+def moved(serve_over_valkey: ServeEdge, registry: FakeRegistry) -> Edge:
+    """v1 stood at the image of v1, and stands at that of seed two."""
+    edge = serve_over_valkey(policy=keep_last(9), registry_url=registry.url, tokens=TOKENS)
+    for seed in (None, "two"):
+        registry.push_image("shop/api", "v1", seed=seed)
+    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    return edge
+
+
+def test_what_was_overwritten_is_put_back_once_somebody_has_read_what_that_overwrites(
+    moved: Edge, registry: FakeRegistry
+) -> None:
+    browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
+    line = browser.text(f"{LINE}:v1")
+    (details,) = re.findall(r"<details>\s+<summary>Put it back …</summary>.*?</details>", line, re.DOTALL)
+    assert f'title="{two}"' in details.split("</form>")[0].split("loses the tag")[0]
+    form = dict(re.findall(r'name="([a-z]+)" value="([^"]+)"', details))
+    assert (form["tag"], form["digest"], form["over"]) == ("v1", V1, two)
+    assert f"{two} has lost the tag" in browser.said(browser.post("/restore", **form))
+    assert registry.tags("shop/api")["v1"] == V1
+    (entry, *_) = moved.wiring.history.entries("shop/api")
+    assert (entry.action, entry.actor) == ("restored", "dashboard (admin)")
+    assert f'name="digest" value="{two}"' in browser.text(f"{LINE}:v1")
+
+
+def test_where_somebody_pushed_since_nothing_is_overwritten(moved: Edge, registry: FakeRegistry) -> None:
+    browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
+    three = registry.push_image("shop/api", "v1", seed="three")
+    form = {"repository": "shop/api", "tag": "v1", "digest": V1}
+    for over in ("", two):
+        said = browser.said(browser.post("/restore", **form, over=over))
+        assert "has since been pushed again" in said
+    assert registry.tags("shop/api")["v1"] == three
+    assert "Put it back" not in Browser(moved, TOKENS["read"]).text(f"{LINE}:v1")
+
+
+def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
+    for at, (digest, blobs) in enumerate(
+        {"5": {"c5": 1, "base": 4_000_000}, "6": {"c6": 1, "base": 4_000_000, "l": 2_000_000}}.items()
+    ):
+        kept.heard(event(tag="e", digest=digest, blobs=blobs, actor="bob", at=10 + at))
+    browser = Browser(kept)
+    choice = browser.text("/panels/tag/images/shop/api:e")
+    assert re.findall(r'value="([^"]+)"', choice) == [digest_of(one) for one in ("6", "5", "4")] * 2
+    assert re.findall(r'value="([^"]+)" selected', choice) == [digest_of("5"), digest_of("6")]
+    text = browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('6')}")
+    assert "2.0 MB new, 1 B gone, 4.0 MB shared" in text
+    assert text.count("<bdi>bob</bdi>") == 2
+    assert "is not known" in browser.text(f"{COMPARE}:e?before={digest_of('4')}&after={digest_of('6')}")
+    assert "It is the same image" in browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('5')}")
+    assert "never stood at" in browser.panel(f"{COMPARE}:e?before={digest_of('1')}&after={digest_of('5')}").text
+    assert "at one digest only" in browser.text("/panels/tag/images/shop/api:a")
+
+
+def test_what_is_compared_stands_in_the_address(kept: Edge) -> None:
+    page = Browser(kept).text(f"/tag/shop/api:e?before={digest_of('4')}&after={digest_of('5')}")
+    assert f'hx-get="{COMPARE}:e?before={digest_of("4")}&amp;after={digest_of("5")}"' in page
+    assert COMPARE not in Browser(kept).text("/tag/shop/api:e")
 
 
 def test_what_each_rule_says_of_a_tag_is_shown(kept: Edge) -> None:

@@ -1,0 +1,14 @@
+"""How much history is kept."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much history is kept, in entries; see `history` in the settings."""
+
+    repository_entries: int = 1000
+    events: int = 100_000
+    pulls: int = 100_000
+    rejected: int = 1000
+    repository_layers: int = 1000

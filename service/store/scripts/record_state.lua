@@ -1,0 +1,55 @@
+-- What recording an envelope says of a repository: its history, what is due, what is void, what is looked at.
+
+local function count(field) redis.call('HINCRBY', all.counters, field, 1) end
+
+local function log(r, action, e, reason)
+  local fields = {'action', action, 'tag', e.tag, 'digest', e.digest, 'size', e.size, 'actor', e.actor,
+                  'agent', e.agent, 'address', e.address, 'at_us', e.at_us, 'reason', reason or '', 'rule', '',
+                  'media', e.media}
+  redis.call('XADD', r.history, 'MAXLEN', '~', limit.history, '*', unpack(fields))
+  redis.call('XADD', all.events, 'MAXLEN', '~', limit.events, '*', 'repository', r.name, unpack(fields))
+end
+
+-- A generation starts at the clock, so that one from before a wiped Redis never comes again.
+local function changed(r)
+  if redis.call('HEXISTS', all.generation, r.name) == 0 then redis.call('HSET', all.generation, r.name, now_us) end
+  redis.call('HINCRBY', all.generation, r.name, 1)
+end
+
+local function mark_due(r)
+  local score = redis.call('ZSCORE', all.due, r.name)
+  if not score or tonumber(score) > now_ms + limit.resend then
+    redis.call('ZADD', all.due, now_ms + limit.resend, r.name)
+    r.newly = true
+  end
+end
+
+-- A DELETE may still be on its way: what is looked at now is looked at again when it must have ended.
+local function look_at(r, tag, later)
+  redis.call('ZADD', r.heal, now_ms, tag)
+  if later then redis.call('ZADD', r.heal, now_ms + limit.again, tag .. ' again') end
+  redis.call('ZADD', all.healing, 'LT', now_ms + limit.resend, r.name)
+end
+
+-- The plan was made from a state that is gone: plan again before anything more is deleted.
+local function drop_plan(r)
+  if redis.call('DEL', r.doomed) == 1 then
+    redis.call('ZREM', all.doomed, r.name)
+    mark_due(r)
+  end
+end
+
+local function void_until(r, member)
+  return tonumber(redis.call('ZSCORE', r.gone, member) or -1)
+end
+
+local function make_void(r, member, at_us)
+  redis.call('ZADD', r.gone, 'GT', at_us, member)
+  redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
+  redis.call('EXPIRE', r.gone, 86400)
+end
+
+local function stood_at(r, tag)
+  local standing = redis.call('HGET', r.live, tag)
+  return standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
+end

@@ -1,0 +1,30 @@
+"""What a program printed: its last lines, and how many stood before them."""
+
+from service.domain.output import Output
+
+
+def printed(*lines: str, most_bytes: int = 100) -> str:
+    output = Output(most_bytes)
+    for line in lines:
+        output.add(line)
+    return output.text
+
+
+def test_lines_stand_as_they_came() -> None:
+    assert printed() == ""
+    assert printed("one\n", "", "three") == "one\n\nthree"
+
+
+def test_only_the_last_are_kept_and_it_says_how_many_stood_before() -> None:
+    text = printed(*(f"line {number:03}" for number in range(1000)))
+    assert text.splitlines()[0] == "… 989 lines before these are left out"
+    assert text.splitlines()[1:] == [f"line {number:03}" for number in range(989, 1000)]
+
+
+def test_bytes_count_not_letters() -> None:
+    assert printed(*["€" * 10] * 9).startswith("… 6 lines")
+
+
+def test_one_line_that_never_ends_is_cut() -> None:
+    text = printed("x" * 10_000, most_bytes=64 * 1024)
+    assert (len(text), text[-1]) == (2002, "…")

@@ -1,0 +1,185 @@
+"""Whatever strangers, rules, registries and collectors say stands on every page as text, by whichever door it came.
+
+The registry refuses such names of repositories and tags; who has the notify token, or a fault of ours, need not.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from werkzeug.routing import Rule
+
+from service.clock import now_us
+from service.domain.collection import Rehearsal, Run, Under
+from service.domain.finding import Finding
+from service.domain.notification import Envelope, Event
+from service.domain.policy import Policy
+from service.store.keys import short
+from tests.makers import digest_of, event, understood
+from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import TOKENS, Browser
+from tests.web.pages.shape import faults
+
+EVIL = "\"'><evil\tevil=1><script>alert(1)<b>\u202e\u200f\x07"
+SAFE = "shop/api"
+REPOSITORIES = (SAFE, EVIL)
+TAGS = ("v2", EVIL)
+WALKED = dict.fromkeys(("at_ms", "took_ms", "whole", "repositories", "tags", "changed", "failed"), 1) | dict.fromkeys(
+    ("reason", "catalog", "message"), EVIL
+)
+FORMULA = ("=", "+", "-", "@", "\t")
+ASKED = ("after", "before", "repository", "tag", "action", "who", "search", "order", "at", "under", "period", "next",
+         "from", "to", "digest", "run", "platforms")  # fmt: skip
+FORM = ("repository", "tag", "digest", "over", "as_tag", "plan", "policy", "repositories", "back", "token", "next")
+
+
+def evil_event(**more: Any) -> Event:
+    """As the store would get it if nobody had looked at it."""
+    (one,) = understood(event(actor=EVIL, useragent=EVIL, **more)).events
+    return replace(one, address=EVIL, media_type=EVIL, instance=EVIL)
+
+
+@pytest.fixture
+def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
+    """Evil by every door there is."""
+    policy = Policy.model_validate(
+        {
+            "hold_over": 1,
+            "hold_min": 0,
+            "rules": [{"name": EVIL, "keep": {"last": 1}}, {"name": f"{EVIL}2", "keep": "none"}],
+        }
+    )
+    edge = serve_over_valkey(
+        policy=policy, tokens=TOKENS, gc={"command": "registry garbage-collect x"}, registry_url="http://127.0.0.1:9"
+    )
+    wiring, keys = edge.wiring, edge.wiring.connection.keys
+    for at, (repository, tag) in enumerate((name, tag) for name in REPOSITORIES for tag in ("v1", *TAGS)):
+        heard = replace(evil_event(tag="v1", digest=f"d{at}", at=at), repository=repository, tag=tag, id=str(at))
+        wiring.history.record(Envelope((heard, replace(heard, id=f"again {at}", digest=digest_of(f"e{at}"))), ()))
+    edge.heard(
+        {"id": EVIL, "action": EVIL}, event(repository=EVIL), event(tag=EVIL), event(timestamp=EVIL),
+        event("pull", actor=EVIL, useragent=EVIL, at=20),
+    )  # fmt: skip
+    for repository in REPOSITORIES:
+        went = short(digest_of("v0"))
+        for tag in TAGS:
+            edge.redis.hset(keys.deleted(repository), f"{tag} {went}", f"{went} 1 2 3 {EVIL}")
+        snapshot, plan = wiring.history.snapshot(repository), wiring.outlook.plan(repository)
+        assert plan.hold
+        wiring.history.commit(snapshot, replace(plan, hold=EVIL), "held")
+        (hold,) = wiring.history.holds([repository])
+        wiring.rulings.refuse(repository, hold.plan, EVIL)
+        wiring.rulings.note(repository, EVIL, EVIL, EVIL)
+        wiring.asks.ask(repository, {tag.name: tag.digest for tag in snapshot.tags}, EVIL)
+    wiring.outbox.complain(EVIL, EVIL)
+    wiring.garbage.request(EVIL)
+    wiring.garbage.request_rehearsal(EVIL)
+    wiring.garbage.show(Under(EVIL, 1, 1, EVIL))
+    wiring.garbage.record(Run(1, 2, "put off", EVIL, message=EVIL), once=True)
+    wiring.garbage.record(Run(1, 2, EVIL, EVIL, 1, message=EVIL, gate=EVIL, note=EVIL))
+    wiring.garbage.keep_output(1, f"{EVIL}\n{EVIL}")
+    wiring.garbage.rehearsed(Rehearsal(1, ((EVIL, 1),)))
+    wiring.garbage.request_rehearsal(EVIL)
+    wiring.walks.request(EVIL)
+    edge.redis.hset(
+        keys.of("gate"), mapping={"state": "closed", "token": "t", "since_ms": 1, "reason": EVIL, "fence": 1}
+    )
+    edge.redis.zadd(keys.of("pushing"), {f"{EVIL} {EVIL} open": now_us() // 1000})
+    edge.redis.zadd(keys.of("workers"), {EVIL: now_us() // 1000})
+    edge.redis.hset(keys.of("reconcile:last"), mapping=WALKED)
+    monkeypatch.setattr(type(wiring.platforms), "of", lambda _, __, digests: dict.fromkeys(digests, (EVIL,)))
+    monkeypatch.setattr("service.web.pages.health.examine", lambda _: [Finding("redis", "error", EVIL, EVIL)])
+    return edge
+
+
+def addresses(browser: Browser, method: str) -> Iterator[str]:
+    """Every address of the dashboard, with each evil name where one belongs."""
+    for rule in browser.http.application.url_map.iter_rules():
+        if rule.endpoint.startswith("pages.") and method in (rule.methods or ()):
+            yield from _filled(browser, rule)
+
+
+def _filled(browser: Browser, rule: Rule) -> Iterator[str]:
+    with browser.http.application.test_request_context():
+        for repository in REPOSITORIES:
+            for tag in TAGS:
+                given = {"repository": repository, "tag": tag, "digest": digest_of("d0"), "started_ms": 1}
+                built = rule.build({name: given[name] for name in rule.arguments})
+                assert built
+                yield built[1]
+
+
+def faulty(browser: Browser, **asked: str) -> dict[str, list[str]]:
+    """What is wrong with any page or panel, by its address."""
+    found: dict[str, list[str]] = {}
+    for path in dict.fromkeys(addresses(browser, "GET")):
+        for headers in ({}, {"HX-Request": "true"}):
+            answer = browser.http.get(path, query_string=asked, headers=headers)
+            if answer.status_code != 303 and answer.mimetype == "text/html":
+                found[path] = faults(answer.text)
+            assert answer.status_code < 500, (path, answer.text)
+    assert len(found) > 40
+    return {path: said for path, said in found.items() if said}
+
+
+def test_no_page_takes_it_for_its_own(edge: Edge) -> None:
+    browser = Browser(edge, TOKENS["admin"])
+    assert faulty(browser) == {}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "overview/now", "policy/force", "policy/holds", "health/now", "collection/now", "collection/runs",
+        "collection/run/1",
+        "activity/entries", "activity/rejected", "activity/troubles", "repositories/list",
+        "repository/tags/shop/api", "repository/trash/shop/api", "tag/why/shop/api:v2", "tag/line/shop/api:v2",
+        f"tag/compare/shop/api:v2?before={digest_of('d1')}&after={digest_of('e1')}",
+    ],
+)  # fmt: skip
+def test_it_stands_there_as_text(edge: Edge, page: str) -> None:
+    text = Browser(edge, TOKENS["admin"]).text(f"/panels/{page}")
+    assert "&gt;&lt;evil" in text
+    assert "evil=1&gt;&lt;script&gt;" in text
+    assert '<span class="unseen">U+202E</span>' in text
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_no_address_brings_it_in(edge: Edge, asked: str) -> None:
+    assert faulty(Browser(edge, TOKENS["admin"]), **{asked: EVIL}) == {}
+
+
+def test_no_form_brings_it_in(edge: Edge) -> None:
+    browser = Browser(edge, TOKENS["admin"])
+    for path in dict.fromkeys(addresses(browser, "POST")):
+        if path == "/logout":
+            continue
+        for repository in REPOSITORIES:
+            answer = browser.post(path, **dict.fromkeys(FORM, EVIL) | {"repository": repository})
+            assert answer.status_code < 500, path
+            if answer.status_code == 303:
+                answer = browser.get(answer.headers["Location"])
+            assert faults(answer.text) == [], path
+
+
+def test_no_cell_of_a_file_is_a_formula_and_each_file_holds_what_was_sent(edge: Edge) -> None:
+    wiring = edge.wiring
+    (plain,) = understood(event()).events
+    for number, begins in enumerate(FORMULA):
+        name = f"{begins}{EVIL}"
+        evil = replace(
+            plain, id=begins, repository=name, tag=name, actor=name, useragent=name, address=name, media_type=name
+        )
+        wiring.history.record(Envelope((replace(evil, digest=digest_of(begins), at_us=plain.at_us + number),), ()))
+        wiring.rulings.note(name, name, name, name)
+    browser = Browser(edge, TOKENS["read"])
+    rows = list(csv.DictReader(io.StringIO(browser.get("/activity.csv").data.decode(), newline="")))
+    cells = [cell for row in rows for cell in row.values()]
+    assert [cell for cell in cells if cell.lstrip().startswith(FORMULA)] == []
+    assert sum(cell == f"'={EVIL}" for cell in cells) >= 7
+    entries = json.loads(browser.get("/activity.json").data)
+    assert sum(value == f"={EVIL}" for entry in entries for value in entry.values()) >= 7
