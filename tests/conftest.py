@@ -31,6 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
     examples.choose(str(config.option.markexpr))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files come first: where two processes share the tests, both have work until the end."""
+    long = {item.path for item in items if item.get_closest_marker("live")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """One real server for the whole session."""
