@@ -26,8 +26,8 @@ KNOWN_GAPS = frozenset(
         # The event of a push that a delete of ours met comes later, and the tag has gone on: whether the manifest is
         # there, nobody knows, and nothing is to be done about what has no tag and may stay. So what is about it stays.
         "a manifest without a tag is not looked for while it may stay",
-        # A delete of ours took the last tag off, and then it is told that another tag had stood there as well, which has
-        # gone on: when, nobody can tell before the pushes in between are told, too. Rather a leak.
+        # A delete of ours took the last tag off, and then it is told that another tag had stood there as well, which
+        # has gone on: when, nobody can tell before the pushes in between are told, too. Rather a leak.
         "what a push that was told late has left goes by that",
     }
 )
