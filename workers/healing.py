@@ -165,8 +165,6 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
         wiring.removals.look_at(repository, [tombstone.DIGEST])
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
-        if manifest is None and tag.digest == tombstone.DIGEST:
-            raise RegistryRefused("it was copied from another tag while that one was being deleted, and held nothing")
         if manifest is None:
             raise RegistryRefused(f"neither the registry nor the trash has {tag.digest}")
         wiring.removals.putting(repository, tag.name, tag.digest)
