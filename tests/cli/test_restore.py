@@ -94,6 +94,7 @@ def test_restore_puts_it_back_and_says_for_how_long_it_stays(run: Run, registry:
     code, said = run("restore", name)
     assert (code, said.startswith("restored: shop/api:v1  sha256:")) == (0, True)
     assert "no policy deletes it before " in said
+    assert '"event"' not in said, "the log repeats what the verb says"
     assert registry.tags("shop/api")["v1"] == V1
     assert run("trash", "shop/api") == (0, "nothing can be restored in shop/api\n")
 
