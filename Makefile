@@ -6,10 +6,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+BY_FILE := --dist loadfile --no-loadscope-reorder
+DEBIAN := docker-registry valkey-server skopeo nginx-light chromium
+
 # Without bytecode every process that a test starts would compile all of ours again, and pytest every test.
 unexport PYTHONDONTWRITEBYTECODE
-
-DEBIAN := docker-registry valkey-server skopeo nginx-light chromium
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,14 +27,14 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, and the arrows of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-check: lint ## lint and the unit tests: under a minute
-	$(BIN)/pytest -m "not live and not deep" -n 2
+check: lint ## lint and the unit tests but the slow ones: under a minute
+	$(BIN)/pytest -m "not live and not deep and not slow" -n 2
 
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
-	$(BIN)/pytest -m "not deep" -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -m "not deep" -n 2 $(BY_FILE) $(ARGS)
 
 test-deep: system-packages $(VENV)/.dev ## what takes longer than `make test` may
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 $(BY_FILE) $(ARGS)
 
 bench: $(VENV)/.dev ## figures: ingest, push to gone, pruning, requests, bytes in Redis
 	@config/test-packages.sh $(DEBIAN) wrk

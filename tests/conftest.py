@@ -9,7 +9,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-from hypothesis import settings
 
 from service.domain.policy import Policy
 from service.settings import load_settings
@@ -17,7 +16,7 @@ from service.store import keys as schema
 from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
-from tests.examples import DEEP, QUICK, register
+from tests import examples
 from tests.fakes.valkey import Valkey
 
 # Speed is measured by `make bench`; here a busy machine must not make a test red.
@@ -29,8 +28,13 @@ _CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Where what takes long is left out, hypothesis tries less too."""
-    register()
-    settings.load_profile(QUICK if "not deep" in str(config.option.markexpr) else DEEP)
+    examples.choose(str(config.option.markexpr))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files come first: where two processes share the tests, both have work until the end."""
+    long = {item.path for item in items if item.get_closest_marker("live")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +51,8 @@ def connection(valkey: Valkey) -> Iterator[Connection]:
     made = Connection(connect(valkey.url), Keys(prefix))
     yield made
     left = sorted(made.client.scan_iter(match=f"{prefix}*", count=1000))
+    if left:
+        made.client.delete(*left)
     assert not [key for key in left if not documented(str(key).removeprefix(prefix))]
 
 

@@ -1,21 +1,23 @@
-"""How many examples hypothesis tries: a third where `deep` tests are left out, all in `make test-deep`."""
+"""How many examples hypothesis tries: all in `make test-deep`, a third in `make test`, a tenth in `make check`."""
 
 from collections.abc import Callable
 from typing import Any
 
 from hypothesis import settings
 
-QUICK, DEEP = "quick", "deep"
 _MOST = 100
+_PARTS = {"deep": 1, "quick": 3, "brief": 10}
 
 
-def register() -> None:
-    settings.register_profile(DEEP, deadline=None, max_examples=_MOST)
-    settings.register_profile(QUICK, deadline=None, max_examples=_MOST // 3)
+def choose(markers: str) -> None:
+    """As many as belong to what `-m` leaves out."""
+    for name, part in _PARTS.items():
+        settings.register_profile(name, deadline=None, max_examples=_MOST // part)
+    settings.load_profile("brief" if "not slow" in markers else "quick" if "not deep" in markers else "deep")
 
 
 def examples(count: int) -> Callable[[Any], Any]:
     """A decorator for so many examples."""
-    is_quick = settings.get_current_profile_name() == QUICK
-    made: Callable[[Any], Any] = settings(deadline=None, max_examples=count // 3 if is_quick else count)
+    part = _PARTS[settings.get_current_profile_name()]
+    made: Callable[[Any], Any] = settings(deadline=None, max_examples=count // part)
     return made

@@ -61,6 +61,7 @@ def validate(file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_compose_specification_allows_it(tmp_path: Path) -> None:
     checked = validate(ROOT / "docker-compose.yml")
     assert checked.returncode == 0, checked.stdout

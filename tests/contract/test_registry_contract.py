@@ -24,6 +24,7 @@ def test_a_ping_is_answered(site: Site) -> None:
 
 
 class TestListing:
+    @pytest.mark.slow
     def test_tags_are_all_listed(self, site: Site) -> None:
         site.pusher.push_image("shop/api", "t0")
         for number in range(1, 130):
@@ -43,6 +44,7 @@ class TestListing:
         assert site.client.tags("shop/api") == ()
         assert list(site.client.repositories()) == ["shop/api"]
 
+    @pytest.mark.slow
     def test_the_catalog_is_whole(self, site: Site) -> None:
         names = [f"team/r{number:03}" for number in range(105)]
         for name in names:
@@ -180,6 +182,7 @@ class TestDeleting:
         assert site.client.tags("shop/api") == ("v2",)
         assert site.client.head("shop/api", digest) is None
 
+    @pytest.mark.slow
     def test_threads_share_the_client(self, site: Site) -> None:
         digests = [site.pusher.push_image("shop/api", f"v{number}") for number in range(20)]
         with ThreadPoolExecutor(8) as pool:

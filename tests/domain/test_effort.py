@@ -50,6 +50,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.mark.parametrize("said", [ONE, DISTINCT, FINAL], ids=["one", "distinct", "final"])
+@pytest.mark.slow
 def test_each_tag_is_weighed_once_in_a_plan(work: Counter[str], said: Policy) -> None:
     plan(OLD, said, NOW_US)
     assert work["verdicts"] <= TAGS
@@ -66,6 +67,7 @@ def test_each_tag_is_weighed_once_in_a_plan(work: Counter[str], said: Policy) ->
     [(STATE, EVERY), (STATE, AGED), (STATE, FINAL), (OLD, FINAL)],
     ids=["every", "aged", "new", "old"],
 )
+@pytest.mark.slow
 def test_one_tag_of_ten_thousand_is_explained_at_few_moments(
     work: Counter[str], state: State, said: Policy, name: str
 ) -> None:

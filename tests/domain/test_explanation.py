@@ -261,6 +261,7 @@ def test_ten_thousand_tags_that_grow_old_are_no_obstacle() -> None:
     assert in_days("b50", f"rules: [{rules}]", *tags) == pytest.approx(0.6)
 
 
+@pytest.mark.slow
 def test_ten_thousand_tags_with_revisions_are_no_obstacle() -> None:
     tags = tuple(old(f"b{number}", number / 100) for number in range(10_000))
     revisions = {each.name: tuple(digest_of(f"{each.name} {number}") for number in (1, 2)) for each in tags}

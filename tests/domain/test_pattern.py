@@ -185,6 +185,7 @@ def test_when_a_set_runs_out_of_memory_each_pattern_is_asked_for_itself(monkeypa
     assert Selector([("forced*",), ("!forced*",), ("re:-1$",)]).select("forced-1") == {0, 2}
 
 
+@pytest.mark.slow
 def test_when_a_set_is_too_large_each_pattern_is_asked_for_itself() -> None:
     many = [(f"re:^b{number}a{{0,900}}c$",) for number in range(120)]
     together = re2.Set.SearchSet()

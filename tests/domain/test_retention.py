@@ -396,6 +396,7 @@ def test_the_plan_of_a_dry_run_is_the_plan() -> None:
     )
 
 
+@pytest.mark.slow
 def test_ten_thousand_tags_are_planned() -> None:
     decided = decide(builds(10_000), policy("rules: [{name: newest, tags: 're:^b\\d+$', keep: {last: 10}}]"))
     assert kept(decided) == [f"b{number}" for number in range(10_000, 9_990, -1)]

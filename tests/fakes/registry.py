@@ -64,7 +64,7 @@ class FakeRegistry:
         self.notifier = Notifier(
             version, self.host, receive=notify, url=notify_url, token=notify_token, references=references
         )
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="fake registry", daemon=True)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.005,), name="fake registry", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -13,6 +13,8 @@ from service.local import processes
 from service.local.processes import NotReady, is_ready, until
 from service.local.supervisor import Child
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def answering(status: int) -> Iterator[str]:

@@ -18,6 +18,8 @@ from service.local import supervisor as supervising
 from service.local.supervisor import Child, ChildKeepsDying, Supervisor
 from service.local.transcript import Transcript
 
+pytestmark = pytest.mark.slow
+
 Alive = Callable[[int], bool]
 
 # Children write `NAME-PID` files into a folder: what is running, and what was told to stop, is seen there.

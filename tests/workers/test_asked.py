@@ -351,6 +351,7 @@ def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_mean
 
 
 @both
+@pytest.mark.slow
 def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make_system: Make, version: str) -> None:
     system = make_system(NO_RULES, version)
     names = [f"v{number}" for number in range(150)]

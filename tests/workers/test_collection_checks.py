@@ -17,6 +17,8 @@ from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import collector
 from workers import checks, garbage, reconcile, restarting
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., System]
 
 SPEAKS = """

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.pusher import Pusher
@@ -10,6 +12,8 @@ from tests.registry.test_storage import Disk
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import collector
 from workers import garbage
+
+pytestmark = pytest.mark.slow
 
 Make = Callable[..., System]
 

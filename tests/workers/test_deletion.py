@@ -203,6 +203,7 @@ def test_what_is_pushed_while_its_dangling_tag_is_removed_stays(make_system: Mak
     assert image.digest in system.registry.manifests(SHOP)
 
 
+@pytest.mark.slow
 def test_a_failure_in_the_middle_of_a_large_batch_is_the_failure_that_is_told(make_system: Make) -> None:
     system = make_system(keep_last(1))
     for number in range(120):

@@ -430,6 +430,7 @@ def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiri
     assert state(wiring) == "open"
 
 
+@pytest.mark.slow
 def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

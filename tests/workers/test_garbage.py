@@ -149,6 +149,7 @@ def test_a_second_collection_does_not_begin(make_wiring: Build, tmp_path: Path) 
 
 
 @pytest.mark.live
+@pytest.mark.slow
 def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_path: Path) -> None:
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
@@ -185,6 +186,7 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_
 
 
 @pytest.mark.live
+@pytest.mark.slow
 def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, "time.sleep(600)"), "timeout": 1})
     wiring.garbage.request("by hand")
@@ -332,6 +334,7 @@ def test_a_delete_that_the_registry_answered_with_a_fault_has_ended_and_keeps_no
 
 
 @pytest.mark.live
+@pytest.mark.slow
 def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ def check(url: str, prefix: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_says_it_with_its_exit_code(connection: Connection, valkey: Valkey) -> None:
     prefix = connection.keys.prefix
     silent = check(valkey.url, prefix)
@@ -48,6 +49,7 @@ def test_the_command_says_it_with_its_exit_code(connection: Connection, valkey: 
     assert check(valkey.url, prefix).returncode == 0
 
 
+@pytest.mark.slow
 def test_without_redis_it_says_so_in_one_sentence() -> None:
     away = check("redis://127.0.0.1:1/0", "pushprune:")
     assert away.returncode == 1

@@ -13,6 +13,8 @@ from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_untagging import both, many
 from workers import deletion
 
+pytestmark = pytest.mark.slow
+
 COUNT = 150
 
 

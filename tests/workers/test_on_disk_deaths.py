@@ -19,6 +19,8 @@ from tests.workers.conftest import SHOP, Make
 from workers import deletion, enforcement
 from workers import walk as walking
 
+pytestmark = pytest.mark.slow
+
 STEPS = 25
 
 

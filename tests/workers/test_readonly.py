@@ -16,6 +16,8 @@ from tests.workers.test_garbage import QUIET, collector
 from workers import garbage, reconcile, restarting
 from workers.readonly import READ_ONLY
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., System]
 
 

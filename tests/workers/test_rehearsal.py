@@ -19,6 +19,8 @@ from tests.workers.test_drain import ANN, Counted, collect, leave_behind, obey, 
 from tests.workers.test_garbage import collector
 from workers import garbage, marks
 
+pytestmark = pytest.mark.slow
+
 Build = Callable[..., Wiring]
 BODY = """
     runs = folder / "runs"

@@ -186,6 +186,7 @@ def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: 
     system.wiring.undo.restore(SHOP, tag="v1")
 
 
+@pytest.mark.slow
 def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["latest"]))
     system.registry.push_image(SHOP, "latest", seed="one")

@@ -20,6 +20,8 @@ from tests.fakes.registry import FakeRegistry
 from tests.store.test_record import event, record
 from tests.web.api.test_door import CHANGES, LOOKS, TOKENS, ask
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 8
 MakeWiring = Callable[..., Wiring]
 
