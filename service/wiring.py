@@ -27,6 +27,7 @@ from service.store.changes import Changes
 from service.store.collections import Collections
 from service.store.connection import Connection, connect
 from service.store.figures import Figures
+from service.store.findings import Findings
 from service.store.gate import Bounds, Gate
 from service.store.history import History
 from service.store.keys import Keys
@@ -60,6 +61,7 @@ class Wiring:
     walks: Walks
     gate: Gate
     figures: Figures
+    findings: Findings
     meter: Meter
     changes: Changes
     probes: Probes
@@ -138,6 +140,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         walks=Walks(connection),
         gate=Gate(connection, pushes),
         figures=Figures(connection),
+        findings=Findings(connection),
         meter=meter,
         changes=Changes(connection, settings.api.changes_per_minute),
         probes=Probes(connection),

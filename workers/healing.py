@@ -101,6 +101,7 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
         return None
     standing = wiring.client.get(repository, digest)
     if standing is None and ":" in name:
+        _note_gone(wiring, snapshot, name)
         return None  # an index that is gone itself needs no children
     if standing is None and _was_let_go(wiring, snapshot, name):
         return None
@@ -111,6 +112,15 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
         return None
     log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=children)
     return "a delete of ours had taken it, or a part of it, along; it stands again at its last push"
+
+
+def _note_gone(wiring: Wiring, snapshot: Snapshot, index: str) -> None:
+    """An index that has no tag and is not there holds its parts no longer.
+
+    A delete of ours met its last push, which was told later: nobody could know which of them came first.
+    """
+    if index not in {tag.digest for tag in snapshot.tags} and index in {one.digest for one in snapshot.untagged}:
+        wiring.history.resolve(snapshot, {index: None})
 
 
 def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
@@ -155,8 +165,6 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
         wiring.removals.look_at(repository, [tombstone.DIGEST])
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
-        if manifest is None and tag.digest == tombstone.DIGEST:
-            raise RegistryRefused("it was copied from another tag while that one was being deleted, and held nothing")
         if manifest is None:
             raise RegistryRefused(f"neither the registry nor the trash has {tag.digest}")
         wiring.removals.putting(repository, tag.name, tag.digest)

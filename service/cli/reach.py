@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from service import log
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy import Policy
@@ -54,6 +55,8 @@ def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> W
 
 def _wired(settings: Settings) -> Wiring:
     wiring = wire(settings, patient=True)
+    if settings.log.level == "info":
+        log.configure(settings.log.format, "warning")  # a verb says itself what it does
     if wiring.policies.error:
         wiring.policies.current()
         click.echo(f"pushprune: {wiring.policies.complaint}", err=True)

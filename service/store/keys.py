@@ -181,6 +181,8 @@ Global
   probe:NAME    string  "waiting", then "heard" or "heard references": a push of the doctor's own, known again by its
                         User-Agent. Life: 5 minutes. Writers: doctor; the web process, which notes nothing else of it.
                         Reader: doctor.
+  doctor:last   string  JSON {at_ms, by, findings: [{name, severity, said, mend}, …]}: what the doctor found when it
+                        was asked to look on the dashboard, without secrets. Life: 7 days. Writer, reader: dashboard.
   workers       zset    worker name → its last sign of life (ms). Life: forgotten after a minute. Writer: tick.
   policy        string  digest of the policy last put in force; a change makes every repository due. Writer: tick.
   policy:last   string  that policy as JSON, empty for none: in force while its file is broken at a start. Writer: tick.

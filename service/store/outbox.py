@@ -128,6 +128,12 @@ class Outbox:
         with self._connection.reached() as client:
             return int(client.zcount(self._keys.of("workers"), since_ms, "+inf"))
 
+    def signs(self) -> tuple[tuple[str, int], ...]:
+        """The workers that are not forgotten yet, by name, each with its last sign of life (ms)."""
+        with self._connection.reached() as client:
+            known = client.zrange(self._keys.of("workers"), 0, -1, withscores=True)
+        return tuple(sorted((name, int(at_ms)) for name, at_ms in known))
+
     def policy_changed(self, digest: str, policy: str) -> bool:
         """Whether the policy in force is another than the one noted last; the first one is noted and is no change.
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from service.domain import tombstone
 from service.domain.gate import client_of
 from service.domain.notification import Envelope, Event
 from service.store.connection import Connection
@@ -64,6 +65,8 @@ def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:
 
 def _args(event: Event, repository: int) -> tuple[str | int, ...]:
     kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
+    if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
+        kind = "tombstone"
     children = "?" if event.children is None else " ".join(f"child={child}" for child in event.children)
     digest, is_push = event.digest or "", event.action == "push"
     return (

@@ -1,9 +1,11 @@
 """`pushprune trash` and `restore`: what can be put back, putting it back, and one sentence where that cannot be."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 
 from service.cli.main import main
 from service.clock import now_us
@@ -94,6 +96,7 @@ def test_restore_puts_it_back_and_says_for_how_long_it_stays(run: Run, registry:
     code, said = run("restore", name)
     assert (code, said.startswith("restored: shop/api:v1  sha256:")) == (0, True)
     assert "no policy deletes it before " in said
+    assert structlog.get_config()["wrapper_class"] is structlog.make_filtering_bound_logger(logging.WARNING)
     assert registry.tags("shop/api")["v1"] == V1
     assert run("trash", "shop/api") == (0, "nothing can be restored in shop/api\n")
 

@@ -1,18 +1,20 @@
-"""A real nginx with config/nginx.conf, on a free port, in front of a registry and a web process."""
+"""A real nginx on a free port: with config/nginx.conf before a registry, or as README has it before the dashboard."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import requests
 
 from service.leash import leashed
 from tests.fakes.valkey import free_port
 
+README = Path(__file__).parents[2] / "README.md"
 CONFIG = Path(__file__).parents[2] / "config" / "nginx.conf"
 
 
@@ -36,15 +38,17 @@ def rendered(folder: Path, *, listen: str, web: str, registry: str, ask: bool = 
 class Nginx:
     """nginx from `with` to its end. url: where clients go instead of to the registry."""
 
+    ready = "/v2/"
+
     def __init__(self, folder: Path, *, web_url: str, registry_url: str, ask: bool = True) -> None:
         self._folder = folder
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        self._config = rendered(
-            folder, listen=f"127.0.0.1:{self._port}", ask=ask,
-            web=web_url.removeprefix("http://"), registry=registry_url.removeprefix("http://"),
-        )  # fmt: skip
+        self._config = self._configured(web_url.removeprefix("http://"), registry_url.removeprefix("http://"), ask)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def _configured(self, web: str, registry: str, ask: bool) -> str:
+        return rendered(self._folder, listen=f"127.0.0.1:{self._port}", ask=ask, web=web, registry=registry)
 
     def __enter__(self) -> Self:
         binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
@@ -76,6 +80,37 @@ class Nginx:
         assert self._process is not None
         assert self._process.poll() is None, self.log()
         try:
-            return requests.get(f"{self.url}/v2/", timeout=5).status_code == 200
+            return requests.get(f"{self.url}{self.ready}", timeout=5).status_code == 200
         except requests.RequestException:
             return False
+
+
+class Frontend(Nginx):
+    """nginx as README says to put it before the dashboard: people sign in there. PEOPLE: by name and password."""
+
+    PEOPLE: ClassVar = {"alice": "al1ce", "bob": "b0b"}
+    ready = "/ready"
+
+    def __init__(self, folder: Path, *, web_url: str) -> None:
+        super().__init__(folder, web_url=web_url, registry_url="")
+
+    def _configured(self, web: str, registry: str, ask: bool) -> str:
+        (snippet,) = re.findall(r"```nginx\n(location /pushprune/ .*?)```", README.read_text(), re.DOTALL)
+        assert "127.0.0.1:8080" in snippet
+        self._folder.mkdir(parents=True, exist_ok=True)
+        people = "".join(f"{name}:{{PLAIN}}{password}\n" for name, password in self.PEOPLE.items())
+        (self._folder / "people").write_text(people)
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        paths = "".join(f"{kind}_temp_path {self._folder}/{kind};" for kind in kinds)
+        return f"""
+            pid {self._folder}/nginx.pid;
+            events {{}}
+            http {{
+                access_log off; {paths}
+                server {{
+                    listen 127.0.0.1:{self._port};
+                    location = /ready {{ return 200; }}
+                    auth_basic "people"; auth_basic_user_file {self._folder}/people;
+                    {snippet.replace("127.0.0.1:8080", web)}
+                }}
+            }}"""

@@ -85,6 +85,7 @@ class Model:
         # Children of indexes that were deleted, and what lost to us the last tag heard of; nobody pushed them since.
         self.orphans: set[str] = set()
         self.unplanned: set[str] = set()  # digests whose tag we took off and did not note, and that no plan dooms now
+        self.left_late: set[str] = set()  # digests whose push was told when its tag had gone on
         self._unheard: dict[str, Push] = {}  # tags whose delete nobody will ever hear of, as they are believed to stand
         self._taken_from: dict[str, str] = {}  # where each tag stood before we last took it off
         self.to_go: dict[str, int] = {}  # tag → the push that somebody wants gone, by hand
@@ -111,6 +112,8 @@ class Model:
 
     def hear(self, event: Happened) -> None:
         """An event of a user was recorded."""
+        if event.action == "push" and event.tag and event.at_us < self.believed.times.get(event.tag, 0):
+            self.left_late.update(closure(event.digest, self.children))
         self.heard.append(event)
         self.heard_us[event.number] = now_us()
         self.believed.hear(event)
@@ -280,6 +283,7 @@ class Model:
     def _saw_push(self, event: Happened) -> None:
         for digest in closure(event.digest, self.children):
             self.dropped.discard(digest)
+            self.left_late.discard(digest)
         self.orphans.discard(event.digest)
         self.unplanned.discard(event.digest)
         self.manifests.add(event.digest)

@@ -157,6 +157,23 @@ def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_syst
     Pusher(system.registry.url).pull_whole(SHOP, "stable")
 
 
+def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_longer(make_system: Make) -> None:
+    system = make_system(keep_last(2), fake={"references": True})
+    part = make_image("part")
+    index = index_over([part], seed="index")
+    system.registry.push(SHOP, "part", part)
+    system.registry.push(SHOP, "multi", index)
+    system.push("moved", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    system.registry.before("DELETE", index.digest, lambda: unheard(system, lambda: put(system, "moved", index)))
+    deletion.delete(system.wiring, SHOP)
+    system.registry.push_image(SHOP, "moved")
+    system.hear_late()
+    system.later()
+    assert index.digest not in system.registry.manifests(SHOP)
+    assert system.tags() == {"moved", "v2"}
+
+
 def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "stable", V1))

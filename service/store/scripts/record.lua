@@ -12,7 +12,7 @@ local EACH = {'tags', 'live', 'pulled', 'gone', 'links', 'doomed', 'heal', 'hist
 -- resend, again (look at it again after), youth (how long a push under way is remembered): ms; seen: how long an id is (s);
 -- what is kept of the others at most. layers: manifests of a repository whose layers are remembered.
 local LIMITS = {'resend', 'history', 'events', 'pulls', 'rejected', 'seen', 'again', 'youth', 'pushes', 'blobs', 'layers'}
--- index: 0 or 1. kind: manifest, blob, own or ignored. references: short digests of the blobs and children of a push.
+-- index: 0 or 1. kind: manifest, tombstone (that a user pushed), blob, own or ignored. references: short digests of the blobs and children of a push.
 -- layers: each "mark:size"; '' = not known.
 local EVENT = {'id', 'at_us', 'action', 'repository', 'tag', 'digest', 'short', 'size', 'index', 'children', 'actor',
                'agent', 'address', 'instance', 'kind', 'media', 'client', 'references', 'layers'}
@@ -73,6 +73,7 @@ for _ = 1, events do
     elseif e.kind == 'blob' then
       count('blob')
       if e.action ~= 'pull' and e.action ~= 'delete' then open_push(r, e) end
+    elseif e.kind == 'tombstone' then copied_tombstone(r, e)
     elseif e.action == 'push' then
       push(r, e)
       end_push(r, e)

@@ -66,3 +66,11 @@ local function own(r, e)
     mark_due(r)
   end
 end
+
+-- Somebody copied a tag that was being taken off. It is no image: it goes, and a tag that it stands under is put back.
+local function copied_tombstone(r, e)
+  look_at(r, e.digest, false)
+  if e.tag ~= '' then look_at(r, e.tag, false) end
+  changed(r)
+  mark_due(r)
+end

@@ -1,7 +1,9 @@
 """Health: what the doctor finds, workers and queues, comparing with the registry, and the configuration as it works."""
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from threading import Lock
 
 from flask import Blueprint, Response
@@ -9,18 +11,19 @@ from flask import Blueprint, Response
 from service import __version__
 from service.dispatch import QUEUES
 from service.doctor import examine, open_case
-from service.domain.errors import ConfigurationError
-from service.domain.finding import worst
+from service.domain.errors import ConfigurationError, StoreUnavailable
+from service.domain.finding import Finding, worst
 from service.reconciling import ask, overview
 from service.settings import Settings
 from service.web.pages import frame
-from service.web.pages.masking import masked
+from service.web.pages.masking import masked, without_logins
 from service.web.pages.written import written
 from service.wiring import Wiring
 
 NAME = "Health"
 
 _PATIENCE_S = 10.0
+_SILENT_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             "Workers and queues",
             reading=wiring.figures.read(),
             queues=tuple(_queues(wiring)),
+            signs=wiring.outbox.signs(),
+            silent_before_ms=wiring.connection.now_ms() - _SILENT_MS,
             troubles=wiring.outbox.troubles(),
             complaint=wiring.policies.complaint,
             seen=overview(wiring),
@@ -56,16 +61,33 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def compare() -> Response:
         return frame.back(f"All repositories are compared with the registry: {ask(wiring, by=frame.who().name)}")
 
+    @pages.get("/panels/health/found")
+    def health_found() -> Response:
+        found = wiring.findings.last()
+        return _found(found.findings, found.at_ms, found.by) if found else _found()
+
     @pages.post("/panels/health/doctor")
     def health_doctor() -> Response:
         """It pushes a probe into a repository of its own, and removes it again."""
         if not looking.acquire(blocking=False):
             raise ConfigurationError("the doctor is looking already: wait until that is over")
         try:
-            findings = tuple(examine(open_case(wiring, patience_s=_PATIENCE_S)))
+            findings = tuple(map(_open, examine(open_case(wiring, patience_s=_PATIENCE_S))))
         finally:
             looking.release()
-        return frame.panel("health_doctor.html", "What the doctor found", findings=findings, worst=worst(findings))
+        with suppress(StoreUnavailable):  # the findings say that it is away
+            wiring.findings.keep(findings, frame.who().name)
+        return _found(findings, time.time_ns() // 1_000_000, frame.who().name)
+
+
+def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> Response:
+    values = {"findings": findings, "at_ms": at_ms, "by": by, "worst": worst(findings)}
+    return frame.panel("health_doctor.html", "What the doctor found", **values)
+
+
+def _open(finding: Finding) -> Finding:
+    """For all who may look: what it found may name an address with a login in it."""
+    return replace(finding, said=without_logins(finding.said), mend=without_logins(finding.mend))
 
 
 def _queues(wiring: Wiring) -> Iterator[Queue]:

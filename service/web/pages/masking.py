@@ -28,10 +28,15 @@ def masked(value: Any, name: str = "") -> Any:
     return _text(value) if isinstance(value, str) else value
 
 
+def without_logins(text: str) -> str:
+    """A sentence in which no URL holds a login."""
+    return _PARAMETER.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}@", text))
+
+
 def _text(value: str) -> str:
     if set(value) == {"*"} and len(value) > 3:  # what pydantic makes of a secret
         return MASK
-    return _PARAMETER.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}@", value))
+    return without_logins(value)
 
 
 def _line(words: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ PANELS = (
     "/panels/repositories/list", "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api",
     "/panels/tag/why/shop/api:v2", "/panels/tag/line/shop/api:v2", "/panels/tag/images/shop/api:v2",
     "/panels/collection/runs", "/panels/collection/run/7", "/panels/collection/rehearsal", "/panels/health/now",
+    "/panels/health/found",
 )  # fmt: skip
 FILES = ("/activity.csv", "/activity.json")
 CHANGES = (

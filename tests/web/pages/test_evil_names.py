@@ -93,6 +93,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     edge.redis.hset(keys.of("reconcile:last"), mapping=WALKED)
     monkeypatch.setattr(type(wiring.platforms), "of", lambda _, __, digests: dict.fromkeys(digests, (EVIL,)))
     monkeypatch.setattr("service.web.pages.health.examine", lambda _: [Finding("redis", "error", EVIL, EVIL)])
+    wiring.findings.keep([Finding(EVIL, "error", EVIL, EVIL)], EVIL)
     return edge
 
 

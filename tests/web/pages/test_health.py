@@ -1,8 +1,11 @@
 """The health page: workers, queues, the doctor, and the configuration without its secrets."""
 
+import re
+
+import fakeredis
 import pytest
 
-from service.domain.finding import warning
+from service.domain.finding import error, fine, warning
 from service.web.pages import health
 from service.web.pages.masking import masked
 from tests.web.conftest import Edge, ServeEdge
@@ -64,8 +67,15 @@ def test_workers_and_queues_are_counted(edge: Edge) -> None:
     edge.wiring.outbox.sign_of_life("w1")
     edge.redis.lpush("pushprune:enforce", "a", "b")
     text = browser.text("/panels/health/now")
-    assert "<dt>Workers</dt><dd>1</dd>" in text
+    assert "<dt>Workers that live</dt><dd>1</dd>" in text
     assert "<dt>Messages for enforce</dt><dd>2</dd>" in text
+
+
+def test_each_worker_has_its_name_and_its_last_sign_of_life(edge: Edge) -> None:
+    edge.wiring.outbox.sign_of_life("main@b")
+    edge.redis.zadd("pushprune:workers", {"garbage@a": edge.wiring.connection.now_ms() - 30_000})
+    rows = re.findall(r"<bdi>(\w+@\w)</bdi></th>(.*?)</tr>", Browser(edge).text("/panels/health/now"))
+    assert [(name, "silent" in row) for name, row in rows] == [("garbage@a", True), ("main@b", False)]
 
 
 def test_a_comparison_is_asked_for(serve: ServeEdge) -> None:
@@ -83,3 +93,29 @@ def test_the_doctor_looks_once_it_is_asked(edge: Edge, monkeypatch: pytest.Monke
     assert "Something will hurt" in text
     assert "they differ by &lt;b&gt;" in text
     assert "date -s now" in text
+
+
+def test_what_the_doctor_found_is_seen_by_who_may_only_look_without_logins(
+    serve: ServeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge = serve(tokens=TOKENS, registry={"url": "http://127.0.0.1:1"})
+    found = (error("redis", "redis://u:pa55@h:1/0 is away", "curl http://u:pa55@h?token=pa55"), fine("web", "answers"))
+    monkeypatch.setattr(health, "examine", lambda case: iter(found))
+    reader, admin = Browser(edge, TOKENS["read"]), Browser(edge, TOKENS["admin"])
+    assert "Nobody had it look for a week. It pushes" in reader.text("/panels/health/found")
+    assert admin.post("/panels/health/doctor").status_code == 200
+    text = reader.text("/panels/health/found")
+    assert "Something is wrong" in text
+    assert "redis://••••••••@h:1/0 is away" in text
+    assert "for <bdi>dashboard (admin)</bdi>" in text
+    assert "pa55" not in text + str(edge.redis.get("pushprune:doctor:last"))
+    assert reader.post("/panels/health/doctor").status_code == 403
+
+
+def test_without_redis_the_doctor_says_so(
+    serve: ServeEdge, redis_server: fakeredis.FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "examine", lambda case: iter([error("redis", "it is away", "start it")]))
+    browser = Browser(serve())
+    redis_server.connected = False
+    assert "it is away" in browser.post("/panels/health/doctor").text
