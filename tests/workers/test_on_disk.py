@@ -22,6 +22,8 @@ from tests.workers.conftest import SHOP, Make, System, doomed_system
 from tests.workers.test_undo import an_hour_ago, live
 from workers import deletion, enforcement, tasks
 
+pytestmark = pytest.mark.slow
+
 REFUSING = pytest.mark.parametrize("fake", [{"delete_enabled": False}, {}], ids=["no deletes", "deletes"])
 
 
@@ -119,7 +121,6 @@ def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[],
 @pytest.mark.parametrize("seed", ["new", "shop/api:v1"], ids=["another image", "the same image again"])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("alone", [False, True], ids=["with its image", "alone"])
-@pytest.mark.slow
 def test_a_push_that_meets_the_removal_of_its_tag_wins(
     on_disk: Make, monkeypatch: pytest.MonkeyPatch, alone: bool, when: str, seed: str, late: bool
 ) -> None:

@@ -22,6 +22,8 @@ from tests.workers.test_undo import an_hour_ago, pruned
 from tests.workers.test_untagging import shared
 from workers import deletion, enforcement
 
+pytestmark = pytest.mark.slow
+
 GONE = b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}'
 
 
@@ -186,7 +188,6 @@ def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: 
     system.wiring.undo.restore(SHOP, tag="v1")
 
 
-@pytest.mark.slow
 def test_tag_only_deletions_leave_the_trash_some_day(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["latest"]))
     system.registry.push_image(SHOP, "latest", seed="one")

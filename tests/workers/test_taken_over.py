@@ -13,6 +13,8 @@ from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System
 from workers import deletion, enforcement
 
+pytestmark = pytest.mark.slow
+
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 DELETES = {"delete": {"parallel": 1}}
 
