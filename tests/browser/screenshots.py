@@ -14,7 +14,9 @@ from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
 from tests.live.test_collections import command
 
 _WIDE = {"width": 1100, "height": 640}
-_PAGES = (("overview", "/"), ("repository", "/repository/shop/api"), ("tag", "/tag/shop/api:v1"))
+_PAGES = (
+    ("overview", "/"), ("repository", "/repository/shop/api"), ("tag", "/tag/shop/api:v1"), ("activity", "/activity")
+)  # fmt: skip
 
 
 def main(folder: Path) -> None:

@@ -119,10 +119,20 @@ def test_who_may_only_look_sees_no_button_that_changes(visit: Visiting, reposito
         }
 
 
-def test_nothing_keeps_people_from_using_any_page(visit: Visiting, repository: str) -> None:
+def _tags(site: Site, repository: str) -> tuple[str, ...]:
+    """Pages of a tag that is gone, of one that stands, and of one that was moved, two images of it compared."""
+    name = f"{repository}-moved"
+    one, two = (site.system.pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
+    wait_until(lambda: len(site.system.wiring.history.entries(name)) == 2, "the pushes were not heard")
+    moved = f"/tag/{name}:stable?before={one}&after={two}"
+    return f"/tag/{repository}:v1", f"/tag/{repository}:v3", moved
+
+
+def test_nothing_keeps_people_from_using_any_page(site: Site, visit: Visiting, repository: str) -> None:
+    pages = (*PAGES, f"/repository/{repository}", *_tags(site, repository))
     for scheme, rules in (("light", None), ("dark", ["color-contrast"])):
         window = visit(bypass_csp=True, color_scheme=scheme, viewport={"width": 360, "height": 800})
-        for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1", f"/tag/{repository}:v3"):
+        for path in pages:
             page = window.go(path)
             assert window.faults(rules) == [], (path, scheme)
             wide = page.evaluate("document.documentElement.scrollWidth")

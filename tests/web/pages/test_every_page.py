@@ -79,6 +79,18 @@ def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
         assert browser.get(path).text.startswith("<!doctype html>")
 
 
+@pytest.mark.parametrize(
+    ("path", "part", "how"),
+    [
+        ("/activity", "Activity", "page"), ("/repository/shop/api", "Repositories", "true"),
+        ("/tag/shop/api:v2", "Repositories", "true"), ("/collection/run/7", "Collection", "true"),
+    ],
+)  # fmt: skip
+def test_the_navigation_says_where_one_is(edge: Edge, path: str, part: str, how: str) -> None:
+    page = Browser(edge, TOKENS["read"]).text(path)
+    assert re.findall(r'<a href="[^"]+" aria-current="(\w+)">(\w+)</a>', page) == [(how, part)]
+
+
 def test_what_cannot_be_seen_is_named(edge: Edge) -> None:
     text = Browser(edge, TOKENS["read"]).text("/panels/activity/entries")
     assert '&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;<span class="unseen">U+202E</span>' in text

@@ -147,6 +147,11 @@ def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
     line = browser.text(f"{LINE}:v1")
     assert "older than the newest 1" in line
     assert "Put it back</button>" in line
+    assert "push it again" not in line
+    pruned.wiring.trash.collected()
+    line = browser.text(f"{LINE}:v1")
+    assert "Put it back</button>" not in line
+    assert "Nothing of it is kept any more" in line
 
 
 def test_a_tag_that_moved_shows_each_digest_and_who_moved_it(kept: Edge) -> None:
