@@ -192,6 +192,26 @@ class ByHand(Machine):
         self._work("delete", crossing, kill)
 
 
+class PutBack(Machine):
+    """The same, with users who put tags back to what these stood at before."""
+
+    @rule(tag=st.sampled_from(TAGS), which=_NUMBERS, settles=st.booleans())
+    def go_back(self, tag: str, which: int, settles: bool) -> None:
+        self.users.do(Deed("go back", tag, which), late=False)
+        if settles:
+            self.world.settle()
+
+    @rule(tag=st.sampled_from(TAGS), which=_NUMBERS, crossing=crosses, kill=kills)
+    def go_back_and_cross(
+        self, tag: str, which: int, crossing: list[tuple[int, str, Deed, bool]], kill: tuple[int, bool] | None
+    ) -> None:
+        """What is doomed is put back, and deleted all the same if nobody looks."""
+        self.users.overflow()
+        self.world.work("enforce")
+        self.users.do(Deed("go back", tag, which), late=False)
+        self._work("delete", crossing, kill)
+
+
 def quiet(world: World) -> None:
     """Everything comes to rest, and is as it must be."""
     world.come_to_rest()

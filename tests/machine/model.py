@@ -220,6 +220,15 @@ class Model:
         self.condemned.discard(self.wanted[tag].number)
         self.assess()
 
+    def went_back(self, push: Push, over: str, missing: set[str], referrers: tuple[str, ...]) -> None:
+        """A tag is back at what it had left for `over`, which nobody may delete for a day."""
+        kept = closure(over, self.children)
+        self.leased.add(over)
+        self.dropped -= kept
+        self.orphans -= kept
+        self.manifests |= kept
+        self.restored(push, push.tag, missing, referrers)
+
     def held(self) -> set[str]:
         """Every digest that an uncondemned tag needs."""
         safe = [push.digest for push in self.wanted.values() if push.number not in self.condemned]

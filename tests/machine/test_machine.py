@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, core, settings, stateful
 from hypothesis.internal.conjecture import engine
 
 from tests.machine.ground import Ground
-from tests.machine.machine import ByHand, Machine
+from tests.machine.machine import ByHand, Machine, PutBack
 
 _STEPS = 25
 _SHRINKING_S = 60
@@ -45,6 +45,20 @@ def test_nothing_kept_is_lost_and_nothing_dropped_stays(ground: Ground, version:
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_nothing_but_what_was_asked_for_by_hand_goes_as_well(ground: Ground, version: Literal["2.8", "3"]) -> None:
     run(lambda: ByHand(ground, version), 20)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_nothing_is_lost_where_tags_are_put_back(ground: Ground, version: Literal["2.8", "3"]) -> None:
+    run(lambda: PutBack(ground, version), 20)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_nothing_is_lost_where_tags_are_put_back_in_five_hundred_examples(
+    ground: Ground, version: Literal["2.8", "3"]
+) -> None:
+    run(lambda: PutBack(ground, version), 500)
 
 
 @pytest.mark.deep

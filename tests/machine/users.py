@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from service.domain import tombstone
 from tests.fakes.images import Image
 from tests.fakes.registry_disk import StoredManifest
 from tests.fakes.registry_storage import Refused
@@ -100,6 +101,13 @@ class Users:
         """The same, whatever stands there now."""
         if deleted := self._deleted(deed.number):
             self._world.restore(deleted, deleted.tag, force=True)
+
+    def _go_back(self, deed: Deed) -> None:
+        """A tag goes back to what it stood at before, over what its user sees there."""
+        standing = self._registry.tags().get(deed.tag)
+        left = sorted(self._world.model.stood.get(deed.tag, set()) - {standing, tombstone.DIGEST})
+        if left and standing in self._registry.manifests() and standing not in (None, tombstone.DIGEST):
+            self._world.go_back(deed.tag, left[deed.number % len(left)], over=standing)
 
     def _remove(self, deed: Deed) -> None:
         """By hand, with pushprune."""

@@ -253,6 +253,26 @@ class World:
         assert not broken, f"{as_tag} was restored without {[called(one) for one in sorted(broken)]}"
         self.model.restored(deleted, as_tag, missing, referrers)
 
+    def go_back(self, tag: str, digest: str, over: str) -> None:
+        """A tag is put back to what it has left for `over`, in a process of its own; refused, everything stays."""
+        needed = closure(digest, self.model.children)
+        missing = needed - self.registry.manifests().keys()
+        self._elsewhere = True
+        try:
+            with self.ground.life.somebody_else():
+                undone = self.wiring.undo.restore(SHOP, tag=tag, digest=digest, over=over, by="alice")
+        except NotRestorable:
+            assert self.registry.tags().get(tag) == over, f"{tag} was not put back, and has moved"
+            return
+        finally:
+            self._elsewhere = False
+        assert self.registry.tags().get(tag) == digest, f"{tag} was not put back"
+        assert undone.replaced == over
+        broken = needed - self.registry.manifests().keys()
+        assert not broken, f"{tag} was put back without {[called(one) for one in sorted(broken)]}"
+        (pushed_us,) = (one.pushed_us for one in self.history.live(SHOP) if one.name == tag)
+        self.model.went_back(Push(-1, tag, digest, pushed_us), over, missing, undone.referrers)
+
     def ask_for(self, tag: str) -> None:
         """`pushprune rm`, in a process of its own; what is noted there is to go, whatever the policy keeps."""
         self._look_at_plan()
