@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-BY_FILE := --dist loadfile --no-loadscope-reorder
+# Three processes for two cores: what is live often waits.
+SHARED := -n 3 --dist loadfile --no-loadscope-reorder
 DEBIAN := docker-registry valkey-server skopeo nginx-light chromium
 
 # Without bytecode every process that a test starts would compile all of ours again, and pytest every test.
@@ -31,10 +32,10 @@ check: lint ## lint and the unit tests but the slow ones: under a minute
 	$(BIN)/pytest -m "not live and not deep and not slow" -n 2
 
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
-	$(BIN)/pytest -m "not deep" -n 2 $(BY_FILE) $(ARGS)
+	$(BIN)/pytest -m "not deep" $(SHARED) $(ARGS)
 
 test-deep: system-packages $(VENV)/.dev ## what takes longer than `make test` may
-	$(BIN)/pytest -n 2 $(BY_FILE) $(ARGS)
+	$(BIN)/pytest $(SHARED) $(ARGS)
 
 bench: $(VENV)/.dev ## figures: ingest, push to gone, pruning, requests, bytes in Redis
 	@config/test-packages.sh $(DEBIAN) wrk
