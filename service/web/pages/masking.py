@@ -11,12 +11,15 @@ from typing import Any
 MASK = "••••••••"
 
 _COMMANDS = frozenset({"command", "before", "after"})
-_NAMES = "pass|pwd|secret|token|key|auth|cred|user|header|cookie"
+_NAMES = "pass|pw|secret|token|key|auth|cred|cert|user|header|cookie"
+_SHORT = "-[a-z]{0,4}"  # several of one letter may stand together: curl -fsSu
 _LOGIN = re.compile(r"(\w[\w+.-]*://)\S*@")
 _PARAMETER = re.compile(rf"(?i)([?&][\w-]*(?:{_NAMES})[\w-]*=)[^\s#]+")
-_NEXT_IS = re.compile(rf"(?i)--?[\w-]*(?:{_NAMES})[\w-]*|-[uHpbe]")
-_HOLDS = re.compile(rf"(?i)([\w-]*(?:{_NAMES})[\w-]*[=:]).+|(-(?-i:[uHpb])).+", re.DOTALL)
-_MAY_HOLD = re.compile(rf"(?i){_NAMES}|://\S*@|(?:^|\s)-(?-i:[uHpb])")
+_NEXT_IS = re.compile(rf"(?i)--?[\w-]*(?:{_NAMES})[\w-]*|{_SHORT}[uHpbae]")
+_HOLDS = re.compile(
+    rf"(?i)([\w-]*(?:{_NAMES})[\w-]*[=:]).+|(-(?-i:[uHpb])).+|({_SHORT}?(?-i:[uH]))[^\s=]*:.+", re.DOTALL
+)
+_MAY_HOLD = re.compile(rf"(?i){_NAMES}|://\S*@|(?:^|\s){_SHORT}(?-i:[uHpba])")
 
 
 def masked(value: Any, name: str = "") -> Any:
@@ -50,9 +53,9 @@ def _words(words: Sequence[str]) -> Iterator[str]:
         if is_next:
             yield MASK
         elif holds and not re.search(r"\s", holds[1] or ""):
-            yield (holds[1] or holds[2]) + MASK
+            yield (holds[1] or holds[2] or holds[3]) + MASK
         elif re.search(r"\s", word) and _MAY_HOLD.search(word):
             yield MASK
         else:
             yield _text(word)
-        is_next = not is_next and _NEXT_IS.fullmatch(word) is not None
+        is_next = _NEXT_IS.fullmatch(word) is not None
