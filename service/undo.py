@@ -202,8 +202,9 @@ class _Restoring:
         self._send(tag or tree.manifest.digest, tree.manifest)
         entry = deleted or self._any_deletion(tree.manifest.digest)
         pushed_us = (entry.pushed_us if entry else None) or 0
-        if self._replaced and tag in self._before:
-            pushed_us = max(pushed_us, int(self._before[tag] or 0) + 1)
+        replaced_us = int(self._before.get(tag) or 0)
+        if self._replaced and replaced_us:  # 0: nobody saw that push either
+            pushed_us = max(pushed_us, replaced_us + 1)
         is_plain = tree.manifest.media_type not in INDEX_TYPES and tree.references.subject is None
         size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
         noted = self._undo.restorations.restored(

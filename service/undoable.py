@@ -10,7 +10,6 @@ from service.registry.client import RegistryClient
 from service.store.history import History
 from service.store.trash import Trash
 
-_ENTRIES = 1000
 _STOOD = ("push", "adopted", "restored", "healed")
 
 
@@ -77,7 +76,7 @@ class Undoable:
         return self.registry.head(self.repository, digest) is not None
 
     def _entries(self) -> Iterator[Entry]:
-        yield from self.history.entries(self.repository, _ENTRIES)
+        yield from self.history.entries(self.repository, None)
 
     def _why_not(self, tag: str, digest: str | None) -> str:
         name = f"{self.repository}:{tag}"

@@ -213,8 +213,8 @@ class History:
         with self._connection.reached() as client:
             return tuple(sorted(client.hkeys(self._keys.of("generation"))))
 
-    def entries(self, repository: str | None = None, count: int = 100) -> tuple[Entry, ...]:
-        """The newest history entries, of one repository or of all."""
+    def entries(self, repository: str | None = None, count: int | None = 100) -> tuple[Entry, ...]:
+        """The newest history entries, of one repository or of all. count: at most; None: every one that is kept."""
         key = self._keys.history(repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, count=count)

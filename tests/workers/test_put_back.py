@@ -12,6 +12,7 @@ from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
+from workers import reconcile
 
 ONE, TWO = make_image("one").digest, make_image("two").digest
 UNTAGGED_GOES = "rules: [{name: all, keep: {last: 9}, untagged: 0s}]"
@@ -111,3 +112,28 @@ def test_no_other_digest_is_put_back_than_the_one_that_is_named(make_system: Mak
     with pytest.raises(NotRestorable):
         system.wiring.undo.restore(SHOP, tag="v1", digest=TWO)
     assert system.tags() == {"latest", "v2"}
+
+
+def test_one_whose_push_nobody_saw_is_not_taken_for_the_oldest_of_all(make_system: Make) -> None:
+    """Neither push was heard, and the tag is protected: nobody looks up when its image was made."""
+    system = make_system(keep_last(1, protect=["latest"]))
+    system.deaf = True
+    for name in ("one", "two"):
+        system.registry.push(SHOP, "latest", make_image(name))
+        reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    system.wiring.undo.restore(SHOP, tag="latest", digest=ONE, over=TWO)
+    (latest,) = system.wiring.history.live(SHOP)
+    assert (latest.digest, latest.pushed_us) == (ONE, None)
+
+
+def test_it_is_found_however_much_has_happened_since(make_system: Make) -> None:
+    system = make_system(keep_last(9), history={"repository_entries": 3000})
+    system.registry.push(SHOP, "v1", make_image("one"))
+    system.registry.push(SHOP, "v1", make_image("two"))
+    client: Any = system.wiring.connection.client
+    key = system.wiring.connection.keys.history(SHOP)
+    (_, newest), *_ = client.xrevrange(key, count=1)
+    for _ in range(1100):
+        client.xadd(key, newest)
+    undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, over=TWO)
+    assert undone.replaced == TWO
