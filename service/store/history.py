@@ -149,11 +149,18 @@ class History:
         if args:
             self._connection.run("learn", [self._limits.repository_layers, *args], repository)
 
-    def layers(self, repository: str) -> dict[str, tuple[tuple[str, int], ...]]:
-        """What is known of config and layers: digest of a manifest → (mark of the blob, size in bytes) of each."""
+    def layers(self, repository: str, of: Iterable[str] | None = None) -> dict[str, tuple[tuple[str, int], ...]]:
+        """What is known of config and layers: digest of a manifest → (mark of the blob, size in bytes) of each.
+
+        of: the digests that are asked about; None: all.
+        """
+        key, asked = self._keys.layers(repository), None if of is None else tuple({short(digest) for digest in of})
         with self._connection.reached() as client:
-            packed = client.hgetall(self._keys.layers(repository))
-        return {long(digest): unpack_layers(text) for digest, text in packed.items()}
+            if asked is None:
+                packed = client.hgetall(key)
+            else:
+                packed = dict(zip(asked, client.hmget(key, asked), strict=True)) if asked else {}
+        return {long(digest): unpack_layers(text) for digest, text in packed.items() if text}
 
     def date(self, snapshot: Snapshot, created: Mapping[str, int]) -> None:
         """Notes when images were made: digest → µs, 0 where their config does not say.

@@ -52,6 +52,13 @@ def test_a_push_without_a_tag_does_too(history: History) -> None:
     assert history.layers(SHOP) == {digest("x"): KNOWN}
 
 
+@pytest.mark.parametrize("asked", [(), ("x",), ("x", "y", "z")])
+def test_only_what_is_asked_about_is_read(history: History, asked: tuple[str, ...]) -> None:
+    record(history, push(1), push(2, "y"))
+    told = history.layers(SHOP, (digest(name) for name in asked))
+    assert told == {digest(name): KNOWN for name in asked if name != "z"}
+
+
 def test_one_that_does_not_say_leaves_what_is_known(history: History) -> None:
     record(history, push(1), push(2, blobs=None))
     assert history.layers(SHOP) == {digest("x"): KNOWN}

@@ -52,7 +52,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         wiring.inventory.known(repository)
         found = wiring.inventory.intervals(repository, tag)
         reachable = wiring.undo.reachable(repository) | {one.digest for one in wiring.undo.deleted(repository)}
-        stays = tuple(_stays(found, reachable, wiring.history.layers(repository)))
+        layers = wiring.history.layers(repository, (one.digest for one in found))
+        stays = tuple(_stays(found, reachable, layers))
         now = found[0] if found and not found[0].ended else None
         values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
         return frame.panel("tag_line.html", f"{repository}:{tag}", **values)
@@ -67,7 +68,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_compare(repository: str, tag: str) -> Response:
         images = _images(wiring.inventory.intervals(wiring.inventory.known(repository), tag))
         before, after = (_one_of(images, frame.asked(key).get(key, "")) for key in _COMPARED)
-        layers = wiring.history.layers(repository)
+        layers = wiring.history.layers(repository, (before.digest, after.digest))
         values = {
             "images": (before, after),
             "counts": [len(layers.get(one.digest, ())) for one in (before, after)],
