@@ -39,8 +39,9 @@ class Listings:
             return kept.listing
         listing = self._wiring.inventory.listing(repository)
         with self._lock:
-            self._kept[repository] = _Kept(generation, policy, self._clock() + _LIFE_S, listing)
-            self._kept.move_to_end(repository)
-            while len(self._kept) > _KEPT:
+            now_s = self._clock()
+            self._kept.pop(repository, None)
+            self._kept[repository] = _Kept(generation, policy, now_s + _LIFE_S, listing)
+            while len(self._kept) > _KEPT or next(iter(self._kept.values())).until_s <= now_s:
                 self._kept.popitem(last=False)
         return listing

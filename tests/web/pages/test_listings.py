@@ -1,5 +1,8 @@
 """What somebody looks at again and again is decided once, and never told too late."""
 
+import gc
+import weakref
+
 from service.web.pages.listings import Listings
 from tests.conftest import keep_last
 from tests.makers import event
@@ -35,3 +38,19 @@ def test_no_more_are_kept_than_it_may(serve_over_valkey: ServeEdge) -> None:
         listings.of(f"r{number}")
     assert listings.of("r0") is not first
     assert names(listings, "r39") == [("v1", True)]
+
+
+def test_what_nobody_looks_at_any_more_takes_no_memory(serve_over_valkey: ServeEdge) -> None:
+    edge = serve_over_valkey(policy=keep_last(1))
+    edge.heard(event(repository="r1"), event(repository="r2"))
+    now = [0.0]
+    listings = Listings(edge.wiring, lambda: now[0])
+    looked_at = weakref.ref(listings.of("r1").weighed)
+    now[0] = 9.0
+    again = listings.of("r2")
+    assert looked_at() is not None
+    now[0] = 11.0
+    listings.of("r3")
+    gc.collect()
+    assert looked_at() is None
+    assert listings.of("r2") is again
