@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -9,6 +10,7 @@ from service.cli.name import parse_repository
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
 from service.collecting import next_ms
+from service.domain.deleted import Deleted
 from service.domain.size import size
 
 
@@ -25,8 +27,7 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     life_us = wiring.settings.history.trash * 1_000_000
     deleted = [(name, one) for name in names for one in wiring.undo.deleted(name)]
     if as_json:
-        rows = ({"repository": name, **asdict(one), "until_us": one.at_us + life_us} for name, one in deleted)
-        show_json(list(rows))
+        show_json([_row(name, one, life_us) for name, one in deleted])
         return
     if not deleted:
         click.echo("nothing can be restored" + (f" in {repository}" if repository else ""))
@@ -42,3 +43,9 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     comes = next_ms(wiring)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
     line(f"until: or until {collection}; pushprune restore REPO:TAG, or REPO@DIGEST, puts one back")
+
+
+def _row(repository: str, one: Deleted, life_us: int) -> dict[str, Any]:
+    known = asdict(one)
+    del known["left"]  # all of these were deleted
+    return {"repository": repository, **known, "until_us": one.at_us + life_us}

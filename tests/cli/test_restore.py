@@ -61,6 +61,7 @@ def test_trash_lists_what_went_why_and_until_when_it_can_come_back(run: Run, whe
     assert (code, "shop/api:v1" in said, "older than the newest 1 (rule last)" in said) == (0, True, True)
     _, as_json = run("trash", *where, "--json")
     (row,) = json.loads(as_json)
+    assert set(row) == {"repository", "tag", "digest", "pushed_us", "at_us", "size_bytes", "reason", "until_us"}
     assert (row["repository"], row["tag"], row["digest"]) == ("shop/api", "v1", V1)
     assert row["until_us"] - row["at_us"] == 30 * 86_400 * 1_000_000
 
