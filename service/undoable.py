@@ -1,7 +1,7 @@
 """What an undo would put back: deletions that can be undone, and digests that a tag has left for another."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from service.domain.deleted import Deleted
 from service.domain.entry import Entry
@@ -44,12 +44,12 @@ class Undoable:
 
     def pushed_by(self, tag: str, digest: str) -> str:
         """Who pushed it there last, "" where that is not recorded."""
-        pushes = (one for one in self._entries() if one.action == "push" and (one.tag, one.digest) == (tag, digest))
+        pushes = (one for one in self._entries if one.action == "push" and (one.tag, one.digest) == (tag, digest))
         return next((one.actor for one in pushes), "")
 
     def _standing(self, tag: str, digest: str | None) -> list[Deleted]:
         """A deletion whose image stands all the same: under another tag, or put back already."""
-        entries = [one for one in self._entries() if one.tag == tag]
+        entries = [one for one in self._entries if one.tag == tag]
         pruned = next((one for one in entries if one.action == "pruned"), None)
         if pruned is None or digest not in (None, pruned.digest):
             return []
@@ -59,13 +59,13 @@ class Undoable:
 
     def _left(self, tag: str, digest: str | None) -> list[Deleted]:
         """A digest at which the tag stood before: the registry has it still, or the trash."""
-        stood = next((one for one in self._entries() if one.digest == digest and self._stood(one, tag)), None)
+        stood = next((one for one in self._entries if one.digest == digest and self._stood(one, tag)), None)
         if stood is None or not (self._stands(stood.digest) or self.trash.get(self.repository, stood.digest)):
             return []
         return [replace(self._as_deleted(stood), left=True)]
 
     def _as_deleted(self, entry: Entry) -> Deleted:
-        pushes = (one for one in self._entries() if one.action == "push" and one.tag == entry.tag)
+        pushes = (one for one in self._entries if one.action == "push" and one.tag == entry.tag)
         pushed_us = next((one.at_us for one in pushes if one.digest == entry.digest), None)
         return Deleted(entry.tag, entry.digest, pushed_us, entry.at_us, entry.size_bytes, entry.reason)
 
@@ -75,13 +75,14 @@ class Undoable:
     def _stands(self, digest: str) -> bool:
         return self.registry.head(self.repository, digest) is not None
 
-    def _entries(self) -> Iterator[Entry]:
-        yield from self.history.entries(self.repository, None)
+    @cached_property
+    def _entries(self) -> tuple[Entry, ...]:
+        return self.history.entries(self.repository, None)
 
     def _why_not(self, tag: str, digest: str | None) -> str:
         name = f"{self.repository}:{tag}"
-        pruned = next((one for one in self._entries() if one.tag == tag and one.action == "pruned"), None)
-        if digest and any(self._stood(one, tag) and one.digest == digest for one in self._entries()):
+        pruned = next((one for one in self._entries if one.tag == tag and one.action == "pruned"), None)
+        if digest and any(self._stood(one, tag) and one.digest == digest for one in self._entries):
             return f"{digest}, at which {name} stood, is gone from the registry and not in the trash: push it again"
         if any(live.name == tag for live in self.history.live(self.repository)):
             return f"{name} is there; `pushprune trash {self.repository}` lists what can be restored"
