@@ -29,7 +29,7 @@ lint: $(VENV)/.dev ## ruff, mypy --strict, and the arrows of the house
 	$(BIN)/lint-imports
 
 check: lint ## lint and the unit tests but the slow ones: under a minute
-	$(BIN)/pytest -m "not live and not deep and not slow" -n 2
+	$(BIN)/pytest -p no:schemathesis -p no:anyio -m "not live and not deep and not slow" -n 2
 
 test: system-packages $(VENV)/.dev ## everything, with the real registry, Valkey, workers and skopeo
 	$(BIN)/pytest -m "not deep" $(SHARED) $(ARGS)

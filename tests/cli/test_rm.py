@@ -19,6 +19,8 @@ from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
 from workers import deletion, enforcement, tasks
 
+pytestmark = pytest.mark.slow
+
 SHOP, WEB = "shop/api", "shop/web"
 TAGS = {SHOP: ("v1", "v2", "pr-1", "pr-2", "latest"), WEB: ("v1", "pr-3")}
 

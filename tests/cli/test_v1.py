@@ -14,6 +14,8 @@ from service.registry.v1 import RegistryV1
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_v1 import FakeRegistryV1
 
+pytestmark = pytest.mark.slow
+
 ONE, TWO, THREE = ("1" * 64, "2" * 64, "3" * 64)
 HERE = ("--registry", "URL", "--v1")
 

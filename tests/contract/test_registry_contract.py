@@ -16,6 +16,8 @@ from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import BrokenImage
 from tests.fakes.real_registry import LOGIN
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "sha256:" + "0" * 64
 
 

@@ -15,6 +15,8 @@ from service.domain.policy import Keep, Policy
 from service.settings import PolicySource, Settings, load_policy, load_settings, reload
 from tests.settings.conftest import Load, Write
 
+pytestmark = pytest.mark.slow
+
 
 def policy(last: int) -> str:
     return f"rules:\n- keep: {{last: {last}}}\n"

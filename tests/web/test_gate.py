@@ -22,6 +22,8 @@ from service.wiring import Wiring, wire
 from tests.fakes.valkey import Valkey
 from tests.store.test_lease import until
 
+pytestmark = pytest.mark.slow
+
 BLOB = "/v2/shop/api/blobs/sha256:" + "ab" * 32
 UPLOAD = "/v2/shop/api/blobs/uploads/"
 MANIFEST = "/v2/shop/api/manifests/v1"

@@ -18,6 +18,8 @@ from tests.workers.test_referrers import attach, sign
 from tests.workers.test_untagged import pull
 from workers import deletion, enforcement
 
+pytestmark = pytest.mark.slow
+
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 NO_RULES = Policy()
 

@@ -28,6 +28,8 @@ from tests.workers.test_garbage import QUIET, collector
 from workers import checks, drain, garbage
 from workers.quiet import Quiet, read_unread
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
 ANN = client_of("10.0.0.7", "docker/27")

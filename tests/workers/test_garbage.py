@@ -18,6 +18,8 @@ from tests.store.test_lease import until
 from tests.workers.conftest import SHOP, System, doomed_system
 from workers import deletion, drain, garbage, reconcile, tasks
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
 

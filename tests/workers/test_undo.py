@@ -17,6 +17,8 @@ from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System
 from workers import deletion
 
+pytestmark = pytest.mark.slow
+
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 
 

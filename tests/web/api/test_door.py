@@ -12,6 +12,8 @@ from service.web.app import create_app
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 
+pytestmark = pytest.mark.slow
+
 LOOKS = (
     ("GET", "/api/v1/overview"),
     ("GET", "/api/v1/repositories"),

@@ -13,6 +13,8 @@ from tests.store.test_record import NOW, digest, event, record, user_delete
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 
+pytestmark = pytest.mark.slow
+
 NO_CURSOR = "cursor: it is none that the page before gave for this order; leave it out to begin at the first page"
 
 

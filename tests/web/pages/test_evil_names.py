@@ -24,6 +24,8 @@ from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 from tests.web.pages.shape import faults
 
+pytestmark = pytest.mark.slow
+
 EVIL = "\"'><evil\tevil=1><script>alert(1)<b>\u202e\u200f\x07"
 SAFE = "shop/api"
 REPOSITORIES = (SAFE, EVIL)

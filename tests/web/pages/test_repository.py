@@ -16,6 +16,8 @@ from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 from workers import deletion, enforcement
 
+pytestmark = pytest.mark.slow
+
 V1 = make_image("shop/api:v1").digest
 TAGS, TRASH = "/panels/repository/tags/shop/api", "/panels/repository/trash/shop/api"
 WHY, LINE, COMPARE = "/panels/tag/why/shop/api", "/panels/tag/line/shop/api", "/panels/tag/compare/shop/api"
