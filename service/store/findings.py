@@ -34,10 +34,13 @@ class Findings:
             client.set(self._key, json.dumps(kept), ex=_LIFE_S)
 
     def last(self) -> Found | None:
-        """None where it did not look for a week."""
+        """None where it did not look for a week, or only as another version of us."""
         with self._connection.reached() as client:
             text = client.get(self._key)
         if text is None:
             return None
         kept = json.loads(text)
-        return Found(tuple(Finding(**one) for one in kept["findings"]), kept["at_ms"], kept["by"])
+        try:
+            return Found(tuple(Finding(**one) for one in kept["findings"]), kept["at_ms"], kept["by"])
+        except (KeyError, TypeError):
+            return None

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from service import doctor
-from service.cli.main import main
 from service.doctor import Case
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
 from service.wiring import Wiring
+from tests.cli.conftest import Call
 from tests.fakes.valkey import free_port
 
 Run = Callable[..., tuple[int, str, str]]
@@ -18,19 +19,13 @@ Plant = Callable[..., None]
 
 
 @pytest.fixture
-def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, call: Call) -> Run:
     redis = make_wiring().settings.redis
     monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
     monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
     monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
 
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(("doctor", *arguments))
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    return partial(call, "doctor")
 
 
 @pytest.fixture

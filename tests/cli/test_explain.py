@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from service import holding
-from service.cli.main import main
 from service.cli.name import UnclearName, parse_name
 from service.cli.show import when
 from service.cli.who import login_name
 from service.domain.notification import Event
 from service.wiring import Wiring
+from tests.cli.conftest import Call
 from tests.conftest import keep_last
 from tests.store.test_record import digest, event, record
 
@@ -37,16 +37,14 @@ def wiring(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def run(wiring: Wiring, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(wiring: Wiring, call: Call) -> Run:
     """run(*arguments) -> exit code, all that was said."""
 
-    def call(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out + said.err
+    def both(*arguments: str) -> tuple[int, str]:
+        code, out, err = call(*arguments)
+        return code, out + err
 
-    return call
+    return both
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import structlog
 
-from service.cli.main import main
 from service.clock import now_us
 from service.domain.notification import parse
 from service.domain.plan import Doomed, Plan, Verdict
 from service.domain.state import Tag
 from service.wiring import Wiring
+from tests.cli.conftest import Call
 from tests.conftest import keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.registry import FakeRegistry
@@ -43,16 +43,14 @@ def registry(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def run(registry: FakeRegistry, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(registry: FakeRegistry, call: Call) -> Run:
     """run(*arguments) -> exit code, all that was said."""
 
-    def call(*arguments: str) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out + said.err
+    def both(*arguments: str) -> tuple[int, str]:
+        code, out, err = call(*arguments)
+        return code, out + err
 
-    return call
+    return both
 
 
 @pytest.mark.parametrize("where", [(), ("shop/api",)])

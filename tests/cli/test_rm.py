@@ -3,17 +3,18 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 import structlog
 
-from service.cli.main import main
 from service.clock import now_us
 from service.domain.errors import RegistryRefused
 from service.domain.notification import parse
 from service.log import log
 from service.wiring import Wiring
+from tests.cli.conftest import Call
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
@@ -80,16 +81,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(shop: Shop, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(shop: Shop, call: Call) -> Run:
     """run(*arguments) -> exit code, standard output, standard error"""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(("rm", *arguments))
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
+    return partial(call, "rm")
 
 
 def on_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> list[str]:

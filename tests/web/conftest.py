@@ -1,6 +1,7 @@
 """What the tests of the HTTP edge share: the application over a Redis in memory, and what it would have sent."""
 
 import dataclasses
+import json
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,11 +15,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from werkzeug.routing import Rule
 
+from service.clock import now_us
+from service.domain.notification import parse
 from service.domain.policy import Policy
 from service.settings import load_settings
 from service.web.app import create_app
 from service.wiring import Wiring, wire
+from tests.conftest import keep_last
+from tests.fakes.registry import FakeRegistry
 from tests.makers import understood
+from workers import deletion, enforcement
 
 
 class Messages:
@@ -124,3 +130,24 @@ def no_redis() -> Iterator[redis.Redis]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield redis.Redis(host="127.0.0.1", port=held.getsockname()[1], retry=Retry(NoBackoff(), 0))
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Edge:
+    """v1 has been deleted from shop/api for v2."""
+    edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
+    monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
+    monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
+    for tag in ("v1", "v2"):
+        registry.push_image("shop/api", tag)
+    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    enforcement.enforce(edge.wiring, "shop/api")
+    deletion.delete(edge.wiring, "shop/api")
+    assert registry.tags("shop/api").keys() == {"v2"}
+    return edge

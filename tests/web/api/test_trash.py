@@ -1,42 +1,14 @@
 """/api/v1/trash: what can be put back, and putting it back."""
 
-import json
-from collections.abc import Iterator
-
 import pytest
 
-from service.clock import now_us
-from service.domain.notification import parse
-from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-from tests.web.conftest import Edge, ServeEdge
+from tests.web.conftest import Edge
 from tests.web.problem import problem
-from workers import deletion, enforcement
 
 V1 = make_image("shop/api:v1").digest
 WHERE = "/api/v1/trash/shop/api"
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Edge:
-    """v1 has been deleted from shop/api for v2."""
-    edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
-    monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
-    monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
-    for tag in ("v1", "v2"):
-        registry.push_image("shop/api", tag)
-    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
-    enforcement.enforce(edge.wiring, "shop/api")
-    deletion.delete(edge.wiring, "shop/api")
-    assert registry.tags("shop/api").keys() == {"v2"}
-    return edge
 
 
 def test_what_went_is_listed_with_its_reason(pruned: Edge) -> None:

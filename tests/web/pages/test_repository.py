@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +13,6 @@ from tests.fakes.registry import FakeRegistry
 from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
-from workers import deletion, enforcement
 
 pytestmark = pytest.mark.slow
 
@@ -25,27 +23,6 @@ WHY, LINE, COMPARE = "/panels/tag/why/shop/api", "/panels/tag/line/shop/api", "/
 
 def names(text: str) -> list[str]:
     return re.findall(r'<th scope="row"><a href="/tag/shop/api:([^"]+)"', text)
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture
-def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Edge:
-    """v1 has been deleted from shop/api for v2."""
-    edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
-    monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
-    monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
-    for tag in ("v1", "v2"):
-        registry.push_image("shop/api", tag)
-    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
-    enforcement.enforce(edge.wiring, "shop/api")
-    deletion.delete(edge.wiring, "shop/api")
-    assert registry.tags("shop/api").keys() == {"v2"}
-    return edge
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""What the doctor found last."""
+
+import json
+from collections.abc import Callable
+
+from service.domain.finding import fine
+from service.wiring import Wiring
+
+
+def test_what_was_found_is_kept_and_what_another_version_kept_is_not_understood(
+    make_wiring: Callable[..., Wiring],
+) -> None:
+    wiring = make_wiring()
+    assert wiring.findings.last() is None
+    wiring.findings.keep([fine("redis", "it answers")], "alice")
+    found = wiring.findings.last()
+    assert found is not None
+    assert (found.findings, found.by) == ((fine("redis", "it answers"),), "alice")
+    client, key = wiring.connection.client, wiring.connection.keys.of("doctor:last")
+    kept = json.loads(str(client.get(key)))
+    kept["findings"][0]["since"] = 1
+    client.set(key, json.dumps(kept), ex=60)
+    assert wiring.findings.last() is None
