@@ -258,7 +258,10 @@ def _event(raw: Any, now_us: int) -> Event:
 
 
 def _children(target: _Target) -> tuple[str, ...] | None:
+    """None where an index lists what may be another one: what that holds stands in its manifest only."""
     if target.mediaType not in INDEX_TYPES or not target.references:
+        return None
+    if any(child.mediaType in INDEX_TYPES or child.mediaType not in MANIFEST_TYPES for child in target.references):
         return None
     children = tuple(reference.digest for reference in target.references)
     return children if all(is_digest(child) for child in children) else None

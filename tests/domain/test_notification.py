@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import MalformedNotification
-from service.domain.manifest import FOREIGN_LAYER_TYPES, OCI_INDEX
+from service.domain.manifest import DOCKER_LIST, FOREIGN_LAYER_TYPES, OCI_INDEX
 from service.domain.notification import is_digest, is_repository, is_tag, parse
 from tests.makers import blob_event, digest_of, envelope, event, understood, us
 
@@ -233,6 +233,14 @@ def test_layers_and_mounts_are_blobs_and_images_are_not() -> None:
 )
 def test_our_own_traffic_is_told_by_how_its_useragent_begins(useragent: str, ours: bool) -> None:
     assert understood(event(useragent=useragent)).events[0].is_ours is ours
+
+
+@pytest.mark.parametrize("listed", [OCI_INDEX, DOCKER_LIST, "", "application/vnd.example+json"])
+def test_an_index_that_may_list_another_one_must_be_looked_into(listed: str) -> None:
+    pushed = event(media_type=OCI_INDEX, children=("a", "b"))
+    pushed["target"]["references"][1]["mediaType"] = listed
+    (push,) = understood(pushed).events
+    assert (push.children, push.must_be_looked_into) == (None, True)
 
 
 def test_children_are_known_only_of_an_index_that_lists_real_digests() -> None:
