@@ -1,4 +1,4 @@
-"""The registries over which the contract is run: the fake as 2.8 and as 3, and the real one."""
+"""The registries over which the contract is run: the fake as 2.8, 3.1.1 and 3, and the real one."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,8 +13,10 @@ from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import LOGIN, RealRegistry, require_registry
 from tests.fakes.receiver import Receiver
 from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_storage import Version
 
 AGENT = "pushprune/"
+VERSIONS: dict[str, Version] = {"fake 2.8": "2.8", "fake 3.1.1": "3.1.1", "fake 3": "3"}
 
 
 @dataclass
@@ -33,6 +35,11 @@ class Site:
     @property
     def is_3(self) -> bool:
         return self.registry.version.startswith("3")
+
+    @property
+    def is_main(self) -> bool:
+        """True for the main branch after 3.1.1; a binary built from it does not call itself by a release's number."""
+        return isinstance(self.registry, FakeRegistry) and self.registry.version == "3"
 
     def our_requests(self) -> int:
         if isinstance(self.registry, FakeRegistry):
@@ -56,30 +63,58 @@ class Sites:
         self.kind = kind
         self._stack = stack
 
-    def open(self, *, delete_enabled: bool = True, readonly: bool = False, login: bool = False) -> Site:
-        """login: only LOGIN may come in, by Basic; the pusher knows it, the client does not."""
+    def open(
+        self,
+        *,
+        delete_enabled: bool = True,
+        readonly: bool = False,
+        login: bool = False,
+        max_tags: int | None = None,
+        max_entries: int | None = None,
+        **fake: Any,
+    ) -> Site:
+        """Start the registry of this run.
+
+        Args:
+            delete_enabled: `storage.delete.enabled`.
+            readonly: `storage.maintenance.readonly`.
+            login: only LOGIN may come in, by Basic; the pusher knows it, the client does not.
+            max_tags: `tags.maxtags`.
+            max_entries: `catalog.maxentries`.
+            **fake: more for the fake registry; the real one cannot play it, and the test is skipped there.
+        """
         heard = self._stack.enter_context(Receiver())
-        registry = self._registry(heard.url, delete_enabled, readonly, login)
+        bounds: dict[str, int] = {}
+        if max_tags is not None:
+            bounds["max_tags"] = max_tags
+        if max_entries is not None:
+            bounds["max_entries"] = max_entries
+        registry = self._registry(heard.url, delete_enabled, readonly, login, {**bounds, **fake})
         self._stack.enter_context(registry)
         pusher = self._stack.enter_context(Pusher(registry.url, login=LOGIN if login else None))
         return Site(registry, heard, pusher, RegistryClient(registry.url))
 
     def _registry(
-        self, notify_url: str, delete_enabled: bool, readonly: bool, login: bool
+        self, notify_url: str, delete_enabled: bool, readonly: bool, login: bool, more: dict[str, Any]
     ) -> FakeRegistry | RealRegistry:
         if self.kind == "real":
-            storage = {"storage": {"maintenance": {"readonly": {"enabled": True}}}} if readonly else None
-            return RealRegistry(notify_url=notify_url, delete_enabled=delete_enabled, htpasswd=login, config=storage)
+            config: dict[str, Any] = {"storage": {"maintenance": {"readonly": {"enabled": True}}}} if readonly else {}
+            config["tags"] = {"maxtags": more.pop("max_tags", 1000)}
+            config["catalog"] = {"maxentries": more.pop("max_entries", 1000)}
+            if more:
+                pytest.skip(f"a real registry cannot be told to play {', '.join(more)}")
+            return RealRegistry(notify_url=notify_url, delete_enabled=delete_enabled, htpasswd=login, config=config)
         return FakeRegistry(
-            "3" if self.kind == "fake 3" else "2.8",
+            VERSIONS[self.kind],
             delete_enabled=delete_enabled,
             readonly=readonly,
             login=Login(*LOGIN) if login else None,
             notify_url=notify_url,
+            **more,
         )
 
 
-@pytest.fixture(params=["fake 2.8", "fake 3", pytest.param("real", marks=pytest.mark.live)])
+@pytest.fixture(params=[*VERSIONS, pytest.param("real", marks=pytest.mark.live)])
 def sites(request: pytest.FixtureRequest) -> Iterator[Sites]:
     if request.param == "real":
         require_registry()

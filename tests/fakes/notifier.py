@@ -84,7 +84,7 @@ class Notifier:
 
     def deleted(self, name: str, cause: Caused, *, digest: str = "", tag: str = "") -> None:
         """A blob or manifest (digest) or a tag (tag) deleted. 3 sends the empty fields, 2.8 leaves them out."""
-        target: dict[str, Any] = {"mediaType": "", "digest": digest, "size": 0} if self._version == "3" else {}
+        target: dict[str, Any] = {"mediaType": "", "digest": digest, "size": 0} if self._version != "2.8" else {}
         if digest:
             target["digest"] = digest
         target["repository"] = name

@@ -1,6 +1,7 @@
-"""An in-process CNCF Distribution over real HTTP, faithful to what was measured of 2.8 and of 3."""
+"""An in-process CNCF Distribution over real HTTP, faithful to what was measured of 2.8, 3.1.1 and 3."""
 
 import ssl
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from http.server import ThreadingHTTPServer
@@ -16,9 +17,16 @@ from tests.fakes.login import Login
 from tests.fakes.notifier import Caused, Notifier
 from tests.fakes.registry_disk import StoredManifest
 from tests.fakes.registry_http import Exchange, RecordedRequest
-from tests.fakes.registry_storage import Storage, Version
+from tests.fakes.registry_storage import Collected, Driver, Storage, Version
 
 __all__ = ["FakeRegistry", "Login", "RecordedRequest"]
+
+
+_GC = """
+import sys, urllib.request
+url = sys.argv[1] + ("?dry-run" if "--dry-run" in sys.argv else "")
+print(urllib.request.urlopen(url).read().decode(), end="")
+"""
 
 
 class FakeRegistry:
@@ -28,6 +36,8 @@ class FakeRegistry:
     answered 405 in plain text; login: who may come in; tls: certificate and key, in PEM; notify: called with each
     envelope before the request is answered; notify_url, notify_token: or POSTed there by a thread, one at a time,
     until taken; references: events say what a manifest references; disk: tags and manifests are kept in this folder.
+    max_tags, max_entries: `tags.maxtags` and `catalog.maxentries`. driver, sparse_indexes, refuses_crossed_pushes: see
+    Storage.
     """
 
     def __init__(
@@ -44,13 +54,22 @@ class FakeRegistry:
         notify_token: str | None = None,
         references: bool = False,
         disk: Path | None = None,
+        driver: Driver = "filesystem",
+        max_tags: int | None = None,
+        max_entries: int = 1000,
+        sparse_indexes: bool = False,
+        refuses_crossed_pushes: bool = False,
     ) -> None:
         self.version = version
         self.delete_enabled = delete_enabled
         self.readonly = readonly
         self.page_size = page_size
+        self.max_tags = max_tags
+        self.max_entries = max_entries
         self.login = login
-        self.storage = Storage(version, disk)
+        self.storage = Storage(
+            version, disk, driver, sparse_indexes=sparse_indexes, refuses_crossed_pushes=refuses_crossed_pushes
+        )
         self.faults = Faults()
         self.requests: list[RecordedRequest] = []
         self.connections = 0
@@ -193,6 +212,15 @@ class FakeRegistry:
     def collect(self) -> tuple[str, ...]:
         """A garbage collection: the digests of the blobs it swept."""
         return self.storage.collect()
+
+    def garbage_collect(self, *, dry_run: bool = False) -> Collected:
+        """Run garbage-collect, with all that it prints."""
+        return self.storage.garbage_collect(dry_run=dry_run)
+
+    @property
+    def gc_command(self) -> list[str]:
+        """A `gc.command` that runs garbage-collect on this registry and prints its output."""
+        return [sys.executable, "-c", _GC, f"{self.url}/fake/garbage-collect"]
 
     # What the HTTP side does through it.
 

@@ -26,6 +26,7 @@ _ROUTES = (
     (re.compile(r"/v2/(?P<name>.+)/blobs/uploads/(?P<upload>[^/]*)"), "upload"),
     (re.compile(r"/v2/(?P<name>.+)/blobs/(?P<digest>[^/]+)"), "blob"),
     (re.compile(r"/v2/?"), "base"),
+    (re.compile(r"/fake/garbage-collect"), "collection"),
 )
 
 
@@ -127,30 +128,38 @@ class Exchange(BaseHTTPRequestHandler):
     def _get_base(self) -> None:
         self._answer(200, b"{}", {"Content-Type": _JSON})
 
+    def _get_collection(self) -> None:
+        """Not the API's: this is how `gc_command` reaches the storage."""
+        output = self.fake.garbage_collect(dry_run=urlsplit(self.path).query == "dry-run").output
+        self._answer(200, "".join(f"{line}\n" for line in output).encode(), {"Content-Type": "text/plain"})
+
     def _get_catalog(self) -> None:
-        page, link = self._page(self.fake.storage.catalog(), default=self.fake.page_size or 100, at_most=1000)
+        asked, last = self._paging()
+        if asked is not None and asked > self.fake.max_entries:
+            raise Refused(400, "PAGINATION_NUMBER_INVALID", "invalid number of results requested", {"n": asked})
+        size = min(self.fake.page_size or 100, self.fake.max_entries) if asked is None else asked
+        page, link = self._page(self.fake.storage.catalog(last), size)
         self._answer(200, _json({"repositories": page}), {"Content-Type": _JSON, **link})
 
     def _get_tags(self, name: str) -> None:
-        """2.8 ignores n and last and says null for none; 3 pages when asked to, and says []."""
-        tags: list[str] | None = self.fake.storage.tag_names(name)
+        """2.8 ignores n and last; 3 pages when asked to. Without any tag the main branch says [], the releases null."""
         link: dict[str, str] = {}
-        if self.fake.version == "3":
-            tags, link = self._page(tags or [], default=self.fake.page_size, at_most=None)
-        self._answer(
-            200,
-            _json({"name": name, "tags": tags or (None if self.fake.version == "2.8" else [])}),
-            {"Content-Type": _JSON, **link},
-        )
+        if self.fake.storage.is_3:
+            asked, last = self._paging()
+            size = self.fake.page_size if asked is None else min(asked, self.fake.max_tags or asked)
+            tags, link = self._page(self.fake.storage.tag_names(name, last), size)
+        else:
+            tags = self.fake.storage.tag_names(name)
+        none: list[str] | None = [] if self.fake.version == "3" else None
+        self._answer(200, _json({"name": name, "tags": tags or none}), {"Content-Type": _JSON, **link})
 
-    def _page(self, names: list[str], default: int | None, at_most: int | None) -> tuple[list[str], dict[str, str]]:
+    def _paging(self) -> tuple[int | None, str]:
+        """The query's `n`, if there is one, and its `last`."""
         query = parse_qs(urlsplit(self.path).query)
         asked = query.get("n", [""])[0]
-        size = int(asked) if asked.isdigit() else default
-        if at_most is not None and size is not None and size > at_most:
-            raise Refused(400, "PAGINATION_NUMBER_INVALID", "invalid number of results requested", {"n": size})
-        last = query.get("last", [""])[0]
-        following = [name for name in names if name > last]
+        return int(asked) if asked.isdigit() else None, query.get("last", [""])[0]
+
+    def _page(self, following: list[str], size: int | None) -> tuple[list[str], dict[str, str]]:
         if size is None or len(following) <= size:
             return following, {}
         page = following[:size]
