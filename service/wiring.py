@@ -25,7 +25,7 @@ from service.store.asks import Asks
 from service.store.catalog import Catalog
 from service.store.changes import Changes
 from service.store.collections import Collections
-from service.store.connection import Connection, connect
+from service.store.connection import PULSE_S, Connection, connect
 from service.store.figures import Figures
 from service.store.findings import Findings
 from service.store.gate import Bounds, Gate
@@ -110,7 +110,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     Raises ConfigurationError when there is no Redis to connect to, or the policy cannot be read.
     """
     log.configure(settings.log.format, settings.log.level)
-    connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix))
+    hasty = client or connect(redis_url(settings), answer_s=PULSE_S)
+    connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix), hasty)
     bounds = settings.history
     limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected, bounds.repository_layers)
     look_again_ms = round(settings.registry.timeout_s * 1000) + 5000

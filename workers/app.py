@@ -1,8 +1,10 @@
-"""`celery -A workers.app`: the worker, and the tick that makes any worker the sweeper."""
+"""`celery -A workers.app`: the worker, the tick that makes any worker the sweeper, and its look at the registry."""
 
 import sys
 import threading
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -12,9 +14,11 @@ from celery.signals import worker_ready, worker_shutting_down
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.log import log
 from service.settings import load_settings
+from service.store.connection import new_token
 from service.wiring import Wiring, wire
 from workers import tasks
 from workers.drain import reopen
+from workers.reachability import watch_registry
 from workers.reconcile import sweep
 
 TICK_S = 0.5
@@ -33,20 +37,29 @@ def build() -> Celery:
     stopping = threading.Event()
 
     def start(sender: Any = None, **_: Any) -> None:
-        name = getattr(sender, "hostname", "worker")
-        threading.Thread(target=tick, args=(wiring, name, stopping), name="tick", daemon=True).start()
+        consumed = tuple(str(queue) for queue in application.amqp.queues.consume_from)
+        sign = partial(wiring.outbox.sign_of_life, getattr(sender, "hostname", "worker"), consumed, new_token())
+        threading.Thread(target=tick, args=(wiring, sign, stopping), name="tick", daemon=True).start()
+        if wiring.registry is not None:
+            threading.Thread(target=watch_registry, args=(wiring, stopping), name="registry", daemon=True).start()
 
     worker_ready.connect(start, weak=False)
     worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
     return application
 
 
-def tick(wiring: Wiring, name: str, stopping: threading.Event) -> None:
-    """Twice a second, in every worker: a sign of life, and for the one that is elected the sweep."""
+def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) -> None:
+    """Twice a second, in every worker: a sign of life, and for the one that is elected the sweep.
+
+    Args:
+        wiring: the collaborators.
+        sign: notes a sign of life of this process.
+        stopping: set when the process ends.
+    """
     waits, refused = False, None
     while not stopping.wait(TICK_S):
         try:
-            wiring.outbox.sign_of_life(name)
+            sign()
             wiring.meter.flush()
             reopen(wiring)
             if wiring.leases.elected("tick", int(TICK_S * 1000)):

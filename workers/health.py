@@ -7,18 +7,19 @@ from service.domain.errors import ConfigurationError, PushpruneError
 from service.settings import load_settings
 from service.store.connection import Connection, connect
 from service.store.keys import Keys
+from service.store.outbox import Outbox
 
 SILENT_S = 10.0
 
 
 def is_alive(connection: Connection, name: str) -> bool:
-    """Whether the worker of this name, as `-n NAME@%h` gave it, was heard of lately on this host.
+    """Return True if a worker of this name, as `-n NAME@%h` gave it, gave a sign of life lately on this host.
 
     Raises StoreUnavailable when Redis is away.
     """
-    with connection.reached() as client:
-        seen_ms = client.zscore(connection.keys.of("workers"), f"{name}@{socket.gethostname()}")
-    return seen_ms is not None and connection.now_ms() - seen_ms < SILENT_S * 1000
+    silent_ms = connection.now_ms() - SILENT_S * 1000
+    node = f"{name}@{socket.gethostname()}"
+    return any(worker.name == node and worker.at_ms > silent_ms for worker in Outbox(connection).signs())
 
 
 def main(name: str) -> None:

@@ -1,36 +1,42 @@
-"""Whether workers live and keep up, and what they and the web process have complained of."""
+"""Workers that live and keep up, and troubles that they and the web process have noted."""
 
 from collections.abc import Iterator
 
 from service.doctor.case import Case
 from service.doctor.registry import NO_DELETES
 from service.domain.finding import Finding, error, fine, warning
+from service.health import LATE_S, REGISTRY, start_line, system_health
 
-_START = "celery -A workers.app worker --pool threads --concurrency 4 -Q enforce,delete"
-_LATE_S, _STUCK_S = 60, 600
+_STUCK_S = 600
 _DAY_MS = 86_400_000
 
 
 def check(case: Case) -> Iterator[Finding]:
-    outbox = case.wiring.outbox
-    workers, backlog = outbox.workers(), outbox.backlog()
-    waits = (
-        f"{backlog.due} repositories to plan, {backlog.doomed} to delete from, the oldest {backlog.oldest_s:.0f} s late"
-    )
-    if not workers:
-        yield error("workers", f"none gave a sign of life for 10 s: nothing is deleted ({waits})", _START)
-    elif backlog.oldest_s > _LATE_S:
-        said = f"{workers} of them do not keep up: {waits}"
-        mend = f"{_START}   # one more of them"
-        yield error("workers", said, mend) if backlog.oldest_s > _STUCK_S else warning("workers", said, mend)
+    """Find out if a worker lives for every queue, and if the workers keep up."""
+    health = system_health(case.wiring)
+    reading, missing = health.reading, tuple(queue for queue, workers in health.queues.items() if not workers)
+    waits = f"{reading.waiting['due']} repositories to plan, {reading.waiting['doomed']} to delete from"
+    for trouble in health.troubles:
+        if trouble.about == "workers":
+            yield error("workers", trouble.message.partition(": start one")[0] + f" ({waits})", start_line(missing))
+    if missing:
+        return
+    workers, oldest_s = reading.workers, reading.oldest_s
+    if oldest_s > LATE_S:
+        said = f"{workers} of them do not keep up: {waits}, the oldest of these waits since {oldest_s:.0f} s"
+        mend = f"{start_line(tuple(health.queues))}   # one more of them, once no other finding explains it"
+        yield error("workers", said, mend) if oldest_s > _STUCK_S else warning("workers", said, mend)
     else:
-        yield fine("workers", f"{workers} {'lives' if workers == 1 else 'live'}, nothing is late")
+        each = ", ".join(f"{queue} {count}" for queue, count in health.queues.items())
+        yield fine("workers", f"{workers} {'lives' if workers == 1 else 'live'} ({each}), nothing is late")
 
 
 def check_troubles(case: Case) -> Iterator[Finding]:
     """What was complained of and is not mended; and events of the last day that could not be understood."""
     found = False
     for trouble in case.wiring.outbox.troubles():
+        if trouble.about == REGISTRY:
+            continue  # the doctor asks the registry itself
         found = True
         yield error("troubles", f"{trouble.about}: {trouble.message}", _mending(trouble.about, trouble.message))
     rejected = case.wiring.figures.last_rejected()

@@ -70,9 +70,9 @@ class RegistryClient:
         self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
         self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
 
-    def ping(self) -> None:
-        """Returns if a registry answers and lets us in."""
-        self._read_page("/v2/")
+    def ping(self, timeout_s: float | None = None) -> None:
+        """Return if a registry answers and lets us in. timeout_s: a shorter one than for other requests."""
+        self._expect_object(self._send("GET", "/v2/", {}, timeout_s=timeout_s))
 
     def tags(self, repository: str) -> tuple[str, ...]:
         """Every tag, in the registry's order; () for an emptied or unknown repository. Half a listing is an error."""
@@ -262,19 +262,26 @@ class RegistryClient:
         return int(size)
 
     def _send(
-        self, method: str, path: str, headers: dict[str, str], content: bytes | None = None, *, stream: bool = False
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        content: bytes | None = None,
+        *,
+        stream: bool = False,
+        timeout_s: float | None = None,
     ) -> requests.Response:
         """Prepares the request itself: what Session.request merges into each would cost a third of our time for it."""
         session, prepared, said = self._session, requests.PreparedRequest(), "none"
-        began_s = time.monotonic()
+        began_s, timeout_s = time.monotonic(), timeout_s or self._timeout_s
         try:
-            with translated(self._where, self._timeout_s):
+            with translated(self._where, timeout_s):
                 prepared.prepare(
                     method, self._url + path, {**session.headers, **headers}, data=content, auth=session.auth
                 )
                 response = session.send(
                     prepared,
-                    timeout=self._timeout_s,
+                    timeout=timeout_s,
                     stream=stream,
                     allow_redirects=method in ("GET", "HEAD"),
                     proxies=session.proxies,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -19,27 +20,46 @@ from service.store.keys import Keys
 _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 _HEAD = re.compile(r"^-- KEYS +(.*?)(?=^-- ARGV)", re.MULTILINE | re.DOTALL)
 _KEY = re.compile(r"[a-z]+(:[a-z]+)*(:R)?")
+_PLACE = re.compile(r" script: (?=\w+, on )")
+_DEMOTED = re.compile(r"\b(READONLY|MASTERDOWN)\b|read only replica")
 
 
-def connect(url: str) -> redis.Redis:
-    """A client for `url` (redis://, rediss://, unix://) that decodes answers to text and reconnects by itself."""
+ANSWER_S = 5.0
+PULSE_S = 2.0
+# While Redis is silent, calls fail at once for this long; then a ping may find out whether it answers again.
+_SILENCE_S = 1.0
+
+
+def connect(url: str, *, answer_s: float = ANSWER_S) -> redis.Redis:
+    """Return a client for `url` (redis://, rediss://, unix://) that decodes answers to text and reconnects by itself.
+
+    A lost connection is tried once more at once. A timeout is not: whoever waits has waited long enough.
+    """
     return redis.Redis.from_url(
         url,
         decode_responses=True,
-        socket_timeout=5,
-        socket_connect_timeout=3,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+        socket_timeout=answer_s,
+        socket_connect_timeout=min(answer_s, 3.0),
+        health_check_interval=15 if answer_s >= ANSWER_S else 0,
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1, supported_errors=(redis.ConnectionError,)),
+        retry_on_error=[redis.ConnectionError],
     )
 
 
 class Connection:
-    """Redis as the store uses it. client: decodes answers to text. keys: the names of all keys."""
+    """Redis as the store uses it.
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+    Args:
+        client: decodes answers to text.
+        keys: the names of all keys.
+        hasty: a client of the same server that waits for an answer for PULSE_S only. None: the same client.
+    """
+
+    def __init__(self, client: redis.Redis, keys: Keys, hasty: redis.Redis | None = None) -> None:
         self.client = client
         self.keys = keys
+        self._hasty = hasty or client
+        self._silent_until_s: float | None = None
         self._scripts: dict[str, Script] = {}
 
     def script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
@@ -64,11 +84,48 @@ class Connection:
     @contextmanager
     def reached(self) -> Iterator[Any]:
         """The client, with its errors translated to StoreUnavailable. (redis-py cannot type decoded answers.)"""
-        try:
+        self._break_silence()
+        with self._translated():
             yield self.client
-        except (redis.ConnectionError, redis.TimeoutError) as error:
+
+    def pulse(self) -> int:
+        """Write one key under a short deadline, to see whether an event could be recorded now.
+
+        Returns:
+            The clock of Redis (ms).
+
+        Raises:
+            StoreUnavailable: Redis does not answer within PULSE_S, or refuses writes.
+        """
+        with self._translated():
+            now_ms = int(self._hasty.register_script(_source("pulse"))(keys=[self.keys.of("pulse")]))
+        self._silent_until_s = None
+        return now_ms
+
+    def _break_silence(self) -> None:
+        """Raise StoreUnavailable at once while Redis is silent, so that not every thread waits until its timeout."""
+        if self._silent_until_s is None:
+            return
+        if time.monotonic() < self._silent_until_s:
+            raise StoreUnavailable(f"Redis does not answer (no answer within {PULSE_S:g} s a moment ago)")
+        with self._translated():
+            self._hasty.ping()
+        self._silent_until_s = None
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except redis.TimeoutError as error:
+            self._silent_until_s = time.monotonic() + _SILENCE_S
+            raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
+        except redis.ConnectionError as error:
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ResponseError as error:
+            if _DEMOTED.search(str(error)):
+                # The name or address may lead to another server by now; an open connection stays with the old one.
+                for client in (self.client, self._hasty):
+                    client.connection_pool.disconnect(inuse_connections=False)
             raise StoreRefuses(f"Redis refuses: {_brief(error)}") from error
 
     def run_id(self) -> str:
@@ -126,5 +183,5 @@ def _text(name: str) -> str:
 
 def _brief(error: Exception) -> str:
     """In its own words, without where in a script of ours it said them."""
-    said = str(error).partition("\n")[0].partition(" script: ")[0][:200].rstrip(". ")
+    said = _PLACE.split(str(error).partition("\n")[0])[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
     return said or type(error).__name__

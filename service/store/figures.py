@@ -1,10 +1,11 @@
 """What a monitor wants to know, read from Redis in one go."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from service.store.connection import Connection
-from service.store.outbox import LONGEST_WAIT_MS
+from service.store.outbox import LONGEST_WAIT_MS, unpack_worker
 
 WORKER_SILENT_MS = 10_000
 
@@ -15,21 +16,30 @@ _QUEUES = ("due", "doomed", "healing")
 class Reading:
     """Redis' figures at one moment.
 
-    counters: as in the key `counters`, since the beginning. waiting: queue → repositories in it, without those that
-    time alone will make due later. oldest_s: seconds by which the most overdue entry of all queues is late. workers:
-    those that gave a sign of life within 10 s. troubles: things that an operator must mend. repositories: those
-    anything is known of. last_event_ms: when the newest entry of the history was written, None while there is none.
-    late_s: as oldest_s, for each queue.
+    Attributes:
+        counters: as in the key `counters`, since the beginning.
+        waiting: queue → repositories in it, without those that time alone will make due later.
+        workers: the worker processes that gave a sign of life within 10 s.
+        consumers: queue of messages → the workers that consume it.
+        repositories: those anything is known of.
+        last_event_ms: when the newest entry of the history was written, None while there is none.
+        late_s: queue → seconds since which its most overdue work waits, 0 for none. Resending does not shorten it.
+        now_ms: the clock of Redis.
     """
 
     counters: Mapping[str, int]
     waiting: Mapping[str, int]
-    oldest_s: float
     workers: int
-    troubles: int
+    consumers: Mapping[str, int]
     repositories: int
     last_event_ms: int | None
-    late_s: Mapping[str, float] = field(default_factory=dict)
+    late_s: Mapping[str, float]
+    now_ms: int
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds since which the most overdue work of all queues waits."""
+        return max(self.late_s.values(), default=0.0)
 
 
 class Figures:
@@ -37,30 +47,31 @@ class Figures:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._of = connection.keys.of
+        self._of, self._late = connection.keys.of, connection.keys.late
 
     def read(self) -> Reading:
         """All figures at one moment, by the clock of Redis; the cost does not grow with what is known."""
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
-            for name in ("generation", "trouble"):
-                pipe.hlen(self._of(name))
+            pipe.hlen(self._of("generation"))
             pipe.hgetall(self._of("counters"))
-            pipe.zcount(self._of("workers"), now_ms - WORKER_SILENT_MS, "+inf")
+            pipe.zrangebyscore(self._of("workers"), now_ms - WORKER_SILENT_MS, "+inf")
             pipe.xrevrange(self._of("events"), count=1)
             for queue in _QUEUES:
                 pipe.zcount(self._of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
-                pipe.zrange(self._of(queue), 0, 0, withscores=True)
-            repositories, troubles, counters, workers, events, *queues = pipe.execute()
+                for key in (self._of(queue), self._late(queue)):
+                    pipe.zrange(key, 0, 0, withscores=True)
+            repositories, counters, workers, events, *queues = pipe.execute()
+        firsts = (queue + late for queue, late in zip(queues[1::3], queues[2::3], strict=True))
         return Reading(
             counters={name: int(count) for name, count in counters.items()},
-            waiting=dict(zip(_QUEUES, queues[::2], strict=True)),
-            oldest_s=_oldest_s(queues[1::2], now_ms),
-            workers=workers,
-            troubles=troubles,
+            waiting=dict(zip(_QUEUES, queues[::3], strict=True)),
+            workers=len(workers),
+            consumers=Counter(queue for member in workers for queue in unpack_worker(member, now_ms).queues),
             repositories=repositories,
             last_event_ms=int(events[0][0].partition("-")[0]) if events else None,
-            late_s={queue: _oldest_s([first], now_ms) for queue, first in zip(_QUEUES, queues[1::2], strict=True)},
+            late_s={queue: _late_s(first, now_ms) for queue, first in zip(_QUEUES, firsts, strict=True)},
+            now_ms=now_ms,
         )
 
     def last_rejected(self) -> tuple[int, str] | None:
@@ -75,7 +86,6 @@ class Figures:
             return int(client.zcard(self._of("trashed")))
 
 
-def _oldest_s(firsts: Iterable[list[tuple[str, float]]], now_ms: int) -> float:
-    """firsts: the first entry of each queue, if it has one, with the time (ms) at which the sweep sends it again."""
-    late_ms = [now_ms - again_ms for first in firsts for _, again_ms in first]
-    return max([0.0, *late_ms]) / 1000
+def _late_s(firsts: Iterable[tuple[str, float]], now_ms: int) -> float:
+    """Return since how many seconds the most overdue of these members waits. firsts: each with its time (ms)."""
+    return max([0.0, *(now_ms - at_ms for _, at_ms in firsts)]) / 1000

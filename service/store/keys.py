@@ -74,13 +74,16 @@ Per repository
                         media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, gate, walk, started, reconcile,
+                        NAME: collect, tick, trim, broken, gate, walk, started, reconcile, registry,
                         enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
   doomed        zset    R → when the sweep sends it again (ms): repositories with something in doomed:R.
   healing       zset    R → when the sweep sends it again (ms): repositories with something in heal:R.
+  late:NAME     zset    R → since when its work in the queue NAME (due, doomed, healing) is overdue (ms); the sweep's
+                        resending does not move it. Life: until the work gets on. Writers: sweep, succeeded.
+                        Readers: figures.
   gc:due        string  why a collection is wanted. Life: until one was made.
   gc:dry        string  why a dry run is wanted, and nothing more. Life: until it was made, an hour at most.
   gc:retry      string  what is wanted is asked for again once this is gone. Life: its TTL.
@@ -183,7 +186,11 @@ Global
                         Reader: doctor.
   doctor:last   string  JSON {at_ms, by, findings: [{name, severity, said, mend}, …]}: what the doctor found when it
                         was asked to look on the dashboard, without secrets. Life: 7 days. Writer, reader: dashboard.
-  workers       zset    worker name → its last sign of life (ms). Life: forgotten after a minute. Writer: tick.
+  workers       zset    "<worker name> <process> <queue>,<queue>,…" → its last sign of life (ms). Two processes of one
+                        name are two workers. Life: forgotten after a minute. Writer: tick.
+                        Readers: figures, health checks.
+  pulse         string  the time of the last write that /readyz made to see whether Redis takes writes (ms).
+                        Life: a minute. Writer: the web process. Reader: none.
   policy        string  digest of the policy last put in force; a change makes every repository due. Writer: tick.
   policy:last   string  that policy as JSON, empty for none: in force while its file is broken at a start. Writer: tick.
   trashed       zset    "R digest", or "R -" where only tags went → when (µs): the index over trash:R and deleted:R.
@@ -277,6 +284,9 @@ class Keys:
 
     def history(self, repository: str) -> str:
         return f"{self.prefix}history:{repository}"
+
+    def late(self, queue: str) -> str:
+        return f"{self.prefix}late:{queue}"
 
     def lease(self, name: str) -> str:
         return f"{self.prefix}lease:{name}"

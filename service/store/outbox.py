@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,14 +20,10 @@ Queue = Literal["due", "doomed", "healing"]
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits: repositories to plan, repositories with something to delete, whether a collection is wanted.
-
-    oldest_s: seconds by which the most overdue entry is late.
-    """
+    """What waits: repositories to plan, repositories with something to delete, whether a collection is wanted."""
 
     due: int
     doomed: int
-    oldest_s: float
     collect: bool
 
 
@@ -37,6 +33,21 @@ class Trouble:
 
     about: str
     message: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker process that gave a sign of life within the last minute.
+
+    Attributes:
+        name: its node name, such as celery@host. Two processes may have the same name.
+        queues: the queues that it consumes.
+        at_ms: its last sign of life, by the clock of Redis.
+    """
+
+    name: str
+    queues: tuple[str, ...]
     at_ms: int
 
 
@@ -60,8 +71,9 @@ class Outbox:
         self._connection.run("spare", [repository, short_digest, RESEND_MS], repository)
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
-        """Members whose time has come; each is put off, so that no two sweeps send the same."""
-        return tuple(self._connection.script("sweep", [self._keys.of(queue)], [count, RESEND_MS]))
+        """Return the members whose time has come; each is postponed, so that no two sweeps send the same member."""
+        keys = [self._keys.of(queue), self._keys.late(queue)]
+        return tuple(self._connection.script("sweep", keys, [count, RESEND_MS, LONGEST_WAIT_MS]))
 
     def put_off(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
         """Backs off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s.
@@ -80,8 +92,13 @@ class Outbox:
         return until is not None and int(float(until)) > self._connection.now_ms()
 
     def succeeded(self, queue: Queue, repository: str) -> None:
-        """Ends the back-off and the trouble of a repository."""
+        """End the back-off, the trouble and the lateness of a repository: its work got on.
+
+        Planning heals first, so that healing got on as well where planning did.
+        """
         with self._connection.reached() as client, client.pipeline() as pipe:
+            for name in ("due", "healing") if queue == "due" else (queue,):
+                pipe.zrem(self._keys.late(name), repository)
             pipe.hdel(self._keys.of("attempts"), f"{queue} {repository}", f"{queue} {repository} until")
             pipe.hdel(self._keys.of("trouble"), f"{queue} {repository}")
             pipe.execute()
@@ -108,17 +125,21 @@ class Outbox:
             for queue in ("due", "doomed"):
                 # What time alone makes due later (a grace, an age) is no backlog; what backs off is.
                 pipe.zcount(self._keys.of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
-                pipe.zrange(self._keys.of(queue), 0, 0, withscores=True)
             pipe.exists(self._keys.of("gc:due"))
-            due, first_due, doomed, first_doomed, collect = pipe.execute()
-        late = [(now_ms - score) / 1000 for _, score in [*first_due, *first_doomed]]
-        return Backlog(int(due), int(doomed), max([0.0, *late]), bool(collect))
+            due, doomed, collect = pipe.execute()
+        return Backlog(int(due), int(doomed), bool(collect))
 
-    def sign_of_life(self, worker: str) -> None:
-        """A worker says that it lives; those silent for a minute are forgotten."""
+    def sign_of_life(self, name: str, queues: Iterable[str] = (), process: str = "-") -> None:
+        """Note that a worker process lives; those silent for a minute are forgotten.
+
+        Args:
+            name: the worker's node name, without a space.
+            queues: the queues that it consumes.
+            process: tells two processes of the same name apart.
+        """
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.zadd(self._keys.of("workers"), {worker: now_ms})
+            pipe.zadd(self._keys.of("workers"), {f"{name} {process} {','.join(queues)}": now_ms})
             pipe.zremrangebyscore(self._keys.of("workers"), "-inf", now_ms - WORKER_LIFE_MS)
             pipe.execute()
 
@@ -128,11 +149,12 @@ class Outbox:
         with self._connection.reached() as client:
             return int(client.zcount(self._keys.of("workers"), since_ms, "+inf"))
 
-    def signs(self) -> tuple[tuple[str, int], ...]:
-        """The workers that are not forgotten yet, by name, each with its last sign of life (ms)."""
+    def signs(self) -> tuple[Worker, ...]:
+        """The workers that are not forgotten yet, by name."""
         with self._connection.reached() as client:
             known = client.zrange(self._keys.of("workers"), 0, -1, withscores=True)
-        return tuple(sorted((name, int(at_ms)) for name, at_ms in known))
+        workers = [unpack_worker(member, int(at_ms)) for member, at_ms in known]
+        return tuple(sorted(workers, key=lambda worker: (worker.name, worker.at_ms)))
 
     def policy_changed(self, digest: str, policy: str) -> bool:
         """Whether the policy in force is another than the one noted last; the first one is noted and is no change.
@@ -201,3 +223,9 @@ class Outbox:
     def counters(self) -> dict[str, int]:
         with self._connection.reached() as client:
             return {name: int(value) for name, value in client.hgetall(self._keys.of("counters")).items()}
+
+
+def unpack_worker(member: str, at_ms: int) -> Worker:
+    """The worker behind a member of `workers`."""
+    name, _, rest = member.partition(" ")
+    return Worker(name, tuple(rest.partition(" ")[2].split(",")) if rest.partition(" ")[2] else (), at_ms)

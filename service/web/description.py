@@ -45,9 +45,9 @@ def _others() -> dict[str, Any]:
         (HTTPStatus.SERVICE_UNAVAILABLE, "not now: Retry-After says when to come back"),
     ))  # fmt: skip
     gate["responses"]["204"] = gate["responses"].pop("200")
-    live = _route("Whether this process lives", "it does")
-    ready = _route("Whether it can do its work, and what is wrong", "it can")
-    ready["responses"]["503"] = {"description": "Redis is away"}
+    live = _route("This process answers", "it does")
+    ready = _route("Events can be recorded, and everything that is wrong", "they can; status says ready or degraded")
+    ready["responses"]["503"] = {"description": "no event can be recorded: Redis is away or refuses writes"}
     figures = _route("Figures for Prometheus", "the figures", token=True, refused=(_STRANGER, _TOO_LITTLE, _AWAY))
     this, page = _route("This document", "the document"), _route("This document for people", "a page")
     looks = {

@@ -1,11 +1,13 @@
-"""/livez and /readyz: whether this process lives, and whether it can do its work."""
+"""/livez: this process answers. /readyz: notifications can be recorded, and everything that is wrong."""
 
 from http import HTTPStatus
+from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from service import holding
 from service.domain.errors import StoreUnavailable
+from service.health import system_health
 from service.wiring import Wiring
 
 
@@ -18,30 +20,32 @@ def blueprint(wiring: Wiring) -> Blueprint:
 
     @pages.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        policy = wiring.policies.current()
+        """Answer 503 only if an event could not be recorded: otherwise no balancer may take the web process away."""
         try:
-            backlog, workers = wiring.outbox.backlog(), wiring.outbox.workers()
-            holds = len(holding.undecided(wiring))
-            troubles = [f"{trouble.about}: {trouble.message}" for trouble in wiring.outbox.troubles()]
-            under = wiring.garbage.under_way()
-            if wiring.policies.complaint:
-                troubles.append(f"policy: {wiring.policies.complaint}")
-            if not workers:
-                troubles.append(
-                    "workers: none gave a sign of life for 10 s: start one (celery -A workers.app worker …)"
-                )
+            wiring.connection.pulse()
+            return jsonify(_details(wiring)), HTTPStatus.OK
         except StoreUnavailable as error:
             return jsonify(status="not ready", redis=str(error)), HTTPStatus.SERVICE_UNAVAILABLE
-        body = {
-            "status": "ready",
-            "workers": workers,
-            "policy": wiring.policies.complaint or ("in force" if policy else "none: nothing is deleted"),
-            "backlog": {"due": backlog.due, "doomed": backlog.doomed, "oldest_s": round(backlog.oldest_s, 3)},
-            "holds": holds,
-            "healing": wiring.outbox.healing(),
-            "collection": under.stage if under else None,
-            "trouble": troubles,
-        }
-        return jsonify(body), HTTPStatus.OK
 
     return pages
+
+
+def _details(wiring: Wiring) -> dict[str, Any]:
+    now, policies, under = system_health(wiring), wiring.policies, wiring.garbage.under_way()
+    waiting = now.reading.waiting
+    return {
+        "status": "degraded" if now.troubles else "ready",
+        "workers": now.reading.workers,
+        "queues": now.queues,
+        "registry": {True: "answers", False: "does not answer", None: "unknown"}[now.registry],
+        "policy": policies.complaint or ("in force" if policies.current() else "none: nothing is deleted"),
+        "backlog": {
+            "due": waiting["due"],
+            "doomed": waiting["doomed"],
+            "oldest_s": round(now.reading.oldest_s, 3),
+        },
+        "holds": len(holding.undecided(wiring)),
+        "healing": waiting["healing"],
+        "collection": under.stage if under else None,
+        "trouble": [f"{trouble.about}: {trouble.message}" for trouble in now.troubles],
+    }

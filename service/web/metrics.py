@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import (
 from service import holding
 from service.domain.collection import STALE
 from service.domain.metered import TIMED, Metered, Timing
+from service.health import system_health
 from service.web.access import refusal
 from service.wiring import Wiring
 
@@ -63,7 +64,8 @@ class Scrape:
 
     def collect(self) -> Iterator[Metric]:
         """Every figure as it is now."""
-        reading = self._wiring.figures.read()
+        now = system_health(self._wiring)
+        reading = now.reading
         yield _labelled(
             CounterMetricFamily("pushprune_events", "events heard from the registry, our own too", labels=["action"]),
             {action: reading.counters.get(action, 0) for action in _ACTIONS},
@@ -75,10 +77,10 @@ class Scrape:
             GaugeMetricFamily("pushprune_backlog_repositories", "repositories that wait", labels=["queue"]),
             reading.waiting,
         )
-        yield _gauge("backlog_oldest_seconds", "by how much the most overdue of them is late", reading.oldest_s)
+        yield _gauge("backlog_oldest_seconds", "since when the most overdue of them waits", reading.oldest_s)
         yield _labelled(
             GaugeMetricFamily(
-                "pushprune_queue_oldest_seconds", "by how much the most overdue of a queue is late", labels=["queue"]
+                "pushprune_queue_oldest_seconds", "since when the most overdue of a queue waits", labels=["queue"]
             ),
             reading.late_s,
         )
@@ -90,7 +92,13 @@ class Scrape:
         said = "plans that wait for approval, and that nobody refused"
         yield _gauge("held_repositories", said, len(holding.undecided(self._wiring)))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
-        yield _gauge("troubles", "things that an operator must mend; /readyz lists them", reading.troubles)
+        yield _labelled(
+            GaugeMetricFamily("pushprune_queue_workers", "workers that consume a queue of messages", labels=["queue"]),
+            now.queues,
+        )
+        if now.registry is not None:
+            yield _gauge("registry_up", "1 while the registry answers and lets us in", now.registry)
+        yield _gauge("troubles", "things that an operator must mend; /readyz lists them", len(now.troubles))
         yield _gauge("repositories", "repositories anything is known of", reading.repositories)
         if reading.last_event_ms is not None:
             said = "when the newest entry of the history was written"

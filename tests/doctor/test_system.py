@@ -17,6 +17,7 @@ from tests.registry.test_uploads import upload
 from tests.store.test_record import event, record
 
 Make = Callable[..., Wiring]
+QUEUES = ("enforce", "delete", "reconcile")
 
 
 class TestWeb:
@@ -68,15 +69,22 @@ class TestWorkers:
         assert finding.severity == "error"
         assert finding.mend.startswith("celery -A workers.app worker")
 
+    def test_a_queue_without_a_worker_is_an_error_with_the_line_that_starts_one(self, make_wiring: Make) -> None:
+        wiring = make_wiring()
+        wiring.outbox.sign_of_life("w1", ("enforce", "reconcile"))
+        finding = one("workers", quick(wiring))
+        assert (finding.severity, "no worker for queue delete" in finding.said) == ("error", True)
+        assert finding.mend.endswith("-Q delete")
+
     def test_one_that_lives_is_fine(self, make_wiring: Make) -> None:
         wiring = make_wiring()
-        wiring.outbox.sign_of_life("w1")
+        wiring.outbox.sign_of_life("w1", QUEUES)
         assert one("workers", quick(wiring)).severity == "ok"
 
     @pytest.mark.parametrize(("late_s", "severity"), [(30, "ok"), (120, "warning"), (1200, "error")])
     def test_what_waits_too_long_is_found(self, make_wiring: Make, late_s: int, severity: str) -> None:
         wiring = make_wiring()
-        wiring.outbox.sign_of_life("w1")
+        wiring.outbox.sign_of_life("w1", QUEUES)
         due = wiring.connection.keys.of("due")
         wiring.connection.client.zadd(due, {"shop/api": wiring.connection.now_ms() - late_s * 1000})
         finding = one("workers", quick(wiring))

@@ -64,6 +64,11 @@ class Valkey:
             self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int | None:
+        """The process id of the server; None while it is down."""
+        return self._process.pid if self._process else None
+
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.url, decode_responses=True)
 

@@ -102,9 +102,12 @@ class LiveSystem:
             "--concurrency", "4", "-Q", queues, "--without-gossip", "--without-mingle", "--without-heartbeat",
             "-n", f"w{self._workers}@test",
         )  # fmt: skip
-        signs, name = self.wiring.connection.keys.of("workers"), f"w{self._workers}@test"
-        client: Any = self.wiring.connection.client
-        wait_until(lambda: client.zscore(signs, name) or process.poll() is not None, "no sign of a worker")
+        name, outbox = f"w{self._workers}@test", self.wiring.outbox
+
+        def is_seen() -> bool:
+            return any(worker.name == name for worker in outbox.signs())
+
+        wait_until(lambda: is_seen() or process.poll() is not None, "no sign of a worker")
         assert process.poll() is None, self.log(f"worker{self._workers}")
         return process
 

@@ -18,7 +18,9 @@ def figures(connection: Connection) -> Figures:
 
 def test_nothing_is_known_at_first(figures: Figures) -> None:
     waiting = {"due": 0, "doomed": 0, "healing": 0}
-    assert figures.read() == Reading({}, waiting, 0.0, 0, 0, 0, None, dict.fromkeys(waiting, 0.0))
+    reading = figures.read()
+    assert reading == Reading({}, waiting, 0, {}, 0, None, dict.fromkeys(waiting, 0.0), reading.now_ms)
+    assert reading.oldest_s == 0.0
 
 
 def test_what_was_recorded_is_read(figures: Figures, connection: Connection) -> None:
@@ -54,17 +56,45 @@ def test_the_most_overdue_of_any_queue_is_the_oldest(figures: Figures, connectio
     assert max(late_s for name, late_s in reading.late_s.items() if name != queue) < 10
 
 
+def test_sending_again_does_not_make_work_less_late(figures: Figures, connection: Connection) -> None:
+    outbox, client = Outbox(connection), connection.client
+    client.zadd(connection.keys.of("due"), {"shop/api": connection.now_ms() - 90_000})
+    assert outbox.overdue("due") == ("shop/api",)
+    assert outbox.overdue("due") == (), "it was sent, and is sent again later"
+    assert 90 <= figures.read().late_s["due"] < 100
+    outbox.put_off("due", "shop/api")
+    assert 90 <= figures.read().late_s["due"] < 100, "a back-off is no progress"
+    outbox.succeeded("due", "shop/api")
+    assert figures.read().late_s["due"] == 0
+
+
+@pytest.mark.parametrize("later_s", [None, 3600])
+def test_what_left_its_queue_or_waits_for_a_later_time_is_not_late(
+    figures: Figures, connection: Connection, later_s: int | None
+) -> None:
+    """Also where a worker died between its plan and the note that the work got on."""
+    outbox, client, due = Outbox(connection), connection.client, connection.keys.of("due")
+    client.zadd(due, {"shop/api": connection.now_ms() - 90_000})
+    outbox.overdue("due")
+    client.zrem(due, "shop/api")
+    if later_s:
+        client.zadd(due, {"shop/api": connection.now_ms() + later_s * 1000})
+    outbox.overdue("due")
+    assert figures.read().late_s["due"] == 0
+
+
 def test_only_workers_that_live_count(figures: Figures, connection: Connection) -> None:
     outbox = Outbox(connection)
-    outbox.sign_of_life("worker-1@host")
-    connection.client.zadd(connection.keys.of("workers"), {"worker-2@host": connection.now_ms() - 11_000})
-    assert figures.read().workers == outbox.workers() == 1
-
-
-def test_troubles_are_counted(figures: Figures, connection: Connection) -> None:
-    for about in ("due shop/api", "notifications"):
-        Outbox(connection).complain(about, "mend it")
-    assert figures.read().troubles == 2
+    outbox.sign_of_life("worker-1@host", ("enforce", "delete"), "1-a")
+    silent = {"worker-2@host 2-b enforce": connection.now_ms() - 11_000}
+    connection.client.zadd(connection.keys.of("workers"), silent)
+    reading = figures.read()
+    assert reading.workers == outbox.workers() == 1
+    assert reading.consumers == {"enforce": 1, "delete": 1}
+    assert [(worker.name, worker.queues) for worker in outbox.signs()] == [
+        ("worker-1@host", ("enforce", "delete")),
+        ("worker-2@host", ("enforce",)),
+    ]
 
 
 def test_without_redis_there_is_none() -> None:

@@ -1,4 +1,4 @@
-"""/livez says that the process lives; /readyz whether it can do its work, and what is in the way."""
+"""/livez says that the process answers; /readyz that events can be recorded, and everything that is wrong."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,12 @@ import pytest
 import redis
 
 from service.domain.collection import SWEEPING, Under
+from service.store.connection import Connection
+from service.store.outbox import Queue
 from tests.makers import envelope, event
 from tests.web.conftest import Edge, ServeEdge
 
+QUEUES = ("enforce", "delete", "reconcile")
 KEEP_LAST_10 = "rules: [{keep: {last: 10}}]\n"
 
 
@@ -29,10 +32,12 @@ def ready(edge: Edge) -> dict[str, object]:
 
 
 def test_an_idle_service_is_ready(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker-1@host")
+    edge.wiring.outbox.sign_of_life("worker-1@host", QUEUES)
     assert ready(edge) == {
         "status": "ready",
         "workers": 1,
+        "queues": {"enforce": 1, "delete": 1, "reconcile": 1},
+        "registry": "unknown",
         "policy": "none: nothing is deleted",
         "backlog": {"due": 0, "doomed": 0, "oldest_s": 0.0},
         "holds": 0,
@@ -51,12 +56,87 @@ def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
 
 def test_without_a_worker_the_service_listens_and_says_what_to_start(edge: Edge) -> None:
     shown = ready(edge)
-    assert shown["workers"] == 0
-    assert "none gave a sign of life for 10 s: start one" in str(shown["trouble"])
+    assert (shown["workers"], shown["status"]) == (0, "degraded")
+    assert "no worker gave a sign of life for 10 s, so nothing is planned or deleted: start one" in str(
+        shown["trouble"]
+    )
+
+
+def test_a_queue_without_a_worker_is_named_though_other_workers_live(edge: Edge) -> None:
+    edge.wiring.outbox.sign_of_life("garbage@host", ("garbage",))
+    edge.wiring.outbox.sign_of_life("worker@host", ("delete", "reconcile"))
+    shown = ready(edge)
+    assert (shown["status"], shown["workers"]) == ("degraded", 2)
+    assert shown["queues"] == {"enforce": 0, "delete": 1, "reconcile": 1}
+    sentence = "workers: no worker for queue enforce, so no repository is planned: start one: celery"
+    assert isinstance(shown["trouble"], list)
+    assert [trouble[: len(sentence)] for trouble in shown["trouble"]] == [sentence]
+    edge.wiring.outbox.sign_of_life("worker@host", ("enforce",), "2-b")
+    assert ready(edge)["status"] == "ready"
+
+
+def test_a_queue_for_collections_needs_a_worker_only_where_there_is_a_collector(serve: ServeEdge) -> None:
+    edge = serve(gc={"command": ["registry", "garbage-collect"]})
+    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
+    assert "no worker for queue garbage, so no garbage is collected" in str(ready(edge)["trouble"])
+
+
+def test_two_workers_of_one_name_are_two(edge: Edge) -> None:
+    for process in ("1-a", "2-b", "2-b"):
+        edge.wiring.outbox.sign_of_life("celery@host", QUEUES, process)
+    assert ready(edge)["queues"] == {"enforce": 2, "delete": 2, "reconcile": 2}
+
+
+@pytest.mark.parametrize("queue", ["due", "doomed", "healing"])
+def test_work_that_is_sent_again_and_again_is_late(edge: Edge, queue: Queue) -> None:
+    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
+    now_ms = edge.wiring.connection.now_ms()
+    edge.redis.zadd(f"pushprune:{queue}", {"shop/api": now_ms - 61_000})
+    for _ in range(3):
+        edge.wiring.outbox.overdue(queue)
+        shown = ready(edge)
+        assert shown["status"] == "degraded"
+        assert f"late {queue}: a repository has been waiting for 6" in str(shown["trouble"])
+    edge.wiring.outbox.succeeded("doomed" if queue == "doomed" else "due", "shop/api")
+    assert (ready(edge)["status"], ready(edge)["trouble"]) == ("ready", [])
+
+
+def test_work_that_waits_for_a_collection_is_no_trouble(edge: Edge) -> None:
+    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
+    edge.redis.zadd("pushprune:doomed", {"shop/api": edge.wiring.connection.now_ms() - 61_000})
+    edge.wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+    assert ready(edge)["trouble"] == []
+
+
+def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notifications(serve: ServeEdge) -> None:
+    edge = serve(registry={"url": "http://127.0.0.1:1"})
+    edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
+    assert (ready(edge)["status"], ready(edge)["registry"]) == ("ready", "answers")
+    edge.wiring.outbox.complain("registry", "the registry at http://127.0.0.1:1 cannot be reached")
+    shown = ready(edge)
+    assert (shown["status"], shown["registry"]) == ("degraded", "does not answer")
+    assert shown["trouble"] == ["registry: the registry at http://127.0.0.1:1 cannot be reached"]
+
+
+def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> None:
+    edge = serve(registry={"url": "http://127.0.0.1:1"})
+    edge.wiring.outbox.complain("registry", "it could not be reached before the last worker ended")
+    shown = ready(edge)
+    assert shown["registry"] == "unknown"
+    assert "before the last worker" not in str(shown["trouble"])
+
+
+@pytest.mark.parametrize(("ahead_s", "way"), [(3600, "ahead of"), (-3600, "behind")])
+def test_a_clock_of_redis_that_is_wrong_is_a_trouble(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch, ahead_s: int, way: str
+) -> None:
+    now_ms = edge.wiring.connection.now_ms
+    monkeypatch.setattr(Connection, "now_ms", lambda _: now_ms() + ahead_s * 1000)
+    assert f"clock: the clock of Redis is 3600 s {way} the clock of this machine" in str(ready(edge)["trouble"])
 
 
 def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker-1@host")
+    edge.wiring.outbox.sign_of_life("worker-1@host", QUEUES)
     edge.wiring.outbox.complain("due shop/api", "set storage.delete.enabled")
     edge.http.post("/notifications", data=envelope(event(), event(repository="shop/web")))
     shown = ready(edge)
@@ -73,7 +153,7 @@ def test_what_waits_for_long_is_shown(edge: Edge) -> None:
 
 
 def test_a_worker_that_fell_silent_does_not_count(edge: Edge) -> None:
-    edge.redis.zadd("pushprune:workers", {"worker-1@host": 0})
+    edge.redis.zadd("pushprune:workers", {"worker-1@host 1-a enforce": 0})
     assert ready(edge)["workers"] == 0
 
 
@@ -132,7 +212,7 @@ def test_it_is_ready_again_once_redis_is_back(edge: Edge, redis_server: fakeredi
     redis_server.connected = False
     assert edge.http.get("/readyz").status_code == 503
     redis_server.connected = True
-    assert ready(edge)["status"] == "ready"
+    assert ready(edge)["workers"] == 0
 
 
 def test_it_lives_with_and_without_redis(edge: Edge, serve: ServeEdge, no_redis: redis.Redis) -> None:

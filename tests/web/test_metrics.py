@@ -43,7 +43,9 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         'queue_oldest_seconds{queue="due"}': 0, 'queue_oldest_seconds{queue="doomed"}': 0,
         'queue_oldest_seconds{queue="healing"}': 0, "restorable": 0, 'gate{state="open"}': 1,
         'gate{state="draining"}': 0, 'gate{state="closed"}': 0, "reconcile_running": 0, "collection_wanted": 0,
-        "troubles": 0, "repositories": 0, "policy_in_force": 0, "policy_invalid": 0,
+        'queue_workers{queue="enforce"}': 0, 'queue_workers{queue="delete"}': 0,
+        'queue_workers{queue="reconcile"}': 0, "troubles": 1, "repositories": 0,
+        "policy_in_force": 0, "policy_invalid": 0,
         'collections_total{result="done"}': 0, 'collections_total{result="failed"}': 0,
         'collections_total{result="put off"}': 0, 'collections_total{result="dry run"}': 0,
         "collected_blobs_total": 0, "collected_bytes_total": 0, "collection_running": 0, "collection_stale_cache": 0,
@@ -89,16 +91,26 @@ def test_what_was_heard_is_counted(edge: Edge) -> None:
 
 
 def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
-    edge.wiring.outbox.sign_of_life("worker-1@host")
+    edge.wiring.outbox.sign_of_life("worker-1@host", ("enforce", "delete", "reconcile"))
     edge.wiring.outbox.complain("due shop/api", "set storage.delete.enabled")
     edge.redis.zadd("pushprune:doomed", {"shop/api": 0, "shop/web": 0})
     edge.redis.zadd("pushprune:healing", {"shop/api": 0})
     edge.redis.hset("pushprune:counters", "deleted", 7)
     found = scrape(edge)
-    assert (found["workers"], found["troubles"], found["deleted_total"]) == (1, 1, 7)
+    assert (found["workers"], found['queue_workers{queue="enforce"}'], found["deleted_total"]) == (1, 1, 7)
+    assert found["troubles"] == 3, "the one noted, and work in two queues that is late"
+    assert "registry_up" not in found, "there is none"
     assert found['backlog_repositories{queue="doomed"}'] == 2
     assert found['backlog_repositories{queue="healing"}'] == 1
     assert found["backlog_oldest_seconds"] > 1_700_000_000
+
+
+def test_a_registry_that_is_away_is_shown(serve: ServeEdge) -> None:
+    edge = serve(registry={"url": "http://127.0.0.1:1"})
+    edge.wiring.outbox.sign_of_life("worker-1@host")
+    assert scrape(edge)["registry_up"] == 1
+    edge.wiring.outbox.complain("registry", "it cannot be reached")
+    assert scrape(edge)["registry_up"] == 0
 
 
 def test_collections_are_counted_by_their_result(edge: Edge) -> None:

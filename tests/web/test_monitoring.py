@@ -13,7 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import documented
-from tests.web.conftest import Edge
+from tests.web.conftest import ServeEdge
 from tests.web.test_metrics import fill
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -23,9 +23,11 @@ TARGETS = [(panel, target) for panel in DASHBOARD["panels"] for target in panel.
 
 
 @pytest.fixture
-def metrics(edge: Edge) -> set[str]:
+def metrics(serve: ServeEdge) -> set[str]:
     """The names of all samples at /metrics."""
+    edge = serve(registry={"url": "http://127.0.0.1:1"})
     fill(edge)
+    edge.wiring.outbox.sign_of_life("worker@host", ("enforce",))
     said = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
     edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=said)
     text = edge.http.get("/metrics").text

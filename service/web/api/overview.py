@@ -6,6 +6,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
+from service.health import system_health
 from service.web.api.door import door
 from service.web.models import Answer
 from service.wiring import Wiring
@@ -35,8 +36,10 @@ class Overview(Answer):
     due: int = Field(description="repositories that wait to be planned")
     deleting: int = Field(description="repositories with something to delete")
     healing: int = Field(description="repositories where something must be looked at")
-    oldest_s: float = Field(description="by how many seconds the most overdue of these is late")
+    oldest_s: float = Field(description="since how many seconds the most overdue of these waits")
     workers: int = Field(description="those that gave a sign of life within 10 s")
+    queues: dict[str, int] = Field(description="workers that consume each queue of messages that needs one")
+    registry: bool | None = Field(description="true while the registry answers and lets us in; null: not known")
     policy: str = Field(description="in force, none, or why what stands in its place cannot be obeyed")
     dry_run: bool = Field(description="whether the policy only shows what would go: nothing is deleted")
     collection: str | None = Field(description="what the collection under way is at; null: none is")
@@ -58,7 +61,8 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _overview(wiring: Wiring) -> Overview:
-    reading, shelves = wiring.figures.read(), wiring.inventory.catalog.shelves(wiring.history.repositories())
+    now, shelves = system_health(wiring), wiring.inventory.catalog.shelves(wiring.history.repositories())
+    reading = now.reading
     under, last, policy = wiring.garbage.under_way(), wiring.walks.last(), wiring.policies.current()
     return Overview(
         repositories=len(shelves),
@@ -73,11 +77,13 @@ def _overview(wiring: Wiring) -> Overview:
         healing=reading.waiting["healing"],
         oldest_s=round(reading.oldest_s, 3),
         workers=reading.workers,
+        queues=now.queues,
+        registry=now.registry,
         policy=wiring.policies.complaint or ("in force" if policy else "none"),
         dry_run=wiring.outlook.is_dry(),
         collection=under.stage if under else None,
         reconciled_ms=last.at_ms if last else None,
         troubles=tuple(
-            Trouble(about=one.about, message=one.message, at_ms=one.at_ms) for one in wiring.outbox.troubles()
+            Trouble(about=trouble.about, message=trouble.message, at_ms=trouble.at_ms) for trouble in now.troubles
         ),
     )

@@ -13,6 +13,7 @@ from service.dispatch import QUEUES
 from service.doctor import examine, open_case
 from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
+from service.health import system_health
 from service.reconciling import ask, overview
 from service.settings import Settings
 from service.web.pages import frame
@@ -43,16 +44,17 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/health/now")
     def health_now() -> Response:
-        wiring.connection.ping()
+        now = system_health(wiring)
         return frame.panel(
             "health_now.html",
             "Workers and queues",
-            reading=wiring.figures.read(),
+            reading=now.reading,
+            consumers=now.queues,
+            registry=now.registry,
             queues=tuple(_queues(wiring)),
             signs=wiring.outbox.signs(),
-            silent_before_ms=wiring.connection.now_ms() - _SILENT_MS,
-            troubles=wiring.outbox.troubles(),
-            complaint=wiring.policies.complaint,
+            silent_before_ms=now.reading.now_ms - _SILENT_MS,
+            troubles=now.troubles,
             seen=overview(wiring),
             has_registry=wiring.registry is not None,
         )

@@ -8,6 +8,7 @@ from flask import Blueprint, Response, request
 
 from service.domain.collection import Run
 from service.domain.tally import Tally
+from service.health import system_health
 from service.holding import waiting
 from service.web.pages import frame
 from service.weight import Scales
@@ -39,21 +40,21 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/overview/now")
     def overview_now() -> Response:
-        policy, policies = wiring.policies.current(), wiring.policies
+        now, policy = system_health(wiring), wiring.policies.current()
         under, standing = wiring.garbage.under_way(), wiring.gate.standing()
         return frame.panel(
             "overview_now.html",
             "What happens now",
-            reading=wiring.figures.read(),
+            reading=now.reading,
+            registry=now.registry,
             holds=sum(1 for one in waiting(wiring) if one.refusal is None),
-            troubles=wiring.outbox.troubles(),
+            troubles=now.troubles,
             totals=wiring.garbage.totals(),
             trashed=wiring.figures.trashed(),
             gate=standing.state if standing else "open",
             collection=under.stage if under else "none under way",
             dry_run=bool(policy and policy.dry_run),
-            no_policy=policy is None and policies.complaint is None,
-            complaint=policies.complaint,
+            no_policy=policy is None and wiring.policies.complaint is None,
         )
 
     @pages.get("/panels/overview/size")

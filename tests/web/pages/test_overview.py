@@ -26,9 +26,9 @@ def test_what_happens_is_counted(edge: Edge) -> None:
     edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
     text = Browser(edge).text("/panels/overview/now")
     assert "<dt>Pushes heard</dt><dd>3</dd>" in text
-    assert "No worker gave a sign of life" in text
-    edge.wiring.outbox.sign_of_life("w1")
-    assert "No worker gave" not in Browser(edge).text("/panels/overview/now")
+    assert "no worker gave a sign of life" in text
+    edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
+    assert "no worker" not in Browser(edge).text("/panels/overview/now")
 
 
 @pytest.mark.parametrize(

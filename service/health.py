@@ -1,0 +1,114 @@
+"""The health of the whole system: everything that keeps pushprune from its work, one sentence each.
+
+`/readyz`, the API, the dashboard, `/metrics` and the doctor all read it here, so that they cannot disagree.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.dispatch import QUEUES
+from service.store.figures import Reading
+from service.store.outbox import Trouble
+from service.wiring import Wiring
+
+LATE_S = 60.0
+REGISTRY = "registry"
+_CLOCK_S = 60.0
+
+_START = "celery -A workers.app worker --pool threads --concurrency 4 -n {name}@%h -Q {queues}"
+# Queue of messages → what does not happen without a worker for it.
+_WITHOUT = {
+    "enforce": "no repository is planned",
+    "delete": "nothing is deleted",
+    "reconcile": "the history is not compared with the registry",
+    "garbage": "no garbage is collected",
+}
+_WORK = {"due": "to be planned", "doomed": "for its deletions", "healing": "to be checked after a deletion"}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The figures of this moment, and everything that an operator must mend.
+
+    Attributes:
+        reading: the figures.
+        troubles: in the order in which they are to be mended.
+        queues: queue of messages → the workers that consume it, for every queue that needs one.
+        registry: True if the registry answers and lets us in, None if that is not known.
+    """
+
+    reading: Reading
+    troubles: tuple[Trouble, ...]
+    queues: dict[str, int]
+    registry: bool | None
+
+
+def system_health(wiring: Wiring) -> Health:
+    """Return the health of the system at this moment. Raises StoreUnavailable when Redis is away."""
+    before_ms = time.time_ns() // 1_000_000
+    reading, noted = wiring.figures.read(), wiring.outbox.troubles()
+    queues = {queue: reading.consumers.get(queue, 0) for queue in needed(wiring)}
+    # The workers look at the registry. Without a worker nobody does, and what was noted is old.
+    is_looked_at = wiring.registry is not None and reading.workers > 0
+    noted = tuple(trouble for trouble in noted if trouble.about != REGISTRY or is_looked_at)
+    is_away = any(trouble.about == REGISTRY for trouble in noted)
+    troubles = (
+        *_clock(reading, before_ms),
+        *(trouble for trouble in noted if trouble.about == REGISTRY),
+        *_workers(reading, queues),
+        *_policy(wiring, reading),
+        *_lateness(wiring, reading),
+        *(trouble for trouble in noted if trouble.about != REGISTRY),
+    )
+    return Health(reading, troubles, queues, not is_away if is_looked_at else None)
+
+
+def needed(wiring: Wiring) -> tuple[str, ...]:
+    """The queues of messages that need a worker: the one for collections only where there is a collector."""
+    return tuple(queue for queue in QUEUES.values() if queue != "garbage" or wiring.collector is not None)
+
+
+def start_line(queues: tuple[str, ...]) -> str:
+    """Return the command that starts a worker for these queues."""
+    return _START.format(name="garbage" if queues == ("garbage",) else "worker", queues=",".join(queues))
+
+
+def _workers(reading: Reading, queues: dict[str, int]) -> Iterator[Trouble]:
+    if not reading.workers:
+        said = "no worker gave a sign of life for 10 s, so nothing is planned or deleted: start one: "
+        yield Trouble("workers", said + start_line(tuple(queues)), reading.now_ms)
+        return
+    for queue, workers in queues.items():
+        if not workers:
+            said = f"no worker for queue {queue}, so {_WITHOUT[queue]}: start one: {start_line((queue,))}"
+            yield Trouble("workers", said, reading.now_ms)
+
+
+def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
+    if wiring.garbage.under_way():
+        return  # deletions wait for the end of a collection
+    for queue, late_s in reading.late_s.items():
+        if late_s > LATE_S:
+            said = (
+                f"a repository has been waiting for {late_s:.0f} s {_WORK[queue]}: the workers do not keep up, or "
+                "something stops them; if nothing else is said here, start one more worker and read their logs"
+            )
+            yield Trouble(f"late {queue}", said, reading.now_ms - round(late_s * 1000))
+
+
+def _clock(reading: Reading, before_ms: int) -> Iterator[Trouble]:
+    ahead_s = (reading.now_ms - before_ms) / 1000
+    if abs(ahead_s) > _CLOCK_S:
+        way = "ahead of" if ahead_s > 0 else "behind"
+        said = (
+            f"the clock of Redis is {abs(ahead_s):.0f} s {way} the clock of this machine, so times in the history and "
+            "ages in the policy are wrong: set both clocks (timedatectl set-ntp true)"
+        )
+        yield Trouble("clock", said, reading.now_ms)
+
+
+def _policy(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
+    wiring.policies.current()  # reads a changed file
+    if wiring.policies.complaint:
+        yield Trouble("policy", wiring.policies.complaint, reading.now_ms)

@@ -1,0 +1,116 @@
+"""A Redis that refuses writes or falls silent is told apart from one that works, soon and in words."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.errors import StoreRefuses, StoreUnavailable
+from service.settings import load_settings
+from service.store.connection import PULSE_S, Connection, connect
+from service.store.keys import Keys
+from service.web.app import create_app
+from service.wiring import wire
+from tests.fakes.valkey import Valkey
+from tests.makers import envelope, event
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Valkey]:
+    """A server of the test's own, to do harm to."""
+    with Valkey(tmp_path / "redis") as valkey:
+        yield valkey
+
+
+def connection_to(url: str) -> Connection:
+    return Connection(connect(url), Keys("p:"), connect(url, answer_s=PULSE_S))
+
+
+def demote(client: Any) -> None:
+    """Make the server a replica of a server that does not exist."""
+    client.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+
+def promote(client: Any) -> None:
+    client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def test_the_pulse_tells_the_time_of_redis(server: Valkey) -> None:
+    assert abs(connection_to(server.url).pulse() - time.time() * 1000) < 60_000
+
+
+def test_a_replica_has_no_pulse_until_it_is_promoted(server: Valkey) -> None:
+    connection = connection_to(server.url)
+    demote(server.client())
+    with pytest.raises(StoreRefuses, match="read only replica"):
+        connection.pulse()
+    promote(server.client())
+    assert connection.pulse()
+
+
+def test_a_demoted_server_is_left_for_the_one_its_name_leads_to(server: Valkey) -> None:
+    """The name of a managed Redis leads elsewhere after a failover; an open connection stays with the old server."""
+    connection = connection_to(server.url)
+    before = connection.client.client_id()
+    demote(server.client())
+    with pytest.raises(StoreRefuses), connection.reached() as client:
+        client.set("p:x", 1)
+    assert connection.client.client_id() != before
+
+
+def test_a_narrow_acl_has_no_pulse(server: Valkey) -> None:
+    admin: Any = server.client()
+    admin.execute_command("ACL", "SETUSER", "narrow", "on", ">pw", "~p:*", "+@all", "-set")
+    url = server.url.replace("//", "//narrow:pw@")
+    with pytest.raises(StoreRefuses, match="has no permissions to run the 'set' command"):
+        connection_to(url).pulse()
+
+
+def test_a_full_memory_has_no_pulse(server: Valkey) -> None:
+    server.client().config_set("maxmemory", "1")
+    with pytest.raises(StoreRefuses, match="maxmemory"):
+        connection_to(server.url).pulse()
+
+
+class TestSilence:
+    """A server that is stopped takes connections, and answers nothing."""
+
+    @pytest.fixture
+    def silent(self, server: Valkey) -> Iterator[Valkey]:
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGSTOP)
+        yield server
+        os.kill(server.pid, signal.SIGCONT)
+
+    def test_readiness_says_so_within_a_few_seconds(self, silent: Valkey) -> None:
+        web = create_app(wire(load_settings(environ={}, redis={"url": silent.url}))).test_client()
+        began_s = time.monotonic()
+        answer = web.get("/readyz")
+        assert (answer.status_code, (answer.json or {})["status"]) == (503, "not ready")
+        assert "Redis does not answer" in answer.text
+        assert time.monotonic() - began_s < PULSE_S + 2
+
+    def test_others_do_not_wait_as_well(self, silent: Valkey) -> None:
+        """Else every thread of the web process waits, and none is left to say so."""
+        web = create_app(wire(load_settings(environ={}, redis={"url": silent.url}))).test_client()
+        web.get("/readyz")
+        began_s = time.monotonic()
+        answer = web.post("/notifications", data=envelope(event()))
+        assert answer.status_code == 503
+        assert time.monotonic() - began_s < 1
+
+    def test_it_is_asked_again_once_it_answers(self, silent: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+        connection = connection_to(silent.url)
+        with pytest.raises(StoreUnavailable):
+            connection.pulse()
+        with pytest.raises(StoreUnavailable, match="a moment ago"):
+            connection.ping()
+        assert silent.pid is not None
+        os.kill(silent.pid, signal.SIGCONT)
+        monkeypatch.setattr(connection, "_silent_until_s", 0.0)
+        connection.ping()
+        assert connection.now_ms()
