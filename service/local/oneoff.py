@@ -11,6 +11,7 @@ from pathlib import Path
 from service.domain.errors import RegistryRefused
 from service.domain.policy import Policy
 from service.domain.walk import Walked
+from service.health import REGISTRY
 from service.local import processes, redis_server
 from service.local.redis_server import RedisServer
 from service.local.supervisor import ChildKeepsDying, Supervisor, stopping_on_signals
@@ -63,7 +64,8 @@ class OneOff:
             policies.current()
             if outbox.policy_changed(policies.digest, policies.written):
                 return False  # the worker has not read it yet
-            if trouble := next(iter(outbox.troubles()), None):
+            # A registry that did not answer for a moment is asked again; one that stays away stops the work itself.
+            if trouble := next((trouble for trouble in outbox.troubles() if trouble.about != REGISTRY), None):
                 raise RegistryRefused(trouble.message)
             backlog = outbox.backlog()
             return not (backlog.due or backlog.doomed or outbox.healing())
