@@ -266,8 +266,8 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
 
 
 def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
-    repository, plan_again = snapshot.repository, doomed.digest in snapshot.subjects
-    if wiring.removals.forget(repository, doomed, wiring.collect_after, plan_again=plan_again):
+    repository = snapshot.repository
+    if wiring.removals.forget(snapshot, doomed, wiring.collect_after):
         wiring.dispatch.enforce(repository)
     wiring.meter.count("deletes", "deleted")
     time_push_to_gone(wiring, snapshot)

@@ -64,14 +64,7 @@ def freed_together(each: Iterable[Freed]) -> Freed:
 
 def _parts(state: State, digests: Iterable[str]) -> set[str]:
     """Everything that these indexes list, at any depth."""
-    found: set[str] = set()
-    unread = list(digests)
-    while unread:
-        known = state.links.get(unread.pop())
-        new = set(known.children if known else ()) - found
-        found |= new
-        unread += new
-    return found
+    return {part for digest in digests for part in state.closure(digest)[1:]}
 
 
 def _is_known(state: State, digest: str, layers: Layers) -> bool:

@@ -97,6 +97,18 @@ class State:
     asked: Mapping[str, Asked] = field(default_factory=dict)
     by_hand: frozenset[str] = frozenset()
 
+    def closure(self, digest: str) -> tuple[str, ...]:
+        """The manifest and everything that it is known to list, at any depth, each digest once."""
+        found = {digest: None}
+        unread = [digest]
+        while unread:
+            known = self.links.get(unread.pop())
+            # A forged event can say of two indexes that each lists the other.
+            new = [child for child in known.children if child not in found] if known else []
+            found |= dict.fromkeys(new)
+            unread += new
+        return tuple(found)
+
     @cached_property
     def subjects(self) -> frozenset[str]:
         """The digests that referrers among the tags and the known manifests are about."""

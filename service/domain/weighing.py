@@ -269,9 +269,8 @@ class Weighing:
         return Verdict(tag, True, "somebody says that it is in use (lease)", rule, leased_us)
 
     def leased_us(self, digest: str) -> int:
-        """Until when somebody says that a manifest is in use; an index is while one of its parts is."""
-        known = self.state.links.get(digest)
-        return max(self.state.leased.get(one, 0) for one in (digest, *(known.children if known else ())))
+        """Return until when (µs) the manifest is leased. A lease of a part, at any depth, is a lease of its index."""
+        return max(self.state.leased.get(held, 0) for held in self.state.closure(digest))
 
     def _weigh(self, tag: Tag) -> Verdict:
         against, keeping = None, None

@@ -17,7 +17,7 @@ from service.store.gate import Bounds
 from service.store.hold import Hold, packed_hold, unpack_hold
 from service.store.keys import SIGHTED, long, short
 from service.store.limits import Limits
-from service.store.outbox import LOOK_AGAIN_MS
+from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import pack_doomed, pack_layers, pack_links, pack_media, unpack_doomed, unpack_layers
 from service.store.recording import Recorded, record
 from service.store.snapshot import Snapshot, unpack_snapshot
@@ -133,7 +133,7 @@ class History:
         Returns how many entries changed.
         """
         repository = snapshot.repository
-        args: list[str | int] = [repository, snapshot.generation]
+        args: list[str | int] = [repository, snapshot.generation, RESEND_MS]
         for digest, references in learnt.items():
             args += [digest, f"gone {short(digest)}" if references is None else pack_links(references)]
             for nested in references.indexes if references else ():

@@ -10,6 +10,7 @@ from service.store.keys import short
 from service.store.limits import Limits
 from service.store.outbox import RESEND_MS
 from service.store.packing import pack_doomed
+from service.store.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +47,20 @@ class Removals:
             args += [said for verdict in verdicts for said in _told(verdict)]
         return bool(self._connection.run("taken", args, repository))
 
-    def forget(
-        self, repository: str, doomed: Doomed, collect_after: CollectAfter | None = None, *, plan_again: bool = False
-    ) -> bool:
-        """Notes that a doomed digest is deleted, with its reasons; True when the repository must be planned again.
+    def forget(self, snapshot: Snapshot, doomed: Doomed, collect_after: CollectAfter | None = None) -> bool:
+        """Record that a doomed digest was deleted, with the reasons.
 
-        plan_again: something may follow it.
+        Args:
+            snapshot: the state that the deletion was made from; referrers that it knows may follow.
+
+        Returns:
+            True if the repository became due for a new plan.
         """
-        after = collect_after or CollectAfter()
+        after, repository = collect_after or CollectAfter(), snapshot.repository
+        plan_again = doomed.digest in snapshot.subjects
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
-        args += [after.size_bytes, int(doomed.by_hand)]
+        args += [after.size_bytes, int(doomed.by_hand), snapshot.generation]
         args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]
         _, again = self._connection.run("forget", args, repository)
         return bool(again)

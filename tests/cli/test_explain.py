@@ -93,9 +93,10 @@ def test_of_a_tag_that_is_gone_it_says_what_became_of_it(run: Run, wiring: Wirin
 
 def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring) -> None:
     history, plan = wiring.history, wiring.outlook.plan("shop/api")
-    assert history.commit(history.snapshot("shop/api"), plan, "doomed")
+    snapshot = history.snapshot("shop/api")
+    assert history.commit(snapshot, plan, "doomed")
     for doomed in plan.doomed:
-        wiring.removals.forget("shop/api", doomed)
+        wiring.removals.forget(snapshot, doomed)
     _, said = run("explain", "shop/api:v1")
     assert said.startswith("pushprune: shop/api:v1 was deleted 2")
     assert " by pushprune: older than the newest 2 (rule last)" in said

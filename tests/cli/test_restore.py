@@ -76,7 +76,7 @@ def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
     lonely = Doomed(part, (Verdict(Tag("", part, 1), False, "nobody holds it"),))
     snapshot = wiring.history.snapshot("shop/web")
     assert wiring.history.commit(snapshot, Plan(doomed=(lonely,)), "doomed")
-    wiring.removals.forget("shop/web", lonely)
+    wiring.removals.forget(snapshot, lonely)
     assert f"shop/web@{part}" in run("trash", "shop/web")[1].replace("\n", "")
 
 

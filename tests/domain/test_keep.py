@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.domain.manifest import References
 from service.domain.plan import Verdict
 from service.domain.state import Tag
 from tests.makers import digest_of, planned, policy, tag, us
@@ -213,6 +214,24 @@ def test_a_lease_keeps_an_image_until_it_ends(left_s: int, kept: bool) -> None:
     if kept:
         assert (verdict.reason, verdict.rule) == ("somebody says that it is in use (lease)", "r")
         assert verdict.until_us == us(NOW_S + 1)
+
+
+def test_an_image_that_is_leased_two_levels_down_keeps_the_outer_index() -> None:
+    rules = policy("rules: [{keep: {last: 1}}]")
+    links = {
+        digest_of("outer"): References(children=(digest_of("inner"),)),
+        digest_of("inner"): References(children=(digest_of("amd64"),)),
+    }
+    leased = {digest_of("amd64"): us(NOW_S + DAY)}
+    decided = planned([old("outer", 9), old("v2", 1)], rules, us(NOW_S), links=links, leased=leased)
+    assert (decided.doomed, decided.next_us) == ((), us(NOW_S + DAY))
+
+
+def test_two_indexes_that_list_each_other_end_no_plan() -> None:
+    """No registry has them: only a forged event can say so."""
+    links = {digest_of(index): References(children=(digest_of(child),)) for index, child in ("xa", "ab", "ba")}
+    (doomed,) = planned([old("x", 9)], policy("rules: [{keep: none}]"), us(NOW_S), links=links).doomed
+    assert doomed.tags == ("x",)
 
 
 def test_a_leased_image_takes_its_slot() -> None:

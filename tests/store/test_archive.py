@@ -41,7 +41,7 @@ def prune(history: History, tag: Tag) -> None:
     """Deletes it as the workers do."""
     doomed = Doomed(tag.digest, (Verdict(tag, False, "older than the newest 1 (rule last)", "last"),))
     history.commit(history.snapshot("shop/api"), Plan(doomed=(doomed,)), "doomed")
-    removals(history).forget("shop/api", doomed)
+    removals(history).forget(history.snapshot("shop/api"), doomed)
 
 
 def test_a_repository_of_which_nothing_is_recorded_has_no_happenings(archive: Archive) -> None:

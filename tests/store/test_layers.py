@@ -94,7 +94,7 @@ def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Remov
     doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 1000), False, "old", "r"),))
     snapshot = history.snapshot(SHOP)
     assert history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
-    removals.forget(SHOP, doomed)
+    removals.forget(history.snapshot(SHOP), doomed)
     assert list(history.layers(SHOP)) == [digest("y")]
 
 
@@ -105,7 +105,7 @@ def test_one_rescued_by_a_push_while_its_delete_was_on_its_way_is_still_known(
     doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 1000), False, "old", "r"),))
     assert history.commit(history.snapshot(SHOP), Plan(doomed=(doomed,)), "doomed")
     record(history, push(2))
-    removals.forget(SHOP, doomed)
+    removals.forget(history.snapshot(SHOP), doomed)
     assert list(history.layers(SHOP)) == [digest("x")]
 
 

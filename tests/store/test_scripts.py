@@ -2,11 +2,16 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from service.store.connection import _named_keys, _source
 from service.store.recording import EACH, SHARED
+
+
+def _scripts() -> tuple[Path, ...]:
+    return tuple(Path(str(path)) for path in files("service.store").joinpath("scripts").iterdir())
 
 
 @pytest.mark.parametrize(("name", "given"), [("ALL", ("seen", "seen_before", *SHARED)), ("EACH", EACH)])
@@ -26,10 +31,10 @@ def test_a_script_that_names_its_keys_finds_each_under_its_name() -> None:
 
 def test_every_script_either_names_its_keys_or_numbers_them() -> None:
     """One that uses a name which its head does not give would read and write the key `nil`."""
-    for path in files("service.store").joinpath("scripts").iterdir():
-        name = path.name.removesuffix(".lua")
-        if name.startswith("record"):
-            continue
-        used = set(re.findall(r"\b(r|all)(?:\.(\w+)|\['([\w:]+)'\])", path.read_text()))
+    texts = {path.name.removesuffix(".lua"): path.read_text() for path in _scripts()}
+    shared = {name for text in texts.values() for name in re.findall(r"^-- include (\w+)$", text, re.MULTILINE)}
+    for name in texts.keys() - shared - {"record"}:
+        _, _, text = _source(name).partition("\n")  # the first line is the table of the names
+        used = set(re.findall(r"\b(r|all)(?:\.(\w+)|\['([\w:]+)'\])", text))
         named = {f"{key}:R" if table == "r" else key for table, field, quoted in used for key in (field or quoted,)}
         assert named == set(_named_keys(name)), name

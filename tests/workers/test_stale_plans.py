@@ -8,11 +8,13 @@ import pytest
 from service import byhand
 from service.clock import now_us
 from service.domain import retention
+from service.domain.plan import Plan
 from service.domain.policy import Policy
 from service.domain.wanted import Wanted
 from service.settings.reload import PolicySource
 from service.store.history import Committed
 from service.store.lease import COLLECT
+from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
@@ -160,6 +162,60 @@ def test_dry_run_stops_a_batch_under_way(make_system: Make, monkeypatch: pytest.
     system.later()
     assert system.registry.count("pushprune/", "DELETE") == 1
     assert len(system.tags()) >= 4
+
+
+def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in_between(make_system: Make) -> None:
+    """The plan sees the other indexes hold the part, and comes to commit when nothing holds it any more."""
+    system = make_system(keep_last(1), delete={"parallel": 1})
+    shared = make_image("shared")
+    for number in range(3):
+        system.registry.push(SHOP, f"m{number}", index_over([shared], seed=number))
+    system.push("v1")
+    enforcement.enforce(system.wiring, SHOP)
+    made: list[Snapshot] = []
+
+    def plan() -> None:
+        made.append(system.wiring.history.snapshot(SHOP))
+
+    # One index is deleted and noted when the manifest of the next one is read.
+    system.registry.after("DELETE", "", lambda: system.registry.after("GET", "manifests/m", plan))
+    deletion.delete(system.wiring, SHOP)
+    assert [untagged.digest for untagged in made[0].untagged] == [shared.digest]
+    stale = retention.plan(made[0], keep_last(1), now_us())
+    assert system.wiring.history.commit(made[0], stale, "none") is Committed.NOT
+    system.later()
+    assert set(system.registry.manifests(SHOP)) == set(system.registry.tags(SHOP).values())
+
+
+def test_a_plan_does_not_commit_over_tags_that_were_taken_off_since(make_system: Make) -> None:
+    """What is left without a tag by that is known from untagged:R only, and a commit drops what says nothing there."""
+    system = make_system(keep_last(1))
+    for tag in ("v1", "v2"):
+        system.registry.push_image(SHOP, tag, seed="one")
+    system.push("v3")
+    enforcement.enforce(system.wiring, SHOP)
+    system.registry.push_image(SHOP, "v1", seed=f"{SHOP}:v3")
+    snapshot = system.wiring.history.snapshot(SHOP)
+    assert len(snapshot.stale_untagged) == 1
+    (doomed,) = retention.plan(snapshot, keep_last(1), now_us()).doomed
+    assert system.wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed") is Committed.DONE
+    system.wiring.removals.taken(SHOP, [(doomed, doomed.verdicts)])
+    assert system.wiring.history.commit(snapshot, Plan(), "none") is Committed.NOT
+
+
+def test_a_signature_that_was_pushed_and_planned_during_the_deletion_of_its_image_goes(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    digest = system.registry.tags(SHOP)["v1"]
+
+    def sign() -> None:
+        system.registry.push_image(SHOP, f"{digest.replace(':', '-')}.sig")
+        enforcement.enforce(system.wiring, SHOP)
+        system.messages.sent.clear()
+
+    system.registry.after("GET", "manifests/v1", sign)
+    deletion.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v2"}
 
 
 USED = policy("rules: [{name: used, keep: {pulled_within: 1d}}]\nhold_over: 100%")

@@ -100,6 +100,16 @@ def test_the_image_goes_although_a_user_took_its_tag_over(cut_off: Callable[[str
 
 
 @both
+def test_the_image_goes_although_an_index_took_its_tag_over(cut_off: Callable[[str], System], version: str) -> None:
+    """The push of an index drops the plan; what the plan said of this tag counts all the same (seed 771001)."""
+    system = cut_off(version)
+    index = make_index("elsewhere")
+    Pusher(system.registry.url).push(SHOP, "v1", index)
+    system.later()
+    assert set(system.registry.manifests(SHOP)) == {index.digest, *(child.digest for child in index.children)}
+
+
+@both
 def test_it_can_be_put_back(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     digest = image(system, "v1")

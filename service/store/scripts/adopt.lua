@@ -10,6 +10,8 @@
 --       back)  7 tags to adopt (count); per tag, 10 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
 --       what says when it was pushed ('' = nothing) actor ('?' = it turned up unannounced) media; then per tag that is no longer there, 2 each: tag, time_us before
 -- Result the number of tags that changed
+
+-- include bump
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
@@ -89,9 +91,8 @@ if changes > 0 then
     redis.call('DEL', r.doomed)
     redis.call('ZREM', all.doomed, repository)
   end
-  redis.call('ZADD', all.due, 'NX', math.floor(tonumber(now_us) / 1000) + 2000, repository)
-  if redis.call('HEXISTS', all.generation, repository) == 0 then redis.call('HSET', all.generation, repository, now_us) end
-  redis.call('HINCRBY', all.generation, repository, 1)
+  redis.call('ZADD', all.due, 'LT', math.floor(tonumber(now_us) / 1000) + 2000, repository)
+  bump(repository)
 end
 if ARGV[2] ~= '' then redis.call('HSET', all.compared, repository, ARGV[2] .. ' ' .. now_us) end
 return changes

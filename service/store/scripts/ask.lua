@@ -6,6 +6,8 @@
 -- ARGV  1 repository  2 resend after (ms)  3 life (s); then per ask: tag, or "@<short digest>" of a manifest that the
 --       registry has; digest; short digest; JSON
 -- Result the tags, and "@<short digest>"s, that were noted
+
+-- include bump
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -44,8 +46,7 @@ for i = 4, #ARGV, 4 do
 end
 if #noted == 0 then return noted end
 redis.call('EXPIRE', r.asked, ARGV[3])
-if redis.call('HEXISTS', all.generation, repository) == 0 then redis.call('HSET', all.generation, repository, now_us) end
-redis.call('HINCRBY', all.generation, repository, 1)
+bump(repository)
 redis.call('DEL', r.doomed)
 redis.call('ZREM', all.doomed, repository)
 redis.call('ZADD', all.due, 'LT', now_ms + tonumber(ARGV[2]), repository)

@@ -5,6 +5,8 @@
 -- ARGV  1 repository  2 history entries kept  3 events kept  4 images (count); per image: short digest, when (µs, 0 = its
 --       config does not say); then per tag, 5 each: tag digest short when (µs, 0 = now) why
 --       now, if it is
+
+-- include bump
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 local at = 4 + 2 * tonumber(ARGV[4])
@@ -24,4 +26,4 @@ for i = at + 1, #ARGV, 5 do
     dated = dated + 1
   end
 end
-if dated > 0 then redis.call('HINCRBY', all.generation, ARGV[1], 1) end
+if dated > 0 then bump(ARGV[1]) end

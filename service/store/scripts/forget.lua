@@ -6,10 +6,13 @@
 --       asked:R byhand:R taking:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
---       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says);
+--       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says)
+--       13 generation of the snapshot that the deletion was made from;
 --       then per tag ('' where it had none): tag, time_us (-1: a part of an index, which comes back with it), reason,
 --       rule, who deleted it; nothing where the history says already why it went
--- Result {1 noted or 0 was noted before, 1 when the repository became due again}
+-- Result {1 noted or 0 was noted before, 1 if the repository became due by this}
+
+-- include bump
 local repository, digest, short = ARGV[1], ARGV[2], ARGV[3]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -22,7 +25,7 @@ local function look_at(tag)
 end
 
 -- The DELETE has ended: no need to look again later.
-for i = 13, #ARGV, 5 do
+for i = 14, #ARGV, 5 do
   redis.call('ZREM', r.heal, ARGV[i] .. ' again')
   redis.call('HDEL', r.taking, ARGV[i])
 end
@@ -59,7 +62,7 @@ end
 -- push that takes its last tag elsewhere before it is put back.
 if redis.call('HGET', r.doomed, short) ~= ARGV[10] and is_wanted() then
   local again, gone = 0, not is_pushed_again()
-  for i = 13, #ARGV, 5 do
+  for i = 14, #ARGV, 5 do
     if redis.call('HEXISTS', r.live, ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
@@ -68,8 +71,8 @@ if redis.call('HGET', r.doomed, short) ~= ARGV[10] and is_wanted() then
     end
   end
   if again == 1 then
-    redis.call('HINCRBY', all.generation, repository, 1)
-    redis.call('ZADD', all.due, 'NX', resend, repository)
+    bump(repository)
+    redis.call('ZADD', all.due, 'LT', resend, repository)
   end
   return {0, again}
 end
@@ -85,7 +88,7 @@ local function log(tag, size, reason, rule, actor)
 end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
-local matter = ARGV[13] or ''
+local matter = ARGV[14] or ''
 if matter == '' then matter = string.match(redis.call('HGET', r.untagged, short) or '', ' (%S*)') or '' end
 local function is_older(text) return text and tonumber(string.match(text, '^%d+')) <= tonumber(sent_us) end
 local known, look_again = redis.call('HGET', r.links, digest), ARGV[8] == '1'
@@ -115,7 +118,7 @@ local function freed()
   local layers = redis.call('HGET', r.layers, short)
   local sum = 0
   if not layers then
-    for i = 13, #ARGV, 5 do
+    for i = 14, #ARGV, 5 do
       local size = string.match(redis.call('HGET', r.live, ARGV[i]) or '', '^%S+ (%d+)')
       sum = math.max(sum, tonumber(size or '0'))
     end
@@ -137,7 +140,7 @@ redis.call('ZREM', r.pulled, '@' .. short)
 redis.call('ZADD', r.gone, 'GT', sent_us, '@' .. short)
 redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
 redis.call('EXPIRE', r.gone, 86400)
-for i = 13, #ARGV, 5 do
+for i = 14, #ARGV, 5 do
   local tag, time, reason, rule, actor = unpack(ARGV, i, i + 4)
   local standing = redis.call('HGET', r.live, tag)
   local current = redis.call('ZSCORE', r.tags, tag)
@@ -179,9 +182,15 @@ if ARGV[12] == '1' then
   redis.call('EXPIRE', r.byhand, 86400)
   -- The policy has its turn.
   if redis.call('HLEN', r.doomed) == 0 then
-    redis.call('ZADD', all.due, 'LT', resend, repository)
     look_again = true
   end
 end
-if look_again then redis.call('ZADD', all.due, 'NX', resend, repository) end
-return {1, look_again and 1 or 0}
+local newly = 0
+-- A referrer may have been pushed, and planned while its image existed, since that snapshot.
+if redis.call('HGET', all.generation, repository) ~= ARGV[13] then look_again = true end
+if look_again then
+  -- The commit of a plan that was made before this would drop the parts and the due entry: it must not commit.
+  bump(repository)
+  newly = redis.call('ZADD', all.due, 'LT', 'CH', resend, repository)
+end
+return {1, newly}

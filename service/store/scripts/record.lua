@@ -42,6 +42,7 @@ for nth = 1, repositories do
   repository[nth].name = ARGV[following(1) + 1]
 end
 
+-- include bump
 -- include record_state
 -- include record_untagged
 -- include record_push

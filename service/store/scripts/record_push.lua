@@ -34,6 +34,9 @@ local function remember(r, e)
 end
 
 local function push(r, e)
+  -- Asked first: the push of an index drops the plan, and with it what says that the tag was being deleted.
+  local digest = e.tag ~= '' and stood_at(r, e.tag)
+  local mark = digest and digest ~= e.short and begun(r, e.tag, digest)
   log(r, 'push', e)
   changed(r)
   redis.call('ZREM', r.approvals, e.digest)
@@ -64,14 +67,13 @@ local function push(r, e)
   local current = redis.call('ZSCORE', r.tags, e.tag)
   if e.at <= void then
     -- A tag that was deleted and restored since stands where it stood at its last push, or elsewhere.
-    if current and stood_at(r, e.tag) == e.short then
+    if current and digest == e.short then
       redis.call('ZADD', r.tags, 'GT', e.at_us, e.tag)
       mark_due(r)
     elseif not gone and not was_part_since(r, e) then untag(r, e.short, string.format('%.0f', void), e.tag) end
     return
   end
   if current then
-    local digest = stood_at(r, e.tag)
     local late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= digest)
     -- What turned up before its push was told has its time from then on.
     if late and digest == e.short and string.sub(redis.call('HGET', r.live, e.tag), -2) == ' ?' then late = false end
@@ -80,7 +82,7 @@ local function push(r, e)
       local lost, lost_at, until_us = digest, tonumber(current) > 0 and string.format('%.0f', current) or e.at_us, e.at_us
       if late then lost, lost_at, until_us = e.short, e.at_us, string.format('%.0f', current) end
       if tonumber(lost_at) > void_until(r, '@' .. lost) then
-        untag(r, lost, until_us, e.tag, not late and begun(r, e.tag, lost))
+        untag(r, lost, until_us, e.tag, not late and mark)
       end
       overwritten(r, e.tag, -1, late and digest or e.short, lost_at, lost)
       -- Other tags of it were to go without it, as this one kept it.

@@ -10,11 +10,7 @@ local function log(r, action, e, reason)
   redis.call('XADD', all.events, 'MAXLEN', '~', limit.events, '*', 'repository', r.name, unpack(fields))
 end
 
--- A generation starts at the clock, so that one from before a wiped Redis never comes again.
-local function changed(r)
-  if redis.call('HEXISTS', all.generation, r.name) == 0 then redis.call('HSET', all.generation, r.name, now_us) end
-  redis.call('HINCRBY', all.generation, r.name, 1)
-end
+local function changed(r) bump(r.name) end
 
 local function mark_due(r)
   local score = redis.call('ZSCORE', all.due, r.name)

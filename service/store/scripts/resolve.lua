@@ -1,20 +1,23 @@
 -- Notes what was learnt of manifests: children and subjects; or that they are gone.
 --
--- KEYS  links:R generation untagged:R layers:R
--- ARGV  1 repository  2 generation the look began with; then per manifest: digest, and one of
+-- KEYS  links:R generation untagged:R layers:R due
+-- ARGV  1 repository  2 generation the look began with  3 resend after (ms); then per manifest: digest, and one of
 --       "child=<digest> … subject=<digest>" (may be empty), "gone <short digest>" (counts only if nothing happened
 --       since; its parts are untagged then, but do not follow it: that it is not seen proves nothing), or "?" (an index that was found inside another: nobody looked into it)
 -- Result the number of entries that changed
+
+-- include bump
 local changes = 0
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 local undisturbed = (redis.call('HGET', all.generation, ARGV[1]) or '0') == ARGV[2]
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
   local digest, learnt = ARGV[i], ARGV[i + 1]
   if string.sub(learnt, 1, 5) == 'gone ' then
     if undisturbed then
       for child in string.gmatch(redis.call('HGET', r.links, digest) or '', 'child=(%S+)') do
         redis.call('HSET', r.untagged, child, now_us .. ' ')
+        redis.call('ZADD', all.due, 'LT', clock[1] * 1000 + tonumber(ARGV[3]), ARGV[1])
       end
       changes = changes + redis.call('HDEL', r.links, digest)
       changes = changes + redis.call('HDEL', r.untagged, digest, string.sub(learnt, 6))
@@ -30,9 +33,6 @@ for i = 3, #ARGV, 2 do
   end
 end
 if changes > 0 then
-  if redis.call('HEXISTS', all.generation, ARGV[1]) == 0 then
-    redis.call('HSET', all.generation, ARGV[1], now_us)
-  end
-  redis.call('HINCRBY', all.generation, ARGV[1], 1)
+  bump(ARGV[1])
 end
 return changes

@@ -8,14 +8,15 @@
 --       11 resend after (ms)  12 look again after (ms)  13 who restored it  14 reason  15 the tag's time when the undo
 --       began ('' = it was not live)  16 when the undo began (µs): what happened to the tag before is over; then the parts of an index, each with its short form
 -- Result 1 noted, or noted before; 0 the tag was pushed meanwhile
+
+-- include bump
 local repository, tag, digest, short = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 local function again()
-  if redis.call('HEXISTS', all.generation, repository) == 0 then redis.call('HSET', all.generation, repository, now_us) end
-  redis.call('HINCRBY', all.generation, repository, 1)
-  redis.call('ZADD', all.due, 'NX', now_ms + tonumber(ARGV[11]), repository)
+  bump(repository)
+  redis.call('ZADD', all.due, 'LT', now_ms + tonumber(ARGV[11]), repository)
 end
 
 local standing, current = redis.call('HGET', r.live, tag), redis.call('ZSCORE', r.tags, tag)

@@ -8,11 +8,13 @@
 --       digest, short digest, JSON of what was doomed, JSON of what still is ('' = nothing: it stays), by hand (1: what
 --       follows it goes), tags (count); per tag: tag, time_us, reason, rule, who took it off
 -- Result 1 when the repository became due again, else 0
+
+-- include bump
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
-local resend, again = now_ms + tonumber(ARGV[4]), 0
+local resend, again, changed = now_ms + tonumber(ARGV[4]), 0, false
 
 local function look_at(tag)
   redis.call('ZADD', r.heal, now_ms, tag)
@@ -22,6 +24,7 @@ end
 
 local function take(digest, short, rest, standing, tag, time, reason, rule, actor)
   local size = string.match(standing, '^%S+ (%d+)') or '0'
+  changed = true
   redis.call('HDEL', r.asked, tag)
   redis.call('ZREM', r.tags, tag)
   redis.call('HDEL', r.live, tag)
@@ -72,8 +75,7 @@ redis.call('EXPIRE', r.gone, 86400)
 redis.call('EXPIRE', r.deleted, ARGV[5])
 if redis.call('ZCARD', r.heal) == 0 then redis.call('ZREM', all.healing, repository) end
 if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end
-if again == 1 then
-  redis.call('HINCRBY', all.generation, repository, 1)
-  redis.call('ZADD', all.due, 'NX', resend, repository)
-end
+-- The commit of a plan that was made before this would drop what untagged:R says by now: it must not commit.
+if changed or again == 1 then bump(repository) end
+if again == 1 then redis.call('ZADD', all.due, 'LT', resend, repository) end
 return again

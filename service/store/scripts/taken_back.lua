@@ -4,11 +4,13 @@
 -- KEYS  untagged:R generation due
 -- ARGV  1 repository  2 tag  3 short digest of what stood there  4 resend after (ms)
 -- Result 1 when the repository must be planned again, else 0
+
+-- include bump
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 local noted = redis.call('HSETNX', r.untagged, ARGV[3], now_us .. ' ' .. ARGV[2] .. ' taken')
 if noted == 1 then
-  redis.call('HINCRBY', all.generation, ARGV[1], 1)
-  redis.call('ZADD', all.due, 'NX', clock[1] * 1000 + tonumber(ARGV[4]), ARGV[1])
+  bump(ARGV[1])
+  redis.call('ZADD', all.due, 'LT', clock[1] * 1000 + tonumber(ARGV[4]), ARGV[1])
 end
 return noted

@@ -1,0 +1,91 @@
+"""Examples that the machine once found, each written out step by step."""
+
+import pytest
+
+from tests.fakes.registry_storage import Version
+from tests.machine.ground import Ground
+from tests.machine.machine import Machine, Meeting
+from tests.machine.oracle import Rule
+from tests.machine.users import Deed
+
+
+def meeting(what: str, tag: str, number: int, method: str = "", nth: int = 0, when: str = "before") -> Meeting:
+    """A user's deed that meets a request of a deletion, heard at once."""
+    return Meeting(Deed(what, tag, number), method, nth, when, late=False)
+
+
+def replayed(ground: Ground, version: Version, rule: Rule, *opening: Meeting) -> Machine:
+    """The machine at the beginning of an example."""
+    machine = Machine(ground, version)
+    machine.begin(rule=rule, opening=list(opening))
+    return machine
+
+
+def test_an_image_that_was_restored_two_levels_down_keeps_its_outer_index(ground: Ground) -> None:
+    """Seed 771003."""
+    machine = replayed(ground, "2.8", Rule(1, "digests", True, False), meeting("push again", "v1", 0))
+    machine.do(deed=Deed("push", "v1", 0), late=False)
+    machine.do(deed=Deed("delete", "v2", 0), late=False)
+    machine.do(deed=Deed("push", "v1", 8), late=False)
+    machine.race(meeting=meeting("push again", "v1", 0))
+    machine.restore(tag="v1", what="restore", which=0)
+    machine.push_many(tags=["v1", "v2", "v3"], what=5)
+    machine.race(meeting=meeting("push", "v1", 0))
+    machine.happen(what="settle")
+    machine.teardown()
+
+
+def test_an_image_restored_under_many_names_keeps_its_outer_index(ground: Ground) -> None:
+    """Seed 771002."""
+    opening = (
+        meeting("push", "v4", 3),
+        Meeting(Deed("push again", "v1", 0), "DELETE", 1, "before", late=True),
+        meeting("push again", "v1", 0, "DELETE", 1),
+    )
+    machine = replayed(ground, "3", Rule(1, "tags", True, True), *opening)
+    machine.happen(what="lose messages")
+    machine.push_many(tags=["v3", "v4", "v1"], what=6)
+    machine.restore(tag="v2", what="restore", which=2)
+    machine.race(meeting=Meeting(Deed("share", "v3", 2), "", 1, "after", late=True))
+    machine.restore(tag="v3", what="replace", which=4)
+    machine.happen(what="quiet")
+    machine.restore(tag="v4", what="restore", which=5)
+    machine.happen(what="time passes")
+    machine.hear_again(which=7)
+    machine.push_many(tags=["v4", "latest", "v1", "v3"], what=3)
+    machine.push_many(tags=["v1", "v2", "v3", "latest"], what=4)
+    machine.push_many(tags=["latest", "v3", "v2"], what=4)
+    machine.restore(tag="v3", what="restore", which=1)
+    machine.heal(deed=Deed("push", "v4", 4), late=False, when="after")
+    machine.push_many(tags=["v3", "v2", "latest"], what=6)
+    machine.heal(deed=Deed("untag", "v4", 3), late=True, when="before")
+    machine.race(meeting=meeting("move", "v1", 7, "DELETE", 0, "during"))
+    machine.restore(tag="v3", what="restore", which=1)
+    machine.race(meeting=meeting("push", "v2", 2, "DELETE"))
+    machine.teardown()
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_an_image_goes_although_an_index_took_its_tag_over_before_its_take_off_was_noted(
+    ground: Ground, version: Version
+) -> None:
+    """Seed 771001: the first worker dies right after its DELETE of the tag, before it notes that."""
+    machine = replayed(ground, version, Rule(1, "digests", False, True), meeting("push", "v1", 0))
+    for _ in range(2):
+        machine.happen(what="lose messages")
+    machine.push_many(tags=["v1", "v2", "v3", "v4"], what=2)
+    machine.push_many(tags=["v1", "v4", "v3"], what=0)
+    for _ in range(5):
+        machine.happen(what="lose messages")
+    machine.happen(what="time passes")
+    machine.work(crossing=[], kill=(17, False), kind="next")
+    machine.work(crossing=[], kill=(16, True), kind="delete")
+    machine.prune(crossing=[], kill=(14, True))
+    machine.race(meeting=meeting("untag", "v1", 5))
+    machine.push_many(tags=["v4", "v1"], what=3)
+    machine.heal(deed=Deed("share", "v4", 2), late=False, when="before")
+    machine.heal(deed=Deed("pull", "v4", 3), late=False, when="before")
+    machine.race(meeting=meeting("push again", "v1", 1, "", 0, "during"))
+    machine.happen(what="restart")
+    machine.happen(what="lose messages")
+    machine.teardown()
