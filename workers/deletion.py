@@ -85,7 +85,7 @@ def _next_batch(wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: in
         return alike[:size], False
     if wiring.unlinker:  # there a digest with its tags costs the same in a repository of any size
         return alike, left[0].only_tags
-    known = wiring.abilities.deletes_tags(_restarts(snapshot))
+    known = wiring.abilities.deletes_tags(snapshot.restarts)
     off = left[0].only_tags or (len(left) > 1 and tags_first(left, tags, deletes_tags=known))
     return alike if off else alike[:size], off
 
@@ -156,7 +156,7 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
 def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
     """What lost its last tag to us went to the trash then, and was looked into: its bytes are not fetched again."""
     if all(verdict.told for verdict in doomed.verdicts):
-        put = wiring.trash.put_again(snapshot.repository, doomed, _restarts(snapshot))
+        put = wiring.trash.put_again(snapshot, doomed)
         if put is not Put.MISSING:
             _send_delete(wiring, snapshot, doomed, remover, put)
             return
@@ -172,7 +172,7 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
     if not may_go(wiring, snapshot, doomed, manifest):
         _spare(wiring, repository, doomed, "it belongs to an image that is there, or cannot be read")
         return
-    put = wiring.trash.put(repository, doomed, (manifest.media_type, manifest.content), _restarts(snapshot))
+    put = wiring.trash.put(snapshot, doomed, (manifest.media_type, manifest.content))
     _send_delete(wiring, snapshot, doomed, remover, put)
 
 
@@ -191,17 +191,13 @@ def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Re
     _forget(wiring, snapshot, doomed)
 
 
-def _restarts(snapshot: Snapshot) -> str:
-    return snapshot.epoch.rpartition(":")[2]
-
-
 def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
     """It is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
     if kept:
         dangling = _dangling(wiring, repository, doomed)
-        put = wiring.trash.put_again(repository, doomed, _restarts(snapshot))  # what was pushed since went with it, too
+        put = wiring.trash.put_again(snapshot, doomed)  # what was pushed since went with it, too
         if put is Put.LEASED:
             _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
         if put is Put.KEPT:
@@ -239,7 +235,7 @@ def _clear_dangling(
             wiring.removals.putting(repository, tag, doomed.digest)
             put = (repository, tag, kept.media_type, kept.content)
             remover.write(partial(wiring.client.put, *put))
-        if wiring.trash.put_again(repository, doomed, _restarts(snapshot)) is Put.KEPT:
+        if wiring.trash.put_again(snapshot, doomed) is Put.KEPT:
             remover.delete(doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))

@@ -83,7 +83,7 @@ class _TakeOff:
     def __init__(self, wiring: Wiring, snapshot: Snapshot, permit: Lease, remover: Remover) -> None:
         self._wiring, self._snapshot, self._permit, self._remover = wiring, snapshot, permit, remover
         self._repository = snapshot.repository
-        self._restarts = snapshot.epoch.rpartition(":")[2]
+        self._restarts = snapshot.restarts
         self._by_tag = bool(remover.links) or wiring.abilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
         self._looks_ms: int | None = None  # when it was noted that a tombstone is put under a tag
@@ -159,7 +159,7 @@ class _TakeOff:
             result.spared = "it belongs to an image that is there, or cannot be read"
             return False
         kept = (manifest.media_type, manifest.content) if manifest else None
-        put = self._wiring.trash.put(self._repository, doomed, kept, self._restarts)
+        put = self._wiring.trash.put(self._snapshot, doomed, kept)
         if put is Put.LEASED:
             result.spared = "somebody says that it is in use (lease)"
         return put is Put.KEPT

@@ -34,6 +34,11 @@ class Snapshot(State):
     stale_created: tuple[str, ...] = ()
     stale_pulled: tuple[str, ...] = ()
 
+    @property
+    def restarts(self) -> str:
+        """The number of registry starts that were known when it was read."""
+        return self.epoch.rpartition(":")[2]
+
 
 def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snapshot:
     """The snapshot behind the script's answer. run_id: of the Redis that gave it."""

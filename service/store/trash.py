@@ -14,6 +14,7 @@ from service.store.connection import Connection
 from service.store.keys import long, short
 from service.store.outbox import LOOK_AGAIN_MS
 from service.store.packing import pack_doomed
+from service.store.snapshot import Snapshot
 
 _AT_ONCE = 1000
 _PAGE = 200
@@ -50,25 +51,30 @@ class Trash:
         self._keys = connection.keys
         self._life_s = life_s
 
-    def put(self, repository: str, doomed: Doomed, manifest: tuple[str, bytes] | None, restarts: str) -> Put:
-        """Keeps a manifest (media type, bytes) right before its DELETE is sent; None: only its tags are to go.
+    def put(self, snapshot: Snapshot, doomed: Doomed, manifest: tuple[str, bytes] | None) -> Put:
+        """Keep a manifest (media type, bytes) right before its DELETE is sent; None: only tags are to be deleted.
 
-        RESCUED: it was pushed again or planned anew, or the registry has restarted since `restarts`, the count in the
-        snapshot's epoch: then events may be missing. LEASED: somebody says that it is in use.
+        Args:
+            snapshot: the state that the deletion was made from. It says which parts an index has, at any depth.
+
+        Returns:
+            RESCUED: the image was pushed again or planned anew, or the registry has restarted since the snapshot, so
+            that events may be missing. LEASED: the image, or a part of it, is leased.
         """
         entry = ""
         if manifest is not None:
             content = base64.b64encode(manifest[1]).decode()
             entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(time.time_ns() // 1000)})
-        return self._put(repository, doomed, entry, restarts)
+        return self._put(snapshot, doomed, entry)
 
-    def put_again(self, repository: str, doomed: Doomed, restarts: str) -> Put:
-        """As `put`, for a manifest that went there when its last tag was taken off; MISSING: it is not there."""
-        return self._put(repository, doomed, "again", restarts)
+    def put_again(self, snapshot: Snapshot, doomed: Doomed) -> Put:
+        """As `put`, for a manifest that was kept when its last tag was deleted; MISSING: it is not kept any more."""
+        return self._put(snapshot, doomed, "again")
 
-    def _put(self, repository: str, doomed: Doomed, entry: str, restarts: str) -> Put:
+    def _put(self, snapshot: Snapshot, doomed: Doomed, entry: str) -> Put:
+        repository, held = snapshot.repository, snapshot.closure(doomed.digest)
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), entry, self._life_s]
-        args += [self._look_again_ms, restarts, pack_doomed(doomed), *doomed.tags]
+        args += [self._look_again_ms, snapshot.restarts, pack_doomed(doomed), len(held), *held, *doomed.tags]
         return Put(int(self._connection.run("trash", args, repository)))
 
     def get(self, repository: str, digest: str) -> Kept | None:

@@ -268,6 +268,20 @@ def test_a_pull_of_something_else_does_not_hold_a_plan_up(make_system: Make) -> 
     assert system.wiring.history.commit(snapshot, plan, "doomed") is Committed.DONE
 
 
+def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    part = make_image("part")
+    outer = index_over([index_over([part], seed="inner")], seed="outer")
+    system.registry.push(SHOP, "v1", outer)
+    system.push("v2")
+    enforcement.enforce(system.wiring, SHOP)
+    client: Any = system.wiring.connection.client
+    client.zadd(system.wiring.connection.keys.leased(SHOP), {part.digest: (now_us() // 1000) + 3_600_000})
+    deletion.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+
+
 def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
     system = doomed_system(make_system)
     client: Any = system.wiring.connection.client

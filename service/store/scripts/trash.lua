@@ -4,7 +4,9 @@
 --
 -- KEYS  doomed:R trash:R trashed heal:R healing touched:R restarts leased:R taking:R
 -- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep ('' = the manifest stays, 'again' = it is there)  5 life (s)  6 look again after (ms)
---       7 restarts that the history was compared after  8 JSON of what is doomed of it; then the tags
+--       7 restarts that the history was compared after  8 JSON of what is doomed of it
+--       9 digests of which none may be leased: its own and those of its parts, at any depth (count); then these digests;
+--       then the tags
 -- Result 1 kept: delete it; 0 rescued, or the registry restarted: leave it alone; 2 somebody has leased it meanwhile;
 --        3 it was to be there, and is not
 if redis.call('HGET', r.doomed, ARGV[3]) ~= ARGV[8] then return 0 end
@@ -12,7 +14,12 @@ if (redis.call('GET', all.restarts) or '0') ~= ARGV[7] then return 0 end
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local look_ms = now_ms + tonumber(ARGV[6])
-if tonumber(redis.call('ZSCORE', r.leased, ARGV[2]) or 0) > now_ms then return 2 end
+local tags = 10 + tonumber(ARGV[9])
+if redis.call('EXISTS', r.leased) == 1 then
+  for i = 10, tags - 1 do
+    if tonumber(redis.call('ZSCORE', r.leased, ARGV[i]) or 0) > now_ms then return 2 end
+  end
+end
 local member = ARGV[1] .. ' -'
 if ARGV[4] ~= '' then
   member = ARGV[1] .. ' ' .. ARGV[2]
@@ -21,13 +28,13 @@ if ARGV[4] ~= '' then
   redis.call('EXPIRE', r.trash, ARGV[5])
 end
 redis.call('ZADD', all.trashed, string.format('%.0f', clock[1] * 1000000 + clock[2]), member)
-for i = 9, #ARGV do
+for i = tags, #ARGV do
   redis.call('ZADD', r.heal, look_ms, ARGV[i] .. ' again')
   redis.call('ZADD', r.touched, now_ms, ARGV[i])
   if ARGV[4] ~= '' then redis.call('HSET', r.taking, ARGV[i], ARGV[3]) end
 end
 redis.call('EXPIRE', r.taking, 86400)
-if #ARGV > 8 then redis.call('ZADD', all.healing, 'LT', look_ms, ARGV[1]) end
+if #ARGV >= tags then redis.call('ZADD', all.healing, 'LT', look_ms, ARGV[1]) end
 redis.call('ZREMRANGEBYSCORE', r.touched, '-inf', now_ms - 86400000)
 redis.call('EXPIRE', r.touched, 86400)
 return 1
