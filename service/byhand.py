@@ -122,7 +122,8 @@ def _means(wanted: Wanted, wish: Wish) -> bool:
 def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
     snapshot = wiring.history.snapshot(wish.repository)
     if wish.found:
-        wiring.history.adopt(snapshot, [(tag, "") for tag in wish.found], indexes=wish.indexes)
+        is_first = snapshot.compared_us == 0
+        wiring.history.adopt(snapshot, [(replace(tag, found=is_first), "") for tag in wish.found], indexes=wish.indexes)
     if wish.learnt:
         wiring.history.resolve(snapshot, wish.learnt)
     noted = wiring.asks.ask(wish.repository, wish.asks, by, force=force)

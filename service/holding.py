@@ -1,5 +1,6 @@
 """Plans that wait for approval: which, and letting one go on or refusing it. Whoever decides stands in the history."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -42,6 +43,45 @@ def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> in
     for name in wiring.outbox.mark_due([repository]):
         wiring.dispatch.enforce(name)
     return approved
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """How many repositories and images were approved together."""
+
+    repositories: int
+    images: int
+
+
+def together(holds: Iterable[Hold]) -> str:
+    """Return a name for these plans: another one as soon as any of them is another plan."""
+    plans = sorted(f"{hold.repository} {hold.plan}" for hold in holds)
+    return hashlib.sha256("\n".join(plans).encode()).hexdigest()[:12]
+
+
+def approve_all(wiring: Wiring, plans: str | None, *, by: str) -> Approved:
+    """Approve every plan that waits and was not rejected.
+
+    Args:
+        plans: the name of the plans that were looked at, as `together` gives it; None: whichever wait.
+        by: who approves them.
+
+    Raises:
+        NotWaiting: nothing waits, or other plans than those.
+    """
+    holds = undecided(wiring)
+    if not holds:
+        raise NotWaiting("nothing waits for approval; GET /api/v1/holds lists what does")
+    if plans not in (None, together(holds)):
+        raise NotWaiting("other plans wait by now; GET /api/v1/holds shows them")
+    images = repositories = 0
+    for hold in holds:
+        try:
+            images += approve(wiring, hold.repository, hold.plan, by=by)
+        except NotWaiting:
+            continue  # another plan took its place just now: it waits for an approval of its own
+        repositories += 1
+    return Approved(repositories, images)
 
 
 def refuse(wiring: Wiring, repository: str, plan: str, *, by: str) -> None:

@@ -45,6 +45,10 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if policy is None:
         heal(wiring, snapshot, Plan())
         return commit(wiring, snapshot, Plan(), "none") is not Committed.NOT
+    if snapshot.policy not in ("", wiring.policies.digest):
+        # The sweep weighs a changed policy against the one before, and then makes every repository due.
+        heal(wiring, snapshot, Plan())
+        return True
     plan = retention.plan(snapshot, policy, now_us())
     heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan)
     told_us = snapshot.compared_us + wiring.settings.reconcile.late * 1_000_000
@@ -81,6 +85,7 @@ def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     if commit(wiring, snapshot, plan, "held") is Committed.NOT:
         return False
-    how = f"approve it with: pushprune prune --approve {snapshot.repository}"
-    log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)
+    if not snapshot.held:  # a push to a repository whose plan waits already is no news
+        how = f"see it: pushprune prune --held; approve it: pushprune prune --approve {snapshot.repository} --yes"
+        log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)
     return True

@@ -19,6 +19,7 @@ from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 from workers import checks
 from workers.pace import AtOnce, Pace
+from workers.policy_change import hold_change
 from workers.schedule import follow_schedule, follow_walks
 from workers.sighting import sight
 
@@ -215,7 +216,10 @@ def _follow_policy(wiring: Wiring) -> None:
         return
     digest, policy = policies.digest, policies.written
     if wiring.outbox.policy_changed(digest, policy):
+        hold_change(wiring, policies.current())
         log.info("the policy changed; every repository is planned again")
-        for repository in wiring.outbox.mark_due(wiring.history.repositories()):
-            wiring.dispatch.enforce(repository)
+        due = wiring.outbox.mark_due(wiring.history.repositories())
+        # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
         wiring.outbox.policy_applied(digest, policy)
+        for repository in due:
+            wiring.dispatch.enforce(repository)

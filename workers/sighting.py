@@ -19,11 +19,12 @@ def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, bef
     an image whose push was heard: an old image may have got a new tag. Such a tag is only sighted.
     """
     link_us = _linked_us(wiring, snapshot.repository, name, standing.digest)
+    found = before is None and snapshot.compared_us == 0
     if link_us is not None:
-        return Tag(name, standing.digest, link_us, standing.size_bytes), _LINK
+        return Tag(name, standing.digest, link_us, standing.size_bytes, found=found), _LINK
     is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)
     sighted = is_new or snapshot.compared_us > 0
-    return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted), ""
+    return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted, found=found), ""
 
 
 def _linked_us(wiring: Wiring, repository: str, name: str, digest: str) -> int | None:

@@ -1,4 +1,4 @@
-"""`pushprune prune --approve`: lets a plan that waits go on, the one that somebody looked at."""
+"""`pushprune prune --approve` and `--approve-all`: approve plans that wait."""
 
 import sys
 from collections.abc import Sequence
@@ -35,10 +35,33 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
     click.echo(f"approved: {_images(approved)}")
 
 
+def approve_all(wiring: Wiring, yes: bool) -> None:
+    """Approve every plan that waits and was not rejected; unless `yes`, the user is asked first."""
+    holds = holding.undecided(wiring)
+    if not holds:
+        raise NotWaiting("nothing waits for approval; `pushprune prune --held` shows what does")
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("not a terminal: add --yes to approve every plan that `pushprune prune --held` shows")
+    if not yes:
+        for hold in holds:
+            line(f"{hold.repository}: {_images(len(hold.digests))}: {hold.reason}")
+        together = f"{_images(sum(len(hold.digests) for hold in holds))} of {_repositories(len(holds))}"
+        click.confirm(f"delete {together}?", abort=True)
+    try:
+        approved = holding.approve_all(wiring, None if yes else holding.together(holds), by=login_name())
+    except NotWaiting as error:
+        raise NotWaiting("other plans wait by now; `pushprune prune --held` shows them") from error
+    click.echo(f"approved: {_images(approved.images)} of {_repositories(approved.repositories)}")
+
+
 def _agreed(what: str) -> bool:
     """Whether somebody at the terminal wants it to go on."""
     line(what)
     return click.confirm("let it go?")
+
+
+def _repositories(count: int) -> str:
+    return f"{count} {'repository' if count == 1 else 'repositories'}"
 
 
 def _images(count: int) -> str:

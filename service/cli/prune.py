@@ -8,6 +8,7 @@ import click
 
 from service import holding
 from service.cli.approval import approve as approve_held
+from service.cli.approval import approve_all as approve_every_held
 from service.cli.name import parse_repositories
 from service.cli.policy_file import load_policy_file
 from service.cli.prune_once import policy_for_once, prune_once
@@ -33,20 +34,21 @@ from service.wiring import Wiring
 @click.option("--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N of each.")
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
 @click.option("--approve", is_flag=True, help="Approve the waiting plan of each REPO named.")
+@click.option("--approve-all", is_flag=True, help="Approve every plan that waits and was not rejected.")
 @click.option("--plan", metavar="NAME", help="With --approve: this plan and no other, as --held names it.")
-@click.option("--yes", is_flag=True, help="Without being asked: with --approve whichever plan waits; with --registry.")
+@click.option("--yes", is_flag=True, help="Do not ask: with --approve, --approve-all or --registry.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, policy_file: Path | None,
-    keep_last: int | None, held: bool, approve: bool, plan: str | None, yes: bool, as_json: bool,
+    keep_last: int | None, held: bool, approve: bool, approve_all: bool, plan: str | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Plan each REPO (all, when none is named; or globs) and delete what its policy does not keep."""
     repositories = tuple(map(parse_repositories, repositories))
-    if dry_run + held + approve > 1:
-        raise click.UsageError("one of --dry-run, --held and --approve at a time")
+    if dry_run + held + approve + approve_all > 1:
+        raise click.UsageError("give one of --dry-run, --held, --approve and --approve-all")
     if url := asked_registry():
-        if held or approve or plan:
-            raise click.UsageError("with --registry no plan waits: leave --held, --approve and --plan out")
+        if held or approve or approve_all or plan:
+            raise click.UsageError("with --registry no plan waits: leave --held, --approve… and --plan out")
         policy = policy_for_once(keep_last, policy_file, config)
         prune_once(
             url, repositories, config, policy, dry_run=dry_run, yes=yes, as_json=as_json, show=_show_previews
@@ -56,8 +58,11 @@ def prune(
         raise click.UsageError("--keep-last belongs to --registry; the policy in force is set in the configuration")
     if policy_file and not dry_run:
         raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
-    _check_approval(repositories, approve, plan, yes)
+    _check_approval(repositories, approve, approve_all, plan, yes)
     wiring = reach(config, data)
+    if approve_all:
+        approve_every_held(wiring, yes)
+        return
     names = (known if approve else meant)(wiring, repositories) or wiring.history.repositories()
     if held:
         _show_held(wiring, names, as_json)
@@ -72,11 +77,15 @@ def prune(
         _plan_now(wiring, names)
 
 
-def _check_approval(repositories: Sequence[str], approve: bool, plan: str | None, yes: bool) -> None:
+def _check_approval(repositories: Sequence[str], approve: bool, approve_all: bool, plan: str | None, yes: bool) -> None:
     if approve and not repositories:
-        raise click.UsageError("name the repositories whose plan you approve")
-    if (plan or yes) and not approve:
-        raise click.UsageError("--plan and --yes belong to --approve")
+        raise click.UsageError("name the repositories whose plan you approve, or give --approve-all")
+    if approve_all and repositories:
+        raise click.UsageError("--approve-all approves every plan that waits: name no repository, or use --approve")
+    if plan and not approve:
+        raise click.UsageError("--plan belongs to --approve")
+    if yes and not (approve or approve_all):
+        raise click.UsageError("--yes belongs to --approve and --approve-all")
     if plan and len(repositories) > 1:
         raise click.UsageError("--plan names the plan of one repository: name one with --approve")
 
@@ -106,6 +115,8 @@ def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
     )
     table(("repository", "since", "images", "plan", "why it waits"), rows)
     holds = [one.hold for one in found]
+    if len(holds) > 1:
+        line("see what each would delete: pushprune prune --dry-run; approve them all: pushprune prune --approve-all")
     line(_next_steps(*(holds[0].repository, holds[0].plan) if len(holds) == 1 else ("REPO", "PLAN")))
 
 

@@ -19,16 +19,20 @@ from service.settings import load_settings
 
 
 def policy_for_once(keep_last: int | None, file: Path | None, config: Path | None) -> Policy:
-    """The policy that was asked for. Raises ConfigurationError where there is none, or two."""
+    """The policy that was asked for. Raises ConfigurationError where there is none, or two.
+
+    Its first plan waits for no approval: the command itself asks before it deletes.
+    """
     if keep_last and file:
         raise click.UsageError("--keep-last is a policy, and --policy names another: give one of them")
     if keep_last:
         rule = {"name": f"last-{keep_last}", "keep": {"last": keep_last}}
-        return Policy.model_validate({"protect": ["latest"], "rules": [rule]})
+        return Policy.model_validate({"protect": ["latest"], "first_plan": "apply", "rules": [rule]})
     chosen = file or _configured(config)
     if chosen is None:
         raise ConfigurationError("nothing says what to keep: give --keep-last N, or --policy FILE")
-    return load_policy_file(chosen) if isinstance(chosen, Path) else chosen
+    policy = load_policy_file(chosen) if isinstance(chosen, Path) else chosen
+    return policy.model_copy(update={"first_plan": "apply"})
 
 
 def prune_once(

@@ -23,13 +23,20 @@ import click
 @click.option(
     "--keep-last", metavar="N", type=click.IntRange(min=1), help="Keep the last N pushes of every repository."
 )
-def up(registry: str | None, listen: str | None, data: Path | None, config: Path | None, keep_last: int | None) -> None:
+@click.option(
+    "--yes", is_flag=True, help="With --keep-last: do not wait for an approval at the first clean-up of a repository."
+)
+def up(
+    registry: str | None, listen: str | None, data: Path | None, config: Path | None, keep_last: int | None, yes: bool
+) -> None:
     """Run web, worker and, unless redis.url is set, an embedded Redis, until Ctrl-C.
 
     Everything is kept in DIR: a second start goes on where the first one was. With --keep-last, `latest` is protected.
     """
+    if yes and not keep_last:
+        raise click.UsageError("--yes belongs to --keep-last; in a policy of your own write `first_plan: apply`")
     from service.local.transcript import Transcript
     from service.local.up import SPEAKERS, Options
     from service.local.up import up as run
 
-    run(Options(registry, listen, data, config, keep_last), Transcript(speakers=SPEAKERS))
+    run(Options(registry, listen, data, config, keep_last, applies_first_plan=yes), Transcript(speakers=SPEAKERS))

@@ -79,7 +79,8 @@ class Plan:
     needs and nobody has looked up; while there are any of these, nothing may be deleted. unseen: digests of tags whose
     push nobody saw, where it matters; until they have a time they are kept, and take no slot. next_us: when time alone
     may change the plan. hold: the sentence that says why this plan waits for approval, or None;
-    hold_under: then the fingerprint of its policy.
+    hold_under: then the fingerprint of its policy. is_whole: the rules of this repository had their say about every
+    tag, and nothing must be looked up first; only such a plan ends what is `State.unapproved`.
     """
 
     verdicts: tuple[Verdict, ...] = ()
@@ -91,3 +92,4 @@ class Plan:
     next_us: int | None = None
     hold: str | None = None
     hold_under: str = ""
+    is_whole: bool = False

@@ -152,6 +152,9 @@ class Policy(_Strict):
     grace: Span = Field(default=0, description="never delete a younger push")
     hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
     hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
+    first_plan: Literal["hold", "apply"] = Field(
+        default="hold", description="hold: the first clean-up of a repository that was there before waits for approval"
+    )
     shared: Literal["untag", "keep"] = Field(
         default="untag", description="a tag to delete whose image another tag keeps: it goes alone; or it stays as well"
     )

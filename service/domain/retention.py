@@ -23,13 +23,17 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
     untagged = tuple(_untagged_verdicts(weighing))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
     hold = _hold(doomed, len(verdicts), len(untagged), policy, state)
+    unresolved = tuple(_unresolved(state, bool(doomed)))
+    undated = () if only_asked else tuple(sorted(_undated(weighing)))
+    unseen = () if only_asked else tuple(sorted(_unseen(weighing)))
     return Plan(
         verdicts=verdicts,
         untagged=untagged,
         doomed=doomed,
-        unresolved=tuple(_unresolved(state, bool(doomed))),
-        undated=() if only_asked else tuple(sorted(_undated(weighing))),
-        unseen=() if only_asked else tuple(sorted(_unseen(weighing))),
+        unresolved=unresolved,
+        undated=undated,
+        unseen=unseen,
+        is_whole=bool(weighing.rules) and not (only_asked or unresolved or undated or unseen),
         next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
@@ -183,8 +187,10 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, 
     nameless = len(counted) - removed
     also = f" and {nameless} of {untagged} manifests without a tag" if nameless else ""
     would = f"it would remove {removed} of {tags} tags{also}"
+    if because := _unapproved(counted, policy, state):
+        return f"{because}: {would}"
     # Tags are weighed alone as well: however much there is without a tag, it makes no plan a smaller one.
-    if _is_over(removed, tags, policy) or (nameless and _is_over(len(counted), tags + untagged, policy)):
+    if is_over(removed, tags, policy) or (nameless and is_over(len(counted), tags + untagged, policy)):
         return f"{would}, more than {policy.hold_over}% (hold_over)"
     waiting = _waiting(counted, policy, state)
     if not waiting:
@@ -195,7 +201,22 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, 
     return f"{would}; {still} for approval, and no push gives it"
 
 
-def _is_over(count: int, of: int, policy: Policy) -> bool:
+def _unapproved(counted: Iterable[Verdict], policy: Policy, state: State) -> str:
+    """Return why a deletion of what was there before needs an approval; "" when it needs none."""
+    before = state.unapproved
+    if before is None or not any(before.covers(verdict.tag) for verdict in counted):
+        return ""
+    if before.is_first:
+        is_held = policy.first_plan == "hold"
+        return "the first clean-up of a repository that was there before pushprune" if is_held else ""
+    return (
+        f"the changed policy would remove {before.removed} of the {before.of} tags of all repositories, "
+        "more than hold_over allows; here"
+    )
+
+
+def is_over(count: int, of: int, policy: Policy) -> bool:
+    """Return True if so many of these tags are more than the policy deletes without an approval."""
     return count > policy.hold_min and count * 100 > policy.hold_over * of
 
 

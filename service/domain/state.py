@@ -18,6 +18,7 @@ class Tag:
     seen. created_us: what the image's config says; 0 when it says nothing, None when nobody has looked.
     size_bytes: of the image, as far as the registry told. A verdict on a manifest without a tag has one with name "".
     sighted: it turned up unannounced after somebody had looked, so that pushed_us is when it was seen at the latest.
+    found: the first comparison of its repository found it, and no push of it was heard since.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Tag:
     pulled_us: int | None = None
     created_us: int | None = None
     sighted: bool = False
+    found: bool = False
 
     @property
     def used_us(self) -> int:
@@ -71,6 +73,35 @@ class Asked:
     refused: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unapproved:
+    """Tags that were there at one moment, and that are deleted only once somebody has approved a plan.
+
+    Attributes:
+        since_us: the moment.
+        removed: tags that a changed policy would delete in all repositories; 0 for the first clean-up of this one.
+        of: the tags of all repositories at that moment; 0 for the first clean-up.
+    """
+
+    since_us: int
+    removed: int = 0
+    of: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """True for the first clean-up of a repository that was there before pushprune."""
+        return self.of == 0
+
+    def covers(self, tag: Tag) -> bool:
+        """Return True if the tag was there before: found by the first comparison, or pushed before the policy changed.
+
+        A tag that a comparison found while the event of its push was on its way is no longer `found` once that came.
+        """
+        if self.is_first:
+            return tag.found
+        return tag.pushed_us is None or tag.pushed_us <= self.since_us
+
+
 @dataclass(frozen=True, kw_only=True)
 class State:
     """All that a plan is made from.
@@ -82,6 +113,7 @@ class State:
     deleted: digests that were deleted lately, by us or by somebody else, as far as was heard.
     asked: what is to be deleted by hand, by the name of a tag or the digest of a manifest. by_hand: digests that lost
     their last tag that way, or went; what follows them goes whatever the policy says.
+    unapproved: tags that need an approval before the policy may delete them; None when there are none.
     """
 
     repository: str
@@ -96,6 +128,7 @@ class State:
     deleted: frozenset[str] = frozenset()
     asked: Mapping[str, Asked] = field(default_factory=dict)
     by_hand: frozenset[str] = frozenset()
+    unapproved: Unapproved | None = None
 
     def closure(self, digest: str) -> tuple[str, ...]:
         """The manifest and everything that it is known to list, at any depth, each digest once."""

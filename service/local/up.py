@@ -29,6 +29,7 @@ KEEP_LAST = """\
 # Written by `pushprune up --keep-last {count}`.
 version: 1
 protect: [latest]
+first_plan: {first_plan}
 rules:
 - name: last-{count}
   repos: ["**"]
@@ -38,13 +39,17 @@ rules:
 
 @dataclass(frozen=True)
 class Options:
-    """What the operator said on the command line; None where nothing was said. `more`: further PUSHPRUNE_ variables."""
+    """What the operator said on the command line; None where nothing was said. `more`: further PUSHPRUNE_ variables.
+
+    applies_first_plan: with keep_last, the first clean-up of a repository waits for no approval.
+    """
 
     registry: str | None = None
     listen: str | None = None
     data: Path | None = None
     config: Path | None = None
     keep_last: int | None = None
+    applies_first_plan: bool = False
     more: Mapping[str, str] = field(default_factory=dict)
 
     def environ(self, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -155,7 +160,9 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
         made = _tokens(first_look, directory.path, environ)
         redis = _redis(first_look, directory.path, environ)
         if options.keep_last:
-            private(directory.path / "policy.yaml", KEEP_LAST.format(count=options.keep_last))
+            first_plan = "apply" if options.applies_first_plan else "hold"
+            written = KEEP_LAST.format(count=options.keep_last, first_plan=first_plan)
+            private(directory.path / "policy.yaml", written)
             environ["PUSHPRUNE_POLICY"] = str(directory.path / "policy.yaml")
         if first_look.log.format == "auto":
             environ["PUSHPRUNE_LOG__FORMAT"] = "console"  # the children write into a pipe, but to a reader

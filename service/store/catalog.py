@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from service.domain.state import Tag
 from service.store.connection import Connection
-from service.store.keys import SIGHTED, long
+from service.store.keys import long
+from service.store.packing import unpack_actor
 
 _CHUNK = 500  # Redis serves others in between
 
@@ -45,8 +46,8 @@ class Catalog:
         if score is None or live is None:
             return None
         digest, size, actor = live.split(" ", 2)
-        who, sighted = ("", True) if actor == SIGHTED else (actor, False)
-        return Tag(tag, long(digest), int(score) or None, int(size), who, sighted=sighted)
+        who, sighted, found = unpack_actor(actor)
+        return Tag(tag, long(digest), int(score) or None, int(size), who, sighted=sighted, found=found)
 
     def shelves(self, repositories: Sequence[str]) -> tuple[Shelf, ...]:
         """These repositories, in the same order."""

@@ -15,10 +15,18 @@ from service.store.connection import Connection
 from service.store.entry import entry_of
 from service.store.gate import Bounds
 from service.store.hold import Hold, packed_hold, unpack_hold
-from service.store.keys import SIGHTED, long, short
+from service.store.keys import long, short
 from service.store.limits import Limits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
-from service.store.packing import pack_doomed, pack_layers, pack_links, pack_media, unpack_doomed, unpack_layers
+from service.store.packing import (
+    pack_actor,
+    pack_doomed,
+    pack_layers,
+    pack_links,
+    pack_media,
+    unpack_doomed,
+    unpack_layers,
+)
 from service.store.recording import Recorded, record
 from service.store.snapshot import Snapshot, unpack_snapshot
 
@@ -88,7 +96,8 @@ class History:
         uses = () if target == "asked" else plan.doomed
         used = [member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
-        args += [len(snapshot.stale_pulled), *untagged, *created, *used, *snapshot.stale_pulled]
+        approved = int(plan.is_whole and target in ("doomed", "none"))
+        args += [len(snapshot.stale_pulled), approved, *untagged, *created, *used, *snapshot.stale_pulled]
         for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return Committed(int(self._connection.run("commit", args, snapshot.repository)))
@@ -121,7 +130,7 @@ class History:
         for tag, how in found:
             index = 1 if tag.digest in indexes else 0
             args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]
-            args += [before.get(tag.name, ""), how, SIGHTED if tag.sighted else ""]
+            args += [before.get(tag.name, ""), how, pack_actor(tag)]
             args.append(pack_media((media_types or {}).get(tag.digest, "")))
         for name in vanished:
             args += [name, before.get(name, "")]

@@ -8,7 +8,8 @@ Per repository
   tags:R        zset    tag → time of its last push (µs); 0 = never seen pushed. The live tags, oldest first.
                         Life: while the tag lives. Writers: record, adopt, taken, forget, restore. Readers: everyone.
   live:R        hash    tag → "<short digest> <size> <actor>". The actor is "?" where the tag turned up unannounced:
-                        its time is when it was seen, and it takes no slot. Life and writers: with tags:R.
+                        its time is when it was seen, and it takes no slot; "?first" where the first comparison of the
+                        repository found it; "?first?" where both are so. Life and writers: with tags:R.
   pulled:R      zset    tag, or "@<short digest>" for pulls by digest → time of the last pull (µs), without our own
                         and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
                         or no tag stands there. Writers: record, adopt, forget, commit. Readers: snapshot, dashboards.
@@ -40,7 +41,7 @@ Per repository
                         Life: until deleted or rescued. Writers: commit, record (rescue), taken, forget, spare, restore.
                         Reader: deletion.
   dry:R         hash    the same for a policy with dry_run: what would be deleted. Life: 7 days. Writer: commit.
-  held:R        string  JSON {at_us, reason, policy, digests}: a plan over hold_over that waits since at_us; policy: the
+  held:R        string  JSON {at_us, reason, policy, digests}: a plan that waits for approval since at_us; policy: the
                         fingerprint of the one that made it. Life: until a plan that need not wait. Writer: commit.
                         Readers: snapshot, command line, API, dashboard.
   refused:R     string  JSON {plan, by, at_us}: a waiting plan that somebody refused; it goes on waiting, and nobody is
@@ -157,6 +158,12 @@ Global
   generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
   compared      hash    R → "<epoch> <µs>": in which epoch and when it was compared with the registry last.
                         Life: for ever. Writer: adopt. Readers: enforcement, a walk.
+  unapproved    hash    R → "<µs> first", or "<µs> policy <tags it would delete> <tags>" (in all repositories): a plan
+                        that deletes tags which were there at that time waits for an approval, as it is the first
+                        clean-up of a repository that was there before pushprune, or as the changed policy would
+                        delete much.
+                        Life: until a plan that need not wait is committed. Writers: adopt, policy_held, commit.
+                        Reader: snapshot.
   abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
                         Writer, reader: deletion.
   restarts      string  counts registry instances seen, and restarts that no event told of; part of the epoch.
@@ -200,7 +207,10 @@ import base64
 from dataclasses import dataclass
 
 SEEN_BUCKET_S = 3600
-SIGHTED = "?"  # the actor of a tag that turned up unannounced
+# The actor of a tag whose push nobody heard says how it was found.
+SIGHTED = "?"
+FOUND = "?first"
+FOUND_AND_SIGHTED = "?first?"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ LOOK_AGAIN_MS = 15_000
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60_000
 WORKER_LIFE_MS = 60_000
+_AT_ONCE = 1000  # repositories in one call of a script
 
 Queue = Literal["due", "doomed", "healing"]
 
@@ -167,6 +168,16 @@ class Outbox:
                 return True
             client.set(self._keys.of("policy:last"), policy, nx=True)
             return False
+
+    def policy_held(self, repositories: Sequence[str], removed: int, of: int) -> None:
+        """Have the next plans of these repositories wait for an approval.
+
+        Args:
+            removed: how many tags the changed policy would delete in all repositories.
+            of: how many tags all repositories have.
+        """
+        for start in range(0, len(repositories), _AT_ONCE):
+            self._connection.run("policy_held", [removed, of, *repositories[start : start + _AT_ONCE]])
 
     def policy_applied(self, digest: str, policy: str) -> None:
         """Notes that every repository was made due for this policy. policy: as JSON, "" for none."""

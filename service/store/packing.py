@@ -9,6 +9,7 @@ from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI
 from service.domain.notification import is_digest
 from service.domain.plan import Doomed, Verdict
 from service.domain.state import Asked, Tag
+from service.store.keys import FOUND, FOUND_AND_SIGHTED, SIGHTED
 
 _MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")
 _MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
@@ -16,6 +17,20 @@ _TYPES = {word: media_type for media_type, word in _MEDIA.items()}
 _LONGEST_TYPE = 255
 MOST_BLOBS = 64
 _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def pack_actor(tag: Tag) -> str:
+    """Return the actor of a tag in live:R whose push nobody heard."""
+    if tag.found:
+        return FOUND_AND_SIGHTED if tag.sighted else FOUND
+    return SIGHTED if tag.sighted else ""
+
+
+def unpack_actor(packed: str) -> tuple[str, bool, bool]:
+    """Return who pushed a tag, by its actor in live:R, and whether it is only sighted, and found."""
+    if packed in (SIGHTED, FOUND, FOUND_AND_SIGHTED):
+        return "", packed != FOUND, packed != SIGHTED
+    return packed, False, False
 
 
 def pack_doomed(doomed: Doomed) -> str:

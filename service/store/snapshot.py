@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.state import Asked, State, Tag, Untagged
+from service.domain.state import Asked, State, Tag, Unapproved, Untagged
 from service.store.hold import unpack_hold
-from service.store.keys import SIGHTED, long, paired, short
-from service.store.packing import unpack_asked, unpack_links
+from service.store.keys import long, paired, short
+from service.store.packing import unpack_actor, unpack_asked, unpack_links
 
 _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
 
@@ -20,7 +20,8 @@ class Snapshot(State):
     told of nothing, in any repository, and this one was not compared with it.
     heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
     none. stale_untagged, stale_created, stale_pulled: fields of untagged:R and created:R and members of
-    pulled:R that say nothing any more; a commit drops them.
+    pulled:R that say nothing any more; a commit drops them. policy: digest of the policy last put in force, "" where
+    no sweep noted any yet.
     """
 
     generation: str
@@ -33,6 +34,7 @@ class Snapshot(State):
     stale_untagged: tuple[str, ...] = ()
     stale_created: tuple[str, ...] = ()
     stale_pulled: tuple[str, ...] = ()
+    policy: str = ""
 
     @property
     def restarts(self) -> str:
@@ -70,6 +72,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         deleted=frozenset(long(member[1:]) for member in answer[13] if member.startswith("@")),
         asked=_asked(paired(answer[15])),
         by_hand=frozenset(long(member) for member in answer[16]),
+        unapproved=_unapproved(answer[18]),
+        policy=answer[19] or "",
         stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
         stale_created=tuple(field for field in created if long(field) not in standing),
         stale_pulled=tuple(one for one in pulled if one.startswith("@") and long(one[1:]) not in standing)[:1000],
@@ -85,8 +89,8 @@ def _tags(
         used_us = max(int(float(pulled.get(name, 0))), int(float(pulled.get(f"@{digest}", 0))))
         created_us = int(created[digest]) if digest in created else None
         pushed_us = int(float(score)) or None
-        who, sighted = ("", True) if actor == SIGHTED else (actor, False)
-        tags.append(Tag(name, long(digest), pushed_us, int(size), who, used_us or None, created_us, sighted))
+        who, sighted, found = unpack_actor(actor)
+        tags.append(Tag(name, long(digest), pushed_us, int(size), who, used_us or None, created_us, sighted, found))
     return tuple(tags)
 
 
@@ -94,6 +98,13 @@ def _asked(fields: Mapping[str, str]) -> Mapping[str, Asked]:
     """By the name of the tag, or the digest of the manifest; without what was refused."""
     found = {name: unpack_asked(text) for name, text in fields.items()}
     return {one.digest if "@" in name else name: one for name, one in found.items() if not one.refused}
+
+
+def _unapproved(text: str | None) -> Unapproved | None:
+    if not text:
+        return None
+    since_us, _, *counts = text.split(" ")
+    return Unapproved(int(since_us), *map(int, counts))
 
 
 def _revisions(text: str) -> tuple[str, ...]:

@@ -295,6 +295,20 @@ def test_approving_where_nothing_waits_is_said(run: Run) -> None:
     assert "nothing waits for approval" in error
 
 
+def test_all_plans_that_wait_are_approved_together(run: Run, make_wiring: Callable[..., Wiring]) -> None:
+    assert run("prune", "--approve-all", "--yes")[::2] == (
+        1, "pushprune: nothing waits for approval; `pushprune prune --held` shows what does\n",
+    )  # fmt: skip
+    wiring = make_wiring(policy=keep_last(1, hold_over=10, hold_min=1))
+    plan = wiring.outlook.plan("shop/api")
+    assert wiring.history.commit(wiring.history.snapshot("shop/api"), plan, "held")
+    code, _, error = run("prune", "--approve-all")
+    assert (code, "add --yes to approve every plan" in error) == (2, True)
+    assert run("prune", "--approve-all", "--yes")[:2] == (0, "approved: 2 images of 1 repository\n")
+    assert len(wiring.history.snapshot("shop/api").approved) == 2
+    assert run("prune", "--approve-all", "shop/api")[0] == 2
+
+
 def test_approving_without_a_name_is_wrong_usage(run: Run) -> None:
     assert run("prune", "--approve")[0] == 2
 

@@ -26,6 +26,7 @@ def refused(text: str) -> tuple[str, str]:
 def test_an_empty_policy_deletes_nothing_and_holds_back_large_plans() -> None:
     assert policy("").model_dump() == {
         "version": 1, "dry_run": False, "protect": (), "grace": 0, "hold_over": 50, "hold_min": 20,
+            "first_plan": "hold",
         "shared": "untag", "ignore_pulls": (), "rules": (),
     }  # fmt: skip
 

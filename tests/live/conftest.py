@@ -162,4 +162,5 @@ def live(tmp_path: Path) -> Iterator[Callable[..., LiveSystem]]:
 def last(count: int, **more: Any) -> dict[str, Any]:
     """A policy that keeps the last `count` pushed, without a hold."""
     rule = {"name": "last", "keep": {"last": count}}
-    return {"hold_over": "100%", "hold_min": 100_000, "protect": ["latest"], "rules": [rule], **more}
+    bounds = {"hold_over": "100%", "hold_min": 100_000, "first_plan": "apply"}
+    return {**bounds, "protect": ["latest"], "rules": [rule], **more}

@@ -57,6 +57,14 @@ def test_secrets_are_told_by_file_alone(options: Options, inherited: dict[str, s
     assert not any(word in value for word in words for value in system.environ.values())
 
 
+@pytest.mark.parametrize(("applies", "first_plan"), [(False, "hold"), (True, "apply")])
+def test_the_first_clean_up_waits_unless_the_operator_said_yes(
+    options: Options, inherited: dict[str, str], applies: bool, first_plan: str
+) -> None:
+    system = prepare(change(options, keep_last=3, applies_first_plan=applies), inherited)
+    assert load_policy(Path(system.environ["PUSHPRUNE_POLICY"])).first_plan == first_plan
+
+
 def test_a_second_start_finds_the_same_tokens_redis_and_password(options: Options, inherited: dict[str, str]) -> None:
     first, second = prepare(options, inherited), prepare(options, inherited)
     assert first.tokens.fresh

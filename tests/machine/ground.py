@@ -82,5 +82,11 @@ def policy_of(rule: Rule) -> Policy:
     if rule.untagged:
         said["untagged"] = 0
     return Policy.model_validate(
-        {"hold_over": 100, "hold_min": 1_000_000, "protect": sorted(rule.protect), "rules": [said]}
+        {
+            "hold_over": 100,
+            "hold_min": 1_000_000,
+            "first_plan": "apply",
+            "protect": sorted(rule.protect),
+            "rules": [said],
+        }
     )

@@ -251,7 +251,7 @@ def test_a_changed_policy_is_weighed_anew(make_system: Make) -> None:
     """Whoever changes the policy has looked at what waits."""
     system = held_then_diluted(make_system, OF_V)
     changed = OF_V.model_copy(update={"hold_over": 60})
-    assert system.wiring.outlook.plan("shop/api", OF_V).hold is not None
+    assert system.wiring.outlook.plan("shop/api").hold is not None
     assert system.wiring.outlook.plan("shop/api", changed).hold is None
 
 

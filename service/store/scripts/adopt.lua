@@ -4,11 +4,11 @@
 -- and what the tag pointed at before stays its history.
 --
 -- KEYS  tags:R live:R pulled:R links:R history:R events generation compared doomed:R doomed due untagged:R
---       revisions:R heal:R asked:R byhand:R taking:R
+--       revisions:R heal:R asked:R byhand:R taking:R unapproved
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
 --       back)  7 tags to adopt (count); per tag, 10 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
---       what says when it was pushed ('' = nothing) actor ('?' = it turned up unannounced) media; then per tag that is no longer there, 2 each: tag, time_us before
+--       what says when it was pushed ('' = nothing) actor (as live:R says it) media; then per tag that is no longer there, 2 each: tag, time_us before
 -- Result the number of tags that changed
 
 -- include bump
@@ -50,11 +50,16 @@ local function unchanged(tag, before)
   return before ~= '' and tonumber(score) == tonumber(before)
 end
 
+-- Tags that the first look at a repository finds were there before pushprune: nobody has seen yet what a policy makes
+-- of them, so that the first plan that deletes any of them waits for an approval.
+local first = redis.call('HEXISTS', all.compared, repository) == 0
+
 local changes, at = 0, 7
 for _ = 1, tonumber(ARGV[7]) do
   local tag, digest, short, size, time, index, before, how, actor, media = unpack(ARGV, at + 1, at + 10)
   at = at + 10
   if unchanged(tag, before) then
+    if first and before == '' then redis.call('HSETNX', all.unapproved, repository, now_us .. ' first') end
     local old = stood_at(tag)
     if old and old ~= short then
       untag(old, tag)

@@ -18,6 +18,7 @@ NOTHING_WAITS = (
     HTTPStatus.CONFLICT,
     "nothing of that repository waits for approval, or another plan than the one named",
 )
+ALL_DECIDED = (HTTPStatus.CONFLICT, "nothing waits for approval, or other plans than those named")
 
 
 class HeldPlan(Answer):
@@ -35,12 +36,30 @@ class Holds(Answer):
     """All plans that wait."""
 
     holds: tuple[HeldPlan, ...]
+    plans: str | None = Field(
+        description="a name for those that nobody rejected, to approve them together; null: none waits"
+    )
 
 
 class PlanQuery(Asked):
     """Which plan is approved."""
 
     plan: str | None = Field(default=None, description="the plan that was looked at; absent: whichever waits")
+
+
+class PlansQuery(Asked):
+    """Which plans are approved."""
+
+    plans: str | None = Field(
+        default=None, description="the plans that were looked at, as GET /holds names them; absent: whichever wait"
+    )
+
+
+class ApprovalOfAll(Answer):
+    """The plans that were approved together; it holds for a day."""
+
+    repositories: int = Field(description="repositories whose plan is approved")
+    approved: int = Field(description="images whose deletion is approved")
 
 
 class Approval(Answer):
@@ -60,6 +79,8 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
         """The plans that wait for approval"""
+        waiting = holding.waiting(wiring)
+        undecided = [one.hold for one in waiting if one.refusal is None]
         plans = (
             HeldPlan(
                 repository=one.hold.repository,
@@ -69,9 +90,9 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
                 plan=one.hold.plan,
                 refused_by=one.refusal.by if one.refusal else None,
             )
-            for one in holding.waiting(wiring)
+            for one in waiting
         )
-        return Holds(holds=tuple(plans)).response()
+        return Holds(holds=tuple(plans), plans=holding.together(undecided) if undecided else None).response()
 
     return pages
 
@@ -91,5 +112,14 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return Approval(repository=repository, approved=approved).response()
+
+    @pages.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **refusals([ALL_DECIDED])})
+    def approve_all(query: PlansQuery) -> Response:
+        """Approve every plan that waits and was not rejected, and have the repositories planned again now"""
+        try:
+            approved = holding.approve_all(wiring, query.plans, by="API")
+        except NotWaiting as error:
+            raise Conflict(str(error)) from error
+        return ApprovalOfAll(repositories=approved.repositories, approved=approved.images).response()
 
     return pages

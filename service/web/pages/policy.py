@@ -90,7 +90,17 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/policy/holds")
     def policy_holds() -> Response:
-        return frame.panel("policy_holds.html", "Plans that wait", holds=holding.waiting(wiring), most=_ROWS)
+        holds = holding.waiting(wiring)
+        undecided = [one.hold for one in holds if one.refusal is None]
+        return frame.panel(
+            "policy_holds.html",
+            "Plans that wait",
+            holds=holds,
+            most=_ROWS,
+            undecided=len(undecided),
+            images=sum(len(hold.digests) for hold in undecided),
+            plans=holding.together(undecided),
+        )
 
     @pages.get("/panels/policy/hold/<path:repository>")
     def policy_hold(repository: str) -> Response:
@@ -102,6 +112,13 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
         images = holding.approve(wiring, repository, plan, by=frame.who().name)
         return frame.back(f"Approved for {repository}: {images} images may go.")
+
+    @pages.post("/policy/approve-all")
+    def approve_all() -> Response:
+        approved = holding.approve_all(wiring, request.form.get("plans", ""), by=frame.who().name)
+        return frame.back(
+            f"Approved: {approved.images} images of {approved.repositories} repositories are deleted now."
+        )
 
     @pages.post("/policy/refuse")
     def refuse() -> Response:

@@ -24,7 +24,7 @@ def approve(edge: Edge, repository: str = "shop/api") -> tuple[int, object]:
 
 
 def test_nothing_waits_at_first(edge: Edge) -> None:
-    assert edge.http.get("/api/v1/holds").json == {"holds": []}
+    assert edge.http.get("/api/v1/holds").json == {"holds": [], "plans": None}
 
 
 def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) -> None:
@@ -86,3 +86,19 @@ def test_looking_approves_nothing(held: Edge) -> None:
     assert held.http.get("/api/v1/holds/shop/api/approve").status_code == 405
     held.http.get("/api/v1/holds")
     assert held.wiring.history.snapshot("shop/api").approved == frozenset()
+
+
+def test_all_plans_that_were_looked_at_are_approved_together(held: Edge) -> None:
+    name = (held.http.get("/api/v1/holds").json or {})["plans"]
+    refused = held.http.post("/api/v1/holds/approve?plans=another")
+    assert problem(refused) == (409, "other plans wait by now; GET /api/v1/holds shows them")
+    assert held.wiring.history.snapshot("shop/api").approved == frozenset()
+    approved = held.http.post(f"/api/v1/holds/approve?plans={name}")
+    assert (approved.status_code, approved.json) == (200, {"repositories": 1, "approved": 2})
+    assert held.wiring.history.snapshot("shop/api").approved == {digest_of("v1"), digest_of("v2")}
+
+
+def test_with_no_plan_that_waits_there_is_nothing_to_approve_together(edge: Edge) -> None:
+    assert problem(edge.http.post("/api/v1/holds/approve")) == (
+        409, "nothing waits for approval; GET /api/v1/holds lists what does",
+    )  # fmt: skip

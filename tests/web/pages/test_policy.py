@@ -1,5 +1,6 @@
 """The policy page: what is in force, what waits for approval, and what another policy would do."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_approving_lets_it_go_on_and_stands_in_the_history(held: Edge) -> None:
     assert held.sent == ["shop/api"]
     (entry, *_) = held.wiring.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("approved", "dashboard")
+
+
+def test_plans_of_several_repositories_are_approved_together(held: Edge) -> None:
+    browser = Browser(held)
+    assert "Approve all" not in browser.text("/panels/policy/holds"), "one button is enough for one plan"
+    held.heard(*(event(repository="shop/web", tag=f"v{number}", at=number) for number in (1, 2, 3)))
+    history, outlook = held.wiring.history, held.wiring.outlook
+    assert history.commit(history.snapshot("shop/web"), outlook.plan("shop/web"), "held")
+    shown = browser.text("/panels/policy/holds")
+    assert "Approve all: delete 4 images from 2 repositories" in shown
+    (plans,) = re.findall(r'name="plans" value="(\w+)"', shown)
+    assert "other plans" in browser.said(browser.post("/policy/approve-all", plans="another", back="/policy"))
+    approved = browser.post("/policy/approve-all", plans=plans, back="/policy")
+    assert "4 images of 2 repositories" in browser.said(approved)
+    assert [outlook.plan(name).hold for name in ("shop/api", "shop/web")] == [None, None]
 
 
 def test_another_plan_than_the_one_that_was_looked_at_is_not_approved(held: Edge) -> None:

@@ -1,0 +1,52 @@
+"""A changed policy: how many tags it would delete that the policy before it keeps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from service.domain import retention
+from service.domain.policy import Policy
+from service.domain.state import State
+from service.domain.weighing import Weighing
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The effect of a changed policy on all repositories.
+
+    Attributes:
+        repositories: those in which it would delete a tag that the policy before it keeps.
+        removed: how many such tags there are.
+        of: how many tags there are at all.
+    """
+
+    repositories: tuple[str, ...]
+    removed: int
+    of: int
+
+    def is_over(self, policy: Policy) -> bool:
+        """Return True if the policy's own bounds, taken over all repositories, ask for an approval."""
+        return retention.is_over(self.removed, self.of, policy)
+
+
+def changed(states: Iterable[State], before: Policy | None, after: Policy, now_us: int) -> Change:
+    """Compare two policies over these repositories. before: None where there was no policy, which keeps every tag."""
+    repositories, removed, of = [], 0, 0
+    for state in states:
+        of += len(state.tags)
+        more = _removes(state, before, after, now_us)
+        removed += more
+        if more:
+            repositories.append(state.repository)
+    return Change(tuple(repositories), removed, of)
+
+
+def _removes(state: State, before: Policy | None, after: Policy, now_us: int) -> int:
+    if after.dry_run:
+        return 0
+    plan = retention.plan(state, after, now_us)
+    verdicts = (verdict for doomed in plan.doomed for verdict in doomed.verdicts)
+    tags = [verdict.tag for verdict in verdicts if verdict.tag.name and not (verdict.follows or verdict.by_hand)]
+    if before is None or not tags:
+        return len(tags)
+    weighing = Weighing(state, before, now_us)
+    return sum(weighing.verdict(tag).kept for tag in tags)
