@@ -5,6 +5,7 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from service.broker import register
 from service.log import log
 
 ENFORCE = "pushprune.enforce"
@@ -17,6 +18,7 @@ QUEUES = {ENFORCE: "enforce", DELETE: "delete", COLLECT: "garbage", RECONCILE: "
 
 def celery_app(redis_url: str, prefix: str) -> Celery:
     """A Celery application over Redis. Early acknowledgement and no results: the outbox recovers what gets lost."""
+    register()
     app = Celery("pushprune", broker=broker_url(redis_url))
     app.conf.update(
         task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
@@ -31,6 +33,8 @@ def celery_app(redis_url: str, prefix: str) -> Celery:
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
+        # Says nothing of tasks that are acknowledged early, as all of these are; unset, Celery warns at each reconnect.
+        worker_cancel_long_running_tasks_on_connection_loss=True,
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

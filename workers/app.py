@@ -2,13 +2,11 @@
 
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from celery import Celery
-from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import worker_ready, worker_shutting_down
 
 from service.domain.errors import ConfigurationError, PushpruneError
@@ -30,8 +28,6 @@ def build() -> Celery:
         wiring = wire(load_settings(), patient=True)
     except ConfigurationError as error:
         sys.exit(f"pushprune: {error}")
-    # Celery would have running tasks cancelled when Redis is away; ours are short, and safe to end.
-    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     application = wiring.dispatch.app
     tasks.register(application, wiring)
     stopping = threading.Event()

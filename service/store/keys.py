@@ -196,8 +196,8 @@ Global
   workers       zset    "<worker name> <process> <queue>,<queue>,…" → its last sign of life (ms). Two processes of one
                         name are two workers. Life: forgotten after a minute. Writer: tick.
                         Readers: figures, health checks.
-  pulse         string  the time of the last write that /readyz made to see whether Redis takes writes (ms).
-                        Life: a minute. Writer: the web process. Reader: none.
+  pulse         string  when a write was last made only to see if Redis takes writes (ms). Life: a minute.
+                        Writers: /readyz; a connection for messages that is opened. Reader: none.
   policy        string  digest of the policy last put in force; a change makes every repository due. Writer: tick.
   policy:last   string  that policy as JSON, empty for none: in force while its file is broken at a start. Writer: tick.
   trashed       zset    "R digest", or "R -" where only tags went → when (µs): the index over trash:R and deleted:R.

@@ -39,12 +39,18 @@ def wait_until(condition: Callable[[], Any], what: str, within_s: float = PATIEN
 class LiveSystem:
     """registry, redis, one web process and the workers a test starts. wiring: ours, for looking at the history.
 
-    url: where clients go: to nginx with gc.gate: proxy, else to the registry.
+    url: where clients go: to nginx with gc.gate: proxy, else to the registry. redis_user among the settings: the
+    processes come to Redis as this user, who may do everything at first.
     """
 
     def __init__(self, folder: Path, stack: ExitStack, config: dict[str, Any]) -> None:
         self.folder = folder
         self.valkey = stack.enter_context(Valkey(folder / "redis", append_only=True))
+        redis_url = self.valkey.url
+        if user := config.pop("redis_user", ""):
+            admin: Any = self.valkey.client()
+            admin.execute_command("ACL", "SETUSER", user, "on", ">pw", "allkeys", "allchannels", "+@all")
+            redis_url = redis_url.replace("//", f"//{user}:pw@")
         self.web_url = f"http://127.0.0.1:{free_port()}"
         self.debug_port = free_port()
         (folder / "registry").mkdir()
@@ -61,7 +67,7 @@ class LiveSystem:
         self.url = self.registry.url
         settings: dict[str, Any] = {
             "listen": self.web_url.removeprefix("http://"),
-            "redis": {"url": self.valkey.url},
+            "redis": {"url": redis_url},
             "registry": {"url": self.registry.url, "debug_url": f"http://127.0.0.1:{self.debug_port}"},
             "tokens": {"notify": TOKEN},
             "storage": {"path": str(self.registry.storage_path)},

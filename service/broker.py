@@ -1,0 +1,45 @@
+"""Celery's messages over Redis, with a transport that outlives a Redis that refuses.
+
+kombu takes an error that Redis answers for a fault of the program, and Celery ends the worker. But a server that was
+demoted to a replica, whose ACL was narrowed, that loads its data or whose memory is full works again later. Here such
+an error counts as a lost connection: the worker says so, tries to reconnect, and goes on.
+"""
+
+import time
+
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as kombu_redis
+from redis.exceptions import ResponseError
+
+_LIFE_MS = 60_000
+_WAIT_S = 0.01
+
+
+class Channel(kombu_redis.Channel):  # type: ignore[misc]
+    """A channel that is open only once the server has taken a write and a wait for messages.
+
+    A PING proves neither: a replica answers it, and any user may send it. Refused here, Celery tries to connect again
+    in growing intervals; refused later, it would do so without a pause.
+    """
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **options)
+        try:
+            self.client.set("pulse", time.time_ns() // 1_000_000, px=_LIFE_MS)
+            self.client.brpop("pulse:none", timeout=_WAIT_S)
+        except Exception:
+            self.close()
+            raise
+
+
+class Transport(kombu_redis.Transport):  # type: ignore[misc]
+    """kombu's transport; an error that Redis answers ends the connection, and the worker opens another."""
+
+    Channel = Channel
+    connection_errors = (*kombu_redis.Transport.connection_errors, ResponseError)
+
+
+def register() -> None:
+    """Have kombu take this transport for every address of a Redis: redis://, rediss:// and redis+socket://."""
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"
