@@ -15,7 +15,7 @@ _LIFE_MS = 60_000
 _WAIT_S = 0.01
 
 
-class Channel(kombu_redis.Channel):  # type: ignore[misc]
+class Channel(kombu_redis.Channel):
     """A channel that is open only once the server has taken a write and a wait for messages.
 
     A PING proves neither: a replica answers it, and any user may send it. Refused here, Celery tries to connect again
@@ -32,7 +32,7 @@ class Channel(kombu_redis.Channel):  # type: ignore[misc]
             raise
 
 
-class Transport(kombu_redis.Transport):  # type: ignore[misc]
+class Transport(kombu_redis.Transport):
     """kombu's transport; an error that Redis answers ends the connection, and the worker opens another."""
 
     Channel = Channel
