@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from service.domain import tombstone
 from service.domain.deleted import Deleted
-from service.domain.errors import NotRestorable, RegistryRefused
+from service.domain.errors import ManifestRefused, NotRestorable
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.state import subject_of
 from service.log import log
@@ -232,7 +232,7 @@ class _Restoring:
             with self._permit.writing():
                 where = (self._registry, self._undo.unlinker, self._repository)
                 put(*where, reference, manifest.media_type, manifest.content)
-        except RegistryRefused as error:
+        except ManifestRefused as error:
             name = f"{self._repository}@{manifest.digest}"
             raise NotRestorable(f"the registry does not take {name} back, push it again: {error}") from error
 

@@ -84,6 +84,8 @@ class Undoable:
         pruned = next((one for one in self._entries if one.tag == tag and one.action == "pruned"), None)
         if digest and any(self._stood(one, tag) and one.digest == digest for one in self._entries):
             return f"{digest}, at which {name} stood, is gone from the registry and not in the trash: push it again"
+        if tag in self.history.snapshot(self.repository).lost:
+            return f"{name} was lost in a race with its push and cannot be restored: push it again"
         if any(live.name == tag for live in self.history.live(self.repository)):
             return f"{name} is there; `pushprune trash {self.repository}` lists what can be restored"
         if pruned is None:

@@ -30,8 +30,7 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         return False
     if not plan.doomed:
         return None
-    heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan))
-    if looked_again(wiring, snapshot, plan):
+    if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or looked_again(wiring, snapshot, plan):
         return False
     doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
     committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "asked")

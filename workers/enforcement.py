@@ -43,14 +43,16 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
             return settled
     policy = wiring.policies.current()
     if policy is None:
-        heal(wiring, snapshot, Plan())
+        if heal(wiring, snapshot, Plan()):
+            return False
         return commit(wiring, snapshot, Plan(), "none") is not Committed.NOT
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep weighs a changed policy against the one before, and then makes every repository due.
         heal(wiring, snapshot, Plan())
         return True
     plan = retention.plan(snapshot, policy, now_us())
-    heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan)
+    if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
+        return False
     told_us = snapshot.compared_us + wiring.settings.reconcile.late * 1_000_000
     if plan.undated or (plan.unseen and told_us <= now_us()):
         creation.date(wiring, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ())))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from service.domain import tombstone
-from service.domain.errors import LeaseLost, RegistryRefused, RegistryUnavailable
+from service.domain.errors import LeaseLost, ManifestRefused, NotRestorable, RegistryRefused, RegistryUnavailable
 from service.domain.manifest import UnreadableManifest, read_references
 from service.domain.plan import Doomed, Plan
 from service.domain.state import Tag
@@ -22,16 +22,21 @@ from workers.untagging import take_back
 _CROSSINGS = 5
 
 
-def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
-    """Looks at everything that may have been taken along, and puts it back from the registry or the trash.
+def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    """Restore everything that a delete of ours may have taken along, from the registry or the trash.
 
-    What the plan does not keep is left to the deletion, which finishes what it began. Raises LeaseLost while a
-    collection holds the registry: nothing may be written then; the sweep comes again.
+    What the plan does not keep is left to the deletion, which finishes what it began. What the registry refuses stays
+    to be restored, and takes no place in a plan meanwhile: returns True where that is new, so that the plan is out of
+    date. Only a refusal of these very bytes is final.
+
+    Raises:
+        LeaseLost: a collection holds the registry, so nothing may be written; the sweep sends this again.
+        RegistryUnavailable: everything that is not looked at yet stays in heal:R.
     """
     _look_at_lost(wiring, snapshot)
     if not snapshot.heal:
-        return
-    repository = snapshot.repository
+        return False
+    repository, is_news = snapshot.repository, False
     doomed = _names(wiring.history.doomed(repository))
     undecided = _names(plan.doomed) - doomed
     with wiring.leases.write(heals=True) as permit:
@@ -43,26 +48,33 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> None:
             digest = name if ":" in name else _digest_of(snapshot, name)
             if (doomed | undecided).intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
                 continue  # the deletion's to finish; should its plan be dropped, it is looked at then
-            reason, action = None, "healed"
-            if digest is None:
-                _leave_deleted(wiring, snapshot, name, permit)
+            try:
+                reason = _look_at(wiring, snapshot, name, digest, permit)
+            except (RegistryRefused, NotRestorable) as error:
+                final = isinstance(error, (ManifestRefused, NotRestorable))
+                is_first = wiring.removals.not_restored(repository, member, digest or "", error, final=final)
+                is_news |= is_first
+                say = log.error if is_first else log.info
+                say("not restored", tag=f"{repository}:{name}", digest=digest, error=str(error), final=final)
             else:
-                try:
-                    reason = _heal(wiring, snapshot, name, digest, permit)
-                except RegistryRefused as error:
-                    reason, action = f"it was lost, and cannot be put back: push it again ({error})", "lost"
-                    wiring.outbox.complain(f"lost {repository}:{name}", reason)
-            wiring.removals.healed(repository, member, digest or "", reason, action)
-            if action != "lost":
-                wiring.outbox.mended(f"lost {repository}:{name}")
+                wiring.removals.healed(repository, member, digest or "", reason)
+    return is_news
+
+
+def _look_at(wiring: Wiring, snapshot: Snapshot, name: str, digest: str | None, permit: Lease) -> str | None:
+    """Restore one tag, or the parts of one index, where that is needed; returns why it was, or None.
+
+    digest: of the index, or where the tag must point; None for a tag that is not live.
+    """
+    if digest is None:
+        _leave_deleted(wiring, snapshot, name, permit)
+        return None
+    return _heal(wiring, snapshot, name, digest, permit)
 
 
 def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
     """What is lost is looked at once more when it is heard that its user had deleted the image."""
-    where = f"lost {snapshot.repository}:"
-    abouts = (trouble.about for trouble in wiring.outbox.troubles())
-    lost = {about.removeprefix(where) for about in abouts if about.startswith(where)}
-    live = [tag for tag in snapshot.tags if tag.name in lost]
+    live = [tag for tag in snapshot.tags if tag.name in snapshot.lost]
     names = [tag.name for tag in live if wiring.history.deleted_by_others(snapshot.repository, tag)]
     if names:
         wiring.removals.look_at(snapshot.repository, names)
@@ -166,7 +178,7 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
         if manifest is None:
-            raise RegistryRefused(f"neither the registry nor the trash has {tag.digest}")
+            raise NotRestorable(f"neither the registry nor the trash has {tag.digest}")
         wiring.removals.putting(repository, tag.name, tag.digest)
         with permit.writing():
             to = (wiring.client, wiring.unlinker, repository, tag.name)

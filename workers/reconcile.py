@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from service.clock import now_us
 from service.domain import tombstone
 from service.domain.errors import MisnamedManifest, RegistryUnavailable
+from service.domain.lost import lost_image
 from service.domain.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.notification import is_tag
 from service.domain.plan import Plan
@@ -26,6 +27,7 @@ from workers.sighting import sight
 _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000
 _BROKEN_MS = 60_000
+_LOST_MS = 60_000
 _WEEK_US = 7 * 86_400 * 1_000_000
 _LONGEST_PAUSE_S = 0.5
 _AT_ONCE = AtOnce()
@@ -34,10 +36,22 @@ YOUNG_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How many tags were looked at, and in how many of them the history differed."""
+    """The result of comparing one repository.
+
+    Attributes:
+        tags: number of tags that were compared.
+        changed: tags whose history was corrected.
+        missing: tags that a delete of ours took along; the history keeps them until they are restored.
+    """
 
     tags: int
     changed: int
+    missing: int = 0
+
+    @property
+    def differed(self) -> int:
+        """The number of tags in which the history and the registry differed."""
+        return self.changed + self.missing
 
 
 def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE) -> Compared:
@@ -50,9 +64,24 @@ def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE) -> Compar
     known = {tag.name: tag.digest for tag in snapshot.tags}
     pace.take()
     names = sorted({*_listed(wiring, snapshot.repository), *known})
-    changed = _look(wiring, snapshot, names, complete=True, pace=pace)
-    log.info("compared with the registry", repository=snapshot.repository, tags=len(names), changed=changed)
-    return Compared(len(names), changed)
+    vanished: list[str] = []
+    changed = _look(wiring, snapshot, names, complete=True, pace=pace, vanished=vanished)
+    missing = _look_at_missing(wiring, snapshot.repository, vanished)
+    done = Compared(len(names), changed, missing)
+    log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
+    return done
+
+
+def _look_at_missing(wiring: Wiring, repository: str, vanished: Collection[str]) -> int:
+    """Have the missing tags restored that a delete of ours took along; returns their number."""
+    if not vanished:
+        return 0
+    live = {tag.name for tag in wiring.history.live(repository)}
+    doomed = {name for one in wiring.history.doomed(repository) for name in one.tags}
+    missing = sorted(live.intersection(vanished) - doomed)
+    if missing:
+        wiring.removals.look_at(repository, missing)
+    return len(missing)
 
 
 def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
@@ -64,7 +93,7 @@ def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     known = {tag.name for tag in snapshot.tags}
     kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
     unclear = sorted((listed - known) | (kept - listed))
-    return not unclear or _look(wiring, snapshot, unclear, complete=False) == 0
+    return not unclear or _look(wiring, snapshot, unclear, complete=False, vanished=[]) == 0
 
 
 def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
@@ -111,15 +140,25 @@ def sweep(wiring: Wiring) -> None:
 
 
 def _end_losses(wiring: Wiring) -> None:
-    """A lost tag is no trouble any more once it was pushed again, nor after a week in which nobody did."""
+    """End the troubles about lost images that nobody misses any more, and look at the others again.
+
+    A tag that left the history was deleted by its user, or by the policy. A tag that exists again, whatever it points
+    at, ends its trouble when it is looked at. After a week without a new push a lost image is given up.
+    """
+    lost: dict[str, list[str]] = {}
     for trouble in wiring.outbox.troubles():
-        repository, _, tag = trouble.about.removeprefix("lost ").rpartition(":")
-        if not trouble.about.startswith("lost ") or not is_tag(tag):
+        image = lost_image(trouble.about)
+        if image is None:
             continue
-        live = next((one for one in wiring.history.live(repository) if one.name == tag), None)
-        pushed_again = live is not None and (live.pushed_us or 0) > trouble.at_ms * 1000
-        if pushed_again or now_us() > trouble.at_ms * 1000 + _WEEK_US:
+        repository, name = image
+        is_over = is_tag(name) and all(tag.name != name for tag in wiring.history.live(repository))
+        if is_over or now_us() > trouble.at_ms * 1000 + _WEEK_US:
             wiring.outbox.mended(trouble.about)
+        else:
+            lost.setdefault(repository, []).append(name)
+    if lost and wiring.leases.elected("lost", _LOST_MS):
+        for repository, names in lost.items():
+            wiring.removals.look_at(repository, names)
 
 
 def _listed(wiring: Wiring, repository: str) -> set[str]:
@@ -127,8 +166,13 @@ def _listed(wiring: Wiring, repository: str) -> set[str]:
     return {name for name in wiring.client.tags(repository) if is_tag(name)}
 
 
-def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: bool, pace: Pace = _AT_ONCE) -> int:
-    """Looks at these tags at the registry and takes over what differs; returns how many tags changed."""
+def _look(
+    wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: bool, pace: Pace = _AT_ONCE, vanished: list[str]
+) -> int:
+    """Look at these tags at the registry and take over what differs; returns how many tags changed.
+
+    The known tags that the registry does not have are added to `vanished`.
+    """
     before = {tag.name: tag for tag in snapshot.tags}
     read: dict[str, References] = {}
 
@@ -141,7 +185,7 @@ def _look(wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: boo
     with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="look") as pool:
         standings = dict(zip(names, pool.map(stand, names), strict=True))
     standings = _without_tombstones(wiring, snapshot.repository, standings, before)
-    vanished = [name for name, standing in standings.items() if standing is None and name in before]
+    vanished += [name for name, standing in standings.items() if standing is None and name in before]
     differing = {
         name: standing
         for name, standing in standings.items()

@@ -111,7 +111,7 @@ def _compare(wiring: Wiring, found: walk.Walk, repository: str, pace: Pace) -> N
         return
     _settle(wiring, repository)
     done = reconcile.compare(wiring, snapshot, pace)
-    wiring.walks.compared(repository, done.tags, done.changed)
+    wiring.walks.compared(repository, done.tags, done.differed)
 
 
 def _settle(wiring: Wiring, repository: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from service.doctor.case import Case
 from service.doctor.registry import NO_DELETES
 from service.domain.finding import Finding, error, fine, warning
+from service.domain.lost import is_for_good
 from service.health import LATE_S, REGISTRY, start_line, system_health
 
 _STUCK_S = 600
@@ -58,6 +59,8 @@ def _mending(about: str, message: str) -> str:
         return 'headers: {Authorization: ["Bearer <tokens.notify>"]}   # of the endpoint in the registry\'s config.yml'
     if who == "garbage":
         return "pushprune gc --now   # once that is mended"
-    if who == "lost":
+    if who == "lost" and is_for_good(message):
         return f"docker push REGISTRY/{what}   # by whoever has the image"
+    if who == "lost":
+        return f"pushprune restore {what}   # once that is mended; pushprune also tries again by itself"
     return f"pushprune prune {what}   # tries again, once that is mended"

@@ -9,6 +9,7 @@ PushpruneError
 │   ├── DeletesDisabled     …`storage.delete.enabled` in the registry's config
 │   ├── RegistryTooOld      …a registry of version 1, which sends no notifications
 │   ├── WritesDisabled      …`storage.maintenance.readonly` there
+│   ├── ManifestRefused     the user: the registry never takes these bytes, as layers of the image are missing
 │   └── TagDeletesUnknown   …nobody: 2.8 deletes manifests only, so the tag is taken off in another way
 ├── RegistryUnavailable     nobody: try again later
 │   └── MisnamedManifest    …its digest is not that of the bytes: a transfer that was cut, or a schema 1 image
@@ -67,6 +68,10 @@ class RegistryTooOld(RegistryRefused):
 
 class WritesDisabled(RegistryRefused):
     """405 on a PUT: the registry runs read-only."""
+
+
+class ManifestRefused(RegistryRefused):
+    """400 on a PUT: the registry never takes these bytes, such as an image whose layers are missing."""
 
 
 class TagDeletesUnknown(RegistryRefused):

@@ -114,6 +114,7 @@ class State:
     asked: what is to be deleted by hand, by the name of a tag or the digest of a manifest. by_hand: digests that lost
     their last tag that way, or went; what follows them goes whatever the policy says.
     unapproved: tags that need an approval before the policy may delete them; None when there are none.
+    lost: tags that a delete of ours took along, and that are not restored (yet).
     """
 
     repository: str
@@ -129,6 +130,7 @@ class State:
     asked: Mapping[str, Asked] = field(default_factory=dict)
     by_hand: frozenset[str] = frozenset()
     unapproved: Unapproved | None = None
+    lost: frozenset[str] = frozenset()
 
     def closure(self, digest: str) -> tuple[str, ...]:
         """The manifest and everything that it is known to list, at any depth, each digest once."""

@@ -47,6 +47,9 @@ class Weighing:
         other = copy(self)
         other.now_us, other.selections = now_us, self.selections.at(now_us)
         other._own, other._keepers = {}, {}
+        if self.state.lost:
+            other._fixed = {}
+            other.__dict__.pop("_without_losses", None)
         return other
 
     @cached_property
@@ -169,6 +172,8 @@ class Weighing:
 
     def _fix(self, tag: Tag) -> Verdict | None:
         """A child is kept until its index is really gone, even one that goes now: the next plan takes it up."""
+        if tag.name in self.state.lost:
+            return self._lost_verdict(tag)
         asked = self.asked(tag)
         if self.policy.protects(tag.name) and not (asked and asked.force):
             return Verdict(tag, True, "protected by the policy")
@@ -178,6 +183,19 @@ class Weighing:
         if bound is None and tag.pushed_us is None:
             return Verdict(tag, True, "its push was not seen, and when it was made is not looked up yet")
         return bound
+
+    def _lost_verdict(self, tag: Tag) -> Verdict:
+        """The verdict that the tag would have if it existed at the registry.
+
+        It takes no place: an image that exists must not be deleted in favour of an image that may be lost for good.
+        """
+        verdict = self._without_losses.own_verdict(tag)
+        return replace(verdict, reason=f"{verdict.reason}; it is missing at the registry and takes no place")
+
+    @cached_property
+    def _without_losses(self) -> "Weighing":
+        state = replace(self.state, lost=frozenset())
+        return Weighing(state, self.policy, self.now_us, only_asked=self._only_asked)
 
     def is_unseen(self, tag: Tag) -> bool:
         """Whether a rule could say something of the tag if it were known when it was pushed."""

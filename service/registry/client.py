@@ -12,7 +12,13 @@ import requests
 import requests.auth
 from urllib3.exceptions import HTTPError
 
-from service.domain.errors import DeletesDisabled, MisnamedManifest, RegistryUnavailable, TagDeletesUnknown
+from service.domain.errors import (
+    DeletesDisabled,
+    ManifestRefused,
+    MisnamedManifest,
+    RegistryUnavailable,
+    TagDeletesUnknown,
+)
 from service.domain.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.notification import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
@@ -172,8 +178,16 @@ class RegistryClient:
         return True
 
     def put(self, repository: str, reference: str, media_type: str, content: bytes) -> str:
-        """Stores a manifest under a tag or its digest and returns the digest."""
+        """Store a manifest under a tag or its digest and return the digest.
+
+        Raises:
+            ManifestRefused: the registry never takes these bytes.
+            WritesDisabled: the registry is read-only.
+        """
         response = self._send("PUT", manifest_path(repository, reference), {"Content-Type": media_type}, content)
+        if response.status_code == 400 and (codes := error_codes(response)):
+            missing = ": layers or parts that it needs are missing" if "MANIFEST_BLOB_UNKNOWN" in codes else ""
+            raise ManifestRefused(f"{refusal(response, self._where, _what(response))}{missing}")
         self._expect(response, 201)
         digest = self._digest_of(response)
         if digest != _sha256(content):

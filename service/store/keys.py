@@ -57,25 +57,26 @@ Per repository
                         Writers: taken, forget, record, adopt, restore. Reader: snapshot.
   heal:R        zset    tag or digest of an index, alone or with " again" → when to look at it (ms): a delete of ours
                         may have taken it, or a part of it, along; or the digest of the tombstone, to be removed.
-                        Life: until looked at. Writers: record, trash, taken, forget, healed. Reader: enforcement.
+                        Life: until looked at; what the registry refuses for now stays, and waits longer each time.
+                        Writers: record, trash, taken, forget, healed, not_restored. Reader: enforcement.
   trash:R       hash    digest → JSON {media_type, content (base64), at_us}. Life: until the next collection,
                         history.trash at most. Writers: trash, drop. Readers: record (healing), restore.
   deleted:R     hash    "<tag> <short digest>", or "@<short digest>" of a manifest that had no tag → "<short digest>
                         <its last push> <its deletion> <size> <reason>" (µs): what can still be put back.
-                        Life: until restored or dropped with the trash. Writers: taken, forget, restore, drop.
-                        Reader: restore.
+                        Life: until restored or dropped with the trash. Writers: taken, forget, restore, drop, healed,
+                        not_restored. Reader: restore.
   touched:R     zset    tag → when a delete of ours touched it (ms). Life: a day. Writer: trash. Reader: record.
   taking:R      hash    tag → short digest that a delete of ours takes it off, or goes with; and " gone" where that is
                         deleted, and wanted again since its plan was dropped.
                         Life: until that is noted, or the tag is looked at or pushed; a day at most.
-                        Writers: trash, taken, forget, healed, record. Readers: record, adopt.
+                        Writers: trash, taken, forget, healed, not_restored, record. Readers: record, adopt.
   put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
                         healing.
   history:R     stream  action tag digest size actor agent address at_us reason rule media: what happened to its tags.
                         media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, gate, walk, started, reconcile, registry,
+                        NAME: collect, tick, trim, broken, lost, gate, walk, started, reconcile, registry,
                         enforce:R, delete:R.
 
 Global
@@ -175,7 +176,9 @@ Global
                         Reader: snapshot.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
                         Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
-  trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}. Life: until it works again.
+  trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}; "lost R:TAG" and
+                        "lost R@DIGEST": what a delete of ours took along and is not restored. Life: until it works
+                        again, or nobody misses it. Readers: snapshot, adopt (lost tags), /readyz, command line, API.
   events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
   pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.
   rejected      stream  events that could not be understood: reason, excerpt. Newest history.rejected.

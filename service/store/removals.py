@@ -1,14 +1,16 @@
 """Notes what deletes of ours did: tags taken off, digests deleted, and what to look at because it may have been met."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from service.domain.lost import FOR_GOOD, NOT_YET_REASON, sentence, trouble_about
 from service.domain.plan import Doomed, Verdict
 from service.store.connection import Connection
 from service.store.history import name_of
 from service.store.keys import short
 from service.store.limits import Limits
-from service.store.outbox import RESEND_MS
+from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, RESEND_MS
 from service.store.packing import pack_doomed
 from service.store.snapshot import Snapshot
 
@@ -65,17 +67,31 @@ class Removals:
         _, again = self._connection.run("forget", args, repository)
         return bool(again)
 
-    def healed(
-        self, repository: str, member: tuple[str, int], digest: str, reason: str | None, action: str = "healed"
-    ) -> None:
-        """Notes that a member of heal:R was looked at; reason: why it was put back or is lost, None when all is right.
+    def healed(self, repository: str, member: tuple[str, int], digest: str, reason: str | None) -> None:
+        """Note that a member of heal:R was looked at; reason: why it was restored, None when all is right.
 
         A look that was asked for again meanwhile stays.
         """
         name, asked_ms = member
         args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
-        args += [self._limits.repository_entries, self._limits.events, asked_ms, action]
+        args += [self._limits.repository_entries, self._limits.events, asked_ms]
+        args += [short(digest), trouble_about(repository, name_of(name))]
         self._connection.run("healed", args, repository)
+
+    def not_restored(
+        self, repository: str, member: tuple[str, int], digest: str, error: Exception, *, final: bool
+    ) -> bool:
+        """Note that a member of heal:R could not be restored; returns True if that is new.
+
+        final: the registry will never take it. Otherwise it is tried again after a wait that doubles.
+        """
+        name, asked_ms = member
+        message = sentence(error, final=final)
+        args: list[str | int] = [repository, name, name_of(name), digest, short(digest)]
+        args += [self._limits.repository_entries, self._limits.events, asked_ms]
+        args += [trouble_about(repository, name_of(name)), json.dumps(message), message, NOT_YET_REASON, int(final)]
+        args += [FIRST_WAIT_MS, LONGEST_WAIT_MS, self._deleted_s, FOR_GOOD]
+        return bool(self._connection.run("not_restored", args, repository))
 
     def look_at(self, repository: str, names: Iterable[str]) -> int:
         """Has tags, or digests of indexes, looked at now: a delete may have done its work all the same.

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service.domain.lost import lost_tags
 from service.domain.state import Asked, State, Tag, Unapproved, Untagged
 from service.store.hold import unpack_hold
 from service.store.keys import long, paired, short
@@ -74,6 +75,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         by_hand=frozenset(long(member) for member in answer[16]),
         unapproved=_unapproved(answer[18]),
         policy=answer[19] or "",
+        lost=lost_tags(repository, answer[20]),
         stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
         stale_created=tuple(field for field in created if long(field) not in standing),
         stale_pulled=tuple(one for one in pulled if one.startswith("@") and long(one[1:]) not in standing)[:1000],

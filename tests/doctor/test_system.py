@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.collection import Run
+from service.domain.lost import FOR_GOOD
 from service.domain.policy import Policy
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -103,7 +104,8 @@ class TestTroubles:
             ("delete shop/api", "the registry says no", "pushprune prune shop/api"),
             ("notifications", "one was refused", "headers: {Authorization:"),
             ("garbage", "exit code 1", "pushprune gc --now"),
-            ("lost shop/api:v1", "push it again", "docker push REGISTRY/shop/api:v1"),
+            ("lost shop/api:v1", f"{FOR_GOOD} (layers are missing)", "docker push REGISTRY/shop/api:v1"),
+            ("lost shop/api:v1", "not restored yet: the registry says no", "pushprune restore shop/api:v1"),
         ],
     )
     def test_each_has_a_line_that_mends_it(self, make_wiring: Make, about: str, message: str, mend: str) -> None:

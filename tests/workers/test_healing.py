@@ -6,6 +6,7 @@ from typing import TypeVar
 import pytest
 
 from service.domain.errors import RegistryUnavailable
+from service.domain.lost import FOR_GOOD
 from service.domain.policy import Policy
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image
@@ -181,7 +182,7 @@ def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_sys
     system.registry.collect()
     system.hear_late()
     system.later()
-    assert system.reasons("lost")["stable"].startswith("it was lost, and cannot be put back: push it again (")
+    assert system.reasons("lost")["stable"].startswith(f"{FOR_GOOD} (")
     assert "lost shop/api:stable" in [trouble.about for trouble in system.wiring.outbox.troubles()]
     assert system.wiring.outbox.healing() == 0
     system.push("v3", "v4")

@@ -4,7 +4,7 @@
 -- and what the tag pointed at before stays its history.
 --
 -- KEYS  tags:R live:R pulled:R links:R history:R events generation compared doomed:R doomed due untagged:R
---       revisions:R heal:R asked:R byhand:R taking:R unapproved
+--       revisions:R heal:R asked:R byhand:R taking:R unapproved trouble
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
 --       back)  7 tags to adopt (count); per tag, 10 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
@@ -82,6 +82,8 @@ for i = at + 1, #ARGV, 2 do
   -- What a delete of ours may have taken along is lost, not vanished: it is looked at, and put back.
   if ARGV[6] ~= '1' then
     ours = ours or redis.call('ZSCORE', r.heal, ARGV[i]) or redis.call('ZSCORE', r.heal, ARGV[i] .. ' again')
+    -- A tag that could not be restored stays known, until the policy deletes it.
+    if ARGV[5] ~= '1' then ours = ours or redis.call('HEXISTS', all.trouble, 'lost ' .. repository .. ':' .. ARGV[i]) == 1 end
   end
   if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
     redis.call('ZREM', r.tags, ARGV[i])

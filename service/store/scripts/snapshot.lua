@@ -1,14 +1,15 @@
 -- Everything a plan needs, read at one moment; leases that are over are dropped, and what went by hand a day ago.
 --
 -- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts heard pulled:R untagged:R revisions:R
---       created:R leased:R gone:R held:R asked:R byhand:R unapproved policy
+--       created:R leased:R gone:R held:R asked:R byhand:R unapproved policy trouble
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
 --         [approved digest, …], [member of heal:R, its time, …], [tag or @digest, time of its last pull, …],
 --         [digest, since and tag, …], [tag, its overwritten digests, …], [digest, creation, …], [digest, lease, …],
 --         [tag or @digest that is gone, …], the plan that waits or nil, [tag or @digest, who wants it gone, …],
 --         [digest that went by hand, …], how long ago the registry told of anything, or this one was
---         compared with it (ms), what needs an approval or nil, digest of the policy last put in force or nil}
+--         compared with it (ms), what needs an approval or nil, digest of the policy last put in force or nil,
+--         names of all troubles}
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -36,4 +37,5 @@ return {
   now_ms - math.max(tonumber(redis.call('GET', all.heard) or 0), compared_ms),
   redis.call('HGET', all.unapproved, repository),
   redis.call('GET', all.policy),
+  redis.call('HKEYS', all.trouble),
 }

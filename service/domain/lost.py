@@ -1,0 +1,39 @@
+"""The troubles about images that a delete of ours took along, and that are not restored: their names and sentences."""
+
+_LOST = "lost "
+FOR_GOOD = "this image was lost in a race and cannot be restored: push it again"
+_NOT_YET = "a delete of pushprune met a push of this image, which is not restored yet: {}; it is tried again"
+NOT_YET_REASON = "a delete of pushprune met its push; it is not restored yet"
+
+
+def trouble_about(repository: str, name: str) -> str:
+    """The name of the trouble about a lost tag, or a lost part of an index. name: the tag, or the index's digest."""
+    return f"{_LOST}{repository}{'@' if ':' in name else ':'}{name}"
+
+
+def lost_image(about: str) -> tuple[str, str] | None:
+    """The repository and the tag or digest that a trouble is about; None for other troubles."""
+    image = about.removeprefix(_LOST)
+    if image == about:
+        return None
+    repository, at, digest = image.partition("@")
+    if at:
+        return repository, digest
+    repository, _, tag = image.rpartition(":")
+    return repository, tag
+
+
+def lost_tags(repository: str, abouts: list[str]) -> frozenset[str]:
+    """The lost tags of a repository, from the names of all troubles."""
+    found = (lost_image(about) for about in abouts)
+    return frozenset(image[1] for image in found if image and image[0] == repository and ":" not in image[1])
+
+
+def sentence(error: Exception, *, final: bool) -> str:
+    """The message of the trouble. final: no further attempt can succeed."""
+    return f"{FOR_GOOD} ({error})" if final else _NOT_YET.format(error)
+
+
+def is_for_good(message: str) -> bool:
+    """True if the message says that the image cannot be restored."""
+    return message.startswith(FOR_GOOD)
