@@ -28,7 +28,9 @@ _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000
 _BROKEN_MS = 60_000
 _LOST_MS = 60_000
+_HOUR_US = 3600 * 1_000_000
 _WEEK_US = 7 * 86_400 * 1_000_000
+_SET_BACK = "redis clock"
 _LONGEST_PAUSE_S = 0.5
 _AT_ONCE = AtOnce()
 YOUNG_S = 10.0
@@ -118,6 +120,7 @@ def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
 def sweep(wiring: Wiring) -> None:
     """Sends again what a lost message, a dead worker or a crash between two writes left in the outbox."""
     _follow_policy(wiring)
+    _follow_clock(wiring)
     queue = f"{wiring.settings.redis.prefix}enforce"
     if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
         for repository in (*wiring.outbox.overdue("due"), *wiring.outbox.overdue("healing")):
@@ -137,6 +140,19 @@ def sweep(wiring: Wiring) -> None:
     follow_schedule(wiring)
     if wiring.registry is not None:
         follow_walks(wiring)
+
+
+def _follow_clock(wiring: Wiring) -> None:
+    """Let what waits by the clock of Redis go on if that was set back, and say so for an hour."""
+    back_s = wiring.leases.follow_clock()
+    if back_s:
+        wiring.outbox.hasten_healing(wiring.trash.look_again_ms)
+        said = f"the clock of Redis was set back by {back_s:.0f} s: leases and waiting times were shortened by as much"
+        wiring.outbox.complain(_SET_BACK, f"{said}. Keep that clock right by NTP")
+        log.warning(said)
+    for trouble in wiring.outbox.troubles():
+        if trouble.about == _SET_BACK and now_us() > trouble.at_ms * 1000 + _HOUR_US:
+            wiring.outbox.mended(_SET_BACK)
 
 
 def _end_losses(wiring: Wiring) -> None:

@@ -59,6 +59,8 @@ def _mending(about: str, message: str) -> str:
         return 'headers: {Authorization: ["Bearer <tokens.notify>"]}   # of the endpoint in the registry\'s config.yml'
     if who == "garbage":
         return "pushprune gc --now   # once that is mended"
+    if about == "redis clock":
+        return "timedatectl set-ntp true   # on the machine of Redis"
     if who == "lost" and is_for_good(message):
         return f"docker push REGISTRY/{what}   # by whoever has the image"
     if who == "lost":

@@ -191,6 +191,8 @@ Global
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   changes       string  changes that were asked for over the API in this minute. Life: a minute. Writer, reader: change.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
+  clock         string  the time of Redis at the last sweep (ms): an earlier one tells that its clock was set back.
+                        Life: for ever. Writer, reader: clock.
   probe:NAME    string  "waiting", then "heard" or "heard references": a push of the doctor's own, known again by its
                         User-Agent. Life: 5 minutes. Writers: doctor; the web process, which notes nothing else of it.
                         Reader: doctor.

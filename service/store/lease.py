@@ -10,9 +10,11 @@ from service.store.connection import Connection, new_token
 
 WORK_MS = 2000
 COLLECT_MS = 10_000
+LONGEST_MS = COLLECT_MS  # of all leases that are renewed
 UNANSWERED_MS = 600_000  # how long a request that was not answered may still be at work at the registry
 COLLECT = "collect"
 _POLL_S = 0.02
+_LEAST_STEP_MS = 1000
 
 
 class Lease:
@@ -118,15 +120,23 @@ class Leases:
         yield from self._held(lease, lambda: self._leave(token, lease.lingers_ms))
 
     def elected(self, name: str, time_to_live_ms: int) -> bool:
-        """Whether this caller is the one to do something in this time slot."""
-        with self._connection.reached() as client:
-            return bool(client.set(self._keys.lease(name), new_token(), nx=True, px=time_to_live_ms))
+        """Return True if this caller is the one to do something in this time slot."""
+        return bool(self._connection.script("elect", [self._keys.lease(name)], [new_token(), time_to_live_ms]))
 
     def writers(self) -> int:
         """How many writers are inside."""
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client:
             return int(client.zcount(self._keys.of("writers"), now_ms, "+inf"))
+
+    def follow_clock(self) -> float:
+        """Shorten what the clock of Redis made longer, if it was set back since the last call.
+
+        Returns:
+            By how many seconds it went back; 0 if it did not.
+        """
+        args = [_LEAST_STEP_MS, LONGEST_MS, UNANSWERED_MS]
+        return int(self._connection.run("clock", args)) / 1000
 
     def collecting(self) -> bool:
         """Whether a collection holds or wants the registry."""
@@ -141,7 +151,8 @@ class Leases:
             release()
 
     def _acquire(self, key: str, token: str, time_to_live_ms: int) -> int:
-        return int(self._connection.script("acquire", [key, self._keys.of("fence")], [token, time_to_live_ms]))
+        args: list[str | int] = [token, time_to_live_ms, max(LONGEST_MS, time_to_live_ms)]
+        return int(self._connection.script("acquire", [key, self._keys.of("fence")], args))
 
     def _release(self, key: str, token: str) -> None:
         self._quietly(lambda: self._connection.script("release", [key], [token]))

@@ -210,15 +210,19 @@ class Outbox:
         with self._connection.reached() as client:
             return int(client.zcard(self._keys.of("healing")))
 
-    def hasten_healing(self) -> None:
-        """Has everything that may have been taken along looked at now: no DELETE is on its way any more."""
-        now_ms = self._connection.now_ms()
+    def hasten_healing(self, within_ms: int = 0) -> None:
+        """Have everything checked soon that a delete may have taken along.
+
+        Args:
+            within_ms: how long a DELETE can still be on its way; 0: none is.
+        """
+        soon_ms = self._connection.now_ms() + within_ms
         with self._connection.reached() as client:
             for repository in client.zrange(self._keys.of("healing"), 0, -1):
-                members = dict.fromkeys(client.zrange(self._keys.heal(repository), 0, -1), now_ms)
+                members = dict.fromkeys(client.zrange(self._keys.heal(repository), 0, -1), soon_ms)
                 if members:
-                    client.zadd(self._keys.heal(repository), members, xx=True)
-                client.zadd(self._keys.of("healing"), {repository: now_ms}, xx=True)
+                    client.zadd(self._keys.heal(repository), members, xx=True, lt=True)
+                client.zadd(self._keys.of("healing"), {repository: soon_ms}, xx=True, lt=True)
 
     def unhealed(self) -> tuple[str, ...]:
         """What must be looked at and is not doomed: "R name" of tags and digests."""

@@ -46,7 +46,7 @@ class Trash:
     """
 
     def __init__(self, connection: Connection, life_s: int, look_again_ms: int = LOOK_AGAIN_MS) -> None:
-        self._look_again_ms = look_again_ms
+        self.look_again_ms = look_again_ms
         self._connection = connection
         self._keys = connection.keys
         self._life_s = life_s
@@ -74,7 +74,7 @@ class Trash:
     def _put(self, snapshot: Snapshot, doomed: Doomed, entry: str) -> Put:
         repository, held = snapshot.repository, snapshot.closure(doomed.digest)
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), entry, self._life_s]
-        args += [self._look_again_ms, snapshot.restarts, pack_doomed(doomed), len(held), *held, *doomed.tags]
+        args += [self.look_again_ms, snapshot.restarts, pack_doomed(doomed), len(held), *held, *doomed.tags]
         return Put(int(self._connection.run("trash", args, repository)))
 
     def get(self, repository: str, digest: str) -> Kept | None:

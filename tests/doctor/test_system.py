@@ -106,6 +106,7 @@ class TestTroubles:
             ("garbage", "exit code 1", "pushprune gc --now"),
             ("lost shop/api:v1", f"{FOR_GOOD} (layers are missing)", "docker push REGISTRY/shop/api:v1"),
             ("lost shop/api:v1", "not restored yet: the registry says no", "pushprune restore shop/api:v1"),
+            ("redis clock", "was set back", "timedatectl set-ntp true   # on the machine of Redis"),
         ],
     )
     def test_each_has_a_line_that_mends_it(self, make_wiring: Make, about: str, message: str, mend: str) -> None:

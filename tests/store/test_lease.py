@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.errors import LeaseLost, RegistryUnavailable
 from service.store.connection import Connection
-from service.store.lease import COLLECT, Lease, Leases
+from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, Lease, Leases
 
 
 def until(condition: Callable[[], bool], within_s: float = 10) -> None:
@@ -40,6 +40,34 @@ def test_a_lease_outlives_its_time_while_it_is_renewed(leases: Leases, connectio
         until(lambda: time.monotonic() > life_ends)
         assert lease.valid
         assert connection.client.exists(key)
+
+
+def test_a_lease_that_outlasts_every_lease_is_cut_so_that_the_clock_of_redis_may_be_set_back(
+    leases: Leases, connection: Connection
+) -> None:
+    """The holder is not driven out: it has as long as if it had renewed its lease right now."""
+    key = connection.keys.lease("x")
+    connection.client.set(key, "somebody", px=3_600_000)
+    with leases.hold("x") as lease:
+        assert lease is None
+    assert 0 < connection.client.pttl(key) <= LONGEST_MS
+
+
+def test_a_lease_of_the_usual_length_is_not_cut_by_those_who_wait_for_it(
+    leases: Leases, connection: Connection
+) -> None:
+    key = connection.keys.lease(COLLECT)
+    connection.client.set(key, "somebody", px=COLLECT_MS)
+    with leases.hold(COLLECT, 200) as lease:
+        assert lease is None
+    assert connection.client.pttl(key) > COLLECT_MS / 2
+
+
+def test_a_time_slot_is_given_once_also_where_the_clock_of_redis_was_set_back(
+    leases: Leases, connection: Connection
+) -> None:
+    connection.client.set(connection.keys.lease("x"), "somebody", px=3_600_000)
+    assert [leases.elected("x", 10_000), leases.elected("x", 10_000)] == [True, False]
 
 
 def test_a_lease_that_somebody_else_took_is_known_to_be_lost(leases: Leases, connection: Connection) -> None:

@@ -2,11 +2,14 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from service.clock import now_us
 from service.domain.errors import StoreUnavailable
+from service.store.keys import Keys
+from service.store.lease import COLLECT, COLLECT_MS, UNANSWERED_MS
 from service.store.outbox import Outbox
 from tests.conftest import keep_last
 from tests.store.test_lease import until
@@ -175,3 +178,84 @@ def test_what_is_old_leaves_the_trash_though_more_goes_there(make_system: Make) 
     assert system.wiring.trash.get(SHOP, old) is None
     assert system.wiring.trash.get(SHOP, new) is not None
     assert client.zrange(trashed, 0, -1) == [f"{SHOP} {new}"]
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture
+def set_back(make_system: Make) -> System:
+    """The clock of Redis has just been set back by an hour: everything that was counted by it is an hour too late.
+
+    shop/api has something to plan, to delete and to heal. Nobody who holds a lease lives any more.
+    """
+    system = make_system(keep_last(1))
+    reconcile.sweep(system.wiring)
+    system.push("v1", "v2")
+    enforcement.enforce(system.wiring, SHOP)
+    system.wiring.outbox.mark_due(["shop/web"])
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.messages.sent.clear()
+    client, keys, now_ms = _redis(system)
+    client.set(keys.of("clock"), now_ms + HOUR_MS)
+    for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.heal(SHOP)):
+        for member, at_ms in client.zrange(key, 0, -1, withscores=True):
+            client.zadd(key, {member: at_ms + HOUR_MS})
+    client.zadd(keys.of("writers"), {"dead": now_ms + HOUR_MS})
+    client.zadd(keys.of("workers"), {"dead": now_ms + HOUR_MS})
+    client.hset(keys.of("attempts"), f"doomed {SHOP} until", now_ms + HOUR_MS)
+    for name in (f"enforce:{SHOP}", f"delete:{SHOP}", COLLECT, "tick", "walk", "trim"):
+        client.set(keys.lease(name), "dead", px=HOUR_MS)
+    for name in ("gc:retry", "reconcile:pause", "reconcile:sent", "changes"):
+        client.set(keys.of(name), "1", px=HOUR_MS)
+    return system
+
+
+def _redis(system: System) -> tuple[Any, Keys, int]:
+    connection = system.wiring.connection
+    return connection.client, connection.keys, connection.now_ms()
+
+
+def test_the_sweep_goes_on_after_the_clock_of_redis_was_set_back(set_back: System) -> None:
+    client, keys, now_ms = _redis(set_back)
+    assert set_back.wiring.leases.elected("tick", 500)
+    reconcile.sweep(set_back.wiring)
+    soon_ms = now_ms + 60_000
+    for name in ("due", "doomed", "healing"):
+        assert not client.zcount(keys.of(name), f"({soon_ms}", "+inf"), name
+    assert not client.zcount(keys.heal(SHOP), f"({soon_ms}", "+inf")
+    assert int(float(client.hget(keys.of("attempts"), f"doomed {SHOP} until"))) < soon_ms
+    lives_ms = {
+        name: client.pttl(keys.of(name)) for name in ("gc:retry", "reconcile:pause", "reconcile:sent", "changes")
+    }
+    assert max(lives_ms.values()) < 60_000, lives_ms
+    assert client.pttl(keys.lease(COLLECT)) <= COLLECT_MS
+    assert client.zscore(keys.of("workers"), "dead") <= soon_ms
+
+
+def test_a_writer_that_may_live_keeps_its_stay_when_the_clock_of_redis_is_set_back(set_back: System) -> None:
+    client, keys, now_ms = _redis(set_back)
+    client.zadd(keys.of("writers"), {"alive": now_ms + COLLECT_MS})
+    reconcile.sweep(set_back.wiring)
+    assert client.zscore(keys.of("writers"), "alive") == now_ms + COLLECT_MS
+    assert now_ms + COLLECT_MS < client.zscore(keys.of("writers"), "dead") < now_ms + UNANSWERED_MS + 60_000
+
+
+def test_a_clock_that_was_set_back_is_said_for_an_hour(set_back: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    reconcile.sweep(set_back.wiring)
+    (trouble,) = set_back.wiring.outbox.troubles()
+    assert (trouble.about, trouble.message) == (
+        "redis clock",
+        "the clock of Redis was set back by 3600 s: leases and waiting times were shortened by as much. "
+        "Keep that clock right by NTP",
+    )
+    reconcile.sweep(set_back.wiring)
+    assert set_back.wiring.outbox.troubles() == (trouble,)
+    monkeypatch.setattr(reconcile, "now_us", lambda: now_us() + 3601 * 1_000_000)
+    reconcile.sweep(set_back.wiring)
+    assert set_back.wiring.outbox.troubles() == ()
+
+
+def test_a_clock_that_goes_on_is_not_said_to_be_set_back(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    assert [system.wiring.leases.follow_clock() for _ in range(3)] == [0, 0, 0]
