@@ -14,7 +14,7 @@ from service.store.lease import Lease
 from service.store.snapshot import Snapshot
 from service.store.trash import Kept, Put
 from service.wiring import Wiring
-from workers import reconcile
+from workers import listing, reconcile
 from workers.parallel import in_parallel, one_by_one
 from workers.recheck import may_go, recheck, still_said
 from workers.removing import Remover, removing
@@ -52,11 +52,13 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
         lease.check()
         batch, off = _next_batch(wiring, snapshot, left, tags)
         if _is_stale(wiring, snapshot, batch):
-            wiring.outbox.mark_due([snapshot.repository])
-            wiring.dispatch.enforce(snapshot.repository)
+            _plan_again(wiring, snapshot.repository)
             return False
         with wiring.leases.write() as permit:
             if permit is None:
+                return False
+            if not all(one.only_tags for one in batch) and not listing.is_whole(wiring, snapshot, permit):
+                _plan_again(wiring, snapshot.repository)
                 return False
             try:
                 _go(wiring, snapshot, batch, permit, off=off)
@@ -68,6 +70,11 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
         if left and not wiring.history.is_current(snapshot):
             return True
     return True
+
+
+def _plan_again(wiring: Wiring, repository: str) -> None:
+    wiring.outbox.mark_due([repository])
+    wiring.dispatch.enforce(repository)
 
 
 def _ease_off(wiring: Wiring, repository: str, batch: tuple[Doomed, ...]) -> None:

@@ -12,7 +12,7 @@ from service.cli.policy_file import load_policy_file
 from service.cli.reach import meant, show_json
 from service.cli.registry import NO_UNDO
 from service.cli.show import line
-from service.domain.errors import ConfigurationError
+from service.domain.errors import ConfigurationError, RegistryRefused
 from service.domain.policy import Policy
 from service.domain.preview import Preview
 from service.settings import load_settings
@@ -63,6 +63,8 @@ def prune_once(
         show_json({"previews": [asdict(preview) for preview in previews], **gone})
     else:
         line(f"deleted: {gone['deleted']} images, and {gone['untagged']} tags of images that stay")
+    if system.only_tags:
+        raise RegistryRefused(system.only_tags)
 
 
 def _configured(config: Path | None) -> Policy | Path | None:

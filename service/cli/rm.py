@@ -79,6 +79,8 @@ def rm(
     if once:
         once.rest()  # what follows goes with this command, or not at all
     _say_done(wiring, asked, as_json, once=once is not None)
+    if once and once.only_tags:
+        click.echo(f"pushprune: {once.only_tags}", err=True)
 
 
 def _once(wanted: Sequence[Wanted], config: Path | None) -> "OneOff | None":

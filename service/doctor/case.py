@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.notification import is_repository
 from service.local.snippet import address
-from service.registry.probe import Probe
+from service.registry.probe import REPOSITORY, Probe
 from service.settings.kinds import listen_host
 from service.wiring import Wiring, probe
 
-REPOSITORY = "pushprune/doctor"
+__all__ = ["REPOSITORY", "Case", "open_case"]
 
 
 @dataclass(frozen=True)

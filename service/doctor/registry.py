@@ -13,6 +13,7 @@ from service.domain.errors import (
 )
 from service.domain.finding import Finding, error, fine, warning
 from service.registry.links import Unlinker
+from service.registry.listing import HIDES, lists_every_tag, untried
 from service.registry.probe import UNKNOWN
 
 NO_DELETES = "storage: {delete: {enabled: true}}   # in the registry's config.yml, then restart it"
@@ -26,6 +27,7 @@ _NO_CACHE = (
 _DISK = (
     "storage: {path: /var/lib/registry}   # its rootdirectory, mounted read-write here, and run as the registry's user"
 )
+_UPGRADE = "image: registry:2.8.3   # or a release after 3.1.1; or storage on a disk, mounted here as storage.path"
 _LATE_S, _WRONG_S = 5, 60
 
 
@@ -83,6 +85,27 @@ def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
         except RegistryRefused as refused:
             return error("deletes", str(refused), _DISK)
     return fine("deletes", "deletes go over the registry's disk, which is proved to be the one that it serves")
+
+
+def check_listing(case: Case) -> Iterator[Finding]:
+    """Check that the registry lists every tag; one that hides some keeps its images."""
+    _ = case.probe  # a registry that does not answer at all is found by a check of its own
+    if case.wiring.storage:
+        yield fine("listing", "not tried: the registry's storage is a file system, and only object storage hides tags")
+        return
+    with case.wiring.leases.write() as permit:
+        if permit is None:
+            yield warning("listing", "not tried: a garbage collection is running", "pushprune doctor   # after it")
+            return
+        try:
+            is_whole = lists_every_tag(case.wiring.client, permit.writing, case.repository)
+        except RegistryRefused as refused:
+            yield warning("listing", untried(refused), _LOGIN)
+            return
+    if is_whole:
+        yield fine("listing", "the registry lists every tag")
+    else:
+        yield error("listing", HIDES, _UPGRADE)
 
 
 def check_cache(case: Case) -> Iterator[Finding]:

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 from service.domain.state import Tag
 
+# What keeps an image, as `stays_as`, while the registry may hide tags.
+UNLISTED = "a tag that the registry may not list"
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -49,6 +52,11 @@ class Doomed:
     def only_tags(self) -> bool:
         """Whether the manifest stays."""
         return any(verdict.stays_as for verdict in self.verdicts)
+
+    @property
+    def is_left(self) -> bool:
+        """True if the manifest loses its tags now and is deleted later, once the registry lists every tag."""
+        return any(verdict.stays_as == UNLISTED for verdict in self.verdicts)
 
     @property
     def by_hand(self) -> bool:

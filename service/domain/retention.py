@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from service.domain.asking import by_hand
-from service.domain.plan import Doomed, Plan, Verdict
+from service.domain.plan import UNLISTED, Doomed, Plan, Verdict
 from service.domain.policy import Keep, Policy, Rule
 from service.domain.quantity import spell_duration
 from service.domain.state import State, Tag, Untagged
@@ -59,7 +59,10 @@ def _untagged_verdicts(weighing: Weighing) -> Iterator[Verdict]:
     """One verdict for each manifest that no tag points at, by digest."""
     for untagged in sorted(weighing.state.untagged, key=lambda one: one.digest):
         if untagged.digest not in weighing.holders:
-            yield weighing.in_turn(_untagged_verdict(weighing, untagged))
+            verdict = _untagged_verdict(weighing, untagged)
+            if not verdict.kept and weighing.state.hides_tags:
+                verdict = Verdict(verdict.tag, True, f"{UNLISTED} may point at it", verdict.rule)
+            yield weighing.in_turn(verdict)
 
 
 def _untagged_verdict(weighing: Weighing, untagged: Untagged) -> Verdict:

@@ -115,6 +115,7 @@ class State:
     their last tag that way, or went; what follows them goes whatever the policy says.
     unapproved: tags that need an approval before the policy may delete them; None when there are none.
     lost: tags that a delete of ours took along, and that are not restored (yet).
+    hides_tags: the registry may leave tags out of its listings: a tag that nobody sees may point at any manifest.
     """
 
     repository: str
@@ -131,6 +132,7 @@ class State:
     by_hand: frozenset[str] = frozenset()
     unapproved: Unapproved | None = None
     lost: frozenset[str] = frozenset()
+    hides_tags: bool = False
 
     def closure(self, digest: str) -> tuple[str, ...]:
         """The manifest and everything that it is known to list, at any depth, each digest once."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from service.domain import tombstone
 from service.domain.asking import by_hand
 from service.domain.opinion import Opinion, Place, opinion_of
-from service.domain.plan import Verdict
+from service.domain.plan import UNLISTED, Verdict
 from service.domain.policy import Keep, Policy, Rule
 from service.domain.quantity import spell_duration
 from service.domain.ranking import newest_push_first
@@ -76,6 +76,8 @@ class Weighing:
         if own.kept or own.stays_as:
             return own
         keepers = self._keepers_of(tag.digest)
+        if not keepers and self.state.hides_tags:
+            return replace(own, reason=f"{own.reason}; its image stays: {UNLISTED} may use it", stays_as=UNLISTED)
         if not keepers:
             return own
         name, _ = keepers[0]

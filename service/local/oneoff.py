@@ -19,6 +19,7 @@ from service.local.tokens import private
 from service.local.transcript import Transcript
 from service.local.up import Options
 from service.reconciling import ask
+from service.registry import listing
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 
@@ -56,6 +57,11 @@ class OneOff:
             raise RegistryRefused(last.message if last else "nothing could be compared")
         return last
 
+    @property
+    def only_tags(self) -> str:
+        """Why only tags are deleted, and their images stay; "" if images are deleted."""
+        return next((one.message for one in self.wiring.outbox.troubles() if one.about == listing.ABOUT), "")
+
     def rest(self) -> None:
         """Returns when nothing is left to plan, to delete or to heal. Raises RegistryRefused for what stops it."""
         outbox, policies = self.wiring.outbox, self.wiring.policies
@@ -65,7 +71,9 @@ class OneOff:
             if outbox.policy_changed(policies.digest, policies.written):
                 return False  # the worker has not read it yet
             # A registry that did not answer for a moment is asked again; one that stays away stops the work itself.
-            if trouble := next((trouble for trouble in outbox.troubles() if trouble.about != REGISTRY), None):
+            if trouble := next(
+                (trouble for trouble in outbox.troubles() if trouble.about not in (REGISTRY, listing.ABOUT)), None
+            ):
                 raise RegistryRefused(trouble.message)
             backlog = outbox.backlog()
             return not (backlog.due or backlog.doomed or outbox.healing())

@@ -15,6 +15,8 @@ from service.domain.manifest import OCI_MANIFEST
 from service.registry.client import RegistryClient
 from service.registry.session import USER_AGENT, open_session
 
+# Where probes are pushed: what is in there belongs to no user.
+REPOSITORY = "pushprune/doctor"
 _BLOB = b'{"what": "a probe of pushprune doctor"}'
 _ALIASED = b'{"what": "a probe of pushprune doctor, pushed by its sha512"}'
 _BLOB_DIGEST = f"sha256:{hashlib.sha256(_BLOB).hexdigest()}"

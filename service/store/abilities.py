@@ -9,6 +9,9 @@ class Abilities:
     restarts: the count in the snapshot's epoch; what was found before a restart counts no more.
     """
 
+    # A registry that hides tags, or could not be tried, is tried again: an operator may have mended it meanwhile.
+    HIDES_FOR_MS = 600_000
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._key = connection.keys.of("abilities")
@@ -19,6 +22,24 @@ class Abilities:
 
     def note_deletes_tags(self, restarts: str, able: bool) -> None:
         self._note("delete a tag", restarts, able)
+
+    def lists_every_tag(self, restarts: str) -> bool | None:
+        """True if the registry lists every tag. None: this has to be found out."""
+        with self._connection.reached() as client:
+            noted: str = client.hget(self._key, "list every tag") or ""
+        when, _, found = noted.partition(" ")
+        if when != restarts:
+            return None
+        able, _, until_ms = found.partition(" ")
+        if able == "yes":
+            return True
+        return False if int(until_ms) > self._connection.now_ms() else None
+
+    def note_lists_every_tag(self, restarts: str, able: bool) -> None:
+        """Note that the registry lists every tag, or that it hides some."""
+        until = "" if able else f" {self._connection.now_ms() + self.HIDES_FOR_MS}"
+        with self._connection.reached() as client:
+            client.hset(self._key, "list every tag", f"{restarts} {'yes' if able else 'no'}{until}")
 
     def _found(self, what: str, restarts: str) -> bool | None:
         with self._connection.reached() as client:

@@ -77,7 +77,7 @@ Per repository
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
                         NAME: collect, tick, trim, broken, lost, gate, walk, started, reconcile, registry,
-                        enforce:R, delete:R.
+                        listing, enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
@@ -165,8 +165,10 @@ Global
                         delete much.
                         Life: until a plan that need not wait is committed. Writers: adopt, policy_held, commit.
                         Reader: snapshot.
-  abilities     hash    "delete a tag" → "<restarts> yes|no": whether the registry was found able to since it started.
-                        Writer, reader: deletion.
+  abilities     hash    what the registry was found able to do since it started: "delete a tag" → "<restarts> yes|no";
+                        "list every tag" → "<restarts> yes", or "<restarts> no <until when, ms>": it hides some, or
+                        could not be tried; until then only tags are deleted.
+                        Writer: deletion. Readers: deletion, snapshot.
   restarts      string  counts registry instances seen, and restarts that no event told of; part of the epoch.
                         Writers: record, started.
   started       zset    what the registry's debug server says of its start → first seen (ms). Life: the newest 64.

@@ -45,7 +45,8 @@ class Removals:
         args.append(self._deleted_s)
         for doomed, verdicts in taken:
             rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
-            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand), len(verdicts)]
+            args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand)]
+            args += [int(doomed.is_left), len(verdicts)]
             args += [said for verdict in verdicts for said in _told(verdict)]
         return bool(self._connection.run("taken", args, repository))
 

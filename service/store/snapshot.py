@@ -60,6 +60,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         compared=compared.partition(" ")[0] == epoch,
         compared_us=int(compared.partition(" ")[2] or 0),
         silent_ms=int(answer[17]),
+        hides_tags=bool(answer[21]),
         tags=tags,
         links=known,
         approved=frozenset(approved),

@@ -189,3 +189,28 @@ def test_a_redis_with_another_time_is_found(
     assert finding.severity == "error"
     assert "the clock of Redis is" in finding.said
     assert "behind ours" in finding.said
+
+
+class TestListing:
+    def test_a_registry_that_lists_every_tag_is_fine(self, make_wiring: Make, site: FakeRegistry) -> None:
+        assert one("listing", quick(make_wiring(site.url))).severity == "ok"
+
+    def test_a_registry_that_hides_tags_is_found(self, make_wiring: Make) -> None:
+        with FakeRegistry("3.1.1", driver="s3") as registry:
+            finding = one("listing", quick(make_wiring(registry.url)))
+            assert registry.tags("pushprune/doctor") == {}
+        assert finding.severity == "error"
+        assert "leaves tags out of its listings" in finding.said
+        assert "a release after 3.1.1" in finding.mend
+
+    def test_a_registry_that_cannot_be_tried_is_a_warning(self, make_wiring: Make) -> None:
+        with FakeRegistry("3.1.1", readonly=True) as registry:
+            finding = one("listing", quick(make_wiring(registry.url)))
+        assert finding.severity == "warning"
+        assert "could not be tried" in finding.said
+
+    def test_where_the_storage_is_mounted_it_is_not_tried(self, make_wiring: Make, tmp_path: Path) -> None:
+        with FakeRegistry("3.1.1") as registry:
+            finding = one("listing", quick(make_wiring(registry.url, storage={"path": str(tmp_path)})))
+            assert [request.method for request in registry.requests] == ["GET"]
+        assert finding.severity == "ok"

@@ -12,6 +12,7 @@ import pytest
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
+from tests.fakes.registry import FakeRegistry
 
 pytestmark = pytest.mark.live
 
@@ -105,3 +106,16 @@ def test_what_is_wrong_is_one_sentence() -> None:
     assert nobody.stderr.startswith("pushprune: the registry at http://127.0.0.1:1 ")
     unsaid = pushprune("prune", "--registry", "http://127.0.0.1:1", "--yes")
     assert (unsaid.returncode, "--keep-last N, or --policy FILE" in unsaid.stderr) == (2, True)
+
+
+def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_said() -> None:
+    """The reviewers' case, on Distribution 3.1.1 with S3: `rel2` is protected, and not listed."""
+    with FakeRegistry("3.1.1", driver="s3") as registry:
+        for tag, seed, day in (("rel", "old", 1), ("rel2", "old", 1), ("v1", "new", 2)):
+            registry.push_image("shop/api", tag, seed=seed, at=datetime(2026, 1, day, tzinfo=UTC))
+        done = pushprune("prune", "--registry", registry.url, "--keep-last", "1", "--yes")
+        assert done.returncode == 1
+        assert "deleted: 0 images, and 1 tags of images that stay" in done.stdout
+        assert done.stderr.startswith("pushprune: the registry leaves tags out of its listings")
+        assert registry.tags("shop/api").keys() == {"rel2", "v1"}
+        assert registry.tags("shop/api")["rel2"] in registry.manifests("shop/api")

@@ -16,7 +16,7 @@ from service.domain.policy import Policy
 from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
 from tests.fakes.registry import FakeRegistry
-from workers import deletion, drain, enforcement, reconcile, rehearsal, tasks, watch
+from workers import deletion, drain, enforcement, listing, reconcile, rehearsal, tasks, watch
 
 SHOP = "shop/api"
 PAUSES: dict[tuple[ModuleType, str], float] = {
@@ -162,6 +162,12 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A collection looks more often whether what it waits for is there, and waits less for what may yet come."""
     for module, pause in PAUSES:
         monkeypatch.setattr(module, pause, 0.02)
+
+
+@pytest.fixture(autouse=True)
+def whole_listings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry is known to list every tag: a test of something else counts requests without those that try it."""
+    monkeypatch.setattr(listing, "is_whole", lambda *_: True)
 
 
 @pytest.fixture

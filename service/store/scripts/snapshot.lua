@@ -1,7 +1,7 @@
 -- Everything a plan needs, read at one moment; leases that are over are dropped, and what went by hand a day ago.
 --
 -- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts heard pulled:R untagged:R revisions:R
---       created:R leased:R gone:R held:R asked:R byhand:R unapproved policy trouble
+--       created:R leased:R gone:R held:R asked:R byhand:R unapproved policy trouble abilities
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
 --         [approved digest, …], [member of heal:R, its time, …], [tag or @digest, time of its last pull, …],
@@ -9,17 +9,20 @@
 --         [tag or @digest that is gone, …], the plan that waits or nil, [tag or @digest, who wants it gone, …],
 --         [digest that went by hand, …], how long ago the registry told of anything, or this one was
 --         compared with it (ms), what needs an approval or nil, digest of the policy last put in force or nil,
---         names of all troubles}
+--         names of all troubles, 1 while the registry is known to hide tags, else 0}
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local compared_ms = math.floor(tonumber(string.match(redis.call('HGET', all.compared, repository) or '', ' (%d+)$') or 0) / 1000)
 redis.call('ZREMRANGEBYSCORE', r.leased, '-inf', now_ms)
 redis.call('ZREMRANGEBYSCORE', r.byhand, '-inf', string.format('%.0f', (now_ms - 86400000) * 1000))
+local restarts = redis.call('GET', all.restarts) or '0'
+local since, until_ms = string.match(redis.call('HGET', all.abilities, 'list every tag') or '', '^(%S+) no (%d+)$')
+local hides = since == restarts and tonumber(until_ms) > now_ms
 return {
   redis.call('HGET', all.generation, repository) or '0',
   redis.call('HGET', all.compared, repository) or '',
-  redis.call('GET', all.restarts) or '0',
+  restarts,
   redis.call('ZRANGE', r.tags, 0, -1, 'WITHSCORES'),
   redis.call('HGETALL', r.live),
   redis.call('HGETALL', r.links),
@@ -38,4 +41,5 @@ return {
   redis.call('HGET', all.unapproved, repository),
   redis.call('GET', all.policy),
   redis.call('HKEYS', all.trouble),
+  hides and 1 or 0,
 }

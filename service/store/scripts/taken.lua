@@ -6,7 +6,8 @@
 --       revisions:R deleted:R counters asked:R byhand:R taking:R
 -- ARGV  1 repository  2 history entries kept  3 events kept  4 resend after (ms)  5 life of deleted:R (s); then per digest:
 --       digest, short digest, JSON of what was doomed, JSON of what still is ('' = nothing: it stays), by hand (1: what
---       follows it goes), tags (count); per tag: tag, time_us, reason, rule, who took it off
+--       follows it goes), left (1: it stays for now, and is deleted later), tags (count); per tag:
+--       tag, time_us, reason, rule, who took it off
 -- Result 1 when the repository became due again, else 0
 
 -- include bump
@@ -22,7 +23,7 @@ local function look_at(tag)
   again = 1
 end
 
-local function take(digest, short, rest, standing, tag, time, reason, rule, actor)
+local function take(digest, short, rest, left, standing, tag, time, reason, rule, actor)
   local size = string.match(standing, '^%S+ (%d+)') or '0'
   changed = true
   redis.call('HDEL', r.asked, tag)
@@ -33,7 +34,7 @@ local function take(digest, short, rest, standing, tag, time, reason, rule, acto
   redis.call('HDEL', r.taking, tag)
   redis.call('ZADD', r.gone, 'GT', time, tag)
   redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
-  redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. (rest ~= '' and ' taken' or ''))
+  redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. ((rest ~= '' or left) and ' taken' or ''))
   redis.call('HSET', r.deleted, tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
   if rest == '' then redis.call('HINCRBY', all.counters, 'untagged', 1) end
   local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
@@ -45,10 +46,10 @@ end
 
 local at = 5
 while at < #ARGV do
-  local digest, short, rest, tags = ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], tonumber(ARGV[at + 6])
-  local by_hand = ARGV[at + 5] == '1'
+  local digest, short, rest, tags = ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], tonumber(ARGV[at + 7])
+  local by_hand, left = ARGV[at + 5] == '1', ARGV[at + 6] == '1'
   local doomed = redis.call('HGET', r.doomed, short) == ARGV[at + 3]
-  at = at + 6
+  at = at + 7
   for _ = 1, tags do
     local tag, time, reason, rule, actor = unpack(ARGV, at + 1, at + 5)
     at = at + 5
@@ -56,7 +57,7 @@ while at < #ARGV do
     local standing, current = redis.call('HGET', r.live, tag), redis.call('ZSCORE', r.tags, tag)
     local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
     if doomed and current and stood == short and tonumber(current) == tonumber(time) then
-      take(digest, short, rest, standing, tag, time, reason, rule, actor)
+      take(digest, short, rest, left, standing, tag, time, reason, rule, actor)
     elseif current then
       look_at(tag)
     end

@@ -1,0 +1,73 @@
+"""Find out whether a registry lists every tag.
+
+Distribution 3.1.0 and 3.1.1 on object storage leave out each tag that is another tag's name plus a character that sorts
+after `/`: `rel` hides `rel2` (upstream issue 4891). An image then looks unused although a tag points at it.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from service.domain import tombstone
+from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
+from service.registry.client import RegistryClient
+from service.registry.probe import REPOSITORY
+
+# What the trouble is called while only tags are deleted.
+ABOUT = "listing"
+TAG = "pushprune-probe"
+HIDDEN_TAG = f"{TAG}2"
+_UNTIL_THEN = "until then only tags are deleted, and their images stay"
+HIDES = (
+    "the registry leaves tags out of its listings, as Distribution 3.1.0 and 3.1.1 do on object storage: an image that "
+    f"looks unused may have such a tag. Upgrade the registry; {_UNTIL_THEN}"
+)
+
+
+def untried(error: Exception) -> str:
+    """The sentence for a registry that could not be tried."""
+    return (
+        f"it could not be tried whether the registry lists every tag ({error}): let the login of registry.username "
+        f"push and delete in {REPOSITORY}, or set storage.path if the registry's storage is a disk; {_UNTIL_THEN}"
+    )
+
+
+def lists_every_tag(
+    client: RegistryClient, writing: Callable[[], AbstractContextManager[None]], repository: str = REPOSITORY
+) -> bool:
+    """Push two tags, one of which a faulty registry hides, and return True if both are listed.
+
+    Both point at a tombstone, which needs no blobs and which everything else takes for no image. A registry that
+    deletes no single tags (2.8) lists them in another way and is not tried.
+
+    Args:
+        client: the registry.
+        writing: opens a block for one write.
+        repository: where to push.
+
+    Raises:
+        RegistryRefused: the registry does not let us try.
+        RegistryUnavailable: try again later.
+    """
+    with writing():
+        if not deletes_single_tags(client, repository):
+            return True
+    try:
+        for tag in (TAG, HIDDEN_TAG):
+            with writing():
+                client.put(repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
+        missing = {TAG, HIDDEN_TAG}.difference(client.tags(repository))
+        if any(client.head(repository, tag) is None for tag in missing):
+            raise RegistryUnavailable(f"the tags that try its listing vanished from {repository}")
+        return not missing
+    finally:
+        with writing():
+            client.delete(repository, tombstone.DIGEST)
+
+
+def deletes_single_tags(client: RegistryClient, repository: str) -> bool:
+    """Return True if the registry knows how to delete a tag alone: one is asked for that does not exist."""
+    try:
+        client.delete_tag(repository, HIDDEN_TAG)
+    except TagDeletesUnknown:
+        return False
+    return True

@@ -1,0 +1,53 @@
+"""Delete no manifest by its digest while the registry may hide tags (safety rule 1)."""
+
+from service.domain.errors import LeaseLost, RegistryRefused
+from service.log import log
+from service.registry.listing import ABOUT, HIDES, deletes_single_tags, lists_every_tag, untried
+from service.store.lease import Lease
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+_WAIT_S = 10.0
+
+
+def is_whole(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> bool:
+    """Return True if the registry lists every tag.
+
+    Tried once per start of the registry and remembered. While the answer is no, plans keep every manifest.
+
+    Raises:
+        LeaseLost: another worker is trying it; come again.
+        RegistryRefused: the registry deletes nothing at all.
+        RegistryUnavailable: it could not be tried now.
+    """
+    restarts = snapshot.epoch.rpartition(":")[2]
+    known = wiring.abilities.lists_every_tag(restarts)
+    if known is not None:
+        return known
+    with wiring.leases.hold(ABOUT, wait_s=_WAIT_S) as lease:
+        if lease is None:
+            raise LeaseLost("another worker is trying whether the registry lists every tag; it is tried again")
+        known = wiring.abilities.lists_every_tag(restarts)
+        if known is not None:
+            return known
+        why = _why_not(wiring, snapshot.repository, restarts, permit)
+        wiring.abilities.note_lists_every_tag(restarts, not why)
+    if why:
+        log.error("only tags are deleted", why=why)
+        wiring.outbox.complain(ABOUT, why)
+    else:
+        wiring.outbox.mended(ABOUT)
+    return not why
+
+
+def _why_not(wiring: Wiring, repository: str, restarts: str, permit: Lease) -> str:
+    """Return why tags may be hidden, for the operator; "" if every tag is listed."""
+    # The fault is one of object storage, and a storage that is mounted is a file system.
+    if wiring.storage is not None or wiring.abilities.deletes_tags(restarts) is False:
+        return ""
+    try:
+        return "" if lists_every_tag(wiring.client, permit.writing) else HIDES
+    except RegistryRefused as error:
+        # A login may be bound to some repositories. Where it deletes, it can at least be told from 2.8.
+        with permit.writing():
+            return untried(error) if deletes_single_tags(wiring.client, repository) else ""
