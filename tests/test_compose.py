@@ -34,7 +34,7 @@ WAITS = [waits for service in SERVICES.values() for waits in service.get("depend
 WAITED_FOR = {(name, wait["condition"]) for name, wait in WAITS}
 ONE_SHOT = {name for name, condition in WAITED_FOR if condition == "service_completed_successfully"}
 LASTING = sorted(SERVICES.keys() - ONE_SHOT)
-OURS = ("web", "worker", "gc-worker")
+OURS = ("web", "gatekeeper", "worker", "gc-worker")
 
 each_service = pytest.mark.parametrize("name", sorted(SERVICES))
 each_lasting = pytest.mark.parametrize("name", LASTING)
@@ -150,9 +150,9 @@ def test_only_this_machine_can_connect(name: str) -> None:
 
 def test_everybody_but_us_gets_to_the_registry_through_the_gate() -> None:
     assert mounts("gate") == {"/etc/nginx/nginx.conf": ("./config/nginx.conf", False)}
-    assert set(SERVICES["gate"]["depends_on"]) == {"registry", "web"}
+    assert set(SERVICES["gate"]["depends_on"]) == {"registry", "gatekeeper"}
     nginx = (ROOT / "config/nginx.conf").read_text()
-    for name, config in (("registry", registry_config()["http"]["addr"]), ("web", settings_port("web"))):
+    for name, config in (("registry", registry_config()["http"]["addr"]), ("gatekeeper", gate_port())):
         assert f"server {name}{config};" in nginx
     waits_s = re.search(r"proxy_read_timeout (\d+)s; # longer than gc.gate_wait", nginx)
     assert waits_s
@@ -161,8 +161,14 @@ def test_everybody_but_us_gets_to_the_registry_through_the_gate() -> None:
     assert f"listen {published.rpartition(':')[2]};" in nginx
 
 
-def settings_port(name: str) -> str:
-    return ":" + str(SERVICES[name]["environment"]["PUSHPRUNE_LISTEN"]).rpartition(":")[2]
+def gate_port() -> str:
+    return ":" + str(SERVICES["gatekeeper"]["environment"]["PUSHPRUNE_GC__GATE_LISTEN"]).rpartition(":")[2]
+
+
+def test_only_nginx_reaches_the_process_that_it_asks() -> None:
+    assert COMPOSE["networks"]["gate"] == {"internal": True}
+    assert {name for name in LASTING if "gate" in SERVICES[name]["networks"]} == {"gate", "gatekeeper"}
+    assert SERVICES["gatekeeper"]["networks"] == ["gate", "store"]
 
 
 def test_redis_stands_where_only_we_can_reach_it() -> None:
@@ -231,7 +237,7 @@ def test_the_settings_are_accepted(name: str, secrets: Path) -> None:
     assert settings.gc.command[:2] == ["registry", "garbage-collect"]
     assert Path(settings.gc.command[2]) == ROOT / "config/registry.yml"
     assert mounts(name)["/etc/pushprune"] == ("./config", False)
-    assert (settings.storage.path == Path(STORAGE)) == (name != "web")
+    assert (settings.storage.path == Path(STORAGE)) == (name not in ("web", "gatekeeper"))
     assert settings.listen == ("0.0.0.0:8080" if name == "web" else "127.0.0.1:8080")
 
 

@@ -210,11 +210,11 @@ def _wait_for_the_gate(wiring: Wiring, lease: Lease, token: str) -> None:
     if in_flight is None:
         return
     if not wiring.gate.processes():
-        raise PutOff("no web process serves the gate: set gc.gate: proxy there, too")
+        raise PutOff("no gate process answers the proxy: start one (pushprune gate)")
 
     def unaware() -> str:
         names = ", ".join(wiring.gate.unaware(token)[:_MOST_NAMES])
-        return f"the web process {names} does not know that the gate is closed" if names else ""
+        return f"the gate process {names} does not know that the gate is closed" if names else ""
 
     _wait(wiring, lease, unaware, _CLOSED_S)
     time.sleep(_PASSING_S)

@@ -16,6 +16,8 @@ FAILED, MISUSED = 1, 2
 VERBS = {
     "up": ("service.cli.up", "Run everything in this terminal: web, worker and an embedded Redis."),
     "demo": ("service.cli.demo", "Show it at work on a registry of its own, with a story of pushes."),
+    "web": ("service.web.commands", "Serve notifications, the API and the dashboard (without containers: production)."),
+    "gate": ("service.web.commands", "Answer the proxy that asks before a write passes (gc.gate: proxy)."),
     "doctor": ("service.cli.doctor", "Say what is wrong, and the line that mends it."),
     "repos": ("service.cli.repos", "List the repositories."),
     "tags": ("service.cli.tags", "List the tags of a repository, each with its verdict and the reason."),

@@ -1,4 +1,4 @@
-"""Whether writes that come through the front door ask the gate (`gc.gate: proxy`)."""
+"""The write gate (`gc.gate: proxy`): a process answers, and writes through the front door ask it."""
 
 from collections.abc import Iterator
 
@@ -12,10 +12,14 @@ _NAME = "gate"
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Sends a write that changes nothing to the front door, while the gate is open."""
+    """Look for the gate process, and send a write that changes nothing to the front door while the gate is open."""
     settings, kind = case.wiring.settings, case.wiring.settings.gc.gate
     if kind != "proxy":
         yield fine(_NAME, f"gc.gate is {kind}: nothing to look at")
+        return
+    if not case.wiring.gate.processes():
+        said = "no gate process runs: the proxy refuses every push while nobody answers it"
+        yield error(_NAME, said, f"pushprune gate   # it listens at gc.gate_listen ({settings.gc.gate_listen})")
         return
     if case.front is None:
         said = "whether writes ask the gate was not looked at: nobody said where clients push to"

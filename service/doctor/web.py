@@ -9,7 +9,7 @@ from service.domain.finding import Finding, error, fine, warning
 from service.registry.session import open_session
 
 _NAME = "web"
-_START = "gunicorn --config python:service.web.server 'service.web.app:create_app()'"
+_START = "pushprune web"
 _TIMEOUT_S = 5
 
 

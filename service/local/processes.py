@@ -1,4 +1,4 @@
-"""The web and the worker process of `pushprune up`: how each is started, and when it is ready."""
+"""The processes of `pushprune up`: how each is started, and when it is ready."""
 
 import signal
 import sys
@@ -14,8 +14,8 @@ from service.domain.errors import PushpruneError
 from service.local.supervisor import Child
 
 _ROOT = str(Path(service.__file__).parents[1])
-# gunicorn and celery put the current directory first on the module path; somebody else's `service` folder there must
-# not be taken for ours, so ours is imported before they start.
+# celery puts the current directory first on the module path. Another `service` folder there must not be taken for ours,
+# so ours is imported before celery starts.
 _PREAMBLE = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import service, workers; sys.path.pop(0); "
     "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
@@ -36,9 +36,13 @@ class NotReady(PushpruneError):
 
 
 def web(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
-    """gunicorn. Our death ends its master politely, and that one ends its workers."""
-    command = _module("gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()")
-    return Child("web", command, _of_python(environ), death_signal=signal.SIGTERM, grace_s=8.0, held_fds=held_fds)
+    """The web process. It ends politely when its parent dies."""
+    return _ours("web", environ, held_fds)
+
+
+def gate(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
+    """The gate process, for `gc.gate: proxy`. It ends politely when its parent dies."""
+    return _ours("gate", environ, held_fds)
 
 
 def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = (), queues: str = ALL_QUEUES) -> Child:
@@ -49,8 +53,17 @@ def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = (), queues: s
 
 def is_ready(address: str) -> bool:
     """True once the web process answers and says that it can do its work."""
+    return _answers(f"{address}/readyz")
+
+
+def is_alive(address: str) -> bool:
+    """True once the gate process answers."""
+    return _answers(f"{address}/livez")
+
+
+def _answers(url: str) -> bool:
     try:
-        answer = requests.get(f"{address}/readyz", timeout=5, allow_redirects=False)
+        answer = requests.get(url, timeout=5, allow_redirects=False)
     except requests.RequestException:
         return False
     return answer.status_code == HTTPStatus.OK
@@ -67,6 +80,11 @@ def until(condition: Condition, what: str, *, patience_s: float, meanwhile: Call
         if time.monotonic() > deadline:
             raise NotReady(f"{what} after {patience_s:g} s.")
         time.sleep(_POLL_S)
+
+
+def _ours(verb: str, environ: Mapping[str, str], held_fds: tuple[int, ...]) -> Child:
+    command = _module("service", verb)
+    return Child(verb, command, _of_python(environ), death_signal=signal.SIGTERM, grace_s=8.0, held_fds=held_fds)
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from service.settings import Settings, load_settings
 from service.settings.kinds import listen_host
 from service.wiring import wire
 
-SPEAKERS = ("redis", "web", "worker", "registry")
+SPEAKERS = ("redis", "web", "gate", "worker", "registry")
 _REDIS_PATIENCE_S = 300.0  # a long history takes a while to load
 _READY_PATIENCE_S = 60.0
 _THIS_MACHINE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where "everywhere" is reached
@@ -78,10 +78,13 @@ class System:
 
     @property
     def address(self) -> str:
-        """Where this machine reaches the web process."""
-        host, port = listen_host(self.settings.listen), self.settings.listen.rpartition(":")[2]
-        host = _THIS_MACHINE.get(host, f"[{host}]" if ":" in host else host)
-        return f"http://{host}:{port}"
+        """The URL at which this machine reaches the web process."""
+        return _reached(self.settings.listen)
+
+    @property
+    def has_gate(self) -> bool:
+        """True if a gate process belongs to the system."""
+        return self.settings.gc.gate == "proxy"
 
     @property
     def notifications(self) -> str:
@@ -109,6 +112,8 @@ class System:
         started = time.monotonic()
         supervisor.start(processes.web(self.environ, self.held_fds))
         supervisor.start(processes.worker(self.environ, self.held_fds))
+        if self.has_gate:
+            supervisor.start(processes.gate(self.environ, self.held_fds))
         outbox = wire(self.settings, patient=True).outbox
 
         def ready() -> bool:
@@ -121,6 +126,14 @@ class System:
             patience_s=_READY_PATIENCE_S,
             meanwhile=supervisor.check,
         )
+        if self.has_gate:
+            gate = _reached(self.settings.gc.gate_listen)
+            processes.until(
+                lambda: processes.is_alive(gate),
+                f"the gate at {gate} does not answer",
+                patience_s=_READY_PATIENCE_S,
+                meanwhile=supervisor.check,
+            )
 
     def policy_complaint(self) -> str | None:
         """What is wrong with the policy's file while the policy of an earlier life stays in force; None: nothing.
@@ -166,7 +179,7 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
             environ["PUSHPRUNE_POLICY"] = str(directory.path / "policy.yaml")
         if first_look.log.format == "auto":
             environ["PUSHPRUNE_LOG__FORMAT"] = "console"  # the children write into a pipe, but to a reader
-        settings = _with_a_free_address(environ)
+        settings = _with_free_addresses(environ)
         system = System(settings, environ, made, redis, (directory.children_fd,))
         block = directory.path / "notifications.yml"
         announced = block.exists() and block.read_text() == system.notifications
@@ -221,12 +234,26 @@ def _redis(settings: Settings, directory: Path, environ: dict[str, str]) -> Redi
     return server
 
 
-def _with_a_free_address(environ: dict[str, str]) -> Settings:
+def _with_free_addresses(environ: dict[str, str]) -> Settings:
     settings = load_settings(environ=environ)
-    host, _, port = settings.listen.rpartition(":")
+    environ["PUSHPRUNE_LISTEN"] = _free(settings.listen, "--listen")
+    if settings.gc.gate == "proxy":
+        environ["PUSHPRUNE_GC__GATE_LISTEN"] = _free(settings.gc.gate_listen, "gc.gate_listen")
+    return load_settings(environ=environ)
+
+
+def _free(listen: str, how: str) -> str:
+    """The address, with a free port in place of 0. how: the option or the setting that chooses another one."""
+    host, _, port = listen.rpartition(":")
     if port == "0":
-        environ["PUSHPRUNE_LISTEN"] = f"{host}:{free_port()}"
-        return load_settings(environ=environ)
-    if reason := why_not_listen(listen_host(settings.listen), int(port)):
-        raise ConfigurationError(f"cannot listen on {settings.listen}: {reason}; choose another address with --listen.")
-    return settings
+        return f"{host}:{free_port()}"
+    if reason := why_not_listen(listen_host(listen), int(port)):
+        raise ConfigurationError(f"cannot listen on {listen}: {reason}; choose another address with {how}.")
+    return listen
+
+
+def _reached(listen: str) -> str:
+    """The URL at which this machine reaches what listens there."""
+    host, port = listen_host(listen), listen.rpartition(":")[2]
+    host = _THIS_MACHINE.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{host}:{port}"

@@ -189,6 +189,11 @@ def listen_host(listen: str) -> str:
     return found[1] or found[2]
 
 
+def _address(listen: str) -> str:
+    listen_host(listen)
+    return listen
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can connect there. A name is not asked for: it may mean something else tomorrow."""
     try:
@@ -203,6 +208,7 @@ Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=3600, allow_
 Place = Annotated[Path, BeforeValidator(to_path)]
 File = Annotated[Place, AfterValidator(_existing)]
 Token = Annotated[SecretStr, AfterValidator(_one_word)]
+Address = Annotated[str, AfterValidator(_address)]
 Prefix = Annotated[str, AfterValidator(_prefix)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RepositoryName = Annotated[str, AfterValidator(_repository)]

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from service.domain.quantity import Duration, Size
 from service.settings.kinds import (
+    Address,
     Command,
     Cron,
     File,
@@ -144,10 +145,13 @@ class Gc(Part):
         description="how long after the last delete of ours, and without a gate the last push, a run may begin",
     )
     max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
+    gate_listen: Address = Field(
+        default="127.0.0.1:8081", description="HOST:PORT where `pushprune gate` listens for the proxy's questions"
+    )
     gate_wait: Annotated[Duration, Field(ge=1, le=600)] = Field(
         default=60, description="how long a write waits at the gate before it is told to come back"
     )
-    gate_waiting: Whole = Field(default=32, le=512, description="how many writes wait in each web process")
+    gate_waiting: Whole = Field(default=32, le=512, description="how many writes wait in each gate process")
     gate_without_redis: Literal["auto", "closed", "open"] = Field(
         default="auto", description="while Redis is away; auto: closed while a collection may be running"
     )

@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a web process learns: the gate as it stands, whether the one it knew was opened, and Redis' memory.
+    """What a gate process learns: the gate as it stands, whether the one it knew was opened, and Redis' memory.
 
     memory: another one than before tells that Redis has lost everything.
     """
@@ -214,7 +214,7 @@ class Gate:
             return bool(client.zcount(self._keys.of("loose"), at_ms, "+inf"))
 
     def sign(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> Signed:
-        """A web process that serves the gate can be reached.
+        """A gate process can be reached.
 
         knows: the token of the closed gate that it knows of, or ""; obeys: whether all that it let pass before is
         answered; memory: what it was told last.
@@ -239,13 +239,13 @@ class Gate:
             pipe.execute()
 
     def processes(self) -> tuple[str, ...]:
-        """The web processes that serve the gate, also those not heard of for a while."""
+        """The gate processes, also those not heard of for a while."""
         since_ms = self._connection.now_ms() - FORGOTTEN_S * 1000
         with self._connection.reached() as client:
             return tuple(client.zrangebyscore(self._keys.of("gates"), since_ms, "+inf"))
 
     def unaware(self, token: str) -> tuple[str, ...]:
-        """The web processes that do not know yet that the gate is closed for this holder."""
+        """The gate processes that do not know yet that the gate is closed for this holder."""
         processes = self.processes()
         with self._connection.reached() as client:
             seen = client.hgetall(self._keys.of("gates:seen"))

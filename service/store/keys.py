@@ -137,12 +137,12 @@ Global
                         Reader: gate_sign.
   gate:memory   string  a word made up when there was none: another one tells that Redis has lost everything.
                         Life: for ever. Writer, reader: gate_sign.
-  gate:forgot   string  when a web process saw that Redis had lost everything (ms): nothing is swept while it stands, as
+  gate:forgot   string  when a gate process saw that Redis had lost everything (ms). Nothing is swept while it exists:
                         pushes that began before are unknown. Life: gc.youth, an hour at least. Writer: gate_sign.
                         Reader: a collection.
-  gates         zset    web process that serves the gate → its last contact (ms). Life: until it signs off, an hour at
+  gates         zset    gate process → its last contact (ms). Life: until it signs off, an hour at
                         most. Writer: gate_sign. Reader: a collection, which waits until each knows the gate is closed.
-  gates:seen    hash    web process → the token of the closed gate that it knows of. Life: with gates.
+  gates:seen    hash    gate process → the token of the closed gate that it knows of. Life: with gates.
   pushing       zset    "R <client> open", "… asking" (only HEADs yet), "… put" (its last manifest): what a client
                         claims at the gate; and "R ~<client> open": what the registry tells → last sign (ms);
                         "* * more": more than fits. client: address/hash of its User-Agent.

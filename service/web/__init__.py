@@ -1,6 +1,7 @@
 """The HTTP edge.
 
-app.py            the application: every page, and what all have in common
+app.py            the applications of the web process and of the gate process
+gate.py, gatekeeper.py  /gate: whether a write may pass to the registry
 notifications.py  POST /notifications: what the registry tells
 api/              /api/v1: what may be asked and changed
 pages/            the dashboard: pages for people
@@ -14,5 +15,6 @@ attempts.py       failed logins
 body.py           how JSON is read
 models.py         what questions and answers have in common
 problems.py       errors as problem documents
-server.py         gunicorn's settings
+server.py         waitress, with deadlines and bounds
+commands.py       `pushprune web` and `pushprune gate`: how the two processes of the edge are started
 """

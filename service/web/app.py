@@ -1,4 +1,4 @@
-"""The HTTP edge: builds the Flask application from the wiring."""
+"""The HTTP edge: builds the Flask applications from the wiring."""
 
 from typing import Any
 
@@ -11,10 +11,9 @@ from service.web import api, docs, gate, health, metrics, notifications, pages, 
 from service.web.body import JsonRequest
 from service.web.description import described
 from service.web.models import Problem
+from service.web.problems import MAX_BODY_BYTES
 from service.web.proxy import Proxied
 from service.wiring import Wiring, wire
-
-MAX_BODY_BYTES = 4 * 1024 * 1024
 
 _ABOUT = (
     "Keeps private Docker registries small. With tokens set, send `Authorization: Bearer <token>`: tokens.read looks, "
@@ -31,7 +30,6 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     app = _bare()
     problems.register(app)
     app.register_blueprint(notifications.blueprint(wiring))
-    app.register_blueprint(gate.blueprint(wiring))
     app.register_blueprint(health.blueprint(wiring))
     app.register_blueprint(metrics.blueprint(wiring))
     api.register(app, wiring, documented=False)
@@ -39,6 +37,16 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     session.register(app, wiring.settings)
     pages.register(app, wiring)
     app.wsgi_app = Proxied(app.wsgi_app, wiring.settings.web)  # type: ignore[method-assign]
+    return app
+
+
+def create_gate(wiring: Wiring | None = None) -> OpenAPI:
+    """The application of the gate process: it answers the proxy in front of the registry, and nothing else."""
+    wiring = wiring or wire(load_settings(), patient=True)
+    app = _bare()
+    problems.register(app)
+    app.register_blueprint(gate.blueprint(wiring))
+    app.register_blueprint(health.liveness())
     return app
 
 

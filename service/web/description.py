@@ -40,18 +40,13 @@ def _others() -> dict[str, Any]:
     ))  # fmt: skip
     take["responses"]["202"] = {"description": "recorded, but for what could not be understood"}
     take["requestBody"] = {"required": True, "content": {kind: {"schema": {"type": "object"}} for kind in _ENVELOPES}}
-    gate = _route("Whether the proxy may let a request pass to the registry", "it may", tag="registry", refused=(
-        (HTTPStatus.FORBIDDEN, "only a proxy nearby may ask"),
-        (HTTPStatus.SERVICE_UNAVAILABLE, "not now: Retry-After says when to come back"),
-    ))  # fmt: skip
-    gate["responses"]["204"] = gate["responses"].pop("200")
     live = _route("This process answers", "it does")
     ready = _route("Events can be recorded, and everything that is wrong", "they can; status says ready or degraded")
     ready["responses"]["503"] = {"description": "no event can be recorded: Redis is away or refuses writes"}
     figures = _route("Figures for Prometheus", "the figures", token=True, refused=(_STRANGER, _TOO_LITTLE, _AWAY))
     this, page = _route("This document", "the document"), _route("This document for people", "a page")
     looks = {
-        "/gate": gate, "/livez": live, "/readyz": ready, "/metrics": figures, "/openapi.json": this, "/docs": page,
+        "/livez": live, "/readyz": ready, "/metrics": figures, "/openapi.json": this, "/docs": page,
     }  # fmt: skip
     return {"/notifications": {"post": take}} | {path: {"get": route} for path, route in looks.items()}
 

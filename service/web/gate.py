@@ -1,8 +1,9 @@
 """GET /gate: whether a request to the registry may pass. A proxy in front of the registry asks, for every write.
 
-It carries no token, and tells nothing. It answers only to neighbours: this machine and private networks. Whoever can
-call it, or write to the proxy without being let in by the registry, can note pushes that are none: a bounded number,
-which put collections off, and hold others back while a collection drains in vain. They break nothing.
+It carries no token, and tells nothing. It answers only to neighbours, this machine and private networks, and only with
+the headers in which a proxy names the request: no web page can send these to another origin. Whoever can call it, or
+write to the proxy without being let in by the registry, can note pushes that are none: a bounded number, which put
+collections off, and hold others back while a collection drains in vain. They break nothing.
 """
 
 import ipaddress
@@ -23,6 +24,10 @@ _NAMES = (
     ("X-Original-Method", "X-Original-URL"),
 )
 _FOREIGN = "only a proxy on this machine or in a private network may ask the gate"
+_UNNAMED = (
+    "a proxy must name the request that it asks for: send X-Original-Method and X-Original-URI, or X-Forwarded-Method "
+    "and X-Forwarded-Uri"
+)
 _CLOSED = "a garbage collection is running or about to: send the request again"
 
 
@@ -37,6 +42,8 @@ def blueprint(wiring: Wiring, keeper: Gatekeeper | None = None) -> Blueprint:
         if not _is_near(request.remote_addr or ""):
             return problem(HTTPStatus.FORBIDDEN, _FOREIGN)
         wish = _wish()
+        if wish is None:
+            return problem(HTTPStatus.FORBIDDEN, _UNNAMED)
         if wish.kind == "reads":
             return _pass()
         keeper.start()
@@ -53,18 +60,23 @@ def _pass() -> Response:
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
-def _wish() -> Wish:
-    """What is asked for. Where a client's own headers get past the proxy, they can make it wait and no more."""
+def _wish() -> Wish | None:
+    """Return the request that the proxy asks for, None if the proxy does not name it.
+
+    Where a client's own headers get past the proxy, they can make it wait and no more.
+    """
     told = {
         (request.headers[method], request.headers[uri])
         for method, uri in _NAMES
         if method in request.headers and uri in request.headers
     }
+    if not told:
+        return None
     wishes = {read_wish(method, uri) for method, uri in told}
     writes = [wish for wish in wishes if wish.kind != "reads"]
     if len(writes) == 1:
         return writes[0]
-    return Wish("writes") if writes or not wishes else Wish("reads")
+    return Wish("writes") if writes else Wish("reads")
 
 
 def _client() -> str:

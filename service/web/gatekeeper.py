@@ -27,7 +27,7 @@ _OVERFLOWS = (
 
 
 class Gatekeeper:
-    """One for each web process. It must be started before anything is asked.
+    """One for each gate process. It must be started before anything is asked.
 
     A collection sweeps only after each of them has said that it obeys the closed gate: has read it, and has answered
     everything that it let pass before. So while Redis is away, whoever last read anything but a closed gate knows that

@@ -11,12 +11,19 @@ from service.health import system_health
 from service.wiring import Wiring
 
 
-def blueprint(wiring: Wiring) -> Blueprint:
+def liveness() -> Blueprint:
+    """/livez alone."""
     pages = Blueprint("health", __name__)
 
     @pages.get("/livez")
     def livez() -> Response:
         return jsonify(status="alive")
+
+    return pages
+
+
+def blueprint(wiring: Wiring) -> Blueprint:
+    pages = liveness()
 
     @pages.get("/readyz")
     def readyz() -> tuple[Response, int]:

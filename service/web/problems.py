@@ -19,7 +19,9 @@ from service.domain.errors import (
 )
 from service.log import log
 
+MAX_BODY_BYTES = 4 * 1024 * 1024
 MOST_FAULTS = 200
+TOO_LARGE = "a body of more than 4 MiB is not accepted"
 
 
 class Faulty(Exception):
@@ -89,7 +91,7 @@ def _unavailable(error: StoreUnavailable) -> Response:
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:
-    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "a body of more than 4 MiB is not accepted")
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
 
 
 def _http(error: HTTPException) -> Response:

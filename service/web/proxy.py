@@ -1,6 +1,6 @@
 """The proxy in front of the dashboard: whose word is taken for who asks, under which name and which path.
 
-What the registry and its own proxy ask for (/notifications, /gate) never goes by it.
+What the registry itself asks for (/notifications) never goes by it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _BELIEVED = "pushprune.believed"
-_NOT_BEHIND = frozenset({"/notifications", "/gate"})
+_NOT_BEHIND = frozenset({"/notifications"})
 
 
 class Proxied:

@@ -1,6 +1,10 @@
 """The view that ingest is compared with: Flask answering the same JSON, and nothing else."""
 
+import os
+
 from flask import Flask, Response, jsonify
+
+from service.web import server
 
 
 def create_app() -> Flask:
@@ -11,3 +15,9 @@ def create_app() -> Flask:
         return jsonify(recorded=1, duplicates=0, rejected=[])
 
     return app
+
+
+if __name__ == "__main__":
+    server.stop_on_signals()
+    pools = {"": server.pool(server.THREADS)}
+    server.Server(create_app(), server.listening(os.environ["PUSHPRUNE_LISTEN"]), pools).run()

@@ -27,7 +27,7 @@ def measure() -> Iterator[Figure]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
         system = LiveSystem(folder, stack, {"policy": last(10), "gc": {"gate": "proxy"}})
         bare = stack.enter_context(
-            Nginx(folder / "bare", web_url=system.web_url, registry_url=system.registry.url, ask=False)
+            Nginx(folder / "bare", gate_url=system.gate_url, registry_url=system.registry.url, ask=False)
         )
         ways = {"registry": system.registry.url, "nginx": bare.url, "gate": system.url}
         sessions = {name: stack.enter_context(requests.Session()) for name in ways}

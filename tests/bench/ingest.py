@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench.figure import Figure, median, spread
-from tests.bench.servers import BARE, OURS, TOKEN, Server, has_granian
+from tests.bench.servers import BARE, OURS, TOKEN, Server
 from tests.fakes.valkey import Valkey
 
 TARGET = 0.8
@@ -35,15 +35,8 @@ def measure() -> Iterator[Figure]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pushprune-bench-")))
         valkey = stack.enter_context(Valkey(folder / "redis", append_only=True))
         valkey.client().config_set("appendfsync", "everysec")  # as in production
-        made = {"bare": (BARE, False), "gunicorn": (OURS, False)}
-        if has_granian():
-            made |= {"bare on granian": (BARE, True), "granian": (OURS, True)}
-        else:
-            yield Figure("ingest under granian", "not measured: granian is not installed (pip install granian)")
-        servers = {
-            name: stack.enter_context(Server(folder, application, valkey.url, granian=granian))
-            for name, (application, granian) in made.items()
-        }
+        made = {"bare": BARE, "pushprune": OURS}
+        servers = {name: stack.enter_context(Server(folder, command, valkey.url)) for name, command in made.items()}
         for kind, what in KINDS.items():
             yield from _compared(what, _rounds(servers, valkey, kind, keep_alive=True))
         what = f"{KINDS['mix']}, a new connection each, as a registry makes"
@@ -51,13 +44,10 @@ def measure() -> Iterator[Figure]:
 
 
 def _compared(what: str, rates: dict[str, list[float]]) -> Iterator[Figure]:
-    """Ratios to the bare view under gunicorn, each within its round."""
-    for name in [name for name in rates if not name.startswith("bare")]:
-        ratio = _ratio(rates[name], rates["bare"])
-        measured = f"{ratio:.2f}× of bare: {spread(rates[name], '/s')} against {spread(rates['bare'], '/s')}"
-        if name == "granian":
-            measured += f"; {_ratio(rates[name], rates['bare on granian']):.2f}× of bare under granian"
-        yield Figure(f"ingest, {name}: {what}", measured, f"≥ {TARGET}×", ratio >= TARGET)
+    """The ratio to the bare view, within each round."""
+    ratio = _ratio(rates["pushprune"], rates["bare"])
+    measured = f"{ratio:.2f}× of bare: {spread(rates['pushprune'], '/s')} against {spread(rates['bare'], '/s')}"
+    yield Figure(f"ingest: {what}", measured, f"≥ {TARGET}×", ratio >= TARGET)
 
 
 def _ratio(rates: list[float], bare: list[float]) -> float:

@@ -1,11 +1,10 @@
-"""The web servers that ingest is measured under, as processes of their own."""
+"""The web processes that ingest is measured with."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,27 +12,22 @@ from typing import Self
 import requests
 
 from service.leash import leashed
-from service.web import server as settings
 from tests.fakes.valkey import free_port
 from tests.live.conftest import wait_until
 
-OURS = "service.web.app:create_app"
-BARE = "tests.bench.bare:create_app"
+OURS = ("service", "web")
+BARE = ("tests.bench.bare",)
 TOKEN = "bench-notify-token"
 
 
-def has_granian() -> bool:
-    return find_spec("granian") is not None
-
-
 class Server:
-    """An application under gunicorn (with service.web.server) or granian, one process with as many threads."""
+    """One process: ours, or the bare view under the same server."""
 
-    def __init__(self, folder: Path, application: str, redis_url: str, *, granian: bool = False) -> None:
+    def __init__(self, folder: Path, command: tuple[str, ...], redis_url: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/notifications"
-        self._log = folder / f"{application.partition(':')[0]}-{self.port}.log"
-        self._command = _granian(application, self.port) if granian else _gunicorn(application)
+        self._log = folder / f"{command[0]}-{self.port}.log"
+        self._command = command
         self._environment = _environment(self.port, redis_url)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,15 +59,6 @@ class Server:
         except requests.RequestException:
             time.sleep(0.05)
             return False
-
-
-def _gunicorn(application: str) -> tuple[str, ...]:
-    return ("gunicorn", "--config", "python:service.web.server", f"{application}()")
-
-
-def _granian(application: str, port: int) -> tuple[str, ...]:
-    threads = ("--workers", "1", "--blocking-threads", str(settings.threads))
-    return ("granian", "--interface", "wsgi", "--port", str(port), *threads, "--factory", application)
 
 
 def _environment(port: int, redis_url: str) -> dict[str, str]:

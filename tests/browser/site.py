@@ -1,4 +1,4 @@
-"""A dashboard in use: real registry, Valkey, gunicorn, Celery worker, and a browser that looks at it."""
+"""A dashboard in use: real registry, Valkey, web process, Celery worker, and a browser that looks at it."""
 
 import gzip
 import subprocess

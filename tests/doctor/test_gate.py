@@ -19,8 +19,10 @@ REPOSITORY = "pushprune/doctor"
 
 @pytest.fixture
 def gated(make_wiring: Make) -> Wiring:
-    """A system with `gc.gate: proxy`."""
-    return make_wiring(gc={"gate": "proxy"})
+    """A system with `gc.gate: proxy` and a gate process."""
+    wiring = make_wiring(gc={"gate": "proxy"})
+    wiring.gate.sign("a gate process")
+    return wiring
 
 
 @pytest.fixture
@@ -43,6 +45,12 @@ def pushing(wiring: Wiring) -> str:
 
 def test_no_gate_is_nothing_to_look_at(make_wiring: Make) -> None:
     assert one("gate", quick(make_wiring())).severity == "ok"
+
+
+def test_a_gate_process_that_does_not_run_is_an_error(make_wiring: Make) -> None:
+    finding = one("gate", quick(make_wiring(gc={"gate": "proxy"})))
+    assert finding.severity == "error"
+    assert finding.mend.startswith("pushprune gate")
 
 
 def test_a_front_door_that_nobody_named_is_said(gated: Wiring) -> None:

@@ -25,7 +25,7 @@ class TestWeb:
     def test_a_process_that_must_be_there_and_is_not_is_an_error(self, make_wiring: Make) -> None:
         finding = one("web", quick(make_wiring(listen=f"127.0.0.1:{free_port()}")))
         assert finding.severity == "error"
-        assert finding.mend.startswith("gunicorn --config")
+        assert finding.mend == "pushprune web"
 
     def test_one_that_may_be_elsewhere_is_asked_for(self, make_wiring: Make) -> None:
         tokens = {"notify": "a", "read": "b", "admin": "c"}

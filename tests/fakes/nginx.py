@@ -18,11 +18,11 @@ README = Path(__file__).parents[2] / "README.md"
 CONFIG = Path(__file__).parents[2] / "config" / "nginx.conf"
 
 
-def rendered(folder: Path, *, listen: str, web: str, registry: str, ask: bool = True) -> str:
+def rendered(folder: Path, *, listen: str, gate: str, registry: str, ask: bool = True) -> str:
     """config/nginx.conf for these addresses (HOST:PORT); ask=False: nobody asks the gate."""
     text = CONFIG.read_text()
     changes = {
-        "server web:8080;": f"server {web};",
+        "server gatekeeper:8081;": f"server {gate};",
         "server registry:5000;": f"server {registry};",
         "listen 5000;": f"listen {listen};",
         "/tmp/nginx": f"{folder}/nginx",
@@ -40,15 +40,15 @@ class Nginx:
 
     ready = "/v2/"
 
-    def __init__(self, folder: Path, *, web_url: str, registry_url: str, ask: bool = True) -> None:
+    def __init__(self, folder: Path, *, gate_url: str, registry_url: str, ask: bool = True) -> None:
         self._folder = folder
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        self._config = self._configured(web_url.removeprefix("http://"), registry_url.removeprefix("http://"), ask)
+        self._config = self._configured(gate_url.removeprefix("http://"), registry_url.removeprefix("http://"), ask)
         self._process: subprocess.Popen[bytes] | None = None
 
-    def _configured(self, web: str, registry: str, ask: bool) -> str:
-        return rendered(self._folder, listen=f"127.0.0.1:{self._port}", ask=ask, web=web, registry=registry)
+    def _configured(self, gate: str, registry: str, ask: bool) -> str:
+        return rendered(self._folder, listen=f"127.0.0.1:{self._port}", ask=ask, gate=gate, registry=registry)
 
     def __enter__(self) -> Self:
         binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/sbin")
@@ -92,7 +92,7 @@ class Frontend(Nginx):
     ready = "/ready"
 
     def __init__(self, folder: Path, *, web_url: str) -> None:
-        super().__init__(folder, web_url=web_url, registry_url="")
+        super().__init__(folder, gate_url=web_url, registry_url="")
 
     def _configured(self, web: str, registry: str, ask: bool) -> str:
         (snippet,) = re.findall(r"```nginx\n(location /pushprune/ .*?)```", README.read_text(), re.DOTALL)

@@ -1,4 +1,4 @@
-"""The real thing: registry, Valkey or Redis, gunicorn and Celery workers as processes, skopeo as the client."""
+"""The real thing: registry, Valkey or Redis, web, gate and Celery workers as processes, skopeo as the client."""
 
 import os
 import shutil
@@ -74,18 +74,21 @@ class LiveSystem:
             "data_dir": str(folder / "data"),
             **config,
         }
+        settings["gc"] = {"gate_listen": f"127.0.0.1:{free_port()}", **settings.get("gc", {})}
         self.config = folder / "pushprune.yaml"
         self.config.write_text(yaml.safe_dump(settings))
         self.wiring: Wiring = wire(load_settings(self.config, environ={}))
         self._stack = stack
         self._workers = 0
-        self.web = self.start(
-            "web", "gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()"
-        )
-        wait_until(lambda: self._ready(), "the web process is not ready")
+        self.web = self.start("web", "service", "web")
+        if self.wiring.settings.gc.gate == "proxy":
+            self.gate = self.start("gate", "service", "gate")
+            self.gate_url = f"http://{self.wiring.settings.gc.gate_listen}"
+            wait_until(lambda: self._answers(self.gate, "gate", f"{self.gate_url}/livez"), "no gate process answers")
+        wait_until(lambda: self._answers(self.web, "web", f"{self.web_url}/readyz"), "the web process is not ready")
         if self.wiring.settings.gc.gate == "proxy":
             self.nginx = stack.enter_context(
-                Nginx(folder / "nginx", web_url=self.web_url, registry_url=self.registry.url)
+                Nginx(folder / "nginx", gate_url=self.gate_url, registry_url=self.registry.url)
             )
             self.url = self.nginx.url
         self.pusher = stack.enter_context(Pusher(self.url))
@@ -148,10 +151,10 @@ class LiveSystem:
         """Whether the history knows exactly these tags."""
         return {tag.name for tag in self.wiring.history.live(repository)} == tags
 
-    def _ready(self) -> bool:
-        assert self.web.poll() is None, self.log("web")
+    def _answers(self, process: subprocess.Popen[bytes], name: str, url: str) -> bool:
+        assert process.poll() is None, self.log(name)
         try:
-            return requests.get(f"{self.web_url}/readyz", timeout=5).status_code == 200
+            return requests.get(url, timeout=5).status_code == 200
         except requests.RequestException:
             return False
 

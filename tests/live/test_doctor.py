@@ -165,7 +165,7 @@ def test_a_web_process_and_workers_that_are_gone_are_found(live: Live, doctor: D
     code, findings = doctor(system, "--wait", "1")
     assert code == 1
     severity, said, mend = only(findings, "web")
-    assert (severity, mend.split()[0]) == ("error", "gunicorn")
+    assert (severity, mend) == ("error", "pushprune web")
     assert "no web process answers" in said
     severity, _, mend = only(findings, "workers")
     assert (severity, mend.split()[0]) == ("error", "celery")

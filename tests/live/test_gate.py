@@ -35,7 +35,7 @@ def close(system: LiveSystem) -> None:
     gate = system.wiring.gate
     assert gate.drain("t1", 1, "by hand")
     assert gate.close("t1")
-    wait_until(lambda: not gate.unaware("t1"), "the web process does not obey")
+    wait_until(lambda: not gate.unaware("t1"), "the gate process does not obey")
 
 
 def put(system: LiveSystem, tag: str = "v2", **headers: str) -> requests.Response:
@@ -75,10 +75,10 @@ def test_who_waited_in_vain_is_told_when_to_come_again(gated: Live) -> None:
     assert (head.status_code, head.headers["Retry-After"]) == (503, "5")
 
 
-def test_without_a_web_process_writes_are_told_to_come_again_and_reads_pass(gated: Live) -> None:
+def test_without_a_gate_process_writes_are_told_to_come_again_and_reads_pass(gated: Live) -> None:
     system = gated()
     system.pusher.push_image(SHOP, "v1")
-    system.kill(system.web)
+    system.kill(system.gate)
     answer = put(system)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     system.pusher.pull_whole(SHOP, "v1")

@@ -69,9 +69,7 @@ def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, 
     for number in range(30):
         system.pusher.push_image("shop/api", f"v{number}")
     system.registry.restart()
-    system.web = system.start(
-        "web", "gunicorn", "--config", "python:service.web.server", "service.web.app:create_app()"
-    )
+    system.web = system.start("web", "service", "web")
     if told:
         system.pusher.push_image("shop/web", "after")
     everything = {"before", *(f"v{number}" for number in range(30))}

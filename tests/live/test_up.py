@@ -78,7 +78,9 @@ class Up:
 
     def pid(self, name: str) -> int | None:
         """The child of this name; None while it is down. Redis gives itself a title: its name and address."""
-        words = {"redis": b"-server ", "web": b"gunicorn", "worker": b"celery"}[name]
+        words = {"redis": b"-server ", "web": b"\0service\0web\0", "gate": b"\0service\0gate\0", "worker": b"celery"}[
+            name
+        ]
         for child in descendants(self.process.pid):
             try:
                 line = Path(f"/proc/{child}/cmdline").read_bytes()
@@ -194,7 +196,7 @@ def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_o
     up.wiring().garbage.request("a test wants one")
     wait_until(mark.exists, "no collection began")
     family = descendants(up.process.pid)
-    assert len(family) == 5  # redis, gunicorn and its worker, celery, the collection
+    assert len(family) == 4  # redis, web, celery, the collection
     up.end(signal.SIGKILL)
     again = start("--registry", registry.url, "--listen", up.listen).wait_ready()
     assert again.wiring().garbage.wanted() == "a test wants one"

@@ -1,6 +1,5 @@
 """GET /gate: what passes at once, what waits and for how long, and what happens while Redis is away."""
 
-import runpy
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -167,10 +166,15 @@ def test_a_client_that_says_it_only_reads_is_not_believed(stand: Stand) -> None:
     assert door.ask("GET", MANIFEST, X_Forwarded_Method="PUT", X_Forwarded_Uri=MANIFEST).status_code == 503
 
 
-def test_a_request_that_tells_nothing_is_a_write(stand: Stand) -> None:
-    door = stand(hasty=True)
-    door.close()
-    assert door._app.test_client().get("/gate").status_code == 503
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://evil.example"}, {"X-Original-Method": "PUT"}])
+def test_a_request_that_names_nothing_does_not_pass(stand: Stand, headers: dict[str, str]) -> None:
+    """A web page cannot send more than that to another origin, and notes no push."""
+    door = stand()
+    said = door._app.test_client().get("/gate", headers=headers)
+    assert said.status_code == 403
+    assert "X-Original-URI" in said.text
+    client: Any = door.wiring.connection.client
+    assert not client.exists(door.wiring.connection.keys.of("pushing"))
 
 
 def test_a_process_obeys_only_when_all_that_passed_before_was_answered(stand: Stand) -> None:
@@ -346,14 +350,6 @@ def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
     client.delete(door.wiring.connection.keys.of("loose"))
     assert door.ask("POST", UPLOAD).status_code == 204
     assert door.wiring.outbox.troubles() == ()
-
-
-def test_those_who_wait_leave_threads_for_notifications(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
-    without = runpy.run_module("service.web.server")["threads"]
-    monkeypatch.setenv("PUSHPRUNE_GC__GATE", "proxy")
-    monkeypatch.setenv("PUSHPRUNE_GC__GATE_WAITING", "50")
-    assert runpy.run_module("service.web.server")["threads"] == without + 50
 
 
 def test_the_gate_is_no_page_for_strangers_of_the_api(stand: Stand, no_redis: redis.Redis) -> None:

@@ -499,7 +499,7 @@ def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def obey(wiring: Wiring, over: threading.Event) -> None:
-    """A web process that serves the gate."""
+    """A gate process."""
     token = ""
     while not over.wait(0.01):
         signed = wiring.gate.sign("web:1", token)
@@ -513,7 +513,7 @@ def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wi
 
 
 def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
-    assert collect(guarded()).message.startswith("no web process serves the gate")
+    assert collect(guarded()).message.startswith("no gate process answers the proxy")
     assert not (tmp_path / "swept").exists()
 
 
@@ -525,7 +525,7 @@ def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., 
     run = collect(wiring)
     over.set()
     thread.join()
-    assert run.message == "the web process web:cut-off does not know that the gate is closed"
+    assert run.message == "the gate process web:cut-off does not know that the gate is closed"
     assert not (tmp_path / "swept").exists()
     assert state(wiring) == "open"
 
@@ -600,7 +600,7 @@ def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Pat
 
 @pytest.fixture
 def obeyed(guarded: Callable[..., Wiring]) -> Iterator[Wiring]:
-    """A wiring with gc.gate: proxy, and a web process that obeys the gate."""
+    """A wiring with gc.gate: proxy, and a gate process that obeys."""
     wiring, over = guarded(), threading.Event()
     thread = threading.Thread(target=obey, args=(wiring, over))
     thread.start()

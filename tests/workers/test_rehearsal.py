@@ -34,7 +34,7 @@ BODY = """
 
 @pytest.fixture
 def gated(make_wiring: Build, tmp_path: Path) -> Iterator[Wiring]:
-    """A wiring with gc.gate: proxy, a web process that obeys the gate, and a collector that notes its runs."""
+    """A wiring with gc.gate: proxy, a gate process that obeys, and a collector that notes its runs."""
     gc = {**collector(tmp_path, BODY), "gate": "proxy"}
     made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
     wiring, over = replace(made, in_flight=Counted()), threading.Event()  # type: ignore[arg-type]

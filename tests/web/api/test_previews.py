@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
-from service.web.app import MAX_BODY_BYTES
+from service.web.problems import MAX_BODY_BYTES
 from tests.conftest import keep_last
 from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge

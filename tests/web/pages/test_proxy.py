@@ -64,10 +64,13 @@ def test_what_it_forwards_is_believed_of_it_alone(serve: ServeEdge) -> None:
     assert 'href="/static/' in other.text
 
 
-def test_the_gate_still_sees_the_proxy_itself(serve: ServeEdge) -> None:
-    edge = serve(tokens=TOKENS, web=WEB)
-    asked = {"X-Original-Method": "GET", "X-Original-URI": "/v2/", "X-Forwarded-For": "1.1.1.1"}
-    assert edge.http.get("/gate", headers=asked, environ_overrides=PROXY).status_code == 204
+@pytest.mark.parametrize("path", ["/gate", "/gate/", "/pp/gate"])
+def test_the_gate_is_not_to_be_had_over_the_proxy(serve: ServeEdge, path: str) -> None:
+    """A process of its own answers it, which no proxy of people leads to."""
+    edge = serve(tokens=TOKENS, web={**WEB, "prefix": "/pp"})
+    asked = {"X-Original-Method": "PUT", "X-Original-URI": "/v2/a/manifests/b", "X-Forwarded-For": "8.8.8.8"}
+    assert edge.http.get(path, headers=asked, environ_overrides=PROXY).status_code == 404
+    assert edge.http.get(path, headers=asked).status_code == 404
 
 
 def test_a_change_over_the_proxy_is_of_its_host(serve: ServeEdge) -> None:

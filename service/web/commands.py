@@ -1,0 +1,49 @@
+"""`pushprune web` and `pushprune gate`: the processes of the HTTP edge, each with all of its options."""
+
+import ipaddress
+from pathlib import Path
+
+import click
+
+from service.settings import load_settings
+from service.web import server
+from service.web.app import create_app, create_gate
+from service.wiring import wire
+
+_config = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Settings as YAML [PUSHPRUNE_CONFIG].",
+)
+
+
+@click.command()
+@_config
+def web(config: Path | None) -> None:
+    """Serve notifications, the API, the metrics and the dashboard at `listen`, until SIGTERM or Ctrl-C."""
+    settings = load_settings(config)
+    listener = server.listening(settings.listen)
+    server.stop_on_signals()
+    application = create_app(wire(settings, patient=True))
+    # Notifications have threads of their own, so that they never wait for slow pages.
+    pools = {"": server.pool(server.THREADS), "/notifications": server.pool(server.THREADS)}
+    proxies = [ipaddress.ip_network(name) for name in settings.web.proxies]
+    server.Server(application, listener, pools, trusted=proxies).run()
+
+
+@click.command()
+@_config
+def gate(config: Path | None) -> None:
+    """Answer the proxy that asks before a write passes, at `gc.gate_listen`, until SIGTERM or Ctrl-C.
+
+    A process of its own: nothing that happens to the web process stops a push.
+    """
+    settings = load_settings(config)
+    listener = server.listening(settings.gc.gate_listen)
+    server.stop_on_signals()
+    application = create_gate(wire(settings, patient=True))
+    waiting = settings.gc.gate_waiting  # each of these takes a thread
+    pools = {"": server.pool(server.THREADS + waiting)}
+    # The proxy asks for all clients from one address.
+    server.Server(application, listener, pools, connections=server.CONNECTIONS + waiting, per_address=None).run()

@@ -1,0 +1,72 @@
+"""Half-sent requests at the web process stop nobody: no page, no notification, no push through the gate."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
+
+pytestmark = pytest.mark.live
+Live = Callable[..., LiveSystem]
+
+HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
+BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+SOON_S = 5
+
+
+@pytest.fixture
+def flood() -> Iterator[Callable[[str, bytes, int], list[socket.socket]]]:
+    """flood(url, half, count): so many connections that stay open."""
+    with ExitStack() as stack:
+
+        def opened(url: str, half: bytes, count: int) -> list[socket.socket]:
+            address = urlsplit(url)
+            made = []
+            for _ in range(count):
+                connection = stack.enter_context(socket.create_connection((address.hostname or "", address.port or 0)))
+                connection.sendall(half)
+                made.append(connection)
+            return made
+
+        yield opened
+
+
+def is_over(connection: socket.socket) -> bool:
+    """True if the server has ended the connection."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@pytest.mark.parametrize("half", [HEAD, BODY], ids=["half a head", "half a body"])
+def test_half_sent_requests_hold_up_neither_pages_nor_notifications(
+    live: Live, flood: Callable[[str, bytes, int], list[socket.socket]], half: bytes
+) -> None:
+    system = live(policy=last(3))
+    held = flood(system.web_url, half, 45)
+    assert requests.get(f"{system.web_url}/livez", timeout=SOON_S).status_code == 200
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    said = requests.post(f"{system.web_url}/notifications", json={"events": []}, headers=bearer, timeout=SOON_S)
+    assert said.status_code == 200
+    wait_until(lambda: all(map(is_over, held)), "the server waits for them for ever")
+
+
+def test_no_flood_of_the_web_process_stops_a_push_through_the_gate(
+    live: Live, flood: Callable[[str, bytes, int], list[socket.socket]]
+) -> None:
+    system = live(policy=last(3), gc={"gate": "proxy", "settle": 0})
+    for half in (HEAD, BODY):
+        flood(system.web_url, half, 100)
+        flood(system.gate_url, half, 100)
+    assert system.pusher.push_image("shop/api", "v1")
+    wait_until(lambda: system.heard("shop/api", {"v1"}), "its notification was not taken")
+    system.kill(system.web)
+    assert system.pusher.push_image("shop/api", "v2")
