@@ -3,25 +3,50 @@
 from collections.abc import Iterator
 
 from service.doctor.case import Case
-from service.domain.errors import StoreUnavailable
-from service.domain.finding import Finding, error, fine, warning
+from service.domain.errors import StoreRefuses, StoreUnavailable
+from service.domain.finding import Finding, error, fine, warning, worst
 from service.store.server import Server, read_server
 
 _NAME = "redis"
 _OLDEST = (6, 2)
+# Words of a refusal → the line that mends it.
+_MENDS = {
+    "permission": "redis-cli ACL SETUSER NAME '~pushprune:*' '&pushprune:*' +@all   # our user; our redis.prefix",
+    "read only replica": "redis: {url: redis://PRIMARY:6379/0}   # the server that takes writes; this one is a replica",
+    "maxmemory": "redis-cli CONFIG SET maxmemory 0   # or a larger one, also in redis.conf",
+    "disk": "df -h   # on the machine of Redis: make room",
+}
 
 
 def check(case: Case) -> Iterator[Finding]:
+    refusal = None
     try:
+        try:
+            case.wiring.connection.pulse()
+        except StoreRefuses as refuses:
+            refusal = error(_NAME, str(refuses), _mend(str(refuses)))
         server = read_server(case.wiring.connection)
+    except StoreRefuses as refuses:
+        yield error(_NAME, str(refuses), _mend(str(refuses)))
+        return
     except StoreUnavailable as away:
         yield error(_NAME, str(away), "redis: {url: redis://HOST:6379/0}   # where it really is; then start it")
         return
     found = [*_version(server), *_eviction(server), *_memory(server), *_persistence(server)]
+    if refusal and worst(found) != "error":  # nothing explains it
+        found.append(refusal)
     yield from found
     if not found:
         kept = "appends every write to disk" if server.appends else "saves snapshots"
         yield fine(_NAME, f"{server.name} {kept} and evicts nothing")
+
+
+def _mend(refusal: str) -> str:
+    """Return the line that mends what Redis refuses, by its words."""
+    for words, line in _MENDS.items():
+        if words in refusal:
+            return line
+    return "redis-cli INFO   # and the log of Redis: it says more"
 
 
 def _version(server: Server) -> Iterator[Finding]:
@@ -48,11 +73,28 @@ def _memory(server: Server) -> Iterator[Finding]:
         return
     share = server.used_bytes / server.limit_bytes
     said = f"{share:.0%} of maxmemory is in use ({server.used_bytes >> 20} of {server.limit_bytes >> 20} MiB)"
-    mend = f"redis-cli CONFIG SET maxmemory {2 * (server.limit_bytes >> 20) or 64}mb   # and `maxmemory` in redis.conf"
+    more = max(64, 2 * (max(server.used_bytes, server.limit_bytes) >> 20))
+    mend = f"redis-cli CONFIG SET maxmemory {more}mb   # and `maxmemory` in redis.conf"
     if share >= 0.95:
         yield error(_NAME, f"{said}: writes are refused, or keys evicted, at 100%", mend)
     elif share >= 0.8:
         yield warning(_NAME, said, mend)
+
+
+def _replay(server: Server) -> Iterator[Finding]:
+    line = "user default off ~* &* +@all   # in redis.conf or its ACL file: off, nobody can log in as this user"
+    if server.replays is False:
+        said = (
+            f"the user `default` of {server.name} may not do everything: it reads the append-only file as this user, "
+            "so its next start loses most of the history"
+        )
+        yield error(_NAME, said, line)
+    elif server.replays is None:
+        said = (
+            f"our user may not look at the user `default` of {server.name}, as which it reads the append-only file: if "
+            "that user may not do everything, the next start loses most of the history"
+        )
+        yield warning(_NAME, said, line)
 
 
 def _persistence(server: Server) -> Iterator[Finding]:
@@ -64,6 +106,7 @@ def _persistence(server: Server) -> Iterator[Finding]:
             "df -h   # on its machine: make room",
         )
     if server.appends:
+        yield from _replay(server)
         return
     if server.saves is None:
         said = f"{server.name} appends nothing to disk and refuses CONFIG: whether it saves snapshots is not known"

@@ -20,27 +20,38 @@ def check(case: Case) -> Iterator[Finding]:
     except requests.RequestException as away:
         yield _silent(case, type(away).__name__)
         return
-    if ready.status_code == 503:
-        said = f"the web process at {case.web} lives, and cannot reach Redis: notifications wait at the registry"
-        yield error(_NAME, said, "redis: {url: redis://HOST:6379/0}   # as the web process sees it; then restart it")
-    elif posted == 401:
+    if reason := _why_not(ready) or _why_not(posted):
+        said = f"the web process at {case.web} answers, and cannot record events, which wait at the registry: {reason}"
+        yield error(_NAME, said, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis is well")
+    elif posted.status_code == 401:
         said = f"the web process at {case.web} refuses tokens.notify of these settings: it was started with another"
         yield error(_NAME, said, f"{_START}   # restart it with these settings")
-    elif ready.status_code != 200 or posted != 200:
-        answers = f"{ready.status_code} to GET /readyz, {posted} to POST /notifications"
+    elif ready.status_code != 200 or posted.status_code != 200:
+        answers = f"{ready.status_code} to GET /readyz, {posted.status_code} to POST /notifications"
         said = f"what answers at {case.web} is no pushprune ({answers})"
         yield error(_NAME, said, "pushprune doctor --web http://HOST:PORT   # where the web process really listens")
     else:
         yield fine(_NAME, f"the web process at {case.web} answers and takes the token of notifications")
 
 
-def _post(case: Case) -> int:
-    """An envelope without events changes nothing."""
+def _why_not(answer: requests.Response) -> str | None:
+    """Return what keeps the web process from recording events, in its own words; None if nothing does."""
+    if answer.status_code != 503:
+        return None
+    try:
+        body = answer.json()
+    except ValueError:
+        body = {}
+    said = body.get("redis") or body.get("detail") if isinstance(body, dict) else None
+    return str(said or "it cannot reach Redis")[:200]
+
+
+def _post(case: Case) -> requests.Response:
+    """Post an envelope without events, which changes nothing."""
     token = case.wiring.settings.tokens.notify
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
     url, nothing = f"{case.web}/notifications", {"events": ()}
-    answer = _session(case).post(url, json=nothing, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False)
-    return answer.status_code
+    return _session(case).post(url, json=nothing, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False)
 
 
 def _session(case: Case) -> requests.Session:

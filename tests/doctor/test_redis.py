@@ -1,5 +1,8 @@
 """Redis: nothing evicted, everything kept, room left; and what a managed server does not tell."""
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 
+from service.doctor import examine
 from service.domain.finding import Finding
 from service.settings import load_settings
 from service.store.server import Server, read_server
@@ -15,6 +19,8 @@ from tests.doctor.conftest import look, quick
 from tests.fakes.valkey import Valkey, free_port
 
 Make = Callable[..., Wiring]
+LOGIN = "app:word"
+APP = "user app on >word ~* &* +@all\n"
 SOUND = Server("Redis 7.2", (7, 2), "noeviction", 0, 1 << 20, appends=True, saves=False, writes_fail=False)
 
 
@@ -97,6 +103,73 @@ def test_what_no_server_here_is_like(
     assert finding.severity == severity
     assert said in finding.said
     assert finding.mend
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "mend"),
+    [
+        (("REPLICAOF", "127.0.0.1", "1"), "read only replica", "redis: {url: redis://PRIMARY:6379/0}"),
+        (("CONFIG", "SET", "maxmemory", "1"), "of maxmemory is in use", "redis-cli CONFIG SET maxmemory "),
+        (("ACL", "SETUSER", "app", "-@write"), "no permissions", "redis-cli ACL SETUSER NAME"),
+    ],
+)
+def test_a_server_that_refuses_writes_is_one_error_with_the_line_for_it(
+    tmp_path: Path, command: tuple[str, ...], said: str, mend: str
+) -> None:
+    with Valkey(tmp_path, append_only=True, users=f"user default on nopass ~* &* +@all\n{APP}", login=LOGIN) as server:
+        client: Any = server.client()
+        client.execute_command(*command)
+        (finding,) = look("redis", quick(wired(server.url)))
+    assert (finding.severity, said in finding.said) == ("error", True)
+    assert finding.mend.startswith(mend)
+
+
+def test_a_whole_look_ends_soon_where_redis_hangs(tmp_path: Path) -> None:
+    with Valkey(tmp_path) as server:
+        case = quick(wired(server.url))
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGSTOP)
+        began_s = time.monotonic()
+        findings = tuple(examine(case))
+        took_s = time.monotonic() - began_s
+    of = {finding.name: finding for finding in findings}
+    assert of["redis"].said.startswith("Redis does not answer")
+    assert "not looked at: Redis does not answer" in of["workers"].said
+    assert took_s < 12, "each check that needs Redis waited for its whole timeout"
+
+
+@pytest.mark.parametrize(
+    ("default", "is_sound"),
+    [
+        ("user default off", False),
+        ("user default on nopass -@all +ping", False),
+        ("user default off ~* &* +@all", True),
+    ],
+)
+def test_a_default_user_that_cannot_read_the_file_is_found_before_a_restart_loses_history(
+    tmp_path: Path, default: str, is_sound: bool
+) -> None:
+    users = f"{default}\n{APP}"
+    with Valkey(tmp_path, append_only=True, users=users, login=LOGIN) as server:
+        wiring = wired(server.url)
+        wiring.outbox.mark_due(["shop/api"])  # a script, which the file holds as a transaction
+        (finding,) = look("redis", quick(wiring))
+        assert (finding.severity == "ok") == is_sound
+        server.kill()
+        server.start()
+        assert bool(wired(server.url).outbox.backlog().due) == is_sound
+    if not is_sound:
+        assert "loses most of the history" in finding.said
+        assert finding.mend.startswith("user default off ~* &* +@all")
+
+
+def test_a_user_who_may_not_look_at_the_default_user_is_told_what_to_look_for(own: Valkey) -> None:
+    found(own)
+    client: Any = own.client()
+    client.execute_command("ACL", "SETUSER", "least", "on", ">word", "~*", "+@all", "-acl")
+    (finding,) = look("redis", quick(wired(own.url.replace("redis://", "redis://least:word@"))))
+    assert finding.severity == "warning"
+    assert "may not look at the user `default`" in finding.said
 
 
 def test_a_server_that_is_away_is_one_error(tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ class TestWeb:
         assert finding.severity == "error"
         assert "cannot reach Redis" in finding.said
 
+    def test_one_whose_redis_takes_no_writes_is_no_stranger(self, make_wiring: Make, site: FakeRegistry) -> None:
+        """A full disk of Redis: it answers whatever only reads."""
+        site.fail_next("GET", "/readyz", status=200)
+        body = b'{"detail": "Redis refuses: MISCONF Errors writing to the AOF file"}'
+        site.fail_next("POST", "/notifications", status=503, body=body)
+        finding = one("web", quick(make_wiring(), web=site.url))
+        assert "cannot record events, which wait at the registry: Redis refuses: MISCONF" in finding.said
+
     def test_one_that_was_started_with_another_token_is_found(self, make_wiring: Make, site: FakeRegistry) -> None:
         site.fail_next("GET", "/readyz", status=200)
         site.fail_next("POST", "/notifications", status=401)

@@ -26,13 +26,17 @@ def server_binary() -> str:
 
 
 class Valkey:
-    """A server under `folder`. url: where it is reached, the same after every restart."""
+    """A server under `folder`. url: where it is reached, the same after every restart.
 
-    def __init__(self, folder: Path, *, append_only: bool = False) -> None:
+    users: lines `user …` of its configuration. login: "name:password" of one of them, for the url.
+    """
+
+    def __init__(self, folder: Path, *, append_only: bool = False, users: str = "", login: str = "") -> None:
         self.folder = folder
         self.append_only = append_only
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.users = users
+        self.url = f"redis://{login}{'@' if login else ''}127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -47,7 +51,17 @@ class Valkey:
     def start(self) -> None:
         """Starts it and waits until it answers and has loaded what it kept."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        command = [server_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        (self.folder / "users.conf").write_text(self.users)
+        command = [
+            server_binary(),
+            str(self.folder / "users.conf"),
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--dir",
+            str(self.folder),
+        ]
         command += ["--save", "", "--appendonly", "yes" if self.append_only else "no", "--appendfsync", "always"]
         self._process = subprocess.Popen(
             leashed(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
