@@ -1,32 +1,37 @@
-"""pushprune: the map of the house.
+"""pushprune: one folder per capability, three thin edges.
 
-domain/      pure decisions: events, manifests, policy, retention, explanations. Values in, values out.
-store/       Redis and nothing else. keys.py is the schema, scripts/*.lua every write that must be atomic.
-registry/    the registry seen from outside: HTTP API, logging in, garbage-collect, the storage's layout.
-settings/    typed settings: YAML + environment + secret files, and the policy in force.
-leash.py     runs a child that dies with its parent.
-origin.py    names a process and its kernel, so that no other is taken for it.
-log.py       one event per line.
-dispatch.py  task names and how to send them: the contract between the two edges.
-undo.py      puts back what was deleted, or overwritten.
-undoable.py  what an undo would put back.
-byhand.py    deleting by hand: what would go, asking for it, what became of it.
-holding.py   plans that wait for approval: letting one go on, or refusing it.
-weight.py    how much the images hold together.
-schedule.py  when a collection comes.
-collecting.py  asking for a collection, and what is known of those that ran.
-doctor/      looks at the running system and says what is wrong, with the line that mends it.
-inventory.py  what there is and was: repositories, tags, where a tag stood when.
-platforms.py  the platforms of images.
-outlook.py   what the policy makes of the history: plans, explanations, previews.
-clock.py     this machine's clock.
-wiring.py    builds every collaborator once; the only place that knows them all.
-web/         the HTTP edge.
-cli/         the command line, one verb per file.
-local/       `pushprune up` and `demo`: the whole system in one terminal.
+What pushprune does:
 
-Arrows: workers → dispatch, settings, wiring, store, registry, domain; web, cli → wiring, doctor, domain, dispatch;
-wiring → settings, store, registry, dispatch; store → domain; registry → domain, leash, origin; settings → domain.
+    prune/      delete old images: plan, recheck, delete, untag, heal; manual deletions; approvals
+    collect/    garbage collection: when, wait for pushes, rehearse, run, verify
+    reconcile/  compare the history with the registry
+    restore/    restore deleted images from the trash
+    reports/    what users ask: inventory, verdicts, platforms, disk usage
+
+What it stands on:
+
+    domain/     pure decisions: names, policy, retention, simulation, collections; no input or output
+    store/      Redis and nothing else; keys.py is the schema, scripts/ holds every atomic write
+    registry/   the registry from outside: HTTP client, logins, storage, collector, debug server
+    settings/   typed settings from YAML, environment and secret files
+    importers/  retention policies of other tools, translated
+
+How it is reached:
+
+    web/        notifications, API, dashboard, metrics, write gate
+    cli/        the command line, one verb per file
+    local/      `pushprune up` and `demo`: the whole system in one terminal
+    doctor/     checks of the running system, each with the fix
+
+    wiring.py            builds every collaborator once; the only place that constructs them
+    dispatch.py          task names, and how to send a task to the workers
+    schedule.py          cron schedules and time windows
+    clock.py             the clock of this machine
+    log.py               one event per line
+    process_identity.py  names a process, so that its death can be proved
+    die_with_parent.py   starts a child process that ends with its parent
+
+The queue edge is the package `workers`. Import-linter holds the arrows: see [tool.importlinter] in pyproject.toml.
 """
 
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from service.dispatch import QUEUES
-from service.store.figures import Reading
+from service.store.metrics import Reading
 from service.store.outbox import Trouble
 from service.wiring import Wiring
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from celery.schedules import crontab
 
-from service.domain.hours import is_open, opens_at, spell_window
-from service.domain.quantity import spell_duration
+from service.domain.collection.window import is_open, opens_at, spell_window
+from service.domain.policy.units import spell_duration
 from service.settings.sections import Gc
 
 

@@ -7,42 +7,42 @@ import redis
 from service import log
 from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
-from service.inventory import Inventory
-from service.outlook import Outlook
-from service.platforms import Platforms
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
-from service.registry.inflight import InFlight
-from service.registry.links import Unlinker
+from service.registry.debug import InFlight
+from service.registry.disk import Unlinker
 from service.registry.probe import Probe
 from service.registry.storage import Storage
 from service.registry.v1 import RegistryV1
+from service.reports.inventory import Inventory
+from service.reports.platforms import Platforms
+from service.reports.verdicts import Outlook
+from service.restore.restore import Undo
 from service.settings import PolicySource, Settings
-from service.store.abilities import Abilities
 from service.store.archive import Archive
-from service.store.asks import Asks
+from service.store.capabilities import Abilities
 from service.store.catalog import Catalog
 from service.store.changes import Changes
 from service.store.collections import Collections
 from service.store.connection import PULSE_S, Connection, connect
-from service.store.figures import Figures
+from service.store.deletions import CollectAfter, Removals
+from service.store.doctor import Probes
 from service.store.findings import Findings
 from service.store.gate import Bounds, Gate
 from service.store.history import History
 from service.store.keys import Keys
 from service.store.lease import Leases
 from service.store.limits import Limits
+from service.store.manual import Asks
 from service.store.meter import Meter
+from service.store.metrics import Figures
 from service.store.outbox import Outbox
-from service.store.probes import Probes
-from service.store.removals import CollectAfter, Removals
+from service.store.reconciliation import Walks
 from service.store.restorations import Restorations
 from service.store.rulings import Rulings
 from service.store.tally import Tallies
 from service.store.trash import Trash
-from service.store.walks import Walks
-from service.undo import Undo
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings import load_settings
 from service.store import keys as schema
 from service.store.connection import Connection, connect

@@ -13,12 +13,12 @@ from typing import Any
 
 import yaml
 
-from service.domain.manifest import OCI_MANIFEST
-from service.domain.notification import Envelope, parse
-from service.domain.plan import Plan
-from service.domain.policy import Policy
-from service.domain.retention import plan
-from service.domain.state import State, Tag
+from service.domain.events import Envelope, parse
+from service.domain.oci.manifest import OCI_MANIFEST
+from service.domain.policy.model import Policy
+from service.domain.retention.plan import Plan
+from service.domain.retention.planner import plan
+from service.domain.retention.state import State, Tag
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from service.domain.chronicle import Chronicle, Happening, Kind
-from service.domain.policy import Policy
-from service.domain.replay import replay
-from service.domain.simulation import Outcome
-from service.domain.state import State
+from service.domain.policy.model import Policy
+from service.domain.retention.state import State
+from service.domain.simulation.replay import replay
+from service.domain.simulation.report import Outcome
+from service.domain.simulation.timeline import Chronicle, Happening, Kind
 from tests.makers import digest_of, policy, us
 
 SIZE = 1000

@@ -11,10 +11,10 @@ import pytest
 
 from service.domain.errors import NoSuchRepository, NoSuchTag
 from service.domain.page import Page, Place
-from service.domain.plan import Doomed, Plan, Verdict
-from service.domain.state import Tag
-from service.domain.weighing import Weighing
-from service.inventory import Inventory, Listed, RepositoryOrder, TagOrder
+from service.domain.retention.evaluation import Weighing
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.state import Tag
+from service.reports.inventory import Inventory, Listed, RepositoryOrder, TagOrder
 from service.store.catalog import Shelf
 from service.wiring import Wiring
 from tests.conftest import keep_last

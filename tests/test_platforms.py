@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from service.domain.errors import ConfigurationError
-from service.platforms import Platforms
 from service.registry.client import RegistryClient
+from service.reports.platforms import Platforms
 from tests.fakes.images import make_image, make_index
 from tests.fakes.registry import FakeRegistry
 

@@ -7,7 +7,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 from service.cli.main import VERBS
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings import Settings
 from service.store import keys
 

@@ -2,12 +2,11 @@
 
 from datetime import UTC, datetime
 
-from service.domain import walk
-from service.domain.collection import is_by_hand
+from service.domain import reconciliation
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.log import log
-from service.registry.inflight import InFlight
-from service.schedule import is_due, too_early
+from service.registry.debug import InFlight
+from service.schedule import is_due
 from service.store.collections import now_ms
 from service.wiring import Wiring
 
@@ -31,7 +30,7 @@ def follow_walks(wiring: Wiring) -> None:
     if wiring.in_flight and wiring.leases.elected("started", _START_MS):
         _note_start(wiring, wiring.in_flight)
     if wiring.leases.elected("walk", _LOOK_MS):
-        reason = walk.why(walks.epoch_walked(), walks.epoch())
+        reason = reconciliation.why(walks.epoch_walked(), walks.epoch())
         schedule = wiring.settings.reconcile.schedule
         if reason:
             walks.want(reason)
@@ -51,10 +50,3 @@ def _note_start(wiring: Wiring, debug: InFlight) -> None:
     restarted = [start for start in starts if wiring.walks.started(start.said, start.age_ms)]
     if restarted:
         log.info("the registry was restarted; what it had not told yet is looked for")
-
-
-def why_not_yet(wiring: Wiring, reason: str) -> str | None:
-    """Why the collection that is wanted for this reason may not begin yet; who asks by hand may at any time."""
-    if is_by_hand(reason):
-        return None
-    return too_early(wiring.settings.gc, datetime.now(UTC), wiring.garbage.totals().done_ms)

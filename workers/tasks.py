@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from celery import Celery
 
+from service.collect import run
 from service.dispatch import COLLECT, DELETE, ENFORCE, RECONCILE
 from service.domain.errors import LeaseLost, PushpruneError, RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
+from service.prune import deleting, planning
+from service.reconcile import walk
 from service.store.outbox import Queue
 from service.wiring import Wiring
-from workers import deletion, enforcement, garbage, walk
 
 
 def register(app: Celery, wiring: Wiring) -> None:
@@ -17,11 +19,11 @@ def register(app: Celery, wiring: Wiring) -> None:
 
     @app.task(name=ENFORCE)
     def enforce(repository: str) -> None:
-        attempt(wiring, "due", repository, enforcement.enforce)
+        attempt(wiring, "due", repository, planning.enforce)
 
     @app.task(name=DELETE)
     def delete(repository: str) -> None:
-        attempt(wiring, "doomed", repository, deletion.delete)
+        attempt(wiring, "doomed", repository, deleting.delete)
 
     @app.task(name=COLLECT)
     def collect() -> None:
@@ -50,7 +52,7 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
 def attempt_collection(wiring: Wiring) -> None:
     """Makes the wanted collection; a failure leaves it wanted."""
     try:
-        garbage.collect(wiring)
+        run.collect(wiring)
     except PushpruneError as error:
         log.warning("the collection is tried again", error=str(error))
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import click
 
-from service import holding
 from service.cli.show import line, when
 from service.cli.who import login_name
 from service.domain.errors import NotWaiting
+from service.prune import approvals
 from service.wiring import Wiring
 
 
@@ -28,7 +28,7 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
         if not (plan or yes or _agreed(f"{hold.repository}: {_images(len(hold.digests))}, {waits}")):
             continue
         try:
-            approved += holding.approve(wiring, hold.repository, plan or hold.plan, by=login_name())
+            approved += approvals.approve(wiring, hold.repository, plan or hold.plan, by=login_name())
         except NotWaiting as error:
             told = f"another plan for {hold.repository} waits by now; `pushprune prune --held` shows it"
             raise NotWaiting(told) from error
@@ -37,7 +37,7 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
 
 def approve_all(wiring: Wiring, yes: bool) -> None:
     """Approve every plan that waits and was not rejected; unless `yes`, the user is asked first."""
-    holds = holding.undecided(wiring)
+    holds = approvals.undecided(wiring)
     if not holds:
         raise NotWaiting("nothing waits for approval; `pushprune prune --held` shows what does")
     if not yes and not sys.stdin.isatty():
@@ -48,7 +48,7 @@ def approve_all(wiring: Wiring, yes: bool) -> None:
         together = f"{_images(sum(len(hold.digests) for hold in holds))} of {_repositories(len(holds))}"
         click.confirm(f"delete {together}?", abort=True)
     try:
-        approved = holding.approve_all(wiring, None if yes else holding.together(holds), by=login_name())
+        approved = approvals.approve_all(wiring, None if yes else approvals.together(holds), by=login_name())
     except NotWaiting as error:
         raise NotWaiting("other plans wait by now; `pushprune prune --held` shows them") from error
     click.echo(f"approved: {_images(approved.images)} of {_repositories(approved.repositories)}")

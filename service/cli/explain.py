@@ -11,11 +11,11 @@ from service.cli.name import parse_name
 from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
 from service.clock import now_us
-from service.domain.asking import DRY
 from service.domain.errors import NoSuchTag
-from service.domain.explanation import Explanation, with_hold
-from service.domain.opinion import Opinion
-from service.domain.size import size
+from service.domain.policy.size import size
+from service.domain.retention.conditions import Opinion
+from service.domain.retention.explanation import Explanation, with_hold
+from service.domain.retention.manual import DRY
 from service.wiring import Wiring
 
 _BECAME = {"pruned": "was deleted", "delete": "was deleted", "vanished": "was found to be gone"}

@@ -9,10 +9,10 @@ import click
 
 from service.cli.reach import reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
-from service.collecting import Overview, ask, overview
-from service.domain.collection import Rehearsal, Run
+from service.collect.status import Overview, ask, overview
+from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
-from service.domain.size import size
+from service.domain.policy.size import size
 from service.wiring import Wiring
 
 _POLL_S = 0.1

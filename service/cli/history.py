@@ -8,10 +8,10 @@ import click
 from service.cli.name import UnclearName, parse_listed
 from service.cli.reach import meant, reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
-from service.domain.entry import Entry
-from service.domain.interval import Interval
-from service.domain.pattern import compile_patterns
-from service.domain.wanted import is_glob
+from service.domain.history.entry import Entry
+from service.domain.history.interval import Interval
+from service.domain.policy.patterns import compile_patterns
+from service.domain.retention.selector import is_glob
 from service.wiring import Wiring
 
 

@@ -1,8 +1,8 @@
 """How a repository, or one of its tags, is named on the command line: REPO or REPO:TAG."""
 
 from service.domain.errors import ConfigurationError
-from service.domain.notification import is_digest, is_repository, is_tag
-from service.domain.wanted import Wanted, check_globs, is_glob
+from service.domain.oci.names import is_digest, is_repository, is_tag
+from service.domain.retention.selector import Wanted, check_globs, is_glob
 
 
 class UnclearName(ConfigurationError):

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from service.cli.registry import refuse_v1
-from service.domain.policy import Policy
-from service.domain.wanted import is_glob
+from service.domain.policy.model import Policy
+from service.domain.retention.selector import is_glob
 from service.local.oneoff import OneOff, one_off
 
 

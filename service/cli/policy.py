@@ -9,7 +9,7 @@ from service.cli.policy_file import faults_of, load_policy_file
 from service.cli.policy_import import import_policy
 from service.cli.policy_simulate import simulate
 from service.cli.reach import show_json
-from service.domain.policy import schema
+from service.domain.policy.model import schema
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _MISUSED = 2

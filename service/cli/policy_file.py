@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.domain.errors import ConfigurationError
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings import Settings, load_policy, load_settings, policy_faults
 from service.settings.document import read_document
 

@@ -9,8 +9,8 @@ import click
 from pydantic import ValidationError
 
 from service.domain.errors import ConfigurationError
-from service.domain.imports import COMMANDS, DOCUMENTS, PLACED, TOOLS, Text, import_command, import_document
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
+from service.importers import COMMANDS, DOCUMENTS, PLACED, TOOLS, Text, import_command, import_document
 from service.settings.document import LIMIT_BYTES, read_text
 
 

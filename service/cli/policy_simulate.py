@@ -15,11 +15,11 @@ from service.cli.policy_file import load_policy_file
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
 from service.clock import now_us
-from service.domain.chronicle import Chronicle
-from service.domain.quantity import parse_span, spell_duration
-from service.domain.replay import replay
-from service.domain.simulation import Deletion, Missed, Simulation, Total
-from service.domain.size import size
+from service.domain.policy.size import size
+from service.domain.policy.units import parse_span, spell_duration
+from service.domain.simulation.replay import replay
+from service.domain.simulation.report import Deletion, Missed, Simulation, Total
+from service.domain.simulation.timeline import Chronicle
 from service.wiring import Wiring
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

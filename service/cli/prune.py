@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from service import holding
 from service.cli.approval import approve as approve_held
 from service.cli.approval import approve_all as approve_every_held
 from service.cli.name import parse_repositories
@@ -15,11 +14,12 @@ from service.cli.prune_once import policy_for_once, prune_once
 from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
 from service.cli.registry import asked_registry
 from service.cli.show import line, short_digest, table, when
-from service.domain.asking import DRY
-from service.domain.freed import Freed, freed_together
-from service.domain.preview import Preview, Share, totals
-from service.domain.size import size
-from service.holding import Waiting
+from service.domain.policy.size import size
+from service.domain.retention.freed import Freed, freed_together
+from service.domain.retention.manual import DRY
+from service.domain.retention.preview import Preview, Share, totals
+from service.prune import approvals
+from service.prune.approvals import Waiting
 from service.wiring import Wiring
 
 
@@ -102,7 +102,7 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
 
 
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
-    found = holding.waiting(wiring, names)
+    found = approvals.waiting(wiring, names)
     if as_json:
         show_json([asdict(one.hold) | {"refused_by": one.refusal.by if one.refusal else None} for one in found])
         return

@@ -13,8 +13,8 @@ from service.cli.reach import meant, show_json
 from service.cli.registry import NO_UNDO
 from service.cli.show import line
 from service.domain.errors import ConfigurationError, RegistryRefused
-from service.domain.policy import Policy
-from service.domain.preview import Preview
+from service.domain.policy.model import Policy
+from service.domain.retention.preview import Preview
 from service.settings import load_settings
 
 

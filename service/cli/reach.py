@@ -10,8 +10,8 @@ import click
 from service import log
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.domain.errors import ConfigurationError, NoSuchRepository
-from service.domain.policy import Policy
-from service.domain.wanted import Wanted, is_glob
+from service.domain.policy.model import Policy
+from service.domain.retention.selector import Wanted, is_glob
 from service.local.environment import environment_of
 from service.settings import Settings, load_settings
 from service.wiring import Wiring, wire

@@ -12,9 +12,9 @@ from service.cli.name import parse_repositories
 from service.cli.reach import meant, reach, reaching, show_json
 from service.cli.show import line, number, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
-from service.domain.walk import Walk, Walked
-from service.domain.wanted import is_glob
-from service.reconciling import Overview, ask, overview
+from service.domain.reconciliation import Walk, Walked
+from service.domain.retention.selector import is_glob
+from service.reconcile.status import Overview, ask, overview
 from service.wiring import Wiring
 
 _POLL_S = 0.1

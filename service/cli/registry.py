@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from service.domain.errors import RegistryTooOld
+from service.registry.v1 import RegistryV1
 from service.settings import load_settings
-from service.v1 import RegistryV1
 from service.wiring import registry_v1
 
 NO_UNDO = "this cannot be undone afterwards: only a running pushprune keeps what it deletes for a while"

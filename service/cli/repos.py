@@ -9,7 +9,7 @@ from service.cli.name import UnclearName
 from service.cli.reach import reach, reaching, show_json
 from service.cli.show import table, when
 from service.domain.search import finding
-from service.inventory import RepositoryOrder
+from service.reports.inventory import RepositoryOrder
 
 _ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
 _EVERYTHING = 10_000_000

@@ -9,8 +9,8 @@ from service.cli.name import parse_reference, parse_tag
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, when
 from service.cli.who import login_name
-from service.domain.quantity import parse_span, spell_duration
-from service.undo import LEASE_S, Undone
+from service.domain.policy.units import parse_span, spell_duration
+from service.restore.restore import LEASE_S, Undone
 
 
 def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:

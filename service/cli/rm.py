@@ -11,7 +11,6 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from service.byhand import Standing, Wish, ask, standing, stayed, wishes
 from service.cli.name import parse_wanted
 from service.cli.reach import reach, reaching, show_json
 from service.cli.registry import NO_UNDO, asked_registry, reach_v1
@@ -19,10 +18,11 @@ from service.cli.show import line, number, short_digest, table, when
 from service.cli.v1 import remove
 from service.cli.who import login_name
 from service.domain.errors import NotDeletable
-from service.domain.plan import Verdict
-from service.domain.policy import Policy
-from service.domain.size import size
-from service.domain.wanted import Wanted
+from service.domain.policy.model import Policy
+from service.domain.policy.size import size
+from service.domain.retention.plan import Verdict
+from service.domain.retention.selector import Wanted
+from service.prune.manual import Standing, Wish, ask, standing, stayed, wishes
 from service.wiring import Wiring
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from service.cli.reach import meant, need_policy, reach, reaching, show_json
 from service.cli.registry import reach_v1
 from service.cli.show import line, short_digest, table, when
 from service.cli.v1 import show_tags
-from service.domain.asking import DRY
 from service.domain.errors import NoSuchTag
-from service.domain.size import size
-from service.domain.wanted import Wanted
-from service.inventory import Listed
+from service.domain.policy.size import size
+from service.domain.retention.manual import DRY
+from service.domain.retention.selector import Wanted
+from service.reports.inventory import Listed
 from service.wiring import Wiring
 
 Platforms = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest

@@ -9,9 +9,9 @@ import click
 from service.cli.name import parse_repository
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
-from service.collecting import next_ms
-from service.domain.deleted import Deleted
-from service.domain.size import size
+from service.collect.status import next_ms
+from service.domain.history.deleted import Deleted
+from service.domain.policy.size import size
 
 
 @click.command()

@@ -8,8 +8,8 @@ import click
 from service.cli.reach import show_json
 from service.cli.show import line, number, table
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
-from service.domain.wanted import Wanted, is_glob
-from service.v1 import RegistryV1, Tagged, delete, tags, wishes
+from service.domain.retention.selector import Wanted, is_glob
+from service.registry.v1 import RegistryV1, Tagged, delete, tags, wishes
 
 _SHORT = 12
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from urllib.parse import urlsplit
 
 from service.domain.errors import ConfigurationError, PushpruneError
-from service.domain.notification import is_repository
+from service.domain.oci.names import is_repository
 from service.local.snippet import address
 from service.registry.probe import REPOSITORY, Probe
 from service.settings.kinds import listen_host

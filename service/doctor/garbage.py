@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 
 from service.doctor.case import Case
-from service.domain.collection import Run
+from service.domain.collection.run import Run
 from service.domain.finding import Finding, error, fine, warning
 
 _NAME = "garbage"

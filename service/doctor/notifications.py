@@ -7,7 +7,7 @@ from contextlib import suppress
 from service.doctor.case import Case
 from service.domain.errors import DeletesDisabled, PushpruneError, RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
-from service.store.probes import Heard
+from service.store.doctor import Heard
 
 _NAME = "notifications"
 _POLL_S = 0.1

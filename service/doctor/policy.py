@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from service import holding
 from service.doctor.case import Case
 from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
+from service.prune import approvals
 
 _NAME = "policy"
 
@@ -32,7 +32,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _held(case: Case) -> Iterator[Finding]:
     try:
-        holds = holding.undecided(case.wiring)
+        holds = approvals.undecided(case.wiring)
     except StoreUnavailable:
         return
     if holds:

@@ -12,7 +12,7 @@ from service.domain.errors import (
     RegistryUnavailable,
 )
 from service.domain.finding import Finding, error, fine, warning
-from service.registry.links import Unlinker
+from service.registry.disk import Unlinker
 from service.registry.listing import HIDES, lists_every_tag, untried
 from service.registry.probe import UNKNOWN
 

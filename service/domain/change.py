@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from service.domain import retention
-from service.domain.policy import Policy
-from service.domain.state import State
-from service.domain.weighing import Weighing
+from service.domain.policy.model import Policy
+from service.domain.retention import planner
+from service.domain.retention.evaluation import Weighing
+from service.domain.retention.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Change:
 
     def is_over(self, policy: Policy) -> bool:
         """Return True if the policy's own bounds, taken over all repositories, ask for an approval."""
-        return retention.is_over(self.removed, self.of, policy)
+        return planner.is_over(self.removed, self.of, policy)
 
 
 def changed(states: Iterable[State], before: Policy | None, after: Policy, now_us: int) -> Change:
@@ -43,7 +43,7 @@ def changed(states: Iterable[State], before: Policy | None, after: Policy, now_u
 def _removes(state: State, before: Policy | None, after: Policy, now_us: int) -> int:
     if after.dry_run:
         return 0
-    plan = retention.plan(state, after, now_us)
+    plan = planner.plan(state, after, now_us)
     verdicts = (verdict for doomed in plan.doomed for verdict in doomed.verdicts)
     tags = [verdict.tag for verdict in verdicts if verdict.tag.name and not (verdict.follows or verdict.by_hand)]
     if before is None or not tags:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from service.domain.notification import DIGEST, REPOSITORY, TAG, is_digest, is_repository
+from service.domain.oci.names import DIGEST, REPOSITORY, TAG, is_digest, is_repository
 
 Kind = Literal["reads", "asks", "begins", "uploads", "manifest", "deletes", "writes"]
 

@@ -1,7 +1,7 @@
 """What somebody types to find repositories or tags: a part of a name, or a glob of a whole one."""
 
-from service.domain.pattern import LONGEST_PATTERN, Matcher, compile_patterns, expression_of
-from service.domain.wanted import is_glob
+from service.domain.policy.patterns import LONGEST_PATTERN, Matcher, compile_patterns, expression_of
+from service.domain.retention.selector import is_glob
 
 
 def finding(text: str) -> Matcher:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from service.domain.collection import Run
+from service.domain.collection.run import Run
 from service.domain.errors import PushpruneError
 from service.local import outcome, registry_binary, story
 from service.local.demo_registry import DemoRegistry

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.domain.errors import RegistryRefused
-from service.domain.policy import Policy
-from service.domain.walk import Walked
+from service.domain.policy.model import Policy
+from service.domain.reconciliation import Walked
 from service.health import REGISTRY
 from service.local import processes, redis_server
 from service.local.redis_server import RedisServer
@@ -18,7 +18,7 @@ from service.local.supervisor import ChildKeepsDying, Supervisor, stopping_on_si
 from service.local.tokens import private
 from service.local.transcript import Transcript
 from service.local.up import Options
-from service.reconciling import ask
+from service.reconcile.status import ask
 from service.registry import listing
 from service.settings import load_settings
 from service.wiring import Wiring, wire

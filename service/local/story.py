@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 import requests
 
 from service.domain.errors import RegistryUnavailable
-from service.domain.manifest import MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
+from service.domain.oci.manifest import MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
 
 APP, SITE = "shop/api", "shop/web"
 BUILDS = 15

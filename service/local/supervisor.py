@@ -12,8 +12,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from service.die_with_parent import leashed
 from service.domain.errors import PushpruneError
-from service.leash import leashed
 from service.local.transcript import Transcript
 
 SHORTEST_PAUSE_S = 0.2  # before the first restart; doubles with each further death

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from service.domain.errors import ConfigurationError
-from service.domain.notification import is_digest, is_repository, is_tag
+from service.domain.oci.names import is_digest, is_repository, is_tag
 
 
 def checked_url(url: str) -> str:

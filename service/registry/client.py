@@ -19,8 +19,8 @@ from service.domain.errors import (
     RegistryUnavailable,
     TagDeletesUnknown,
 )
-from service.domain.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
-from service.domain.notification import is_digest, is_tag
+from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
+from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
 from service.registry.answers import error_codes, is_gone, read_json, refusal, translated
 from service.registry.session import open_session

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
-from service import origin
+from service import process_identity
+from service.die_with_parent import leashed
 from service.domain.errors import CollectionFailed, CollectionTooSlow
-from service.leash import leashed
 from service.registry.storage import Storage
 
 _MARK = re.compile(r"^(?P<repository>\S+): marking manifest (?P<digest>\S+)")
@@ -132,7 +132,7 @@ class Collector:
             if (before := _token_in(lock)) and before != token:
                 succeed(before, self._proves(lock))
             os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{token} {origin.boot()}\n".encode(), 0)
+            os.pwrite(lock, f"{token} {process_identity.boot()}\n".encode(), 0)
             os.fsync(lock)
             self._claimed = lock
             try:
@@ -162,7 +162,7 @@ class Collector:
         On a network's filesystem another machine's lock may be unknown here, or lost while its collector lives on.
         """
         boot = _words_in(lock)[1:2]
-        return (bool(boot) and boot[0] == origin.boot()) or origin.is_of_one_kernel(self._lock)
+        return (bool(boot) and boot[0] == process_identity.boot()) or process_identity.is_of_one_kernel(self._lock)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

@@ -7,8 +7,8 @@ after `/`: `rel` hides `rel2` (upstream issue 4891). An image then looks unused 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from service.domain import tombstone
 from service.domain.errors import RegistryUnavailable, TagDeletesUnknown
+from service.domain.oci import tombstone
 from service.registry.client import RegistryClient
 from service.registry.probe import REPOSITORY
 

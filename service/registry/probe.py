@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import requests.auth
 
 from service.domain.errors import PushpruneError, RegistryUnavailable
-from service.domain.manifest import OCI_MANIFEST
+from service.domain.oci.manifest import OCI_MANIFEST
 from service.registry.client import RegistryClient
 from service.registry.session import USER_AGENT, open_session
 

@@ -1,9 +1,9 @@
 """Puts a manifest back: over HTTP, or on the disk of a registry that takes no writes, where deletes go over it."""
 
 from service.domain.errors import WritesDisabled
-from service.domain.notification import is_digest
+from service.domain.oci.names import is_digest
 from service.registry.client import RegistryClient
-from service.registry.links import Unlinker
+from service.registry.disk import Unlinker
 
 
 def put(

@@ -5,8 +5,8 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from service.domain.manifest import media_type_of
-from service.domain.notification import is_digest
+from service.domain.oci.manifest import media_type_of
+from service.domain.oci.names import is_digest
 from service.registry.address import checked_repository
 from service.registry.client import Manifest
 

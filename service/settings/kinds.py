@@ -12,8 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
-from service.domain.hours import Hours, parse_hours
-from service.domain.notification import is_repository
+from service.domain.collection.window import Hours, parse_hours
+from service.domain.oci.names import is_repository
 
 _LISTEN = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]*)):(\d{1,5})", re.ASCII | re.IGNORECASE)
 _PREFIX = re.compile(r"[\w.:-]{1,64}", re.ASCII)

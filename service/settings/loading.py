@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service.domain.errors import ConfigurationError
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings.document import LIMIT_BYTES, Document, parse_document, read_document
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
 from service.settings.model import Settings

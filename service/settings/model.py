@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings.kinds import (
     Place,
     Section,

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from service.domain.errors import ConfigurationError, StoreUnavailable
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings.loading import load_policy
 from service.settings.model import Settings
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from service.domain.quantity import Duration, Size
+from service.domain.policy.units import Duration, Size
 from service.settings.kinds import (
     Address,
     Command,

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from service.domain.chronicle import Happening, Kind
-from service.domain.entry import Entry
+from service.domain.history.entry import Entry
+from service.domain.simulation.timeline import Happening, Kind
 from service.store.connection import Connection
 from service.store.entry import entry_of
 

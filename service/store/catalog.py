@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.domain.state import Tag
+from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.keys import long
 from service.store.packing import unpack_actor

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 
-from service.domain.collection import Probe, Rehearsal, Run, Sweep, Totals, Under, Wait
+from service.domain.collection.run import Probe, Rehearsal, Run, Sweep, Totals, Under, Wait
 from service.store.connection import Connection
 from service.store.outbox import RESEND_MS
 

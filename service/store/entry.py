@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from service.domain.entry import Entry
+from service.domain.history.entry import Entry
 from service.store.packing import unpack_media
 
 

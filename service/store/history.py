@@ -5,16 +5,17 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Literal
 
-from service.domain.entry import Entry
-from service.domain.manifest import References
-from service.domain.notification import Envelope
-from service.domain.plan import Doomed, Plan
-from service.domain.ranking import is_believable
-from service.domain.state import Tag
+from service.domain.events import Envelope
+from service.domain.history.entry import Entry
+from service.domain.oci.manifest import References
+from service.domain.retention.plan import Doomed, Plan
+from service.domain.retention.ranking import is_believable
+from service.domain.retention.state import Tag
+from service.store.approvals import Hold, packed_hold, unpack_hold
 from service.store.connection import Connection
 from service.store.entry import entry_of
 from service.store.gate import Bounds
-from service.store.hold import Hold, packed_hold, unpack_hold
+from service.store.ingest import Recorded, record
 from service.store.keys import long, short
 from service.store.limits import Limits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
@@ -27,7 +28,6 @@ from service.store.packing import (
     unpack_doomed,
     unpack_layers,
 )
-from service.store.recording import Recorded, record
 from service.store.snapshot import Snapshot, unpack_snapshot
 
 _APPROVED_MS = 86_400_000

@@ -3,7 +3,7 @@
 import threading
 
 from service.domain.errors import StoreUnavailable
-from service.domain.metered import COUNTED, TIMED, Metered, Timing
+from service.domain.metrics import COUNTED, TIMED, Metered, Timing
 from service.store.connection import Connection
 
 _SUM, _MORE = "sum", "inf"

@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, References
-from service.domain.notification import is_digest
-from service.domain.plan import Doomed, Verdict
-from service.domain.state import Asked, Tag
+from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, References
+from service.domain.oci.names import is_digest
+from service.domain.retention.plan import Doomed, Verdict
+from service.domain.retention.state import Asked, Tag
 from service.store.keys import FOUND, FOUND_AND_SIGHTED, SIGHTED
 
 _MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")

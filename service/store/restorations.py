@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.domain.manifest import References
+from service.domain.oci.manifest import References
 from service.store.connection import Connection
 from service.store.keys import short
 from service.store.limits import Limits

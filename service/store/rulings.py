@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
-from service.domain.refusal import Refusal
+from service.domain.retention.rejection import Refusal
 from service.store.connection import Connection
 from service.store.limits import Limits
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.lost import lost_tags
-from service.domain.state import Asked, State, Tag, Unapproved, Untagged
-from service.store.hold import unpack_hold
+from service.domain.retention.state import Asked, State, Tag, Unapproved, Untagged
+from service.store.approvals import unpack_hold
 from service.store.keys import long, paired, short
 from service.store.packing import unpack_actor, unpack_asked, unpack_links
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from service.domain.tally import Tally
+from service.domain.history.counts import Tally
 from service.store.connection import Connection
 
 _AT_ONCE = 500  # Redis serves others in between

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from service.domain.deleted import Deleted
-from service.domain.manifest import UnreadableManifest, read_references
-from service.domain.plan import Doomed
+from service.domain.history.deleted import Deleted
+from service.domain.oci.manifest import UnreadableManifest, read_references
+from service.domain.retention.plan import Doomed
 from service.store.connection import Connection
 from service.store.keys import long, short
 from service.store.outbox import LOOK_AGAIN_MS

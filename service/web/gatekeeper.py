@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from service import origin
+from service import process_identity
 from service.domain.errors import StoreUnavailable
 from service.domain.gate import Wish
 from service.log import log
@@ -58,9 +58,9 @@ class Gatekeeper:
         with self._starting:
             if self._poller is not None:
                 return
-            self._process = str(origin.here())
+            self._process = str(process_identity.here())
             with suppress(StoreUnavailable):
-                self._gate.sign_off(*filter(origin.is_dead, self._gate.processes()))
+                self._gate.sign_off(*filter(process_identity.is_dead, self._gate.processes()))
             self._look()
             atexit.register(self.stop)
             self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)

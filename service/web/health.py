@@ -5,9 +5,9 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from service import holding
 from service.domain.errors import StoreUnavailable
 from service.health import system_health
+from service.prune import approvals
 from service.wiring import Wiring
 
 
@@ -51,7 +51,7 @@ def _details(wiring: Wiring) -> dict[str, Any]:
             "doomed": waiting["doomed"],
             "oldest_s": round(now.reading.oldest_s, 3),
         },
-        "holds": len(holding.undecided(wiring)),
+        "holds": len(approvals.undecided(wiring)),
         "healing": waiting["healing"],
         "collection": under.stage if under else None,
         "trouble": [f"{trouble.about}: {trouble.message}" for trouble in now.troubles],

@@ -19,10 +19,10 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 
-from service import holding
-from service.domain.collection import STALE
-from service.domain.metered import TIMED, Metered, Timing
+from service.domain.collection.run import STALE
+from service.domain.metrics import TIMED, Metered, Timing
 from service.health import system_health
+from service.prune import approvals
 from service.web.access import refusal
 from service.wiring import Wiring
 
@@ -90,7 +90,7 @@ class Scrape:
         )
         yield _gauge("restorable", "deletions that can still be undone", self._wiring.figures.trashed())
         said = "plans that wait for approval, and that nobody refused"
-        yield _gauge("held_repositories", said, len(holding.undecided(self._wiring)))
+        yield _gauge("held_repositories", said, len(approvals.undecided(self._wiring)))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
         yield _labelled(
             GaugeMetricFamily("pushprune_queue_workers", "workers that consume a queue of messages", labels=["queue"]),

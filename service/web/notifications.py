@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from service.clock import now_us
 from service.domain.errors import StoreUnavailable
-from service.domain.notification import parse
+from service.domain.events import parse
 from service.log import log
 from service.web.access import notify_refusal
 from service.web.body import whole_body

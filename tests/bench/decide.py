@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from service.domain.explanation import explain
-from service.domain.policy import Keep, Policy, Rule
-from service.domain.retention import plan
-from service.domain.state import State, Tag
+from service.domain.policy.model import Keep, Policy, Rule
+from service.domain.retention.explanation import explain
+from service.domain.retention.planner import plan
+from service.domain.retention.state import State, Tag
 from tests.bench.figure import Figure, percentile
 
 TAGS, RULES, TIMES = 10_000, 200, 5

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from service.domain.policy import Keep, Policy, Rule
+from service.domain.policy.model import Keep, Policy, Rule
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure, percentile

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flask.testing import FlaskClient
 
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings import load_settings
 from service.web.app import create_app
 from service.wiring import Wiring, wire

@@ -18,6 +18,9 @@ from typing import Any
 import requests
 import yaml
 
+from service.prune.deleting import delete
+from service.prune.planning import enforce
+from service.reconcile.compare import compare
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure
@@ -27,9 +30,6 @@ from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry
 from tests.fakes.valkey import Valkey
 from tests.live.conftest import LiveSystem, last, wait_until
-from workers.deletion import delete
-from workers.enforcement import enforce
-from workers.reconcile import compare
 
 REPOSITORY = "shop/api"
 KEPT = 10

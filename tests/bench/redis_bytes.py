@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.domain.manifest import OCI_MANIFEST
-from service.domain.notification import parse
-from service.domain.plan import Plan
+from service.domain.events import parse
+from service.domain.oci.manifest import OCI_MANIFEST
+from service.domain.retention.plan import Plan
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure

@@ -11,7 +11,7 @@ from typing import Self
 
 import requests
 
-from service.leash import leashed
+from service.die_with_parent import leashed
 from tests.fakes.valkey import free_port
 from tests.live.conftest import wait_until
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Dialog, expect
 
-from service.domain.notification import Envelope, Rejected
+from service.domain.events import Envelope, Rejected
 from tests.browser.site import Site, Visit
 from tests.makers import event, understood
 

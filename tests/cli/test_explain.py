@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from service import holding
 from service.cli.name import UnclearName, parse_name
 from service.cli.show import when
 from service.cli.who import login_name
-from service.domain.notification import Event
+from service.domain.events import Event
+from service.prune import approvals
 from service.wiring import Wiring
 from tests.cli.conftest import Call
 from tests.conftest import keep_last
@@ -132,7 +132,7 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
     )
     assert f" {plan} " in said.splitlines()[1] + " "
     assert json.loads(run("prune", "--held", "--json")[1])[0]["plan"] == plan
-    holding.refuse(wiring, "shop/api", plan, by="alice")
+    approvals.refuse(wiring, "shop/api", plan, by="alice")
     assert "refused by alice: " in run("prune", "--held")[1]
     assert json.loads(run("prune", "--held", "--json")[1])[0]["refused_by"] == "alice"
     assert run("prune", "--approve", "shop/api", "--plan", plan)[0] == 0

@@ -12,8 +12,8 @@ import yaml
 
 from service.cli.policy_import import import_policy
 from service.domain.errors import ConfigurationError
-from service.domain.imports import TOOLS
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
+from service.importers import TOOLS
 
 PUBLISHED = Path(__file__).parents[1] / "data" / "imports"
 KEEP_3 = [{"name": "deckschrubber", "order": "created", "keep": {"last": 3}}]

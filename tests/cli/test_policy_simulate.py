@@ -11,7 +11,7 @@ import pytest
 
 from service.cli.policy_simulate import simulate
 from service.domain.errors import ConfigurationError, NoSuchRepository
-from service.domain.notification import Event
+from service.domain.events import Event
 from service.store.connection import Connection
 from service.wiring import Wiring
 from tests.conftest import keep_last

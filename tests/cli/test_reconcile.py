@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.domain import walk
+from service.domain import reconciliation
 from service.wiring import Wiring
 from tests.cli.test_verbs import Run, run
 
@@ -50,7 +50,7 @@ def test_the_status_says_what_is_wanted_and_what_comes_next(run: Run, wiring: Wi
     _, output, _ = run("reconcile", "--status")
     assert "nothing was compared yet" in output
     assert "next by the schedule" in output
-    wiring.walks.request(walk.FIRST_START)
+    wiring.walks.request(reconciliation.FIRST_START)
     assert "wanted: first start" in run("reconcile", "--status")[1]
     wiring.walks.begin()
     assert "the catalog is being read, because: first start" in run("reconcile", "--status")[1]

@@ -8,15 +8,15 @@ import pytest
 import structlog
 
 from service.clock import now_us
-from service.domain.notification import parse
-from service.domain.plan import Doomed, Plan, Verdict
-from service.domain.state import Tag
+from service.domain.events import parse
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.state import Tag
+from service.prune import deleting, planning
 from service.wiring import Wiring
 from tests.cli.conftest import Call
 from tests.conftest import keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.registry import FakeRegistry
-from workers import deletion, enforcement
 
 Run = Callable[..., tuple[int, str]]
 V1 = make_image("shop/api:v1").digest
@@ -30,9 +30,9 @@ def registry(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
         for tag in ("v1", "v2"):
             registry.push_image("shop/api", tag)
         wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
-        monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
-        enforcement.enforce(wiring, "shop/api")
-        deletion.delete(wiring, "shop/api")
+        monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
+        planning.enforce(wiring, "shop/api")
+        deleting.delete(wiring, "shop/api")
         assert registry.tags("shop/api").keys() == {"v2"}
         monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(wiring.settings.redis.url))
         monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", wiring.settings.redis.prefix)

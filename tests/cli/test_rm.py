@@ -11,14 +11,15 @@ import structlog
 
 from service.clock import now_us
 from service.domain.errors import RegistryRefused
-from service.domain.notification import parse
+from service.domain.events import parse
 from service.log import log
+from service.prune import deleting, planning
 from service.wiring import Wiring
 from tests.cli.conftest import Call
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-from workers import deletion, enforcement, tasks
+from workers import tasks
 
 pytestmark = pytest.mark.slow
 
@@ -47,8 +48,8 @@ class Shop:
         if self.has_worker:
             self.wiring.outbox.sign_of_life("worker")
             for repository in self.wiring.history.repositories():
-                tasks.attempt(self.wiring, "due", repository, enforcement.enforce)
-                tasks.attempt(self.wiring, "doomed", repository, deletion.delete)
+                tasks.attempt(self.wiring, "due", repository, planning.enforce)
+                tasks.attempt(self.wiring, "doomed", repository, deleting.delete)
 
     def tags(self, repository: str = SHOP) -> set[str]:
         return set(self.registry.tags(repository))
@@ -64,7 +65,7 @@ def shop(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch) ->
                 registry.push_image(repository, tag, seed=f"{repository}:{'v2' if tag == 'latest' else tag}")
         made.hear()
         made.wiring.outbox.sign_of_life("worker")
-        monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
+        monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
         monkeypatch.setattr(log, "bind", lambda **_: structlog.ReturnLogger())  # the worker's, which is not the verb's
         monkeypatch.setattr("service.cli.rm.time.sleep", made.work)
         redis = made.wiring.settings.redis

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from service.cli.main import main
-from service.domain.collection import SWEEPING, Under
-from service.domain.collection import Run as GcRun
+from service.domain.collection.run import SWEEPING, Under
+from service.domain.collection.run import Run as GcRun
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.fakes.images import make_image

@@ -6,9 +6,16 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from service.domain import tombstone
 from service.domain.errors import AccessDenied, DeletesDisabled, RegistryRefused, TagDeletesUnknown
-from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, image_config, read_created
+from service.domain.oci import tombstone
+from service.domain.oci.manifest import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    image_config,
+    read_created,
+)
 from service.registry.auth import build_auth
 from service.registry.client import RegistryClient, Standing
 from tests.contract.conftest import AGENT, Site, Sites

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.collection import Run
+from service.domain.collection.run import Run
 from service.domain.lost import FOR_GOOD
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.doctor.conftest import look, one, quick

@@ -2,9 +2,9 @@
 
 from hypothesis import strategies as st
 
-from service.domain.manifest import References
-from service.domain.policy import Keep, Policy, Rule
-from service.domain.state import State, Tag, Untagged, subject_of
+from service.domain.oci.manifest import References
+from service.domain.policy.model import Keep, Policy, Rule
+from service.domain.retention.state import State, Tag, Untagged, subject_of
 from tests.makers import digest_of, us
 
 NOW = us(1_250)

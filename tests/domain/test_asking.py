@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from service.domain.asking import answers
-from service.domain.manifest import References
-from service.domain.plan import Plan
-from service.domain.policy import Policy
-from service.domain.retention import plan
-from service.domain.state import Asked, State, Tag, Untagged
+from service.domain.oci.manifest import References
+from service.domain.policy.model import Policy
+from service.domain.retention.manual import answers
+from service.domain.retention.plan import Plan
+from service.domain.retention.planner import plan
+from service.domain.retention.state import Asked, State, Tag, Untagged
 from tests.makers import digest_of, policy, tag, us
 
 NOW = us(100)

@@ -1,7 +1,7 @@
 """A chronicle: what the record implies beside what it says. Numbers are seconds after the makers' start."""
 
-from service.domain.chronicle import Chronicle, Happening, told
-from service.domain.state import State, Tag
+from service.domain.retention.state import State, Tag
+from service.domain.simulation.timeline import Chronicle, Happening, told
 from tests.makers import digest_of, tag, us
 from tests.past import adopted, pruned, pulled, pushed
 

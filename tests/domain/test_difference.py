@@ -1,6 +1,6 @@
 """What one image has that another has not."""
 
-from service.domain.difference import Difference, difference
+from service.domain.oci.diff import Difference, difference
 
 
 def test_each_blob_is_new_gone_or_shared_and_counts_once() -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from service.domain.explanation import explain
-from service.domain.pattern import Selector
-from service.domain.policy import Policy
-from service.domain.ranking import Ranking
-from service.domain.retention import plan
-from service.domain.selection import Selections
-from service.domain.state import State, Tag
-from service.domain.weighing import Weighing
+from service.domain.policy.model import Policy
+from service.domain.policy.patterns import Selector
+from service.domain.retention.evaluation import Weighing
+from service.domain.retention.explanation import explain
+from service.domain.retention.planner import plan
+from service.domain.retention.ranking import Ranking
+from service.domain.retention.selection import Selections
+from service.domain.retention.state import State, Tag
 from tests.bench.decide import AGED, DISTINCT, EVERY, EXPLAINED, FINAL, NOW_US, OLD, ONE, RULES, STATE, TAGS
 
 WORK = {

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from service.domain.policy import Policy
-from service.domain.state import Tag
+from service.domain.policy.model import Policy
+from service.domain.retention.state import Tag
 from tests.makers import planned, policy, tag, us
 
 README = Path(__file__).parents[2] / "README.md"

@@ -3,12 +3,12 @@
 import pytest
 from hypothesis import given
 
-from service.domain import explanation, retention
-from service.domain.explanation import Explanation, explain, with_hold
-from service.domain.manifest import References
-from service.domain.opinion import Opinion
-from service.domain.policy import Policy
-from service.domain.state import State, Tag
+from service.domain.oci.manifest import References
+from service.domain.policy.model import Policy
+from service.domain.retention import explanation, planner
+from service.domain.retention.conditions import Opinion
+from service.domain.retention.explanation import Explanation, explain, with_hold
+from service.domain.retention.state import State, Tag
 from tests.domain.strategies import NOW, STATES, boundaries, policies
 from tests.examples import examples
 from tests.makers import digest_of, policy, tag, us
@@ -218,7 +218,7 @@ def test_what_ends_long_after_every_period_is_found() -> None:
 
 def agrees(state: State, said: Policy) -> None:
     moments = boundaries(state, said)
-    plans = [(moment, retention.plan(state, said, moment)) for moment in moments]
+    plans = [(moment, planner.plan(state, said, moment)) for moment in moments]
     for each in explain(state, said, NOW):
         name = each.verdict.tag.name
         going = (moment for moment, plan in plans if any(name in doomed.tags for doomed in plan.doomed))
@@ -247,7 +247,7 @@ def test_where_not_every_turn_is_looked_at_a_later_moment_is_said_never_an_earli
             assert ours.could_go_us >= true.could_go_us
             (verdict,) = (
                 verdict
-                for verdict in retention.plan(state, said, ours.could_go_us).verdicts
+                for verdict in planner.plan(state, said, ours.could_go_us).verdicts
                 if verdict.tag == ours.verdict.tag
             )
             assert not verdict.kept

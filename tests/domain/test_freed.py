@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.domain.freed import Freed, freed, freed_together
-from service.domain.manifest import References
-from service.domain.policy import Policy
-from service.domain.retention import plan
-from service.domain.state import State, Tag, Untagged
+from service.domain.oci.manifest import References
+from service.domain.policy.model import Policy
+from service.domain.retention.freed import Freed, freed, freed_together
+from service.domain.retention.planner import plan
+from service.domain.retention.state import State, Tag, Untagged
 from tests.makers import digest_of, policy, tag, us
 
 LAST = policy("hold_over: 100\nrules: [{name: r, keep: {last: 1}, untagged: 1h}]")

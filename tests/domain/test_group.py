@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.group import Grouping, checked_group
+from service.domain.policy.groups import Grouping, checked_group
 from tests.makers import planned, policy, tag, us
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.domain.hours import Hours, is_open, opens_at, parse_hours, spell_window
+from service.domain.collection.window import Hours, is_open, opens_at, parse_hours, spell_window
 
 
 def at(clock: str, day: int = 1) -> datetime:

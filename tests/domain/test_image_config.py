@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from service.domain.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, image_config, read_created
+from service.domain.oci.manifest import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, image_config, read_created
 from tests.fakes.images import make_image, make_index, sha256
 
 

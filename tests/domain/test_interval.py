@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from service.domain.entry import Entry
-from service.domain.interval import Interval, intervals
-from service.domain.state import Tag
+from service.domain.history.entry import Entry
+from service.domain.history.interval import Interval, intervals
+from service.domain.retention.state import Tag
 from tests.makers import digest_of, us
 
 

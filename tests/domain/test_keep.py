@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.domain.manifest import References
-from service.domain.plan import Verdict
-from service.domain.state import Tag
+from service.domain.oci.manifest import References
+from service.domain.retention.plan import Verdict
+from service.domain.retention.state import Tag
 from tests.makers import digest_of, planned, policy, tag, us
 
 DAY = 86_400

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.domain.manifest import (
+from service.domain.oci.manifest import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
     FOREIGN_LAYER_TYPES,

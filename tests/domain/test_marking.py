@@ -1,8 +1,8 @@
 """All that may stand in a repository must be marked, and is called by its name."""
 
-from service.domain.manifest import References
-from service.domain.marking import may_stand
-from service.domain.state import State, Tag, Untagged
+from service.domain.collection.marking import may_stand
+from service.domain.oci.manifest import References
+from service.domain.retention.state import State, Tag, Untagged
 
 
 def test_everything_the_history_knows_of_may_stand() -> None:

@@ -1,6 +1,6 @@
 """What a program printed: its last lines, and how many stood before them."""
 
-from service.domain.output import Output
+from service.domain.collection.output import Output
 
 
 def printed(*lines: str, most_bytes: int = 100) -> str:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from service.domain.chronicle import Chronicle
-from service.domain.manifest import References
-from service.domain.past import Past
-from service.domain.state import State, Untagged
+from service.domain.oci.manifest import References
+from service.domain.retention.state import State, Untagged
+from service.domain.simulation.timeline import Chronicle
+from service.domain.simulation.world import Past
 from tests.makers import digest_of, policy, tag, us
 from tests.past import (
     DAY,

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from wcmatch import glob
 
-from service.domain.pattern import Selector, compile_expression, compile_patterns
+from service.domain.policy.patterns import Selector, compile_expression, compile_patterns
 from tests.examples import examples
 from tests.makers import policy
 

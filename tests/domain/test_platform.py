@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.domain.manifest import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
-from service.domain.platform import platform_of_config, platforms_of_index
+from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
+from service.domain.oci.platform import platform_of_config, platforms_of_index
 
 
 def index(*platforms: Any) -> bytes:

@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from service.domain.policy import Keep, Policy, schema
-from service.domain.quantity import parse_duration, parse_percent, spell_duration
+from service.domain.policy.model import Keep, Policy, schema
+from service.domain.policy.units import parse_duration, parse_percent, spell_duration
 from tests.makers import policy
 
 EMPTY = "it is empty; leave it out if everything is meant"

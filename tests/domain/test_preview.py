@@ -1,9 +1,9 @@
 """Previews: how much goes by each rule, and of how much of it the size is known."""
 
-from service.domain.freed import Freed
-from service.domain.plan import Doomed, Plan, Verdict
-from service.domain.preview import Share, previewed, totals
-from service.domain.state import Tag
+from service.domain.retention.freed import Freed
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.preview import Share, previewed, totals
+from service.domain.retention.state import Tag
 from tests.makers import digest_of
 
 

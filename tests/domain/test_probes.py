@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.domain.manifest import OCI_MANIFEST
-from service.domain.notification import BLOB_TYPE
+from service.domain.events import BLOB_TYPE
+from service.domain.oci.manifest import OCI_MANIFEST
 from tests.makers import event, understood
 
 AGENT = "pushprune/0.1.0 (probe 0123456789abcdef)"

@@ -4,8 +4,8 @@ import semver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.ranking import ORDERS, created_us, newest_push_first, rank
-from service.domain.state import Tag
+from service.domain.retention.ranking import ORDERS, created_us, newest_push_first, rank
+from service.domain.retention.state import Tag
 from tests.examples import examples
 from tests.makers import digest_of, planned, policy, tag, us
 

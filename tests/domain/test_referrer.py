@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from service.domain import tombstone
-from service.domain.manifest import References
-from service.domain.state import Tag, Untagged, subject_of
+from service.domain.oci import tombstone
+from service.domain.oci.manifest import References
+from service.domain.retention.state import Tag, Untagged, subject_of
 from tests.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_000_000)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from service.domain.manifest import References
-from service.domain.plan import Doomed, Plan
-from service.domain.policy import Policy
-from service.domain.state import Tag, Untagged, is_referrer_tag
+from service.domain.oci.manifest import References
+from service.domain.policy.model import Policy
+from service.domain.retention.plan import Doomed, Plan
+from service.domain.retention.state import Tag, Untagged, is_referrer_tag
 from tests.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_000_000)

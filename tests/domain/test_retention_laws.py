@@ -8,11 +8,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.pattern import compile_patterns
-from service.domain.plan import Plan
-from service.domain.policy import Keep, Policy, Rule
-from service.domain.retention import NEVER_TAGGED_US, plan
-from service.domain.state import State, is_referrer_tag
+from service.domain.policy.model import Keep, Policy, Rule
+from service.domain.policy.patterns import compile_patterns
+from service.domain.retention.plan import Plan
+from service.domain.retention.planner import NEVER_TAGGED_US, plan
+from service.domain.retention.state import State, is_referrer_tag
 from tests.domain.strategies import DIGESTS, LIMITS, NOW, STATES, boundaries, policies, rules
 from tests.examples import examples
 from tests.makers import us

@@ -2,9 +2,9 @@
 
 import pytest
 
-from service.domain.manifest import References
-from service.domain.policy import Policy
-from service.domain.state import Tag
+from service.domain.oci.manifest import References
+from service.domain.policy.model import Policy
+from service.domain.retention.state import Tag
 from tests.domain.strategies import NOW, SIGNATURE
 from tests.makers import digest_of, planned, policy, tag
 

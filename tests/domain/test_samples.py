@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.notification import Event, is_digest, parse
-from service.domain.state import is_referrer_tag
+from service.domain.events import Event, parse
+from service.domain.oci.names import is_digest
+from service.domain.retention.state import is_referrer_tag
 from tests.makers import envelope
 
 SAMPLES = Path(__file__).parents[1] / "data" / "notifications"

@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.chronicle import Chronicle, Happening
-from service.domain.policy import Policy
-from service.domain.replay import replay
-from service.domain.retention import plan
-from service.domain.simulation import Simulation, Total
-from service.domain.state import State, Tag
+from service.domain.policy.model import Policy
+from service.domain.retention.planner import plan
+from service.domain.retention.state import State, Tag
+from service.domain.simulation.replay import replay
+from service.domain.simulation.report import Simulation, Total
+from service.domain.simulation.timeline import Chronicle, Happening
 from tests.makers import digest_of, policy, tag, us
 from tests.past import DAY, END, LAST_2, SIZE, THREE, adopted, deleted, gone, left, lived, missed, pulled, pushed
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.domain.plan import Doomed, Verdict
-from service.domain.takedown import batch_size, tags_first
+from service.domain.retention.batching import batch_size, tags_first
+from service.domain.retention.plan import Doomed, Verdict
 from tests.makers import tag
 
 

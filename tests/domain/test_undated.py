@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.state import Tag
+from service.domain.retention.state import Tag
 from tests.makers import digest_of, planned, policy, tag, us
 
 NOW = us(100)

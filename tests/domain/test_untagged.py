@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from service.domain.manifest import References
-from service.domain.plan import Plan
-from service.domain.state import Untagged
+from service.domain.oci.manifest import References
+from service.domain.retention.plan import Plan
+from service.domain.retention.state import Untagged
 from tests.makers import digest_of, planned, policy, tag, us
 
 HOUR = 3600

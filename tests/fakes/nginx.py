@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import requests
 
-from service.leash import leashed
+from service.die_with_parent import leashed
 from tests.fakes.valkey import free_port
 
 README = Path(__file__).parents[2] / "README.md"

@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 import requests
 
-from service.domain.manifest import MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST, read_references
+from service.domain.oci.manifest import MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST, read_references
 from tests.fakes.images import Image, make_image, make_index, sha256
 
 _SEEDS = itertools.count(1)

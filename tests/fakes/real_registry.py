@@ -16,7 +16,7 @@ import pytest
 import requests
 import yaml
 
-from service.leash import leashed
+from service.die_with_parent import leashed
 
 LOGIN = ("pruner", "s3cret-Password")
 _HTPASSWD = "pruner:$2b$04$ksXiwTcMIFC.pP8.3Ng7suxesYjqoPa4xmswSHT.IBuAgeXY6dGy2\n"

@@ -10,7 +10,7 @@ from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from service.domain.manifest import OCI_INDEX
+from service.domain.oci.manifest import OCI_INDEX
 from tests.fakes.faults import Faults
 from tests.fakes.images import Image, make_image, make_index
 from tests.fakes.login import Login

@@ -5,7 +5,7 @@ from collections.abc import ItemsView, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.domain.manifest import media_type_of
+from service.domain.oci.manifest import media_type_of
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from service.domain.manifest import DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_TYPES
-from service.domain.notification import is_repository
+from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, MANIFEST_TYPES
+from service.domain.oci.names import is_repository
 from tests.fakes.login import unauthorized
 from tests.fakes.notifier import Caused
 from tests.fakes.registry_storage import Refused, is_digest

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
 
-from service.domain.manifest import INDEX_TYPES, MANIFEST_TYPES
+from service.domain.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from tests.fakes.images import sha256
 from tests.fakes.registry_disk import ManifestLinks, StoredManifest, TagLinks, repository_folder, write
 

@@ -12,7 +12,7 @@ from typing import Self
 
 import redis
 
-from service.leash import leashed
+from service.die_with_parent import leashed
 
 
 def server_binary() -> str:

@@ -15,7 +15,7 @@ import pytest
 import requests
 import yaml
 
-from service.leash import leashed
+from service.die_with_parent import leashed
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from tests.fakes.nginx import Nginx

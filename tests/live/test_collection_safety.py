@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import BY_HAND, STALE, Run
+from service.collect import restarting
+from service.collect import run as collect_run
+from service.domain.collection.run import BY_HAND, STALE, Run
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.live.test_collections import command
-from workers import garbage, restarting
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]
@@ -76,7 +77,7 @@ def delete_v1(system: LiveSystem) -> str:
 
 def collect(system: LiveSystem) -> Run:
     system.wiring.garbage.request(BY_HAND)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     return system.wiring.garbage.runs()[0]
 
 

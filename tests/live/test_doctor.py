@@ -14,7 +14,7 @@ import yaml
 
 from service.cli.main import main
 from service.domain.errors import RegistryRefused
-from service.registry.inflight import InFlight
+from service.registry.debug import InFlight
 from service.registry.probe import UNKNOWN, Probe
 from tests.fakes.real_registry import RealRegistry, registry_binary
 from tests.fakes.valkey import free_port

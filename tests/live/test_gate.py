@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from service.domain.manifest import OCI_MANIFEST
+from service.domain.oci.manifest import OCI_MANIFEST
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import LiveSystem, last, wait_until

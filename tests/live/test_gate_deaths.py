@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.notification import BLOB_TYPE, Envelope, Event
+from service.domain.events import BLOB_TYPE, Envelope, Event
 from tests.fakes.real_registry import registry_binary
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.store.test_record import event

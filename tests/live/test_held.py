@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import BY_HAND, Run
+from service.collect import run as collect_run
+from service.domain.collection.run import BY_HAND, Run
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.live.test_collections import command
-from workers import garbage
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]
@@ -52,7 +52,7 @@ def delete_v1(system: LiveSystem) -> str:
 
 def collect(system: LiveSystem) -> Run:
     system.wiring.garbage.request(BY_HAND)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     return system.wiring.garbage.runs()[0]
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from service.domain.errors import NotRestorable
+from service.prune import deleting, planning
 from service.registry.client import RegistryClient
-from service.registry.links import Links, Unlinker
-from service.registry.shelf import Shelf
+from service.registry.disk import Links, Unlinker
+from service.registry.quarantine import Shelf
 from service.registry.storage import Storage
 from tests.fakes.crossing import Write
 from tests.fakes.images import make_image, make_index, variant
@@ -32,7 +33,7 @@ from tests.live.test_races import (
     said,
 )
 from tests.live.test_rm import pushprune
-from workers import deletion, enforcement, tasks
+from workers import tasks
 
 pytestmark = pytest.mark.live
 ON_DISK = {"via": "storage"}
@@ -147,8 +148,8 @@ class Meeting:
 def work(system: LiveSystem) -> bool:
     """What a worker does, in this process, so that its steps can be met."""
     hurried(system)
-    tasks.attempt(system.wiring, "due", SHOP, enforcement.enforce)
-    tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
+    tasks.attempt(system.wiring, "due", SHOP, planning.enforce)
+    tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
     return True
 
 

@@ -10,7 +10,7 @@ from threading import Lock
 
 import pytest
 
-from service.domain.notification import is_digest
+from service.domain.oci.names import is_digest
 from tests.fakes.crossing import Crossing, Write
 from tests.fakes.images import Image, make_image, variant
 from tests.fakes.pusher import Pusher

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.domain import walk
+from service.domain import reconciliation
 from tests.fakes.years import fill
 from tests.live.conftest import LiveSystem, wait_until
 
@@ -31,7 +31,7 @@ def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: i
     assert done < repositories, "it was over before the worker was killed"
     system.start_worker("enforce,delete,reconcile")
     last = wait_until(walks.last, "the walk does not go on", within_s=180)
-    assert (last.reason, last.whole, last.failed) == (walk.FIRST_START, True, 0)
+    assert (last.reason, last.whole, last.failed) == (reconciliation.FIRST_START, True, 0)
     assert last.repositories == repositories
     for repository, standing in filled.items():
         assert {tag.name: tag.digest for tag in system.wiring.history.live(repository)} == standing
@@ -40,8 +40,10 @@ def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: i
 
     heard_all(system)
     own = system.wiring.outbox.counters()["own"]
-    walks.request(walk.BY_HAND)
-    again = wait_until(lambda: (w := walks.last()) and w.reason == walk.BY_HAND and w, "no second walk", within_s=180)
+    walks.request(reconciliation.BY_HAND)
+    again = wait_until(
+        lambda: (w := walks.last()) and w.reason == reconciliation.BY_HAND and w, "no second walk", within_s=180
+    )
     assert (again.repositories, again.tags, again.changed) == (repositories + 1, repositories * tags + 1, 0)
     heard_all(system)
     assert system.wiring.outbox.counters()["own"] == own, "the second walk was heard of"
@@ -74,6 +76,8 @@ def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, 
         system.pusher.push_image("shop/web", "after")
     everything = {"before", *(f"v{number}" for number in range(30))}
     wait_until(lambda: system.heard("shop/api", everything), "what was lost was not made good")
-    wait_until(lambda: (w := system.wiring.walks.last()) and w.reason == walk.REGISTRY_RESTARTED, "no walk after it")
+    wait_until(
+        lambda: (w := system.wiring.walks.last()) and w.reason == reconciliation.REGISTRY_RESTARTED, "no walk after it"
+    )
     entries = system.wiring.history.entries("shop/api", 100)
     assert {entry.tag for entry in entries if entry.action == "adopted"} == everything - {"before"}

@@ -87,7 +87,7 @@ class Up:
                 parent = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[1]
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if words in line and b"leash.py" not in line and int(parent) == self.process.pid:
+            if words in line and b"die_with_parent.py" not in line and int(parent) == self.process.pid:
                 return child
         return None
 

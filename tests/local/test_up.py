@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from service.domain.errors import ConfigurationError, PushpruneError
-from service.domain.policy import Keep
+from service.domain.policy.model import Keep
 from service.local.environment import environment_of
 from service.local.up import Options, System, prepared
 from service.settings import load_policy

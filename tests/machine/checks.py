@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from service.domain import tombstone
-from service.domain.entry import Entry
+from service.domain.history.entry import Entry
+from service.domain.oci import tombstone
 from tests.machine.goods import called
 from tests.machine.oracle import closure, overflowing
 from tests.machine.shops import SHOP

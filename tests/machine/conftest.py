@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from service.prune import deleting, listing, planning
+from service.reconcile import compare
 from tests.fakes.valkey import Valkey
 from tests.machine import faults
 from tests.machine.ground import Ground
-from workers import deletion, enforcement, listing, reconcile
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -23,9 +24,9 @@ def ground(valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
     The registry is known to list every tag, so that the steps of an example are the same each time.
     """
     monkeypatch.setattr(listing, "is_whole", lambda *_: True)
-    monkeypatch.setattr(reconcile, "YOUNG_S", 0.0)
-    monkeypatch.setattr(enforcement, "_WAIT_S", 0.0)
-    monkeypatch.setattr(deletion, "_WAIT_S", 0.0)
+    monkeypatch.setattr(compare, "YOUNG_S", 0.0)
+    monkeypatch.setattr(planning, "_WAIT_S", 0.0)
+    monkeypatch.setattr(deleting, "_WAIT_S", 0.0)
     return Ground(valkey.url, tmp_path)
 
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from unittest import mock
 
-from service.domain.plan import Doomed, Plan, Verdict
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.prune import deleting, planning, untag
+from service.prune.recheck import Found
 from service.registry.storage import Storage
 from service.store import connection
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
-from workers import deletion, enforcement, untagging
-from workers.recheck import Found
 
 _RESCUE = "redis.call('HDEL', r.doomed, e.short) == 1"
 
@@ -40,7 +40,7 @@ def no_recheck() -> Iterator[None]:
     ) -> Found:
         return Found("there", wiring.client.get(repository, doomed.digest) if fetch else None)
 
-    with mock.patch.object(deletion, "recheck", rechecked), mock.patch.object(untagging, "recheck", rechecked):
+    with mock.patch.object(deleting, "recheck", rechecked), mock.patch.object(untag, "recheck", rechecked):
         yield
 
 
@@ -52,7 +52,7 @@ def no_healing() -> Iterator[None]:
         for member in snapshot.heal:
             wiring.removals.healed(snapshot.repository, member, "", None)
 
-    with mock.patch.object(enforcement, "heal", looked):
+    with mock.patch.object(planning, "heal", looked):
         yield
 
 

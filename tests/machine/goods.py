@@ -3,7 +3,7 @@
 import json
 from functools import cache
 
-from service.domain.manifest import INDEX_TYPES, OCI_MANIFEST
+from service.domain.oci.manifest import INDEX_TYPES, OCI_MANIFEST
 from tests.fakes.images import Image, index_over, make_image, sha256
 
 IMAGES = tuple(make_image(f"image {number}", layers=0) for number in range(4))

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.settings import load_settings
 from service.store.connection import _source, connect
 from service.store.keys import Keys

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.clock import now_us
-from service.domain import tombstone
-from service.domain.state import Tag
+from service.domain.oci import tombstone
+from service.domain.retention.state import Tag
 from tests.machine.goods import children_of, subject_by_name, subject_in
 from tests.machine.oracle import Push, Rule, closure, perhaps_overflowing
 from tests.machine.shops import Shop

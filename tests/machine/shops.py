@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import requests
 
-from service.domain.manifest import OCI_MANIFEST
+from service.domain.oci.manifest import OCI_MANIFEST
 from tests.fakes.images import Image
 from tests.fakes.notifier import Caused
 from tests.fakes.pusher import Pusher

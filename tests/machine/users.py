@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.domain import tombstone
+from service.domain.oci import tombstone
 from tests.fakes.images import Image
 from tests.fakes.registry_disk import StoredManifest
 from tests.fakes.registry_storage import Refused

@@ -3,7 +3,7 @@ a deletion must be what they saw."""
 
 import re
 
-from service.domain import tombstone
+from service.domain.oci import tombstone
 from tests.machine.model import Model
 from tests.machine.oracle import closure
 from tests.machine.shops import SHOP

@@ -11,12 +11,13 @@ from unittest import mock
 
 import requests
 
-from service import byhand
 from service.clock import now_us
-from service.domain import tombstone
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, NotRestorable, PushpruneError
-from service.domain.notification import BLOB_TYPE, parse
-from service.domain.wanted import Wanted
+from service.domain.events import BLOB_TYPE, parse
+from service.domain.oci import tombstone
+from service.domain.retention.selector import Wanted
+from service.prune import deleting, manual, planning
+from service.reconcile import compare as reconcile_compare
 from service.store.connection import Connection
 from service.store.history import History
 from service.store.keys import Keys, long
@@ -29,7 +30,8 @@ from tests.machine.mortal import Killed
 from tests.machine.oracle import Push, Rule, closure
 from tests.machine.shops import SHOP
 from tests.machine.watch import Watch
-from workers import deletion, enforcement, reconcile, tasks
+from workers import tasks
+from workers.sweep import sweep
 
 _HOURS_US = 2 * 3600 * 1_000_000
 _prefixes = itertools.count()
@@ -153,8 +155,8 @@ class World:
         self.watch.begins()
         try:
             with (
-                mock.patch.object(enforcement, "now_us", self._planners_now_us),
-                mock.patch.object(deletion, "tags_first", return_value=self.rule.tags_first),
+                mock.patch.object(planning, "now_us", self._planners_now_us),
+                mock.patch.object(deleting, "tags_first", return_value=self.rule.tags_first),
             ):
                 self._do(kind)
         except Killed:
@@ -206,7 +208,7 @@ class World:
 
     def compare(self) -> None:
         """What a scheduled comparison does: after lost events only a look at the registry tells the truth."""
-        reconcile.compare(self.wiring, self.wiring.history.snapshot(SHOP))
+        reconcile_compare.compare(self.wiring, self.wiring.history.snapshot(SHOP))
         self.lost = False
         self.nudge()
 
@@ -279,8 +281,8 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                wishes = byhand.wishes(self.wiring, (Wanted(SHOP, tag),))
-                asked = byhand.ask(self.wiring, wishes, "alice")
+                wishes = manual.wishes(self.wiring, (Wanted(SHOP, tag),))
+                asked = manual.ask(self.wiring, wishes, "alice")
         except (NoSuchRepository, NoSuchTag, NotDeletable):
             return
         finally:
@@ -297,11 +299,11 @@ class World:
 
     def _do(self, kind: str) -> None:
         if kind == "enforce":
-            tasks.attempt(self.wiring, "due", SHOP, self._watched(enforcement.enforce))
+            tasks.attempt(self.wiring, "due", SHOP, self._watched(planning.enforce))
         elif kind == "delete":
-            tasks.attempt(self.wiring, "doomed", SHOP, self._watched(deletion.delete))
+            tasks.attempt(self.wiring, "doomed", SHOP, self._watched(deleting.delete))
         elif kind == "sweep":
-            reconcile.sweep(self.wiring)
+            sweep(self.wiring)
 
     def _watched(self, work: Callable[[Wiring, str], None]) -> Callable[[Wiring, str], None]:
         """A worker survives its own mistakes; here they count."""

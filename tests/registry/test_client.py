@@ -16,7 +16,7 @@ from service.domain.errors import (
     RegistryRefused,
     RegistryUnavailable,
 )
-from service.domain.manifest import OCI_MANIFEST
+from service.domain.oci.manifest import OCI_MANIFEST
 from service.registry.client import RegistryClient
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.registry import FakeRegistry

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
-from service.registry.inflight import InFlight
+from service.registry.debug import InFlight
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import free_port
@@ -96,7 +96,7 @@ def test_a_name_with_several_addresses_stands_for_several_registries(
 
     real = socket.getaddrinfo
     monkeypatch.setattr(
-        "service.registry.inflight.socket.getaddrinfo",
+        "service.registry.debug.socket.getaddrinfo",
         lambda host, *more, **how: look_up(host, *more, **how) if host in known else real(host, *more, **how),
     )
     asked = InFlight([f"http://registry:{port}"], 5)

@@ -9,8 +9,8 @@ import pytest
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.client import RegistryClient
-from service.registry.links import Links, Unlinker
-from service.registry.shelf import FOLDER, SIGN, Shelf
+from service.registry.disk import Links, Unlinker
+from service.registry.quarantine import FOLDER, SIGN, Shelf
 from service.registry.storage import Storage
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.errors import ConfigurationError, StoreUnavailable
-from service.domain.policy import Keep, Policy
+from service.domain.policy.model import Keep, Policy
 from service.settings import PolicySource, Settings, load_policy, load_settings, reload
 from tests.settings.conftest import Load, Write
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.hours import Hours
-from service.domain.policy import Keep, Policy
+from service.domain.collection.window import Hours
+from service.domain.policy.model import Keep, Policy
 from service.settings import Settings, load_settings
 from service.settings.refusal import _names
 from tests.settings.conftest import Load, Write

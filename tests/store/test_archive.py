@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from service.domain.errors import StoreUnavailable
-from service.domain.manifest import DOCKER_MANIFEST, OCI_INDEX
-from service.domain.plan import Doomed, Plan, Verdict
-from service.domain.state import Tag
+from service.domain.oci.manifest import DOCKER_MANIFEST, OCI_INDEX
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.state import Tag
 from service.store import archive as module
 from service.store.archive import Archive
 from service.store.connection import Connection, connect
+from service.store.deletions import Removals
 from service.store.history import History
 from service.store.keys import Keys
 from service.store.limits import Limits
-from service.store.removals import Removals
 from tests.store.test_record import NOW, digest, event, record, user_delete
 
 

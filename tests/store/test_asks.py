@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.state import Tag
+from service.domain.retention.state import Tag
 from service.store.keys import short
 from service.store.restorations import Restored
 from service.wiring import Wiring

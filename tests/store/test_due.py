@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from service.domain.manifest import References
-from service.domain.plan import Doomed, Plan, Verdict
-from service.domain.state import Tag
+from service.domain.oci.manifest import References
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.state import Tag
 from service.store.connection import Connection
+from service.store.deletions import Removals
 from service.store.history import History
 from service.store.limits import Limits
 from service.store.outbox import Outbox
-from service.store.removals import Removals
 from tests.store.test_record import NOW, digest, event, record
 
 SHOP = "shop/api"

@@ -4,9 +4,9 @@ import pytest
 
 from service.domain.errors import StoreUnavailable
 from service.store.connection import Connection, connect
-from service.store.figures import Figures, Reading
 from service.store.history import History
 from service.store.keys import Keys
+from service.store.metrics import Figures, Reading
 from service.store.outbox import Outbox
 from tests.makers import event, understood
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from service.domain.manifest import References
-from service.domain.notification import Event
-from service.domain.plan import Doomed, Plan, Verdict
-from service.domain.state import Tag
+from service.domain.events import Event
+from service.domain.oci.manifest import References
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.state import Tag
 from service.store.connection import Connection
+from service.store.deletions import Removals
 from service.store.history import History
 from service.store.keys import short
 from service.store.limits import Limits
 from service.store.packing import MOST_BLOBS, pack_layers, unpack_layers
-from service.store.removals import Removals
 from service.wiring import Wiring
 from tests.store.test_record import NOW, digest, event, record
 

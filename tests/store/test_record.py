@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from service.clock import now_us
-from service.domain.notification import Envelope, Event
-from service.domain.plan import Plan
-from service.domain.state import Tag
+from service.domain.events import Envelope, Event
+from service.domain.retention.plan import Plan
+from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import Committed, History
 from service.store.keys import short

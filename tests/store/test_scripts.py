@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.store.connection import _named_keys, _source
-from service.store.recording import EACH, SHARED
+from service.store.ingest import EACH, SHARED
 
 
 def _scripts() -> tuple[Path, ...]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.domain.plan import Plan
-from service.domain.state import Tag
+from service.domain.retention.plan import Plan
+from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import History
 from tests.store.test_record import NOW, digest, event, record, user_delete

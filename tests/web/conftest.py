@@ -16,15 +16,15 @@ from redis.retry import Retry
 from werkzeug.routing import Rule
 
 from service.clock import now_us
-from service.domain.notification import parse
-from service.domain.policy import Policy
+from service.domain.events import parse
+from service.domain.policy.model import Policy
+from service.prune import deleting, planning
 from service.settings import load_settings
 from service.web.app import create_app
 from service.wiring import Wiring, wire
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
 from tests.makers import understood
-from workers import deletion, enforcement
 
 
 class Messages:
@@ -142,12 +142,12 @@ def registry() -> Iterator[FakeRegistry]:
 def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Edge:
     """v1 has been deleted from shop/api for v2."""
     edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
-    monkeypatch.setattr("workers.reconcile.YOUNG_S", 0.0)
+    monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
     monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
     for tag in ("v1", "v2"):
         registry.push_image("shop/api", tag)
     edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
-    enforcement.enforce(edge.wiring, "shop/api")
-    deletion.delete(edge.wiring, "shop/api")
+    planning.enforce(edge.wiring, "shop/api")
+    deleting.delete(edge.wiring, "shop/api")
     assert registry.tags("shop/api").keys() == {"v2"}
     return edge

@@ -12,7 +12,7 @@ import redis
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from service import origin
+from service import process_identity
 from service.domain.gate import Wish
 from service.settings import load_settings
 from service.web import gate
@@ -195,7 +195,7 @@ def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_con
     door = stand()
     ended = subprocess.Popen(["true"])
     ended.wait()
-    gone = replace(origin.here(), pid=ended.pid)
+    gone = replace(process_identity.here(), pid=ended.pid)
     others = {str(replace(gone, pids="1")), str(replace(gone, boot="other")), f"{gone.host}:{ended.pid}", "elsewhere:1"}
     for name in (str(gone), *others):
         door.wiring.gate.sign(name, "")

@@ -7,7 +7,7 @@ import fakeredis
 import pytest
 import redis
 
-from service.domain.collection import SWEEPING, Under
+from service.domain.collection.run import SWEEPING, Under
 from service.store.connection import Connection
 from service.store.outbox import Queue
 from tests.makers import envelope, event

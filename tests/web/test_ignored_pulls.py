@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from tests.makers import envelope, event, us
 from tests.web.conftest import Edge, ServeEdge
 

@@ -7,7 +7,7 @@ import pytest
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.domain.collection import STALE, SWEEPING, Run, Under
+from service.domain.collection.run import STALE, SWEEPING, Run, Under
 from tests.conftest import keep_last
 from tests.makers import blob_event, envelope, event
 from tests.web.conftest import Edge, ServeEdge

@@ -10,7 +10,7 @@ import pytest
 import redis
 from werkzeug.test import TestResponse
 
-from service.domain.notification import Envelope
+from service.domain.events import Envelope
 from service.store.history import History
 from service.web.problems import MAX_BODY_BYTES
 from tests.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, blob_event, digest_of, envelope, event

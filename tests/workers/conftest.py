@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 
 from service.clock import now_us
-from service.domain.notification import parse
-from service.domain.policy import Policy
+from service.collect import quiesce, rehearse, watch
+from service.domain.events import parse
+from service.domain.policy.model import Policy
+from service.prune import deleting, listing, planning
+from service.reconcile import compare
 from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
 from tests.fakes.registry import FakeRegistry
-from workers import deletion, drain, enforcement, listing, reconcile, rehearsal, tasks, watch
+from workers import tasks
+from workers.sweep import sweep
 
 SHOP = "shop/api"
 PAUSES: dict[tuple[ModuleType, str], float] = {
     (module, pause): getattr(module, pause)
-    for module, pause in ((drain, "POLL_S"), (rehearsal, "POLL_S"), (drain, "_PASSING_S"), (watch, "_LATE_S"))
+    for module, pause in ((quiesce, "POLL_S"), (rehearse, "POLL_S"), (quiesce, "_PASSING_S"), (watch, "_LATE_S"))
 }
 
 
@@ -62,9 +66,9 @@ class System:
                 return
             match self.messages.sent.pop(0):
                 case ("enforce", repository):
-                    enforcement.enforce(self.wiring, repository)
+                    planning.enforce(self.wiring, repository)
                 case ("delete", repository):
-                    deletion.delete(self.wiring, repository)
+                    deleting.delete(self.wiring, repository)
         pytest.fail("the messages never end")
 
     def work(self, at_most: int = 50) -> int:
@@ -74,9 +78,9 @@ class System:
                 return done
             match self.messages.sent.pop(0):
                 case ("enforce", repository):
-                    tasks.attempt(self.wiring, "due", repository, enforcement.enforce)
+                    tasks.attempt(self.wiring, "due", repository, planning.enforce)
                 case ("delete", repository):
-                    tasks.attempt(self.wiring, "doomed", repository, deletion.delete)
+                    tasks.attempt(self.wiring, "doomed", repository, deleting.delete)
         return at_most
 
     def end_back_offs(self) -> None:
@@ -96,7 +100,7 @@ class System:
             for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.heal(repository)):
                 for member in client.zrange(key, 0, -1):
                     client.zadd(key, {member: 1})
-            reconcile.sweep(self.wiring)
+            sweep(self.wiring)
             self.work()
 
     def push(self, *tags: str, repository: str = "shop/api") -> None:
@@ -118,7 +122,7 @@ def doomed_system(make_system: Make, **more: Any) -> System:
     """v1 is doomed and not yet deleted; v2 is kept. The message about it is lost."""
     system = make_system(keep_last(1), **more)
     system.push("v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert len(system.wiring.history.doomed(SHOP)) == 1
     system.messages.sent.clear()
     return system
@@ -154,7 +158,7 @@ def on_disk(make_system: Make, tmp_path: Path) -> Make:
 @pytest.fixture(autouse=True)
 def old_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pushes are believed to be old, so that what is missed is not waited for."""
-    monkeypatch.setattr(reconcile, "YOUNG_S", 0.0)
+    monkeypatch.setattr(compare, "YOUNG_S", 0.0)
 
 
 @pytest.fixture(autouse=True)

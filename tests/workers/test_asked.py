@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.domain.asking import DRY
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
+from service.domain.retention.manual import DRY
+from service.prune import deleting, planning
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
@@ -16,7 +17,6 @@ from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_referrers import attach, sign
 from tests.workers.test_untagged import pull
-from workers import deletion, enforcement
 
 pytestmark = pytest.mark.slow
 
@@ -169,7 +169,7 @@ def test_a_push_voids_what_was_asked_for_before(make_system: Make, seed: str | N
 def test_a_push_rescues_what_is_about_to_go(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1", settle=False)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v1",)]
     system.push("v1")
     system.settle()
@@ -182,7 +182,7 @@ def test_no_pull_holds_it_up(make_system: Make) -> None:
     ask(system, "v1", settle=False)
     agents = itertools.count()
     system.registry.before("GET", "tags/list", lambda: pull(system, digest, f"{next(agents)}"), times=None)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     before = system.wiring.history.snapshot(SHOP)
     pull(system, digest, "docker")
     assert system.wiring.history.is_current(before)
@@ -340,10 +340,10 @@ def test_a_plan_that_is_dropped_while_its_delete_is_on_the_way_puts_nothing_back
 def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_meanwhile(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: last, tags: [v*], keep: {last: 1}}]"))
     system.push("v1", "v2", "other")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     other = {"other": system.registry.tags(SHOP)["other"]}
     system.registry.after("DELETE", "", lambda: system.wiring.asks.ask(SHOP, other, "alice"))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.messages.enforce(SHOP)
     system.settle()
     system.later()
@@ -370,10 +370,10 @@ def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make
 def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
     system = settled(make_system, "v1", "v2", "v3", version="3")
     ask(system, "v1", "v2", settle=False)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     taken = system.wiring.removals.taken
 
     def and_drop(*args: Any) -> bool:
@@ -382,7 +382,7 @@ def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
         return again
 
     monkeypatch.setattr(system.wiring.removals, "taken", and_drop)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v3"}
     assert len(system.registry.manifests(SHOP)) == 3
     system.later()

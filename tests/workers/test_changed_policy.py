@@ -4,15 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from service import holding
 from service.domain.change import changed
-from service.domain.policy import Policy
-from service.domain.state import State
+from service.domain.policy.model import Policy
+from service.domain.retention.state import State
+from service.prune import approvals
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.makers import tag, us
 from tests.workers.conftest import Make, System
-from workers import reconcile
+from workers.sweep import sweep
 
 REPOSITORIES = ("shop/api", "shop/web", "shop/db")
 
@@ -40,7 +40,7 @@ def three_each(make_system: Make, policy: Policy) -> System:
     for repository in REPOSITORIES:
         system.push("v1", "v2", "v3", repository=repository)
     system.settle()
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     system.settle()
     return system
 
@@ -52,7 +52,7 @@ def left(system: System) -> list[int]:
 def test_what_it_would_delete_in_all_repositories_together_waits(make_system: Make, change: Change) -> None:
     system = three_each(make_system, last(3))
     change(system, last(1))
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     system.settle()
     assert left(system) == [3, 3, 3]
     (hold, *others) = system.wiring.history.holds()
@@ -61,7 +61,7 @@ def test_what_it_would_delete_in_all_repositories_together_waits(make_system: Ma
         "the changed policy would remove 6 of the 9 tags of all repositories, more than hold_over allows; here: "
         "it would remove 2 of 3 tags"
     )
-    holding.approve_all(system.wiring, None, by="alice")
+    approvals.approve_all(system.wiring, None, by="alice")
     system.settle()
     assert left(system) == [1, 1, 1]
     system.push("v4")
@@ -76,7 +76,7 @@ def test_no_plan_is_made_by_it_before_it_was_weighed(make_system: Make, change: 
     system.push("v4")
     system.settle()
     assert left(system) == [4, 3, 3]
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     system.later()
     assert left(system) == [4, 3, 3]
     assert len(system.wiring.history.holds()) == 3
@@ -85,7 +85,7 @@ def test_no_plan_is_made_by_it_before_it_was_weighed(make_system: Make, change: 
 def test_one_that_deletes_little_more_is_obeyed_at_once(make_system: Make, change: Change) -> None:
     system = three_each(make_system, last(3))
     change(system, last(2))
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     system.settle()
     assert left(system) == [2, 2, 2]
 
@@ -94,7 +94,7 @@ def test_taking_it_back_ends_what_waited(make_system: Make, change: Change) -> N
     system = three_each(make_system, last(3))
     for policy in (last(1), last(3)):
         change(system, policy)
-        reconcile.sweep(system.wiring)
+        sweep(system.wiring)
         system.settle()
     assert (left(system), system.wiring.history.holds()) == ([3, 3, 3], ())
     system.push("v4")
@@ -107,7 +107,7 @@ def test_a_second_change_does_not_slip_past_the_first(make_system: Make, change:
     system = three_each(make_system, last(3))
     for policy in (last(1), last(1, grace="1s")):
         change(system, policy)
-        reconcile.sweep(system.wiring)
+        sweep(system.wiring)
         system.settle()
     system.later()
     assert left(system) == [3, 3, 3]
@@ -116,7 +116,7 @@ def test_a_second_change_does_not_slip_past_the_first(make_system: Make, change:
 def test_pushes_after_it_are_obeyed_at_once_where_it_deletes_nothing_older(make_system: Make, change: Change) -> None:
     system = three_each(make_system, last(3))
     change(system, last(1))
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     system.settle()
     system.push("n1", "n2", repository="shop/new")
     system.settle()

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import STALE, Probe, Sweep
+from service.collect import restarting, verify
+from service.collect import run as collect_run
+from service.domain.collection.run import STALE, Probe, Sweep
 from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, sha256
@@ -15,7 +17,7 @@ from tests.fakes.pusher import Pusher
 from tests.store.test_lease import until
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import collector
-from workers import checks, garbage, reconcile, restarting
+from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
 
@@ -77,7 +79,7 @@ def alarms(system: System) -> set[str]:
 
 def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.final) == ("done", 1)
     assert alarms(system) == set()
@@ -88,15 +90,15 @@ def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, t
 
 def test_probed_is_what_the_registry_claims_before_the_sweep(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path)
-    assert Probe(SHOP, blob) in checks.choose_probes(system.wiring, [blob])
+    assert Probe(SHOP, blob) in verify.choose_probes(system.wiring, [blob])
     del system.registry.storage.blobs[blob]
-    assert checks.choose_probes(system.wiring, [blob]) == ()
+    assert verify.choose_probes(system.wiring, [blob]) == ()
 
 
 def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     lie(system, blob)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert run.result == "failed"
     assert f"goes on claiming {SHOP}@{blob}" in run.message
@@ -110,7 +112,7 @@ def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system
     system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
     lie(system, blob)
     for _ in range(3):
-        garbage.collect(system.wiring)
+        collect_run.collect(system.wiring)
     assert len(system.wiring.garbage.runs()) == 1
     assert (ran(tmp_path, "dry"), ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1, 1)
 
@@ -118,10 +120,10 @@ def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system
 def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: Make, tmp_path: Path) -> None:
     system, blob = garbage_of(make_system, tmp_path)
     lie(system, blob)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert STALE in alarms(system)
     system.registry.faults.clear()
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert [run.result for run in system.wiring.garbage.runs()] == ["done", "failed"]
     assert alarms(system) == set()
     assert system.wiring.garbage.unchecked() is None
@@ -129,7 +131,7 @@ def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: 
 
 def test_what_was_pushed_again_is_no_lie(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
-    garbage.collect(system.wiring)  # the fake keeps its blobs: as if somebody had pushed them again
+    collect_run.collect(system.wiring)  # the fake keeps its blobs: as if somebody had pushed them again
     assert system.wiring.garbage.runs()[0].result == "done"
 
 
@@ -139,7 +141,7 @@ def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_
     system, blob = garbage_of(make_system, tmp_path)
     lie(system, blob)
     system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, blob),)))
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].result == "failed"
     assert STALE in alarms(system)
     assert ran(tmp_path, "dry") == 0
@@ -151,10 +153,10 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
     system, blob = garbage_of(make_system, tmp_path, window=shut())
     lie(system, blob)
     system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, blob),)))
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].result == "failed"
     system.registry.faults.clear()
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert alarms(system) == {"garbage"}, "the cache is mended, and the collection waits for its hours"
     assert system.wiring.garbage.runs()[0].result == "put off"
     assert ran(tmp_path, "dry") == 0
@@ -165,7 +167,7 @@ def push_during_the_sweep(make_system: Make, folder: Path, image: Image, lost: I
     body = "if not dry:\n    (folder / 'sweeps').touch()\n    time.sleep(600)\n"
     system = make_system(keep_last(5), gc=collector(folder, body))
     system.wiring.garbage.want("scheduled")
-    thread = threading.Thread(target=garbage.collect, args=(system.wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
     thread.start()
     until(lambda: (folder / "sweeps").exists())
     system.deaf = True
@@ -186,10 +188,10 @@ def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole
     (trouble,) = system.wiring.outbox.troubles()
     assert trouble.about == "broken shop/api:v1"
     assert "is gone: push it again" in trouble.message
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert alarms(system) == {"broken shop/api:v1"}
     system.registry.push(SHOP, "v1", image)
-    checks.end_alarms(system.wiring)
+    verify.end_alarms(system.wiring)
     assert alarms(system) == set()
 
 
@@ -213,7 +215,7 @@ def test_what_was_deleted_since_is_missed_by_nobody(make_system: Make, tmp_path:
     system.wiring.garbage.sweeps(Sweep(0))
     with Pusher(system.registry.url) as somebody:
         assert somebody.delete(SHOP, digest) == 202
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert alarms(system) == set()
 
 
@@ -221,15 +223,15 @@ def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
     make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     system, _ = garbage_of(make_system, tmp_path)
-    image, refuse_stale = make_image("v3"), checks.refuse_stale
+    image, refuse_stale = make_image("v3"), verify.refuse_stale
 
     def push_first(*args: Any) -> str:
         system.registry.push(SHOP, "v3", image)
         lose(system, image)
         return refuse_stale(*args)
 
-    monkeypatch.setattr(checks, "refuse_stale", push_first)
-    garbage.collect(system.wiring)
+    monkeypatch.setattr(verify, "refuse_stale", push_first)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.checked) == ("failed", 1)
     assert run.message == "pushed meanwhile, and broken: shop/api:v3; push them again"
@@ -240,7 +242,7 @@ def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
 def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     system.wiring.trash.collected()
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, "no collected blob could be probed" in run.note) == ("done", True)
 
@@ -248,6 +250,6 @@ def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp
 def test_bytes_freed_are_told_from_what_deleted_manifests_say(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     sizes = sum(len(blob) for blob in make_image("v1").blobs)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.bytes_freed, run.unsized, run.blobs) == (sizes, 0, 2)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from service.collect import run as collect_run
 from tests.conftest import keep_last
 from tests.fakes.images import make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.registry.test_storage import Disk
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import collector
-from workers import garbage
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +28,7 @@ def collect(system: System, folder: Path, marks: Iterable[str], repository: str 
     lines = [f"{repository}: marking manifest {digest} \n" for digest in marks]
     (folder / "out").write_text("".join(lines))
     system.wiring.garbage.want("scheduled")
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run, *_) = system.wiring.garbage.runs()
     assert (folder / "swept").exists() == (run.result == "done")
     assert run.result in ("done", "failed")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import BY_HAND, Run
+from service.collect import run as collect_run
+from service.domain.collection.run import BY_HAND, Run
+from service.domain.collection.window import Hours
 from service.domain.errors import ConfigurationError
-from service.domain.hours import Hours
 from service.schedule import next_run, too_early
 from service.settings.sections import Gc
 from service.store.collections import now_ms
@@ -18,7 +19,7 @@ from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import QUIET, collector
-from workers import garbage, reconcile
+from workers.sweep import sweep
 
 Make = Callable[..., System]
 Build = Callable[..., Wiring]
@@ -38,7 +39,7 @@ def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: 
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut()})
     wiring.garbage.want("scheduled")
     for _ in range(3):
-        garbage.collect(wiring)
+        collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, run.reason) == ("put off", "scheduled")
     assert run.message.startswith("it may begin only within gc.window (")
@@ -53,7 +54,7 @@ def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, t
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "max_wait": 0})
     wiring.garbage.want("scheduled")
     with wiring.leases.write():
-        garbage.collect(wiring)
+        collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert "gc.window" in run.message
 
@@ -63,9 +64,9 @@ def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, 
     wiring.garbage.want("scheduled")
     with wiring.leases.write():
         for _ in range(3):
-            garbage.collect(wiring)
+            collect_run.collect(wiring)
     assert results(wiring) == ["put off"]
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert results(wiring) == ["done", "put off"]
 
 
@@ -73,9 +74,9 @@ def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeyp
     gc = collector(tmp_path, QUIET)
     shut_wiring = make_wiring(gc={**gc, "window": shut()})
     shut_wiring.garbage.want("scheduled")
-    garbage.collect(shut_wiring)
+    collect_run.collect(shut_wiring)
     wiring = make_wiring(gc={**gc, "window": "00:00-24:00"})
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert results(wiring) == ["done", "put off"]
     assert wiring.garbage.waits() is None
     assert wiring.garbage.wanted() is None
@@ -85,7 +86,7 @@ def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Buil
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "min_interval": "1d"})
     wiring.garbage.record(Run(now_ms(), now_ms(), "done", "scheduled"))
     wiring.garbage.request(BY_HAND)
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run, _) = wiring.garbage.runs()
     assert run.result == "done"
     assert "gc.window and gc.min_interval did not count" in run.note
@@ -95,10 +96,10 @@ def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "min_interval": "1h"})
     wiring.garbage.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
     wiring.garbage.want("scheduled")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert results(wiring)[0] == "done", "one that failed does not count"
     wiring.garbage.want("scheduled")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run, *_) = wiring.garbage.runs()
     assert (run.result, run.message) == ("put off", "the last one ended less than gc.min_interval (1h) ago")
 
@@ -187,7 +188,7 @@ def test_the_interval_is_over_when_it_is_over() -> None:
 def test_the_sweep_of_the_outbox_asks_for_a_dry_run_too(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.garbage.request_rehearsal("a dry run asked for by hand")
-    reconcile.sweep(wiring)
+    sweep(wiring)
     assert wiring.dispatch.sent == [("collect",)]  # type: ignore[attr-defined]
 
 
@@ -205,7 +206,7 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
         f"eligible for deletion\nblob eligible for deletion: {v1}\nblob eligible for deletion: sha256:{'c' * 64}\n"
     )
     system.wiring.garbage.request_rehearsal("a dry run asked for by hand")
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.blobs, run.bytes_freed, run.unsized) == ("dry run", 2, len(config.content), 1)
     rehearsal = system.wiring.garbage.rehearsal()
@@ -219,7 +220,7 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
 def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('boom'); sys.exit(1)"))
     wiring.garbage.request_rehearsal("a dry run asked for by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, "boom" in run.message) == ("failed", True)
     assert wiring.garbage.rehearsal_wanted() is None
@@ -230,7 +231,7 @@ def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_p
     system.push("v1")
     system.settle()
     system.wiring.garbage.request_rehearsal("a dry run asked for by hand")
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, "did not mark shop/api:v1" in run.message) == ("failed", True)
     assert system.wiring.garbage.rehearsal_wanted() is None
@@ -247,7 +248,7 @@ def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_p
     gc: dict[str, Any] = {**collector(tmp_path, QUIET), "settle": 1, "max_wait": 0}
     wiring = make_system(keep_last(5), gc=gc).wiring
     wiring.garbage.want("scheduled")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, run.message) == ("put off", "pushes did not end in time")
 
@@ -255,7 +256,7 @@ def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_p
 def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "pass"))
     wiring.garbage.request(BY_HAND)
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run, *_) = wiring.garbage.runs()
     assert run.gate == "none"
     assert run.note.startswith("no gate (gc.gate: none): ")

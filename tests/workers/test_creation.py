@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.domain.errors import RegistryUnavailable
+from service.prune import planning
 from tests.fakes.images import index_over, make_image
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
-from workers import enforcement
 
 NEWEST = policy("rules: [{name: made, order: created, keep: {last: 2}}]")
 
@@ -82,7 +82,7 @@ def test_while_it_cannot_be_asked_nothing_goes_and_what_was_learnt_is_kept(make_
     system.messages.sent.clear()
     system.registry.fail_next("GET", "/blobs/", status=503)
     with pytest.raises(RegistryUnavailable):
-        enforcement.enforce(system.wiring, SHOP)
+        planning.enforce(system.wiring, SHOP)
     assert system.tags() == {"v1", "v2", "v3"}
     assert sum(tag.created_us is not None for tag in system.wiring.history.live(SHOP)) == 2
     system.messages.enforce(SHOP)

@@ -3,7 +3,8 @@
 import pytest
 
 from service.clock import now_us
-from service.domain.manifest import References
+from service.domain.oci.manifest import References
+from service.prune import deleting, planning
 from service.store.keys import short
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
@@ -11,7 +12,6 @@ from tests.fakes.pusher import Pusher
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, doomed_system
 from tests.workers.test_healing import unheard
-from workers import deletion, enforcement
 
 V1 = make_image(f"{SHOP}:v1")
 
@@ -19,7 +19,7 @@ V1 = make_image(f"{SHOP}:v1")
 def test_a_user_who_deletes_what_is_just_being_put_back_is_obeyed(make_system: Make) -> None:
     system = doomed_system(make_system, version="3")
     system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="again"))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
 
     def delete() -> None:
         Pusher(system.registry.url).put(SHOP, "v1", V1.media_type, V1.manifest)
@@ -53,10 +53,10 @@ def test_the_parts_of_an_index_go_although_its_tag_was_pushed_elsewhere_while_it
     old, new = make_index("old"), make_index("new")
     system.registry.push(SHOP, "v1", old)
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     system.registry.after("DELETE", old.digest, lambda: system.registry.push(SHOP, "v1", new))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v1"}
     assert set(system.registry.manifests(SHOP)) == {new.digest, *(child.digest for child in new.children)}
@@ -66,7 +66,7 @@ def test_a_push_of_the_same_digest_during_our_delete_is_not_void(make_system: Ma
     system = doomed_system(make_system)
     system.deaf = True
     system.registry.after("DELETE", V1.digest, lambda: system.registry.push(SHOP, None, V1))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.hear_late()
     assert V1.digest in system.registry.manifests(SHOP)
     assert V1.digest in {one.digest for one in system.wiring.history.snapshot(SHOP).untagged}
@@ -78,10 +78,10 @@ def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_e
     system = make_system(policy("rules: [{keep: {last: 1}, untagged: 0s}]"))
     system.registry.push(SHOP, "v1", V1)
     system.registry.push_image(SHOP, "v1", seed="new")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.registry.before("DELETE", V1.digest, lambda: system.registry.push(SHOP, None, V1))
-    deletion.delete(system.wiring, SHOP)
-    monkeypatch.setattr(enforcement, "now_us", lambda: now_us() + 2 * 3600 * 1_000_000)
+    deleting.delete(system.wiring, SHOP)
+    monkeypatch.setattr(planning, "now_us", lambda: now_us() + 2 * 3600 * 1_000_000)
     system.later()
     system.settle()
     assert system.wiring.history.snapshot(SHOP).untagged == ()
@@ -95,9 +95,9 @@ def test_an_image_goes_whole_where_the_tag_that_kept_it_is_moved_before_its_doom
     system = make_system(policy("rules: [{keep: {last: 1}, count: tags}]"), version)
     system.registry.push(SHOP, "v1", V1)
     system.registry.push(SHOP, "v2", V1)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.registry.push_image(SHOP, "v2", seed="new")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {make_image("new").digest}
 
@@ -112,7 +112,7 @@ def test_the_parts_of_an_index_that_stands_again_unheard_stay_doomed_no_longer(m
     known = References(children=(part.digest,))
     system.wiring.history.resolve(system.wiring.history.snapshot(SHOP), {index.digest: known})
     Pusher(system.registry.url).delete(SHOP, index.digest)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert [one.digest for one in system.wiring.history.doomed(SHOP)] == [part.digest]
     unheard(system, lambda: system.registry.push(SHOP, None, index))
     system.settle()
@@ -148,7 +148,7 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     old = V1.digest
     system.wiring.removals.putting(SHOP, "v1", make_image("astray").digest)
     Pusher(system.registry.url, agent="pushprune/x").push(SHOP, "v1", make_image("astray"))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert system.tags() == {"v2"}
@@ -160,15 +160,15 @@ def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_delete
     make_system: Make, monkeypatch: pytest.MonkeyPatch, tags_first: bool
 ) -> None:
     """Neither the registry nor the trash can put it back, and the plan says that nobody should."""
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: tags_first)
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: tags_first)
     system = make_system(keep_last(1))
     system.push("v0", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     system.deaf = True
     Pusher(system.registry.url).delete(SHOP, V1.digest)
     system.wiring.removals.look_at(SHOP, ["v1"])
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}

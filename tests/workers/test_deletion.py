@@ -3,21 +3,22 @@
 import pytest
 
 from service.domain.errors import AccessDenied, DeletesDisabled, RegistryUnavailable
+from service.prune import deleting, planning
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement, tasks
+from workers import tasks
 
 
 def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.drop_connection("DELETE", handled=True)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, "shop/api")
+        deleting.delete(system.wiring, "shop/api")
     system.messages.sent.clear()
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.tags() == {"v2"}
     assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
@@ -29,10 +30,10 @@ def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> N
 def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_system: Make) -> None:
     system = doomed_system(make_system, fake={"delete_enabled": False})
     with pytest.raises(DeletesDisabled, match=r"storage: delete: enabled: true"):
-        deletion.delete(system.wiring, "shop/api")
+        deleting.delete(system.wiring, "shop/api")
     assert len(system.wiring.history.doomed("shop/api")) == 1
     system.registry.delete_enabled = True
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v2"}
 
 
@@ -44,9 +45,9 @@ def test_a_refusal_leaves_the_work_in_the_outbox(make_system: Make, status: int,
     system = doomed_system(make_system)
     system.registry.fail_next("DELETE", status=status)
     with pytest.raises(error):
-        deletion.delete(system.wiring, "shop/api")
+        deleting.delete(system.wiring, "shop/api")
     assert system.wiring.outbox.backlog().doomed == 1
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v2"}
 
 
@@ -56,7 +57,7 @@ def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make
     for headers in ({}, {}, {"Retry-After": "30"}):
         system.registry.fail_next("DELETE", status=429, headers=headers)
         system.end_back_offs()
-        tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+        tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
         client, keys = system.wiring.connection.client, system.wiring.connection.keys
         score = client.zscore(keys.of("doomed"), "shop/api")
         waits.append(float(score) / 1000 - float(client.time()[0]))  # type: ignore[arg-type]
@@ -66,12 +67,12 @@ def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make
 
 def test_an_operators_trouble_is_noted_and_ends_when_it_works_again(make_system: Make) -> None:
     system = doomed_system(make_system, fake={"delete_enabled": False})
-    tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+    tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
     (trouble,) = system.wiring.outbox.troubles()
     assert "storage: delete: enabled: true" in trouble.message
     system.registry.delete_enabled = True
     system.end_back_offs()
-    tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+    tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
     assert system.wiring.outbox.troubles() == ()
 
 
@@ -89,10 +90,10 @@ def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: M
     system = doomed_system(make_system)
     with system.wiring.leases.hold(COLLECT) as lease:
         assert lease is not None
-        deletion.delete(system.wiring, "shop/api")
+        deleting.delete(system.wiring, "shop/api")
         assert system.tags() == {"v1", "v2"}
         assert len(system.wiring.history.doomed("shop/api")) == 1
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v2"}
 
 
@@ -101,7 +102,7 @@ def test_a_tag_that_our_delete_took_along_is_put_back_at_its_last_push(make_syst
     system = doomed_system(make_system)
     pushed: list[str] = []
     system.registry.during_delete(lambda: pushed.append(system.registry.push_image("shop/api", "v1", seed="again")))
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert pushed, "the race was not provoked"
     system.settle()
     assert system.registry.tags("shop/api") == {"v1": pushed[0]}
@@ -111,7 +112,7 @@ def test_a_late_event_of_a_tag_on_a_deleted_digest_brings_it_back_from_the_trash
     system = doomed_system(make_system)
     system.deaf = True
     digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v2"}
     system.hear_late()
     system.settle()
@@ -125,7 +126,7 @@ def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
     system.registry.before(
         "DELETE", "", lambda: system.registry.push_image("shop/api", "stable", seed="shop/api:v1"), times=1
     )
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
 
@@ -133,7 +134,7 @@ def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
 def test_a_doomed_tag_that_is_pushed_again_keeps_the_time_of_that_push(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.push_image("shop/api", "v1", seed="pushed again")
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert all(tag.pushed_us for tag in system.wiring.history.live("shop/api"))
     assert system.tags() == {"v1"}
@@ -153,7 +154,7 @@ def test_a_tag_that_somebody_else_deleted_unheard_leaves_the_history(make_system
     system.deaf = True
     Pusher(system.registry.url).delete("shop/api", system.registry.tags("shop/api")["v1"])
     system.deaf = False
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
     assert "v1" in system.reasons("vanished")
@@ -164,10 +165,10 @@ def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system
 
     def push_and_plan() -> None:
         system.push("v3")
-        enforcement.enforce(system.wiring, "shop/api")
+        planning.enforce(system.wiring, "shop/api")
 
     system.registry.after("DELETE", "", push_and_plan)
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.tags() == {"v3"}
     assert system.reasons() == dict.fromkeys(("v1", "v2"), "older than the newest 1 (rule last)")
@@ -181,14 +182,14 @@ def dangling_system(make_system: Make) -> System:
     system.registry.before("DELETE", "", lambda: held.manifests.pop(digest))
     system.registry.drop_connection("DELETE")
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, "shop/api")
+        deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v1", "v2"}
     return system
 
 
 def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_system: Make) -> None:
     system = dangling_system(make_system)
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     system.settle()
     assert system.tags() == {"v2"}
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
@@ -198,7 +199,7 @@ def test_what_is_pushed_while_its_dangling_tag_is_removed_stays(make_system: Mak
     system = dangling_system(make_system)
     image = make_image("shop/api:v1")
     system.registry.after("PUT", "manifests/v1", lambda: system.registry.push(SHOP, "stable", image))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["stable"] == image.digest
     assert image.digest in system.registry.manifests(SHOP)
 
@@ -208,11 +209,11 @@ def test_a_failure_in_the_middle_of_a_large_batch_is_the_failure_that_is_told(ma
     system = make_system(keep_last(1))
     for number in range(120):
         system.registry.push_image("shop/api", f"v{number}", layers=0)
-    enforcement.enforce(system.wiring, "shop/api")
+    planning.enforce(system.wiring, "shop/api")
     system.registry.fail_next("GET", "manifests/", status=503)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, "shop/api")
-    deletion.delete(system.wiring, "shop/api")
+        deleting.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v119"}
 
 
@@ -220,17 +221,17 @@ def test_a_fault_that_one_delete_meets_stops_no_other_and_starts_the_waits_anew(
     """2.8 answers 500 to a DELETE that meets a push of the same tag."""
     system = make_system(keep_last(1), delete={"parallel": 1})
     system.push(*(f"v{number}" for number in range(6)))
-    enforcement.enforce(system.wiring, "shop/api")
+    planning.enforce(system.wiring, "shop/api")
     system.messages.sent.clear()
     system.registry.fail_next("DELETE", status=500)
-    tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+    tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
     assert len(system.tags()) == 2
     client, key = system.wiring.connection.client, system.wiring.connection.keys.of("attempts")
     assert client.hget(key, "doomed shop/api") == "1"
     for _ in range(2):
         system.end_back_offs()
         system.registry.fail_next("DELETE", status=500)
-        tasks.attempt(system.wiring, "doomed", "shop/api", deletion.delete)
+        tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
     assert client.hget(key, "doomed shop/api") == "3", "where nothing goes at all the waits grow"
     system.later()
     assert system.tags() == {"v5"}

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
-from service import origin
-from service.domain.collection import Probe, Run, Sweep
+from service import process_identity
+from service.collect import quiesce, verify
+from service.collect import run as collect_run
+from service.collect.protect import Quiet, read_unread
+from service.domain.collection.run import Probe, Run, Sweep
 from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.gate import Wish, client_of
-from service.domain.manifest import read_references
+from service.domain.oci.manifest import read_references
 from service.registry.probe import LEFTOVERS
 from service.store.gate import Bounds, Gate
 from service.store.lease import COLLECT
@@ -25,8 +28,6 @@ from tests.store.test_lease import until
 from tests.store.test_record import digest, event, record
 from tests.workers.conftest import SHOP, System, doomed_system
 from tests.workers.test_garbage import QUIET, collector
-from workers import checks, drain, garbage
-from workers.quiet import Quiet, read_unread
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ WAITS = """
 def collect(wiring: Wiring) -> Run:
     """One collection, as a worker makes it."""
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     return wiring.garbage.runs()[0]
 
 
@@ -51,7 +52,7 @@ def collect(wiring: Wiring) -> Run:
 def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
     """A collection that has come so far, and ends with the block."""
     wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (folder / at).exists())
     try:
@@ -96,7 +97,7 @@ def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, t
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.gate.admit(Wish("begins", SHOP), ANN)
     wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: state(wiring) == "draining")
     assert not (tmp_path / "dry").exists()
@@ -262,7 +263,7 @@ def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
     client.zadd(keys[0], {"v1": later_ms})
     client.zadd(keys[1], {SHOP: later_ms})
     wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: wiring.outbox.overdue("healing") == (SHOP,))
     assert client.zscore(keys[0], "v1") < later_ms
@@ -331,7 +332,7 @@ def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, t
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     leave_behind(wiring)
     assert state(wiring) == "closed"
-    drain.reopen(wiring)
+    quiesce.reopen(wiring)
     assert state(wiring) == "open"
 
 
@@ -340,7 +341,7 @@ def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_p
     assert wiring.collector is not None
     with wiring.collector.claimed("paused"):
         wiring.gate.drain("paused", 1, "x")
-        drain.reopen(wiring)
+        quiesce.reopen(wiring)
         assert state(wiring) == "draining"
 
 
@@ -350,7 +351,7 @@ def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring:
     leave_behind(wiring, "another")
     wiring.gate.open("another")
     wiring.gate.drain("elsewhere", 1, "x")
-    drain.reopen(wiring)
+    quiesce.reopen(wiring)
     assert state(wiring) == "draining"
     (trouble,) = wiring.outbox.troubles()
     assert "pushprune gc --open" in trouble.message
@@ -363,10 +364,10 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
     """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(origin, "boot", lambda: "another")
+        elsewhere.setattr(process_identity, "boot", lambda: "another")
         leave_behind(wiring)
-    monkeypatch.setattr(origin, "is_of_one_kernel", lambda _: is_local)
-    drain.reopen(wiring)
+    monkeypatch.setattr(process_identity, "is_of_one_kernel", lambda _: is_local)
+    quiesce.reopen(wiring)
     assert state(wiring) == ("open" if is_local else "closed")
     run = collect(wiring)
     if is_local:
@@ -374,8 +375,8 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
     else:
         assert run.message == "the gate is held by a collection that is not proved dead"
         assert state(wiring) == "closed"
-        monkeypatch.setattr(origin, "boot", lambda: "another")
-        drain.reopen(wiring)
+        monkeypatch.setattr(process_identity, "boot", lambda: "another")
+        quiesce.reopen(wiring)
         assert state(wiring) == "open", "what would have proved it was overwritten"
 
 
@@ -402,17 +403,17 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         return Probe(SHOP, SWEPT)
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(checks, "lie", lie)
-        drain.reopen(wiring)
-        drain.reopen(wiring)
+        meanwhile.setattr(verify, "lie", lie)
+        quiesce.reopen(wiring)
+        quiesce.reopen(wiring)
     assert state(wiring) == "closed"
     (trouble,) = wiring.outbox.troubles()
     assert trouble.about == "gate"
     assert why in trouble.message
     assert "pushprune gc --open" in trouble.message
     if says == "refuses":
-        monkeypatch.setattr(checks, "lie", lambda *_: None)
-        drain.reopen(wiring)
+        monkeypatch.setattr(verify, "lie", lambda *_: None)
+        quiesce.reopen(wiring)
         assert state(wiring) == "open"
         assert wiring.outbox.troubles() == ()
 
@@ -421,7 +422,7 @@ def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, t
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with wiring.leases.hold(COLLECT):
         wiring.gate.drain("elsewhere", 1, "x")
-        drain.reopen(wiring)
+        quiesce.reopen(wiring)
     assert wiring.outbox.troubles() == ()
 
 
@@ -436,7 +437,7 @@ def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiri
 def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "_PROOF_S", 0.1)
+    monkeypatch.setattr(quiesce, "_PROOF_S", 0.1)
     body = """
         if not dry and os.fork() == 0:
             os.setsid()
@@ -448,12 +449,12 @@ def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
     """
     wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
     collect(wiring)
-    drain.reopen(wiring)
+    quiesce.reopen(wiring)
     assert state(wiring) == "closed"
     (tmp_path / "end").touch()
 
     def is_open() -> bool:
-        drain.reopen(wiring)
+        quiesce.reopen(wiring)
         return state(wiring) == "open"
 
     until(is_open)
@@ -488,7 +489,7 @@ class Counted:
 @pytest.fixture
 def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Wiring]:
     """guarded(writes=…): a wiring with gc.gate: proxy, and what the registry says of its work."""
-    monkeypatch.setattr(drain, "_CLOSED_S", 0.3)
+    monkeypatch.setattr(quiesce, "_CLOSED_S", 0.3)
 
     def build(max_wait: int = 0, gate_wait: int = 60, **said: int) -> Wiring:
         gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait, "gate_wait": gate_wait}
@@ -618,10 +619,10 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(checks, "refuse_stale", lies)
-    monkeypatch.setattr(checks, "lie", lambda *_: Probe(SHOP, SWEPT))
+    monkeypatch.setattr(verify, "refuse_stale", lies)
+    monkeypatch.setattr(verify, "lie", lambda *_: Probe(SHOP, SWEPT))
     assert collect(obeyed).message == "the registry goes on claiming what was collected"
-    drain.reopen(obeyed)
+    quiesce.reopen(obeyed)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
     assert collect(obeyed).result == "failed"
     assert state(obeyed) == "closed"
@@ -632,8 +633,8 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
         return turn(*what)
 
     monkeypatch.setattr(obeyed.gate, "_turn", see)
-    monkeypatch.setattr(checks, "refuse_stale", lambda *_: "")
-    monkeypatch.setattr(checks, "lie", lambda *_: None)
+    monkeypatch.setattr(verify, "refuse_stale", lambda *_: "")
+    monkeypatch.setattr(verify, "lie", lambda *_: None)
     assert collect(obeyed).result == "done"
     assert state(obeyed) == "open"
     assert seen == ["open"], "it was open in between"
@@ -641,7 +642,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
 
 def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     wiring = guarded(max_wait=600, gate_wait=1)
-    assert drain._patience_s(wiring) == 0.5
+    assert quiesce._patience_s(wiring) == 0.5
     blob_heard(wiring.history)
     assert collect(wiring).message == f"pushes to {SHOP} did not end in time"
     assert state(wiring) == "open"
@@ -653,13 +654,13 @@ def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: 
     wiring.garbage.want("scheduled")
     client: Any = wiring.connection.client
     retry, waiting = (wiring.connection.keys.of(name) for name in ("gc:retry", "gc:waiting"))
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert client.pttl(retry) <= 5_000
     client.hset(waiting, "since_ms", wiring.connection.now_ms() - 400_000)
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert 60_000 < client.pttl(retry) <= 110_000
     client.hset(waiting, "since_ms", 1)
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert 500_000 < client.pttl(retry) <= 600_000
 
 
@@ -688,7 +689,7 @@ def closing(wiring: Wiring, monkeypatch: pytest.MonkeyPatch, then: Callable[[], 
 def test_a_healing_that_began_while_it_drained_is_waited_for(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "_CLOSED_S", 0.2)
+    monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with ExitStack() as stack:
         closing(wiring, monkeypatch, lambda: stack.enter_context(wiring.leases.write(heals=True)))

@@ -5,14 +5,15 @@ from collections.abc import Callable
 import pytest
 
 from service.domain.errors import RegistryUnavailable
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
+from service.prune import deleting, planning
+from service.reconcile import compare
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.makers import policy
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_untagged import ago
-from workers import deletion, enforcement, reconcile
 
 Make = Callable[..., System]
 
@@ -156,10 +157,10 @@ def test_a_push_between_plan_and_commit_means_plan_again(make_system: Make) -> N
 def test_a_moving_tag_that_moved_meanwhile_is_not_deleted(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.push("v1", "v2", "v3")
-    enforcement.enforce(system.wiring, "shop/api")
+    planning.enforce(system.wiring, "shop/api")
     system.deaf = True
     system.registry.push_image("shop/api", "v1", seed="newer")
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v1", "v2", "v3"}
     assert system.registry.count("pushprune/", "DELETE") == 0
     system.hear_late()
@@ -170,10 +171,10 @@ def test_a_moving_tag_that_moved_meanwhile_is_not_deleted(make_system: Make) -> 
 def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> None:
     system = make_system(keep_last(2))
     system.push("v1", "v2", "v3")
-    enforcement.enforce(system.wiring, "shop/api")
+    planning.enforce(system.wiring, "shop/api")
     assert len(system.wiring.history.doomed("shop/api")) == 1
     system.push("v1")
-    deletion.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert "v1" in system.tags()
     system.settle()
     assert system.tags() == {"v1", "v3"}
@@ -212,8 +213,8 @@ def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> 
     assert len(system.tags()) == 5
     assert system.wiring.history.approve("shop/api") == 4
     system.wiring.outbox.mark_due(["shop/api"])
-    enforcement.enforce(system.wiring, "shop/api")
-    deletion.delete(system.wiring, "shop/api")
+    planning.enforce(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v5"}
 
 
@@ -242,8 +243,8 @@ def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
     assert system.wiring.outlook.plan("shop/api").hold == hold.reason
     assert system.wiring.history.approve("shop/api") == 3
     system.wiring.outbox.mark_due(["shop/api"])
-    enforcement.enforce(system.wiring, "shop/api")
-    deletion.delete(system.wiring, "shop/api")
+    planning.enforce(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v4", "w1", "w2", "w3", "w4"}
 
 
@@ -299,7 +300,7 @@ def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Measured on 2.8.3: the event may come some 50 ms before the tag can be read."""
-    monkeypatch.setattr(reconcile, "YOUNG_S", 10.0)
+    monkeypatch.setattr(compare, "YOUNG_S", 10.0)
     system = make_system(keep_last(2))
     system.push("v1", "v2", "v3")
     hidden = system.registry.storage.repositories["shop/api"].tags
@@ -329,14 +330,14 @@ def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
     for tag, hours in PUSHED.items():
         system.registry.push_image(SHOP, tag, at=ago(hours))
     system.messages.sent.clear()
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     (shown,) = system.wiring.outlook.preview([SHOP])
     assert shown.hold == system.wiring.history.held(SHOP) is not None
     (hold,) = system.wiring.history.holds([SHOP])
     assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
     system.wiring.history.approve(SHOP, hold.plan)
     (shown,) = system.wiring.outlook.preview([SHOP])
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     committed = {
         (verdict.tag.name, doomed.digest, verdict.reason, verdict.rule)
         for doomed in system.wiring.history.doomed(SHOP)

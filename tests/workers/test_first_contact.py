@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from service import holding
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
+from service.prune import approvals
+from service.reconcile.compare import compare
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.workers.conftest import SHOP, Make, System
-from workers.reconcile import compare
 
 NOBODY_TELLS = {"reconcile": {"late": "0s"}}
 
@@ -63,7 +63,7 @@ def test_once_it_is_approved_every_push_is_obeyed_at_once(make_system: Make) -> 
     system = make_system(first(), **NOBODY_TELLS)
     found(system, "v1", "v2", "v3")
     plan(system)
-    assert holding.approve(system.wiring, SHOP, None, by="alice") == 2
+    assert approvals.approve(system.wiring, SHOP, None, by="alice") == 2
     system.settle()
     assert (system.tags(), reason(system)) == ({"v3"}, "")
     system.push("v4")
@@ -176,8 +176,8 @@ def test_all_first_clean_ups_are_approved_together(make_system: Make) -> None:
         found(system, "v1", "v2", repository=repository)
         plan(system, repository)
     (rejected,) = system.wiring.history.holds(["shop/no"])
-    holding.refuse(system.wiring, "shop/no", rejected.plan, by="alice")
-    approved = holding.approve_all(system.wiring, None, by="alice")
+    approvals.refuse(system.wiring, "shop/no", rejected.plan, by="alice")
+    approved = approvals.approve_all(system.wiring, None, by="alice")
     system.settle()
     assert (approved.repositories, approved.images) == (2, 2)
     assert [len(system.tags(name)) for name in ("shop/api", "shop/web", "shop/no")] == [1, 1, 2]

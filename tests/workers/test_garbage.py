@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from service.collect import quiesce
+from service.collect import run as collect_run
 from service.domain.errors import RegistryUnavailable
+from service.prune import deleting
 from service.store.lease import COLLECT
 from service.store.outbox import Outbox
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.store.test_lease import until
 from tests.workers.conftest import SHOP, System, doomed_system
-from workers import deletion, drain, garbage, reconcile, tasks
+from workers import tasks
+from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +61,7 @@ def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Pa
 def test_what_was_printed_is_kept_with_its_run(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     printed = [
         "0 blobs marked, 2 blobs and 0 manifests eligible for deletion",
@@ -71,17 +75,17 @@ def test_what_was_printed_is_kept_with_its_run(make_wiring: Build, tmp_path: Pat
 def test_what_was_printed_before_it_failed_is_kept(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('no such volume'); sys.exit(3)"))
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert wiring.garbage.output(run.started_ms) == "$ gc.command --dry-run\nno such volume\nexit code 3"
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert "no such volume" in (wiring.garbage.output(wiring.garbage.runs()[0].started_ms) or "")
 
 
 def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, run.reason, run.exit_code, run.blobs) == ("done", "by hand", 0, 2)
     assert wiring.garbage.wanted() is None
@@ -102,7 +106,7 @@ def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Bu
 def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, "print('failed to mark: boom'); sys.exit(1)"))
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert run.result == "failed"
     assert "exit code 1: failed to mark: boom" in run.message
@@ -114,7 +118,7 @@ def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: Build, 
     said = "filesystem: Path not found: /docker/registry/v2/repositories"
     wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {said}'); sys.exit(1)"))
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert wiring.garbage.runs()[0].result == "done"
 
 
@@ -123,7 +127,7 @@ def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> N
     wiring.garbage.request("by hand")
     with wiring.leases.write() as permit:
         assert permit is not None
-        thread = threading.Thread(target=garbage.collect, args=(wiring,))
+        thread = threading.Thread(target=collect_run.collect, args=(wiring,))
         thread.start()
         until(wiring.leases.collecting)
         assert not (tmp_path / "dry").exists()
@@ -135,7 +139,7 @@ def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Pat
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     wiring.garbage.request("by hand")
     with wiring.leases.write():
-        garbage.collect(wiring)
+        collect_run.collect(wiring)
     assert wiring.garbage.runs()[0].result == "put off"
     assert wiring.garbage.wanted() == "by hand"
     assert not (tmp_path / "dry").exists()
@@ -145,7 +149,7 @@ def test_a_second_collection_does_not_begin(make_wiring: Build, tmp_path: Path) 
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.garbage.request("by hand")
     with wiring.leases.hold(COLLECT):
-        garbage.collect(wiring)
+        collect_run.collect(wiring)
     assert wiring.garbage.runs() == ()
     assert not (tmp_path / "dry").exists()
 
@@ -156,7 +160,7 @@ def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     wiring.connection.client.set(wiring.connection.keys.lease(COLLECT), "another")
@@ -176,7 +180,7 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_
     orphan.start()
     until(lambda: bool(list(tmp_path.glob("began-*"))))
     wiring.garbage.request("by hand")
-    second = threading.Thread(target=garbage.collect, args=(wiring,))
+    second = threading.Thread(target=collect_run.collect, args=(wiring,))
     second.start()
     until(lambda: bool(wiring.garbage.runs()) or len(list(tmp_path.glob("began-*"))) > 1)
     began = len(list(tmp_path.glob("began-*")))
@@ -192,7 +196,7 @@ def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_
 def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, "time.sleep(600)"), "timeout": 1})
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert "gc.timeout" in wiring.garbage.runs()[0].message
 
 
@@ -201,7 +205,7 @@ def test_a_kept_manifest_that_is_not_marked_stops_the_sweep(make_system: Make, t
     system.push("v1")
     system.settle()
     system.wiring.garbage.request("by hand")
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert run.result == "failed"
     assert "did not mark shop/api:v1" in run.message
@@ -211,7 +215,7 @@ def test_a_kept_manifest_that_is_not_marked_stops_the_sweep(make_system: Make, t
 def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: Build) -> None:
     wiring = make_wiring()
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert "gc.command is not set" in wiring.outbox.troubles()[0].message
 
 
@@ -226,20 +230,20 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: M
     assert system.wiring.trash.get("shop/api", digest) is not None
     (tmp_path / "marks").write_text(f"shop/api: marking manifest {system.registry.tags('shop/api')['v2']} \n")
     system.wiring.garbage.request("by hand")
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].result == "done"
     assert system.wiring.trash.get("shop/api", digest) is None
 
 
 def test_a_schedule_is_followed_once_for_each_time(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "schedule": "* * * * *"})
-    reconcile.sweep(wiring)
+    sweep(wiring)
     assert wiring.garbage.wanted() is None
     wiring.garbage.take_schedule(1)
-    reconcile.sweep(wiring)
+    sweep(wiring)
     assert wiring.garbage.wanted() == "scheduled (* * * * *)"
     wiring.garbage.collected("scheduled (* * * * *)", (0, 0))
-    reconcile.sweep(wiring)
+    sweep(wiring)
     assert wiring.garbage.wanted() is None
 
 
@@ -263,17 +267,17 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
     system.push("v1", "v2")
     system.settle()
     system.wiring.garbage.request("by hand")
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].result == "put off"
     assert not (tmp_path / "dry").exists()
 
 
 def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "_HEAL_S", 0.2)
+    monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.removals.look_at("shop/api", ["v1"])
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     assert wiring.garbage.runs()[0].result == "put off"
     assert not (tmp_path / "dry").exists()
 
@@ -281,11 +285,11 @@ def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monk
 def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_delete(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "_HEAL_S", 0.2)
+    monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 600})
     wiring.garbage.request("by hand")
     with wiring.leases.write():
-        thread = threading.Thread(target=garbage.collect, args=(wiring,))
+        thread = threading.Thread(target=collect_run.collect, args=(wiring,))
         thread.start()
         until(wiring.leases.collecting)
         wiring.removals.look_at(SHOP, ["v1"])
@@ -298,7 +302,7 @@ def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     body = "(folder / 'began').touch()\ntime.sleep(600)"
     system = make_system(keep_last(5), gc=collector(tmp_path, body))
     system.wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(system.wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     system.push("v1")
@@ -315,10 +319,10 @@ def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_awa
     system = doomed_system(make_system, gc={**collector(tmp_path, QUIET), "max_wait": 0})
     system.registry.drop_connection("DELETE")
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     system.later()
     system.wiring.garbage.request("by hand")
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.message) == ("put off", "deletes did not end in time")
     assert not (tmp_path / "dry").exists()
@@ -331,7 +335,7 @@ def test_a_delete_that_the_registry_answered_with_a_fault_has_ended_and_keeps_no
     said = b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{}}]}'
     system.registry.fail_next("DELETE", status=500, body=said)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert system.wiring.leases.writers() == 0
 
 
@@ -343,7 +347,7 @@ def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     asked, answered = threading.Event(), threading.Event()
 
     def hang(_outbox: Outbox) -> int:
@@ -383,7 +387,7 @@ def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(make_
     body = "(folder / 'began').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)\n"
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.garbage.request("scheduled")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     wiring.garbage.request("by hand")
@@ -407,7 +411,7 @@ def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(make_wiring: Build, t
     """
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert run.result == "failed"
     assert run.message.startswith("it was stopped: it was about to sweep ")
@@ -421,6 +425,6 @@ def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: Build
     """
     wiring = make_wiring(gc=collector(tmp_path, body))
     wiring.garbage.request("by hand")
-    garbage.collect(wiring)
+    collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, "which the dry run did not name" in run.message) == ("failed", True)

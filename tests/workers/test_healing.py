@@ -7,12 +7,13 @@ import pytest
 
 from service.domain.errors import RegistryUnavailable
 from service.domain.lost import FOR_GOOD
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
+from service.prune import deleting, planning
+from service.reconcile import compare
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement, reconcile
 
 V1 = make_image(f"{SHOP}:v1")
 Done = TypeVar("Done")
@@ -38,7 +39,7 @@ def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
     system.registry.before(
         "PUT", "manifests/v1", lambda: newest.append(system.registry.push_image(SHOP, "v1", seed="third"))
     )
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert newest, "nothing was healed"
@@ -48,10 +49,10 @@ def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
 def test_a_tag_put_back_where_it_stood_before_an_unheard_push_follows_that_push(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     before = system.registry.tags(SHOP)["prod"]
     unheard(system, lambda: put(system, "prod", V1))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.registry.tags(SHOP)["prod"] == before
     system.hear_late()
@@ -62,7 +63,7 @@ def test_a_tag_put_back_where_it_stood_before_an_unheard_push_follows_that_push(
 def test_a_push_that_our_put_crossed_wins_also_when_it_is_heard_later(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     newest: list[str] = []
 
     def push() -> str:
@@ -71,7 +72,7 @@ def test_a_push_that_our_put_crossed_wins_also_when_it_is_heard_later(make_syste
     unheard(system, lambda: put(system, "prod", V1))
     system.missed.clear()
     system.registry.before("PUT", "manifests/prod", lambda: newest.append(unheard(system, push)))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.registry.tags(SHOP)["prod"] != newest[0]
     system.hear_late()
@@ -87,7 +88,7 @@ def test_a_push_that_met_our_delete_and_is_heard_after_it_is_put_back(make_syste
         return system.registry.push_image(SHOP, "v1", seed="second")
 
     system.registry.during_delete(lambda: pushed.append(unheard(system, push)))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v2"}
     system.hear_late()
     system.later()
@@ -105,7 +106,7 @@ def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> N
 
     system.wiring.removals.look_at(SHOP, ["v1"])
     system.registry.after("HEAD", "manifests/v1", lose_v1)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v1", "v2"}
 
@@ -113,7 +114,7 @@ def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> N
 def test_the_children_of_an_index_that_is_heard_of_too_late_are_put_back(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "v2", index_over([V1], seed="multi")))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.hear_late()
     system.later()
     Pusher(system.registry.url).pull_whole(SHOP, "v2")
@@ -122,9 +123,9 @@ def test_the_children_of_an_index_that_is_heard_of_too_late_are_put_back(make_sy
 def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_back(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "stable", index_over([V1], seed="multi")))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert V1.digest not in system.registry.manifests(SHOP)
-    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     system.later()
     Pusher(system.registry.url).pull_whole(SHOP, "stable")
 
@@ -132,10 +133,10 @@ def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_ba
 def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_put_back(make_system: Make) -> None:
     system = make_system(keep_last(1), delete={"parallel": 1})
     system.push("moved", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     index = index_over([V1], seed="multi")
     system.registry.before("DELETE", V1.digest, lambda: unheard(system, lambda: put(system, "moved", index)))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert V1.digest not in system.registry.manifests(SHOP)
     system.later()
     Pusher(system.registry.url).pull_whole(SHOP, "moved")
@@ -148,9 +149,9 @@ def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_syst
     system.registry.push(SHOP, "child", child)
     system.registry.push(SHOP, "multi", index)
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     unheard(system, lambda: put(system, "stable", index))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.registry.manifests(SHOP).keys().isdisjoint({index.digest, child.digest})
     system.hear_late()
@@ -165,9 +166,9 @@ def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_lon
     system.registry.push(SHOP, "part", part)
     system.registry.push(SHOP, "multi", index)
     system.push("moved", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.registry.before("DELETE", index.digest, lambda: unheard(system, lambda: put(system, "moved", index)))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.push_image(SHOP, "moved")
     system.hear_late()
     system.later()
@@ -178,7 +179,7 @@ def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_lon
 def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "stable", V1))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.collect()
     system.hear_late()
     system.later()
@@ -195,7 +196,7 @@ def test_a_tag_that_we_took_along_and_whose_image_its_user_deleted_is_let_go(mak
     system = doomed_system(make_system)
     moved = make_image("moved")
     system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "v1", moved)))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v2"}
     Pusher(system.registry.url).delete(SHOP, moved.digest)
     system.hear_late()
@@ -207,11 +208,11 @@ def test_a_tag_that_we_took_along_and_whose_image_its_user_deleted_is_let_go(mak
 def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_deleted(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     moved = make_image("moved")
     unheard(system, lambda: put(system, "prod", V1))
     system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "prod", moved)))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     pushes = list(system.missed)
     system.missed.clear()
     unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, moved.digest))
@@ -228,11 +229,11 @@ def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_
 def test_an_image_that_its_user_deleted_is_not_put_back_from_the_trash(make_system: Make) -> None:
     """It is there since an earlier delete of ours; the next one takes along a tag that was moved to it."""
     system = doomed_system(make_system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.push("v3")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "v2", V1)))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v3"}
     Pusher(system.registry.url).delete(SHOP, V1.digest)
     system.hear_late()
@@ -244,8 +245,8 @@ def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answere
     system = doomed_system(make_system)
     system.registry.drop_connection("DELETE", handled=True, times=None)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
-    enforcement.enforce(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert system.registry.count("pushprune/", "PUT") == 0
     system.later()
     assert system.tags() == {"v2"}
@@ -260,11 +261,11 @@ def test_a_push_that_was_looked_at_before_the_delete_took_it_is_looked_at_after_
 
     def push_and_look() -> None:
         pushed.append(system.registry.push_image(SHOP, "v1", seed="again"))
-        enforcement.enforce(system.wiring, SHOP)
+        planning.enforce(system.wiring, SHOP)
         system.deaf = True
 
     system.registry.during_delete(push_and_look)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.messages.enforce(SHOP)
     system.settle()
     assert system.registry.tags(SHOP).get("v1") == pushed[0]
@@ -275,7 +276,7 @@ def test_after_a_delete_without_an_answer_its_tags_are_looked_at_at_once(make_sy
     system.deaf = True
     system.registry.drop_connection("DELETE", handled=True)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert [name for name, _ in system.wiring.history.snapshot(SHOP).heal] == ["v1"]
 
 
@@ -295,7 +296,7 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     system.wiring.removals.look_at(SHOP, ["v1"])
     system.registry.drop_connection("PUT")
     with pytest.raises(RegistryUnavailable):
-        enforcement.enforce(system.wiring, SHOP)
+        planning.enforce(system.wiring, SHOP)
     assert system.wiring.leases.writers() == 1
 
 
@@ -304,9 +305,9 @@ def test_what_was_put_back_and_then_replaced_goes_as_anything_without_a_tag(make
     rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
     system = make_system(Policy.model_validate({"protect": ["prod"], "hold_min": 100, "rules": [rule]}))
     system.push("v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     unheard(system, lambda: put(system, "prod", V1))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.hear_late()
     system.registry.after("PUT", "manifests/prod", lambda: system.registry.push_image(SHOP, "prod", seed="next"))
     system.later()

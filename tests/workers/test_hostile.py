@@ -2,13 +2,15 @@
 
 import pytest
 
-from service.domain.notification import MOST_EVENTS
+from service.domain.events import MOST_EVENTS
+from service.prune import deleting, planning
 from service.store.history import History
 from service.web.app import create_app
 from tests.conftest import keep_last
 from tests.makers import envelope, event
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement, reconcile, tasks
+from workers import tasks
+from workers.sweep import sweep
 
 
 def waits_s(system: System, queue: str) -> float:
@@ -62,12 +64,12 @@ def test_a_fault_nobody_foresaw_backs_off_and_is_complained_about(
     with monkeypatch.context() as patched:
         patched.setattr(History, "snapshot", broken)
         for _ in range(5):
-            tasks.attempt(system.wiring, "due", SHOP, enforcement.enforce)
+            tasks.attempt(system.wiring, "due", SHOP, planning.enforce)
     assert 15 < waits_s(system, "due") <= 16
     (trouble,) = system.wiring.outbox.troubles()
     assert "this is a fault in pushprune" in trouble.message
     assert "who would have thought" in trouble.message
-    tasks.attempt(system.wiring, "due", SHOP, enforcement.enforce)
+    tasks.attempt(system.wiring, "due", SHOP, planning.enforce)
     assert system.wiring.outbox.troubles() == ()
 
 
@@ -82,10 +84,10 @@ def test_a_deletion_that_backs_off_waits_also_when_its_tags_are_looked_at_meanwh
     system.registry.fail_next("DELETE", status=status, headers=headers, times=None)
     for _ in range(failures):
         system.end_back_offs()
-        tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
+        tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
     asked = system.registry.count("pushprune/", "DELETE")
-    enforcement.enforce(system.wiring, SHOP)
-    reconcile.sweep(system.wiring)
+    planning.enforce(system.wiring, SHOP)
+    sweep(system.wiring)
     assert system.messages.sent == []
     assert wait_s - 2 < waits_s(system, "doomed") <= wait_s
     assert system.registry.count("pushprune/", "DELETE") == asked
@@ -106,7 +108,7 @@ def test_a_tag_that_moved_unheard_is_no_hot_loop(make_system: Make) -> None:
 def test_a_back_off_outlives_the_plan_it_began_with(make_system: Make, voided: str) -> None:
     system = doomed_system(make_system)
     system.registry.fail_next("DELETE", status=429, headers={"Retry-After": "30"}, times=None)
-    tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
+    tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
     asked = system.registry.count("pushprune/", "DELETE")
     if voided == "index":
         system.registry.push_index(SHOP, "multi")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import Probe, Sweep
+from service.collect import quiesce, verify
+from service.domain.collection.run import Probe, Sweep
 from service.wiring import Wiring
 from tests.workers.test_drain import collect, state
 from tests.workers.test_garbage import QUIET, collector
-from workers import checks, drain
 
 Build = Callable[..., Wiring]
 NOBODY = {"url": "http://127.0.0.1:2", "debug_url": "http://127.0.0.1:3"}
@@ -35,7 +35,7 @@ def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
     make_wiring: Build, tmp_path: Path
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
-    drain.reopen(wiring)
+    quiesce.reopen(wiring)
     assert state(wiring) == "closed"
     wiring.garbage.checked()
     assert wiring.gate.open("before")
@@ -51,7 +51,7 @@ def test_it_stays_when_the_next_run_cannot_ask_the_registry(make_wiring: Build, 
 def test_it_stays_when_the_next_run_is_put_off(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drain, "_CLOSED_S", 0.2)
+    monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
     wiring = left_closed(make_wiring, tmp_path, keep=True)
     client: Any = wiring.connection.client
     client.zadd(wiring.connection.keys.of("writers"), {"somebody": wiring.connection.now_ms() + 60_000})
@@ -75,6 +75,6 @@ def test_whoever_proves_the_holder_dead_asks_the_registry_first(
     make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
 ) -> None:
     wiring = left_closed(make_wiring, tmp_path, keep=False)
-    monkeypatch.setattr(checks, "lie", lambda _, probes: probes[0] if lies else None)
-    drain.reopen(wiring)
+    monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
+    quiesce.reopen(wiring)
     assert state(wiring) == ("closed" if lies else "open")

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 
+from service.prune import deleting, planning
 from service.store.keys import short
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, sha256
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement
 
 NEWEST = policy("rules: [{name: made, order: created, keep: {last: 1}}]")
 
@@ -25,7 +25,7 @@ def test_an_image_that_was_dated_is_known(make_system: Make) -> None:
     images = [make_image(day, created=datetime(2026, 1, day, tzinfo=UTC)) for day in (1, 2)]
     for image in images:
         system.registry.push(SHOP, f"v{images.index(image)}", image)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert known(system) == {image.digest: layers(image) for image in images}
     assert system.registry.count("pushprune", "GET", "/manifests/") == 2
 
@@ -35,7 +35,7 @@ def test_so_are_the_parts_of_an_index_that_was_dated(make_system: Make) -> None:
     part = make_image("amd64")
     system.registry.push(SHOP, "multi", index_over([part]))
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert known(system)[part.digest] == layers(part)
 
 
@@ -48,7 +48,7 @@ def test_a_referrer_that_was_looked_into_is_known(make_system: Make) -> None:
     before = system.wiring.history.snapshot(SHOP)
     system.wiring.connection.client.hset(system.wiring.connection.keys.links(SHOP), referrer.digest, "1 ?")
     assert before.links == {}
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert known(system) == {referrer.digest: layers(referrer)}
     assert system.registry.count("pushprune", "GET", referrer.digest) == 1
 
@@ -56,7 +56,7 @@ def test_a_referrer_that_was_looked_into_is_known(make_system: Make) -> None:
 def test_what_was_healed_is_known(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="second"))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert known(system) == {system.registry.tags(SHOP)["v1"]: layers(make_image("second"))}

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from service import byhand
 from service.domain.errors import NotDeletable
-from service.domain.policy import Policy
-from service.domain.wanted import Wanted
+from service.domain.policy.model import Policy
+from service.domain.retention.selector import Wanted
+from service.prune import listing, manual
+from service.reconcile import compare
 from service.registry.listing import HIDDEN_TAG
 from service.registry.probe import REPOSITORY
-from service.store.abilities import Abilities
+from service.store.capabilities import Abilities
 from tests.conftest import keep_last
 from tests.workers.conftest import SHOP, System
-from workers import listing, reconcile
 
 Make = Callable[..., System]
 IS_WHOLE = listing.is_whole
@@ -43,7 +43,7 @@ def test_the_image_of_a_protected_tag_that_is_not_listed_stays(make_system: Make
     for tag, seed, day in (("rel", "old", 1), ("rel2", "old", 1), ("v1", "new", 2)):
         system.registry.push_image(SHOP, tag, seed=seed, at=datetime(2026, 1, day, tzinfo=UTC))
     image = system.registry.tags(SHOP)["rel2"]
-    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     system.wiring.outbox.mark_due([SHOP])
     system.later()
     assert system.registry.tags(SHOP).keys() == {"rel2", "v1"}
@@ -94,7 +94,7 @@ def test_a_digest_that_a_user_names_stays_with_the_reason(make_system: Make) -> 
     system.settle()
     (untagged,) = system.registry.manifests(SHOP).keys() - set(system.registry.tags(SHOP).values())
     with pytest.raises(NotDeletable, match="a tag that the registry may not list may point at it"):
-        byhand.wishes(system.wiring, (Wanted(SHOP, digest=untagged),))
+        manual.wishes(system.wiring, (Wanted(SHOP, digest=untagged),))
 
 
 @pytest.mark.parametrize(("version", "driver"), [("3", "s3"), ("3.1.1", "filesystem")])

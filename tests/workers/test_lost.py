@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from service.domain import tombstone
+from service.domain.oci import tombstone
+from service.prune import deleting, planning
+from service.reconcile import compare
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement, reconcile
 
 V1 = make_image(f"{SHOP}:v1")
 Refusal = dict[str, Any]
@@ -24,7 +25,7 @@ TOO_MANY: Refusal = {"method": "*", "status": 429}
 def lose_a_push(system: System) -> None:
     """An accepted push of v1 that our DELETE takes along; its notification comes after that."""
     push_unheard(system, "v1")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert "v1" not in system.tags()
     system.hear_late()
 
@@ -33,7 +34,7 @@ def lose_a_rescued_image(system: System) -> None:
     """An accepted push of v1 that is heard while our DELETE of the same image is on its way."""
     again = (SHOP, "v1", V1.media_type, V1.manifest)
     system.registry.before("DELETE", V1.digest, lambda: Pusher(system.registry.url).put(*again))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert "v1" not in system.tags()
 
 
@@ -73,9 +74,9 @@ def test_what_is_not_restored_yet_is_reported_with_the_registrys_reason(make_sys
 def test_a_refused_restore_does_not_stop_the_policy_in_its_repository(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     push_unheard(system, "prod")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.hear_late()
     system.registry.fail_next(**NO_RIGHTS, times=None)
     system.push("v3")
@@ -91,7 +92,7 @@ def test_the_waits_between_refused_restores_grow(make_system: Make) -> None:
     lose_a_push(system)
     system.registry.fail_next(**READ_ONLY, times=None)
     for _ in range(3):
-        enforcement.enforce(system.wiring, SHOP)
+        planning.enforce(system.wiring, SHOP)
     assert system.registry.count("pushprune/", "PUT", "manifests/v1") == 1
     assert system.wiring.history.snapshot(SHOP).heal == ()
 
@@ -109,11 +110,11 @@ def test_a_comparison_counts_a_tag_that_is_not_restored_yet_and_keeps_it_known(m
     lose_a_push(system)
     system.registry.fail_next(**READ_ONLY, times=None)
     system.later()
-    done = reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    done = compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     assert done.differed == 1
     assert "v1" in {tag.name for tag in system.wiring.history.live(SHOP)}
     system.registry.faults.clear()
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert system.tags() == {"v1", "v2"}
 
 
@@ -134,9 +135,9 @@ def test_the_trash_lists_a_tag_that_is_not_restored_yet_and_a_user_can_restore_i
 def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     push_unheard(system, "prod")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.collect()
     system.hear_late()
     system.later()
@@ -150,13 +151,13 @@ def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_sys
 def test_a_lost_image_stays_known_when_the_repository_is_compared(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["prod"]))
     system.push("prod", "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     push_unheard(system, "prod")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.collect()
     system.hear_late()
     system.later()
-    done = reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    done = compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     assert done.differed == 1
     assert "prod" in {tag.name for tag in system.wiring.history.live(SHOP)}
     assert f"lost {SHOP}:prod" in troubles(system)
@@ -180,7 +181,7 @@ def test_a_tombstone_that_cannot_be_removed_for_a_while_is_removed_after_that(ma
 def lose_for_good(system: System) -> None:
     """The push of `stable`, to the image of v1, is heard when a collection has deleted the layers of that image."""
     push_unheard(system, "stable")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.collect()
     system.hear_late()
     system.later()
@@ -250,7 +251,7 @@ def test_an_image_that_was_lost_is_restored_when_the_registry_takes_it_after_all
     """Its storage was away for a moment."""
     system = doomed_system(make_system)
     push_unheard(system, "stable")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     body = b'{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN"}]}'
     system.registry.fail_next("PUT", "manifests/", status=400, body=body, times=None)
     system.hear_late()
@@ -265,11 +266,11 @@ def test_an_image_that_was_lost_is_restored_when_the_registry_takes_it_after_all
 def test_the_trouble_about_a_lost_part_ends_with_its_index(make_system: Make) -> None:
     system = make_system(keep_last(1, protect=["multi"]))
     system.push("v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     index = index_over([V1], seed="multi")
     system.deaf = True
     Pusher(system.registry.url).put(SHOP, "multi", index.media_type, index.manifest)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.collect()
     system.hear_late()
     system.later()

@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
-from service.domain.metered import Metered
+from service.domain.metrics import Metered
+from service.prune import deleting
+from service.prune.timing import time_push_to_gone
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, tasks
-from workers.timing import time_push_to_gone
+from workers import tasks
 
 
 def metered(system: System) -> Metered:
@@ -44,13 +45,13 @@ def test_what_is_spared_is_counted(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.deaf = True
     Pusher(system.registry.url).push_image(SHOP, "v1", seed="another")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert metered(system).counts["deletes", "spared"] == 1
 
 
 def test_what_fails_is_counted_by_its_queue(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.fail_next("DELETE", status=503)
-    tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
+    tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
     assert metered(system).counts["failures", "doomed"] == 1
     assert sum(metered(system).timings["registry_request", "DELETE 503"].counts.values()) == 1

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from service.prune import deleting
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import TagLinks, repository_folder
 from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_untagging import both, many
-from workers import deletion
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +44,7 @@ def wholly_pruned(system: System) -> bool:
 @both
 def test_of_a_batch_only_the_first_manifest_is_asked_for(mounted: Make, version: str) -> None:
     system = mounted(version)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert wholly_pruned(system)
     assert gets(system) == 1 + (COUNT - 1 - 100), "of a hundred tags one, and of each digest that goes at once"
     assert len(system.wiring.trash.deleted(SHOP)) == COUNT - 1
@@ -53,7 +53,7 @@ def test_of_a_batch_only_the_first_manifest_is_asked_for(mounted: Make, version:
 def test_what_is_read_from_the_disk_can_be_restored(mounted: Make) -> None:
     system = mounted()
     digest = system.registry.tags(SHOP)["v7"]
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.wiring.undo.restore(SHOP, tag="v7").digest == digest
     assert system.registry.tags(SHOP)["v7"] == digest
 
@@ -64,7 +64,7 @@ def test_a_stale_copy_of_the_storage_is_not_believed(mounted: Make, tmp_path: Pa
     shutil.copytree(tmp_path / "registry", copy)
     again = system.registry.push_image(SHOP, "v50", seed="again")
     TagLinks(repository_folder(copy, SHOP))["v50"] = make_image(f"{SHOP}:v50", layers=0).digest
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert gets(system) >= COUNT - 1
     assert again in system.registry.manifests(SHOP)
@@ -74,7 +74,7 @@ def test_a_tag_that_moved_unheard_is_seen_on_the_disk(mounted: Make) -> None:
     system = mounted()
     system.deaf = True
     system.registry.push(SHOP, "v50", make_image("unheard"))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["v50"] == make_image("unheard").digest
 
 
@@ -86,6 +86,6 @@ def test_bytes_that_are_not_what_their_digest_names_are_asked_for(mounted: Make,
         blob = tmp_path / "registry/docker/registry/v2/blobs/sha256" / hexadecimal[:2] / hexadecimal / "data"
         blob.write_bytes(whole[tag] + b" ")
         system.registry.before("GET", f"manifests/{tag}$", partial(blob.write_bytes, whole[tag]))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     kept = {content for _, one in system.wiring.trash.manifests() for content in (one.content,)}
     assert kept == {content for tag, content in whole.items() if tag != f"v{COUNT - 1}"}

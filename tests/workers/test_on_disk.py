@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
-from service.domain import tombstone
 from service.domain.errors import DeletesDisabled, NotRestorable, RegistryRefused, RegistryUnavailable, StoreUnavailable
-from service.registry.links import Links
-from service.registry.shelf import FOLDER, Shelf
+from service.domain.oci import tombstone
+from service.prune import deleting, planning
+from service.registry.disk import Links
+from service.registry.quarantine import FOLDER, Shelf
+from service.store.deletions import Removals
 from service.store.lease import COLLECT
-from service.store.removals import Removals
 from tests.conftest import keep_last
 from tests.fakes.images import Image, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import TagLinks, repository_folder
 from tests.workers.conftest import SHOP, Make, System, doomed_system
 from tests.workers.test_undo import an_hour_ago, live
-from workers import deletion, enforcement, tasks
+from workers import tasks
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ def shared(on_disk: Make) -> System:
     for tag in ("v1", "latest"):
         system.registry.push_image(SHOP, tag, seed="one")
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     return system
 
@@ -62,7 +63,7 @@ def test_what_the_policy_does_not_keep_goes_with_its_reason(on_disk: Make, fake:
 
 def test_a_tag_whose_image_is_kept_as_another_goes_alone(on_disk: Make) -> None:
     system = shared(on_disk)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"latest", "v2"}
     Pusher(system.registry.url).pull_whole(SHOP, "latest")
@@ -90,7 +91,7 @@ def test_what_went_can_be_restored_whatever_the_registry_takes(on_disk: Make, im
 
 def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> None:
     system = doomed_system(on_disk, delete={"via": "api"})
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.readonly = True
     with pytest.raises(NotRestorable, match="is read-only"):
         system.wiring.undo.restore(SHOP, tag="v1")
@@ -99,7 +100,7 @@ def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> 
 def test_where_deletes_are_off_and_the_storage_is_mounted_the_sentence_names_the_other_way(on_disk: Make) -> None:
     system = doomed_system(on_disk, fake={"delete_enabled": False}, delete={"via": "api"})
     with pytest.raises(DeletesDisabled, match=r"restart it; or set delete\.via: storage, as its storage is at /"):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
 
 
 def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:
@@ -134,7 +135,7 @@ def test_a_push_that_meets_the_removal_of_its_tag_wins(
 
     at_the_moment(monkeypatch, when, push)
     with suppress(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert pushed, "the push met nothing"
     system.hear_late()
     system.later()
@@ -163,7 +164,7 @@ def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch:
             return real(links)
 
         monkeypatch.setattr(Links, "close", close)
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["v1"] == again.digest
 
 
@@ -179,7 +180,7 @@ def test_an_image_that_was_tagged_unheard_stays(on_disk: Make, monkeypatch: pyte
         system.missed.clear()
 
     at_the_moment(monkeypatch, "before", push)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert Pusher(system.registry.url).pull_whole(SHOP, "stable") == digest
     system.settle()
     system.later()
@@ -191,7 +192,7 @@ def test_a_tag_that_moved_unheard_is_left_alone(on_disk: Make) -> None:
     system = doomed_system(on_disk)
     system.deaf = True
     pushed = system.registry.push_image(SHOP, "v1", seed="new")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.deaf = False
     system.later()
     assert system.registry.tags(SHOP)["v1"] == pushed
@@ -200,9 +201,9 @@ def test_a_tag_that_moved_unheard_is_left_alone(on_disk: Make) -> None:
 def test_nothing_is_removed_while_a_collection_holds_the_registry(on_disk: Make) -> None:
     system = doomed_system(on_disk)
     with system.wiring.leases.hold(COLLECT):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
         assert system.tags() == {"v1", "v2"}
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v2"}
 
 
@@ -215,7 +216,7 @@ def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monk
     with monkeypatch.context() as patched:
         patched.setattr(Removals, "forget", away)
         with pytest.raises(StoreUnavailable):
-            deletion.delete(system.wiring, SHOP)
+            deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v2"}
     assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
@@ -233,10 +234,10 @@ def test_what_a_worker_that_died_had_set_aside_goes_later(
     with monkeypatch.context() as patched:
         patched.setattr(Links, "close", die)
         with pytest.raises(KeyboardInterrupt):
-            deletion.delete(system.wiring, SHOP)
+            deleting.delete(system.wiring, SHOP)
     shelf = repository_folder(tmp_path / "registry", SHOP) / FOLDER
     assert shelf.exists()
-    monkeypatch.setattr("service.registry.shelf._LEFT_S", -10.0)
+    monkeypatch.setattr("service.registry.quarantine._LEFT_S", -10.0)
     system.push("v3")
     system.settle()
     assert system.tags() == {"v3"}
@@ -248,11 +249,11 @@ def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_pat
     system = doomed_system(on_disk, storage={"path": str(copy)})
     shutil.copytree(tmp_path / "registry", copy)
     with pytest.raises(RegistryRefused, match="is not what the registry serves"):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert TagLinks(repository_folder(copy, SHOP)).keys() == {"v1", "v2"}
     assert system.tags() == {"v1", "v2"}
     system.end_back_offs()
-    tasks.attempt(system.wiring, "doomed", SHOP, deletion.delete)
+    tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
     (trouble,) = system.wiring.outbox.troubles()
     assert "set storage.path to the registry's rootdirectory" in trouble.message
 
@@ -260,7 +261,7 @@ def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_pat
 def test_a_tombstone_that_was_left_over_the_api_goes_as_well(on_disk: Make, tmp_path: Path) -> None:
     system = shared(on_disk)
     Pusher(system.registry.url, agent="pushprune/x").put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"latest", "v2"}
     assert tombstone.DIGEST not in system.registry.manifests(SHOP)
@@ -272,7 +273,7 @@ def test_a_tag_that_points_nowhere_goes(on_disk: Make) -> None:
     digest = system.registry.tags(SHOP)["v1"]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Removals, "forget", lambda *_, **__: False)
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     TagLinks(repository_folder(system.wiring.storage.root, SHOP))["v1"] = digest  # type: ignore[union-attr]
     system.later()
     assert system.tags() == {"v2"}
@@ -283,7 +284,7 @@ def test_a_registry_that_goes_on_serving_what_was_removed_is_told_of(on_disk: Ma
     digest = system.registry.tags(SHOP)["v1"]
     says = {"Docker-Content-Digest": digest, "Content-Type": "application/json", "Content-Length": "2"}
     system.registry.fail_next("HEAD", digest, status=200, headers=says)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     (trouble,) = system.wiring.outbox.troubles()
     assert "goes on serving" in trouble.message
     system.push("v3")

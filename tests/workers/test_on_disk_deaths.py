@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from service.domain import walk
-from service.registry import shelf
-from service.registry.shelf import FOLDER, Shelf
+from service.domain import reconciliation
+from service.prune import deleting, planning
+from service.reconcile import walk as walking
+from service.registry import quarantine
+from service.registry.quarantine import FOLDER, Shelf
 from service.store.connection import Connection
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import repository_folder
 from tests.workers.conftest import SHOP, Make
-from workers import deletion, enforcement
-from workers import walk as walking
 
 pytestmark = pytest.mark.slow
 
@@ -48,10 +48,10 @@ def dying(monkeypatch: pytest.MonkeyPatch, at: int, *, done: bool) -> Iterator[l
         return step
 
     with monkeypatch.context() as patched:
-        patched.setattr(shelf, "_PARALLEL", 1)
+        patched.setattr(quarantine, "_PARALLEL", 1)
         for owner, name in (
             (Connection, "script"), (Shelf, "set_tag_aside"), (Shelf, "set_manifest_aside"), (Shelf, "settle"),
-            (shelf, "_remove"), (shelf, "_unlink"),
+            (quarantine, "_remove"), (quarantine, "_unlink"),
         ):  # fmt: skip
             patched.setattr(owner, name, mortal(getattr(owner, name)))
         yield taken
@@ -65,12 +65,12 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     system = on_disk(keep_last(1, protect=["latest"]), delete={"via": "storage", "parallel": 1})
     for tag, seed in (("v1", "one"), ("latest", "one"), ("v2", "two"), ("v2b", "two"), ("v3", "three"), ("v4", "four")):
         system.registry.push_image(SHOP, tag, seed=seed, layers=0)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     with dying(monkeypatch, at, done=done) as taken, suppress(Killed):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert len(taken) > at, "it lives longer than its work takes"
-    monkeypatch.setattr(shelf, "_LEFT_S", -10.0)
+    monkeypatch.setattr(quarantine, "_LEFT_S", -10.0)
     client, keys = system.wiring.connection.client, system.wiring.connection.keys
     client.delete(keys.of("writers"), keys.lease(f"delete:{SHOP}"))
     system.later()
@@ -98,11 +98,11 @@ def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
     with link.open("r+") as pushing:
         links.take_off("v2", (stood,))
         pushing.write(pushed)
-    (link.parents[2] / f"{shelf.SIGN}left").mkdir()
-    monkeypatch.setattr(shelf, "_LEFT_S", -10.0)
-    system.wiring.walks.request(walk.BY_HAND)
+    (link.parents[2] / f"{quarantine.SIGN}left").mkdir()
+    monkeypatch.setattr(quarantine, "_LEFT_S", -10.0)
+    system.wiring.walks.request(reconciliation.BY_HAND)
     walking.go_on(system.wiring)
     assert system.registry.tags(SHOP) == {"v1": pushed, "v2": pushed}
     assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
-    assert not list(link.parents[2].glob(f"{shelf.SIGN}*"))
+    assert not list(link.parents[2].glob(f"{quarantine.SIGN}*"))
     assert {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)} == {"v1": pushed, "v2": pushed}

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.collection import REHEARSING, SWEEPING, WAITING
+from service.collect import progress, run
+from service.collect.progress import Progress
+from service.domain.collection.run import REHEARSING, SWEEPING, WAITING
 from service.wiring import Wiring
 from tests.store.test_lease import until
 from tests.workers.test_garbage import collector
-from workers import garbage, progress
-from workers.progress import Progress
 
 Build = Callable[..., Wiring]
 
@@ -26,7 +26,7 @@ def test_each_stage_can_be_seen_and_then_none(make_wiring: Build, tmp_path: Path
 
     assert stage() is None
     wiring.garbage.want("scheduled")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=run.collect, args=(wiring,))
     with wiring.leases.write():
         thread.start()
         until(lambda: stage() == WAITING)

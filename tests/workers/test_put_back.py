@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from service.domain.errors import NotRestorable
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
+from service.reconcile import compare
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
-from workers import reconcile
 
 ONE, TWO = make_image("one").digest, make_image("two").digest
 UNTAGGED_GOES = "rules: [{name: all, keep: {last: 9}, untagged: 0s}]"
@@ -120,7 +120,7 @@ def test_one_whose_push_nobody_saw_is_not_taken_for_the_oldest_of_all(make_syste
     system.deaf = True
     for name in ("one", "two"):
         system.registry.push(SHOP, "latest", make_image(name))
-        reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+        compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     system.wiring.undo.restore(SHOP, tag="latest", digest=ONE, over=TWO)
     (latest,) = system.wiring.history.live(SHOP)
     assert (latest.digest, latest.pushed_us) == (ONE, None)

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import STALE, Probe, Sweep
+from service.collect import restarting
+from service.collect import run as collect_run
+from service.collect.readonly import READ_ONLY
+from service.domain.collection.run import STALE, Probe, Sweep
 from service.domain.errors import StaysReadOnly
 from service.registry.restart import run_command
 from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.workers.conftest import SHOP, System
 from tests.workers.test_garbage import QUIET, collector
-from workers import garbage, reconcile, restarting
-from workers.readonly import READ_ONLY
+from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +49,7 @@ def becomes(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
         run_command(name, *args)
         system.registry.readonly = name == "gc.before"
 
-    monkeypatch.setattr("workers.restarting.run_command", obey)
+    monkeypatch.setattr("service.collect.restarting.run_command", obey)
 
 
 def test_it_is_collected_while_the_registry_is_read_only(
@@ -55,7 +57,7 @@ def test_it_is_collected_while_the_registry_is_read_only(
 ) -> None:
     system = system_of(make_system, tmp_path)
     becomes(system, monkeypatch)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.gate, run.note) == (
         "done",
@@ -79,15 +81,15 @@ def test_that_it_is_read_only_is_noted_before_it_becomes_so(
         noted.append(system.wiring.garbage.is_closed())
         system.registry.readonly = name == "gc.before"
 
-    monkeypatch.setattr("workers.restarting.run_command", obey)
-    garbage.collect(system.wiring)
+    monkeypatch.setattr("service.collect.restarting.run_command", obey)
+    collect_run.collect(system.wiring)
     assert noted == [True, True]
     assert not system.wiring.garbage.is_closed()
 
 
 def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert run.result == "failed"
     assert "gc.before ended, and the registry still takes writes" in run.message
@@ -102,7 +104,7 @@ def test_it_is_writable_again_also_after_a_run_that_fails(
 ) -> None:
     system = system_of(make_system, tmp_path, body)
     becomes(system, monkeypatch)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].result == "failed"
     assert commands(tmp_path) == ["before", "after"]
     assert not system.registry.readonly
@@ -113,7 +115,7 @@ def test_one_that_stays_read_only_is_an_alarm_until_it_is_not(
 ) -> None:
     system = system_of(make_system, tmp_path)
     system.registry.readonly = True
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.message.partition(":")[0]) == (
         "failed", "the registry was made read-only for a collection and stays so",
@@ -121,7 +123,7 @@ def test_one_that_stays_read_only_is_an_alarm_until_it_is_not(
     alarms = {trouble.about for trouble in system.wiring.outbox.troubles()}
     assert READ_ONLY in alarms
     becomes(system, monkeypatch)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert not system.wiring.outbox.troubles()
 
 
@@ -132,12 +134,12 @@ def test_a_worker_that_died_meanwhile_is_made_up_for_though_nothing_is_wanted_an
     system.wiring.garbage.collected("scheduled", (0, 0))
     system.wiring.garbage.closes()
     system.registry.readonly = True
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert ("collect",) in system.messages.sent
     with pytest.raises(StaysReadOnly):
-        garbage.collect(system.wiring)
+        collect_run.collect(system.wiring)
     becomes(system, monkeypatch)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert not system.registry.readonly
     assert not system.wiring.garbage.is_closed()
     assert not (tmp_path / "dry").exists()
@@ -150,17 +152,17 @@ def test_while_its_cache_lies_it_stays_read_only(
     becomes(system, monkeypatch)
     system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, "sha256:" + "a" * 64),)))
     system.registry.fail_next("HEAD", "/blobs/", status=200, times=None)
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert STALE in {trouble.about for trouble in system.wiring.outbox.troubles()}
     assert system.registry.readonly
     assert commands(tmp_path) == ["before", "before"], "the second restart was to mend it"
     system.registry.faults.clear()
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert [run.result for run in system.wiring.garbage.runs()] == ["done", "failed"]
     assert not system.registry.readonly
 
 
 def test_a_command_that_fails_says_why(make_system: Make, tmp_path: Path) -> None:
     system = system_of(make_system, tmp_path, before=["sh", "-c", "echo no such unit; exit 4"])
-    garbage.collect(system.wiring)
+    collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].message == "gc.before ended with exit code 4: no such unit"

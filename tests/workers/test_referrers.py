@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from service.prune import deleting, planning
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
-from workers import deletion, enforcement
 
 
 def sign(system: System, tag: str, kind: str = ".sig") -> str:
@@ -79,8 +79,8 @@ def test_one_whose_image_is_back_stays(make_system: Make) -> None:
     system.registry.push(SHOP, "v1", image)
     signature = sign(system, "v1")
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
-    deletion.delete(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.push(SHOP, "back", image)
     system.settle()
     assert system.tags() == {"back", signature}
@@ -94,10 +94,10 @@ def test_one_whose_image_is_back_unheard_stays_and_is_asked_about_once(make_syst
     signature = sign(system, "v1")
     system.push("v2")
     system.messages.sent.clear()
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
-    deletion.delete(system.wiring, SHOP)
-    enforcement.enforce(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.deaf = True
     system.registry.push(SHOP, None, image)
     system.missed.clear()

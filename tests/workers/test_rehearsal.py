@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from service.collect import marks
+from service.collect import run as collect_run
 from service.domain.errors import CollectionFailed
 from service.domain.gate import Wish
 from service.wiring import Wiring
@@ -17,7 +19,6 @@ from tests.store.test_record import event, record, user_delete
 from tests.workers.conftest import SHOP
 from tests.workers.test_drain import ANN, Counted, collect, leave_behind, obey, state
 from tests.workers.test_garbage import collector
-from workers import garbage, marks
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[st
     """Something happens during the dry run before the gate closes; what was run in the end."""
     (folder / "hold").touch()
     wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (folder / "began").exists())
     assert state(wiring) == "open"
@@ -91,7 +92,7 @@ def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) ->
     (tmp_path / "hold").touch()
     wiring = gated
     wiring.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(wiring,))
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     (tmp_path / "began").unlink()
@@ -130,7 +131,7 @@ def test_one_that_fails_beside_pushes_is_made_again(gated: Wiring, tmp_path: Pat
 
 
 def test_while_somebody_pushes_there_is_none(gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.drain._patience_s", lambda _: 0.0)
+    monkeypatch.setattr("service.collect.quiesce._patience_s", lambda _: 0.0)
     blob_heard(gated.history)
     assert collect(gated).message == f"pushes to {SHOP} did not end in time"
     assert not (tmp_path / "runs").exists()
@@ -153,7 +154,7 @@ def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gat
     leave_behind(gated)
     (tmp_path / "hold").touch()
     gated.garbage.request("by hand")
-    thread = threading.Thread(target=garbage.collect, args=(gated,))
+    thread = threading.Thread(target=collect_run.collect, args=(gated,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
     held = gated.gate.standing()
@@ -181,7 +182,7 @@ def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tm
     """They are what most collections come after: nobody's push need wait until they have settled."""
     (tmp_path / "hold").touch()
     gated.garbage.request("after deletes")
-    thread = threading.Thread(target=garbage.collect, args=(gated,))
+    thread = threading.Thread(target=collect_run.collect, args=(gated,))
     with gated.leases.write():
         thread.start()
         until(lambda: gated.garbage.under_way() is not None)
@@ -197,10 +198,10 @@ def test_what_must_be_healed_does_not_wait_until_they_have_settled(
     gated: Wiring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a gate that drains lets it in."""
-    monkeypatch.setattr("workers.rehearsal._WRITERS_S", 600)
+    monkeypatch.setattr("service.collect.rehearse._WRITERS_S", 600)
     gated.removals.look_at(SHOP, ["v1"])
     gated.garbage.request("after deletes")
-    thread = threading.Thread(target=garbage.collect, args=(gated,))
+    thread = threading.Thread(target=collect_run.collect, args=(gated,))
     with gated.leases.write():
         thread.start()
         until(lambda: state(gated) == "draining")

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from service.clock import now_us
-from service.domain.manifest import OCI_MANIFEST
+from service.domain.oci.manifest import OCI_MANIFEST
+from service.prune import planning
+from service.reconcile import compare
 from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.workers.conftest import SHOP, Make, System
-from workers import enforcement, reconcile
 
 TOLD = {"reconcile": {"late": 0}}
 _EPOCH_ZERO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +32,7 @@ def day(number: int) -> datetime:
 
 
 def compared(system: System) -> Snapshot:
-    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     return system.wiring.history.snapshot(SHOP)
 
 
@@ -66,7 +67,7 @@ def test_nothing_is_looked_up_where_no_limit_overflows(make_system: Make) -> Non
     system.push("v1")
     compared(system)
     system.settle()
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert not system.reasons("dated")
 
 

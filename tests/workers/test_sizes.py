@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from service.collect.sizes import freed, sizes_of, unknown
 from service.wiring import Wiring
 from tests.registry.test_storage import A, B, Disk
-from workers.sizes import freed, sizes_of, unknown
 
 
 def test_what_is_still_on_the_disk_was_not_freed(make_wiring: Callable[..., Wiring], tmp_path: Path) -> None:

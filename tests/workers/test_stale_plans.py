@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from service import byhand
 from service.clock import now_us
-from service.domain import retention
-from service.domain.plan import Plan
-from service.domain.policy import Policy
-from service.domain.wanted import Wanted
+from service.domain.policy.model import Policy
+from service.domain.retention import planner
+from service.domain.retention.plan import Plan
+from service.domain.retention.selector import Wanted
+from service.prune import deleting, manual, planning
+from service.reconcile import compare
 from service.settings.reload import PolicySource
 from service.store.history import Committed
 from service.store.lease import COLLECT
@@ -20,7 +21,6 @@ from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.makers import event, policy
 from tests.workers.conftest import SHOP, Make, System, doomed_system
-from workers import deletion, enforcement, reconcile
 
 
 def user_deletes_v2(system: System) -> None:
@@ -45,7 +45,7 @@ def put_policy_in_force(system: System, policy: Policy, monkeypatch: pytest.Monk
 def test_when_its_user_deletes_the_kept_tag_the_older_one_stays(make_system: Make) -> None:
     system = doomed_system(make_system)
     user_deletes_v2(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v1"}
 
@@ -53,7 +53,7 @@ def test_when_its_user_deletes_the_kept_tag_the_older_one_stays(make_system: Mak
 def test_a_plan_that_waited_for_a_collection_is_not_carried_out_when_it_no_longer_holds(make_system: Make) -> None:
     system = doomed_system(make_system)
     with system.wiring.leases.hold(COLLECT):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
         user_deletes_v2(system)
     system.later()
     assert system.tags() == {"v1"}
@@ -62,7 +62,7 @@ def test_a_plan_that_waited_for_a_collection_is_not_carried_out_when_it_no_longe
 def test_after_a_restart_of_the_registry_nothing_is_deleted_before_it_is_compared(make_system: Make) -> None:
     system = doomed_system(make_system)
     registry_restarts(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v2", "prod"}
     Pusher(system.registry.url).pull_whole(SHOP, "prod")
@@ -81,13 +81,13 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
     """The registry may have restarted, and lost a push: nobody hears of that before the next event."""
     system = make_system(keep_last(9))
     system.push("v1", "v2")
-    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     system.deaf = True
     system.registry.push_image(SHOP, "v2", seed=f"{SHOP}:v1")
     system.missed.clear()
     system.deaf = False
     registry_falls_silent(system)
-    byhand.ask(system.wiring, byhand.wishes(system.wiring, [Wanted(SHOP, "v1")]), "alice")
+    manual.ask(system.wiring, manual.wishes(system.wiring, [Wanted(SHOP, "v1")]), "alice")
     system.later()
     assert system.registry.tags(SHOP) == {"v2": make_image(f"{SHOP}:v1").digest}
     Pusher(system.registry.url).pull_whole(SHOP, "v2")
@@ -96,7 +96,7 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
 def test_what_was_compared_meanwhile_is_not_compared_again(make_system: Make) -> None:
     system = make_system(keep_last(9))
     system.push("v1", "v2")
-    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     client: Any = system.wiring.connection.client
     heard = system.wiring.connection.keys.of("heard")
     client.set(heard, int(client.get(heard)) - 60_000)
@@ -108,7 +108,7 @@ def test_what_was_compared_meanwhile_is_not_compared_again(make_system: Make) ->
 def test_a_restart_in_the_middle_of_a_deletion_stops_it(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.after("GET", "manifests/v1", lambda: registry_restarts(system))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v2", "prod"}
     Pusher(system.registry.url).pull_whole(SHOP, "prod")
@@ -119,7 +119,7 @@ def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None
     index = index_over([make_image(f"{SHOP}:v1")], seed="multi")
     pusher = Pusher(system.registry.url)
     pusher.put(SHOP, "multi", index.media_type, index.manifest)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert system.registry.count("pushprune/", "DELETE") == 0
     system.later()
     pusher.pull_whole(SHOP, "multi")
@@ -147,7 +147,7 @@ def test_an_index_pushed_while_it_is_found_missing_keeps_its_children(make_syste
 def test_a_policy_that_keeps_more_voids_what_was_doomed(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = doomed_system(make_system)
     put_policy_in_force(system, keep_last(2), monkeypatch)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v1", "v2"}
 
@@ -155,10 +155,10 @@ def test_a_policy_that_keeps_more_voids_what_was_doomed(make_system: Make, monke
 def test_dry_run_stops_a_batch_under_way(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     system = make_system(keep_last(1), delete={"parallel": 1})
     system.push("v1", "v2", "v3", "v4", "v5")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     brake = keep_last(1, dry_run=True)
     system.registry.after("DELETE", "", lambda: put_policy_in_force(system, brake, monkeypatch))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.registry.count("pushprune/", "DELETE") == 1
     assert len(system.tags()) >= 4
@@ -171,7 +171,7 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
     for number in range(3):
         system.registry.push(SHOP, f"m{number}", index_over([shared], seed=number))
     system.push("v1")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     made: list[Snapshot] = []
 
     def plan() -> None:
@@ -179,9 +179,9 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
 
     # One index is deleted and noted when the manifest of the next one is read.
     system.registry.after("DELETE", "", lambda: system.registry.after("GET", "manifests/m", plan))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert [untagged.digest for untagged in made[0].untagged] == [shared.digest]
-    stale = retention.plan(made[0], keep_last(1), now_us())
+    stale = planner.plan(made[0], keep_last(1), now_us())
     assert system.wiring.history.commit(made[0], stale, "none") is Committed.NOT
     system.later()
     assert set(system.registry.manifests(SHOP)) == set(system.registry.tags(SHOP).values())
@@ -193,11 +193,11 @@ def test_a_plan_does_not_commit_over_tags_that_were_taken_off_since(make_system:
     for tag in ("v1", "v2"):
         system.registry.push_image(SHOP, tag, seed="one")
     system.push("v3")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.registry.push_image(SHOP, "v1", seed=f"{SHOP}:v3")
     snapshot = system.wiring.history.snapshot(SHOP)
     assert len(snapshot.stale_untagged) == 1
-    (doomed,) = retention.plan(snapshot, keep_last(1), now_us()).doomed
+    (doomed,) = planner.plan(snapshot, keep_last(1), now_us()).doomed
     assert system.wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed") is Committed.DONE
     system.wiring.removals.taken(SHOP, [(doomed, doomed.verdicts)])
     assert system.wiring.history.commit(snapshot, Plan(), "none") is Committed.NOT
@@ -209,11 +209,11 @@ def test_a_signature_that_was_pushed_and_planned_during_the_deletion_of_its_imag
 
     def sign() -> None:
         system.registry.push_image(SHOP, f"{digest.replace(':', '-')}.sig")
-        enforcement.enforce(system.wiring, SHOP)
+        planning.enforce(system.wiring, SHOP)
         system.messages.sent.clear()
 
     system.registry.after("GET", "manifests/v1", sign)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v2"}
 
@@ -240,10 +240,10 @@ def pull(system: System, reference: str, tag: str | None) -> None:
 @pytest.mark.parametrize("by_tag", [True, False])
 def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_goes(make_system: Make, by_tag: bool) -> None:
     system = old_push(make_system, "v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert len(system.wiring.history.doomed(SHOP)) == 2
     pull(system, system.registry.tags(SHOP)["v1"], "v1" if by_tag else None)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1"}
 
@@ -252,18 +252,18 @@ def test_what_is_pulled_after_it_was_doomed_is_planned_again_before_it_goes(make
 def test_a_plan_does_not_commit_over_a_pull_of_what_it_dooms(make_system: Make, by_tag: bool) -> None:
     system = old_push(make_system, "v1", "v2")
     snapshot = system.wiring.history.snapshot(SHOP)
-    plan = retention.plan(snapshot, USED, now_us())
+    plan = planner.plan(snapshot, USED, now_us())
     pull(system, system.registry.tags(SHOP)["v1"], "v1" if by_tag else None)
     assert system.wiring.history.commit(snapshot, plan, "doomed") is Committed.NOT
     again = system.wiring.history.snapshot(SHOP)
-    assert system.wiring.history.commit(again, retention.plan(again, USED, now_us()), "doomed") is Committed.DONE
+    assert system.wiring.history.commit(again, planner.plan(again, USED, now_us()), "doomed") is Committed.DONE
     assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v2",)]
 
 
 def test_a_pull_of_something_else_does_not_hold_a_plan_up(make_system: Make) -> None:
     system = old_push(make_system, "v1", "v2")
     snapshot = system.wiring.history.snapshot(SHOP)
-    plan = retention.plan(snapshot, USED, now_us())
+    plan = planner.plan(snapshot, USED, now_us())
     pull(system, "elsewhere", "other")
     assert system.wiring.history.commit(snapshot, plan, "doomed") is Committed.DONE
 
@@ -274,10 +274,10 @@ def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_syst
     outer = index_over([index_over([part], seed="inner")], seed="outer")
     system.registry.push(SHOP, "v1", outer)
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     client: Any = system.wiring.connection.client
     client.zadd(system.wiring.connection.keys.leased(SHOP), {part.digest: (now_us() // 1000) + 3_600_000})
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}
 
@@ -287,7 +287,7 @@ def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
     client: Any = system.wiring.connection.client
     leased = system.wiring.connection.keys.leased(SHOP)
     client.zadd(leased, {system.registry.tags(SHOP)["v1"]: (now_us() // 1000) + 3_600_000})
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}
     client.zadd(leased, {system.registry.tags(SHOP)["v1"]: 1})

@@ -8,13 +8,15 @@ import pytest
 
 from service.clock import now_us
 from service.domain.errors import StoreUnavailable
+from service.prune import planning
+from service.reconcile import compare
 from service.store.keys import Keys
 from service.store.lease import COLLECT, COLLECT_MS, UNANSWERED_MS
 from service.store.outbox import Outbox
 from tests.conftest import keep_last
 from tests.store.test_lease import until
 from tests.workers.conftest import SHOP, System
-from workers import enforcement, reconcile
+from workers.sweep import sweep
 
 Make = Callable[..., System]
 
@@ -24,7 +26,7 @@ def swept(system: System) -> list[tuple[str, ...]]:
     system.messages.sent.clear()
 
     def sent() -> bool:
-        reconcile.sweep(system.wiring)
+        sweep(system.wiring)
         return bool(system.messages.sent)
 
     until(sent, 5)
@@ -42,7 +44,7 @@ def test_a_lost_message_about_a_due_repository_is_sent_again(make_system: Make) 
 def test_a_lost_message_about_something_doomed_is_sent_again(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1", "v2")
-    enforcement.enforce(system.wiring, "shop/api")
+    planning.enforce(system.wiring, "shop/api")
     assert swept(system) == [("delete", "shop/api")]
 
 
@@ -58,7 +60,7 @@ def test_two_sweeps_at_once_send_a_message_once(make_system: Make) -> None:
     client, key = system.wiring.connection.client, system.wiring.connection.keys.of("due")
     for number in range(50):
         client.zadd(key, {f"r{number}": 1})
-    threads = [threading.Thread(target=reconcile.sweep, args=(system.wiring,)) for _ in range(4)]
+    threads = [threading.Thread(target=sweep, args=(system.wiring,)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -71,7 +73,7 @@ def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
     system.push("v1")
     system.messages.sent.clear()
     system.wiring.outbox.put_off("due", "shop/api", asked_s=30)
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert system.messages.sent == []
 
 
@@ -103,7 +105,7 @@ def test_a_long_queue_is_not_made_longer(make_system: Make) -> None:
     client, keys = system.wiring.connection.client, system.wiring.connection.keys
     client.zadd(keys.of("due"), {"shop/api": 1})
     client.rpush(keys.of("enforce"), *["message"] * 100)
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert system.messages.sent == []
 
 
@@ -112,10 +114,10 @@ def test_a_changed_policy_makes_every_repository_due(make_system: Make) -> None:
     system.push("v1")
     system.push("v1", repository="other")
     system.settle()
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     system.messages.sent.clear()
     system.wiring.connection.client.set(system.wiring.connection.keys.of("policy"), "what was in force before")
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert set(system.messages.sent) == {("enforce", "other"), ("enforce", "shop/api")}
 
 
@@ -127,7 +129,7 @@ def test_a_grace_that_ends_is_noticed_without_a_push(make_system: Make) -> None:
     assert system.tags() == {"v1", "v2"}
 
     def sweep_and_settle() -> bool:
-        reconcile.sweep(system.wiring)
+        sweep(system.wiring)
         system.settle()
         return system.tags() == {"v2"}
 
@@ -148,8 +150,8 @@ def test_a_policy_change_survives_a_crash_before_every_repository_is_due(
     with monkeypatch.context() as patched:
         patched.setattr(Outbox, "mark_due", crash)
         with pytest.raises(StoreUnavailable):
-            reconcile.sweep(system.wiring)
-    reconcile.sweep(system.wiring)
+            sweep(system.wiring)
+    sweep(system.wiring)
     assert system.messages.sent == [("enforce", SHOP)]
 
 
@@ -158,10 +160,10 @@ def test_requests_for_a_collection_do_not_pile_up_behind_one_that_waits(make_sys
     client, keys = system.wiring.connection.client, system.wiring.connection.keys
     system.wiring.garbage.request("by hand")
     client.rpush(keys.of("garbage"), "message")
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert system.messages.sent == []
     client.delete(keys.of("garbage"))
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert system.messages.sent == [("collect",)]
 
 
@@ -174,7 +176,7 @@ def test_what_is_old_leaves_the_trash_though_more_goes_there(make_system: Make) 
     client.zadd(trashed, {f"{SHOP} {old}": now_us() - (system.wiring.settings.history.trash + 1) * 1_000_000})
     system.push("v3")
     system.settle()
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     assert system.wiring.trash.get(SHOP, old) is None
     assert system.wiring.trash.get(SHOP, new) is not None
     assert client.zrange(trashed, 0, -1) == [f"{SHOP} {new}"]
@@ -190,9 +192,9 @@ def set_back(make_system: Make) -> System:
     shop/api has something to plan, to delete and to heal. Nobody who holds a lease lives any more.
     """
     system = make_system(keep_last(1))
-    reconcile.sweep(system.wiring)
+    sweep(system.wiring)
     system.push("v1", "v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.wiring.outbox.mark_due(["shop/web"])
     system.wiring.removals.look_at(SHOP, ["v1"])
     system.messages.sent.clear()
@@ -219,7 +221,7 @@ def _redis(system: System) -> tuple[Any, Keys, int]:
 def test_the_sweep_goes_on_after_the_clock_of_redis_was_set_back(set_back: System) -> None:
     client, keys, now_ms = _redis(set_back)
     assert set_back.wiring.leases.elected("tick", 500)
-    reconcile.sweep(set_back.wiring)
+    sweep(set_back.wiring)
     soon_ms = now_ms + 60_000
     for name in ("due", "doomed", "healing"):
         assert not client.zcount(keys.of(name), f"({soon_ms}", "+inf"), name
@@ -236,23 +238,23 @@ def test_the_sweep_goes_on_after_the_clock_of_redis_was_set_back(set_back: Syste
 def test_a_writer_that_may_live_keeps_its_stay_when_the_clock_of_redis_is_set_back(set_back: System) -> None:
     client, keys, now_ms = _redis(set_back)
     client.zadd(keys.of("writers"), {"alive": now_ms + COLLECT_MS})
-    reconcile.sweep(set_back.wiring)
+    sweep(set_back.wiring)
     assert client.zscore(keys.of("writers"), "alive") == now_ms + COLLECT_MS
     assert now_ms + COLLECT_MS < client.zscore(keys.of("writers"), "dead") < now_ms + UNANSWERED_MS + 60_000
 
 
 def test_a_clock_that_was_set_back_is_said_for_an_hour(set_back: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    reconcile.sweep(set_back.wiring)
+    sweep(set_back.wiring)
     (trouble,) = set_back.wiring.outbox.troubles()
     assert (trouble.about, trouble.message) == (
         "redis clock",
         "the clock of Redis was set back by 3600 s: leases and waiting times were shortened by as much. "
         "Keep that clock right by NTP",
     )
-    reconcile.sweep(set_back.wiring)
+    sweep(set_back.wiring)
     assert set_back.wiring.outbox.troubles() == (trouble,)
-    monkeypatch.setattr(reconcile, "now_us", lambda: now_us() + 3601 * 1_000_000)
-    reconcile.sweep(set_back.wiring)
+    monkeypatch.setattr(compare, "now_us", lambda: now_us() + 3601 * 1_000_000)
+    sweep(set_back.wiring)
     assert set_back.wiring.outbox.troubles() == ()
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import requests
 
-from service.domain import tombstone
-from service.domain.collection import Run
+from service.domain.collection.run import Run
 from service.domain.errors import NotRestorable, RegistryRefused, RegistryUnavailable
-from service.domain.policy import Policy
+from service.domain.oci import tombstone
+from service.domain.policy.model import Policy
+from service.prune import deleting, planning
 from service.settings.reload import PolicySource
 from service.store.collections import now_ms
 from tests.conftest import keep_last
@@ -20,7 +21,6 @@ from tests.makers import policy as policy_of
 from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_undo import an_hour_ago, pruned
 from tests.workers.test_untagging import shared
-from workers import deletion, enforcement
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def tombstoned(make_system: Make) -> System:
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=GONE)
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
     return system
 
@@ -114,10 +114,10 @@ def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: M
     system.registry.push_image(SHOP, "w1", seed="one")
     system.registry.push_image(SHOP, "v2")
     system.push("v3")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
 
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
     digest = make_image("one").digest
     Pusher(system.registry.url)
 
@@ -129,7 +129,7 @@ def test_a_tombstone_under_a_tag_that_its_user_deleted_is_removed(make_system: M
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=GONE)
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
     with suppress(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP).get("v1") == tombstone.DIGEST
     for _ in range(4):
         system.later()
@@ -147,21 +147,21 @@ def test_a_tombstone_that_users_pushed_over_is_removed(make_system: Make) -> Non
 def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     make_system: Make, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
     system = make_system(keep_last(1))
     for n in range(5):
         system.registry.push(SHOP, f"v{n}", make_image(n), at=an_hour_ago() + timedelta(seconds=n))
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     system.registry.fail_next("DELETE", make_image(0).digest, status=503)
     system.registry.fail_next("DELETE", make_image(1).digest, status=503)
     system.registry.fail_next("DELETE", make_image(2).digest, status=503)
     system.registry.fail_next("DELETE", make_image(3).digest, status=503)
     with suppress(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v4"}
     assert len(system.registry.manifests(SHOP)) == 5
-    system.wiring.trash.collected()  # what workers.garbage does right before the sweep
+    system.wiring.trash.collected()  # what service.collect.run does right before the sweep
     system.registry.collect()
     system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "by hand"))
     assert len(system.registry.manifests(SHOP)) == 5
@@ -171,16 +171,16 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
 
 
 def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: Make, monkeypatch: Any) -> None:
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
     system = make_system(keep_last(1))
     for n in range(3):
         system.registry.push(SHOP, f"v{n}", make_image(n), at=an_hour_ago() + timedelta(seconds=n))
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     for n in range(2):
         system.registry.fail_next("DELETE", make_image(n).digest, status=503)
     with suppress(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     system.wiring.trash.collected()
     system.registry.collect()
     system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "by hand"))
@@ -226,10 +226,10 @@ def test_what_was_doomed_for_a_push_that_force_replaced_is_planned_again(make_sy
     system.push("v2")
     system.settle()
     system.registry.push_image(SHOP, "v1", seed="newest")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v2",)]
     system.wiring.undo.restore(SHOP, tag="v1", digest=make_image("one").digest, force=True)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}
 
@@ -324,7 +324,7 @@ def test_deletes_that_were_switched_off_unheard_leave_no_tombstone(make_system: 
     system.wiring.abilities.note_deletes_tags("1", able=False)
     system.registry.delete_enabled = False  # a restart that nobody has heard of yet: our own 304s emit no event
     with suppress(RegistryRefused):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     for _ in range(3):
         system.later()
     assert tombstone.DIGEST not in system.registry.tags(SHOP).values()
@@ -369,15 +369,15 @@ def test_a_tombstone_over_an_image_that_its_user_deleted_is_removed(
     for tag in tags:
         system.registry.push_image(SHOP, tag, seed="one")
     system.push("v3")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
-    monkeypatch.setattr(deletion, "_next_batch", lambda w, s, left, tags: (tuple(left), True))
+    monkeypatch.setattr(deleting, "_next_batch", lambda w, s, left, tags: (tuple(left), True))
     image = f"{system.registry.url}/v2/{SHOP}/manifests/{system.registry.tags(SHOP)['v1']}"
     system.registry.before("PUT", "manifests/v1", lambda: requests.delete(image))
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=GONE)
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
     with suppress(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP).get("v1") == tombstone.DIGEST
     for _ in range(6):
         system.later()

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from service.domain import tombstone
-from service.store.removals import Removals
+from service.domain.oci import tombstone
+from service.prune import deleting, planning
+from service.store.deletions import Removals
 from tests.conftest import keep_last
 from tests.fakes.images import make_index
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System
-from workers import deletion, enforcement
 
 pytestmark = pytest.mark.slow
 
@@ -40,10 +40,10 @@ def cut_off(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 
 def cut_off_in(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(deletion, "tags_first", lambda *_, **__: True)
+        patched.setattr(deleting, "tags_first", lambda *_, **__: True)
         patched.setattr(Removals, "taken", _die)
         with pytest.raises(Died):
-            deletion.delete(system.wiring, SHOP)
+            deleting.delete(system.wiring, SHOP)
 
 
 def _die(*_: Any) -> None:
@@ -52,7 +52,7 @@ def _die(*_: Any) -> None:
 
 def doomed(system: System) -> None:
     """What is too much is doomed; the message about it is lost."""
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     assert system.wiring.history.doomed(SHOP)
 
@@ -127,7 +127,7 @@ def test_it_goes_although_the_push_was_heard_after_the_deletion_had_met_it(
     system = cut_off(version)
     system.deaf = True
     pushed = push_elsewhere(system, "v1")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.hear_late()
     system.later()
     assert set(system.registry.manifests(SHOP)) == {pushed}
@@ -137,7 +137,7 @@ def test_it_goes_although_the_push_was_heard_after_the_deletion_had_met_it(
 def test_it_goes_although_the_next_plan_was_made_in_between(cut_off: Callable[[str], System], version: str) -> None:
     system = cut_off(version)
     kept = system.registry.push_image(SHOP, "v4")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     push_elsewhere(system, "v1")
     system.registry.push_image(SHOP, "v4")
     system.later()
@@ -164,7 +164,7 @@ def test_it_stays_where_the_push_came_before_the_deletion_began_and_was_not_hear
     doomed(system)
     system.deaf = True
     push_elsewhere(system, "v1")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.hear_late()
     system.later()
     assert image(system, "v1") in system.registry.manifests(SHOP)
@@ -179,7 +179,7 @@ def test_it_stays_where_the_next_plan_keeps_it_and_the_push_was_not_heard(
     doomed(system)
     system.deaf = True
     push_elsewhere(system, "v2")
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.hear_late()
     system.later()
     assert image(system, "v2") in system.registry.manifests(SHOP)
@@ -254,8 +254,8 @@ def test_what_stood_at_a_tombstone_goes_although_a_user_deletes_that(make_system
 
     system.registry.after("PUT", "manifests/v[12]", delete, times=2)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(deletion, "tags_first", lambda *_, **__: True)
-        deletion.delete(system.wiring, SHOP)
+        patched.setattr(deleting, "tags_first", lambda *_, **__: True)
+        deleting.delete(system.wiring, SHOP)
     system.later()
     assert set(system.registry.manifests(SHOP)) == {image(system, "v3")}
     assert left_of_it(system) == {}
@@ -271,7 +271,7 @@ def test_an_index_that_is_gone_takes_its_parts_along_although_its_plan_was_dropp
     system.push("v2")
     doomed(system)
     system.registry.before("DELETE", index, lambda: user.push(SHOP, "v3", make_index("drops the plan")))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert index not in system.registry.manifests(SHOP)
     pushed = push_elsewhere(system, "v1")
     system.later()
@@ -287,7 +287,7 @@ def test_what_was_pushed_again_during_its_deletion_is_not_gone(make_system: Make
     system.push("v2", "v3")
     doomed(system)
     system.registry.meanwhile.append(lambda: system.registry.push_image(SHOP, "v4", seed="one"))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     push_elsewhere_and_hear_late(system, "v4", first="v1")
     system.later()
     assert digest in system.registry.manifests(SHOP)
@@ -300,7 +300,7 @@ def test_nothing_is_left_of_a_deletion_that_is_noted(
 ) -> None:
     system = make_system(keep_last(1), version, **DELETES)
     system.push("v1", "v2", "v3")
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: tags_first)
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: tags_first)
     system.settle()
     assert system.tags() == {"v3"}
     assert left_of_it(system) == {}

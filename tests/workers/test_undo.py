@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection import Run
+from service.domain.collection.run import Run
 from service.domain.errors import NotRestorable
-from service.domain.state import Tag
+from service.domain.retention.state import Tag
+from service.prune import deleting
+from service.restore.restore import LEASE_S
 from service.store.collections import now_ms
 from service.store.lease import COLLECT
-from service.undo import LEASE_S
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System
-from workers import deletion
 
 pytestmark = pytest.mark.slow
 
@@ -245,7 +245,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
 
 def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: Make, monkeypatch: Any) -> None:
     """Its tag is off already, and its digest is still to be deleted."""
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
     system = make_system(keep_last(1))
     for number in range(5):
         system.registry.push(SHOP, f"v{number}", make_image(number), at=an_hour_ago() + timedelta(seconds=number))

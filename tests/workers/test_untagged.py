@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from service.prune import planning
 from service.store.keys import short
 from tests.fakes.images import index_over, make_image, make_index
 from tests.makers import event, policy
 from tests.workers.conftest import SHOP, Make, System
-from workers import enforcement
 
 DAY = policy("rules: [{name: moving, keep: always, untagged: 24h}]")
 
@@ -87,7 +87,7 @@ def test_what_is_tagged_again_before_it_goes_is_rescued(make_system: Make) -> No
     (second,) = moved(system, 40)
     messages = list(system.messages.sent)
     system.messages.sent.clear()
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     assert [doomed.digest for doomed in system.wiring.history.doomed(SHOP)] == [first]
     system.registry.push(SHOP, "stable", image)
     system.messages.sent[:0] = messages

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from service.domain.errors import RegistryUnavailable
+from service.prune import deleting, planning
+from service.reconcile import compare
 from service.settings.reload import PolicySource
 from service.store.keys import short
 from tests.fakes.images import Image, index_over, make_image
@@ -13,7 +15,6 @@ from tests.fakes.pusher import Pusher
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
 from tests.workers.test_untagged import ago, moved
-from workers import deletion, enforcement, reconcile
 
 AT_ONCE = policy("rules: [{name: moving, keep: always, untagged: 0s}]")
 DAY = policy("rules: [{name: moving, keep: always, untagged: 24h}]")
@@ -33,7 +34,7 @@ def put(system: System, tag: str, image: Image) -> None:
 
 def compared(system: System) -> None:
     """As in any repository in which something went before."""
-    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     system.settle()
 
 
@@ -103,7 +104,7 @@ def test_a_storage_that_is_away_for_one_plan_costs_nothing(make_system: Make) ->
     compared(system)
     system.registry.push_image(SHOP, "old", at=ago(101))
     system.messages.sent.clear()
-    away(system, lambda: enforcement.enforce(system.wiring, SHOP))
+    away(system, lambda: planning.enforce(system.wiring, SHOP))
     system.settle()
     system.later()
     assert {f"v{number}" for number in range(40)} <= system.tags()
@@ -116,7 +117,7 @@ def test_a_storage_that_is_away_for_a_comparison_costs_no_revision(make_system: 
     system.settle()
     compared(system)
     assert set(system.registry.manifests(SHOP)) == set(digests[1:])
-    away(system, lambda: reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP)))
+    away(system, lambda: compare.compare(system.wiring, system.wiring.history.snapshot(SHOP)))
     system.settle()
     system.later()
     assert set(system.registry.manifests(SHOP)) == set(digests[1:])
@@ -226,11 +227,11 @@ def test_a_dry_run_stops_what_was_planned_before(make_system: Make, monkeypatch:
     system = make_system(policy("rules: [{keep: {last: 1}}]"))
     system.push("v1", "v2")
     system.messages.sent.clear()
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     stopped = policy("dry_run: true\nrules: [{keep: {last: 1}}]")
     monkeypatch.setattr(PolicySource, "current", lambda _: stopped)
     system.registry.fail_next("GET", "tags/list", times=None)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     with pytest.raises(RegistryUnavailable):
         system.settle()
     assert system.tags() == {"v1", "v2"}

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from service.domain import tombstone
 from service.domain.errors import DeletesDisabled, RegistryUnavailable
-from service.domain.policy import Policy
+from service.domain.oci import tombstone
+from service.domain.policy.model import Policy
+from service.prune import deleting as prune_deleting
+from service.prune import planning
 from service.settings.reload import PolicySource
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System
-from workers import deletion, enforcement
 
 both = pytest.mark.parametrize("version", ["2.8", "3"])
 DELETES = {"delete": {"parallel": 1}}
@@ -27,7 +28,7 @@ def shared(make_system: Make, version: str = "2.8", **more: Any) -> System:
     for tag in ("v1", "latest"):
         system.registry.push_image(SHOP, tag, seed="one")
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v1",)]
     return system
@@ -38,7 +39,7 @@ def many(make_system: Make, version: str = "2.8", count: int = 150, **more: Any)
     system = make_system(keep_last(1), version, **{**DELETES, **more})
     for number in range(count):
         system.registry.push_image(SHOP, f"v{number}", layers=0)
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     return system
 
@@ -52,7 +53,7 @@ def no_tombstone(system: System) -> bool:
 @both
 def test_a_tag_whose_image_is_kept_as_another_goes_alone_and_says_why(make_system: Make, version: str) -> None:
     system = shared(make_system, version)
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"latest", "v2"}
     Pusher(system.registry.url).pull_whole(SHOP, "latest")
@@ -64,7 +65,7 @@ def test_a_tag_whose_image_is_kept_as_another_goes_alone_and_says_why(make_syste
 @both
 def test_what_the_registry_can_do_is_found_out_once(make_system: Make, version: str) -> None:
     system = shared(make_system, version)
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     before = len(system.registry.requests)
     system.registry.push_image(SHOP, "v3", seed="one")
     system.push("v4")
@@ -79,7 +80,7 @@ def test_where_deletes_are_off_no_tombstone_is_put_on_anything(make_system: Make
     system = shared(make_system, fake={"delete_enabled": False})
     system.wiring.abilities.note_deletes_tags("1", able=False)
     with pytest.raises(DeletesDisabled):
-        deletion.delete(system.wiring, SHOP)
+        prune_deleting.delete(system.wiring, SHOP)
     assert system.registry.count("pushprune/", "PUT") == 0
     system.registry.delete_enabled = True
     system.later()
@@ -91,7 +92,7 @@ def test_a_tag_that_was_pushed_elsewhere_is_left_alone(make_system: Make, versio
     system = shared(make_system, version)
     system.deaf = True
     pushed = system.registry.push_image(SHOP, "v1", seed="new")
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["v1"] == pushed
     system.hear_late()
     system.later()
@@ -122,7 +123,7 @@ def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, 
         system.deaf = False
 
     CROSSINGS[crossing](system, push)
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     assert pushed, "the crossing was not provoked"
     system.hear_late()
     system.later()
@@ -135,7 +136,7 @@ def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, 
 @pytest.mark.slow
 def test_many_images_go_with_their_tags_taken_off_first(make_system: Make, version: str) -> None:
     system = many(make_system, version)
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v149"}
     assert len(system.registry.manifests(SHOP)) == 1
     assert len(system.wiring.history.entries(SHOP, 1000)) == 150 + 149
@@ -154,7 +155,7 @@ def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
     make_system: Make, monkeypatch: pytest.MonkeyPatch, at: int, handled: bool
 ) -> None:
     """Eight times GET and PUT, the tombstone, then each digest. A GET whose answer is lost is asked again."""
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
     system = many(make_system, count=9)
     counted = iter(range(1, 10_000))
 
@@ -164,7 +165,7 @@ def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
 
     system.registry.before("*", "manifests/", drop, times=None)
     with suppress(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        prune_deleting.delete(system.wiring, SHOP)
     assert next(counted) > at
     system.later()
     assert system.tags() == {"v8"}
@@ -181,7 +182,7 @@ def test_tags_at_a_tombstone_whose_plan_was_dropped_are_put_back_where_the_new_p
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
     system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        prune_deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
     keeps: Policy = keep_last(9)
     monkeypatch.setattr(PolicySource, "current", lambda _: keeps)
@@ -224,7 +225,7 @@ def test_the_policy_that_doomed_it_must_still_be_in_force(make_system: Make, mon
     keeps = keep_last(50)
     monkeypatch.setattr(PolicySource, "current", lambda _: keeps)
     monkeypatch.setattr(PolicySource, "name", "another")
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     assert len(system.tags()) == 20
     system.later()
     assert len(system.tags()) == 20
@@ -250,11 +251,11 @@ def test_a_revision_that_a_rule_keeps_loses_only_its_tag(make_system: Make) -> N
 def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
     system = many(make_system, count=9)
     system.registry.fail_next("PUT", "manifests/v3", status=500)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        prune_deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v3", "v8"}
     assert system.registry.tags(SHOP)["v3"] != tombstone.DIGEST
     system.later()
@@ -275,7 +276,7 @@ def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) 
     system.registry.before("PUT", "manifests/v", put.set, times=None)
     system.registry.before("GET", "manifests/v1$", lambda: deleting.wait(10))
     system.registry.before("DELETE", tombstone.DIGEST, clear)
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     assert met == [False]
     assert system.tags() == {"v149"}
 
@@ -290,19 +291,19 @@ def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_
         system.wiring.abilities.note_deletes_tags("1", able=known)
     system.registry.drop_connection("DELETE", tombstone.DIGEST)
     with pytest.raises(RegistryUnavailable):
-        deletion.delete(system.wiring, SHOP)
+        prune_deleting.delete(system.wiring, SHOP)
     assert system.wiring.leases.writers() == 1
 
 
 def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deletion, "tags_first", lambda *_, **__: True)
+    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
     system = make_system(keep_last(1, protect=["stable"]))
     system.wiring.abilities.note_deletes_tags("1", able=False)
     system.push("stable", "v1", "v2", "v3")
     stable = system.registry.tags(SHOP)["stable"]
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
 
     def copy() -> None:
@@ -310,7 +311,7 @@ def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
             Pusher(system.registry.url).retag(SHOP, "v1", "stable")
 
     system.registry.before("DELETE", tombstone.DIGEST, copy, times=2)
-    deletion.delete(system.wiring, SHOP)
+    prune_deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert system.registry.tags(SHOP)["stable"] == stable

@@ -8,7 +8,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, StrictBool
 from werkzeug.exceptions import Conflict
 
-from service.collecting import ask, overview
+from service.collect.status import ask, overview
 from service.domain.errors import ConfigurationError
 from service.web.api.door import door, refusals
 from service.web.models import Answer, Asked

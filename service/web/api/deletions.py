@@ -9,11 +9,11 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import AfterValidator, Field, StrictBool
 from werkzeug.exceptions import Conflict
 
-from service.byhand import Wish, ask, wishes
 from service.domain.errors import ConfigurationError, NotDeletable
-from service.domain.pattern import LONGEST_PATTERN
-from service.domain.plan import Verdict
-from service.domain.wanted import Wanted, check_globs, is_glob
+from service.domain.policy.patterns import LONGEST_PATTERN
+from service.domain.retention.plan import Verdict
+from service.domain.retention.selector import Wanted, check_globs, is_glob
+from service.prune.manual import Wish, ask, wishes
 from service.web.api.door import door, refusals
 from service.web.api.name import Digest
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath

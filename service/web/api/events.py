@@ -7,7 +7,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
-from service.domain.entry import Entry
+from service.domain.history.entry import Entry
 from service.web.api.door import door, refusals
 from service.web.api.paging import Paged, PageQuery, id_of
 from service.web.api.repository import UNKNOWN, RepositoryPath

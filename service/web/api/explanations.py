@@ -7,8 +7,8 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.domain.errors import NoSuchTag
-from service.domain.explanation import Explanation, with_hold
-from service.domain.opinion import Opinion
+from service.domain.retention.conditions import Opinion
+from service.domain.retention.explanation import Explanation, with_hold
 from service.web.api.door import door, refusals
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import Answer, Asked

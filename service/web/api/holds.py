@@ -7,8 +7,8 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 from werkzeug.exceptions import Conflict
 
-from service import holding
 from service.domain.errors import NotWaiting
+from service.prune import approvals
 from service.web.api.door import door, refusals
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import Answer, Asked
@@ -79,7 +79,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
         """The plans that wait for approval"""
-        waiting = holding.waiting(wiring)
+        waiting = approvals.waiting(wiring)
         undecided = [one.hold for one in waiting if one.refusal is None]
         plans = (
             HeldPlan(
@@ -92,7 +92,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
             )
             for one in waiting
         )
-        return Holds(holds=tuple(plans), plans=holding.together(undecided) if undecided else None).response()
+        return Holds(holds=tuple(plans), plans=approvals.together(undecided) if undecided else None).response()
 
     return pages
 
@@ -108,7 +108,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         """Approve the waiting plan of a repository, and have it planned again now"""
         (repository,) = known(wiring, [path.repository])
         try:
-            approved = holding.approve(wiring, repository, query.plan, by="API")
+            approved = approvals.approve(wiring, repository, query.plan, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return Approval(repository=repository, approved=approved).response()
@@ -117,7 +117,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     def approve_all(query: PlansQuery) -> Response:
         """Approve every plan that waits and was not rejected, and have the repositories planned again now"""
         try:
-            approved = holding.approve_all(wiring, query.plans, by="API")
+            approved = approvals.approve_all(wiring, query.plans, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
         return ApprovalOfAll(repositories=approved.repositories, approved=approved.images).response()

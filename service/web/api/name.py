@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from service.domain.notification import is_digest, is_tag
+from service.domain.oci.names import is_digest, is_tag
 
 
 def _a_tag(value: str) -> str:

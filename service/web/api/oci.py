@@ -12,7 +12,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import AwareDatetime, ConfigDict, Field, RootModel
 from werkzeug.exceptions import BadRequest
 
-from service.domain.interval import Interval
+from service.domain.history.interval import Interval
 from service.web.api.door import door, refusals
 from service.web.api.name import Digest
 from service.web.api.paging import MOST_ROWS

@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import Field
 
 from service.domain.page import Page, Place
-from service.domain.pattern import LONGEST_PATTERN, Matcher
+from service.domain.policy.patterns import LONGEST_PATTERN, Matcher
 from service.domain.search import finding
 from service.web.models import Answer, Asked
 from service.web.problems import Faulty

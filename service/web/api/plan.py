@@ -6,8 +6,8 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
-from service.domain.plan import Doomed
-from service.inventory import Planned
+from service.domain.retention.plan import Doomed
+from service.reports.inventory import Planned
 from service.web.api.door import door
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.models import Answer

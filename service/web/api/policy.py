@@ -7,7 +7,7 @@ from flask import Response, jsonify
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
-from service.domain.policy import schema
+from service.domain.policy.model import schema
 from service.web.api.door import door
 from service.web.models import Answer
 from service.wiring import Wiring

@@ -8,9 +8,9 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, ValidationError
 
-from service.domain.plan import Verdict
-from service.domain.policy import Policy
-from service.domain.preview import Preview
+from service.domain.policy.model import Policy
+from service.domain.retention.plan import Verdict
+from service.domain.retention.preview import Preview
 from service.settings import policy_faults
 from service.web.api.door import door, refusals
 from service.web.api.repository import UNKNOWN, known

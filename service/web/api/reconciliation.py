@@ -9,7 +9,7 @@ from pydantic import Field
 from werkzeug.exceptions import Conflict
 
 from service.domain.errors import ConfigurationError
-from service.reconciling import ask, overview
+from service.reconcile.status import ask, overview
 from service.settings.kinds import RepositoryName
 from service.web.api.door import door, refusals
 from service.web.models import Answer, Asked

@@ -6,7 +6,7 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
-from service.inventory import RepositoryOrder
+from service.reports.inventory import RepositoryOrder
 from service.web.api.door import door
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.models import Answer

@@ -12,7 +12,7 @@ from werkzeug.exceptions import Conflict
 
 from service.domain.errors import ConfigurationError
 from service.domain.page import Page
-from service.inventory import Listed, TagOrder
+from service.reports.inventory import Listed, TagOrder
 from service.web.api.door import door, refusals
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath

@@ -7,9 +7,9 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, StrictBool
 
-from service.domain.deleted import Deleted
-from service.domain.quantity import Span
-from service.undo import LEASE_S
+from service.domain.history.deleted import Deleted
+from service.domain.policy.units import Span
+from service.restore.restore import LEASE_S
 from service.web.api.door import door, refusals
 from service.web.api.name import Digest, TagName
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, known

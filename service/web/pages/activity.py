@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields
 
 from flask import Blueprint, Response, request
 
-from service.domain.entry import Entry
 from service.domain.errors import ConfigurationError
+from service.domain.history.entry import Entry
 from service.domain.search import finding
 from service.web.pages import frame
 from service.wiring import Wiring

@@ -5,7 +5,7 @@ import time
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from service.collecting import ask, overview
+from service.collect.status import ask, overview
 from service.web.pages import frame
 from service.wiring import Wiring
 

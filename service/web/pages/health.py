@@ -14,7 +14,7 @@ from service.doctor import examine, open_case
 from service.domain.errors import ConfigurationError, StoreUnavailable
 from service.domain.finding import Finding, worst
 from service.health import system_health
-from service.reconciling import ask, overview
+from service.reconcile.status import ask, overview
 from service.settings import Settings
 from service.web.pages import frame
 from service.web.pages.masking import masked, without_logins

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from service.inventory import Listing
+from service.reports.inventory import Listing
 from service.wiring import Wiring
 
 _LIFE_S = 10.0

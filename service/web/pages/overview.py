@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 
-from service.domain.collection import Run
-from service.domain.tally import Tally
+from service.domain.collection.run import Run
+from service.domain.history.counts import Tally
 from service.health import system_health
-from service.holding import waiting
+from service.prune.approvals import waiting
+from service.reports.usage import Scales
 from service.web.pages import frame
-from service.weight import Scales
 from service.wiring import Wiring
 
 NAME = "Overview"

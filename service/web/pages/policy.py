@@ -9,13 +9,13 @@ from typing import Any
 
 from flask import Blueprint, Response, request, url_for
 
-from service import holding
 from service.domain.errors import ConfigurationError
-from service.domain.pattern import compile_patterns
-from service.domain.plan import Verdict
-from service.domain.policy import Policy
-from service.domain.preview import Preview
+from service.domain.policy.model import Policy
+from service.domain.policy.patterns import compile_patterns
+from service.domain.retention.plan import Verdict
+from service.domain.retention.preview import Preview
 from service.domain.search import finding
+from service.prune import approvals
 from service.settings import parse_policy
 from service.web.pages import frame
 from service.web.pages.written import written
@@ -90,7 +90,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/policy/holds")
     def policy_holds() -> Response:
-        holds = holding.waiting(wiring)
+        holds = approvals.waiting(wiring)
         undecided = [one.hold for one in holds if one.refusal is None]
         return frame.panel(
             "policy_holds.html",
@@ -99,7 +99,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             most=_ROWS,
             undecided=len(undecided),
             images=sum(len(hold.digests) for hold in undecided),
-            plans=holding.together(undecided),
+            plans=approvals.together(undecided),
         )
 
     @pages.get("/panels/policy/hold/<path:repository>")
@@ -110,12 +110,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.post("/policy/approve")
     def approve() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        images = holding.approve(wiring, repository, plan, by=frame.who().name)
+        images = approvals.approve(wiring, repository, plan, by=frame.who().name)
         return frame.back(f"Approved for {repository}: {images} images may go.")
 
     @pages.post("/policy/approve-all")
     def approve_all() -> Response:
-        approved = holding.approve_all(wiring, request.form.get("plans", ""), by=frame.who().name)
+        approved = approvals.approve_all(wiring, request.form.get("plans", ""), by=frame.who().name)
         return frame.back(
             f"Approved: {approved.images} images of {approved.repositories} repositories are deleted now."
         )
@@ -123,7 +123,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.post("/policy/refuse")
     def refuse() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        holding.refuse(wiring, repository, plan, by=frame.who().name)
+        approvals.refuse(wiring, repository, plan, by=frame.who().name)
         return frame.back(f"Refused for {repository}: nothing of this plan goes.")
 
     @pages.post("/panels/policy/trial")

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from service.domain.errors import ConfigurationError
 from service.domain.page import Place
 from service.domain.search import finding
-from service.inventory import RepositoryOrder
+from service.reports.inventory import RepositoryOrder
 from service.web.pages import frame
 from service.wiring import Wiring
 

@@ -5,12 +5,12 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 
-from service.byhand import ask, wishes
 from service.domain.errors import ConfigurationError
-from service.domain.notification import is_digest, is_tag
+from service.domain.oci.names import is_digest, is_tag
+from service.domain.retention.selector import Wanted
 from service.domain.search import finding
-from service.domain.wanted import Wanted
-from service.inventory import TagOrder
+from service.prune.manual import ask, wishes
+from service.reports.inventory import TagOrder
 from service.web.pages import frame
 from service.web.pages.listings import Listings
 from service.web.pages.policy import policy_file

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
-from service.domain.difference import Difference, difference
 from service.domain.errors import ConfigurationError
-from service.domain.explanation import with_hold
-from service.domain.interval import Interval
-from service.domain.notification import is_digest
+from service.domain.history.interval import Interval
+from service.domain.oci.diff import Difference, difference
+from service.domain.oci.names import is_digest
+from service.domain.retention.explanation import with_hold
 from service.web.pages import frame
 from service.web.pages.repository import host
 from service.wiring import Wiring

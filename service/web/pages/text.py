@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from flask import Flask
 from markupsafe import Markup, escape
 
-from service.domain.quantity import spell_duration
-from service.domain.size import size
+from service.domain.policy.size import size
+from service.domain.policy.units import spell_duration
 from service.web.pages.frame import here
 from service.web.session import csrf
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from service.domain.errors import ConfigurationError
-from service.domain.imports import Text, import_command, import_document
-from service.domain.imports.translation import Translation
-from service.domain.policy import Policy
-from service.domain.state import Tag, Untagged
+from service.domain.policy.model import Policy
+from service.domain.retention.state import Tag, Untagged
+from service.importers import Text, import_command, import_document
+from service.importers.translation import Translation
 from tests.makers import digest_of, planned, tag, us
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "imports"

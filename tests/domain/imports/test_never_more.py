@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.imports.translation import Translation
+from service.importers.translation import Translation
 from tests.domain.imports import aged, commanded, gone, imported, used
 from tests.examples import examples
 

@@ -5,8 +5,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.imports.period import parse_period
-from service.domain.imports.translation import (
+from service.domain.policy.model import Policy
+from service.importers.period import parse_period
+from service.importers.translation import (
     LONGEST_SHOWN,
     NotImportable,
     Translation,
@@ -14,7 +15,6 @@ from service.domain.imports.translation import (
     keep_of,
     translation,
 )
-from service.domain.policy import Policy
 from tests.domain.imports import aged, commanded, gone, imported, refused, refused_command
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from service.domain.collection import BY_HAND, SWEEPING, Run, Under
+from service.domain.collection.run import BY_HAND, SWEEPING, Run, Under
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from service.domain.manifest import OCI_MANIFEST
-from service.domain.plan import Doomed, Plan, Verdict
+from service.domain.oci.manifest import OCI_MANIFEST
+from service.domain.retention.plan import Doomed, Plan, Verdict
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from service.domain.policy import Policy, schema
+from service.domain.policy.model import Policy, schema
 from tests.conftest import keep_last
 from tests.makers import event
 from tests.web.conftest import Edge, ServeEdge

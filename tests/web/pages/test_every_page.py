@@ -5,7 +5,7 @@ import re
 import fakeredis
 import pytest
 
-from service.domain.collection import Run
+from service.domain.collection.run import Run
 from service.store.keys import short
 from service.web.app import create_app
 from tests.conftest import keep_last

@@ -14,10 +14,10 @@ import pytest
 from werkzeug.routing import Rule
 
 from service.clock import now_us
-from service.domain.collection import Rehearsal, Run, Under
+from service.domain.collection.run import Rehearsal, Run, Under
+from service.domain.events import Envelope, Event
 from service.domain.finding import Finding
-from service.domain.notification import Envelope, Event
-from service.domain.policy import Policy
+from service.domain.policy.model import Policy
 from service.store.keys import short
 from tests.makers import digest_of, event, understood
 from tests.web.conftest import Edge, ServeEdge

@@ -3,9 +3,9 @@
 import fakeredis
 import pytest
 
-from service.domain.collection import Run
+from service.domain.collection.run import Run
+from service.reports.usage import Scales
 from service.store import tally
-from service.weight import Scales
 from tests.makers import event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import Browser

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import TestResponse
 
-from service.domain.pattern import Matcher, compile_patterns
+from service.domain.policy.patterns import Matcher, compile_patterns
 from service.web.pages import policy
 from tests.conftest import keep_last
 from tests.makers import event

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from service.clock import now_us
-from service.domain.notification import parse
+from service.domain.events import parse
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry

@@ -1,0 +1,46 @@
+"""Says what a collection is at, for as long as it lives."""
+
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from service.domain.collection.run import Under
+from service.domain.errors import StoreUnavailable
+from service.store.collections import Collections, now_ms
+
+_RENEW_S = 3.0
+
+
+class Progress:
+    """What the one under way is at. It is renewed by a thread, as one stage can take long; Redis may be away."""
+
+    def __init__(self, garbage: Collections, reason: str) -> None:
+        self._garbage = garbage
+        self._under = Under("", now_ms(), now_ms(), reason)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="progress", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+        with suppress(StoreUnavailable):
+            self._garbage.hide()
+
+    def at(self, stage: str) -> None:
+        """The next stage begins."""
+        self._under = Under(stage, now_ms(), self._under.started_ms, self._under.reason)
+        self._show()
+
+    def _renew(self) -> None:
+        while not self._over.wait(_RENEW_S):
+            self._show()
+
+    def _show(self) -> None:
+        if self._under.stage:
+            with suppress(StoreUnavailable):
+                self._garbage.show(self._under)

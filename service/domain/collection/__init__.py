@@ -1,0 +1,1 @@
+"""Garbage collections: runs, time windows, and the output of the collector."""

@@ -1,0 +1,1 @@
+"""History entries of tags, and the intervals they span."""

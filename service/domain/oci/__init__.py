@@ -1,0 +1,1 @@
+"""The formats of the OCI and Docker specifications: names, manifests, platforms."""

@@ -1,0 +1,26 @@
+"""The grammar of repository names, tags and digests, as Distribution defines it."""
+
+import re
+
+REPOSITORY = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+DIGEST = r"[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,128}"
+
+_REPOSITORY = re.compile(REPOSITORY, re.ASCII)
+_TAG = re.compile(TAG, re.ASCII)
+_DIGEST = re.compile(DIGEST, re.ASCII)
+
+
+def is_repository(name: str) -> bool:
+    """True if Distribution accepts this repository name (reference.NameRegexp, at most 255 characters)."""
+    return len(name) <= 255 and _REPOSITORY.fullmatch(name) is not None
+
+
+def is_tag(name: str) -> bool:
+    """True if Distribution accepts this tag (reference.TagRegexp)."""
+    return _TAG.fullmatch(name) is not None
+
+
+def is_digest(text: str) -> bool:
+    """True if Distribution accepts this digest (digest.DigestRegexp)."""
+    return _DIGEST.fullmatch(text) is not None

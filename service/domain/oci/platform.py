@@ -1,0 +1,40 @@
+"""Which platforms an image is for, as `docker pull --platform` names them: linux/amd64, linux/arm/v7."""
+
+import json
+from typing import Any
+
+from service.domain.oci.manifest import INDEX_TYPES
+
+_MOST = 100
+_LONGEST = 64
+
+
+def platforms_of_index(media_type: str, content: bytes) -> tuple[str, ...]:
+    """What an index says of its parts; () for what is no index. What is no image says unknown, and is left out."""
+    if media_type not in INDEX_TYPES:
+        return ()
+    try:
+        parts = json.loads(content)["manifests"] or ()
+        named = [_named(part.get("platform") or {}) for part in parts]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return ()
+    return tuple(dict.fromkeys(name for name in named if name))[:_MOST]
+
+
+def platform_of_config(config: bytes) -> tuple[str, ...]:
+    """What the config of an image says; () where it does not."""
+    try:
+        name = _named(json.loads(config))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return ()
+    return (name,) if name else ()
+
+
+def _named(platform: dict[str, Any]) -> str:
+    """OCI image-spec: os, architecture and variant, of a descriptor's platform as of a config."""
+    words = [platform.get("os"), platform.get("architecture"), platform.get("variant") or None]
+    if not all(isinstance(word, str) and word.isprintable() for word in words if word is not None):
+        return ""
+    if not words[0] or not words[1] or "unknown" in words:
+        return ""
+    return "/".join(word for word in words if word)[:_LONGEST]

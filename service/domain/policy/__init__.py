@@ -1,0 +1,1 @@
+"""The retention policy: its model, patterns, groups and units."""

@@ -1,0 +1,85 @@
+"""Groups: a rule's limits count separately for what its `group` expression captures of each tag."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from service.domain.policy.patterns import compile_expression
+
+_MOST_CAPTURES = 10
+
+
+class Grouping:
+    """Puts tags into groups. Without an expression every tag is in the one group that has no name."""
+
+    def __init__(self, expression: str | None) -> None:
+        self._expression: Any = None if expression is None else compile_expression(expression, expression)
+
+    def of(self, tag: str) -> str | None:
+        """The group of a tag; None when the expression does not match it, or captures nothing: it is not selected.
+
+        Of captures that exclude each other those that took no part leave their place empty, so that pr-7 and issue-7
+        never share a group.
+        """
+        if self._expression is None:
+            return ""
+        found = self._expression.search(tag)
+        captured = found.groups() if found else ()
+        took_part = [capture for capture in captured if capture is not None]
+        return " ".join(capture or "" for capture in captured) if took_part and all(took_part) else None
+
+
+def checked_group(expression: str) -> str:
+    """The expression without re:, which it may begin with as patterns do.
+
+    ValueError with one sentence when RE2 refuses it, or what it captures can be empty.
+    """
+    expression = expression.removeprefix("re:")
+    compiled = compile_expression(expression, expression)
+    if compiled.groups == 0:
+        raise ValueError(f"{expression!r} captures nothing; put ( ) around the part that names the group")
+    if compiled.groups > _MOST_CAPTURES:
+        raise ValueError(f"{expression!r} captures {compiled.groups} parts; {_MOST_CAPTURES} are the most")
+    for inside in _captures(expression):
+        if _can_be_empty(inside):
+            raise ValueError(f"({inside}) in {expression!r} can be empty; write + for *: a group needs a name")
+    return expression
+
+
+def _can_be_empty(inside: str) -> bool:
+    try:
+        return compile_expression(rf"\A(?:{inside})\z", inside).search("") is not None
+    except ValueError:
+        return False
+
+
+def _captures(expression: str) -> Iterator[str]:
+    """What stands inside each capturing pair of parentheses."""
+    opened: list[int | None] = []
+    at, in_class = 0, False
+    while at < len(expression):
+        letter = expression[at]
+        if letter == "\\":
+            at += 1
+        elif in_class and expression.startswith("[:", at):
+            at = expression.find(":]", at) + 1
+        elif in_class:
+            in_class = letter != "]"
+        elif letter == "[":
+            in_class = True
+            at += expression[at + 1 : at + 2] == "^"
+            at += expression[at + 1 : at + 2] == "]"
+        elif letter == "(":
+            opened.append(_start_of_capture(expression, at))
+        elif letter == ")" and opened:
+            start = opened.pop()
+            if start is not None:
+                yield expression[start:at]
+        at += 1
+
+
+def _start_of_capture(expression: str, at: int) -> int | None:
+    """Where the inside of a capturing ( begins: ( and (?P<name> and (?<name> do, (?: and (?i: do not."""
+    if not expression.startswith("(?", at):
+        return at + 1
+    named = expression.startswith(("(?P<", "(?<"), at)
+    return expression.index(">", at) + 1 if named else None

@@ -1,0 +1,211 @@
+"""The policy language: what it can say, and the refusal of what it cannot."""
+
+from collections import Counter
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from service.domain.policy.groups import Grouping, checked_group
+from service.domain.policy.patterns import (
+    LONGEST_PATTERN,
+    Patterns,
+    SomeRepositoryPatterns,
+    SomeTagPatterns,
+    TagPatterns,
+    compile_patterns,
+    selector_of,
+)
+from service.domain.policy.units import SPAN_SCHEMA, Percent, Span
+
+MOST_REVISIONS = 100
+MOST_RULES = 1000
+
+_EVERY_TAG = ("*",)
+_SAYING = ("last", "last_pulled", "pushed_within", "pulled_within", "revisions")
+_NOTHING = (None, None, None, None)
+
+
+def _given(value: Any) -> Any:
+    """`last:` with nothing behind it was meant to be a number; taken for unset, it would delete what it keeps."""
+    if value is None:
+        raise ValueError("it has no value; give it one or leave it out")
+    return value
+
+
+Count = Annotated[
+    Annotated[int, Field(ge=1, strict=True)] | None,
+    BeforeValidator(_given),
+    WithJsonSchema({"type": "integer", "minimum": 1}),
+]
+Period = Annotated[Annotated[Span, Field(ge=1)] | None, BeforeValidator(_given), WithJsonSchema(SPAN_SCHEMA)]
+Group = Annotated[
+    Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(checked_group)] | None,
+    BeforeValidator(_given),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": LONGEST_PATTERN}),
+]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Keep(_Strict):
+    """The conditions that keep a tag: one is enough (`mode: any`), or each must hold (`mode: all`)."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in _SAYING]})
+
+    last: Count = Field(default=None, description="the first N in the rule's order")
+    last_pulled: Count = Field(default=None, description="the N pulled last; a push counts as a pull")
+    pushed_within: Period = Field(default=None, description="pushed less than this ago")
+    pulled_within: Period = Field(default=None, description="pulled less than this ago; a push counts as a pull")
+    revisions: int = Field(
+        default=0, ge=0, le=MOST_REVISIONS, strict=True, description="besides, the last K overwritten digests of a tag"
+    )
+    mode: Literal["any", "all"] = Field(default="any", description="any: one condition is enough; all: each must hold")
+
+    @property
+    def limits_tags(self) -> bool:
+        """Whether any condition decides about tags; with `revisions` alone every tag stays."""
+        return (self.last, self.last_pulled, self.pushed_within, self.pulled_within) != _NOTHING
+
+
+def _no_bare_number(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        raise ValueError(f"it must name a condition; write {{last: {value}}}")  # noqa: TRY004 -- pydantic's way
+    return value
+
+
+def _says_something(keep: Keep | str) -> Keep | str:
+    if isinstance(keep, Keep) and not keep.limits_tags and not keep.revisions:
+        raise ValueError("it is empty; write always, none, or a condition such as {last: 10}")
+    return keep
+
+
+class _Taken:
+    """Stands for the name of a rule which another before it has."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _not_taken(value: Any) -> Any:
+    if isinstance(value, _Taken):
+        raise ValueError(f"two rules are called {value.name!r}; give each its own name")  # noqa: TRY004
+    return value
+
+
+def _with_taken_names(rules: Any) -> Any:
+    """Marks the names of rules that were given before, so that they are refused together with all other faults."""
+    if not isinstance(rules, list):
+        return rules
+    names = [rule.get("name") if isinstance(rule, dict) else None for rule in rules]
+    before = {f"#{number}" for number, name in enumerate(names, 1) if name is None}
+    marked = list(rules)
+    for at, name in enumerate(names):
+        if isinstance(name, str) and name in before:
+            marked[at] = {**rules[at], "name": _Taken(name)}
+        elif isinstance(name, str):
+            before.add(name)
+    return marked
+
+
+class Rule(_Strict):
+    """One rule: which tags of which repositories it may delete, and what it keeps of them."""
+
+    name: Annotated[str | None, Field(min_length=1, max_length=64), BeforeValidator(_not_taken)] = Field(
+        default=None, description="shown with every verdict"
+    )
+    repos: SomeRepositoryPatterns = Field(default=("**",), description="globs (* stops at /), re:…, ! negates")
+    tags: SomeTagPatterns = Field(default=_EVERY_TAG, description="which tags the rule may delete")
+    older_than: Span = Field(default=0, description="only tags whose push is at least this long ago")
+    group: Group = Field(default=None, description="regex: limits count per capture; the rest is not selected")
+    order: Literal["pushed", "semver", "created", "name"] = Field(default="pushed", description="what `last` counts by")
+    count: Literal["digests", "tags"] = Field(default="digests", description="what the limits count")
+    keep: Annotated[
+        Keep | Literal["always", "none"], BeforeValidator(_no_bare_number), AfterValidator(_says_something)
+    ] = Field(description="what stays; `none` deletes all it selects")
+    untagged: Span | Literal["keep"] | None = Field(
+        default=None, description="delete manifests that have been without a tag this long; or keep them"
+    )
+    referrers: Literal["follow", "keep"] = Field(
+        default="follow", description="signatures and the like go once their image is gone; or stay"
+    )
+    final: bool = Field(default=False, description="later rules skip the tags this one selects")
+
+    @property
+    def grouping(self) -> Grouping:
+        return Grouping(self.group)
+
+    @property
+    def concerns_every_tag(self) -> bool:
+        """Whether it speaks of all there is in a repository, so that manifests which never had a tag are its matter."""
+        return self.tags in (_EVERY_TAG, ("**",)) and self.group is None
+
+
+class Policy(_Strict):
+    """The whole policy: what is never deleted, and the rules."""
+
+    version: Literal[1] = Field(default=1, description="of the language")
+    dry_run: bool = Field(default=False, description="decide and record, delete nothing")
+    protect: TagPatterns = Field(default=(), description="tags that are never deleted and take no slot")
+    grace: Span = Field(default=0, description="never delete a younger push")
+    hold_over: Percent = Field(default=50, description="a larger share of a repository's tags waits for approval…")
+    hold_min: int = Field(default=20, ge=0, description="…when it is more tags than this")
+    first_plan: Literal["hold", "apply"] = Field(
+        default="hold", description="hold: the first clean-up of a repository that was there before waits for approval"
+    )
+    shared: Literal["untag", "keep"] = Field(
+        default="untag", description="a tag to delete whose image another tag keeps: it goes alone; or it stays as well"
+    )
+    ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
+    rules: Annotated[tuple[Rule, ...], BeforeValidator(_with_taken_names)] = Field(
+        default=(), max_length=MOST_RULES, description="every rule that selects a tag has a say; one keep wins"
+    )
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "Policy":
+        called = Counter(self._names)
+        if called and max(called.values()) > 1:
+            raise ValueError(f"two rules are called {max(called, key=called.__getitem__)!r}; give each its own name")
+        return self
+
+    def fingerprint(self) -> str:
+        """The same for policies that say the same."""
+        return sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    def protects(self, tag: str) -> bool:
+        """Whether the tag is never deleted and takes no slot."""
+        return bool(self.protect) and compile_patterns(self.protect)(tag)
+
+    def ignores_pull(self, useragent: str, actor: str) -> bool:
+        """Whether a pull by this client or user does not count as use."""
+        if not self.ignore_pulls:
+            return False
+        ignored = compile_patterns(self.ignore_pulls, crossing=True)
+        return ignored(useragent) or (actor != "" and ignored(actor))
+
+    def rules_for(self, repository: str) -> tuple[tuple[str, Rule], ...]:
+        """(name, rule) of each rule that matches the repository, in order; a rule without a name is "#2"."""
+        numbers = selector_of(tuple(rule.repos for rule in self.rules)).select(repository)
+        named = enumerate(zip(self._names, self.rules, strict=True))
+        return tuple(pair for at, pair in named if at in numbers)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(rule.name or f"#{number}" for number, rule in enumerate(self.rules, 1))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a policy file, for editors."""
+    described = _untitled(Policy.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "pushprune policy"}
+
+
+def _untitled(described: Any) -> Any:
+    """Without the titles that pydantic makes of the names: they say nothing that the names do not."""
+    if isinstance(described, list):
+        return [_untitled(one) for one in described]
+    if not isinstance(described, dict):
+        return described
+    return {key: _untitled(of) for key, of in described.items() if key != "title" or not isinstance(of, str)}

@@ -1,0 +1,1 @@
+"""Which images a policy keeps and which it deletes, and why."""

@@ -1,0 +1,193 @@
+"""Which tags each rule selects, in which group, and how it ranks them."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from copy import copy
+from functools import cache
+from itertools import islice
+from math import inf
+
+from service.domain.policy.model import Rule
+from service.domain.policy.patterns import selector_of
+from service.domain.retention.ranking import ORDERS, Ranking, rank
+from service.domain.retention.state import Tag
+
+Lists = frozenset[int]
+# From when until when (µs) a rule selects a tag, and in which group.
+Stay = tuple[float, float, str]
+_NEVER: Stay = (inf, -inf, "")
+
+
+class Feed:
+    """Tags in one order, handed to every list of patterns that selects them, no further than somebody reads."""
+
+    def __init__(self, ordered: Iterable[Tag], lists_of: Callable[[str], Lists]) -> None:
+        self._unread = iter(ordered)
+        self._lists_of = lists_of
+        self._read: list[Tag] = []
+        self._by_list: defaultdict[int, list[Tag]] = defaultdict(list)
+        self._selecting = cache(lambda lists: tuple(self._by_list[at] for at in lists))
+
+    def all(self) -> Iterator[Tag]:
+        """Every tag, whatever selects it."""
+        while self._read_on():
+            pass
+        return iter(self._read)
+
+    def of(self, at: int, start: int = 0) -> Iterator[Tag]:
+        """The tags that the list at this place selects, without the first `start`."""
+        found = self._by_list[at]
+        while start < len(found) or self._read_on():
+            if start < len(found):
+                yield found[start]
+                start += 1
+
+    def backwards(self, at: int, count: int) -> Iterator[Tag]:
+        """The first so many of them, which were read already, the last first."""
+        return reversed(self._by_list[at][:count])
+
+    def pushed_after(self, at: int, moment_us: int) -> int:
+        """How many of them were pushed later than this; only where the newest push comes first."""
+        while (not self._read or (self._read[-1].pushed_us or 0) > moment_us) and self._read_on():
+            pass
+        return bisect_left(self._by_list[at], -moment_us, key=lambda tag: -(tag.pushed_us or 0))
+
+    def _read_on(self) -> bool:
+        tag = next(self._unread, None)
+        if tag is None:
+            return False
+        self._read.append(tag)
+        for found in self._selecting(self._lists_of(tag.name)):
+            found.append(tag)
+        return True
+
+
+class Selections:
+    """For each rule of one repository the tags that it selects. Rules that select and rank alike share the work.
+
+    Nothing is worked out before somebody asks for it. A rule is known by its place.
+    """
+
+    def __init__(self, rules: tuple[tuple[str, Rule], ...], free: Iterable[Tag], now_us: int) -> None:
+        """free: the tags that rules decide about, the newest push first."""
+        lists = tuple(dict.fromkeys(rule.tags for _, rule in rules))
+        number_of = {patterns: at for at, patterns in enumerate(lists)}
+        group_of = {rule.group: cache(rule.grouping.of) for _, rule in rules}
+        self.rules = rules
+        self.ages = any(rule.older_than for _, rule in rules)
+        self._list = tuple(number_of[rule.tags] for _, rule in rules)
+        self._group = tuple(group_of[rule.group] for _, rule in rules)
+        self._older_us = tuple(rule.older_than * 1_000_000 for _, rule in rules)
+        self._lists_of = cache(selector_of(lists).select)
+        self._matching = cache(self._rules_of)
+        self._taking = cache(self._finals_before)
+        finals = [number for number, (_, rule) in enumerate(rules) if rule.final]
+        self._finals = tuple(tuple(finals[: bisect_left(finals, number)]) for number in range(len(rules)))
+        alike: dict[object, int] = {}
+        self._alike = tuple(alike.setdefault(self._likeness(number), number) for number in range(len(rules)))
+        self._stays: defaultdict[int, dict[str, Stay]] = defaultdict(dict)
+        self._feeds = {"pushed": Feed(free, self._lists_of)}
+        self._now_us = now_us
+        self._rankings: dict[tuple[int, str], Ranking] = {}
+
+    def at(self, now_us: int) -> "Selections":
+        """The same at another moment."""
+        if not self.ages:
+            return self
+        other = copy(self)
+        other._now_us, other._rankings = now_us, {}
+        return other
+
+    def selecting(self, tag: Tag) -> Iterator[tuple[int, str]]:
+        """(rule, group) of every rule that selects the tag: none behind a final one."""
+        for number in self._matching(self._lists_of(tag.name)):
+            group = self._taken_up(number, tag)
+            if group is not None:
+                yield number, group
+                if self.rules[number][1].final:
+                    return
+
+    def selected(self, number: int, order: str = "pushed") -> Iterator[tuple[Tag, str]]:
+        """The tags that the rule selects, each with its group, in this order."""
+        feed, at, now_us = self._feed(order), self._list[number], self._now_us
+        young = feed.pushed_after(at, self._latest_us(number)) if order == "pushed" and self._older_us[number] else 0
+        stays = self._stays[self._alike[number]]
+        for tag in feed.of(at, young):
+            stay = stays.get(tag.name)
+            if stay is None:
+                stay = stays[tag.name] = self._stay(number, tag)
+            from_us, until_us, group = stay
+            if from_us <= now_us < until_us:
+                yield tag, group
+
+    def ranking(self, number: int, order: str) -> Ranking:
+        """The places of what the rule selects, in this order."""
+        known = (self._alike[number], order)
+        if known not in self._rankings:
+            by_digest = self.rules[number][1].count == "digests"
+            self._rankings[known] = rank(self.selected(number, order), by_digest=by_digest)
+        return self._rankings[known]
+
+    def naming(self, name: str) -> Iterator[tuple[str, Rule]]:
+        """(name, rule) of every rule that could select a tag of this name at some age."""
+        for number in self._matching(self._lists_of(name)):
+            if self._group[number](name) is not None:
+                rule_name, rule = self.rules[number]
+                yield rule_name, rule
+                if rule.final and not rule.older_than:
+                    return
+
+    def next_us(self) -> Iterator[int]:
+        """For each rule the next moment at which it takes up a tag that is too young for it now."""
+        for number in range(len(self.rules)):
+            yield from islice(self.dues_us(number), 1)
+
+    def dues_us(self, number: int) -> Iterator[int]:
+        """The moments at which the rule takes up the tags that are too young for it now, the next one first."""
+        if not self._older_us[number]:
+            return
+        feed, at = self._feeds["pushed"], self._list[number]
+        for tag in feed.backwards(at, feed.pushed_after(at, self._latest_us(number))):
+            if self._group[number](tag.name) is not None:
+                yield (tag.pushed_us or 0) + self._older_us[number]
+
+    def _latest_us(self, number: int) -> int:
+        return self._now_us - self._older_us[number]
+
+    def _taken_up(self, number: int, tag: Tag) -> str | None:
+        """The group of a tag that the rule's list selects; None when it is too young or in no group."""
+        if self._older_us[number] and (tag.pushed_us or 0) > self._latest_us(number):
+            return None
+        return self._group[number](tag.name)
+
+    def _stay(self, number: int, tag: Tag) -> Stay:
+        """How long the rule selects a tag of its list, whatever the moment is: asked at every moment, found once."""
+        group = self._group[number](tag.name)
+        if group is None:
+            return _NEVER
+        taking = self._taking(number, self._lists_of(tag.name)) if self._finals[number] else ()
+        takes = next((final for final in taking if self._group[final](tag.name) is not None), None)
+        return self._from_us(number, tag), inf if takes is None else self._from_us(takes, tag), group
+
+    def _finals_before(self, number: int, lists: Lists) -> tuple[int, ...]:
+        """The final rules that take tags of these lists away from the rule, those that take the youngest first."""
+        finals = (final for final in self._finals[number] if self._list[final] in lists)
+        return tuple(sorted(finals, key=self._older_us.__getitem__))
+
+    def _from_us(self, number: int, tag: Tag) -> float:
+        """From when on the tag is old enough for the rule."""
+        return (tag.pushed_us or 0) + self._older_us[number] if self._older_us[number] else -inf
+
+    def _feed(self, order: str) -> Feed:
+        if order not in self._feeds:
+            self._feeds[order] = Feed(sorted(self._feeds["pushed"].all(), key=ORDERS[order]), self._lists_of)
+        return self._feeds[order]
+
+    def _rules_of(self, lists: Lists) -> tuple[int, ...]:
+        return tuple(number for number, at in enumerate(self._list) if at in lists)
+
+    def _likeness(self, number: int) -> object:
+        """Equal for two rules that select the same tags and count the same things."""
+        rule = self.rules[number][1]
+        return (self._list[number], rule.group, rule.older_than, rule.count, self._finals[number])

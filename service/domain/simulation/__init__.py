@@ -1,0 +1,1 @@
+"""Replaying the recorded history under another policy."""

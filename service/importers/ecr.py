@@ -1,0 +1,194 @@
+"""Amazon ECR's lifecycle policy: the policy itself, or what `aws ecr get-lifecycle-policy` prints.
+
+Rules apply from the lowest priority number up, and what one has matched no later one can touch: each is `final`.
+https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from pydantic import Field
+
+from service.importers.document import MOST_RULES, Document, Envelope, Part, checked, parse_document
+from service.importers.flags import MOST
+from service.importers.pattern import starting, wildcards, within
+from service.importers.period import DAY_S, bounded
+from service.importers.translation import (
+    ImportedRule,
+    Location,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
+
+_PLACE = "a lifecycle policy belongs to one repository: run this with --within REPOSITORY, or name it below."
+_UNTAGGED = "differs: what is untagged counts from the loss of its last tag, not from its push."
+_COUNTED = (
+    "differs: ECR counts the images that earlier rules matched, and untagged ones, among the newest {}; here they"
+    " are not counted, so that more stay."
+)
+_COUNT_TYPES = ("imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned")
+
+
+class _Selection(Part):
+    tag_status: str
+    tag_prefix_list: tuple[str, ...] = ()
+    tag_pattern_list: tuple[str, ...] = ()
+    count_type: str
+    count_unit: str | None = None
+    count_number: int = Field(ge=1, le=MOST)
+    storage_class: str | None = None
+
+
+class _Action(Part):
+    type: str
+    target_storage_class: str | None = None
+
+
+class _Rule(Part):
+    rule_priority: int
+    description: str | None = None
+    selection: _Selection
+    action: _Action
+
+    @property
+    def title(self) -> str:
+        return self.description or f"rule {self.rule_priority}"
+
+    @property
+    def is_for_the_archive(self) -> bool:
+        return self.selection.storage_class not in (None, "standard")
+
+    @property
+    def expires(self) -> bool:
+        return self.action.type == "expire"
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        prefixes = (starting(prefix) for prefix in self.selection.tag_prefix_list)
+        return (*prefixes, *(wildcards(pattern) for pattern in self.selection.tag_pattern_list))
+
+
+class _Policy(Part):
+    rules: tuple[_Rule, ...] = Field(max_length=MOST_RULES)
+
+
+class _Printed(Envelope):
+    repository_name: str | None = None
+    lifecycle_policy_text: str
+
+
+def read_document(document: Document, place: str | None) -> Translation:
+    """Its rules in their order of priority."""
+    values = document.values
+    if isinstance(values, dict) and "lifecyclePolicyText" in values:
+        printed = checked(_Printed, values)
+        place = printed.repository_name if place is None else place
+        try:
+            values = parse_document(printed.lifecycle_policy_text).values
+        except NotImportable as error:
+            raise NotImportable(str(error), ("lifecyclePolicyText",)) from error
+    policy = checked(_Policy, values)
+    for number, rule in enumerate(policy.rules):
+        _check(rule, ("rules", number))
+    rules = sorted(policy.rules, key=lambda rule: rule.rule_priority)
+    twice = next((one for one, other in pairwise(rules) if _same_place(one, other)), None)
+    if twice:
+        raise NotImportable(f"two rules have the priority {twice.rule_priority}; give each its own")
+    repos = within(place, itself=True, below=False)
+    return translation("ECR", _rules(rules, repos), [*([_PLACE] if place is None else []), *_left_out(rules)])
+
+
+def _same_place(one: _Rule, other: _Rule) -> bool:
+    return one.rule_priority == other.rule_priority
+
+
+def _check(rule: _Rule, at: Location) -> None:
+    """NotImportable when the rule is none that ECR would take."""
+    selection, here = rule.selection, (*at, "selection")
+    if selection.tag_status not in ("tagged", "untagged", "any"):
+        raise NotImportable("must be tagged, untagged or any", (*here, "tagStatus"))
+    if (selection.tag_status == "tagged") != bool(rule.patterns):
+        raise NotImportable("tagged needs tagPatternList or tagPrefixList, and nothing else may have one", here)
+    if selection.count_type not in _COUNT_TYPES:
+        raise NotImportable(f"must be one of {', '.join(_COUNT_TYPES)}", (*here, "countType"))
+    if selection.count_type != _COUNT_TYPES[0] and selection.count_unit != "days":
+        raise NotImportable("must be days", (*here, "countUnit"))
+    if rule.action.type not in ("expire", "transition"):
+        raise NotImportable("must be expire or transition", (*at, "action", "type"))
+    bounded(selection.count_number * DAY_S, f"{selection.count_number} days", (*here, "countNumber"))
+
+
+def _rules(rules: Sequence[_Rule], repos: tuple[str, ...]) -> Iterator[ImportedRule]:
+    """Each says the same of what is untagged: of a tag that a final rule takes, no later one is asked."""
+    untagged = _untagged(rules)
+    made = [
+        imported_rule(rule.title, repos=repos, tags=rule.patterns, keep=_keep(rule), untagged=untagged, final=True,
+                      notes=_notes(rule, is_first=rule is rules[0]))
+        for rule in rules
+        if rule.selection.tag_status != "untagged" and not rule.is_for_the_archive
+    ]  # fmt: skip
+    yield from made
+    if untagged is not None and not any(rule.selects_every_tag for rule in made):
+        yield imported_rule("untagged", repos=repos, keep="always", untagged=untagged)
+
+
+def _keep(rule: _Rule) -> Any:
+    number, days_s = rule.selection.count_number, rule.selection.count_number * DAY_S
+    if _no_equivalent(rule):
+        return "always"
+    if rule.selection.count_type == "imageCountMoreThan":
+        return keep_of(number)
+    is_pull = rule.selection.count_type == "sinceImagePulled"
+    return keep_of(pulled_within=days_s) if is_pull else keep_of(pushed_within=days_s)
+
+
+def _notes(rule: _Rule, *, is_first: bool) -> Iterator[str]:
+    reason = _no_equivalent(rule)
+    if reason:
+        yield reason
+    elif rule.selection.count_type == "imageCountMoreThan" and not (is_first and rule.patterns):
+        yield _COUNTED.format(rule.selection.count_number)
+
+
+def _no_equivalent(rule: _Rule) -> str | None:
+    """Why the images of a rule are all kept here."""
+    if not rule.expires:
+        return "no equivalent: there is no archive to move images to; the images of this rule stay."
+    if rule.selection.count_type == "sinceImageTransitioned":
+        return "no equivalent: nothing here is ever archived; the images of this rule stay."
+    if len(rule.patterns) > 1:
+        return (
+            "no equivalent: ECR selects an image only when its tags match all of these patterns together; here each tag"
+            " stands for itself, so the tags of this rule stay. If you meant any of them, say what to keep."
+        )
+    return None
+
+
+def _untagged(rules: Sequence[_Rule]) -> int | None:
+    """How long what is untagged stays, in seconds: the first rule that concerns it decides; None = for ever."""
+    first = _first_on_untagged(rules)
+    if first is None or not first.expires or first.selection.count_type != "sinceImagePushed":
+        return None
+    return first.selection.count_number * DAY_S
+
+
+def _first_on_untagged(rules: Sequence[_Rule]) -> _Rule | None:
+    return next((rule for rule in rules if rule.selection.tag_status != "tagged" and not rule.is_for_the_archive), None)
+
+
+def _left_out(rules: Sequence[_Rule]) -> Iterator[str]:
+    first = _first_on_untagged(rules)
+    if _untagged(rules) is not None:
+        yield _UNTAGGED
+    elif first is not None:
+        yield (
+            f"no equivalent: what {first.title!r} does with untagged images; they stay. Give a rule"
+            " `untagged: 24h`, say, to delete them by age."
+        )
+    for rule in rules:
+        if rule.is_for_the_archive:
+            yield f"no equivalent: {rule.title!r} is for archived images, of which there are none here; it is left out."

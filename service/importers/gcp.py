@@ -1,0 +1,241 @@
+"""Google Artifact Registry's cleanup policies: the policy file, or a repository as `gcloud … describe` prints it.
+
+A version that a Keep policy matches stays, whatever Delete policies match it; Keep alone deletes nothing.
+https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from pydantic import Field
+
+from service.importers.document import Document, Envelope, Part, checked, listed
+from service.importers.flags import MOST
+from service.importers.pattern import inside, repositories_starting, starting
+from service.importers.period import DAY_S, parse_period
+from service.importers.translation import (
+    ImportedRule,
+    Location,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
+
+_PLACE = "cleanup policies belong to one repository: run this with --within PROJECT/REPOSITORY, or name it below."
+_AGE = "differs: Google counts the age from the upload of a version, pushprune from the last push of a tag."
+_ALONE = "a Keep policy alone deletes nothing, there and here."
+_UNTAGGED = "differs: what is untagged counts from the loss of its last tag."
+_STATES = ("any", "tagged", "untagged")
+
+
+class _Condition(Part):
+    tag_state: str | None = None
+    tag_prefixes: tuple[str, ...] | None = None
+    version_name_prefixes: tuple[str, ...] | None = None
+    package_name_prefixes: tuple[str, ...] | None = None
+    older_than: str | None = None
+    newer_than: str | None = None
+
+    @property
+    def state(self) -> str:
+        """any, tagged or untagged; a prefix can only match what is tagged."""
+        return "tagged" if self.tag_prefixes else (self.tag_state or "any").lower().removeprefix("tag_state_")
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return self.package_name_prefixes or ("",)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return tuple(starting(prefix) for prefix in self.tag_prefixes or ())
+
+
+class _Recent(Part):
+    package_name_prefixes: tuple[str, ...] | None = None
+    keep_count: int = Field(ge=1, le=MOST)
+
+
+class _Policy(Part):
+    name: str | None = None
+    id: str | None = None
+    action: Any
+    condition: _Condition | None = None
+    most_recent_versions: _Recent | None = None
+
+    @property
+    def title(self) -> str:
+        return self.name or self.id or "cleanup policy"
+
+    @property
+    def verb(self) -> str:
+        said = self.action.get("type") if isinstance(self.action, dict) else self.action
+        return said.lower() if isinstance(said, str) else ""
+
+
+class _Repository(Envelope):
+    cleanup_policies: dict[str, _Policy]
+    cleanup_policy_dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """What holds for all versions of these packages: the newest stay, what is young stays, what is untagged goes."""
+
+    packages: tuple[str, ...]
+    last: int = 0
+    young_s: int = 0
+    untagged_s: int | None = None
+
+    def covers(self, package: str) -> bool:
+        return package.startswith(self.packages)
+
+
+@dataclass(frozen=True)
+class _Keeping:
+    """All that the Keep policies say. untagged: whether any of them may hold versions without a tag."""
+
+    rules: tuple[ImportedRule, ...]
+    limits: tuple[_Limit, ...]
+    untagged: bool
+
+
+def read_document(document: Document, place: str | None) -> Translation:
+    """Keep policies by name as rules of their own, those by number or age as limits of every Delete policy's rule."""
+    placed, dry_run = _policies(document.values)
+    for policy, at in placed:
+        _check(policy, at)
+    deletes = [(policy, at) for policy, at in placed if policy.verb == "delete"]
+    keeping = _keeping([(policy, at) for policy, at in placed if policy.verb == "keep"], place)
+    notes = ([_PLACE] if place is None else []) + [_AGE]
+    if not deletes:
+        return translation("Google Artifact Registry", (), [*notes, _ALONE], dry_run=dry_run)
+    usable = sorted(
+        ((policy, _age(policy, at)) for policy, at in deletes if not _reason(policy)), key=lambda pair: pair[1]
+    )
+    untagged = tuple(_untagged(usable, keeping))
+    rules = [*keeping.rules]
+    for policy, age_s in usable:
+        rules += _deleting(policy, age_s, (*keeping.limits, *untagged), place)
+    rules += [imported_rule("untagged", repos=_repositories(limit.packages, place), keep="always",
+                            untagged=limit.untagged_s) for limit in untagged]  # fmt: skip
+    notes += [_UNTAGGED] if untagged else []
+    notes += [f"no equivalent: {policy.title!r}: {_reason(policy)}; it is left out." for policy, _ in deletes
+              if _reason(policy)]  # fmt: skip
+    notes += _untagged_that_stay(usable, keeping)
+    return translation("Google Artifact Registry", rules, notes, dry_run=dry_run)
+
+
+def _policies(values: Any) -> tuple[list[tuple[_Policy, Location]], bool]:
+    if isinstance(values, dict) and "cleanupPolicies" in values:
+        repository = checked(_Repository, values)
+        return [(one, ("cleanupPolicies", key)) for key, one in repository.cleanup_policies.items()], (
+            repository.cleanup_policy_dry_run
+        )
+    if not isinstance(values, list):
+        raise NotImportable("this must be a list of cleanup policies, [{…}], or a repository with cleanupPolicies")
+    return [(checked(_Policy, value, (number,)), (number,)) for number, value in enumerate(listed(values))], False
+
+
+def _check(policy: _Policy, at: Location) -> None:
+    """NotImportable when the policy is none that Google would take."""
+    if policy.verb not in ("delete", "keep"):
+        raise NotImportable('must be {"type": "Delete"} or {"type": "Keep"}', (*at, "action"))
+    if (policy.condition is None) == (policy.most_recent_versions is None):
+        raise NotImportable("needs a condition or mostRecentVersions, and only one of them", at)
+    if policy.condition and policy.condition.state not in _STATES:
+        raise NotImportable(f"must be {', '.join(_STATES)}", (*at, "condition", "tagState"))
+
+
+def _reason(policy: _Policy) -> str:
+    """Why a Delete policy cannot be said here, or ""."""
+    if policy.condition is None:
+        return "Delete with mostRecentVersions"
+    if policy.condition.version_name_prefixes:
+        return "versions cannot be chosen by their digests"
+    return "a rule cannot delete only what is young (newerThan)" if policy.condition.newer_than else ""
+
+
+def _age(policy: _Policy, at: Location) -> int:
+    older = policy.condition.older_than if policy.condition else None
+    return parse_period(older, (*at, "condition", "olderThan")) if older else 0
+
+
+def _keeping(keeps: Sequence[tuple[_Policy, Location]], place: str | None) -> _Keeping:
+    rules, limits, untagged = [], [], False
+    for policy, at in keeps:
+        recent, condition = policy.most_recent_versions, policy.condition
+        if recent:
+            limits.append(_Limit(recent.package_name_prefixes or ("",), last=recent.keep_count))
+        untagged = untagged or recent is not None or (condition is not None and condition.state != "tagged")
+        if condition is None or condition.state == "untagged":
+            continue
+        if condition.newer_than and not (condition.tags or condition.version_name_prefixes or condition.older_than):
+            young_s = parse_period(condition.newer_than, (*at, "condition", "newerThan"))
+            limits.append(_Limit(condition.packages, young_s=young_s))
+            continue
+        rules.append(_kept(policy.title, condition, place))
+    return _Keeping(tuple(rules), tuple(limits), untagged)
+
+
+def _kept(title: str, condition: _Condition, place: str | None) -> ImportedRule:
+    dropped = {
+        "olderThan": condition.older_than,
+        "newerThan": condition.newer_than,
+        "versionNamePrefixes": condition.version_name_prefixes,
+    }
+    names = [name for name, given in dropped.items() if given]
+    notes = [f"no equivalent: {', '.join(names)} in a Keep policy; all these tags stay here."] if names else []
+    repos = _repositories(condition.packages, place)
+    return imported_rule(title, repos=repos, tags=condition.tags, keep="always", notes=notes)
+
+
+def _deleting(policy: _Policy, age_s: int, limits: Sequence[_Limit], place: str | None) -> Iterator[ImportedRule]:
+    """A rule for every set of packages to which other limits apply; the longest prefixes decide first."""
+    condition = policy.condition
+    if condition is None or condition.state == "untagged":
+        return
+    limited = {prefix for limit in limits for prefix in limit.packages if prefix.startswith(condition.packages)}
+    prefixes = sorted({*condition.packages, *limited}, key=lambda prefix: (-len(prefix), prefix))
+    for limit, same in groupby(prefixes, key=lambda prefix: _limit_on(prefix, limits)):
+        repos = _repositories(tuple(same), place)
+        keep = keep_of(limit.last, pushed_within=max(limit.young_s, age_s))
+        yield imported_rule(
+            policy.title, repos=repos, tags=condition.tags, keep=keep, untagged=limit.untagged_s, final=True
+        )
+
+
+def _limit_on(package: str, limits: Sequence[_Limit]) -> _Limit:
+    """All limits on packages that begin so, taken together."""
+    covering = [limit for limit in limits if limit.covers(package)]
+    return _Limit(
+        (),
+        max((limit.last for limit in covering), default=0),
+        max((limit.young_s for limit in covering), default=0),
+        min((limit.untagged_s for limit in covering if limit.untagged_s is not None), default=None),
+    )
+
+
+def _untagged(usable: Sequence[tuple[_Policy, int]], keeping: _Keeping) -> Iterator[_Limit]:
+    """A limit for each Delete policy on what is untagged: of a tag that a final rule takes, no later one is asked."""
+    for policy, age_s in usable:
+        condition = policy.condition
+        if condition is not None and condition.state != "tagged" and not keeping.untagged:
+            yield _Limit(condition.packages, untagged_s=age_s or DAY_S)
+
+
+def _untagged_that_stay(usable: Sequence[tuple[_Policy, int]], keeping: _Keeping) -> Iterator[str]:
+    concerned = [policy for policy, _ in usable if policy.condition and policy.condition.state != "tagged"]
+    if concerned and keeping.untagged:
+        titles = ", ".join(repr(policy.title) for policy in concerned)
+        yield (
+            f"no equivalent: a Keep policy may hold versions without a tag, which cannot be said here, so those of"
+            f" {titles} stay. Give a rule for all tags `untagged: 7d`, say, to delete them by age."
+        )
+
+
+def _repositories(packages: Sequence[str], place: str | None) -> tuple[str, ...]:
+    return inside(place, ["**"] if "" in packages else [repositories_starting(prefix) for prefix in packages])

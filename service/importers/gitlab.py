@@ -1,0 +1,103 @@
+"""GitLab's container_expiration_policy: alone, or within a project as its API shows it."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from service.importers.document import Document, Envelope, checked
+from service.importers.flags import MOST
+from service.importers.pattern import negated, searched, whole, within
+from service.importers.period import DAY_S, HOUR_S, MONTH_S, YEAR_S, bounded
+from service.importers.translation import (
+    ImportedRule,
+    Location,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    shown,
+    translation,
+)
+
+_KEYS = ("container_expiration_policy", "container_expiration_policy_attributes")
+_PERIOD = re.compile(r"(\d{1,6})\s*(h|hour|d|day|w|week|m|mon|month|y|year)s?", re.ASCII)
+_UNITS_S = {"h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S, "m": MONTH_S, "y": YEAR_S}
+_NOTES = (
+    "differs: a tag stays while a kept tag names the same image.",
+    "no equivalent: protected and immutable tags of the project's settings; put their names into `protect: […]`.",
+)
+_PLACE = "an expiration policy belongs to one project: run this with --within GROUP/PROJECT, or name it below."
+
+
+class _Policy(Envelope):
+    enabled: bool | None = True
+    cadence: str | None = None
+    keep_n: int | None = None
+    older_than: str | None = None
+    name_regex: str | None = None
+    name_regex_delete: str | None = None
+    name_regex_keep: str | None = None
+
+    model_config = Envelope.model_config | {"alias_generator": None}
+
+
+def read_document(document: Document, place: str | None) -> Translation:
+    """Its one rule, for every image of the project."""
+    values, at = _policy(document.values)
+    policy = checked(_Policy, values, at)
+    if place is None and isinstance(document.values, dict) and document.values is not values:
+        path = document.values.get("path_with_namespace")
+        place = path.lower() if isinstance(path, str) and path else None
+    notes = list(_NOTES)
+    if place is None:
+        notes.insert(0, _PLACE)
+    if policy.cadence:
+        notes.append(f"no equivalent: cadence ({policy.cadence}); pushprune acts straight after each push.")
+    if policy.enabled is False:
+        notes.append("differs: it is not enabled there; here `dry_run` has the same effect.")
+    rules = tuple(_rules(policy, within(place, itself=True, below=True), at))
+    return translation("GitLab", rules, notes, dry_run=policy.enabled is False)
+
+
+def _policy(values: Any) -> tuple[Any, Location]:
+    for key in _KEYS:
+        if isinstance(values, dict) and key in values:
+            return values[key], (key,)
+    known = set(_Policy.model_fields)
+    if isinstance(values, dict) and not known.intersection(values):
+        raise NotImportable(f"there is no {_KEYS[0]} in it, nor any key of one ({', '.join(sorted(known))})")
+    return values, ()
+
+
+def _rules(policy: _Policy, repos: tuple[str, ...], at: Location) -> Iterator[ImportedRule]:
+    key = "name_regex_delete" if policy.name_regex_delete else "name_regex"
+    regex = policy.name_regex_delete or policy.name_regex
+    if not regex:
+        raise NotImportable("name_regex is empty, so that it deletes nothing; write .* for every tag", (*at, key))
+    period_s = _period(policy.older_than, (*at, "older_than"))
+    keep = keep_of(_count(policy.keep_n, (*at, "keep_n")), pushed_within=period_s)
+    # GitLab puts \A and \z around the text as it is: in a|b each holds for one side only, which keeps more.
+    kept = (searched(f"^{policy.name_regex_keep}$", (*at, "name_regex_keep")),) if policy.name_regex_keep else ()
+    yield imported_rule(
+        "expiration policy",
+        repos=repos,
+        tags=(whole(regex, (*at, key)), *negated((*kept, "latest"))),
+        count="tags",
+        keep=keep,
+        notes=("differs: GitLab orders and ages tags by their creation, pushprune by their last push.",),
+    )
+
+
+def _count(keep_n: int | None, at: Location) -> int:
+    if keep_n is not None and not 0 <= keep_n <= MOST:
+        raise NotImportable(f"must be 0 to {MOST}", at)
+    return keep_n or 0
+
+
+def _period(text: str | None, at: Location) -> int:
+    if not text:
+        return 0
+    found = _PERIOD.fullmatch(text.strip().lower())
+    if not found or not int(found[1]):
+        raise NotImportable(f"{shown(text)!r} is no age such as 7d, 14d, 30d or 90d", at)
+    return bounded(int(found[1]) * _UNITS_S[found[2][0]], text, at)

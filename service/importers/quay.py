@@ -1,0 +1,97 @@
+"""Quay's auto-prune policies: one as its API shows it, a list of them, or {"policies": […]}."""
+
+from collections.abc import Iterator, Sequence
+
+from pydantic import AliasChoices, Field
+
+from service.importers.document import MOST_RULES, Document, Envelope, Part, checked, listed
+from service.importers.flags import MOST
+from service.importers.pattern import negated, searched, within
+from service.importers.period import parse_period
+from service.importers.translation import (
+    ImportedRule,
+    Location,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
+
+_PLACE = "an auto-prune policy belongs to an organization or repository: run this with --within NAME, or name it below."
+_METHODS = ("number_of_tags", "creation_date")
+
+
+class _Policy(Part):
+    uuid: str | None = None
+    method: str
+    value: int | str
+    tag_pattern: str | None = Field(default=None, validation_alias=AliasChoices("tagPattern", "tag_pattern"))
+    tag_pattern_matches: bool | None = Field(
+        default=True, validation_alias=AliasChoices("tagPatternMatches", "tag_pattern_matches")
+    )
+
+
+class _Policies(Envelope):
+    policies: tuple[_Policy, ...] = Field(max_length=MOST_RULES)
+
+
+def read_document(document: Document, place: str | None) -> Translation:
+    """Policies that choose among the same tags as one rule, since a tag goes there as soon as one of them says so."""
+    placed = tuple(_placed(document))
+    chosen: dict[tuple[str, ...], list[tuple[_Policy, Location]]] = {}
+    for policy, at in placed:
+        chosen.setdefault(_tags(policy, at), []).append((policy, at))
+    repos = within(place, itself=bool(place and "/" in place), below=not (place and "/" in place))
+    rules = [_rule(number, repos, tags, same) for number, (tags, same) in enumerate(chosen.items(), 1)]
+    notes = ["differs: a tag stays while a kept tag names the same image."]
+    if len(rules) > 1:
+        notes.append("differs: Quay deletes what any of its policies deletes; here a tag stays that any of them keeps.")
+    return translation("Quay", rules, [*([_PLACE] if place is None else []), *notes])
+
+
+def _placed(document: Document) -> Iterator[tuple[_Policy, Location]]:
+    values = document.values
+    if isinstance(values, list):
+        yield from ((checked(_Policy, value, (at,)), (at,)) for at, value in enumerate(listed(values)))
+    elif isinstance(values, dict) and "policies" in values:
+        policies = checked(_Policies, values).policies
+        yield from ((policy, ("policies", at)) for at, policy in enumerate(policies))
+    else:
+        yield checked(_Policy, values), ()
+
+
+def _tags(policy: _Policy, at: Location) -> tuple[str, ...]:
+    if not policy.tag_pattern:
+        return ()
+    pattern = searched(policy.tag_pattern, (*at, "tagPattern"))
+    return negated([pattern]) if policy.tag_pattern_matches is False else (pattern,)
+
+
+def _rule(
+    number: int, repos: Sequence[str], tags: Sequence[str], same: Sequence[tuple[_Policy, Location]]
+) -> ImportedRule:
+    counts, periods = [], []
+    for policy, at in same:
+        if policy.method not in _METHODS:
+            raise NotImportable(f"must be {' or '.join(_METHODS)}", (*at, "method"))
+        if policy.method == "number_of_tags":
+            counts.append(_count(policy.value, (*at, "value")))
+        else:
+            periods.append(_period(policy.value, (*at, "value")))
+    keep = keep_of(min(counts, default=0), pushed_within=min(periods, default=0), every=True)
+    return imported_rule(f"auto-prune {number}", repos=repos, tags=tags, count="tags", keep=keep)
+
+
+def _count(value: int | str, at: Location) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= MOST):
+        raise NotImportable(f"must be a number of tags from 1 to {MOST}", at)
+    return int(text)
+
+
+def _period(value: int | str, at: Location) -> int:
+    period_s = parse_period(str(value), at, units="s m h d w")
+    if not period_s:
+        raise NotImportable("must be more than no time at all; every tag would go", at)
+    return period_s

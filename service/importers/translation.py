@@ -1,0 +1,214 @@
+"""A policy made from another tool's: its rules, what has no equivalent, and how all of it is written as YAML."""
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from service.domain.policy.units import spell_duration
+
+Location = tuple[str | int, ...]
+
+LONGEST_NAME = 64
+LONGEST_SHOWN = 40
+_TRY = "pushprune prune --dry-run --policy FILE; pushprune policy simulate FILE"
+_WIDTH = 110
+_EVERY_EXPRESSION = frozenset(
+    f"re:{expression}"
+    for expression in ("", ".*", "^.*", ".*$", "^.*$", ".+", "^.+$", "^(?:.*)$", "^(?:.+)$", "^", "(?:.*)", "(.*)")
+)
+_EVERY_TAG = _EVERY_EXPRESSION | {"*", "**"}
+_EVERY_REPOSITORY = _EVERY_EXPRESSION | {"**"}
+
+
+class NotImportable(ValueError):
+    """What was given is no policy of that tool, or one that must not be guessed at. One sentence; `at` says where."""
+
+    def __init__(self, message: str, at: Location = ()) -> None:
+        super().__init__(message)
+        self.at = at
+
+
+def shown(text: object) -> str:
+    """What somebody gave, as an error message shows it: not all of it where it is long."""
+    whole = str(text)
+    return whole if len(whole) <= LONGEST_SHOWN else whole[: LONGEST_SHOWN - 1] + "…"
+
+
+@dataclass(frozen=True)
+class ImportedRule:
+    """One rule: its keys as the policy language has them, in the order they are written, and what to say beside it."""
+
+    keys: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return str(self.keys["name"])
+
+    @property
+    def selects_every_tag(self) -> bool:
+        return "tags" not in self.keys and "older_than" not in self.keys
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A whole policy. settings: its top-level keys besides `rules`; notes: what concerns all of it."""
+
+    tool: str
+    rules: tuple[ImportedRule, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The policy without the comments, as the policy language reads it."""
+        return {**self.settings, "rules": [_plain(rule.keys) for rule in self.rules]}
+
+    @property
+    def text(self) -> str:
+        """The policy as YAML, a comment beside everything that has no equivalent or means something else there."""
+        return "\n".join(self._lines()) + "\n"
+
+    def _lines(self) -> Iterator[str]:
+        yield from _comment(f"Try it first: {_TRY}")
+        yield from _comment(f"Imported from {self.tool}.")
+        for note in self.notes:
+            yield from _comment(note)
+        for key, value in self.settings.items():
+            yield f"{key}: {_written(key, value)}"
+        yield "rules:" if self.rules else "rules: []"
+        for rule in self.rules:
+            for note in rule.notes:
+                yield from _comment(note)
+            for number, (key, value) in enumerate(rule.keys.items()):
+                yield f"{'  ' if number else '- '}{key}: {_written(key, value)}"
+
+
+# An image that another tag keeps stays there with all its tags.
+_DELETE_WHOLE_IMAGES = frozenset({"deckschrubber", "registry-cli", "Harbor", "ECR", "Google Artifact Registry"})
+
+
+def translation(
+    tool: str, rules: Iterable[ImportedRule], notes: Iterable[str] = (), *, dry_run: bool = False
+) -> Translation:
+    """The whole of it, each rule with a name of its own."""
+    settings: dict[str, Any] = {"dry_run": True} if dry_run else {}
+    named = tuple(_named_apart(rules))
+    if named and tool in _DELETE_WHOLE_IMAGES:
+        settings["shared"] = "keep"
+    return Translation(tool, named, settings, tuple(notes))
+
+
+def imported_rule(
+    name: str,
+    *,
+    keep: Any,
+    repos: Sequence[str] = (),
+    tags: Sequence[str] = (),
+    notes: Iterable[str] = (),
+    older_than: int = 0,
+    order: str | None = None,
+    count: str | None = None,
+    untagged: int | None = None,
+    referrers: str | None = None,
+    final: bool = False,
+) -> ImportedRule:
+    """A rule without the keys that stay at their default. Durations are in seconds."""
+    given = {
+        "name": _printable(name)[:LONGEST_NAME].strip() or "imported",
+        "repos": _without(repos, _EVERY_REPOSITORY),
+        "tags": _without(tags, _EVERY_TAG),
+        "older_than": spell_duration(older_than) if older_than else None,
+        "order": order if "last" in keep else None,
+        "count": count if "last" in keep or "last_pulled" in keep else None,
+        "keep": keep,
+        "untagged": None if untagged is None else spell_duration(untagged),
+        "referrers": referrers,
+        "final": final,
+    }
+    keys = {key: value for key, value in given.items() if value not in (None, (), False)}
+    return ImportedRule(keys, tuple(notes))
+
+
+def keep_of(
+    last: int = 0, *, last_pulled: int = 0, pushed_within: int = 0, pulled_within: int = 0, every: bool = False
+) -> Any:
+    """The value of `keep` for these limits, periods in seconds; 0 = no such limit, and `none` where there is none.
+
+    every: a tag is kept only when all of them keep it.
+    """
+    limits = {
+        "last": last or None,
+        "last_pulled": last_pulled or None,
+        "pushed_within": spell_duration(pushed_within) if pushed_within else None,
+        "pulled_within": spell_duration(pulled_within) if pulled_within else None,
+    }
+    given = {key: limit for key, limit in limits.items() if limit is not None}
+    if every and len(given) > 1:
+        given["mode"] = "all"
+    return given or "none"
+
+
+def _without(patterns: Sequence[str], every: frozenset[str]) -> tuple[str, ...]:
+    """The patterns, without the positive ones where one of them already matches everything."""
+    unique = tuple(dict.fromkeys(patterns))
+    return tuple(one for one in unique if one.startswith("!")) if every.intersection(unique) else unique
+
+
+def _named_apart(rules: Iterable[ImportedRule]) -> Iterator[ImportedRule]:
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    for rule in rules:
+        name = rule.name
+        while name in taken:
+            numbers[rule.name] = numbers.get(rule.name, 1) + 1
+            end = f" {numbers[rule.name]}"
+            name = rule.name[: LONGEST_NAME - len(end)] + end
+        taken.add(name)
+        yield replace(rule, keys={**rule.keys, "name": name})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _written(key: str, value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{inner}: {_written(inner, of)}" for inner, of in value.items()) + "}"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_quoted, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _quoted(value) if key == "name" else str(value)
+
+
+def _quoted(text: str) -> str:
+    """A JSON string, which is YAML too; what YAML does not allow in a file is escaped."""
+    return "".join(
+        letter if letter.isprintable() and letter not in "\ufeff\u2028\u2029" else _escaped(letter)
+        for letter in json.dumps(text, ensure_ascii=False)
+    )
+
+
+def _escaped(letter: str) -> str:
+    return f"\\U{ord(letter):08x}"
+
+
+def _comment(note: str) -> list[str]:
+    return textwrap.wrap(
+        _printable(note),
+        _WIDTH,
+        initial_indent="# ",
+        subsequent_indent="#   ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _printable(text: str) -> str:
+    """On one line, whatever somebody wrote into it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

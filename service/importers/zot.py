@@ -1,0 +1,146 @@
+"""zot's `storage.retention`: within a whole zot configuration, or alone.
+
+The first policy that matches a repository decides, and in it the first keepTags entry that matches a tag; a tag that
+none matches goes. https://github.com/project-zot/zot, pkg/retention/retention.go
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from service.importers.document import MOST_RULES, Document, Part, checked
+from service.importers.flags import MOST
+from service.importers.pattern import doublestar, negated, searched
+from service.importers.period import parse_period
+from service.importers.translation import (
+    ImportedRule,
+    Location,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
+
+_SHARED = "differs: a tag stays while a kept tag names the same image."
+_UNTAGGED = "differs: what is untagged counts from the loss of its last tag."
+_PULLS = "differs: a push counts as a pull in `last_pulled`; in zot only a pull does."
+_ELSEWHERE = "differs: where no policy matches, zot deletes untagged manifests all the same; here they stay there."
+
+
+class _KeepTags(Part):
+    patterns: tuple[str, ...] | None = None
+    most_recently_pushed_count: int = Field(default=0, ge=0, le=MOST)
+    most_recently_pulled_count: int = Field(default=0, ge=0, le=MOST)
+    pushed_within: str | None = None
+    pulled_within: str | None = None
+
+    @property
+    def limits(self) -> bool:
+        counts = self.most_recently_pushed_count or self.most_recently_pulled_count
+        return bool(counts) or self.pushed_within is not None or self.pulled_within is not None
+
+
+class _Policy(Part):
+    repositories: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("repositories", "repoNames"))
+    delete_referrers: bool = False
+    delete_untagged: bool | None = True
+    keep_tags: tuple[_KeepTags, ...] | None = None
+
+
+class _Retention(Part):
+    dry_run: bool = False
+    delay: str = "24h"
+    policies: tuple[_Policy, ...] | None = Field(default=None, max_length=MOST_RULES)
+
+
+def read_document(document: Document, _place: str | None) -> Translation:
+    """Its policies, each without the repositories of those before it."""
+    values, at = _retention(document.values)
+    retention = checked(_Retention, values, at)
+    storage = _storage(document.values)
+    delay_s = parse_period(retention.delay, (*at, "delay"))
+    apart = tuple(_apart(storage))
+    taken: tuple[str, ...] = tuple(pattern for route in apart for pattern in (route, f"{route}/**"))
+    rules: list[ImportedRule] = []
+    for number, policy in enumerate(retention.policies or ()):
+        here = (*at, "policies", number)
+        own = _repositories(policy, here)
+        if own:
+            rules += _rules(policy, (*own, *negated(taken)), delay_s, here)
+        taken = (*taken, *own)
+    collects = storage.get("gc") is not False
+    notes = (_SHARED, _ELSEWHERE, *_remarks(apart, collects))
+    return translation("zot", rules, notes, dry_run=retention.dry_run or not collects)
+
+
+def _retention(values: Any) -> tuple[Any, Location]:
+    at: Location = ()
+    for key in ("storage", "retention"):
+        if isinstance(values, dict) and key in values:
+            values, at = values[key], (*at, key)
+    if not isinstance(values, dict) or (at[-1:] != ("retention",) and "policies" not in values):
+        raise NotImportable("there is no storage.retention in it, and it is none by itself", at)
+    return values, at
+
+
+def _storage(values: Any) -> dict[str, Any]:
+    storage = values.get("storage") if isinstance(values, dict) else None
+    return storage if isinstance(storage, dict) else {}
+
+
+def _apart(storage: dict[str, Any]) -> Iterator[str]:
+    """Repositories that are stored, and retained, apart."""
+    routes = storage.get("subPaths")
+    for route in routes if isinstance(routes, dict) else ():
+        yield from doublestar(route.strip("/")) if route.strip("/") else ()
+
+
+def _repositories(policy: _Policy, at: Location) -> tuple[str, ...]:
+    """In zot a/** matches a itself, too."""
+    found: list[str] = []
+    for number, pattern in enumerate(policy.repositories):
+        for one in doublestar(pattern, (*at, "repositories", number)):
+            found += [one, one.removesuffix("/**")] if one.endswith("/**") and one != "/**" else [one]
+    return tuple(dict.fromkeys(found))
+
+
+def _rules(policy: _Policy, repos: Sequence[str], delay_s: int, at: Location) -> Iterator[ImportedRule]:
+    title = " ".join(policy.repositories)
+    untagged = None if policy.delete_untagged is False else delay_s
+    referrers = None if policy.delete_referrers else "keep"
+    notes = () if untagged is None else (_UNTAGGED,)
+    for number, entry in enumerate(policy.keep_tags or ()):
+        tags, keep = _entry(entry, (*at, "keepTags", number))
+        yield imported_rule(
+            f"{title}: {' '.join(entry.patterns or ()) or 'the rest'}", repos=repos, tags=tags, count="tags",
+            keep=keep, untagged=untagged, referrers=referrers, final=True,
+            notes=(_PULLS,) if entry.most_recently_pulled_count else (),
+        )  # fmt: skip
+    keep = "none" if policy.keep_tags else "always"
+    if policy.keep_tags or untagged is not None:
+        yield imported_rule(
+            f"{title}: none of these" if policy.keep_tags else f"{title}: untagged",
+            repos=repos, keep=keep, untagged=untagged, referrers=referrers, notes=notes,
+        )  # fmt: skip
+
+
+def _entry(entry: _KeepTags, at: Location) -> tuple[tuple[str, ...], Any]:
+    tags = tuple(searched(pattern, (*at, "patterns", number)) for number, pattern in enumerate(entry.patterns or ()))
+    if not entry.limits:
+        return tags, "always"
+    keep = keep_of(
+        entry.most_recently_pushed_count,
+        last_pulled=entry.most_recently_pulled_count,
+        pushed_within=parse_period(entry.pushed_within, (*at, "pushedWithin")) if entry.pushed_within else 0,
+        pulled_within=parse_period(entry.pulled_within, (*at, "pulledWithin")) if entry.pulled_within else 0,
+    )
+    return tags, keep
+
+
+def _remarks(apart: Sequence[str], collects: bool) -> Iterator[str]:
+    if apart:
+        yield f"no equivalent: storage.subPaths ({', '.join(apart)}); these repositories are left alone here."
+    if not collects:
+        yield "differs: `gc` is off there, so that zot deletes nothing; here `dry_run` has the same effect."

@@ -1,0 +1,1 @@
+"""Deleting old images: planning, rechecking, deleting, untagging, healing, manual deletions and approvals."""

@@ -1,0 +1,54 @@
+"""Dooms what somebody asked for by hand, before the policy has its turn."""
+
+from dataclasses import replace
+
+from service.clock import now_us
+from service.domain.policy.model import Policy
+from service.domain.retention import planner
+from service.domain.retention.manual import answers
+from service.domain.retention.plan import Plan
+from service.log import log
+from service.prune.committing import commit
+from service.prune.ensure_compared import looked_again
+from service.prune.healing import heal
+from service.store.history import Committed
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+
+def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
+    """One round: True when its plan was committed, False when there is something new to look at.
+
+    None where nothing of it is left. It goes the way of everything that goes (safety rules 1 to 5), without waiting for
+    an approval or a rule.
+    """
+    policy = wiring.policies.current() or Policy()
+    plan = planner.plan(snapshot, policy, now_us(), only_asked=True)
+    refused = answers(snapshot, policy, plan)
+    if refused:
+        _answer(wiring, snapshot, refused)
+        return False
+    if not plan.doomed:
+        return None
+    if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or looked_again(wiring, snapshot, plan):
+        return False
+    doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
+    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "asked")
+    if committed is Committed.DONE:
+        wiring.dispatch.delete(snapshot.repository)
+    return committed is not Committed.NOT
+
+
+def _answer(wiring: Wiring, snapshot: Snapshot, refused: dict[str, str]) -> None:
+    wiring.asks.answer(snapshot.repository, snapshot.asked, refused)
+    for name, reason in refused.items():
+        why = reason or "it was pushed again since, or is gone"
+        log.info("not deleted by hand", repository=snapshot.repository, name=name, why=why)
+
+
+def _all_that_goes(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:
+    """What the policy took along, and goes on taking afterwards, is not to be put back meanwhile."""
+    if policy.dry_run:
+        return plan
+    whole = planner.plan(snapshot, policy, now_us())
+    return plan if whole.hold else whole

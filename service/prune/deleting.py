@@ -1,0 +1,287 @@
+"""Delete what is doomed, a batch at a time, each rechecked and put into the trash right before."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+
+from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.retention.batching import batch_size, tags_first
+from service.domain.retention.plan import Doomed
+from service.log import log
+from service.prune import listing
+from service.prune.parallel import in_parallel, one_by_one
+from service.prune.recheck import may_go, recheck, still_said
+from service.prune.remover import Remover, removing
+from service.prune.timing import time_push_to_gone
+from service.prune.untag import Taken, take_off
+from service.reconcile import compare
+from service.registry.client import Manifest
+from service.store.keys import short
+from service.store.lease import Lease
+from service.store.snapshot import Snapshot
+from service.store.trash import Kept, Put
+from service.wiring import Wiring
+
+_WAIT_S = 0.3
+
+
+def delete(wiring: Wiring, repository: str) -> None:
+    """Deletes what is doomed in one repository; what is left over stays in the outbox.
+
+    Never beside a collection: while one holds or wants the registry this returns at once, or after the batch under way.
+    Raises RegistryUnavailable, RegistryRefused or LeaseLost when it had to stop; everything done is noted by then.
+    """
+    if wiring.outbox.backing_off("doomed", repository):
+        return
+    before: tuple[Doomed, ...] = ()
+    with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
+        while lease is not None and (doomed := wiring.history.doomed(repository)) and doomed != before:
+            before = doomed
+            if not _delete(wiring, wiring.history.snapshot(repository), doomed, lease):
+                return
+
+
+def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease) -> bool:
+    """Works through what was doomed when the snapshot was made; False when it must not go on.
+
+    First what has tags, each digest with them or all tags before the first digest, whichever costs less; what has none
+    is left to the next call.
+    """
+    left = sorted((one for one in doomed if one.tags), key=lambda one: not one.only_tags) or list(doomed)
+    tags = len(snapshot.tags)
+    while left:
+        lease.check()
+        batch, off = _next_batch(wiring, snapshot, left, tags)
+        if _is_stale(wiring, snapshot, batch):
+            _plan_again(wiring, snapshot.repository)
+            return False
+        with wiring.leases.write() as permit:
+            if permit is None:
+                return False
+            if not all(one.only_tags for one in batch) and not listing.is_whole(wiring, snapshot, permit):
+                _plan_again(wiring, snapshot.repository)
+                return False
+            try:
+                _go(wiring, snapshot, batch, permit, off=off)
+            except RegistryUnavailable:
+                _ease_off(wiring, snapshot.repository, batch)
+                raise
+        wiring.outbox.succeeded("doomed", snapshot.repository)
+        left, tags = left[len(batch) :], tags - sum(len(one.tags) for one in batch)
+        if left and not wiring.history.is_current(snapshot):
+            return True
+    return True
+
+
+def _plan_again(wiring: Wiring, repository: str) -> None:
+    wiring.outbox.mark_due([repository])
+    wiring.dispatch.enforce(repository)
+
+
+def _ease_off(wiring: Wiring, repository: str, batch: tuple[Doomed, ...]) -> None:
+    """What has got on begins its back-off anew: the waits grow only while nothing goes at all."""
+    left = set(wiring.history.doomed(repository))
+    if not left.issuperset(batch):
+        wiring.outbox.succeeded("doomed", repository)
+
+
+def _next_batch(wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: int) -> tuple[tuple[Doomed, ...], bool]:
+    """The next ones of one kind, and whether their tags are taken off first."""
+    size = wiring.settings.delete.batch_size
+    alike = tuple(one for one in left[: batch_size(tags, size)] if one.only_tags == left[0].only_tags)
+    if not left[0].tags:
+        return alike[:size], False
+    if wiring.unlinker:  # there a digest with its tags costs the same in a repository of any size
+        return alike, left[0].only_tags
+    known = wiring.abilities.deletes_tags(snapshot.restarts)
+    off = left[0].only_tags or (len(left) > 1 and tags_first(left, tags, deletes_tags=known))
+    return alike if off else alike[:size], off
+
+
+def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> bool:
+    """Whether what was planned must be planned anew.
+
+    Events may be missing since (safety rule 9), or nothing may be deleted any more. And for a manifest without a tag
+    there is no tag to recheck: it goes only when a complete look finds every tag standing where the history says.
+    """
+    policy = wiring.policies.current()
+    if not snapshot.compared:
+        return True
+    if (policy is None or policy.dry_run) and not all(doomed.by_hand for doomed in batch):
+        return True
+    if not all(still_said(wiring, doomed) for doomed in batch):
+        return True
+    return any(not doomed.tags for doomed in batch) and compare.compare(wiring, snapshot).changed > 0
+
+
+def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, off: bool) -> None:
+    with removing(wiring, snapshot.repository, permit) as remover:
+        _remove(wiring, snapshot, batch, permit, remover, off=off)
+
+
+def _remove(
+    wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, *, off: bool
+) -> None:
+    def work(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
+        in_parallel(wiring.settings.delete.parallel, call, batch)
+
+    if off:
+        for taken in take_off(wiring, snapshot, batch, permit, remover, work):
+            _leave_alone(wiring, snapshot, taken)
+    else:
+        work(lambda doomed: _delete_one(wiring, snapshot, doomed, permit, remover), batch)
+
+
+def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease, remover: Remover) -> None:
+    """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
+    permit.check()
+    repository = snapshot.repository
+    if not still_said(wiring, doomed):
+        return
+    if not doomed.tags:
+        _delete_nameless(wiring, snapshot, doomed, remover)
+        return
+    result, manifest, met = Taken(doomed), None, False
+    for verdict in doomed.verdicts:
+        found = recheck(wiring, repository, doomed, verdict, fetch=manifest is None, disk=remover.disk)
+        manifest, met = manifest or found.manifest, met or found.at in ("off", "tombstone", "astray")
+        result.moved += [found.moved_to] if found.moved_to else []
+        result.indexes |= {found.moved_to.digest} if found.moved_to and found.is_index else set()
+        result.vanished += [verdict.tag.name] if found.at == "gone" else []
+    manifest = manifest or (wiring.client.get(repository, doomed.digest) if met else None)
+    if result.moved or len(result.vanished) == len(doomed.tags):
+        result.spared = "somebody else moved or deleted its tags"
+        _leave_alone(wiring, snapshot, result)
+    elif manifest is None:
+        _finish(wiring, snapshot, doomed, remover)
+    elif met:  # the take-off that a crash interrupted goes on
+        for taken in take_off(wiring, snapshot, (doomed,), permit, remover, one_by_one):
+            _leave_alone(wiring, snapshot, taken)
+    else:
+        _delete_manifest(wiring, snapshot, doomed, manifest, remover)
+
+
+def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
+    """What lost its last tag to us went to the trash then, and was looked into: its bytes are not fetched again."""
+    if all(verdict.told for verdict in doomed.verdicts):
+        put = wiring.trash.put_again(snapshot, doomed)
+        if put is not Put.MISSING:
+            _send_delete(wiring, snapshot, doomed, remover, put)
+            return
+    manifest = wiring.client.get(snapshot.repository, doomed.digest)
+    if manifest is None:
+        _finish(wiring, snapshot, doomed, remover)
+    else:
+        _delete_manifest(wiring, snapshot, doomed, manifest, remover)
+
+
+def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest, remover: Remover) -> None:
+    repository = snapshot.repository
+    if not may_go(wiring, snapshot, doomed, manifest):
+        _spare(wiring, repository, doomed, "it belongs to an image that is there, or cannot be read")
+        return
+    put = wiring.trash.put(snapshot, doomed, (manifest.media_type, manifest.content))
+    _send_delete(wiring, snapshot, doomed, remover, put)
+
+
+def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover, put: Put) -> None:
+    """put: what became of it in the trash; what is not kept there is not deleted."""
+    repository = snapshot.repository
+    if put is Put.LEASED:
+        _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
+    if put is not Put.KEPT:
+        return
+    try:
+        remover.delete(doomed.digest, doomed.tags)
+    except (RegistryUnavailable, RegistryRefused):
+        wiring.removals.look_at(repository, doomed.tags)
+        raise
+    _forget(wiring, snapshot, doomed)
+
+
+def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
+    """It is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
+    repository = snapshot.repository
+    kept = wiring.trash.get(repository, doomed.digest)
+    if kept:
+        dangling = _dangling(wiring, repository, doomed)
+        put = wiring.trash.put_again(snapshot, doomed)  # what was pushed since went with it, too
+        if put is Put.LEASED:
+            _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
+        if put is Put.KEPT:
+            _clear_dangling(wiring, snapshot, doomed, kept, dangling, remover)
+            _forget(wiring, snapshot, doomed)
+        return
+    result = Taken(doomed)
+    result.is_lost()
+    _leave_alone(wiring, snapshot, result)
+    if not doomed.tags:
+        wiring.history.resolve(wiring.history.snapshot(repository), {doomed.digest: None})
+
+
+def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
+    """The tags of what is gone that the registry lists all the same: one that ends in mid-DELETE leaves them."""
+    listed = set(wiring.client.tags(repository)) if doomed.tags else set()
+    return [tag for tag in doomed.tags if tag in listed]
+
+
+def _clear_dangling(
+    wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str], remover: Remover
+) -> None:
+    """Over the API tags that point nowhere are removed by a whole DELETE only.
+
+    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
+    """
+    if not dangling:
+        return
+    repository = snapshot.repository
+    if remover.links:
+        remover.delete(doomed.digest, dangling)
+        return
+    try:
+        for tag in dangling:
+            wiring.removals.putting(repository, tag, doomed.digest)
+            put = (repository, tag, kept.media_type, kept.content)
+            remover.write(partial(wiring.client.put, *put))
+        if wiring.trash.put_again(snapshot, doomed) is Put.KEPT:
+            remover.delete(doomed.digest)
+    except RegistryRefused as error:
+        log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
+
+
+def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
+    """What was not deleted is planned anew, from what was found instead.
+
+    What moved is noted while it is known that it was to go: somebody may have taken over a tag that was off already.
+    """
+    known = {(tag.name, tag.digest) for tag in snapshot.tags} if taken.moved else set()
+    moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]  # the plan was older than the snapshot
+    if moved:
+        if taken.indexes:  # a delete of ours may have taken parts of them along
+            wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
+        found = [(replace(tag, sighted=True), "") for tag in moved]
+        wiring.history.adopt(snapshot, found=found, indexes=frozenset(taken.indexes))
+    if taken.spared:
+        _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
+    if taken.vanished:
+        wiring.meter.count("deletes", "vanished")
+        snapshot = wiring.history.snapshot(snapshot.repository)
+        wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
+
+
+def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
+    repository = snapshot.repository
+    if wiring.removals.forget(snapshot, doomed, wiring.collect_after):
+        wiring.dispatch.enforce(repository)
+    wiring.meter.count("deletes", "deleted")
+    time_push_to_gone(wiring, snapshot)
+    for verdict in doomed.verdicts:
+        if not verdict.told:
+            log.info("deleted", tag=verdict.tag.called(repository), digest=doomed.digest, reason=verdict.reason)
+
+
+def _spare(wiring: Wiring, repository: str, doomed: Doomed, why: str) -> None:
+    wiring.outbox.spare(repository, short(doomed.digest))
+    wiring.meter.count("deletes", "spared")
+    log.info("not deleted", repository=repository, digest=doomed.digest, why=why)
+    wiring.dispatch.enforce(repository)

@@ -1,0 +1,195 @@
+"""Heal a lost race: what a delete of ours took along is put back (safety rule 5)."""
+
+from collections.abc import Iterable
+
+from service.domain.errors import LeaseLost, ManifestRefused, NotRestorable, RegistryRefused, RegistryUnavailable
+from service.domain.oci import tombstone
+from service.domain.oci.manifest import UnreadableManifest, read_references
+from service.domain.retention.plan import Doomed, Plan
+from service.domain.retention.state import Tag
+from service.log import log
+from service.prune.remover import removing
+from service.prune.untag import take_back
+from service.registry.client import Manifest, Standing
+from service.registry.putting import put
+from service.store.history import name_of
+from service.store.keys import short
+from service.store.lease import Lease
+from service.store.snapshot import Snapshot
+from service.store.trash import Kept
+from service.wiring import Wiring
+
+_CROSSINGS = 5
+
+
+def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    """Restore everything that a delete of ours may have taken along, from the registry or the trash.
+
+    What the plan does not keep is left to the deletion, which finishes what it began. What the registry refuses stays
+    to be restored, and takes no place in a plan meanwhile: returns True where that is new, so that the plan is out of
+    date. Only a refusal of these very bytes is final.
+
+    Raises:
+        LeaseLost: a collection holds the registry, so nothing may be written; the sweep sends this again.
+        RegistryUnavailable: everything that is not looked at yet stays in heal:R.
+    """
+    _look_at_lost(wiring, snapshot)
+    if not snapshot.heal:
+        return False
+    repository, is_news = snapshot.repository, False
+    doomed = _names(wiring.history.doomed(repository))
+    undecided = _names(plan.doomed) - doomed
+    with wiring.leases.write(heals=True) as permit:
+        if permit is None:
+            raise LeaseLost("a collection holds the registry; healing goes on after it")
+        for member in snapshot.heal:
+            permit.check()
+            name = name_of(member[0])
+            digest = name if ":" in name else _digest_of(snapshot, name)
+            if (doomed | undecided).intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
+                continue  # the deletion's to finish; should its plan be dropped, it is looked at then
+            try:
+                reason = _look_at(wiring, snapshot, name, digest, permit)
+            except (RegistryRefused, NotRestorable) as error:
+                final = isinstance(error, (ManifestRefused, NotRestorable))
+                is_first = wiring.removals.not_restored(repository, member, digest or "", error, final=final)
+                is_news |= is_first
+                say = log.error if is_first else log.info
+                say("not restored", tag=f"{repository}:{name}", digest=digest, error=str(error), final=final)
+            else:
+                wiring.removals.healed(repository, member, digest or "", reason)
+    return is_news
+
+
+def _look_at(wiring: Wiring, snapshot: Snapshot, name: str, digest: str | None, permit: Lease) -> str | None:
+    """Restore one tag, or the parts of one index, where that is needed; returns why it was, or None.
+
+    digest: of the index, or where the tag must point; None for a tag that is not live.
+    """
+    if digest is None:
+        _leave_deleted(wiring, snapshot, name, permit)
+        return None
+    return _heal(wiring, snapshot, name, digest, permit)
+
+
+def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
+    """What is lost is looked at once more when it is heard that its user had deleted the image."""
+    live = [tag for tag in snapshot.tags if tag.name in snapshot.lost]
+    names = [tag.name for tag in live if wiring.history.deleted_by_others(snapshot.repository, tag)]
+    if names:
+        wiring.removals.look_at(snapshot.repository, names)
+
+
+def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
+    """A tag that is not live stands again only where a healing of ours crossed its user's DELETE."""
+    standing = wiring.client.head(snapshot.repository, tag)
+    if standing is not None and _is_ours(wiring, snapshot.repository, tag, standing):
+        log.warning("a tag that its user deleted stands where we put it; it is taken off", tag=tag)
+        take_back(wiring, snapshot, tag, standing.digest, permit)
+        if standing.digest != tombstone.DIGEST:
+            wiring.removals.taken_back(snapshot.repository, tag, standing.digest)
+
+
+def _names(doomed: Iterable[Doomed]) -> set[str | None]:
+    """The tags that go, and the digests that go with theirs."""
+    return {name for one in doomed for name in (*one.tags, *(() if one.only_tags else (one.digest,)))}
+
+
+def _is_ours(wiring: Wiring, repository: str, tag: str, standing: Standing) -> bool:
+    """Whether a PUT of ours put there what stands under the tag."""
+    return standing.digest in (tombstone.DIGEST, wiring.removals.put_by_us(repository, tag))
+
+
+def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
+    return next((live.digest for live in snapshot.tags if live.name == tag), None)
+
+
+def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Lease) -> str | None:
+    """Why something was put back, or None when all is right. First the children, then the tag."""
+    repository = snapshot.repository
+    if name == tombstone.DIGEST:
+        with removing(wiring, repository, permit) as remover:
+            remover.delete(name)  # one that a crash left behind
+        return None
+    standing = wiring.client.get(repository, digest)
+    if standing is None and ":" in name:
+        _note_gone(wiring, snapshot, name)
+        return None  # an index that is gone itself needs no children
+    if standing is None and _was_let_go(wiring, snapshot, name):
+        return None
+    manifest = standing or wiring.trash.get(repository, digest)
+    children = _put_children_back(wiring, repository, manifest, permit) if manifest else 0
+    back = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest, permit)
+    if not back and not children:
+        return None
+    log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=children)
+    return "a delete of ours had taken it, or a part of it, along; it stands again at its last push"
+
+
+def _note_gone(wiring: Wiring, snapshot: Snapshot, index: str) -> None:
+    """An index that has no tag and is not there holds its parts no longer.
+
+    A delete of ours met its last push, which was told later: nobody could know which of them came first.
+    """
+    if index not in {tag.digest for tag in snapshot.tags} and index in {one.digest for one in snapshot.untagged}:
+        wiring.history.resolve(snapshot, {index: None})
+
+
+def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
+    """Whether a user deleted the manifest after the last push of the tag: then the tag is let go of.
+
+    A delete of ours may have taken the tag along before, and the registry tells only of tags that it finds.
+    """
+    live = next(one for one in snapshot.tags if one.name == tag)
+    if not wiring.history.deleted_by_others(snapshot.repository, live):
+        return False
+    wiring.history.adopt(snapshot, vanished=[tag], lost=True)
+    wiring.removals.look_at(snapshot.repository, [tag])  # where a PUT of ours stands there, that is taken off
+    return True
+
+
+def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kept, permit: Lease) -> int:
+    """How many children of an index were put back from the trash, at any depth."""
+    try:
+        references = read_references(manifest.media_type, manifest.content)
+    except UnreadableManifest:
+        return 0
+    wiring.history.learn(repository, {manifest.digest: references})
+    count = 0
+    for child in references.children:
+        kept = wiring.trash.get(repository, child)
+        if kept is None:
+            continue
+        count += _put_children_back(wiring, repository, kept, permit)
+        if wiring.client.head(repository, child) is None:
+            with permit.writing():
+                put(wiring.client, wiring.unlinker, repository, child, kept.media_type, kept.content)
+            count += 1
+    return count
+
+
+def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None, permit: Lease) -> bool:
+    """Puts a tag back that is gone, or that stands where a PUT of ours crossed a user's newer push."""
+    standing = wiring.client.head(repository, tag.name)
+    if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag.name, standing)):
+        return False
+    if standing is not None and standing.digest == tombstone.DIGEST:
+        wiring.removals.look_at(repository, [tombstone.DIGEST])
+    where = f"{repository}:{tag.name}"
+    for _ in range(_CROSSINGS):
+        if manifest is None:
+            raise NotRestorable(f"neither the registry nor the trash has {tag.digest}")
+        wiring.removals.putting(repository, tag.name, tag.digest)
+        with permit.writing():
+            to = (wiring.client, wiring.unlinker, repository, tag.name)
+            stored = put(*to, manifest.media_type, manifest.content)
+        if stored != tag.digest:
+            raise RegistryUnavailable(f"the registry stored {where} as {stored} instead of {tag.digest}")
+        live = next((now for now in wiring.history.live(repository) if now.name == tag.name), None)
+        if live is None:  # its user has deleted it meanwhile
+            wiring.removals.look_at(repository, [tag.name])
+            return False
+        if short(live.digest) == short(tag.digest):
+            return True
+        tag, manifest = live, wiring.client.get(repository, live.digest)
+    raise RegistryUnavailable(f"{where} is pushed faster than it can be put back; it is looked at again")

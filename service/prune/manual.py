@@ -1,0 +1,249 @@
+"""Deleting by hand: what would go, asking for it, and what became of it. Workers do it, as all that is deleted."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from service.clock import now_us
+from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
+from service.domain.oci import tombstone
+from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
+from service.domain.oci.names import is_tag
+from service.domain.policy.model import Policy
+from service.domain.retention import planner
+from service.domain.retention.manual import DRY
+from service.domain.retention.plan import Verdict
+from service.domain.retention.selector import Wanted
+from service.domain.retention.state import Asked, Tag, Untagged
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of one repository. going, staying: the verdict on all that was meant, with or without a tag.
+
+    asks: what is asked for: a tag, or the digest of a manifest → where it stands. found: tags that the registry has and
+    the history does not know; indexes: which of their digests are that; learnt: what manifests without a tag reference
+    that nobody had looked into.
+    """
+
+    repository: str
+    going: tuple[Verdict, ...]
+    staying: tuple[Verdict, ...]
+    asks: Mapping[str, str]
+    found: tuple[Tag, ...] = ()
+    indexes: frozenset[str] = frozenset()
+    learnt: Mapping[str, References] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far it is. left: how much is still to go; waits: for what it waits; trouble: what somebody must mend first.
+
+    Both are sentences, "" for nothing.
+    """
+
+    left: int
+    waits: str = ""
+    trouble: str = ""
+    has_worker: bool = True
+
+
+def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> tuple[Wish, ...]:
+    """What these names mean now, by the history and the registry; nothing is changed by asking.
+
+    force: also what the policy protects, and all tags of a repository that has none of those that were to stay.
+    Raises NoSuchRepository and NoSuchTag for a name that means nothing, NotDeletable for one that stays,
+    RegistryUnavailable and RegistryRefused.
+    """
+    every = wiring.history.repositories()
+    meant: dict[str, list[Wanted]] = {}
+    for one in wanted:
+        repositories = one.repositories(every)
+        if not repositories:
+            raise NoSuchRepository(f"no repository {one.repository} is known; `pushprune repos` lists them")
+        for repository in repositories:
+            meant.setdefault(repository, []).append(one)
+    made = tuple(_Looking(wiring, repository, force).wish(of) for repository, of in sorted(meant.items()))
+    for one in wanted:
+        if not one.but and not any(_means(one, wish) for wish in made):
+            raise NoSuchTag(f"{one.called} is no tag that is there; `pushprune tags {one.repository}` lists them")
+    return tuple(wish for wish in made if wish.going or wish.staying)
+
+
+def ask(wiring: Wiring, wishes: Iterable[Wish], by: str, *, force: bool = False) -> tuple[Wish, ...]:
+    """Has the workers delete what goes. by: who wants it. Returns what was noted: a tag pushed meanwhile is not."""
+    if wiring.outlook.is_dry() and not force:
+        raise NotDeletable(f"{DRY} while the policy says so; --force deletes these all the same")
+    return tuple(_asked(wiring, wish, by, force=force) for wish in wishes if wish.going)
+
+
+def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
+    """How far it is with what was asked for."""
+    left, troubles = 0, []
+    said = {trouble.about: trouble for trouble in wiring.outbox.troubles()}
+    for wish in wishes:
+        asked, repository = wiring.asks.standing(wish.repository), wish.repository
+        doomed = [one for one in wiring.history.doomed(repository) if one.by_hand and not one.tags]
+        ours = [asked[name] for name in wish.asks if name in asked and not asked[name].refused]
+        left += len(ours) + len(doomed)
+        since_ms = min((one.at_us // 1000 for one in ours), default=0)
+        about = (said.get(f"{queue} {repository}") for queue in ("due", "doomed"))
+        troubles += [trouble.message for trouble in about if ours and trouble and trouble.at_ms >= since_ms]
+    has_worker = wiring.outbox.workers() > 0
+    waits = _waits(wiring, has_worker=has_worker) if left else ""
+    return Standing(left, waits, troubles[0] if troubles else "", has_worker)
+
+
+def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
+    """(repository, verdict, why) of what was asked for and is there all the same, once nothing is left to do."""
+    found = []
+    for wish in wishes:
+        asked = wiring.asks.standing(wish.repository)
+        live = {tag.name for tag in wiring.history.live(wish.repository)}
+        for verdict in wish.going:
+            one = asked.get(verdict.tag.name or verdict.tag.digest)
+            if one and one.refused:
+                found.append((wish.repository, verdict, one.refused))
+            elif verdict.tag.name in live:
+                found.append((wish.repository, verdict, "it was pushed meanwhile, or stood elsewhere"))
+    return tuple(found)
+
+
+def _means(wanted: Wanted, wish: Wish) -> bool:
+    if not wanted.repositories((wish.repository,)):
+        return False
+    if wanted.digest:
+        return True
+    names = {verdict.tag.name for verdict in (*wish.going, *wish.staying)}
+    return bool(wanted.tags(names))
+
+
+def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
+    snapshot = wiring.history.snapshot(wish.repository)
+    if wish.found:
+        is_first = snapshot.compared_us == 0
+        wiring.history.adopt(snapshot, [(replace(tag, found=is_first), "") for tag in wish.found], indexes=wish.indexes)
+    if wish.learnt:
+        wiring.history.resolve(snapshot, wish.learnt)
+    noted = wiring.asks.ask(wish.repository, wish.asks, by, force=force)
+    wiring.dispatch.enforce(wish.repository)
+    return replace(wish, asks={name: wish.asks[name] for name in noted})
+
+
+def _waits(wiring: Wiring, *, has_worker: bool) -> str:
+    if not has_worker:
+        return "no worker is running: start one, and it goes then"
+    under, gate = wiring.garbage.under_way(), wiring.gate.standing()
+    if under or gate:
+        stage = under.stage if under else "the gate is closed"
+        return f"a garbage collection is under way ({stage}); it goes after that"
+    return ""
+
+
+class _Looking:
+    """Looks at one repository: what the names mean there, and what becomes of it."""
+
+    def __init__(self, wiring: Wiring, repository: str, force: bool) -> None:
+        self._wiring, self._repository, self._force = wiring, repository, force
+        self._state = wiring.history.snapshot(repository)
+        self._live = {tag.name: tag for tag in self._state.tags}
+        listed = {name for name in wiring.client.tags(repository) if is_tag(name)}
+        self._names = frozenset(self._live) | listed
+        self._indexes: set[str] = set()
+        self._learnt: dict[str, References] = {}
+
+    def wish(self, wanted: Sequence[Wanted]) -> Wish:
+        """Raises NotDeletable for a tag or a digest that was named itself, and stays."""
+        meant: dict[str, str] = {}
+        for one in wanted:
+            self._refuse_everything(one)
+            meant |= self._tags(one) if not one.digest else self._manifest(one.digest)
+        verdicts = self._verdicts(meant)
+        for verdict in verdicts:
+            exact = any(one.is_exact(verdict.tag.name) or one.digest == verdict.tag.digest for one in wanted)
+            if verdict.kept and exact:
+                raise NotDeletable(_why_not(self._repository, verdict))
+        found = tuple(self._live[name] for name in meant if name in self._live and not self._is_known(name))
+        going = tuple(verdict for verdict in verdicts if not verdict.kept)
+        staying = tuple(verdict for verdict in verdicts if verdict.kept)
+        gone = {name for verdict in going for name in (verdict.tag.name, verdict.tag.digest)}
+        asks = {name: digest for name, digest in meant.items() if name in gone}
+        return Wish(self._repository, going, staying, asks, found, frozenset(self._indexes), self._learnt)
+
+    def _refuse_everything(self, wanted: Wanted) -> None:
+        """A word that matches nothing would leave nothing."""
+        if wanted.but and self._names and not wanted.spared(self._names) and not self._force:
+            but = " or ".join(wanted.but)
+            raise NotDeletable(f"no tag of {self._repository} is {but}: all of them would go; --force if that is meant")
+
+    def _tags(self, wanted: Wanted) -> dict[str, str]:
+        """Tag → where it stands; one that nobody heard of is asked for."""
+        found = {}
+        for name in wanted.tags(self._names):
+            tag = self._live.get(name) or self._found(name)
+            if tag:
+                found[name] = tag.digest
+        return found
+
+    def _found(self, name: str) -> Tag | None:
+        standing = self._wiring.client.head(self._repository, name)
+        if standing is None or standing.digest == tombstone.DIGEST:
+            return None
+        if standing.media_type in INDEX_TYPES:
+            self._indexes.add(standing.digest)
+        self._live[name] = Tag(name, standing.digest, None, standing.size_bytes)
+        return self._live[name]
+
+    def _manifest(self, digest: str) -> dict[str, str]:
+        """The manifest, and every tag that stands at it."""
+        tags = [tag for tag in self._state.tags if tag.digest == digest]
+        if not tags and digest not in self._state.links:
+            self._learn(digest)
+        return {tag.name: digest for tag in tags} | {digest: digest}
+
+    def _learn(self, digest: str) -> None:
+        manifest = self._wiring.client.get(self._repository, digest)
+        if manifest is None:
+            raise NoSuchTag(f"{self._repository}@{digest} is not there")
+        try:
+            references = read_references(manifest.media_type, manifest.content)
+        except UnreadableManifest as error:
+            raise NotDeletable(f"{self._repository}@{digest} cannot be read, so it stays: {error}") from error
+        if references.children or references.subject:
+            self._learnt[digest] = references
+
+    def _verdicts(self, meant: Mapping[str, str]) -> tuple[Verdict, ...]:
+        """As the workers will decide: a plan of what is asked for and nothing else."""
+        policy = (self._wiring.policies.current() or Policy()).model_copy(update={"dry_run": False})
+        at_us = now_us()
+        asked = {name: Asked(digest, "", at_us, force=self._force) for name, digest in meant.items()}
+        state = self._with_all(asked)
+        plan = planner.plan(state, policy, at_us, only_asked=True)
+        return tuple(
+            verdict for verdict in (*plan.verdicts, *plan.untagged) if (verdict.tag.name or verdict.tag.digest) in asked
+        )
+
+    def _with_all(self, asked: Mapping[str, Asked]) -> Snapshot:
+        """The state with what only the registry knows of."""
+        untagged = {one.digest for one in self._state.untagged}
+        held = {tag.digest for tag in self._live.values()}
+        new = tuple(Untagged(name, 0) for name in asked if ":" in name and name not in untagged | held)
+        return replace(
+            self._state,
+            tags=tuple(self._live.values()),
+            untagged=self._state.untagged + new,
+            links={**self._state.links, **self._learnt},
+            asked=asked,
+        )
+
+    def _is_known(self, name: str) -> bool:
+        return any(tag.name == name for tag in self._state.tags)
+
+
+def _why_not(repository: str, verdict: Verdict) -> str:
+    forced = "; --force deletes it all the same" if verdict.reason.startswith("protected") else ""
+    until_s = (verdict.until_us or 0) // 1_000_000
+    until = f", until {datetime.fromtimestamp(until_s, UTC):%Y-%m-%d %H:%M:%S} UTC" if until_s else ""
+    return f"{verdict.tag.called(repository)} stays: {verdict.reason}{until}{forced}"

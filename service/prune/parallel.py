@@ -1,0 +1,38 @@
+"""Works through a batch: some at a time, or one after the other."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from service.domain.errors import RegistryUnavailable
+from service.domain.retention.plan import Doomed
+
+
+def one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
+    for doomed in batch:
+        call(doomed)
+
+
+def in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
+    """Bounded parallelism over one session; a failure stops what has not begun, but a fault that one request met."""
+    waiting, lock, failed = iter(batch), threading.Lock(), threading.Event()
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        while not failed.is_set():
+            with lock:
+                doomed = next(waiting, None)
+            if doomed is None:
+                return
+            try:
+                call(doomed)
+            except BaseException as error:  # noqa: BLE001 - it is raised again below
+                errors.append(error)
+                if not (isinstance(error, RegistryUnavailable) and error.is_fault):
+                    failed.set()
+
+    with ThreadPoolExecutor(parallel, thread_name_prefix="delete") as pool:
+        for _ in range(parallel):
+            pool.submit(work)
+    if errors:
+        raise errors[0]

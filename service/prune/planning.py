@@ -1,0 +1,93 @@
+"""Plan and doom: straight after a push, decide what the policy no longer keeps in one repository."""
+
+from dataclasses import replace
+
+from service.clock import now_us
+from service.domain.retention import planner
+from service.domain.retention.plan import Plan
+from service.log import log
+from service.prune import asked, dates
+from service.prune.committing import commit
+from service.prune.ensure_compared import looked_again
+from service.prune.healing import heal
+from service.store.history import Committed
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+_ROUNDS = 50
+_WAIT_S = 0.3
+
+
+def enforce(wiring: Wiring, repository: str) -> None:
+    """Brings one repository's doomed digests up to date with its history and the policy.
+
+    Safe to run twice and at the same time: one worker holds the repository's lease, and a plan commits only against the
+    state it was made from. What is left over stays in the outbox.
+    """
+    with wiring.leases.hold(f"enforce:{repository}", wait_s=_WAIT_S) as lease:
+        if lease is None:
+            return
+        for _ in range(_ROUNDS):
+            lease.check()
+            if _settled(wiring, wiring.history.snapshot(repository)):
+                wiring.outbox.succeeded("due", repository)
+                return
+    log.info("the repository does not come to rest; the sweep goes on with it", repository=repository)
+
+
+def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
+    """One round: True when a plan was committed, False when there is something new to look at."""
+    if snapshot.asked or snapshot.by_hand:
+        settled = asked.settle(wiring, snapshot)
+        if settled is not None:
+            return settled
+    policy = wiring.policies.current()
+    if policy is None:
+        if heal(wiring, snapshot, Plan()):
+            return False
+        return commit(wiring, snapshot, Plan(), "none") is not Committed.NOT
+    if snapshot.policy not in ("", wiring.policies.digest):
+        # The sweep weighs a changed policy against the one before, and then makes every repository due.
+        heal(wiring, snapshot, Plan())
+        return True
+    plan = planner.plan(snapshot, policy, now_us())
+    if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
+        return False
+    told_us = snapshot.compared_us + wiring.settings.reconcile.late * 1_000_000
+    if plan.undated or (plan.unseen and told_us <= now_us()):
+        dates.date(wiring, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ())))
+        return False
+    if plan.unseen:  # their pushes may still be told
+        plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
+    if not plan.doomed and not plan.unresolved:
+        return commit(wiring, snapshot, plan, "none") is not Committed.NOT
+    if looked_again(wiring, snapshot, plan):
+        return False
+    if policy.dry_run:
+        return _commit_dry(wiring, snapshot, plan)
+    if plan.hold:
+        return _commit_held(wiring, snapshot, plan)
+    doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
+    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "doomed")
+    if committed is Committed.DONE:
+        wiring.dispatch.delete(snapshot.repository)
+    return committed is not Committed.NOT
+
+
+def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    if commit(wiring, snapshot, plan, "dry") is Committed.NOT:
+        return False
+    for doomed in plan.doomed:
+        for verdict in doomed.verdicts:
+            name = verdict.tag.called(snapshot.repository)
+            log.info("would delete (dry_run)", tag=name, digest=doomed.digest, reason=verdict.reason)
+    return True
+
+
+def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    if commit(wiring, snapshot, plan, "held") is Committed.NOT:
+        return False
+    if not snapshot.held:  # a push to a repository whose plan waits already is no news
+        how = f"see it: pushprune prune --held; approve it: pushprune prune --approve {snapshot.repository} --yes"
+        log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)
+    return True

@@ -1,0 +1,106 @@
+"""How a batch is removed: by the registry over its API, or on its disk (`delete.via`)."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from service.domain.oci.manifest import INDEX_TYPES
+from service.log import log
+from service.reconcile.push_times import sight
+from service.registry.client import Standing
+from service.registry.disk import Links
+from service.registry.storage import Storage
+from service.store.lease import Lease
+from service.wiring import Wiring
+
+SERVED = "served"
+
+
+class Remover:
+    """For one batch in one repository. links: those on its disk, proved to be the registry's; None over the API.
+
+    Raises LeaseLost before anything is done once the right to write is lost, and what a DELETE raises.
+    """
+
+    def __init__(self, wiring: Wiring, repository: str, permit: Lease, links: Links | None) -> None:
+        self.links, self._wiring, self._repository, self._permit = links, wiring, repository, permit
+        self._deleted: str | None = None
+
+    @property
+    def disk(self) -> Storage | None:
+        """Where tags are rechecked, if not at the registry."""
+        return self.links.storage if self.links else None
+
+    def write(self, call: Callable[[], object]) -> None:
+        """One write, within the right to write."""
+        with self._permit.writing():
+            call()
+
+    def delete(self, digest: str, tags: Collection[str] | None = None) -> None:
+        """Deletes a manifest. tags: those that stand there, as far as they are known; over the API all of them go."""
+        links = self.links
+        if links is None:
+            self.write(lambda: self._wiring.client.delete(self._repository, digest))
+            return
+        self.write(lambda: links.delete(digest, tags))
+        self._deleted = digest
+
+    def take_off(self, tag: str, stood: Collection[str]) -> None:
+        """Removes a tag alone, on disk, from one of these digests."""
+        links = self.links
+        assert links is not None  # noqa: S101 - over the API a tag is taken off in another way
+        self.write(lambda: links.take_off(tag, stood))
+
+    def end(self) -> None:
+        """Ends a batch on disk: what a push met is looked at. Without the right to write the next batch does it."""
+        if self.links is None or not self._permit.valid:
+            return
+        met = self.links.close()
+        if met:
+            log.info("pushed while it was removed", repository=self._repository, tags=met)
+            self._wiring.removals.look_at(self._repository, met)
+            self._adopt(met)
+
+    def _adopt(self, tags: Collection[str]) -> None:
+        """Nobody may ever hear of those pushes."""
+        assert self.disk is not None  # noqa: S101 - only there anything is met
+        snapshot, found, indexes = self._wiring.history.snapshot(self._repository), [], set()
+        before = {tag.name: tag for tag in snapshot.tags}
+        for name in tags:
+            manifest = self.disk.manifest(self._repository, self.disk.standing(self._repository, name) or "")
+            if manifest is None or (name in before and before[name].digest == manifest.digest):
+                continue
+            standing = Standing(manifest.digest, manifest.media_type, len(manifest.content))
+            found.append(sight(self._wiring, snapshot, name, standing, before.get(name)))
+            indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
+        if found:
+            self._wiring.history.adopt(snapshot, found, indexes=frozenset(indexes))
+
+    def look_again(self) -> None:
+        """Whether the registry sees what was removed on its disk; an operator is told where it does not.
+
+        Distribution 2.8.3 does, with a blob-descriptor cache as well (measured): manifests are not looked up there.
+        """
+        digest = self._deleted
+        if self.links is None or digest is None:
+            return
+        served = self._wiring.client.head(self._repository, digest)
+        if served is None or self.links.storage.revision(self._repository, digest).exists():
+            self._wiring.outbox.mended(SERVED)
+            return
+        self._wiring.outbox.complain(
+            SERVED,
+            f"the registry goes on serving {self._repository}@{digest}, which was removed from its storage: something "
+            "remembers its answers; switch that cache off, or set delete.via: api",
+        )
+
+
+@contextmanager
+def removing(wiring: Wiring, repository: str, permit: Lease) -> Iterator[Remover]:
+    """What removes a batch. Raises RegistryRefused where deletes go over the storage, and it is not proved."""
+    links = wiring.unlinker.prove(repository) if wiring.unlinker else None
+    remover = Remover(wiring, repository, permit, links)
+    try:
+        yield remover
+    finally:
+        remover.end()
+    remover.look_again()

@@ -1,0 +1,1 @@
+"""Comparing the history with the registry."""

@@ -1,0 +1,39 @@
+"""When a tag whose push nobody heard counts as pushed."""
+
+from service.clock import now_us
+from service.domain.retention.ranking import is_believable
+from service.domain.retention.state import Tag
+from service.registry.client import Standing
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+_SKEW_US = 60 * 1_000_000  # between the clocks of this machine and the storage's
+_LINK = "counts as pushed when its link in the storage was written"
+
+
+def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, before: Tag | None) -> tuple[Tag, str]:
+    """A tag that was not known, or stood elsewhere, and what says when it was pushed, "" for nothing.
+
+    Where the storage is mounted, its link tells. Else nothing does, and once its push cannot be told any more it counts
+    by when its image was made; but not where it turned up after the first look at its repository, moved, or stands at
+    an image whose push was heard: an old image may have got a new tag. Such a tag is only sighted.
+    """
+    link_us = _linked_us(wiring, snapshot.repository, name, standing.digest)
+    found = before is None and snapshot.compared_us == 0
+    if link_us is not None:
+        return Tag(name, standing.digest, link_us, standing.size_bytes, found=found), _LINK
+    is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)
+    sighted = is_new or snapshot.compared_us > 0
+    return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted, found=found), ""
+
+
+def _linked_us(wiring: Wiring, repository: str, name: str, digest: str) -> int | None:
+    """When the tag's link was written (µs); None where nothing says, or what says so is not to be believed.
+
+    A link that stands elsewhere than the registry says is another storage's. One from the future would outrank every
+    push that comes, and one from before Docker tells of a clock.
+    """
+    if wiring.storage is None or wiring.storage.standing(repository, name) != digest:
+        return None
+    link_us = wiring.storage.pushed_us(repository, name)
+    return link_us if is_believable(link_us) and link_us <= now_us() + _SKEW_US else None

@@ -1,0 +1,139 @@
+"""Walk over the registry: every repository is compared with the history, a slice at a time, and one walk at a time."""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+from service.domain import reconciliation
+from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.log import log
+from service.reconcile import compare
+from service.reconcile.pace import Pace
+from service.registry.client import CATALOG_PAGE
+from service.store.lease import Lease
+from service.wiring import Wiring
+
+SLICE_S = 2.0
+_ABOUT = "reconcile"
+_CATALOG_TRIES = 5
+_NO_CATALOG = "the registry shows us no catalog ({}): these are the repositories known, and reconcile.repositories"
+_EMPTY = (
+    "the registry lists no repository at all, and {} with tags are known, so nothing was compared: see that "
+    "registry.url and its storage are right; if all is really gone, name a repository: `pushprune reconcile REPO`"
+)
+
+
+def go_on(wiring: Wiring) -> None:
+    """Goes on with the walk under way, or begins the one that is wanted, for a slice of time.
+
+    What was compared stays so: a worker that is killed costs the repository it was at. Raises StoreUnavailable and
+    LeaseLost; what the registry does to us ends in the record of the walk.
+    """
+    with wiring.leases.hold("reconcile") as lease:
+        if lease is None or wiring.registry is None:
+            return
+        found = wiring.walks.begin()
+        if found is None:
+            return
+        listed = found.listed or _list(wiring, found, lease)
+        _compare_for(wiring, found, lease, SLICE_S, asked=not listed)
+        if listed and wiring.walks.end():
+            _tell(wiring)
+            return
+    if wiring.walks.goes_on():
+        wiring.dispatch.reconcile()
+
+
+def _list(wiring: Wiring, found: reconciliation.Walk, lease: Lease) -> bool:
+    """Reads the catalog from where an earlier attempt left off; whether the walk can go on."""
+    walks, seen = wiring.walks, bool(found.cursor)
+    others = (*wiring.history.repositories(), *wiring.settings.reconcile.repositories)
+    try:
+        for page in _pages(wiring.client.repositories(found.cursor)):
+            lease.check()
+            walks.listed(page, page[-1])
+            seen = True
+    except RegistryRefused as error:
+        walks.all_listed(others, _NO_CATALOG.format(error))
+        return True
+    except RegistryUnavailable as error:
+        failures = walks.unlisted(str(error), error.retry_after_s)
+        if failures < _CATALOG_TRIES or not _answers(wiring):
+            log.warning("the catalog is read on later", error=str(error))
+            return False
+        walks.all_listed(others, _NO_CATALOG.format(error))
+        return True
+    known = 0 if seen else walks.with_tags(wiring.history.repositories())
+    if known:
+        walks.end(now=True)
+        wiring.outbox.complain(_ABOUT, _EMPTY.format(known))
+        log.error("nothing was compared", error=_EMPTY.format(known))
+        return False
+    walks.all_listed(others)
+    return True
+
+
+def _answers(wiring: Wiring) -> bool:
+    """Whether it is only the catalog that fails: of a large registry on an object store it may take minutes."""
+    try:
+        wiring.client.ping()
+    except (RegistryUnavailable, RegistryRefused):
+        return False
+    return True
+
+
+def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
+    while page := tuple(islice(names, CATALOG_PAGE)):
+        yield page
+
+
+def _compare_for(wiring: Wiring, found: reconciliation.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
+    """asked: only what was named, which needs no catalog; the rest would come again once that is read."""
+    pace, end = Pace(wiring.settings.reconcile.rate), time.monotonic() + time_s
+    while time.monotonic() < end and (repository := wiring.walks.next(asked=asked)):
+        lease.check()
+        try:
+            _compare(wiring, found, repository, pace)
+        except RegistryUnavailable as error:
+            wiring.walks.failed(repository, f"{repository}: {error}", for_good=False)
+            log.warning("compared later", repository=repository, error=str(error))
+            return
+        except (RegistryRefused, ValueError) as error:
+            wiring.walks.failed(repository, f"{repository}: {error}", for_good=True)
+            log.error("not compared", repository=repository, error=str(error))
+
+
+def _compare(wiring: Wiring, found: reconciliation.Walk, repository: str, pace: Pace) -> None:
+    """Compares one repository. No lease: a plan made meanwhile from what is out of date does not commit."""
+    snapshot = wiring.history.snapshot(repository)
+    if snapshot.compared and found.reason in reconciliation.AT_A_START:
+        wiring.walks.compared(repository, len(snapshot.tags), 0)
+        return
+    _settle(wiring, repository)
+    done = compare.compare(wiring, snapshot, pace)
+    wiring.walks.compared(repository, done.tags, done.differed)
+
+
+def _settle(wiring: Wiring, repository: str) -> None:
+    """What a worker that died in mid-delete left on the disk; where nothing more is deleted, nobody else would."""
+    if wiring.unlinker is None or not wiring.unlinker.is_left(repository):
+        return
+    with wiring.leases.write() as permit:
+        if permit is None:
+            return
+        try:
+            wiring.unlinker.settle(repository)
+        except RegistryRefused as error:
+            log.warning("what was left on disk stays there", repository=repository, error=str(error))
+
+
+def _tell(wiring: Wiring) -> None:
+    last = wiring.walks.last()
+    if last is None:
+        return
+    log.info("the history was compared with the registry", reason=last.reason, repositories=last.repositories,
+             tags=last.tags, changed=last.changed, failed=last.failed)  # fmt: skip
+    if last.failed:
+        wiring.outbox.complain(_ABOUT, f"{last.failed} repositories could not be compared, the last: {last.message}")
+    elif last.whole:
+        wiring.outbox.mended(_ABOUT)

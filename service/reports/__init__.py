@@ -1,0 +1,1 @@
+"""Answers to users: inventory, verdicts, platforms and disk usage."""

@@ -1,0 +1,1 @@
+"""Restoring deleted or overwritten images from the trash."""

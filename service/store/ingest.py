@@ -1,0 +1,82 @@
+"""Records one envelope: what record.lua is given, in the order that its head names, and what it answers."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from service.domain.events import Envelope, Event
+from service.domain.gate import client_of
+from service.domain.oci import tombstone
+from service.store.connection import Connection
+from service.store.gate import Bounds
+from service.store.keys import SEEN_BUCKET_S, Keys, short
+from service.store.limits import Limits
+from service.store.outbox import RESEND_MS
+from service.store.packing import pack_layers, pack_media
+
+SHARED = (
+    "due", "generation", "instances", "restarts", "events", "pulls", "rejected", "counters", "doomed", "healing",
+    "heard", "unread", "pushing", "loose",
+)  # fmt: skip
+EACH = (
+    "tags", "live", "pulled", "gone", "links", "doomed", "heal", "history", "trash", "touched", "put", "untagged",
+    "revisions", "created", "approvals", "asked", "byhand", "taking", "layers",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What one envelope changed. due: repositories that became due and want a message."""
+
+    events: int
+    duplicates: int
+    due: tuple[str, ...]
+
+
+def record(connection: Connection, envelope: Envelope, limits: Limits, gate: Bounds, look_again_ms: int) -> Recorded:
+    """Records an envelope exactly once, in one atomic call; doing it again changes nothing.
+
+    Raises StoreUnavailable when Redis is away.
+    """
+    numbers: dict[str, int] = {}
+    for event in envelope.events:
+        numbers.setdefault(event.repository, len(numbers) + 1)
+    args: list[str | int] = [len(numbers), len(envelope.rejected), len(envelope.events)]
+    args += [RESEND_MS, limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
+    args += [look_again_ms, gate.youth_ms, gate.pushes, gate.blobs, limits.repository_layers, *numbers]
+    for rejected in envelope.rejected:
+        args += [rejected.reason, rejected.excerpt]
+    for event in envelope.events:
+        args += _args(event, numbers[event.repository])
+    keys = list(_keys(connection.keys, numbers))
+    recorded, duplicates, *due = connection.script("record", keys, args)
+    return Recorded(int(recorded), int(duplicates), tuple(due))
+
+
+def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:
+    bucket = int(time.time()) // SEEN_BUCKET_S
+    yield keys.seen(bucket)
+    yield keys.seen(bucket - 1)
+    yield from map(keys.of, SHARED)
+    each = [getattr(keys, name) for name in EACH]
+    for repository in repositories:
+        yield from (key(repository) for key in each)
+
+
+def _args(event: Event, repository: int) -> tuple[str | int, ...]:
+    kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
+    if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
+        kind = "tombstone"
+    children = "?" if event.children is None else " ".join(f"child={child}" for child in event.children)
+    digest, is_push = event.digest or "", event.action == "push"
+    return (
+        event.id, event.at_us, event.action, repository, event.tag or "", digest, short(digest), event.size_bytes,
+        int(event.must_be_looked_into), children, event.actor, event.useragent, event.address, event.instance, kind,
+        pack_media(event.media_type) if is_push else "", client_of(event.address, event.useragent),
+        _references(event) if is_push else "", pack_layers(event.blobs) if is_push else "",
+    )  # fmt: skip
+
+
+def _references(event: Event) -> str:
+    """The config, layers and children of a pushed manifest that the registry sent, as one text."""
+    return " ".join(short(digest) for digest in (*(blob for blob, _ in event.blobs or ()), *(event.children or ())))

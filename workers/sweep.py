@@ -1,0 +1,94 @@
+"""Re-send the work that a lost message, a dead worker or a crash left in the outbox."""
+
+from service.clock import now_us
+from service.collect import verify
+from service.domain.lost import lost_image
+from service.domain.oci.names import is_tag
+from service.log import log
+from service.wiring import Wiring
+from workers.policy_change import hold_change
+from workers.schedule import follow_schedule, follow_walks
+
+_QUEUE_ENOUGH = 100
+_TRIM_MS = 60_000
+_BROKEN_MS = 60_000
+_SET_BACK = "redis clock"
+_HOUR_US = 3600 * 1_000_000
+_LOST_MS = 60_000
+_WEEK_US = 7 * 86_400 * 1_000_000
+
+
+def sweep(wiring: Wiring) -> None:
+    """Sends again what a lost message, a dead worker or a crash between two writes left in the outbox."""
+    _follow_policy(wiring)
+    _follow_clock(wiring)
+    queue = f"{wiring.settings.redis.prefix}enforce"
+    if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
+        for repository in (*wiring.outbox.overdue("due"), *wiring.outbox.overdue("healing")):
+            wiring.dispatch.enforce(repository)
+    queue = f"{wiring.settings.redis.prefix}delete"
+    if wiring.outbox.waiting(queue) < _QUEUE_ENOUGH:
+        for repository in wiring.outbox.overdue("doomed"):
+            wiring.dispatch.delete(repository)
+    queue = f"{wiring.settings.redis.prefix}garbage"
+    if wiring.outbox.waiting(queue) == 0 and wiring.garbage.overdue():
+        wiring.dispatch.collect()
+    _end_losses(wiring)
+    if wiring.registry is not None and wiring.leases.elected("broken", _BROKEN_MS):
+        verify.end_alarms(wiring)
+    if wiring.leases.elected("trim", _TRIM_MS):
+        wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
+    follow_schedule(wiring)
+    if wiring.registry is not None:
+        follow_walks(wiring)
+
+
+def _follow_clock(wiring: Wiring) -> None:
+    """Let what waits by the clock of Redis go on if that was set back, and say so for an hour."""
+    back_s = wiring.leases.follow_clock()
+    if back_s:
+        wiring.outbox.hasten_healing(wiring.trash.look_again_ms)
+        said = f"the clock of Redis was set back by {back_s:.0f} s: leases and waiting times were shortened by as much"
+        wiring.outbox.complain(_SET_BACK, f"{said}. Keep that clock right by NTP")
+        log.warning(said)
+    for trouble in wiring.outbox.troubles():
+        if trouble.about == _SET_BACK and now_us() > trouble.at_ms * 1000 + _HOUR_US:
+            wiring.outbox.mended(_SET_BACK)
+
+
+def _end_losses(wiring: Wiring) -> None:
+    """End the troubles about lost images that nobody misses any more, and look at the others again.
+
+    A tag that left the history was deleted by its user, or by the policy. A tag that exists again, whatever it points
+    at, ends its trouble when it is looked at. After a week without a new push a lost image is given up.
+    """
+    lost: dict[str, list[str]] = {}
+    for trouble in wiring.outbox.troubles():
+        image = lost_image(trouble.about)
+        if image is None:
+            continue
+        repository, name = image
+        is_over = is_tag(name) and all(tag.name != name for tag in wiring.history.live(repository))
+        if is_over or now_us() > trouble.at_ms * 1000 + _WEEK_US:
+            wiring.outbox.mended(trouble.about)
+        else:
+            lost.setdefault(repository, []).append(name)
+    if lost and wiring.leases.elected("lost", _LOST_MS):
+        for repository, names in lost.items():
+            wiring.removals.look_at(repository, names)
+
+
+def _follow_policy(wiring: Wiring) -> None:
+    """A changed policy is applied to every repository. None because of a mistake is no change: it will be mended."""
+    policies = wiring.policies
+    if policies.current() is None and policies.error:
+        return
+    digest, policy = policies.digest, policies.written
+    if wiring.outbox.policy_changed(digest, policy):
+        hold_change(wiring, policies.current())
+        log.info("the policy changed; every repository is planned again")
+        due = wiring.outbox.mark_due(wiring.history.repositories())
+        # No plan is made by the new policy before this: a worker that was sent earlier would only wait.
+        wiring.outbox.policy_applied(digest, policy)
+        for repository in due:
+            wiring.dispatch.enforce(repository)

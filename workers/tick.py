@@ -1,0 +1,45 @@
+"""The heartbeat of every worker process; one worker at a time is elected to sweep."""
+
+import threading
+from collections.abc import Callable
+
+from service.collect.quiesce import reopen
+from service.domain.errors import PushpruneError
+from service.log import log
+from service.wiring import Wiring
+from workers.sweep import sweep
+
+TICK_S = 0.5
+
+
+def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) -> None:
+    """Twice a second, in every worker: a sign of life, and for the one that is elected the sweep.
+
+    Args:
+        wiring: the collaborators.
+        sign: notes a sign of life of this process.
+        stopping: set when the process ends.
+    """
+    waits, refused = False, None
+    while not stopping.wait(TICK_S):
+        try:
+            sign()
+            wiring.meter.flush()
+            reopen(wiring)
+            if wiring.leases.elected("tick", int(TICK_S * 1000)):
+                sweep(wiring)
+            if waits:
+                log.info("the sweep goes on")
+            waits = False
+            if wiring.policies.complaint != refused:
+                refused = wiring.policies.complaint
+                if refused:
+                    log.error("the policy cannot be obeyed", error=refused)
+                else:
+                    log.info("the policy is understood again")
+        except PushpruneError as error:
+            if not waits:
+                log.warning("the sweep waits", error=str(error))
+            waits = True
+        except Exception:  # noqa: BLE001 - the tick must outlive anything: without it lost work stays lost
+            log.exception("the sweep failed; it goes on")
