@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from service.clock import now_us
@@ -12,8 +12,9 @@ from service.domain.oci import tombstone
 from service.domain.oci.manifest import OCI_MANIFEST, UnreadableManifest, read_references
 from service.log import log
 from service.registry.client import Manifest, RegistryClient
-from service.registry.collector import Collector
+from service.registry.collector import Collector, Report
 from service.registry.probe import LEFTOVERS, UNKNOWN
+from service.registry.storage import Storage
 from service.store.gate import Loose, Unread
 from service.store.keys import short
 from service.store.lease import Lease
@@ -50,15 +51,15 @@ class Quiet:
         return round((self._ended_s - self._began_s) * 1000) if is_closed else 0
 
     @contextmanager
-    def holding(self, eligible: Collection[str]) -> Iterator[bool]:
+    def holding(self, report: Report) -> Iterator[bool]:
         """Holds what pushes that stand still may need while the block runs; True where that was necessary.
 
-        It then takes another dry run to tell what would be swept. eligible: what the last one says. What a push has
+        It then takes another dry run to tell what would be swept. report: what the last one says. What a push has
         uploaded, asked for or mounted is held by a manifest without a tag in its own repository, which goes afterwards:
         so an aborted push does not keep collections away, and one that goes on after all finds its blobs.
         Raises PutOff where the registry lets us do no such thing.
         """
-        needed = self._needed(eligible)
+        needed = self._needed(report)
         if not needed:
             yield False
             return
@@ -75,18 +76,17 @@ class Quiet:
         finally:
             self._release_quietly()
 
-    def refuse_loose(self, eligible: Collection[str]) -> None:
-        """Raises PutOff when the sweep would take a blob that somebody may need who has not finished.
+    def refuse_loose(self, report: Report) -> None:
+        """Raises PutOff when the sweep would take a blob, or a layer link, that an unfinished push may need.
 
-        A push notes at the gate, or by notifications, what it relies on; where the storage is mounted, a blob younger
-        than gc.youth must besides have belonged to something that we deleted. eligible: what the dry run would sweep.
+        A push notes at the gate, or by notifications, what it relies on; where the storage is mounted, a blob or link
+        younger than gc.youth must besides have belonged to something that we deleted. report: of the dry run.
         """
-        if needed := self._needed(eligible):
+        if needed := self._needed(report):
             raise _refusal(needed[0])
         if self._storage:
-            explained = self._explained()
-            self._refuse_young([digest for digest in eligible if digest not in explained])
-        self._wiring.gate.sweeping(eligible)
+            self._refuse_young(report, self._storage)
+        self._wiring.gate.sweeping(_swept(report))
 
     def release(self) -> None:
         """Removes what this run, or one that was cut off, has put to hold blobs; to be done before any dry run."""
@@ -106,15 +106,20 @@ class Quiet:
     def _client(self) -> RegistryClient:
         return self._wiring.client
 
-    def _needed(self, eligible: Collection[str]) -> tuple[Loose, ...]:
-        """Of these blobs those that somebody may need."""
-        gate, explained = self._wiring.gate, self._explained()
+    def _needed(self, report: Report) -> tuple[Loose, ...]:
+        """The blobs and layer links that the sweep would take and that an unfinished push may need.
+
+        A blob that stays is lost to the push all the same once its repository has no link to it (Distribution 3).
+        """
+        gate, explained, swept = self._wiring.gate, self._explained(), _swept(report)
         refuse_unknown(self._wiring)
-        read_unread(self._wiring, gate.loose(eligible))
+        read_unread(self._wiring, gate.loose(swept))
         needed = []
-        for loose in gate.loose(eligible):
+        for loose in gate.loose(swept):
             if not loose.digest:
                 raise PutOff(TOO_MANY, _LOOSE_S)
+            if loose.digest not in report.named and (loose.repository, loose.digest) not in report.links:
+                continue
             # What is only heard of may have come without the references of its manifest, which went to the trash since.
             if loose.heard and explained.get(loose.digest, 0) > loose.at_ms * 1000:
                 continue
@@ -142,14 +147,21 @@ class Quiet:
             self._client.put(repository, digest, OCI_MANIFEST, manifest)
         log.info("held for pushes that stand still", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
 
-    def _refuse_young(self, eligible: Iterable[str]) -> None:
-        assert self._storage is not None  # noqa: S101 - the caller has looked
+    def _refuse_young(self, report: Report, storage: Storage) -> None:
         since_us, before = now_us() - self._wiring.settings.gc.youth * 1_000_000, self._wiring.gate.was_sweeping()
-        for digest in eligible:
-            pushed_us = self._storage.blob_us(digest)
-            if pushed_us is not None and pushed_us > since_us and short(digest) not in before:
-                wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
-                raise PutOff(f"{digest} was pushed less than gc.youth ago and nothing is known to have held it", wait_s)
+        explained = self._explained()
+        pushed = [(digest, digest, storage.blob_us(digest)) for digest in report.eligible]
+        pushed += [(f"{name}@{digest}", digest, storage.layer_us(name, digest)) for name, digest in report.links]
+        for called, digest, pushed_us in pushed:
+            if digest in explained or short(digest) in before or pushed_us is None or pushed_us <= since_us:
+                continue
+            wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
+            raise PutOff(f"{called} was pushed less than gc.youth ago and nothing is known to have held it", wait_s)
+
+
+def _swept(report: Report) -> frozenset[str]:
+    """The digests of the blobs that a sweep takes, or that a repository loses its link to."""
+    return frozenset(report.named).union(digest for _, digest in report.links)
 
 
 def refuse_unknown(wiring: Wiring) -> None:

@@ -197,10 +197,10 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
     quiet.release()
     with Watch(wiring, job.lease) as watch:
         rehearsed = early.report if early and rehearse.still_holds(wiring, early) else _rehearsed(job, watch)
-        with quiet.holding(rehearsed.eligible) as is_held:
+        with quiet.holding(rehearsed) as is_held:
             if is_held:
                 rehearsed = _rehearsed(job, watch)
-            quiet.refuse_loose(rehearsed.eligible)
+            quiet.refuse_loose(rehearsed)
             sizes = sizes_of(wiring, rehearsed.eligible)
             probes = verify.choose_probes(wiring, rehearsed.eligible)
             job.lease.check()
@@ -216,6 +216,8 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
     gone = freed(wiring, sizes, report.eligible)
     job.learn(exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests)
     job.learn(bytes_freed=total(gone.values()), unsized=unknown(gone))
+    if report.links:
+        job.note(f"{len(report.links)} layer links of repositories were deleted as well")
     if report.eligible and not probes:
         job.note(_NO_PROBE)
     if healed := verify.refuse_stale(wiring, progress, probes, *job.heals):

@@ -22,6 +22,8 @@ from service.registry.storage import Storage
 _MARK = re.compile(r"^(?P<repository>\S+): marking manifest (?P<digest>\S+)")
 _TOTALS = re.compile(r"^(\d+) blobs marked, (\d+) blobs and (\d+) manifests eligible for deletion")
 _ELIGIBLE = re.compile(r"^blob eligible for deletion: (\S+)")
+# Distribution 3 also deletes the links by which a repository has blobs that were not marked by its turn.
+_LINK = re.compile(r"^(?P<repository>\S+): layer link eligible for deletion: (?P<digest>\S+)")
 _NOTHING_YET = re.compile(r"Path not found: .*/repositories")
 _POLL_S = 0.1
 _TAIL = 20
@@ -33,6 +35,7 @@ class Report:
     """What garbage-collect printed. marks: "repository digest" of each marked manifest; eligible: blobs to sweep.
 
     named: the same as a set; totalled: whether the totals were printed, which is before the first blob is swept.
+    links: (repository, digest) of each layer link that is deleted, whether its blob is or not; last_link: the last.
     """
 
     marked: int = 0
@@ -41,18 +44,23 @@ class Report:
     marks: set[tuple[str, str]] = field(default_factory=set)
     eligible: list[str] = field(default_factory=list)
     named: set[str] = field(default_factory=set)
+    links: set[tuple[str, str]] = field(default_factory=set)
+    last_link: tuple[str, str] | None = None
     totalled: bool = False
     nothing_yet: bool = False
     tail: list[str] = field(default_factory=list)
 
     def read(self, line: str) -> None:
-        """Takes one line of output (the formats of 2.8 and 3 are the same)."""
+        """Takes one line of output (the formats of 2.8 and 3 are the same, but that only 3 deletes layer links)."""
         line = line.rstrip("\n")
         if found := _MARK.match(line):
             self.marks.add((found["repository"], found["digest"]))
         elif found := _ELIGIBLE.match(line):
             self.eligible.append(found[1])
             self.named.add(found[1])
+        elif found := _LINK.match(line):
+            self.last_link = (found["repository"], found["digest"])
+            self.links.add(self.last_link)
         elif found := _TOTALS.match(line):
             self.marked, self.blobs, self.manifests = (int(number) for number in found.groups())
             self.totalled = True
@@ -67,6 +75,8 @@ class Report:
             return f"it was about to sweep {self.blobs} blobs, and the dry run named {len(rehearsal.eligible)}"
         if self.eligible and self.eligible[-1] not in rehearsal.named:
             return f"it swept {self.eligible[-1]}, which the dry run did not name"
+        if self.last_link and self.last_link not in rehearsal.links:
+            return f"it deleted the layer link {'@'.join(self.last_link)}, which the dry run did not name"
         return ""
 
 

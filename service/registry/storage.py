@@ -112,8 +112,20 @@ class Storage:
 
     def has_layer(self, repository: str, digest: str) -> bool:
         """Whether the repository has a link to this config or layer."""
-        link = digest.replace(":", "/", 1)
-        return (self.base / "repositories" / repository / "_layers" / link / "link").exists()
+        return self._layer(repository, digest).exists()
+
+    def layer_us(self, repository: str, digest: str) -> int | None:
+        """When a repository last got its link to a config or layer, in µs since the epoch; None if it has none.
+
+        Every upload and every mount writes this link, also where the blob itself is old.
+        """
+        try:
+            return self._layer(repository, digest).stat().st_mtime_ns // 1000
+        except OSError:
+            return None
+
+    def _layer(self, repository: str, digest: str) -> Path:
+        return self.base / "repositories" / repository / "_layers" / digest.replace(":", "/", 1) / "link"
 
     def is_empty(self) -> bool:
         """Whether nothing was ever pushed: garbage-collect then exits 1 (FACTS)."""
