@@ -56,7 +56,8 @@ def test_1_a_policy_without_rules_keeps_everything() -> None:
 
 
 def test_1_no_tags_make_an_empty_plan() -> None:
-    assert decide([], NONE) == Plan()
+    plan = decide([], NONE)
+    assert (plan.doomed, plan.verdicts, plan.hold) == ((), (), None)
 
 
 # 2. Every rule has a say; one keep wins.

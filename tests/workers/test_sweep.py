@@ -9,7 +9,6 @@ import pytest
 from service.clock import now_us
 from service.domain.errors import StoreUnavailable
 from service.prune import planning
-from service.reconcile import compare
 from service.store.keys import Keys
 from service.store.lease import COLLECT, COLLECT_MS, UNANSWERED_MS
 from service.store.outbox import Outbox
@@ -253,7 +252,7 @@ def test_a_clock_that_was_set_back_is_said_for_an_hour(set_back: System, monkeyp
     )
     sweep(set_back.wiring)
     assert set_back.wiring.outbox.troubles() == (trouble,)
-    monkeypatch.setattr(compare, "now_us", lambda: now_us() + 3601 * 1_000_000)
+    monkeypatch.setattr("workers.sweep.now_us", lambda: now_us() + 3601 * 1_000_000)
     sweep(set_back.wiring)
     assert set_back.wiring.outbox.troubles() == ()
 
