@@ -36,11 +36,12 @@ _TOO_LITTLE: Mapping[Right, str] = {
 def notify_refusal(settings: Settings) -> Response | None:
     """None when the request may post notifications, else the answer that refuses it.
 
-    With no token at all everybody may: the service then listens on loopback only (settings see to it).
+    With no token at all every program on this machine may post, as the service then listens on loopback only (settings
+    see to it), but no web page from elsewhere through a browser on this machine.
     """
     tokens = _tokens(settings)
     if not tokens:
-        return None
+        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_foreign() else None
     if "notify" not in tokens:
         return _unauthorized("tokens.notify is not set, so nobody may post notifications: set it")
     if "notify" in _carried(tokens):
@@ -64,6 +65,12 @@ def refusal(settings: Settings, right: Right) -> Response | None:
     if carried:
         return problem(HTTPStatus.FORBIDDEN, unset or _TOO_LITTLE[right])
     return _unauthorized(unset or _WRONG[right])
+
+
+def sees_details(settings: Settings) -> bool:
+    """Return True if the request may see what /readyz says beyond the status."""
+    tokens = _tokens(settings)
+    return not is_foreign() if not tokens else not _carried(tokens).isdisjoint(_OPENED_BY["read"])
 
 
 def is_open(settings: Settings) -> bool:
@@ -118,9 +125,12 @@ def _carried(tokens: Mapping[str, bytes]) -> frozenset[str]:
 
 
 def is_foreign() -> bool:
-    """Whether a page from elsewhere asks: under a name of its own that leads here, or by a request across origins."""
+    """Return True if a page from elsewhere asks: across origins, or under a name of its own that leads here."""
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != request.host:
+        return True
+    # A browser sends no Origin with a GET for an image or a script, but says this.
+    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return True
     try:
         return not is_loopback(urlsplit(f"//{request.host}").hostname or "")

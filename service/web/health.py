@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify
 from service.domain.errors import StoreUnavailable
 from service.health import system_health
 from service.prune import approvals
+from service.web.access import sees_details
 from service.wiring import Wiring
 
 
@@ -30,9 +31,11 @@ def blueprint(wiring: Wiring) -> Blueprint:
         """Answer 503 only if an event could not be recorded: otherwise no balancer may take the web process away."""
         try:
             wiring.connection.pulse()
-            return jsonify(_details(wiring)), HTTPStatus.OK
+            details, code = _details(wiring), HTTPStatus.OK
         except StoreUnavailable as error:
-            return jsonify(status="not ready", redis=str(error)), HTTPStatus.SERVICE_UNAVAILABLE
+            details, code = {"status": "not ready", "redis": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE
+        # A stranger learns no names of images, no addresses and no paths.
+        return jsonify(details if sees_details(wiring.settings) else {"status": details["status"]}), code
 
     return pages
 

@@ -24,6 +24,7 @@ from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import Valkey, free_port
 
 TOKEN = "live-notify-token"
+READ_TOKEN = "live-read-token"
 PATIENCE_S = 60.0
 
 
@@ -69,7 +70,7 @@ class LiveSystem:
             "listen": self.web_url.removeprefix("http://"),
             "redis": {"url": redis_url},
             "registry": {"url": self.registry.url, "debug_url": f"http://127.0.0.1:{self.debug_port}"},
-            "tokens": {"notify": TOKEN},
+            "tokens": {"notify": TOKEN, "read": READ_TOKEN},
             "storage": {"path": str(self.registry.storage_path)},
             "data_dir": str(folder / "data"),
             **config,

@@ -14,7 +14,7 @@ import requests
 import yaml
 
 from tests.fakes.images import make_image, make_index
-from tests.live.conftest import LiveSystem, last, wait_until
+from tests.live.conftest import READ_TOKEN, LiveSystem, last, wait_until
 from tests.live.test_journeys import oci_layout
 
 pytestmark = pytest.mark.live
@@ -112,7 +112,8 @@ def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_
     file.write_text("rules: [{keep: {lst: 1}}]")
 
     def said() -> str:
-        return str(requests.get(f"{system.web_url}/readyz", timeout=5).json()["policy"])
+        bearer = {"Authorization": f"Bearer {READ_TOKEN}"}
+        return str(requests.get(f"{system.web_url}/readyz", headers=bearer, timeout=5).json()["policy"])
 
     wait_until(lambda: "did you mean last?" in said(), "nobody says that the policy is invalid")
     code, _, error = answers(system, "repos")

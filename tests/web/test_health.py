@@ -235,3 +235,27 @@ def test_nothing_can_be_posted_to_a_health_check(edge: Edge, path: str) -> None:
     response = edge.http.post(path)
     assert (response.status_code, response.mimetype) == (405, "application/problem+json")
     assert "GET" in response.headers["Allow"].split(", ")
+
+
+TOKENS = {"notify": "n0tify", "read": "r3ad", "admin": "adm1n"}
+
+
+@pytest.mark.parametrize(("token", "sees"), [("r3ad", True), ("adm1n", True), ("n0tify", False), ("wrong", False)])
+def test_where_there_are_tokens_only_who_may_look_sees_more_than_the_status(
+    serve: ServeEdge, token: str, sees: bool
+) -> None:
+    http = serve(tokens=TOKENS).http
+    shown = http.get("/readyz", headers={"Authorization": f"Bearer {token}"})
+    assert shown.status_code == 200
+    assert ("trouble" in (shown.json or {})) is sees
+    assert http.get("/readyz").json == {"status": "degraded"}
+
+
+def test_without_redis_a_stranger_learns_no_address(serve: ServeEdge, no_redis: redis.Redis) -> None:
+    shown = serve(client=no_redis, tokens=TOKENS).http.get("/readyz")
+    assert (shown.status_code, shown.json) == (503, {"status": "not ready"})
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "rebind.evil.example"}])
+def test_without_tokens_a_page_from_elsewhere_sees_the_status_alone(edge: Edge, headers: dict[str, str]) -> None:
+    assert edge.http.get("/readyz", headers=headers).json == {"status": "degraded"}

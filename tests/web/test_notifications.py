@@ -274,3 +274,25 @@ def test_a_restart_that_only_our_own_traffic_tells_of_is_noticed(edge: Edge) -> 
     for instance in ("one", "one", "two"):
         post(edge, event("pull", tag="v1", useragent="pushprune/1", instance=instance))
     assert edge.redis.get(restarts) == "2"
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example", "Content-Type": "text/plain"},
+    {"Origin": "null"},
+    {"Host": "rebind.evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_without_any_token_no_web_page_from_elsewhere_may_post(edge: Edge, headers: dict[str, str]) -> None:
+    """A browser on this machine reaches loopback for any page it shows."""
+    said = edge.http.post("/notifications", data=envelope(event(tag="v1")), headers=headers)
+    assert said.status_code == 403
+    assert edge.tags() == []
+
+
+def test_with_a_token_a_registry_may_post_under_any_name(serve: ServeEdge) -> None:
+    edge = serve(tokens={"notify": "s3cret"})
+    headers = {"Authorization": "Bearer s3cret", "Host": "pushprune.example"}
+    assert edge.http.post("/notifications", data=envelope(event(tag="v1")), headers=headers).status_code == 200

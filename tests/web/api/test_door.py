@@ -157,6 +157,7 @@ def test_without_any_token_programs_on_this_machine_may_do_everything(edge: Edge
 @pytest.mark.parametrize(
     "headers",
     [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://localhost:9999"},
+     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
      {"Host": "evil.example"}, {"Host": "evil.example", "Origin": "http://evil.example"}, {"Host": "10.0.0.7"}],
 )  # fmt: skip
 def test_without_any_token_a_page_from_elsewhere_may_do_nothing(edge: Edge, headers: dict[str, str]) -> None:
