@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from service.child_environment import child_environment
 from service.local.ports import free_port
 from service.local.supervisor import Child
 
@@ -37,7 +38,8 @@ class DemoRegistry:
         self.storage.mkdir()
         self._config.touch(mode=0o600)
         self._config.write_text(CONFIG.format(storage=self.storage, port=self._port) + notifications)
-        environ = {**environ, "OTEL_TRACES_EXPORTER": "none"}  # version 3 would look for a collector of traces
+        # Version 3 would look for a collector of traces.
+        environ = {**child_environment(environ), "OTEL_TRACES_EXPORTER": "none"}
         return Child("registry", (str(self._binary), "serve", str(self._config)), environ)
 
     def stored_bytes(self) -> int:

@@ -1,11 +1,36 @@
-"""The environment that `pushprune up` gives its children, kept so that the other verbs reach the same system."""
+"""The environment that `pushprune up` gives its children, kept so that the other verbs reach the same system.
+
+Secrets are in files of their own: an environment is seen by every process of the same user, and inherited.
+"""
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from service.domain.errors import ConfigurationError
+from service.local.tokens import private
+
 _FILE = "environment.json"
+_SECRETS = ("TOKENS__NOTIFY", "TOKENS__READ", "TOKENS__ADMIN", "REDIS__URL", "REGISTRY__PASSWORD")
+
+
+def secrets_in_files(directory: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with the secrets that it holds moved to files, which only their owner can read.
+
+    Raises ConfigurationError when the directory cannot hold them.
+    """
+    moved = dict(environ)
+    for secret in _SECRETS:
+        if value := moved.pop(f"PUSHPRUNE_{secret}", ""):
+            file = directory / "secrets" / secret.lower().replace("__", "_")
+            try:
+                file.parent.mkdir(mode=0o700, exist_ok=True)
+                private(file, value + "\n")
+            except OSError as error:
+                raise ConfigurationError(f"{file.parent} cannot hold secrets: {error.strerror}.") from error
+            moved[f"PUSHPRUNE_{secret}_FILE"] = str(file)
+    return moved
 
 
 def keep_environment(directory: Path, environ: Mapping[str, str]) -> None:

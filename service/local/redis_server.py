@@ -14,6 +14,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from service.child_environment import child_environment
 from service.domain.errors import ConfigurationError
 from service.local.ports import free_port, why_not_listen
 from service.local.supervisor import Child
@@ -105,7 +106,13 @@ class RedisServer:
         """The process to keep running. It is asked to end, even by our death: it then writes what it still holds."""
         command = (str(self._binary), "redis.conf")
         return Child(
-            "redis", command, environ, cwd=self._directory, death_signal=signal.SIGTERM, grace_s=10.0, held_fds=held_fds
+            "redis",
+            command,
+            child_environment(environ),
+            cwd=self._directory,
+            death_signal=signal.SIGTERM,
+            grace_s=10.0,
+            held_fds=held_fds,
         )
 
     def _remembered(self) -> tuple[int | None, str | None]:

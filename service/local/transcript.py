@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from contextlib import suppress
 from typing import IO, TextIO
 
 OURSELVES = "pushprune"
@@ -24,6 +25,13 @@ class Transcript:
         self._width = max(len(name) for name in (OURSELVES, *speakers))
         self._colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate((OURSELVES, *speakers))}
         self._lock = threading.RLock()  # a signal handler may speak while its own thread is speaking
+
+    @property
+    def is_terminal(self) -> bool:
+        """True if a person reads along; False for a file, a pipe or a log that is kept."""
+        with suppress(ValueError):  # the stream is closed
+            return self._out.isatty()
+        return False
 
     def say(self, text: str, speaker: str = OURSELVES) -> None:
         """Write each line of `text` under the speaker's name."""

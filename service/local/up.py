@@ -10,7 +10,7 @@ from pathlib import Path
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.local import processes, redis_server, snippet
 from service.local.directory import DataDirectory
-from service.local.environment import keep_environment
+from service.local.environment import keep_environment, secrets_in_files
 from service.local.ports import free_port, why_not_listen
 from service.local.redis_server import RedisServer
 from service.local.supervisor import Supervisor, stopping_on_signals
@@ -179,6 +179,7 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
             environ["PUSHPRUNE_POLICY"] = str(directory.path / "policy.yaml")
         if first_look.log.format == "auto":
             environ["PUSHPRUNE_LOG__FORMAT"] = "console"  # the children write into a pipe, but to a reader
+        environ = secrets_in_files(directory.path, environ)
         settings = _with_free_addresses(environ)
         system = System(settings, environ, made, redis, (directory.children_fd,))
         block = directory.path / "notifications.yml"
@@ -205,7 +206,11 @@ def up(options: Options, transcript: Transcript) -> None:
 
 def _introduce(system: System, transcript: Transcript) -> None:
     data_dir = system.settings.data_dir
-    if not system.announced:
+    if not system.announced and not transcript.is_terminal:
+        # A log is kept and read by others (journald, docker logs), and the lines hold the token.
+        transcript.say(f"add the lines in {data_dir / 'notifications.yml'} to the registry's config.yml and restart it")
+        transcript.plain(snippet.DELETE_HINT)
+    elif not system.announced:
         transcript.say("add this to the registry's config.yml and restart the registry:")
         transcript.plain(f"\n{system.notifications}{snippet.DELETE_HINT}\n")
     else:
@@ -225,7 +230,7 @@ def _redis(settings: Settings, directory: Path, environ: dict[str, str]) -> Redi
     """The embedded Redis, where neither the settings nor REDIS_URL name another."""
     if settings.redis.url:
         return None
-    if url := environ.get("REDIS_URL"):
+    if url := environ.pop("REDIS_URL", ""):
         environ["PUSHPRUNE_REDIS__URL"] = url
         return None
     server = RedisServer(redis_server.find_binary(environ), directory / "redis")

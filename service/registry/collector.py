@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from service import process_identity
+from service.child_environment import child_environment
 from service.die_with_parent import leashed
 from service.domain.errors import CollectionFailed, CollectionTooSlow
 from service.registry.storage import Storage
@@ -190,7 +191,7 @@ class Collector:
         try:
             process = subprocess.Popen(
                 leashed(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                text=True, errors="replace", start_new_session=True, pass_fds=(lock,),
+                text=True, errors="replace", start_new_session=True, pass_fds=(lock,), env=child_environment(),
             )  # fmt: skip
         except OSError as error:
             raise CollectionFailed(f"gc.command cannot be run: {error}") from error

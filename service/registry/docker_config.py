@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from service.child_environment import child_environment
 from service.domain.errors import AccessDenied, ConfigurationError
 
 
@@ -84,7 +85,13 @@ class DockerConfig:
         command = f"docker-credential-{helper}"
         try:
             answer = subprocess.run(
-                [command, "get"], input=self.host, capture_output=True, text=True, timeout=self.timeout_s, check=False
+                [command, "get"],
+                input=self.host,
+                capture_output=True,
+                text=True,
+                timeout=self.timeout_s,
+                check=False,
+                env=child_environment(),
             )
         except (OSError, subprocess.TimeoutExpired, ValueError) as error:
             raise AccessDenied(f"{command}, named in {self.path}, could not be run ({type(error).__name__})") from None

@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
+from service.child_environment import child_environment
 from service.domain.errors import CollectionFailed
 
 _SAID_BYTES = 2000
@@ -19,7 +20,7 @@ def run_command(name: str, command: Sequence[str], timeout_s: float) -> None:
         try:
             done = subprocess.run(
                 list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                timeout=timeout_s, start_new_session=True, check=False,
+                timeout=timeout_s, start_new_session=True, check=False, env=child_environment(),
             )  # fmt: skip
         except OSError as error:
             raise CollectionFailed(f"{name} cannot be run: {error}") from error

@@ -1,5 +1,6 @@
 """What `up` prepares before anything starts: one environment for all children, one sentence for each refusal."""
 
+import io
 import json
 import os
 import socket
@@ -13,8 +14,9 @@ import yaml
 from service.domain.errors import ConfigurationError, PushpruneError
 from service.domain.policy.model import Keep
 from service.local.environment import environment_of
-from service.local.up import Options, System, prepared
-from service.settings import load_policy
+from service.local.transcript import Transcript
+from service.local.up import Options, System, _introduce, prepared
+from service.settings import load_policy, load_settings
 from service.wiring import Wiring
 from tests.conftest import keep_last
 
@@ -122,6 +124,41 @@ def test_redis_url_comes_before_a_redis_of_our_own(options: Options, inherited: 
     system = prepare(options, inherited | {"REDIS_URL": "redis://elsewhere:6379/3"})
     assert system.redis is None
     assert system.settings.redis.url == "redis://elsewhere:6379/3"
+
+
+def test_secrets_that_variables_give_are_kept_in_files_of_their_own(
+    options: Options, inherited: dict[str, str]
+) -> None:
+    given = {
+        "PUSHPRUNE_TOKENS__NOTIFY": "given-notify-token",
+        "PUSHPRUNE_REDIS__URL": "redis://:given-password@elsewhere:6379/0",
+        "PUSHPRUNE_REGISTRY__USERNAME": "pruner",
+        "PUSHPRUNE_REGISTRY__PASSWORD": "given-registry-password",
+    }
+    system = prepare(options, inherited | given)
+    data = system.settings.data_dir
+    kept = (data / "environment.json").read_text() + str(dict(system.environ))
+    assert "given-" not in kept
+    others = load_settings(environ=environment_of(data)).model_dump()
+    assert system.settings.model_dump() == others, "the other verbs reach the same system"
+    notify, password = system.settings.tokens.notify, system.settings.registry.password
+    assert notify is not None
+    assert password is not None
+    assert (notify.get_secret_value(), password.get_secret_value()) == ("given-notify-token", "given-registry-password")
+    for file in (data / "secrets").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_the_token_is_shown_to_a_person_and_to_no_log(
+    options: Options, inherited: dict[str, str], is_terminal: bool
+) -> None:
+    system, out = prepare(options, inherited), io.StringIO()
+    out.isatty = lambda: is_terminal  # type: ignore[method-assign]
+    _introduce(system, Transcript(out, colour=False))
+    assert ("Bearer" in out.getvalue()) == is_terminal
+    assert (str(system.settings.data_dir / "notifications.yml") in out.getvalue()) != is_terminal
+    assert "storage: {delete: {enabled: true}}" in out.getvalue()
 
 
 def test_an_address_for_all_machines_is_fine_since_there_are_tokens(
