@@ -73,8 +73,9 @@ def _could_go(one: Explanation) -> str:
     if one.held:
         return "when its plan is approved"
     if one.could_go_us is None:
-        return "never by waiting"
-    return "now" if one.could_go_us <= now_us() else when(one.could_go_us)
+        return "not by age"
+    said = "now" if one.could_go_us <= now_us() else when(one.could_go_us)
+    return f"{said}, once approved" if one.needs_approval else said
 
 
 def _in_full(repository: str, one: Explanation) -> Iterator[str]:
@@ -105,10 +106,12 @@ def _said(opinion: Opinion, verdict_reason: str) -> str:
 def _could_go_in_full(one: Explanation) -> str:
     if one.held:
         return _could_go(one)
-    if one.could_go_us is None:
-        return "never by waiting, only after newer pushes or a changed policy"
     said = _could_go(one)
-    return said if said == "now" else f"{said}, if nothing more is pushed or pulled"
+    if one.could_go_us is None:
+        return f"{said} (needs {one.only_after})"
+    if one.verdict.kept and one.verdict.tag.pushed_us is None:
+        return f"{said}, as soon as its creation date is read"
+    return said if one.could_go_us <= now_us() else f"{said}, if nothing more is pushed or pulled"
 
 
 def _pulled(at_us: int | None) -> str:

@@ -53,11 +53,12 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     plan = planner.plan(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
         return False
-    told_us = snapshot.compared_us + wiring.settings.reconcile.late * 1_000_000
+    # Until then the events of pushes that a comparison found may still come.
+    told_us = snapshot.told_us
     if plan.undated or (plan.unseen and told_us <= now_us()):
         dates.date(wiring, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ())))
         return False
-    if plan.unseen:  # their pushes may still be told
+    if plan.unseen:
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
     if not plan.doomed and not plan.unresolved:
         return commit(wiring, snapshot, plan, "none") is not Committed.NOT

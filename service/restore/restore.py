@@ -67,9 +67,12 @@ class Undo:
 
     def reachable(self, repository: str) -> frozenset[str]:
         """The digests that a tag may be put back to, as far as is known: in the registry, or in the trash."""
+        return self.standing(repository) | self.trash.digests(repository)
+
+    def standing(self, repository: str) -> frozenset[str]:
+        """Return the digests that the registry has, as far as is known."""
         known = self.history.snapshot(repository)
-        standing = {tag.digest for tag in known.tags} | {one.digest for one in known.untagged}
-        return frozenset(standing | self.trash.digests(repository))
+        return frozenset({tag.digest for tag in known.tags} | {one.digest for one in known.untagged})
 
     def restore(
         self,

@@ -54,11 +54,14 @@ class History:
         limits: Limits | None = None,
         look_again_ms: int = LOOK_AGAIN_MS,
         gate: Bounds | None = None,
+        late_s: int = 0,
     ) -> None:
         """look_again_ms: how long a DELETE can be on its way; what it may have taken along is looked at after that.
 
-        gate: how much is remembered of pushes under way.
+        gate: how much is remembered of pushes under way. late_s: for how long after a comparison the events of pushes
+        that it found may still come.
         """
+        self._late_us = late_s * 1_000_000
         self._gate = gate or Bounds()
         self._connection = connection
         self._look_again_ms = look_again_ms
@@ -72,7 +75,8 @@ class History:
     def snapshot(self, repository: str) -> Snapshot:
         """Everything a plan needs, read at one moment."""
         run_id = self._connection.run_id()
-        return unpack_snapshot(repository, run_id, self._connection.run("snapshot", [repository], repository))
+        answer = self._connection.run("snapshot", [repository], repository)
+        return unpack_snapshot(repository, run_id, answer, self._late_us)
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Whether nothing has changed in the repository since."""

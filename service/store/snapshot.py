@@ -43,8 +43,8 @@ class Snapshot(State):
         return self.epoch.rpartition(":")[2]
 
 
-def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snapshot:
-    """The snapshot behind the script's answer. run_id: of the Redis that gave it."""
+def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us: int = 0) -> Snapshot:
+    """The snapshot behind the script's answer. run_id: of the Redis that gave it; late_us: as History takes it."""
     generation, compared, restarts, times, live, links, approved, heal = answer[:8]
     pulled, untagged, revisions, created, leased = (paired(flat) for flat in answer[8:13])
     epoch = f"{run_id}:{restarts}"
@@ -58,7 +58,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any]) -> Snap
         generation=generation,
         epoch=epoch,
         compared=compared.partition(" ")[0] == epoch,
-        compared_us=int(compared.partition(" ")[2] or 0),
+        compared_us=(compared_us := int(compared.partition(" ")[2] or 0)),
+        told_us=compared_us + late_us,
         silent_ms=int(answer[17]),
         hides_tags=bool(answer[21]),
         tags=tags,

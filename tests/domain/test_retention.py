@@ -206,7 +206,7 @@ def test_7_ties_are_broken_by_name_in_the_order_of_any_input() -> None:
 def test_7_a_tag_nobody_saw_pushed_is_kept_and_takes_no_slot() -> None:
     decided = decide([tag("found", pushed=None), *builds(3)], LAST_2)
     assert gone(decided) == ["b1"]
-    assert reasons(decided)["found"] == ("its push was not seen, and when it was made is not looked up yet", None)
+    assert reasons(decided)["found"] == ("push time unknown (imported); creation date not read yet", None)
 
 
 # 10. A tag whose digest is kept under another tag goes alone.

@@ -99,8 +99,7 @@ def test_heard_pushes_are_pruned_beside_old_tags_whose_dates_are_not_read_yet(ma
     system.push("v1", "v2")
     plan(system)
     assert system.tags() == {"old1", "old2", "v2"}
-    aged = system.wiring.settings.reconcile.model_copy(update={"late": 0})
-    object.__setattr__(system.wiring.settings, "reconcile", aged)
+    system.wiring.history._late_us = 0
     plan(system)
     assert system.tags() == {"old1", "old2", "v2"}
     assert "first clean-up" in reason(system)

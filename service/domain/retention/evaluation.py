@@ -1,6 +1,6 @@
 """A state weighed by a policy at one moment: each tag's verdict, made when it is asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -131,7 +131,10 @@ class Weighing:
         if tag.name not in self._own:
             fixed = self.fixed_verdict(tag)
             leased = self.leased_verdict(tag, fixed.rule) if fixed and not fixed.kept else None
-            self._own[tag.name] = self.in_turn(leased or fixed or self._weigh(tag))
+            own = self.in_turn(leased or fixed or self._weigh(tag))
+            if self.now_us < self.state.told_us and self.awaits_date(tag):
+                own = replace(own, until_us=self.state.told_us)
+            self._own[tag.name] = own
         return self._own[tag.name]
 
     def in_turn(self, verdict: Verdict) -> Verdict:
@@ -183,7 +186,7 @@ class Weighing:
         if asked and (bound is None or tag.digest in self.parents):
             return self._by_hand(tag, asked) or bound
         if bound is None and tag.pushed_us is None:
-            return Verdict(tag, True, "its push was not seen, and when it was made is not looked up yet")
+            return Verdict(tag, True, "push time unknown (imported); creation date not read yet")
         return bound
 
     def _lost_verdict(self, tag: Tag) -> Verdict:
@@ -202,6 +205,27 @@ class Weighing:
     def is_unseen(self, tag: Tag) -> bool:
         """Whether a rule could say something of the tag if it were known when it was pushed."""
         return tag.pushed_us is None and not self.policy.protects(tag.name) and self.bound_verdict(tag) is None
+
+    def awaits_date(self, tag: Tag) -> bool:
+        """Return True if a rule may delete the tag once its creation date was read."""
+        if not self.is_unseen(tag):
+            return False
+        rules = [rule for _, rule in self.selections.naming(tag.name)]
+        return not _keeps_whatever_its_date(rules) and any(map(self._may_delete, rules))
+
+    def needs_approval(self, tag: Tag) -> bool:
+        """Return True if the tag was there before, and the policy may not delete it before somebody approved a plan."""
+        before = self.state.unapproved
+        if before is None or (before.is_first and self.policy.first_plan == "apply"):
+            return False
+        return before.covers(tag)
+
+    def _may_delete(self, rule: Rule) -> bool:
+        """Return True if there is enough in the repository for the rule to delete any of it."""
+        if not isinstance(rule.keep, Keep):
+            return rule.keep != "always"
+        counted = len(self.holders if rule.count == "digests" else self._live)
+        return rule.keep.last is None or rule.keep.mode == "all" or counted > rule.keep.last
 
     def _by_hand(self, tag: Tag, asked: Asked) -> Verdict | None:
         """A tag goes alone where an index holds its image; None where nobody may take it by hand."""
@@ -314,6 +338,16 @@ class Weighing:
             age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
             return Verdict(tag, True, age, against.rule, grace_us)
         return self.leased_verdict(tag, against.rule)
+
+
+def _keeps_whatever_its_date(rules: Iterable[Rule]) -> bool:
+    """Return True if one of these rules, which select a tag by its name, keeps it whenever it was pushed."""
+    for rule in rules:
+        if rule.keep == "always" and rule.group is None and not rule.older_than:
+            return True
+        if rule.final:
+            return False  # the rules after it may not see the tag
+    return False
 
 
 def _end(opinion: Opinion) -> int:

@@ -16,6 +16,7 @@ from service.domain.retention.state import State, Tag
 _MOST_TURNS = 20
 _FEWEST_LOOKS, _MOST_LOOKS = 3, 200
 _MOST_COUNTED = 50_000
+_POLICY = "a changed policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,10 @@ class Explanation:
     """One tag explained. opinions: what each rule that selects it says. shares: the other tags of its digest.
 
     index: the digest of an index that lists it, or None. could_go_us: the earliest moment at which it could go if
-    nothing more is pushed or pulled: now for one that goes, None when time alone will not do it. held: why the plan
-    that would delete it waits for approval; None when none does.
+    nothing more is pushed or pulled: now for one that goes, None when time alone will not do it; only_after: then what
+    has to happen first, "" otherwise. needs_approval: its deletion will wait for an approval: it was there before
+    pushprune, or before the policy was changed. held: why the plan that would delete it waits for approval; None when
+    none does.
     """
 
     verdict: Verdict
@@ -32,6 +35,8 @@ class Explanation:
     shares: tuple[Verdict, ...]
     index: str | None
     could_go_us: int | None
+    only_after: str = ""
+    needs_approval: bool = False
     held: str | None = None
 
 
@@ -53,13 +58,29 @@ def with_hold(explained: Iterable[Explanation], digests: Iterable[str], reason: 
 
 
 def _explained(weighing: Weighing, tag: Tag) -> Explanation:
+    could_go_us = _could_go_us(weighing, tag)
     return Explanation(
         verdict=weighing.verdict(tag),
         opinions=tuple(_opinions(weighing, tag)),
         shares=tuple(weighing.verdict(other) for other in weighing.holders[tag.digest] if other.name != tag.name),
         index=weighing.parents.get(tag.digest),
-        could_go_us=_could_go_us(weighing, tag),
+        could_go_us=could_go_us,
+        only_after=_only_after(weighing, tag) if could_go_us is None else "",
+        needs_approval=weighing.needs_approval(tag),
     )
+
+
+def _only_after(weighing: Weighing, tag: Tag) -> str:
+    """Return what has to happen before the tag can be deleted, as time alone does not do it."""
+    if weighing.policy.protects(tag.name):
+        return _POLICY
+    if weighing.bound_verdict(tag):
+        return "the deletion of the image or index that it belongs to"
+    rules = [weighing.selections.rules[number][1] for number, _ in weighing.selections.selecting(tag)]
+    rules = rules or [rule for _, rule in weighing.selections.naming(tag.name) if tag.pushed_us is None]
+    limits = [rule.keep for rule in rules if isinstance(rule.keep, Keep)]
+    by_place = any(keep.last is not None or keep.last_pulled is not None for keep in limits)
+    return f"newer pushes or {_POLICY}" if by_place else _POLICY
 
 
 def _deciding(weighing: Weighing, tag: Tag) -> tuple[Tag, ...]:
@@ -88,6 +109,9 @@ def _opinions(weighing: Weighing, tag: Tag) -> Iterator[Opinion]:
 
 
 def _could_go_us(weighing: Weighing, tag: Tag) -> int | None:
+    if weighing.own_verdict(tag).kept and weighing.awaits_date(tag):
+        # Then its creation date is read, and the rules decide: it may be deleted at once.
+        return max(weighing.now_us, weighing.state.told_us)
     if weighing.selections.ages:
         return _first_by_age(weighing, tag)
     verdict, moment = weighing.verdict(tag), weighing.now_us

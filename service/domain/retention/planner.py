@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from service.domain.policy.model import Keep, Policy, Rule
+from service.domain.policy.model import Keep, Policy
 from service.domain.policy.units import spell_duration
 from service.domain.retention.evaluation import Weighing
 from service.domain.retention.manual import by_hand
@@ -22,7 +22,7 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
     verdicts = tuple(weighing.verdict(tag) for tag in weighing.newest_first)
     untagged = tuple(_untagged_verdicts(weighing))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
-    hold = _hold(doomed, len(verdicts), len(untagged), policy, state)
+    hold = _hold(doomed, len(verdicts), len(untagged), weighing)
     unresolved = tuple(_unresolved(state, bool(doomed)))
     undated = () if only_asked else tuple(sorted(_undated(weighing)))
     unseen = () if only_asked else tuple(sorted(_unseen(weighing)))
@@ -147,22 +147,8 @@ def _undated(weighing: Weighing) -> set[str]:
 
 
 def _unseen(weighing: Weighing) -> set[str]:
-    """Digests of tags whose push nobody saw and whose creation is to count instead, where that can decide anything."""
-    unseen = [tag for tag in weighing.state.tags if weighing.is_unseen(tag)]
-    digests, tags = (len({getattr(tag, of) for tag in weighing.state.tags}) for of in ("digest", "name"))
-    return {
-        tag.digest
-        for tag in unseen
-        for _, rule in weighing.selections.naming(tag.name)
-        if _may_take(rule, digests if rule.count == "digests" else tags)
-    }
-
-
-def _may_take(rule: Rule, counted: int) -> bool:
-    """Whether the rule could take any of so many images."""
-    if not isinstance(rule.keep, Keep):
-        return rule.keep != "always"
-    return rule.keep.last is None or rule.keep.mode == "all" or counted > rule.keep.last
+    """Return the digests of tags with an unknown push time whose creation date may decide anything."""
+    return {tag.digest for tag in weighing.state.tags if weighing.awaits_date(tag)}
 
 
 def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int]:
@@ -173,12 +159,13 @@ def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int
     yield from weighing.selections.next_us()
 
 
-def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, state: State) -> str | None:
+def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, weighing: Weighing) -> str | None:
     """Why the plan waits. What follows an image that went is no more than its deletion was.
 
     What waits goes on waiting until it is approved, is no longer to go, or the policy is another: no push that makes it
     a smaller share approves it.
     """
+    policy, state = weighing.policy, weighing.state
     counted = [
         verdict
         for digest in doomed
@@ -190,7 +177,7 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, 
     nameless = len(counted) - removed
     also = f" and {nameless} of {untagged} manifests without a tag" if nameless else ""
     would = f"it would remove {removed} of {tags} tags{also}"
-    if because := _unapproved(counted, policy, state):
+    if because := _unapproved(counted, weighing):
         return f"{because}: {would}"
     # Tags are weighed alone as well: however much there is without a tag, it makes no plan a smaller one.
     if is_over(removed, tags, policy) or (nameless and is_over(len(counted), tags + untagged, policy)):
@@ -204,14 +191,13 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, policy: Policy, 
     return f"{would}; {still} for approval, and no push gives it"
 
 
-def _unapproved(counted: Iterable[Verdict], policy: Policy, state: State) -> str:
+def _unapproved(counted: Iterable[Verdict], weighing: Weighing) -> str:
     """Return why a deletion of what was there before needs an approval; "" when it needs none."""
-    before = state.unapproved
-    if before is None or not any(before.covers(verdict.tag) for verdict in counted):
+    before = weighing.state.unapproved
+    if before is None or not any(weighing.needs_approval(verdict.tag) for verdict in counted):
         return ""
     if before.is_first:
-        is_held = policy.first_plan == "hold"
-        return "the first clean-up of a repository that was there before pushprune" if is_held else ""
+        return "the first clean-up of a repository that was there before pushprune"
     return (
         f"the changed policy would remove {before.removed} of the {before.of} tags of all repositories, "
         "more than hold_over allows; here"

@@ -113,7 +113,8 @@ class State:
     deleted: digests that were deleted lately, by us or by somebody else, as far as was heard.
     asked: what is to be deleted by hand, by the name of a tag or the digest of a manifest. by_hand: digests that lost
     their last tag that way, or went; what follows them goes whatever the policy says.
-    unapproved: tags that need an approval before the policy may delete them; None when there are none.
+    unapproved: tags that need an approval before the policy may delete them; None when there are none. told_us: until
+    when an event may still come for a tag whose push was not heard: it is kept so long.
     lost: tags that a delete of ours took along, and that are not restored (yet).
     hides_tags: the registry may leave tags out of its listings: a tag that nobody sees may point at any manifest.
     """
@@ -133,6 +134,7 @@ class State:
     unapproved: Unapproved | None = None
     lost: frozenset[str] = frozenset()
     hides_tags: bool = False
+    told_us: int = 0
 
     def closure(self, digest: str) -> tuple[str, ...]:
         """The manifest and everything that it is known to list, at any depth, each digest once."""

@@ -77,6 +77,12 @@ class ExplainedTag(Answer):
         description="the earliest moment at which it could go if nothing more is pushed or pulled, µs since the epoch: "
         "now for one that goes; null: time alone will not do it"
     )
+    only_after: str | None = Field(
+        description="where time alone will not do it: what has to happen before it could go; null: time does it"
+    )
+    needs_approval: bool = Field(
+        description="whether its deletion waits for an approval: it was there before pushprune or a changed policy"
+    )
     held: str | None = Field(description="why the plan that would delete it waits for approval; null: none waits")
 
     @classmethod
@@ -97,6 +103,8 @@ class ExplainedTag(Answer):
             shares=tuple(SharingTag(tag=other.tag.name, kept=other.kept) for other in explained.shares),
             index=explained.index,
             could_go_us=explained.could_go_us,
+            only_after=explained.only_after or None,
+            needs_approval=explained.needs_approval,
             held=explained.held,
         )
 

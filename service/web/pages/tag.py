@@ -22,11 +22,13 @@ _Layers = Mapping[str, Sequence[tuple[str, int]]]
 class Stay:
     """An interval of a tag. restorable: whether the tag can be put back there, as far as is known.
 
-    against: the one before it; None where it is not known of both what they consist of.
+    there: True if the image can still be pulled by its digest, as far as is known. against: the one before it; None
+    where it is not known of both what they consist of.
     """
 
     interval: Interval
     restorable: bool
+    there: bool
     against: Difference | None
 
 
@@ -51,9 +53,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_line(repository: str, tag: str) -> Response:
         wiring.inventory.known(repository)
         found = wiring.inventory.intervals(repository, tag)
-        reachable = wiring.undo.reachable(repository) | {one.digest for one in wiring.undo.deleted(repository)}
+        deleted = {one.digest for one in wiring.undo.deleted(repository)}
+        there = wiring.undo.standing(repository)
+        reachable = wiring.undo.reachable(repository) | deleted
         layers = wiring.history.layers(repository, (one.digest for one in found))
-        stays = tuple(_stays(found, reachable, layers))
+        stays = tuple(_stays(found, reachable, there, layers))
         now = found[0] if found and not found[0].ended else None
         values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
         return frame.panel("tag_line.html", f"{repository}:{tag}", **values)
@@ -84,12 +88,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         return frame.panel("tag_platforms.html", "Platforms", platforms=platforms)
 
 
-def _stays(found: Sequence[Interval], reachable: Set[str], layers: _Layers) -> Iterator[Stay]:
+def _stays(found: Sequence[Interval], reachable: Set[str], there: Set[str], layers: _Layers) -> Iterator[Stay]:
     """found: the latest first. Of several at one digest the latest is the one to put back."""
     seen = {one.digest for one in found[:1] if not one.ended}
     for interval, before in zip(found, [*found[1:], None], strict=True):
         against = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
-        yield Stay(interval, interval.digest in reachable - seen, against)
+        yield Stay(interval, interval.digest in reachable - seen, interval.digest in there, against)
         seen.add(interval.digest)
 
 

@@ -63,7 +63,8 @@ def test_a_tag_that_goes(shop: Edge) -> None:
     assert tag == {
         "name": "v1", "digest": digest_of("v1"), "pushed_us": us(1), "pulled_us": None, "created_us": None,
         "actor": "alice", "size_bytes": 512, "kept": False, "reason": "older than the newest 1 (rule last)",
-        "rule": "last", "opinions": [opinion], "shares": [], "index": None, "held": None,
+        "rule": "last", "opinions": [opinion], "shares": [], "index": None, "held": None, "only_after": None,
+        "needs_approval": False,
     }  # fmt: skip
 
 

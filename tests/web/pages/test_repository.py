@@ -205,7 +205,7 @@ def test_what_is_compared_stands_in_the_address(kept: Edge) -> None:
 def test_what_each_rule_says_of_a_tag_is_shown(kept: Edge) -> None:
     text = Browser(kept).text(f"{WHY}:b")
     assert '<strong class="goes">It goes</strong>' in text
-    assert "3 of 2 kept" in text
+    assert "3 (rule keeps 2)" in text
     assert '<a href="/tag/shop/api:c">' in text
 
 
