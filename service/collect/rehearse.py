@@ -16,7 +16,9 @@ from service.registry.collector import Collector, Report
 from service.store.lease import Lease
 from service.wiring import Wiring
 
-_CHANGES = ("push", "mount", "delete", "own push", "deleted", "untagged", "healed", "lost", "restored")
+_KINDS = ("", "blob ", "own ")
+_EVENTS = tuple(f"{kind}{action}" for kind in _KINDS for action in ("push", "mount", "delete"))
+_CHANGES = (*_EVENTS, "deleted", "untagged", "healed", "lost", "restored")
 _WRITERS_S = 10.0
 _Past = tuple[str, tuple[int, ...]]
 

@@ -48,8 +48,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return commit(wiring, snapshot, Plan(), "none") is not Committed.NOT
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep weighs a changed policy against the one before, and then makes every repository due.
-        heal(wiring, snapshot, Plan())
-        return True
+        return not heal(wiring, snapshot, Plan())
     plan = planner.plan(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
         return False

@@ -184,7 +184,8 @@ Global
   events        stream  every history:R entry of all repositories, with `repository`. Newest history.events.
   pulls         stream  manifest pulls by others: repository tag digest actor agent address at_us. Newest history.pulls.
   rejected      stream  events that could not be understood: reason, excerpt. Newest history.rejected.
-  counters      hash    "<action>", "blob", "own", "own push", "duplicate", "rejected", "deleted", "untagged", "healed",
+  counters      hash    "<action>": events about images; "blob <action>"; "own <action>": events that pushprune caused;
+                        "blob", "own": all of these; "duplicate", "rejected", "deleted", "untagged", "healed",
                         "lost", "restored", "rule <name>" (tags and manifests that went by that rule; without a name:
                         by hand) → count since the beginning.
   meter         hash    "plans:<target>", "deletes:<result>", "failures:<queue>" → count; and of what is timed

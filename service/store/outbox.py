@@ -197,8 +197,8 @@ class Outbox:
     def pushes(self) -> int:
         """How many pushes and mounts by others, of blobs and manifests, were heard since the beginning."""
         with self._connection.reached() as client:
-            pushed, mounted, own = client.hmget(self._keys.of("counters"), "push", "mount", "own push")
-        return int(pushed or 0) + int(mounted or 0) - int(own or 0)
+            counted = client.hmget(self._keys.of("counters"), "push", "mount", "blob push", "blob mount")
+        return sum(int(count or 0) for count in counted)
 
     def restarts(self) -> str:
         """How many registry instances were seen: another one may have lost what it had to tell."""

@@ -36,11 +36,12 @@ _COUNTED = {
     "healed": "tags and parts put back that a race had taken along",
     "lost": "tags that a race took along and that could not be put back",
     "own": "events that pushprune itself caused",
+    "blob": "events about layers and configs",
 }
 _RESULTS = ("done", "failed", "put off", "dry run")
 _GATE_STATES = ("open", "draining", "closed")
 _RULE = "rule "
-_NAMES = {"duplicate": "duplicates", "own": "own_events"}
+_NAMES = {"duplicate": "duplicates", "own": "own_events", "blob": "blob_events"}
 
 
 def blueprint(wiring: Wiring) -> Blueprint:
@@ -67,7 +68,9 @@ class Scrape:
         now = system_health(self._wiring)
         reading = now.reading
         yield _labelled(
-            CounterMetricFamily("pushprune_events", "events heard from the registry, our own too", labels=["action"]),
+            CounterMetricFamily(
+                "pushprune_events", "events about images that the registry reported", labels=["action"]
+            ),
             {action: reading.counters.get(action, 0) for action in _ACTIONS},
         )
         for name, meaning in _COUNTED.items():

@@ -8,7 +8,7 @@ from service.store.history import History
 from service.store.keys import Keys
 from service.store.metrics import Figures, Reading
 from service.store.outbox import Outbox
-from tests.makers import event, understood
+from tests.makers import blob_event, event, understood
 
 
 @pytest.fixture
@@ -31,6 +31,15 @@ def test_what_was_recorded_is_read(figures: Figures, connection: Connection) -> 
     assert (reading.repositories, reading.waiting["due"]) == (2, 2)
     assert reading.last_event_ms is not None
     assert before_ms <= reading.last_event_ms <= connection.now_ms()
+
+
+def test_pushes_of_layers_and_configs_are_counted_apart(figures: Figures, connection: Connection) -> None:
+    """878 pushes were shown where 376 images had been pushed."""
+    layers = (blob_event(at=number) for number in (1, 2, 3))
+    History(connection).record(understood(*layers, blob_event("mount", at=4), event(at=5)))
+    counters = figures.read().counters
+    assert (counters["push"], counters["blob push"], counters["blob mount"], counters["blob"]) == (1, 3, 1, 4)
+    assert Outbox(connection).pushes() == 5, "a collection minds every one of them"
 
 
 def test_what_is_not_late_yet_is_not_late(figures: Figures, connection: Connection) -> None:

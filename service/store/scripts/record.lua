@@ -65,7 +65,8 @@ for _ = 1, events do
     count('duplicate')
   else
     recorded = recorded + 1
-    count(e.action)
+    -- "push" counts images: each brings events for its layers and its config as well.
+    count((e.kind == 'own' or e.kind == 'blob') and e.kind .. ' ' .. e.action or e.action)
     if e.instance ~= '' and redis.call('ZADD', all.instances, 'NX', now_ms, e.instance) == 1 then
       redis.call('INCR', all.restarts)
       redis.call('ZREMRANGEBYRANK', all.instances, 0, -65)

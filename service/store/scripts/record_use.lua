@@ -57,7 +57,6 @@ end
 -- Our own traffic changes nothing, but a delete of ours that took along a tag which is not doomed must be healed.
 local function own(r, e)
   count('own')
-  if e.action == 'push' or e.action == 'mount' then count('own push') end
   if e.action ~= 'delete' or e.tag == '' then return end
   local digest = stood_at(r, e.tag)
   if digest and redis.call('HEXISTS', r.doomed, digest) == 0 then

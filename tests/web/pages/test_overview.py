@@ -25,7 +25,7 @@ def test_the_page_is_there_without_a_word_from_redis(serve: ServeEdge, redis_ser
 def test_what_happens_is_counted(edge: Edge) -> None:
     edge.heard(event(), event(tag="v2"), event(repository="shop/web"))
     text = Browser(edge).text("/panels/overview/now")
-    assert "<dt>Pushes heard</dt><dd>3</dd>" in text
+    assert "<dt>Images pushed</dt><dd>3</dd>" in text
     assert "no worker gave a sign of life" in text
     edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert "no worker" not in Browser(edge).text("/panels/overview/now")
