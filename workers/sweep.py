@@ -5,8 +5,8 @@ from service.collect import verify
 from service.domain.lost import lost_image
 from service.domain.oci.names import is_tag
 from service.log import log
+from service.prune.policy_change import hold_change
 from service.wiring import Wiring
-from workers.policy_change import hold_change
 from workers.schedule import follow_schedule, follow_walks
 
 _QUEUE_ENOUGH = 100

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from service.domain.change import changed
 from service.domain.policy.model import Policy
+from service.domain.retention.change import changed
 from service.domain.retention.state import State
 from service.prune import approvals
 from service.wiring import Wiring

@@ -3,8 +3,8 @@
 from pydantic import ValidationError
 
 from service.clock import now_us
-from service.domain.change import changed
 from service.domain.policy.model import Policy
+from service.domain.retention.change import changed
 from service.log import log
 from service.wiring import Wiring
 
