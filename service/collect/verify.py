@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from service.collect.progress import Progress
@@ -116,10 +117,17 @@ def look_at_pushed(wiring: Wiring, progress: Progress, since_ms: int) -> Pushed:
 
 def _flaw(wiring: Wiring, repository: str, digest: str) -> str | None:
     """None also for what was deleted since: nobody misses it."""
-    found = flaw(wiring.client, repository, digest)
+    found = flaw(wiring.client, repository, digest, partial(_existed, wiring, repository))
     if found == MANIFEST_GONE and all(tag.digest != digest for tag in wiring.history.live(repository)):
         return None
     return found
+
+
+def _existed(wiring: Wiring, repository: str, digest: str) -> bool:
+    """True if a manifest is known to have been in the repository: its push or deletion was recorded."""
+    if wiring.trash.get(repository, digest) is not None:
+        return True
+    return any(entry.digest == digest for entry in wiring.history.entries(repository, None))
 
 
 def end_alarms(wiring: Wiring) -> None:
@@ -133,7 +141,8 @@ def end_alarms(wiring: Wiring) -> None:
             repository, _, reference = name.rpartition(":")
         try:
             digest = reference if is_digest(reference) else _digest_of(wiring, repository, reference)
-            if digest is None or flaw(wiring.client, repository, digest) in (None, MANIFEST_GONE):
+            existed = partial(_existed, wiring, repository)
+            if digest is None or flaw(wiring.client, repository, digest, existed) in (None, MANIFEST_GONE):
                 wiring.outbox.mended(trouble.about)
         except (RegistryUnavailable, RegistryRefused):
             continue  # it is looked at again

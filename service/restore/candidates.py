@@ -42,6 +42,10 @@ class Undoable:
             )
         return [one for one in found if one.tag] or found
 
+    def existed(self, digest: str) -> bool:
+        """True if a manifest is known to have been in the repository: its push or deletion was recorded."""
+        return any(entry.digest == digest for entry in self._entries)
+
     def pushed_by(self, tag: str, digest: str) -> str:
         """Who pushed it there last, "" where that is not recorded."""
         pushes = (one for one in self._entries if one.action == "push" and (one.tag, one.digest) == (tag, digest))

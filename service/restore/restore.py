@@ -166,12 +166,17 @@ class _Restoring:
         missing: list[Manifest] = []
         for child in references.children:
             there = self._registry.head(self._repository, child)
+            if there is None and self._never_existed(child):
+                continue  # a sparse index: the registry has accepted it without this part, and decides again
             if there is None or there.media_type in INDEX_TYPES:
                 missing += self._tree(child).missing
         if standing is None:
             self._refuse_without_layers(digest, references)
             missing.append(manifest)
         return _Tree(manifest, references, tuple({one.digest: one for one in missing}.values()))
+
+    def _never_existed(self, digest: str) -> bool:
+        return self._undo.trash.get(self._repository, digest) is None and not self._undoable.existed(digest)
 
     def _kept(self, digest: str) -> Manifest:
         kept = self._undo.trash.get(self._repository, digest)
