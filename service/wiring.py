@@ -1,12 +1,15 @@
 """Builds every collaborator once; the only place that knows them all."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import redis
 
 from service import log
 from service.dispatch import Dispatch, celery_app
 from service.domain.errors import ConfigurationError
+from service.domain.retention.plan import Doomed
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
@@ -18,7 +21,9 @@ from service.registry.v1 import RegistryV1
 from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
 from service.reports.verdicts import Outlook
+from service.restore.from_folder import RestoreFolder
 from service.restore.restore import Undo
+from service.restore.trash_folder import TrashFolder
 from service.settings import PolicySource, Settings
 from service.store.archive import Archive
 from service.store.capabilities import Abilities
@@ -119,7 +124,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     pushes = Bounds(settings.gc.youth * 1000)
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
     outbox = Outbox(connection)
-    trash = Trash(connection, settings.history.trash, look_again_ms)
+    trash = Trash(connection, settings.history.trash, look_again_ms, *_also_saved(settings))
     removals = Removals(connection, limits, settings.history.trash)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
@@ -173,6 +178,20 @@ def probe(settings: Settings, name: str) -> Probe | None:
     return Probe(registry.url, name, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
 
 
+def restore_folder(settings: Settings, folder: Path, *, force: bool) -> RestoreFolder:
+    """Restores images from a folder at `registry.url`; ConfigurationError where that is not set."""
+    registry = _registry(settings)
+    if registry is None:
+        raise ConfigurationError("--from needs to know the registry: --registry URL, or registry.url")
+    return RestoreFolder(TrashFolder(folder), registry, force=force)
+
+
+def _also_saved(settings: Settings) -> tuple[Callable[[str, Doomed, tuple[str, bytes] | None], None], ...]:
+    """The second place where deleted images are saved, if there is one."""
+    folder = settings.history.trash_dir
+    return (TrashFolder(folder.absolute()).save,) if folder else ()
+
+
 def registry_v1(settings: Settings) -> RegistryV1:
     """A registry of version 1, at `registry.url`; ConfigurationError where that is not set."""
     registry = settings.registry
@@ -182,17 +201,22 @@ def registry_v1(settings: Settings) -> RegistryV1:
     return RegistryV1(registry.url, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
 
 
-def _registry(settings: Settings, meter: Meter) -> RegistryClient | None:
+def _registry(settings: Settings, meter: Meter | None = None) -> RegistryClient | None:
     registry = settings.registry
     if registry.url is None:
         return None
+
+    def timed(what: str, seconds: float) -> None:
+        if meter:
+            meter.time("registry_request", what, seconds)
+
     return RegistryClient(
         registry.url,
         auth=_auth(settings, registry.url),
         ca_file=registry.ca_file,
         timeout_s=registry.timeout_s,
         parallel=settings.delete.parallel,
-        timed=lambda what, seconds: meter.time("registry_request", what, seconds),
+        timed=timed,
         instead=f"or set delete.via: storage, as its storage is at {place}" if (place := settings.storage.path) else "",
     )
 

@@ -6,7 +6,14 @@ from celery import Celery
 
 from service.collect import run
 from service.dispatch import COLLECT, DELETE, ENFORCE, RECONCILE
-from service.domain.errors import LeaseLost, PushpruneError, RegistryRefused, RegistryUnavailable, StoreUnavailable
+from service.domain.errors import (
+    LeaseLost,
+    PushpruneError,
+    RegistryRefused,
+    RegistryUnavailable,
+    StoreUnavailable,
+    TrashUnwritable,
+)
 from service.log import log
 from service.prune import deleting, planning
 from service.reconcile import walk
@@ -38,7 +45,7 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
     """Runs one piece of work; a failure leaves it in the outbox and backs off."""
     try:
         work(wiring, repository)
-    except (RegistryUnavailable, RegistryRefused) as error:
+    except (RegistryUnavailable, RegistryRefused, TrashUnwritable) as error:
         _back_off(wiring, queue, repository, error)
     except LeaseLost as error:
         log.info("goes on later", repository=repository, reason=str(error))
@@ -65,15 +72,18 @@ def attempt_walk(wiring: Wiring) -> None:
         log.warning("the comparison with the registry goes on later", error=str(error))
 
 
-def _back_off(wiring: Wiring, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused) -> None:
+def _back_off(
+    wiring: Wiring, queue: Queue, repository: str, error: RegistryUnavailable | RegistryRefused | TrashUnwritable
+) -> None:
     asked_s = error.retry_after_s if isinstance(error, RegistryUnavailable) else None
     try:
         wiring.meter.count("failures", queue)
         wait_s = wiring.outbox.put_off(queue, repository, asked_s)
-        if isinstance(error, RegistryRefused) or wait_s > 1:
+        must_act = not isinstance(error, RegistryUnavailable)
+        if must_act or wait_s > 1:
             wiring.outbox.complain(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
         log.warning("goes on when Redis is back", repository=repository, error=str(unavailable))
         return
-    say = log.error if isinstance(error, RegistryRefused) else log.warning
-    say("the registry stopped us; nothing is lost", repository=repository, error=str(error), again_in_s=wait_s)
+    say = log.error if must_act else log.warning
+    say("the work is put off; nothing is lost", repository=repository, error=str(error), again_in_s=wait_s)

@@ -10,9 +10,9 @@ from service.cli.approval import approve as approve_held
 from service.cli.approval import approve_all as approve_every_held
 from service.cli.name import parse_repositories
 from service.cli.policy_file import load_policy_file
-from service.cli.prune_once import policy_for_once, prune_once
+from service.cli.prune_once import PruneOnce, doubtful, policy_for_once
 from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
-from service.cli.registry import asked_registry
+from service.cli.registry import asked_registry, trash_option
 from service.cli.show import line, short_digest, table, when
 from service.domain.policy.size import size
 from service.domain.retention.freed import Freed, freed_together
@@ -32,6 +32,11 @@ from service.wiring import Wiring
     help="With --dry-run or --registry: by the policy in FILE instead of the one in force.",
 )  # fmt: skip
 @click.option("--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N of each.")
+@click.option(
+    "--order", type=click.Choice(("pushed", "created", "semver", "name")),
+    help="With --keep-last: what N counts by [pushed; or created, where nobody saw the push].",
+)  # fmt: skip
+@trash_option
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
 @click.option("--approve", is_flag=True, help="Approve the waiting plan of each REPO named.")
 @click.option("--approve-all", is_flag=True, help="Approve every plan that waits and was not rejected.")
@@ -40,7 +45,8 @@ from service.wiring import Wiring
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def prune(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, dry_run: bool, policy_file: Path | None,
-    keep_last: int | None, held: bool, approve: bool, approve_all: bool, plan: str | None, yes: bool, as_json: bool,
+    keep_last: int | None, order: str | None, trash: Path | None, held: bool, approve: bool, approve_all: bool,
+    plan: str | None, yes: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Plan each REPO (all, when none is named; or globs) and delete what its policy does not keep."""
     repositories = tuple(map(parse_repositories, repositories))
@@ -49,13 +55,14 @@ def prune(
     if url := asked_registry():
         if held or approve or approve_all or plan:
             raise click.UsageError("with --registry no plan waits: leave --held, --approve… and --plan out")
-        policy = policy_for_once(keep_last, policy_file, config)
-        prune_once(
-            url, repositories, config, policy, dry_run=dry_run, yes=yes, as_json=as_json, show=_show_previews
-        )  # fmt: skip
+        policy = policy_for_once(keep_last, order, policy_file, config)
+        PruneOnce(
+            url, repositories, config, policy, trash, dry_run=dry_run, yes=yes, as_json=as_json, show=_show_previews
+        ).run()  # fmt: skip
         return
-    if keep_last:
-        raise click.UsageError("--keep-last belongs to --registry; the policy in force is set in the configuration")
+    if keep_last or order or trash:
+        option = "--keep-last" if keep_last else "--order" if order else "--trash"
+        raise click.UsageError(f"{option} belongs to --registry; what a service does is set in its configuration")
     if policy_file and not dry_run:
         raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
     _check_approval(repositories, approve, approve_all, plan, yes)
@@ -134,6 +141,12 @@ def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
         show_json([asdict(preview) for preview in previews])
         return
     going = [(preview.repository, verdict) for preview in previews for verdict in preview.going]
+    doubted = [(preview.repository, verdict) for preview in previews for verdict in preview.doubtful]
+    if doubted:
+        rows = ((name, v.tag.name, short_digest(v.tag.digest), v.reason) for name, v in doubted)
+        table(("repository", "tag", "digest", "kept, as its age is not known"), rows)
+        line(doubtful(previews))
+        click.echo()
     if not going:
         click.echo("nothing would go")
         return

@@ -1,32 +1,39 @@
-"""`pushprune prune --registry URL`: what a policy takes from a registry that nobody listens to, and taking it."""
+"""`pushprune prune --registry URL`: delete what a policy does not keep, at a registry that no service listens to."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 from service.cli.once import look_once
 from service.cli.policy_file import load_policy_file
 from service.cli.reach import meant, show_json
-from service.cli.registry import NO_UNDO
-from service.cli.show import line
-from service.domain.errors import ConfigurationError, RegistryRefused
+from service.cli.registry import trash_folder, undo_hint
+from service.cli.show import line, number
+from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
+from service.domain.retention.conditions import Doubt
 from service.domain.retention.preview import Preview
+from service.local.oneoff import Deletions, OneOff
+from service.restore.trash_folder import TrashFolder
 from service.settings import load_settings
 
 
-def policy_for_once(keep_last: int | None, file: Path | None, config: Path | None) -> Policy:
+def policy_for_once(keep_last: int | None, order: str | None, file: Path | None, config: Path | None) -> Policy:
     """The policy that was asked for. Raises ConfigurationError where there is none, or two.
 
     Its first plan waits for no approval: the command itself asks before it deletes.
     """
     if keep_last and file:
         raise click.UsageError("--keep-last is a policy, and --policy names another: give one of them")
+    if order and not keep_last:
+        raise click.UsageError("--order belongs to --keep-last; in a policy each rule has its `order`")
     if keep_last:
-        rule = {"name": f"last-{keep_last}", "keep": {"last": keep_last}}
+        rule = {"name": f"last-{keep_last}", "keep": {"last": keep_last}, "order": order or "pushed"}
         return Policy.model_validate({"protect": ["latest"], "first_plan": "apply", "rules": [rule]})
     chosen = file or _configured(config)
     if chosen is None:
@@ -35,36 +42,119 @@ def policy_for_once(keep_last: int | None, file: Path | None, config: Path | Non
     return policy.model_copy(update={"first_plan": "apply"})
 
 
-def prune_once(
-    url: str, names: Sequence[str], config: Path | None, policy: Policy, *, dry_run: bool, yes: bool, as_json: bool,
-    show: Callable[[Sequence[Preview], bool], None],
-) -> None:  # fmt: skip
-    """Shows what goes, and deletes it unless it is a dry run: once somebody has said so. show: prints previews."""
-    deletes = not dry_run and not policy.dry_run
-    if deletes and not yes and not sys.stdin.isatty():
-        raise click.UsageError("nobody is there to say yes: add --yes to delete, or --dry-run to look")
-    system = look_once(url, config, policy, names)
-    names = meant(system.wiring, names) or system.wiring.history.repositories()
-    previews = system.wiring.outlook.preview(names, policy)
-    going = sum(len(preview.going) for preview in previews)
-    if not deletes or not going:
-        show(previews, as_json)
-        return
-    if not as_json:
-        show(previews, False)
-        line(NO_UNDO)
-    if not yes:
-        click.confirm("delete it?", abort=True, err=True)
-    system.obey(policy, dry_run=False)
-    system.rest()
-    counters = system.wiring.outbox.counters()
-    gone = {name: counters.get(name, 0) for name in ("deleted", "untagged")}
-    if as_json:
-        show_json({"previews": [asdict(preview) for preview in previews], **gone})
-    else:
-        line(f"deleted: {gone['deleted']} images, and {gone['untagged']} tags of images that stay")
-    if system.only_tags:
-        raise RegistryRefused(system.only_tags)
+@dataclass(frozen=True)
+class PruneOnce:
+    """One `prune --registry`, as it was asked for.
+
+    Attributes:
+        names: repositories or globs; () for all.
+        show: prints previews, as JSON or not.
+    """
+
+    url: str
+    names: Sequence[str]
+    config: Path | None
+    policy: Policy
+    trash: Path | None
+    dry_run: bool
+    yes: bool
+    as_json: bool
+    show: Callable[[Sequence[Preview], bool], None]
+
+    def run(self) -> None:
+        """Show what is to be deleted, and delete it unless this is a dry run; without `yes` the user is asked first."""
+        deletes = not self.dry_run and not self.policy.dry_run
+        if deletes and not self.yes and not sys.stdin.isatty():
+            raise click.UsageError("nobody is there to say yes: add --yes to delete, or --dry-run to look")
+        folder = trash_folder(self.url, self.trash)
+        system = look_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
+        names = meant(system.wiring, self.names) or system.wiring.history.repositories()
+        previews = system.wiring.outlook.preview(names, self.policy)
+        if not deletes or not any(preview.going for preview in previews):
+            self.show(previews, self.as_json)
+            return
+        if not self.as_json:
+            self.show(previews, False)
+        if not self.yes:
+            click.confirm("delete it?", abort=True, err=True)
+        folder.prepare()
+        self._delete(system, previews, folder)
+
+    def _delete(self, system: OneOff, previews: Sequence[Preview], folder: TrashFolder) -> None:
+        """Delete, and say what was deleted, also where that was stopped half-way."""
+        try:
+            system.obey(self.policy, dry_run=False)
+            system.rest()
+        except PushpruneError:
+            self._say_deleted(system.deletions(), previews, folder)
+            raise
+        self._say_deleted(system.deletions(), previews, folder)
+        if system.only_tags:
+            raise RegistryRefused(system.only_tags)
+
+    def _say_deleted(self, deletions: Sequence[Deletions], previews: Sequence[Preview], folder: TrashFolder) -> None:
+        if self.as_json:
+            show_json({"previews": [asdict(preview) for preview in previews], **_rows(deletions), "trash": folder.path})
+            return
+        deleted = {(one.repository, tag) for one in deletions for tag in one.tags}
+        for preview in previews:
+            for verdict in preview.going:
+                if verdict.tag.name and (preview.repository, verdict.tag.name) not in deleted:
+                    line(f"not deleted: {verdict.tag.called(preview.repository)}: it changed meanwhile, or is needed")
+        line(f"deleted: {_counted(deletions, previews)}")
+        if doubts := doubtful(previews):
+            line(doubts)
+        if deletions:
+            line(undo_hint(folder.path))
+
+
+def doubtful(previews: Sequence[Preview]) -> str:
+    """The sentence on images that are kept because their age is not known; "" where there are none."""
+    images = {(preview.repository, v.tag.digest): v.doubt for preview in previews for v in preview.doubtful}
+    counts = Counter(images.values())
+    if not counts:
+        return ""
+    undated, tied = counts[Doubt.UNDATED], counts[Doubt.TIED]
+    kinds = [f"{undated} without a usable creation date"] if undated else []
+    kinds += [f"{tied} of the same date as the last one that the rule keeps"] if tied else []
+    return (
+        f"kept, as their age is not known: {number(len(images), 'image')} ({', '.join(kinds)}); "
+        "--order name or --order semver counts by name or by version instead"
+    )
+
+
+def _rows(deletions: Sequence[Deletions]) -> dict[str, Any]:
+    """The manifests that were deleted, with their tags; and tags whose manifest is kept."""
+    deleted = [
+        {"repository": one.repository, "digest": digest, "tags": sorted(_tags_of(one, digest))}
+        for one in deletions
+        for digest in sorted(one.digests)
+    ]
+    untagged = [
+        {"repository": one.repository, "tag": tag, "digest": digest}
+        for one in deletions
+        for tag, digest in sorted(one.tags.items())
+        if digest not in one.digests
+    ]
+    return {"deleted": deleted, "untagged": untagged}
+
+
+def _counted(deletions: Sequence[Deletions], previews: Sequence[Preview]) -> str:
+    """The images, and apart from them what was deleted because it belonged to one of them."""
+    planned = {(preview.repository, verdict.tag.digest) for preview in previews for verdict in preview.going}
+    digests = {(one.repository, digest) for one in deletions for digest in one.digests}
+    tags = sum(digest in one.digests for one in deletions for digest in one.tags.values())
+    alone = sum(len(one.tags) for one in deletions) - tags
+    parts = [f"{number(len(digests & planned), 'image')} with {number(tags, 'tag')}"]
+    if more := len(digests - planned):
+        parts.append(f"{number(more, 'manifest')} that belonged to them")
+    if alone:
+        parts.append(f"{number(alone, 'tag')} whose image is kept")
+    return ", and ".join(parts)
+
+
+def _tags_of(deletions: Deletions, digest: str) -> list[str]:
+    return [tag for tag, stood in deletions.tags.items() if stood == digest]
 
 
 def _configured(config: Path | None) -> Policy | Path | None:

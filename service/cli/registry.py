@@ -1,6 +1,7 @@
 """The options --registry and --v1, and the registry that they name for the verb under way."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,9 @@ import click
 
 from service.domain.errors import RegistryTooOld
 from service.registry.v1 import RegistryV1
+from service.restore.trash_folder import TrashFolder, default_folder
 from service.settings import load_settings
 from service.wiring import registry_v1
-
-NO_UNDO = "this cannot be undone afterwards: only a running pushprune keeps what it deletes for a while"
 
 _KEY = "service.cli.registry"
 
@@ -30,6 +30,27 @@ def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "--registry", metavar="URL", expose_value=False, callback=keep, is_eager=True,
         help="Without any service: look at the registry at URL, now and once.",
     )(command)  # fmt: skip
+
+
+def trash_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --trash, the folder for what a verb deletes with --registry."""
+    return click.option(
+        "--trash", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
+        help="With --registry: save what is deleted in DIR [./pushprune-trash/HOST/TIME].",
+    )(command)  # fmt: skip
+
+
+def trash_folder(url: str, trash: Path | None) -> TrashFolder:
+    """The folder for what the verb under way deletes at this registry."""
+    return TrashFolder((trash or default_folder(url, datetime.now())).absolute())
+
+
+def undo_hint(folder: Path) -> str:
+    """The sentence that says how a deletion with --registry is undone."""
+    return (
+        f"what was deleted is saved in {folder}; to undo it, before the next garbage collection: "
+        f"pushprune restore --registry {asked_registry()} --from {folder}"
+    )
 
 
 def asked_registry() -> str | None:

@@ -1,4 +1,4 @@
-"""`pushprune restore REPO:TAG | REPO@DIGEST`: put back what was deleted."""
+"""`pushprune restore REPO:TAG | REPO@DIGEST`: put back what was deleted; or `--from DIR`, from a folder."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +7,8 @@ import click
 
 from service.cli.name import parse_reference, parse_tag
 from service.cli.reach import known, reach, reaching, show_json
+from service.cli.registry import asked_registry, refuse_v1
+from service.cli.restore_from import restore_from
 from service.cli.show import line, short_digest, when
 from service.cli.who import login_name
 from service.domain.policy.units import parse_span, spell_duration
@@ -22,7 +24,14 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
 
 @click.command()
 @reaching
-@click.argument("name", metavar="REPO:TAG|REPO@DIGEST")
+@click.argument("name", metavar="REPO:TAG|REPO@DIGEST", required=False)
+@click.option(
+    "--from",
+    "folder",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="From the folder of `prune --registry` or `rm --registry`; REPO, or no name at all, restores all of it.",
+)
 @click.option("--as", "as_tag", metavar="TAG", help="Restore it under this tag instead.")
 @click.option("--force", is_flag=True, help="Also where the tag has been pushed again since: that push loses the tag.")
 @click.option(
@@ -36,9 +45,21 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
 def restore(
-    name: str, as_tag: str | None, force: bool, lease_s: int, config: Path | None, data: Path | None, as_json: bool
-) -> None:
+    name: str | None, folder: Path | None, as_tag: str | None, force: bool, lease_s: int, config: Path | None,
+    data: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Put back what was deleted: with its parts and its signatures, and the time of its original push."""
+    if asked_registry():
+        refuse_v1(config)
+    if folder:
+        if as_tag:
+            raise click.UsageError("--as and --from do not go together: images of a folder get their own tags back")
+        restore_from(folder, name, config, force=force, as_json=as_json)
+        return
+    if asked_registry():
+        raise click.UsageError("--registry needs --from DIR, the folder that holds what was deleted")
+    if name is None:
+        raise click.UsageError("name what to restore: REPO:TAG or REPO@DIGEST; `pushprune trash` lists it")
     repository, tag, digest = parse_reference(name)
     if as_tag is not None:
         parse_tag(as_tag)

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from service.cli.name import parse_wanted
 from service.cli.reach import reach, reaching, show_json
-from service.cli.registry import NO_UNDO, asked_registry, reach_v1
+from service.cli.registry import asked_registry, reach_v1, trash_folder, trash_option, undo_hint
 from service.cli.show import line, number, short_digest, table, when
 from service.cli.v1 import remove
 from service.cli.who import login_name
@@ -40,10 +40,11 @@ _NO_WORKER_S = 30  # one that is restarted is waited for
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also what the policy protects, or only shows (dry_run).")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is gone.")
+@trash_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 def rm(
     names: tuple[str, ...], config: Path | None, data: Path | None, but: tuple[str, ...], dry_run: bool, yes: bool,
-    force: bool, no_wait: bool, as_json: bool,
+    force: bool, no_wait: bool, trash: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Delete tags, or manifests with all of their tags, whatever the policy says. REPO and TAG may be globs.
 
@@ -54,11 +55,17 @@ def rm(
         raise click.UsageError("--no-wait leaves the work to a service, and with --registry there is none")
     if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
         raise click.UsageError("nobody is asked here: say --yes, or --dry-run to see what would go")
+    url = asked_registry()
+    if trash and not url:
+        raise click.UsageError(
+            "--trash belongs to --registry; a service keeps what it deletes itself (`pushprune trash`)"
+        )
+    folder = trash_folder(url, trash) if url else None
     old = reach_v1(config)
     if old:
         remove(old, wanted, dry_run=dry_run, yes=yes, force=force, as_json=as_json)
         return
-    once = _once(wanted, config)
+    once = _once(wanted, config, folder.path) if folder else None
     wiring = once.wiring if once else reach(config, data)
     found = wishes(wiring, wanted, force=force)
     if not as_json:
@@ -67,10 +74,10 @@ def rm(
         if as_json:
             show_json({"going": list(_rows_of(found, going=True)), "staying": list(_rows_of(found, going=False))})
         return
-    if once and not as_json:
-        line(NO_UNDO)
     if not yes:
         click.confirm("delete it?", abort=True)
+    if folder:
+        folder.prepare()
     asked = ask(wiring, found, login_name(), force=force)
     if no_wait:
         _say_asked(asked, as_json)
@@ -78,19 +85,19 @@ def rm(
     _wait(wiring, asked, once=once is not None)
     if once:
         once.rest()  # what follows goes with this command, or not at all
-    _say_done(wiring, asked, as_json, once=once is not None)
+    _say_done(
+        wiring, asked, as_json, undo_hint(folder.path) if folder else "`pushprune trash` lists what can be restored"
+    )
     if once and once.only_tags:
         click.echo(f"pushprune: {once.only_tags}", err=True)
 
 
-def _once(wanted: Sequence[Wanted], config: Path | None) -> "OneOff | None":
-    """With --registry a system of its own, which has looked at what is meant; else None."""
-    url = asked_registry()
-    if url is None:
-        return None
+def _once(wanted: Sequence[Wanted], config: Path | None, trash: Path) -> "OneOff":
+    """A system for --registry, which has looked at what is wanted."""
     from service.cli.once import look_once  # its supervisor and all: only for whom it is
 
-    return look_once(url, config, Policy(), tuple(dict.fromkeys(one.repository for one in wanted)))
+    repositories = tuple(dict.fromkeys(one.repository for one in wanted))
+    return look_once(asked_registry() or "", config, Policy(), repositories, trash)
 
 
 def _show(found: Sequence[Wish]) -> None:
@@ -151,7 +158,7 @@ def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
         line(f"asked for: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
 
 
-def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, *, once: bool) -> None:
+def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -> None:
     stays = stayed(wiring, asked)
     there = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_json:
@@ -161,7 +168,7 @@ def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, *, once: boo
         show_json({"deleted": rows, "staying": [_json(*one) for one in stays]})
     else:
         gone = sum(len(wish.going) for wish in asked) - len(stays)
-        line(f"deleted: {gone}{'' if once else '; `pushprune trash` lists what can be put back'}")
+        line(f"deleted: {gone}; {undo}")
         for repository, verdict, why in stays:
             line(f"stays: {verdict.tag.called(repository)}: {why}")
     if stays:

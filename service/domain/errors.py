@@ -20,6 +20,7 @@ PushpruneError
 │   ├── CollectionTooSlow   …it takes longer than gc.timeout
 │   ├── StaleCache          …the registry claims blobs that were collected: nobody may push until that is mended
 │   └── StaysReadOnly       …the registry did not become writable again
+├── TrashUnwritable         the operator: what is to be deleted cannot be saved first, so it is not deleted
 ├── NoSuchRepository        the user: nothing is known of that name
 ├── NoSuchTag               the user: no live tag has that name
 ├── NotDeletable            the user: what was named stays, or not all of it went
@@ -125,6 +126,10 @@ class StaleCache(CollectionFailed):
 
 class StaysReadOnly(CollectionFailed):
     """The registry was made read-only for a collection, and does not take writes again."""
+
+
+class TrashUnwritable(PushpruneError):
+    """The folder for deleted images cannot be written."""
 
 
 class NoSuchRepository(PushpruneError):

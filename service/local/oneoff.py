@@ -25,7 +25,22 @@ from service.wiring import Wiring, wire
 
 _READY_S = 60.0
 _FAR_S = 86_400.0
+_EVERYTHING = "100000000"  # what was deleted is read from the history at the end
 _RATE = "1000"  # a look by hand at a registry that nobody watches: quicker than beside everyday pushes
+
+
+@dataclass(frozen=True)
+class Deletions:
+    """What was deleted in one repository.
+
+    Attributes:
+        tags: tag → the digest that it pointed at.
+        digests: of the manifests that were deleted.
+    """
+
+    repository: str
+    tags: Mapping[str, str]
+    digests: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -80,13 +95,30 @@ class OneOff:
 
         self._until(rests, "it does not come to rest")
 
+    def deletions(self) -> tuple["Deletions", ...]:
+        """What was deleted, by repository, as far as anything was."""
+        found = (self._deletions(repository) for repository in self.wiring.history.repositories())
+        return tuple(one for one in found if one.tags or one.digests)
+
+    def _deletions(self, repository: str) -> "Deletions":
+        wiring = self.wiring
+        pruned = [one for one in wiring.history.entries(repository, None) if one.action == "pruned"]
+        snapshot = wiring.history.snapshot(repository)
+        standing = {tag.digest for tag in snapshot.tags} | {one.digest for one in snapshot.untagged}
+        tags = {one.tag: one.digest for one in pruned if one.tag}
+        return Deletions(repository, tags, frozenset(wiring.trash.digests(repository) - standing))
+
     def _until(self, condition: processes.Condition, what: str) -> None:
         processes.until(condition, what, patience_s=_FAR_S, meanwhile=self._supervisor.check)
 
 
 @contextmanager
-def one_off(registry: str, policy: Policy, config: Path | None, inherited: Mapping[str, str]) -> Iterator[OneOff]:
-    """Starts it for as long as the block lasts, with the policy as a dry run; nothing of it is left afterwards.
+def one_off(
+    registry: str, policy: Policy, config: Path | None, inherited: Mapping[str, str], trash: Path | None = None
+) -> Iterator[OneOff]:
+    """Starts it for as long as the block lasts, with the policy as a dry run; only the trash is left afterwards.
+
+    trash: the folder in which everything is saved before it is deleted.
 
     Raises ConfigurationError, NotReady or ChildKeepsDying with one sentence when it cannot.
     """
@@ -103,7 +135,10 @@ def one_off(registry: str, policy: Policy, config: Path | None, inherited: Mappi
             "PUSHPRUNE_LISTEN": "127.0.0.1:8080",
             "PUSHPRUNE_LOG__LEVEL": "error",
             "PUSHPRUNE_RECONCILE__LATE": "0s",  # nobody will tell of a push
+            "PUSHPRUNE_HISTORY__REPOSITORY_ENTRIES": _EVERYTHING,
         }
+        if trash:
+            environ["PUSHPRUNE_HISTORY__TRASH_DIR"] = str(trash)
         if not config:
             environ.setdefault("PUSHPRUNE_RECONCILE__RATE", _RATE)
         settings = load_settings(environ=environ)

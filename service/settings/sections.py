@@ -180,6 +180,10 @@ class History(Part):
     trash: Annotated[Duration, Field(ge=1)] = Field(
         default=30 * 86_400, description="how long what was deleted can be put back, until it is collected"
     )
+    trash_dir: Place | None = Field(
+        default=None,
+        description="a folder that also keeps deleted images, for `pushprune restore --from`; unset: only Redis does",
+    )
 
 
 class Storage(Part):

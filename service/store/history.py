@@ -32,7 +32,7 @@ from service.store.snapshot import Snapshot, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
 _SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
-_UNSAID = "counts as pushed when it was first seen: its config does not say when it was made"
+_UNSAID = "counts as pushed when it was first seen, and takes no slot: its config has no usable creation date"
 
 Target = Literal["doomed", "asked", "dry", "held", "none"]
 
@@ -179,7 +179,7 @@ class History:
         """Notes when images were made: digest → µs, 0 where their config does not say.
 
         It counts as the push of the tags whose push nobody saw. Where it cannot be believed, or says nothing as the tag
-        was only sighted, now does.
+        was only sighted, the age of the tag is unknown: it counts as pushed now, and takes no slot.
         """
         unseen = [tag for tag in snapshot.tags if tag.pushed_us is None and tag.digest in created]
         args: list[str | int] = [snapshot.repository, self._limits.repository_entries, self._limits.events]

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -42,10 +42,19 @@ class Put(IntEnum):
 class Trash:
     """The trash in Redis. Raises StoreUnavailable when Redis is away.
 
-    life_s: how long an entry is kept at most; look_again_ms: how long the DELETE that follows can be on its way.
+    life_s: how long an entry is kept at most; look_again_ms: how long the DELETE that follows can be on its way. also:
+    called with each image (repository, what is doomed of it, media type and bytes) before `put` returns; where it
+    raises, the image must not be deleted.
     """
 
-    def __init__(self, connection: Connection, life_s: int, look_again_ms: int = LOOK_AGAIN_MS) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        life_s: int,
+        look_again_ms: int = LOOK_AGAIN_MS,
+        also: Callable[[str, Doomed, tuple[str, bytes] | None], object] = lambda *_: None,
+    ) -> None:
+        self._also = also
         self.look_again_ms = look_again_ms
         self._connection = connection
         self._keys = connection.keys
@@ -65,7 +74,10 @@ class Trash:
         if manifest is not None:
             content = base64.b64encode(manifest[1]).decode()
             entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(time.time_ns() // 1000)})
-        return self._put(snapshot, doomed, entry)
+        put = self._put(snapshot, doomed, entry)
+        if put is Put.KEPT:
+            self._also(snapshot.repository, doomed, manifest)
+        return put
 
     def put_again(self, snapshot: Snapshot, doomed: Doomed) -> Put:
         """As `put`, for a manifest that was kept when its last tag was deleted; MISSING: it is not kept any more."""

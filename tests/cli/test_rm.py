@@ -111,7 +111,7 @@ def test_a_tag_goes_and_the_history_says_who_did_it(run: Run, shop: Shop) -> Non
     code, output, _ = run(f"{SHOP}:v1", "--yes")
     assert code == 0
     assert "1 tag, 1 image" in output
-    assert "deleted: 1; `pushprune trash` lists what can be put back" in output
+    assert "deleted: 1; `pushprune trash` lists what can be restored" in output
     assert shop.tags() == {"v2", "pr-1", "pr-2", "latest"}
     entry = next(one for one in shop.wiring.history.entries(SHOP) if one.action == "pruned")
     assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")

@@ -1,10 +1,14 @@
 """Orders: what counts as newer than what, and the place of each tag in its group."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 import semver
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.retention.ranking import ORDERS, created_us, newest_push_first, rank
+from service.domain.retention.ranking import ORDERS, RANKS, created_us, newest_push_first, rank
 from service.domain.retention.state import Tag
 from tests.examples import examples
 from tests.makers import digest_of, planned, policy, tag, us
@@ -120,7 +124,7 @@ def test_places_are_read_no_further_than_somebody_asks() -> None:
     unread = iter([(each, "g" if each.name == "b3" else "") for each in tags])
     places = rank(unread, by_digest=True)
     assert places.place("", tags[4], 2) is None
-    assert [each.name for each, _ in unread] == ["b2", "b3", "b4"]
+    assert [each.name for each, _ in unread] == ["b3", "b4"], "b2 is read: it could tie with b1"
 
 
 NAMES = [f"{kind}{number}" for kind in ("1.", "v1.0.0-", "x") for number in range(4)]
@@ -142,11 +146,51 @@ TAGS = st.lists(
 def test_places_are_counted_group_by_group(tags: list[Tag], order: str, by_digest: bool, most: int) -> None:
     groups = {each.name: each.name[0] for each in tags}
     tags.sort(key=ORDERS[order])
-    places = rank([(each, groups[each.name]) for each in tags], by_digest=by_digest)
+    places = rank([(each, groups[each.name]) for each in tags], by_digest=by_digest, order=order)
     for each in sorted(tags, key=newest_push_first):
-        counted = [t.digest if by_digest else t.name for t in tags if groups[t.name] == groups[each.name]]
-        place = list(dict.fromkeys(counted)).index(each.digest if by_digest else each.name) + 1
-        assert places.place(groups[each.name], each, most) == (place if place <= most else None)
+        in_group = [t for t in tags if groups[t.name] == groups[each.name]]
+        ranks: dict[str, Any] = {}
+        for other in in_group:
+            ranks.setdefault(other.digest if by_digest else other.name, RANKS[order](other))
+        counted = each.digest if by_digest else each.name
+        place = list(ranks).index(counted) + 1
+        is_tied = place > most and ranks[counted] == list(ranks.values())[most - 1]
+        assert places.place(groups[each.name], each, most) == (place if place <= most or is_tied else None)
+
+
+TIMES = {"pushed": {}, "created": {"created_us": us(1)}, "semver": {}, "pulled": {"pulled_us": us(7)}}
+
+
+@pytest.mark.parametrize(("order", "times"), TIMES.items())
+def test_what_an_order_cannot_tell_apart_from_the_last_place_is_not_beyond_it(
+    order: str, times: dict[str, int]
+) -> None:
+    tags = [tag(name, 5, **times) for name in "mzakc"]
+    tags.sort(key=ORDERS[order])
+    places = rank([(each, "") for each in tags], by_digest=True, order=order)
+    assert [places.place("", each, 2) for each in tags] == [1, 2, 3, 4, 5]
+
+
+def test_a_tie_that_ends_before_the_last_place_keeps_nothing_more() -> None:
+    tags = [tag("a", 5), tag("b", 5), tag("c", 4), tag("d", 3)]
+    places = rank([(each, "") for each in tags], by_digest=True)
+    assert [places.place("", each, 2) for each in tags] == [1, 2, None, None]
+    assert [places.place("", each, 3) for each in tags] == [1, 2, 3, None]
+
+
+def test_by_name_nothing_ties_and_an_unknown_age_takes_a_place() -> None:
+    tags = [replace(tag(name, 5), sighted=True) for name in "cba"]
+    by_name = rank([(each, "") for each in tags], by_digest=True, order="name")
+    assert [by_name.place("", each, 2) for each in tags] == [1, 2, None]
+    by_push = rank([(each, "") for each in tags], by_digest=True)
+    assert [by_push.place("", each, 2) for each in tags] == [1, 1, 1]
+
+
+def test_by_version_only_what_is_none_goes_by_its_age() -> None:
+    tags = [replace(tag(name, 5), sighted=True) for name in ("1.1", "1.0", "x", "y")]
+    places = rank([(each, "") for each in tags], by_digest=True, order="semver")
+    assert [places.place("", each, 3) for each in tags] == [1, 2, 3, 3]
+    assert places.place("", tags[3], 2) is None
 
 
 def kept(tags: list[Tag], order: str) -> list[tuple[str, str]]:

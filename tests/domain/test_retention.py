@@ -198,9 +198,29 @@ def test_7_a_microsecond_decides() -> None:
     assert gone(decide(tags, LAST_2)) == ["a"]
 
 
-def test_7_ties_are_broken_by_name_in_the_order_of_any_input() -> None:
+def test_7_tags_of_the_same_date_are_all_kept_in_the_order_of_any_input() -> None:
     tags = [tag(name, 1) for name in ("c", "a", "d", "b")]
-    assert kept(decide(tags, LAST_2)) == kept(decide(tags[::-1], LAST_2)) == ["a", "b"]
+    assert kept(decide(tags, LAST_2)) == kept(decide(tags[::-1], LAST_2)) == ["a", "b", "c", "d"]
+    plan = decide([*tags, tag("new", 2), tag("old", 0)], LAST_2)
+    assert kept(plan) == ["new", "a", "b", "c", "d"]
+    assert {verdict.tag.name: verdict.doubt for verdict in plan.verdicts if verdict.doubt} == {
+        "b": "tied", "c": "tied", "d": "tied",
+    }  # fmt: skip
+
+
+def test_7_an_age_that_nobody_knows_takes_no_slot_and_is_no_reason_to_delete() -> None:
+    tags = [
+        tag("a", 3),
+        tag("b", 2),
+        tag("c", 1),
+        replace(tag("x", 9), sighted=True),
+        replace(tag("y", 9), sighted=True),
+    ]
+    plan = decide(tags, LAST_2)
+    assert kept(plan) == ["x", "y", "a", "b"]
+    assert {verdict.tag.name: verdict.doubt for verdict in plan.verdicts if verdict.doubt} == {
+        "x": "undated", "y": "undated",
+    }  # fmt: skip
 
 
 def test_7_a_tag_nobody_saw_pushed_is_kept_and_takes_no_slot() -> None:

@@ -38,7 +38,7 @@ def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
     return found
 
 
-def test_prune_does_what_is_shown_first(registry: RealRegistry) -> None:
+def test_prune_does_what_is_shown_first_and_can_be_undone(registry: RealRegistry, tmp_path: Path) -> None:
     shown = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "shop/*", "--dry-run", "--json")
     assert shown.returncode == 0, shown.stderr
     going = {
@@ -48,38 +48,78 @@ def test_prune_does_what_is_shown_first(registry: RealRegistry) -> None:
     }
     assert going == {("shop/api", "v1"), ("shop/api", "v2")}
     assert len(registry.tag_names("shop/api")) == 13, "a dry run deletes nothing"
-    done = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "--yes")
+    done = pushprune(
+        "prune", "--registry", registry.url, "--keep-last", "10", "--yes", "--trash", str(tmp_path / "gone")
+    )
     assert done.returncode == 0, done.stderr
-    assert "deleted: 1 images, and 1 tags of images that stay" in done.stdout
+    assert "deleted: 1 image with 1 tag, and 1 tag whose image is kept" in done.stdout
+    undo = f"pushprune restore --registry {registry.url} --from {tmp_path / 'gone'}"
+    assert undo in done.stdout
     assert registry.tag_names("shop/api") == {"latest", *(f"v{day}" for day in range(3, 13))}
     assert registry.tag_names("shop/web") == {"v1"}
+    undone = pushprune(*undo.split()[1:])
+    assert (undone.returncode, undone.stdout.splitlines()[-1]) == (0, "restored: 2"), undone.stderr
+    assert len(registry.tag_names("shop/api")) == 13
     with Pusher(registry.url) as pusher:
-        pusher.pull_whole("shop/api", "latest")
+        for tag in ("latest", "v1", "v2"):
+            pusher.pull_whole("shop/api", tag)
 
 
-def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry) -> None:
-    done = pushprune("rm", "--registry", registry.url, "--all-but", "latest", "--all-but", "v1?", "shop/api", "--yes")
+def test_images_of_unknown_or_of_the_same_age_are_kept_and_counted(registry: RealRegistry, tmp_path: Path) -> None:
+    with Pusher(registry.url) as pusher:
+        for tag in "mzakc":
+            pusher.push("undated", tag, make_image(tag, created=datetime(1970, 1, 1, tzinfo=UTC)))
+            pusher.push("alike", tag, make_image(tag, created=datetime(2024, 5, 5, tzinfo=UTC)))
+    prune = ("prune", "--registry", registry.url, "--keep-last", "2", "undated", "alike")
+    shown = pushprune(*prune, "--yes")
+    assert shown.returncode == 0, shown.stderr
+    assert "5 without a usable creation date, 3 of the same date as the last one that the rule keeps" in shown.stdout
+    assert registry.tag_names("undated") == registry.tag_names("alike") == set("mzakc")
+    previews = {
+        preview["repository"]: preview for preview in json.loads(pushprune(*prune, "--dry-run", "--json").stdout)
+    }
+    doubts = {name: {v["tag"]["name"]: v["doubt"] for v in preview["doubtful"]} for name, preview in previews.items()}
+    assert doubts == {"undated": dict.fromkeys("mzakc", "undated"), "alike": dict.fromkeys("kmz", "tied")}
+    by_name = pushprune(*prune, "--yes", "--order", "name", "--trash", str(tmp_path / "gone"), "--json")
+    told = json.loads(by_name.stdout)
+    deleted = sorted((row["repository"], *row["tags"]) for row in told["deleted"])
+    assert deleted == [(name, tag) for name in ("alike", "undated") for tag in "ack"]
+    assert (told["untagged"], told["trash"]) == ([], str(tmp_path / "gone"))
+    assert registry.tag_names("undated") == registry.tag_names("alike") == {"m", "z"}
+
+
+def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry, tmp_path: Path) -> None:
+    but = ("--all-but", "latest", "--all-but", "v1?")
+    trash = ("--trash", str(tmp_path / "gone"))
+    done = pushprune("rm", "--registry", registry.url, *but, "shop/api", "--yes", *trash)
     assert done.returncode == 0, done.stderr
-    assert "this cannot be undone afterwards" in done.stdout
-    assert "deleted: 9\n" in done.stdout
+    assert f"deleted: 9; what was deleted is saved in {tmp_path / 'gone'}; to undo it" in done.stdout
     assert registry.tag_names("shop/api") == {"latest", "v10", "v11", "v12"}
     assert registry.tag_names("shop/web") == {"v1"}
+    undone = pushprune("restore", "--registry", registry.url, "--from", trash[1], "shop/api:v3")
+    assert (undone.returncode, undone.stdout) == (0, "restored: shop/api:v3\nrestored: 1\n")
+    assert registry.tag_names("shop/api") == {"latest", "v3", "v10", "v11", "v12"}
     with Pusher(registry.url) as pusher:
-        pusher.pull_whole("shop/api", "latest")
+        for tag in ("latest", "v3"):
+            pusher.pull_whole("shop/api", tag)
 
 
-def test_what_cannot_be_deleted_is_not_promised_for_later(registry: RealRegistry) -> None:
+def test_what_cannot_be_deleted_is_not_promised_for_later(registry: RealRegistry, tmp_path: Path) -> None:
     registry.restart({"storage": {"delete": {"enabled": False}}})
-    refused = pushprune("rm", "--registry", registry.url, "shop/web:v1", "--yes")
+    refused = pushprune("rm", "--registry", registry.url, "shop/web:v1", "--yes", "--trash", str(tmp_path))
     assert refused.returncode == 1
     assert "1 deletion left, mend this first: " in refused.stderr
     assert "has deletes switched off" in refused.stderr
     assert registry.tag_names("shop/web") == {"v1"}
 
 
-def test_nothing_is_deleted_unasked(registry: RealRegistry) -> None:
+def test_nothing_is_deleted_unasked_or_unsaved(registry: RealRegistry, tmp_path: Path) -> None:
     refused = pushprune("prune", "--registry", registry.url, "--keep-last", "10")
     assert (refused.returncode, "add --yes to delete" in refused.stderr) == (2, True)
+    full = ("--trash", str(tmp_path / "file" / "trash"))
+    (tmp_path / "file").write_text("")
+    unsaved = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "--yes", *full)
+    assert (unsaved.returncode, "cannot be saved in" in unsaved.stderr) == (1, True)
     typo = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "shop/ipa", "--dry-run")
     assert (typo.returncode, "no repository shop/ipa is known" in typo.stderr) == (1, True)
     assert len(registry.tag_names("shop/api")) == 13

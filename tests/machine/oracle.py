@@ -1,6 +1,7 @@
 """The policy of the model, as simply as it can be said, and written without a look at service/domain.
 
-Keep the last N pushed: digests or tags. What is protected, part of an index, or about another image is not counted.
+Keep the last N pushed: digests or tags, and all that have the time of the Nth. What is protected, part of an index, or
+about another image is not counted.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -75,13 +76,16 @@ def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], b
     counted.sort(key=lambda push: -(push.at_us or 0))
     by_digest = rule.count == "digests"
     places: dict[str, int] = {}
-    taken = 0
+    times: dict[str, int] = {}
+    slots: list[int] = []
     for push in counted:
         thing = push.digest if by_digest else push.tag
         if thing not in places:
-            places[thing] = taken
-            taken += not push.sighted
-    return {push.tag for push in counted if places[push.digest if by_digest else push.tag] >= rule.keep}
+            places[thing], times[thing] = len(slots), push.at_us or 0
+            slots += [] if push.sighted else [times[thing]]
+    beyond = {thing for thing, place in places.items() if place >= rule.keep}
+    tied = {thing for thing in beyond if times[thing] == slots[rule.keep - 1]}
+    return {push.tag for push in counted if (push.digest if by_digest else push.tag) in beyond - tied}
 
 
 def closure(digest: str, children: Mapping[str, tuple[str, ...]]) -> set[str]:

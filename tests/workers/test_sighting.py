@@ -1,6 +1,8 @@
 """A tag whose push nobody heard counts by its link in the storage, its image, or from when it was first seen."""
 
+import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,17 @@ def unheard(system: System, tag: str, created: datetime, seed: str = "") -> None
     system.missed.clear()
 
 
+def artifact(system: System, tag: str) -> None:
+    """What `oras push` makes: no image, so that no config says when it was made."""
+    image = make_image(tag)
+    body = json.loads(image.manifest)
+    body["config"]["mediaType"] = "application/vnd.acme.config.v1+json"
+    system.deaf = True
+    system.registry.push(SHOP, tag, replace(image, manifest=json.dumps(body).encode()))
+    system.deaf = False
+    system.missed.clear()
+
+
 def day(number: int) -> datetime:
     return datetime(2026, 2, number, tzinfo=UTC)
 
@@ -48,17 +61,46 @@ def test_what_stood_there_before_us_counts_by_when_its_image_was_made(make_syste
     assert system.reasons()["b"] == "older than the newest 3 (rule last)"
 
 
-def test_what_says_nothing_believable_counts_from_when_it_was_first_seen(make_system: Make) -> None:
+def test_what_says_nothing_believable_counts_from_when_it_was_first_seen_and_takes_no_slot(make_system: Make) -> None:
     system = make_system(keep_last(2), **TOLD)
     unheard(system, "old", _EPOCH_ZERO)
     before_us = now_us()
-    system.push("v1", "v2")
+    system.push("v1", "v2", "v3")
     compared(system)
     system.settle()
-    assert system.tags() == {"old", "v2"}
+    assert system.tags() == {"old", "v2", "v3"}, "it may be older than each of these"
     (old,) = [tag for tag in system.wiring.history.live(SHOP) if tag.name == "old"]
     assert (old.pushed_us or 0) >= before_us
     assert "was first seen" in system.reasons("dated")["old"]
+
+
+@pytest.mark.parametrize(
+    "made", [_EPOCH_ZERO, datetime(2013, 3, 19, tzinfo=UTC), datetime(2024, 5, 5, tzinfo=UTC), None]
+)
+def test_images_without_a_date_or_all_of_the_same_date_are_kept_whatever_they_are_called(
+    make_system: Make, made: datetime | None
+) -> None:
+    system = make_system(keep_last(2), **TOLD)
+    for tag in "mzakc":
+        if made:
+            unheard(system, tag, made)
+        else:
+            artifact(system, tag)
+    compared(system)
+    system.later()
+    assert system.tags() == set("mzakc")
+    assert not system.reasons()
+
+
+def test_of_images_that_have_dates_the_oldest_goes_beside_those_without_one(make_system: Make) -> None:
+    system = make_system(keep_last(2), **TOLD)
+    for number, tag in enumerate("mza", 1):
+        unheard(system, tag, day(number))
+    unheard(system, "epoch", _EPOCH_ZERO)
+    artifact(system, "artifact")
+    compared(system)
+    system.later()
+    assert system.tags() == {"z", "a", "epoch", "artifact"}
 
 
 def test_nothing_is_looked_up_where_no_limit_overflows(make_system: Make) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from service.domain.policy.model import Keep, Rule
@@ -15,6 +16,18 @@ _ORDER = {
     "created": ("the {} created last", "created before the last {}"),
     "name": ("the last {} by name", "before the last {} by name"),
 }
+_TIED = {
+    "pushed": "has the same date as the last of {}",
+    "semver": "has the same version and date as the last of {}",
+    "created": "was created at the same time as the last of {}",
+}
+
+
+class Doubt(StrEnum):
+    """Why an image is kept that may be older than those that the rule is meant to keep."""
+
+    TIED = "tied"  # the rule's order cannot tell it apart from the last image that the rule keeps
+    UNDATED = "undated"  # nobody knows when it was pushed or created
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +35,7 @@ class Opinion:
     """What one rule says of one tag. until_us: when time alone may turn a keep round; None when it cannot.
 
     place: the tag's place in the order of `last`, from 1; limit: how many `last` keeps. None where a rule has no
-    `last`, or nobody asked for the place.
+    `last`, or nobody asked for the place. doubt: set where the tag is kept only because its age is not known.
     """
 
     rule: str
@@ -31,6 +44,7 @@ class Opinion:
     until_us: int | None = None
     place: int | None = None
     limit: int | None = None
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,7 @@ class _Holds(NamedTuple):
     keeps: bool
     reason: str
     until_us: int | None = None
+    doubt: Doubt | None = None
 
 
 def opinion_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> Opinion:
@@ -64,9 +79,9 @@ def opinion_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> Op
     if keep.mode == "all":
         return _all(name, keeping, against)
     if keeping:
-        lasting = next((one for one in keeping if one.until_us is None), None)
-        first = lasting or max(keeping, key=lambda one: one.until_us or 0)
-        return Opinion(name, True, f"{first.reason} (rule {name})", first.until_us)
+        lasting = sorted((one for one in keeping if one.until_us is None), key=lambda one: one.doubt is not None)
+        first = lasting[0] if lasting else max(keeping, key=lambda one: one.until_us or 0)
+        return Opinion(name, True, f"{first.reason} (rule {name})", first.until_us, doubt=first.doubt)
     return Opinion(name, False, f"{_joined(against)} (rule {name})")
 
 
@@ -74,7 +89,8 @@ def _all(name: str, keeping: list[_Holds], against: list[_Holds]) -> Opinion:
     if against:
         return Opinion(name, False, f"{_joined(against)} (rule {name})")
     ends = [one.until_us for one in keeping if one.until_us is not None]
-    return Opinion(name, True, f"{_joined(keeping)} (rule {name})", min(ends, default=None))
+    doubt = next((one.doubt for one in keeping if one.doubt), None)
+    return Opinion(name, True, f"{_joined(keeping)} (rule {name})", min(ends, default=None), doubt=doubt)
 
 
 def _joined(held: list[_Holds]) -> str:
@@ -84,17 +100,37 @@ def _joined(held: list[_Holds]) -> str:
 def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Holds]:
     in_group = f" in group {' '.join(place.group.split())}" if place.group else ""
     if keep.last is not None and place.order is not None:
-        number, (inside, outside) = place.order.place(place.group, tag, keep.last), _ORDER[rule.order]
-        said = f"number {number} of {inside}" if number else outside
-        yield _Holds(number is not None, said.format(keep.last) + in_group)
+        inside, outside = (words.format(keep.last) + in_group for words in _ORDER[rule.order])
+        tied = _TIED.get(rule.order, "ties with the last of {}")
+        yield _among(keep.last, place.order, place.group, tag, (inside, outside, tied))
     if keep.last_pulled is not None and place.pulls is not None:
-        number = place.pulls.place(place.group, tag, keep.last_pulled)
-        said = f"number {number} of" if number else "not among"
-        yield _Holds(number is not None, f"{said} the {keep.last_pulled} pulled last{in_group}")
+        inside = f"the {keep.last_pulled} pulled last{in_group}"
+        words = (inside, f"not among {inside}", "was last used at the same time as the last of {}")
+        yield _among(keep.last_pulled, place.pulls, place.group, tag, words)
     if keep.pushed_within is not None:
         yield _pushed_within(keep.pushed_within, tag, now_us)
     if keep.pulled_within is not None:
         yield _used_within(keep.pulled_within, tag, now_us)
+
+
+def _among(most: int, ranking: Ranking, group: str, tag: Tag, words: tuple[str, str, str]) -> _Holds:
+    """The condition that the tag is among the first `most` of its group.
+
+    Args:
+        words: what the first `most` are called, the sentence for a tag beyond them, and for one that ties with the
+            last of them, with {} for what they are called.
+    """
+    inside, outside, tied = words
+    number = ranking.place(group, tag, most)
+    if number is None:
+        return _Holds(False, outside)
+    if not ranking.takes_slot(tag):
+        return _Holds(
+            True, f"its age is not known, so it is kept until {most} newer images are known", None, Doubt.UNDATED
+        )
+    if number > most:
+        return _Holds(True, tied.format(inside), None, Doubt.TIED)
+    return _Holds(True, f"number {number} of {inside}")
 
 
 def _pushed_within(period_s: int, tag: Tag, now_us: int) -> _Holds:

@@ -317,14 +317,18 @@ class Weighing:
         return max(self.state.leased.get(held, 0) for held in self.state.closure(digest))
 
     def _weigh(self, tag: Tag) -> Verdict:
-        against, keeping = None, None
+        against, keeping, doubted = None, None, None
         for opinion in self.opinions(tag):
             if opinion.keep and opinion.until_us is None:
-                return Verdict(tag, True, opinion.reason, opinion.rule)
-            if opinion.keep:
+                if opinion.doubt is None:
+                    return Verdict(tag, True, opinion.reason, opinion.rule)
+                doubted = doubted or opinion
+            elif opinion.keep:
                 keeping = keeping if keeping and _end(keeping) >= _end(opinion) else opinion
             else:
                 against = against or opinion
+        if doubted:
+            return Verdict(tag, True, doubted.reason, doubted.rule, doubt=doubted.doubt)
         if keeping:
             return Verdict(tag, True, keeping.reason, keeping.rule, keeping.until_us)
         if against is None:

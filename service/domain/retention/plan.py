@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from service.domain.retention.conditions import Doubt
 from service.domain.retention.state import Tag
 
 # What keeps an image, as `stays_as`, while the registry may hide tags.
@@ -16,7 +17,8 @@ class Verdict:
     to is gone: a referrer's image, the index that a manifest was part of, its last tag. after: the digest of that image
     or index, which must still be gone when it goes; "" where there is none. stays_as: the tag, or revision of one, that
     keeps the digest, so that only the tag goes; "" where nothing does. told: the history says already why it goes.
-    by_hand: somebody asked for it, `by`; or it follows what somebody asked for.
+    by_hand: somebody asked for it, `by`; or it follows what somebody asked for. doubt: set where it is kept only
+    because its age is not known.
     """
 
     tag: Tag
@@ -30,6 +32,7 @@ class Verdict:
     told: bool = False
     by_hand: bool = False
     by: str = ""
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True, slots=True)

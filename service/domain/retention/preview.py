@@ -26,7 +26,8 @@ class Preview:
     """What would go from one repository: a verdict for each tag, or one without a name for a manifest without a tag.
 
     hold: why the plan would wait for approval, or None. unclear: digests that must be looked at before anything goes.
-    freed: how much goes for good once it is collected.
+    freed: how much goes for good once it is collected. doubtful: the tags that are kept only because their age is not
+    known.
     """
 
     repository: str
@@ -35,13 +36,15 @@ class Preview:
     hold: str | None
     unclear: tuple[str, ...]
     freed: Freed
+    doubtful: tuple[Verdict, ...] = ()
 
 
 def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
     going = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
     rules = dict.fromkeys(verdict.rule or "" for verdict in going)
     shares = tuple(share(rule, (verdict for verdict in going if verdict.rule == rule)) for rule in rules)
-    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated), freed)
+    doubtful = tuple(verdict for verdict in plan.verdicts if verdict.doubt)
+    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated), freed, doubtful)
 
 
 def share(rule: str, verdicts: Iterable[Verdict]) -> Share:

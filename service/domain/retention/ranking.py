@@ -1,5 +1,6 @@
 """The order in which a rule counts tags, and the place of each in its group."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -16,79 +17,134 @@ Key = Callable[[Tag], Any]
 
 @dataclass(slots=True)
 class Ranking:
-    """The place of each counted thing in its group, from 1: digests or names, whatever the rule counts.
+    """The place of each counted digest, or name, in its group, from 1.
 
-    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept. What was only
-    sighted may be older than its time says: it has a place, and takes none from what was heard of. The tags are read no
-    further than somebody asks: one tag of ten thousand is not worth counting them all.
+    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept. Tags are read
+    no further than a question needs: one tag of ten thousand is not worth ranking them all.
+
+    Attributes:
+        by_digest: count digests; else names.
+        unread: (tag, group) pairs in their order, not ranked yet.
+        rank_of: equal for two tags that the order cannot tell apart.
+        takes_slot: False for a tag whose age is unknown, where the order is one of time: it may be older than every
+            other tag. It has a place, and takes none from a tag whose age is known.
     """
 
     by_digest: bool
     unread: Iterator[tuple[Tag, str]]
-    _places: dict[tuple[str, str], int] = field(default_factory=dict)
-    _counts: dict[str, int] = field(default_factory=dict)
+    rank_of: Key
+    takes_slot: Callable[[Tag], bool]
+    _places: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    _slots: defaultdict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    _reached: dict[str, Any] = field(default_factory=dict)
 
     @property
     def counted(self) -> int:
-        """How many things have their place by now."""
+        """The number of digests or names that have their place by now."""
         return len(self._places)
 
     def place(self, group: str, tag: Tag, most: int) -> int | None:
-        """The place of a selected tag, or None when it is beyond the first `most` of its group."""
+        """Return the place of a selected tag, or None when it is beyond the first `most` of its group.
+
+        Tags that the order cannot tell apart from the last of the first `most` are not beyond it: their places are
+        greater than `most`, and none of them is known to be older than another.
+        """
         counted = (group, tag.digest if self.by_digest else tag.name)
-        if counted not in self._places and self._counts.get(group, 0) < most:
+        if counted not in self._places and not self._is_full(group, most):
             self._read_on(counted, most)
-        place = self._places.get(counted)
-        return place if place is not None and place <= most else None
+        if counted not in self._places:
+            return None
+        place, rank = self._places[counted]
+        slots = self._slots[group]
+        return place if place <= most or slots[most - 1] == rank else None
+
+    def _is_full(self, group: str, most: int) -> bool:
+        """Return True once the first `most` of a group, and all that tie with the last of them, have their places."""
+        slots = self._slots[group]
+        return len(slots) >= most and self._reached[group] != slots[most - 1]
 
     def _read_on(self, wanted: tuple[str, str], most: int) -> None:
-        """Until what is wanted has its place, or its group is full."""
+        """Rank tags until the wanted one has its place, or its group is full."""
         for tag, group in self.unread:
             counted = (group, tag.digest if self.by_digest else tag.name)
             if counted not in self._places:
-                self._places[counted] = self._counts.get(group, 0) + 1
-                if not tag.sighted:
-                    self._counts[group] = self._places[counted]
-                if counted == wanted or (group == wanted[0] and self._counts.get(group, 0) >= most):
+                self._rank(counted, tag)
+                if counted == wanted or (group == wanted[0] and self._is_full(group, most)):
                     return
 
+    def _rank(self, counted: tuple[str, str], tag: Tag) -> None:
+        group, rank = counted[0], self.rank_of(tag)
+        slots = self._slots[group]
+        self._places[counted] = (len(slots) + 1, rank)
+        self._reached[group] = rank
+        if self.takes_slot(tag):
+            slots.append(rank)
 
-def rank(ordered: Iterable[tuple[Tag, str]], *, by_digest: bool) -> Ranking:
+
+def rank(ordered: Iterable[tuple[Tag, str]], *, by_digest: bool, order: str = "pushed") -> Ranking:
     """The places of the selected (tag, group) pairs that come in this order."""
-    return Ranking(by_digest, iter(ordered))
+    return Ranking(by_digest, iter(ordered), RANKS[order], _TAKES_SLOT.get(order, _has_age))
 
 
 def newest_push_first(tag: Tag) -> tuple[int, str]:
-    return (-(tag.pushed_us or 0), tag.name)
+    return (_push_rank(tag), tag.name)
 
 
-def _newest_creation_first(tag: Tag) -> tuple[int, int, str]:
-    return (-created_us(tag), *newest_push_first(tag))
+def _push_rank(tag: Tag) -> int:
+    return -(tag.pushed_us or 0)
 
 
-def _highest_version_first(tag: Tag) -> tuple[Any, ...]:
+def _creation_rank(tag: Tag) -> tuple[int, int]:
+    return (-created_us(tag), _push_rank(tag))
+
+
+def _version_rank(tag: Tag) -> tuple[Any, ...]:
     version = _version(tag.name)
     if version is None:
-        return (1, newest_push_first(tag))
+        return (1, _push_rank(tag))
     numbers = (-version.major, -version.minor, -version.patch)
-    return (0, numbers, _final_before_prerelease(version.prerelease), newest_push_first(tag))
+    return (0, numbers, _final_before_prerelease(version.prerelease), _push_rank(tag))
 
 
-def _last_name_first(tag: Tag) -> tuple[int, ...]:
+def _name_rank(tag: Tag) -> tuple[int, ...]:
     return _descending(tag.name)
 
 
-def _last_used_first(tag: Tag) -> tuple[int, int, str]:
-    return (-tag.used_us, *newest_push_first(tag))
+def _use_rank(tag: Tag) -> tuple[int, int]:
+    return (-tag.used_us, _push_rank(tag))
 
 
-ORDERS: Mapping[str, Key] = {
-    "pushed": newest_push_first,
-    "created": _newest_creation_first,
-    "semver": _highest_version_first,
-    "name": _last_name_first,
-    "pulled": _last_used_first,
+RANKS: Mapping[str, Key] = {
+    "pushed": _push_rank,
+    "created": _creation_rank,
+    "semver": _version_rank,
+    "name": _name_rank,
+    "pulled": _use_rank,
 }
+
+
+def _named_last(rank_of: Key) -> Key:
+    """The rank, then the name: the name only makes the result the same for any order of the input."""
+    return lambda tag: (rank_of(tag), tag.name)
+
+
+ORDERS: Mapping[str, Key] = {order: _named_last(rank_of) for order, rank_of in RANKS.items()}
+
+
+def _has_age(tag: Tag) -> bool:
+    return not tag.sighted
+
+
+def _is_ranked_by_version(tag: Tag) -> bool:
+    return not tag.sighted or _version(tag.name) is not None
+
+
+def _always(tag: Tag) -> bool:
+    return True
+
+
+# Orders that do not go by time alone.
+_TAKES_SLOT: Mapping[str, Callable[[Tag], bool]] = {"name": _always, "semver": _is_ranked_by_version}
 
 
 def created_us(tag: Tag) -> int:

@@ -126,7 +126,7 @@ class Selections:
         known = (self._alike[number], order)
         if known not in self._rankings:
             by_digest = self.rules[number][1].count == "digests"
-            self._rankings[known] = rank(self.selected(number, order), by_digest=by_digest)
+            self._rankings[known] = rank(self.selected(number, order), by_digest=by_digest, order=order)
         return self._rankings[known]
 
     def naming(self, name: str) -> Iterator[tuple[str, Rule]]:

@@ -1,5 +1,5 @@
 -- Notes when images were made. That counts as the push of a tag whose push nobody saw and that still stands there; where
--- nothing believable is said, now does.
+-- nothing believable is said, now does. Such a tag may be older than every other: it takes no slot from them.
 --
 -- KEYS  created:R tags:R live:R history:R events generation
 -- ARGV  1 repository  2 history entries kept  3 events kept  4 images (count); per image: short digest, when (µs, 0 = its
@@ -18,6 +18,7 @@ for i = at + 1, #ARGV, 5 do
   if tonumber(redis.call('ZSCORE', r.tags, tag) or 1) == 0 and string.sub(standing, 1, #short + 1) == short .. ' ' then
     local believed = tonumber(created) > 0 and tonumber(created) <= tonumber(now_us)
     redis.call('ZADD', r.tags, believed and created or now_us, tag)
+    if not believed then redis.call('HSET', r.live, tag, string.match(standing, '^%S+ %S+') .. ' ?') end
     local reason = believed and 'counts as pushed when the image was made, as its config says' or why
     local fields = {'action', 'dated', 'tag', tag, 'digest', digest, 'size', '0', 'actor', '', 'agent', '',
                     'address', '', 'at_us', believed and created or now_us, 'reason', reason, 'rule', '', 'media', ''}

@@ -1,0 +1,51 @@
+"""`pushprune restore --registry URL --from DIR [REPO[:TAG]]`: undo what was deleted without a service."""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from service.cli.name import parse_listed, parse_wanted
+from service.cli.reach import show_json
+from service.cli.registry import asked_registry
+from service.cli.show import line
+from service.domain.errors import NotRestorable
+from service.domain.retention.selector import Wanted
+from service.restore.from_folder import Outcome, Result
+from service.settings import load_settings
+from service.wiring import restore_folder
+
+
+def restore_from(folder: Path, name: str | None, config: Path | None, *, force: bool, as_json: bool) -> None:
+    """Restore from a folder, all of it or what is named, and say how that ended.
+
+    Raises:
+        NotRestorable: something was not restored, as said before.
+    """
+    url = asked_registry()
+    settings = load_settings(config, **({"registry": {"url": url}} if url else {}))
+    results = []
+    for result in restore_folder(settings, folder, force=force).restore(_wanted(name)):
+        results.append(result)
+        if not as_json:
+            line(_said(result))
+    if as_json:
+        show_json([asdict(result) for result in results])
+    counts = Counter(result.outcome for result in results)
+    if not as_json:
+        line(", ".join(f"{outcome}: {count}" for outcome, count in counts.items()))
+    if counts[Outcome.REFUSED]:
+        raise NotRestorable(f"{counts[Outcome.REFUSED]} of {len(results)} were not restored, as said above")
+
+
+def _wanted(name: str | None) -> Wanted | None:
+    if name is None:
+        return None
+    if "@" in name:
+        return parse_wanted(name)
+    repository, tag = parse_listed(name)
+    return Wanted(repository, tag)
+
+
+def _said(result: Result) -> str:
+    name = f"{result.repository}:{result.tag}" if result.tag else f"{result.repository}@{result.digest}"
+    return f"{result.outcome}: {name}" + (f": {result.reason}" if result.reason else "")

@@ -1,0 +1,249 @@
+"""Restore images from a folder of deleted images, at a registry that no history is kept of."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from service.domain.errors import NotRestorable, RegistryRefused
+from service.domain.oci import tombstone
+from service.domain.oci.manifest import References, UnreadableManifest, read_references
+from service.domain.retention.selector import Wanted
+from service.domain.retention.state import subject_of
+from service.registry.client import Manifest, RegistryClient
+from service.restore.trash_folder import Saved, TrashFolder
+
+
+class Outcome(StrEnum):
+    """How the restore of one tag, or of one manifest without a tag, ended."""
+
+    RESTORED = "restored"
+    PRESENT = "was there already"
+    REFUSED = "not restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One tag, or one manifest without a tag ("").
+
+    Attributes:
+        reason: why it was not restored; "" where it was.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+    outcome: Outcome
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """A deleted image, with the tags that it is to get back."""
+
+    repository: str
+    digest: str
+    media_type: str
+    tags: tuple[str, ...]
+
+
+class RestoreFolder:
+    """Puts images back with everything that belongs to them: parts before their index, an image before its signatures.
+
+    Every manifest is checked against its digest before it is sent. A tag that points at another digest by now is left
+    alone, unless `force` is set.
+    """
+
+    def __init__(self, folder: TrashFolder, registry: RegistryClient, *, force: bool) -> None:
+        self._folder, self._registry, self._force = folder, registry, force
+
+    def restore(self, wanted: Wanted | None = None) -> Iterator[Result]:
+        """Restore what is wanted, or everything, and yield how that ended, tag by tag.
+
+        Raises:
+            ConfigurationError: the folder holds no deleted images.
+            NotRestorable: nothing in it matches what is wanted.
+            RegistryUnavailable, RegistryRefused: the registry cannot be asked; what was restored by then stays so.
+        """
+        images = _images(self._folder.saved())
+        chosen = _chosen(images, wanted)
+        if not chosen:
+            what = f"of {wanted.called} " if wanted else ""
+            raise NotRestorable(f"nothing {what}is in {self._folder.path}")
+        for repository in sorted({image.repository for image in chosen}):
+            known = {image.digest: image for image in images if image.repository == repository}
+            mine = [image for image in chosen if image.repository == repository]
+            yield from _Repository(self._folder, self._registry, known, force=self._force).restore(mine)
+
+
+class _Repository:
+    """One repository while its images are restored. known: every deleted image of it, by digest."""
+
+    def __init__(self, folder: TrashFolder, registry: RegistryClient, known: dict[str, _Image], *, force: bool) -> None:
+        self._folder, self._registry, self._known, self._force = folder, registry, known, force
+        self._there: set[str] = set()
+        self._put: set[str] = set()
+
+    def restore(self, chosen: Iterable[_Image]) -> Iterator[Result]:
+        todo = {image.digest: image for image in chosen}
+        for image in self._in_order(todo):
+            yield from self._restore(image)
+
+    def _restore(self, image: _Image) -> Iterator[Result]:
+        names = image.tags or ("",)
+        try:
+            self._bring(image.repository, image.digest)
+        except NotRestorable as error:
+            for tag in names:
+                yield Result(image.repository, tag, image.digest, Outcome.REFUSED, str(error))
+            return
+        for tag in names:
+            yield self._point(image, tag) if tag else self._nameless(image)
+
+    def _nameless(self, image: _Image) -> Result:
+        outcome = Outcome.RESTORED if image.digest in self._put else Outcome.PRESENT
+        return Result(image.repository, "", image.digest, outcome)
+
+    def _point(self, image: _Image, tag: str) -> Result:
+        """Have a tag point at its image again."""
+        standing = self._registry.head(image.repository, tag, unless=image.digest)
+        if standing and standing.digest == image.digest:
+            return Result(image.repository, tag, image.digest, Outcome.PRESENT)
+        if standing and standing.digest != tombstone.DIGEST and not self._force:
+            reason = f"the tag points at {standing.digest} by now: to replace that, add --force"
+            return Result(image.repository, tag, image.digest, Outcome.REFUSED, reason)
+        manifest = self._manifest(image.repository, image.digest)
+        self._registry.put(image.repository, tag, manifest.media_type, manifest.content)
+        return Result(image.repository, tag, image.digest, Outcome.RESTORED)
+
+    def _bring(self, repository: str, digest: str) -> None:
+        """Have the registry hold a manifest, with all of its parts.
+
+        Raises:
+            NotRestorable: a part, a layer or the manifest itself is nowhere any more.
+        """
+        if digest in self._there:
+            return
+        self._there.add(digest)
+        standing = self._registry.head(repository, digest)
+        manifest = self._manifest(repository, digest)
+        references = _references(manifest)
+        for child in references.children if references else ():
+            if child in self._known or self._registry.head(repository, child) is None:
+                self._bring(repository, child)
+        if standing is None:
+            self._send(repository, manifest, references)
+
+    def _send(self, repository: str, manifest: Manifest, references: References | None) -> None:
+        for blob, _ in references.blobs if references else ():
+            if not self._registry.has_blob(repository, blob):
+                raise NotRestorable(
+                    f"its layer {blob} was deleted from the registry, by a garbage collection: push the image again"
+                )
+        try:
+            self._registry.put(repository, manifest.digest, manifest.media_type, manifest.content)
+        except RegistryRefused as error:
+            raise NotRestorable(f"the registry does not accept it: {error}") from error
+        self._put.add(manifest.digest)
+
+    def _manifest(self, repository: str, digest: str) -> Manifest:
+        """The manifest from the folder, or from the registry where only a tag of it was deleted."""
+        image = self._known.get(digest)
+        content = self._folder.content(digest) if image and image.media_type else None
+        if image and content is not None:
+            return Manifest(digest, image.media_type, content)
+        found = self._registry.get(repository, digest)
+        if found is None:
+            raise NotRestorable(f"{digest} is neither at the registry nor unchanged in {self._folder.path}")
+        return found
+
+    def _in_order(self, todo: dict[str, _Image]) -> Iterator[_Image]:
+        """What is to be restored, each image before its signatures, with all signatures that were deleted as well."""
+        owners = {digest: subject for digest, image in self._known.items() if (subject := self._subject(image))}
+        wanted = dict(todo)
+        reached = self._with_parts(wanted)
+        while more := {
+            digest: self._known[digest]
+            for digest, subject in owners.items()
+            if digest not in wanted and subject in reached
+        }:
+            wanted |= more
+            reached |= self._with_parts(more)
+        return iter(sorted(wanted.values(), key=lambda image: _depth(image.digest, owners)))
+
+    def _with_parts(self, digests: Iterable[str]) -> set[str]:
+        """These digests, and all that the indexes among them list, at any depth."""
+        found: set[str] = set()
+        unread = list(digests)
+        while unread:
+            digest = unread.pop()
+            if digest not in found:
+                found.add(digest)
+                references = self._references_of.get(digest)
+                unread += references.children if references else ()
+        return found
+
+    def _subject(self, image: _Image) -> str | None:
+        references = self._references_of.get(image.digest)
+        subjects = (subject_of(tag, references) for tag in image.tags or ("",))
+        return next(filter(None, subjects), None)
+
+    @cached_property
+    def _references_of(self) -> dict[str, References]:
+        """What each deleted manifest references, as far as its bytes are in the folder."""
+        found: dict[str, References] = {}
+        for digest, image in self._known.items():
+            content = self._folder.content(digest) if image.media_type else None
+            references = _references(Manifest(digest, image.media_type, content)) if content is not None else None
+            if references:
+                found[digest] = references
+        return found
+
+
+def _images(saved: Iterable[Saved]) -> tuple[_Image, ...]:
+    """Each deleted image once. A tag that was deleted from several digests belongs to the last of them."""
+    last: dict[tuple[str, str], str] = {}
+    types: dict[tuple[str, str], str] = {}
+    for one in saved:
+        last |= {(one.repository, tag): one.digest for tag in one.tags}
+        place = (one.repository, one.digest)
+        types[place] = one.media_type or types.get(place, "")
+    tags: dict[tuple[str, str], list[str]] = {place: [] for place in types}
+    for (repository, tag), digest in last.items():
+        tags[(repository, digest)].append(tag)
+    return tuple(
+        _Image(repository, digest, media_type, tuple(tags[(repository, digest)]))
+        for (repository, digest), media_type in types.items()
+    )
+
+
+def _chosen(images: Iterable[_Image], wanted: Wanted | None) -> list[_Image]:
+    """The images that are wanted, with those of their tags that are."""
+    if wanted is None:
+        return list(images)
+    chosen = []
+    for image in images:
+        if not wanted.repositories([image.repository]):
+            continue
+        if not wanted.tag:
+            chosen += [image] if wanted.digest in ("", image.digest) else []
+        elif tags := wanted.tags(image.tags):
+            named = tuple(tag for tag in image.tags if tag in tags)
+            chosen.append(_Image(image.repository, image.digest, image.media_type, named))
+    return chosen
+
+
+def _depth(digest: str, owners: dict[str, str]) -> int:
+    """How many images must be restored before this one: a signature of a signature comes last."""
+    seen: list[str] = []
+    while digest in owners and digest not in seen:
+        seen.append(digest)
+        digest = owners[digest]
+    return len(seen)
+
+
+def _references(manifest: Manifest) -> References | None:
+    try:
+        return read_references(manifest.media_type, manifest.content)
+    except UnreadableManifest:
+        return None
