@@ -14,7 +14,7 @@ from service.domain.retention import planner
 from service.domain.retention.manual import DRY
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import Wanted
-from service.domain.retention.state import Asked, Tag, Untagged
+from service.domain.retention.state import Asked, Tag, Untagged, subject_of
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -25,7 +25,7 @@ class Wish:
 
     asks: what is asked for: a tag, or the digest of a manifest → where it stands. found: tags that the registry has and
     the history does not know; indexes: which of their digests are that; learnt: what manifests without a tag reference
-    that nobody had looked into.
+    that nobody had looked into. released: digests that were restored, and that go with what is asked for.
     """
 
     repository: str
@@ -35,6 +35,7 @@ class Wish:
     found: tuple[Tag, ...] = ()
     indexes: frozenset[str] = frozenset()
     learnt: Mapping[str, References] = field(default_factory=dict)
+    released: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
         wiring.history.adopt(snapshot, [(replace(tag, found=is_first), "") for tag in wish.found], indexes=wish.indexes)
     if wish.learnt:
         wiring.history.resolve(snapshot, wish.learnt)
-    noted = wiring.asks.ask(wish.repository, wish.asks, by, force=force)
+    noted = wiring.asks.ask(wish.repository, wish.asks, by, force=force, released=wish.released)
     wiring.dispatch.enforce(wish.repository)
     return replace(wish, asks={name: wish.asks[name] for name in noted})
 
@@ -170,7 +171,22 @@ class _Looking:
         staying = tuple(verdict for verdict in verdicts if verdict.kept)
         gone = {name for verdict in going for name in (verdict.tag.name, verdict.tag.digest)}
         asks = {name: digest for name, digest in meant.items() if name in gone}
-        return Wish(self._repository, going, staying, asks, found, frozenset(self._indexes), self._learnt)
+        released = self._released(asks)
+        return Wish(self._repository, going, staying, asks, found, frozenset(self._indexes), self._learnt, released)
+
+    def _released(self, asks: Mapping[str, str]) -> frozenset[str]:
+        """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
+
+        A user who deletes by hand what was restored no longer wants it kept on account of that.
+        """
+        if not self._state.restored:
+            return frozenset()
+        tagged = {tag.digest for name, tag in self._live.items() if name not in asks}
+        whole = {part for digest in asks.values() if digest not in tagged for part in self._state.closure(digest)}
+        subjects = [(tag.digest, subject_of(tag.name, self._state.links.get(tag.digest))) for tag in self._state.tags]
+        subjects += [(digest, known.subject) for digest, known in self._state.links.items() if known]
+        referrers = {digest for digest, subject in subjects if subject in whole}
+        return frozenset((whole | referrers) & self._state.restored.keys())
 
     def _refuse_everything(self, wanted: Wanted) -> None:
         """A word that matches nothing would leave nothing."""
@@ -219,13 +235,13 @@ class _Looking:
         policy = (self._wiring.policies.current() or Policy()).model_copy(update={"dry_run": False})
         at_us = now_us()
         asked = {name: Asked(digest, "", at_us, force=self._force) for name, digest in meant.items()}
-        state = self._with_all(asked)
+        state = self._with_all(asked, self._released(meant))
         plan = planner.plan(state, policy, at_us, only_asked=True)
         return tuple(
             verdict for verdict in (*plan.verdicts, *plan.untagged) if (verdict.tag.name or verdict.tag.digest) in asked
         )
 
-    def _with_all(self, asked: Mapping[str, Asked]) -> Snapshot:
+    def _with_all(self, asked: Mapping[str, Asked], released: frozenset[str]) -> Snapshot:
         """The state with what only the registry knows of."""
         untagged = {one.digest for one in self._state.untagged}
         held = {tag.digest for tag in self._live.values()}
@@ -236,6 +252,7 @@ class _Looking:
             untagged=self._state.untagged + new,
             links={**self._state.links, **self._learnt},
             asked=asked,
+            restored={digest: until for digest, until in self._state.restored.items() if digest not in released},
         )
 
     def _is_known(self, name: str) -> bool:

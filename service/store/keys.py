@@ -28,8 +28,11 @@ Per repository
                         short digest, and bytes in base 36. Not of manifests with more than 64.
                         Life: until the manifest is deleted; history.repository_layers at most. Writers: record, learn,
                         resolve, forget. Reader: preview.
-  leased:R      zset    whole digest → until when it is in use (ms): never deleted before. Writers: you, for what runs
-                        somewhere (ZADD); restore, for a day. Life: until then. Reader: snapshot.
+  leased:R      zset    whole digest → until when it is in use (ms): never deleted before. Writer: you, for what runs
+                        somewhere (ZADD). Life: until then. Readers: snapshot, trash.
+  restored:R    zset    whole digest → until when it is kept because a user restored it (ms): a day, or as long as the
+                        user said. Life: until then, or until it is deleted by hand. Writers: restore, ask.
+                        Readers: snapshot, trash.
   gone:R        zset    tag, or "@<short digest>" → pushes up to this time (µs) are void: no late event brings back what
                         was deleted; and referrers follow a digest that stands there. Life: a day, the latest 1000.
                         Writers: record, forget, putting. Readers: record, snapshot.
@@ -299,6 +302,9 @@ class Keys:
 
     def leased(self, repository: str) -> str:
         return f"{self.prefix}leased:{repository}"
+
+    def restored(self, repository: str) -> str:
+        return f"{self.prefix}restored:{repository}"
 
     def history(self, repository: str) -> str:
         return f"{self.prefix}history:{repository}"

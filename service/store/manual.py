@@ -1,6 +1,6 @@
 """What somebody wants deleted by hand, and what was answered."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from service.domain.retention.state import Asked
@@ -19,15 +19,24 @@ class Asks:
         self._connection = connection
         self._keys = connection.keys
 
-    def ask(self, repository: str, wanted: Mapping[str, str], by: str, *, force: bool = False) -> tuple[str, ...]:
+    def ask(
+        self,
+        repository: str,
+        wanted: Mapping[str, str],
+        by: str,
+        *,
+        force: bool = False,
+        released: Collection[str] = (),
+    ) -> tuple[str, ...]:
         """Asks for the deletion of tags or manifests: name → the digest that was seen there. Returns what was noted.
 
-        What stands elsewhere by now is not. force: as in Asked. The caller has the repository planned.
+        What stands elsewhere by now is not. force: as in Asked. released: digests that were restored, and are no longer
+        kept on account of that. The caller has the repository planned.
         """
         if not wanted:
             return ()
         at_us, names = self._connection.now_us(), {}
-        args: list[str | int] = [repository, RESEND_MS, _LIFE_S]
+        args: list[str | int] = [repository, RESEND_MS, _LIFE_S, len(released), *released]
         for name, digest in wanted.items():
             names[_field(name)] = name
             asked = Asked(digest, by, at_us, force=force)

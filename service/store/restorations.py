@@ -42,7 +42,7 @@ class Restorations:
         """Has none of these deleted for so long, unless it is leased for longer; returns until when (µs)."""
         until_ms = self._connection.now_ms() + life_s * 1000
         with self._connection.reached() as client:
-            client.zadd(self._keys.leased(repository), dict.fromkeys(digests, until_ms), gt=True)
+            client.zadd(self._keys.restored(repository), dict.fromkeys(digests, until_ms), gt=True)
         return until_ms * 1000
 
     def restored(self, repository: str, one: Restored, before: str, since_us: int) -> bool:

@@ -71,7 +71,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us
         pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
         untagged=tuple(one for one in _untagged(untagged) if one.digest not in standing),
         revisions={tag: _revisions(text) for tag, text in revisions.items()},
-        leased={digest: int(min(float(until_ms), _FOR_EVER_MS)) * 1000 for digest, until_ms in leased.items()},
+        leased=_leases(leased),
+        restored=_leases(paired(answer[22])),
         deleted=frozenset(long(member[1:]) for member in answer[13] if member.startswith("@")),
         asked=_asked(paired(answer[15])),
         by_hand=frozenset(long(member) for member in answer[16]),
@@ -102,6 +103,11 @@ def _asked(fields: Mapping[str, str]) -> Mapping[str, Asked]:
     """By the name of the tag, or the digest of the manifest; without what was refused."""
     found = {name: unpack_asked(text) for name, text in fields.items()}
     return {one.digest if "@" in name else name: one for name, one in found.items() if not one.refused}
+
+
+def _leases(packed: Mapping[str, str]) -> Mapping[str, int]:
+    """Return digest → until when (µs)."""
+    return {digest: int(min(float(until_ms), _FOR_EVER_MS)) * 1000 for digest, until_ms in packed.items()}
 
 
 def _unapproved(text: str | None) -> Unapproved | None:

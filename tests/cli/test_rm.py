@@ -369,3 +369,34 @@ def test_what_is_pushed_meanwhile_stays_and_is_told(run: Run, shop: Shop) -> Non
 def test_nothing_that_matches_is_nothing_to_do(run: Run, shop: Shop) -> None:
     code, output, _ = run("--all-but", "*", SHOP, "--yes")
     assert (code, output) == (0, "nothing goes\n")
+
+
+def test_what_was_restored_is_deleted_by_hand_all_the_same(shop: Shop, run: Run) -> None:
+    """Restoring keeps it from the policy, and not from the user who then deletes it."""
+    assert run(f"{SHOP}:v1", "--yes")[0] == 0
+    shop.wiring.undo.restore(SHOP, tag="v1")
+    assert shop.wiring.history.snapshot(SHOP).restored
+    code, said, error = run("--all-but", "latest", SHOP, "--yes")
+    assert (code, shop.tags(), error) == (0, {"latest"}, ""), said
+    assert shop.wiring.history.snapshot(SHOP).restored == {}
+
+
+def test_a_lease_of_another_user_holds_what_was_restored(shop: Shop, run: Run) -> None:
+    assert run(f"{SHOP}:v1", "--yes")[0] == 0
+    shop.wiring.undo.restore(SHOP, tag="v1")
+    client: Any = shop.wiring.connection.client
+    digest = make_image(f"{SHOP}:v1").digest
+    client.zadd(shop.wiring.connection.keys.leased(SHOP), {digest: 4_102_444_800_000})
+    code, _, error = run(f"{SHOP}:v1", "--yes")
+    assert (code, "somebody says that it is in use (lease)" in error) == (1, True)
+    assert "v1" in shop.tags()
+
+
+def test_the_other_tag_of_a_restored_image_is_still_kept(shop: Shop, run: Run) -> None:
+    """latest and v2 are one image: deleting one of its tags says nothing about the other."""
+    assert run(f"{SHOP}:v2", f"{SHOP}:latest", "--yes")[0] == 0
+    shop.wiring.undo.restore(SHOP, tag="v2")
+    shop.wiring.undo.restore(SHOP, tag="latest")
+    run(f"{SHOP}:v2", "--yes")
+    assert "latest" in shop.tags()
+    assert make_image(f"{SHOP}:v2").digest in shop.wiring.history.snapshot(SHOP).restored

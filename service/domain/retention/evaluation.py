@@ -310,11 +310,16 @@ class Weighing:
         leased_us = self.leased_us(tag.digest)
         if self.now_us >= leased_us:
             return None
-        return Verdict(tag, True, "somebody says that it is in use (lease)", rule, leased_us)
+        in_use = self.now_us < self._held_us(self.state.leased, tag.digest)
+        reason = "somebody says that it is in use (lease)" if in_use else "restored, and kept for a while (lease)"
+        return Verdict(tag, True, reason, rule, leased_us)
 
     def leased_us(self, digest: str) -> int:
         """Return until when (µs) the manifest is leased. A lease of a part, at any depth, is a lease of its index."""
-        return max(self.state.leased.get(held, 0) for held in self.state.closure(digest))
+        return max(self._held_us(self.state.leased, digest), self._held_us(self.state.restored, digest))
+
+    def _held_us(self, leases: Mapping[str, int], digest: str) -> int:
+        return max(leases.get(held, 0) for held in self.state.closure(digest)) if leases else 0
 
     def _weigh(self, tag: Tag) -> Verdict:
         against, keeping, doubted = None, None, None

@@ -9,7 +9,7 @@ DRY = "dry_run: nothing is deleted"
 
 def by_hand(asked: Asked) -> str:
     """The reason of what goes because somebody asked for it."""
-    return f"deleted by hand by {asked.by}"
+    return f"deleted by hand by {asked.by}" if asked.by else "to be deleted by hand"
 
 
 def answers(state: State, policy: Policy, plan: Plan) -> dict[str, str]:

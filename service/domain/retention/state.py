@@ -108,7 +108,8 @@ class State:
 
     links: what is known of each index and referrer by digest; None = an index nobody has looked into yet.
     revisions: the overwritten digests of each moving tag, the newest first. leased: digest → until when (µs) somebody
-    says it is in use. approved: digests whose deletion somebody has approved; they do not count towards a hold.
+    says it is in use; restored: until when it is kept because a user restored it.
+    approved: digests whose deletion somebody has approved; they do not count towards a hold.
     held: the digests of a plan that waits for approval; held_under: the fingerprint of the policy that made it.
     deleted: digests that were deleted lately, by us or by somebody else, as far as was heard.
     asked: what is to be deleted by hand, by the name of a tag or the digest of a manifest. by_hand: digests that lost
@@ -125,6 +126,7 @@ class State:
     untagged: tuple[Untagged, ...] = ()
     revisions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     leased: Mapping[str, int] = field(default_factory=dict)
+    restored: Mapping[str, int] = field(default_factory=dict)
     approved: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     held_under: str = ""

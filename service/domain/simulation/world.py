@@ -40,6 +40,7 @@ class Past:
             untagged=tuple(self._untagged.values()),
             revisions=self._revisions,
             leased=self._present.leased,
+            restored=self._present.restored,
         )
 
     def tags(self) -> tuple[Tag, ...]:

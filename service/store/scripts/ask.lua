@@ -2,8 +2,9 @@
 --
 -- What was planned before is planned anew: what was asked for goes first.
 --
--- KEYS  asked:R live:R untagged:R due generation doomed doomed:R
--- ARGV  1 repository  2 resend after (ms)  3 life (s); then per ask: tag, or "@<short digest>" of a manifest that the
+-- KEYS  asked:R live:R untagged:R due generation doomed doomed:R restored:R
+-- ARGV  1 repository  2 resend after (ms)  3 life (s)  4 digests that were restored, and that this deletes or takes along
+--       (count); then these digests; then per ask: tag, or "@<short digest>" of a manifest that the
 --       registry has; digest; short digest; JSON
 -- Result the tags, and "@<short digest>"s, that were noted
 
@@ -29,7 +30,8 @@ local function has_tag(short)
 end
 
 local noted = {}
-for i = 4, #ARGV, 4 do
+local first = 5 + tonumber(ARGV[4])
+for i = first, #ARGV, 4 do
   local name, digest, short, text = unpack(ARGV, i, i + 3)
   local standing = redis.call('HGET', r.live, name)
   local stands = standing and string.sub(standing, 1, #short + 1) == short .. ' '
@@ -45,6 +47,7 @@ for i = 4, #ARGV, 4 do
   end
 end
 if #noted == 0 then return noted end
+for i = 5, first - 1 do redis.call('ZREM', r.restored, ARGV[i]) end
 redis.call('EXPIRE', r.asked, ARGV[3])
 bump(repository)
 redis.call('DEL', r.doomed)

@@ -2,6 +2,7 @@
 --
 -- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts heard pulled:R untagged:R revisions:R
 --       created:R leased:R gone:R held:R asked:R byhand:R unapproved policy trouble abilities
+--       restored:R
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
 --         [approved digest, …], [member of heal:R, its time, …], [tag or @digest, time of its last pull, …],
@@ -15,6 +16,7 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local compared_ms = math.floor(tonumber(string.match(redis.call('HGET', all.compared, repository) or '', ' (%d+)$') or 0) / 1000)
 redis.call('ZREMRANGEBYSCORE', r.leased, '-inf', now_ms)
+redis.call('ZREMRANGEBYSCORE', r.restored, '-inf', now_ms)
 redis.call('ZREMRANGEBYSCORE', r.byhand, '-inf', string.format('%.0f', (now_ms - 86400000) * 1000))
 local restarts = redis.call('GET', all.restarts) or '0'
 local since, until_ms = string.match(redis.call('HGET', all.abilities, 'list every tag') or '', '^(%S+) no (%d+)$')
@@ -42,4 +44,5 @@ return {
   redis.call('GET', all.policy),
   redis.call('HKEYS', all.trouble),
   hides and 1 or 0,
+  redis.call('ZRANGE', r.restored, 0, -1, 'WITHSCORES'),
 }

@@ -2,7 +2,7 @@
 -- it was rescued, or planned anew, meanwhile. Its tags are looked at again should nobody note how that ended: what failed
 -- may have done its work. And where they stand is noted: who takes one over from now on did not make its image stay.
 --
--- KEYS  doomed:R trash:R trashed heal:R healing touched:R restarts leased:R taking:R
+-- KEYS  doomed:R trash:R trashed heal:R healing touched:R restarts leased:R restored:R taking:R
 -- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep ('' = the manifest stays, 'again' = it is there)  5 life (s)  6 look again after (ms)
 --       7 restarts that the history was compared after  8 JSON of what is doomed of it
 --       9 digests of which none may be leased: its own and those of its parts, at any depth (count); then these digests;
@@ -15,9 +15,11 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local look_ms = now_ms + tonumber(ARGV[6])
 local tags = 10 + tonumber(ARGV[9])
-if redis.call('EXISTS', r.leased) == 1 then
-  for i = 10, tags - 1 do
-    if tonumber(redis.call('ZSCORE', r.leased, ARGV[i]) or 0) > now_ms then return 2 end
+for _, leases in ipairs({r.leased, r.restored}) do
+  if redis.call('EXISTS', leases) == 1 then
+    for i = 10, tags - 1 do
+      if tonumber(redis.call('ZSCORE', leases, ARGV[i]) or 0) > now_ms then return 2 end
+    end
   end
 end
 local member = ARGV[1] .. ' -'

@@ -58,6 +58,7 @@ def test_a_dry_run_only_says_what_would_go(edge: Edge) -> None:
     found = delete(edge, tags=["v*"], dry_run=True).json
     assert isinstance(found, dict)
     assert (found["asked"], sorted(row["tag"] for row in found["going"])) == (False, ["v1", "v2"])
+    assert {row["reason"] for row in found["going"]} == {"to be deleted by hand"}
     assert (pending(edge), edge.sent) == ([], [])
 
 
