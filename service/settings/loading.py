@@ -1,7 +1,7 @@
 """Settings from all their sources, and a policy from its own file; refused with one sentence."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
-from service.settings.document import LIMIT_BYTES, Document, parse_document, read_document
+from service.settings.document import Document, parse_document, read_document
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
 from service.settings.model import Settings
 from service.settings.refusal import Given, refusal, refusals
@@ -40,11 +40,19 @@ def load_policy(path: Path) -> Policy:
         raise refusal(error, Policy, (document,)) from error
 
 
-def parse_policy(text: str, called: str) -> Policy:
-    """The policy in this YAML text; ConfigurationError with one sentence that names what it is called, line and key."""
-    if len(text) > LIMIT_BYTES:
-        raise ConfigurationError(f"{called} is larger than {LIMIT_BYTES // 1024} KiB")
+def parse_policy(text: str, called: str, check: Callable[[Mapping[str, Any]], None]) -> Policy:
+    """Return the policy in a YAML text.
+
+    Args:
+        text: the YAML.
+        called: its name in sentences.
+        check: takes the values before they are made a policy, and may raise.
+
+    Raises:
+        ConfigurationError: it is no policy; one sentence names what it is called, line and key.
+    """
     document = parse_document(text, Path(called))
+    check(document.values)
     try:
         return Policy.model_validate(document.values)
     except ValidationError as error:

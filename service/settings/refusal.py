@@ -73,11 +73,16 @@ class _Fault:
 
 def refusal(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> ConfigurationError:
     """The first fault in one sentence. Values are never shown: any of them might be a secret."""
-    return ConfigurationError(refusals(error, model, sources)[0])
+    return ConfigurationError(next(_sentences(error, model, sources)))
 
 
 def refusals(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> tuple[str, ...]:
     """Every fault, one sentence each, in the order in which they were found."""
+    return tuple(_sentences(error, model, sources))
+
+
+def _sentences(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> Iterator[str]:
+    """The same one by one: thousands of faults take seconds to put into words."""
     faults = [_located(detail, sources) for detail in error.errors(include_url=False)]
     outer = {fault.location[:length] for fault in faults for length in range(len(fault.location))}
     at: dict[tuple[int, Location], list[_Fault]] = {}
@@ -85,7 +90,7 @@ def refusals(error: ValidationError, model: type[BaseModel], sources: Sequence[S
         # Of a union's branches, the one that got furthest is the one that was meant.
         if fault.location not in outer:
             at.setdefault((id(fault.source), fault.location), []).append(fault)
-    return tuple(_one_sentence(same, model) for same in at.values())
+    return (_one_sentence(same, model) for same in at.values())
 
 
 def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:

@@ -15,6 +15,7 @@ attempts.py       failed logins
 body.py           how JSON is read
 models.py         what questions and answers have in common
 problems.py       errors as problem documents
+trials.py         the bounds of trying a policy
 server.py         waitress, with deadlines and bounds
 commands.py       `pushprune web` and `pushprune gate`: how the two processes of the edge are started
 """

@@ -18,6 +18,7 @@ from service.domain.errors import (
     TooManyEvents,
 )
 from service.log import log
+from service.web.trials import RETRY_S, Busy, TooLarge
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MOST_FAULTS = 200
@@ -57,6 +58,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(RegistryUnavailable, _registry)
     app.register_error_handler(NoSuchTag, _unknown)
     app.register_error_handler(Faulty, _faulty)
+    app.register_error_handler(Busy, _busy)
+    app.register_error_handler(TooLarge, _too_large_policy)
     app.register_error_handler(StoreUnavailable, _unavailable)
     app.register_error_handler(RequestEntityTooLarge, _too_large)
     app.register_error_handler(HTTPException, _http)
@@ -88,6 +91,14 @@ def _faulty(error: Faulty) -> Response:
 
 def _unavailable(error: StoreUnavailable) -> Response:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), Retry_After="1")
+
+
+def _busy(error: Busy) -> Response:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), Retry_After=str(RETRY_S))
+
+
+def _too_large_policy(error: TooLarge) -> Response:
+    return problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
 
 
 def _too_large(error: RequestEntityTooLarge) -> Response:

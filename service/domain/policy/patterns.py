@@ -33,7 +33,7 @@ def expression_of(pattern: str, *, crossing: bool = False) -> str:
     return expression
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)
 def compile_expression(expression: str, written: str) -> Any:
     """RE2's object for an expression; ValueError with one sentence that shows it as `written`."""
     try:
@@ -45,10 +45,16 @@ def compile_expression(expression: str, written: str) -> Any:
         raise ValueError(f"{written!r} is no regular expression that RE2 understands: {reason}") from error
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def selector_of(lists: tuple[tuple[str, ...], ...], *, crossing: bool = False) -> "Selector":
     """The selector for these lists, made once."""
     return Selector(lists, crossing=crossing)
+
+
+def forget_compiled() -> None:
+    """Give back the memory of all compiled patterns; those that are still needed are compiled again."""
+    for cached in (compile_expression, selector_of, _search):
+        cached.cache_clear()
 
 
 def compile_patterns(patterns: tuple[str, ...], *, crossing: bool = False) -> Matcher:
@@ -121,8 +127,10 @@ def _search(written: tuple[str, ...], crossing: bool) -> _Search:
 
 
 def _one_by_one(expressions: list[str]) -> _Search:
-    single = [compile_expression(expression, expression) for expression in expressions]
-    return lambda text: tuple(at for at, expression in enumerate(single) if expression.search(text) is not None)
+    # Compiled when they are needed, which is rarely: each takes up to 256 KiB.
+    return lambda text: tuple(
+        at for at, expression in enumerate(expressions) if compile_expression(expression, expression).search(text)
+    )
 
 
 def _options(most_bytes: int = 0) -> Any:

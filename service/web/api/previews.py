@@ -1,17 +1,19 @@
 """What would go now, by the policy in force or by another. Asking changes nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, ValidationError
+from pydantic_core import to_json
 
 from service.domain.policy.model import Policy
 from service.domain.retention.plan import Verdict
 from service.domain.retention.preview import Preview
 from service.settings import policy_faults
+from service.web import trials
 from service.web.api.door import door, refusals
 from service.web.api.repository import UNKNOWN, known
 from service.web.models import Answer, Asked
@@ -110,14 +112,18 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     def preview(query: RepositoryQuery) -> Response:
         """What would go now, by the policy in force"""
         names = known(wiring, query.repository) or wiring.history.repositories()
-        return _previews(wiring.outlook.preview(names), wiring.outlook.is_dry())
+        with trials.turn():
+            return _previews(_previewed(wiring, names), wiring.outlook.is_dry())
 
     @pages.post("/preview", responses=answers)
     def preview_by_policy(body: Question) -> Response:
         """What would go now by another policy; it changes nothing"""
-        policy = _policy(body.policy)
+        trials.check_size(len(to_json(body.policy)))
+        trials.check_patterns(body.policy)
         names = wiring.history.repositories() if body.repositories is None else known(wiring, body.repositories)
-        return _previews(wiring.outlook.preview(names, policy), policy.dry_run)
+        with trials.turn():
+            policy = _policy(body.policy)
+            return _previews(_previewed(wiring, names, policy), policy.dry_run)
 
     return (pages,)
 
@@ -128,6 +134,11 @@ def _policy(values: dict[str, Any]) -> Policy:
         return Policy.model_validate(values)
     except ValidationError as error:
         raise Faulty.of(error, lambda _: policy_faults(values)) from error
+
+
+def _previewed(wiring: Wiring, names: Iterable[str], policy: Policy | None = None) -> Iterator[Preview]:
+    for name in trials.in_time(names):
+        yield from wiring.outlook.preview([name], policy)
 
 
 def _previews(previews: Iterable[Preview], dry_run: bool) -> Response:

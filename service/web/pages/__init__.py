@@ -28,6 +28,7 @@ from service.domain.errors import (
     RegistryUnavailable,
     StoreUnavailable,
 )
+from service.web import trials
 from service.web.access import is_foreign, is_open
 from service.web.pages import (
     activity,
@@ -140,6 +141,8 @@ _STATUS: dict[type[Exception], int] = {
     RegistryUnavailable: 502,
     NoSuchRepository: 404,
     NoSuchTag: 404,
+    trials.Busy: 503,
+    trials.TooLarge: 413,
 }
 
 

@@ -2,9 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
@@ -17,6 +15,7 @@ from service.domain.retention.preview import Preview
 from service.domain.search import finding
 from service.prune import approvals
 from service.settings import parse_policy
+from service.web import trials
 from service.web.pages import frame
 from service.web.pages.written import written
 from service.wiring import Wiring
@@ -27,7 +26,6 @@ _NAMES = 50
 _ROWS = 50
 _TAGS = 100
 _PATIENCE_S = 5.0
-_TRIALS = 2  # at a time in each process: each takes one of its threads for seconds
 _EDITED = "the policy"
 
 
@@ -67,7 +65,7 @@ class Change:
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
-    trials, reaches = BoundedSemaphore(_TRIALS), _Reaches()
+    reaches = _Reaches()
 
     @pages.get("/policy")
     def policy() -> Response:
@@ -129,10 +127,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.post("/panels/policy/trial")
     def policy_trial() -> Response:
         """Asking changes nothing; it is posted as a policy is too long for an address."""
-        tried = parse_policy(request.form.get("policy", ""), _EDITED)
+        text = request.form.get("policy", "")
+        trials.check_size(len(text))
         one = request.form.get("repository", "")
         names = (wiring.inventory.known(one),) if one else tuple(filter(_found(), wiring.history.repositories()))
-        with _turn(trials):
+        with trials.turn():
+            tried = parse_policy(text, _EDITED, trials.check_patterns)
             changes, looked = _changes(wiring, names, tried)
         return frame.panel(
             "policy_trial.html",
@@ -160,16 +160,6 @@ def _reaches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Reach]:
         matched = tuple(filter(compile_patterns(rule.repos), repositories))
         said = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
         yield Reach(rule.name or f"#{number}", written(said, flow=None), len(matched), matched[:_NAMES])
-
-
-@contextmanager
-def _turn(trials: BoundedSemaphore) -> Iterator[None]:
-    if not trials.acquire(blocking=False):
-        raise ConfigurationError("others try a policy at this moment: wait until they are done")
-    try:
-        yield
-    finally:
-        trials.release()
 
 
 def _found() -> Any:

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 from werkzeug.test import TestResponse
 
+from service.domain.policy.patterns import compile_expression, selector_of
+from service.web import trials
 from service.web.problems import MAX_BODY_BYTES
 from tests.conftest import keep_last
 from tests.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
+from tests.web.pages.browser import Browser
 from tests.web.problem import problem
 
 KEEP_1 = {"rules": [{"name": "one", "keep": {"last": 1}}]}
@@ -152,10 +155,10 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_by_each_fault(
 @pytest.mark.parametrize(
     ("policy", "fault"),
     [
-        ({"rules": [{"keep": "none", "tags": ["[" * 300_000]}]},
+        ({"rules": [{"keep": "none", "tags": ["[" * 90_000]}]},
          "rules[0].tags[0] must be at most 512 characters long"),
         ({"rules": [{"keep": "none", "repos": "[" * 513}]}, "rules[0].repos must be at most 512 characters long"),
-        ({"rules": [{"keep": "none", "group": "(" * 300_000}]}, "rules[0].group must be at most 512 characters long"),
+        ({"rules": [{"keep": "none", "group": "(" * 90_000}]}, "rules[0].group must be at most 512 characters long"),
         ({"rules": [{"keep": "none", "group": "(a)" * 100}]},
          "rules[0].group: " + repr("(a)" * 100) + " captures 100 parts; 10 are the most"),
         ({"protect": ["a"] * 1001}, "protect must hold at most 1000"),
@@ -171,7 +174,7 @@ def test_a_policy_that_would_take_long_to_read_is_refused(edge: Edge, policy: di
 
 @pytest.mark.parametrize(
     "question",
-    [{"policy": {"rules": [{"kep": 1}] * 900}}, {"policy": {str(n): 1 for n in range(50_000)}},
+    [{"policy": {"rules": [{"kep": 1}] * 900}}, {"policy": {str(n): 1 for n in range(8_000)}},
      {"policy": {}, "repositories": [1] * 50_000}],
 )  # fmt: skip
 def test_more_faults_than_anybody_reads_are_only_counted(edge: Edge, question: dict[str, Any]) -> None:
@@ -228,3 +231,42 @@ def test_one_of_unknown_length_that_may_have_been_cut_is_refused(edge: Edge) -> 
     large = body.ljust(MAX_BODY_BYTES + 1)
     cut = edge.http.post("/api/v1/preview", data=large, environ_overrides=chunked | {"CONTENT_LENGTH": ""})
     assert problem(cut)[0] == 413
+
+
+class TestWhatTryingAPolicyCosts:
+    """A token that only reads must not use up processor and memory."""
+
+    def test_more_patterns_than_may_be_tried_are_refused_before_they_are_compiled(self, shop: Edge) -> None:
+        compile_expression.cache_clear()
+        rules = [{"keep": "none", "tags": [f"re:{rule}-{at}" for at in range(900)]} for rule in range(3)]
+        status, said = problem(ask(shop, policy={"rules": rules}))
+        assert (status, "more than 2000 patterns" in said) == (413, True)
+        assert not compile_expression.cache_info().currsize
+
+    def test_a_policy_that_is_longer_than_may_be_tried_is_refused(self, shop: Edge) -> None:
+        status, said = problem(ask(shop, policy={f"k{number}": "x" * 100 for number in range(1000)}))
+        assert (status, "more than 100 kB" in said) == (413, True)
+
+    @pytest.mark.parametrize("policy", [{"rules": 1}, {"rules": [1, None]}, {"protect": 1}, {"rules": [{"tags": {}}]}])
+    def test_what_is_no_policy_is_still_said_to_be_none(self, shop: Edge, policy: dict[str, Any]) -> None:
+        assert problem(ask(shop, policy=policy))[0] == 422
+
+    def test_no_more_than_two_previews_are_computed_at_once_by_api_and_dashboard_together(self, shop: Edge) -> None:
+        form = {"policy": "rules: []"}
+        with shop.http.application.app_context(), trials.turn(), trials.turn():
+            said = ask(shop, policy=KEEP_1)
+            assert (said.status_code, said.headers["Retry-After"]) == (503, "5")
+            assert shop.http.get("/api/v1/preview").status_code == 503
+            assert Browser(shop).post("/panels/policy/trial", **form).status_code == 503
+            assert shop.http.post("/notifications", json={"events": []}).status_code == 200
+        assert ask(shop, policy=KEEP_1).status_code == 200
+
+    def test_one_that_takes_too_long_is_given_up(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(trials, "PATIENCE_S", -1.0)
+        status, said = problem(ask(shop, policy=KEEP_1))
+        assert (status, "ask for fewer repositories" in said) == (503, True)
+
+    def test_nothing_of_a_tried_policy_is_remembered(self, shop: Edge) -> None:
+        assert ask(shop, policy={"rules": [{"keep": {"last": 1}, "tags": ["re:^v"]}]}).status_code == 200
+        assert not compile_expression.cache_info().currsize
+        assert not selector_of.cache_info().currsize

@@ -147,8 +147,8 @@ def test_those_who_try_policies_leave_threads_for_the_registry(edge: Edge, monke
 
     monkeypatch.setattr(policy, "_changes", trying_meanwhile)
     assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
-    assert [one.status_code for one in others] == [409, 200]
-    assert "wait until they are done" in others[0].text
+    assert [one.status_code for one in others] == [503, 200]
+    assert "ask again in some seconds" in others[0].text
     assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
 
 

@@ -1,0 +1,79 @@
+"""Trying a policy that somebody sent: bounded in size, in number and in time, and without memory kept afterwards.
+
+Whoever may only look may try one. Notifications have threads of their own, but share processor and memory.
+"""
+
+import gc
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Any, TypeVar
+
+from flask import Flask, current_app
+
+from service.domain.errors import PushpruneError
+from service.domain.policy.patterns import forget_compiled
+
+AT_ONCE = 2
+PATIENCE_S = 10.0
+RETRY_S = 5
+MOST_BYTES = 100_000
+MOST_PATTERNS = 2000
+
+_INSTEAD = "use `pushprune prune --dry-run --policy FILE`"
+_EXTENSION = "pushprune trials"
+T = TypeVar("T")
+
+
+class Busy(PushpruneError):
+    """As many policies as may be tried at once are being tried, or one took too long."""
+
+
+class TooLarge(PushpruneError):
+    """A policy that is not tried, because of its size."""
+
+
+def register(app: Flask) -> None:
+    """One bound for the API and the dashboard together."""
+    app.extensions[_EXTENSION] = BoundedSemaphore(AT_ONCE)
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """The right to compute a preview. Raises Busy if others have it."""
+    turns: BoundedSemaphore = current_app.extensions[_EXTENSION]
+    if not turns.acquire(blocking=False):
+        raise Busy(f"{AT_ONCE} previews are being computed: ask again in some seconds")
+    try:
+        yield
+    finally:
+        forget_compiled()
+        gc.collect()  # selectors refer to themselves
+        turns.release()
+
+
+def in_time(names: Iterable[T]) -> Iterator[T]:
+    """The same names, as long as there is time. Raises Busy once there is none."""
+    end_s = time.monotonic() + PATIENCE_S
+    for name in names:
+        if time.monotonic() > end_s:
+            raise Busy(f"the preview takes more than {PATIENCE_S:g} s: ask for fewer repositories, or {_INSTEAD}")
+        yield name
+
+
+def check_size(written_bytes: int) -> None:
+    """Raises TooLarge for a policy that is longer than may be tried."""
+    if written_bytes > MOST_BYTES:
+        raise TooLarge(f"a policy of more than {MOST_BYTES // 1000} kB is not tried here: {_INSTEAD}")
+
+
+def check_patterns(policy: Mapping[str, Any]) -> None:
+    """Raises TooLarge for more patterns than may be compiled for a trial. policy: as it was sent, right or wrong."""
+    rules = policy.get("rules")
+    of_rules = [rule for rule in rules if isinstance(rule, Mapping)] if isinstance(rules, list | tuple) else []
+    values = [policy.get("protect"), policy.get("ignore_pulls")]
+    values += [rule.get(key) for rule in of_rules for key in ("repos", "tags", "group")]
+    count = sum(len(value) if isinstance(value, list | tuple) else value is not None for value in values)
+    if count > MOST_PATTERNS:
+        raise TooLarge(f"a policy of more than {MOST_PATTERNS} patterns is not tried here: {_INSTEAD}")
