@@ -4,10 +4,11 @@
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from service.dispatch import QUEUES
+from service.prune import approvals
 from service.store.metrics import Reading
 from service.store.outbox import Trouble
 from service.wiring import Wiring
@@ -59,6 +60,8 @@ def system_health(wiring: Wiring) -> Health:
         *_workers(reading, queues),
         *_policy(wiring, reading),
         *_lateness(wiring, reading),
+        *_holds(wiring, reading),
+        *_unheard(wiring, reading),
         *(trouble for trouble in noted if trouble.about != REGISTRY),
     )
     return Health(reading, troubles, queues, not is_away if is_looked_at else None)
@@ -95,6 +98,33 @@ def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
                 "something stops them; if nothing else is said here, start one more worker and read their logs"
             )
             yield Trouble(f"late {queue}", said, reading.now_ms - round(late_s * 1000))
+
+
+def _holds(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
+    holds = approvals.undecided(wiring)
+    if holds:
+        said = (
+            f"{len(holds)} {'plan waits' if len(holds) == 1 else 'plans wait'} for approval, and nothing of that is "
+            f"deleted before: {_some([hold.repository for hold in holds])}: see pushprune prune --held, then: "
+            f"pushprune prune --approve {holds[0].repository}"
+        )
+        yield Trouble("holds", said, min(hold.at_us for hold in holds) // 1000)
+
+
+def _unheard(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
+    found = wiring.history.unheard()
+    if found:
+        tags = sum(found.values())
+        said = (
+            f"{tags} {'tag is' if tags == 1 else 'tags are'} kept only because the events of their pushes were lost: "
+            f"nobody knows when they were pushed to {_some(sorted(found))}. They are deleted once enough later pushes "
+            "are heard; or mount the storage, which knows (storage.path), and run: pushprune reconcile"
+        )
+        yield Trouble("unheard", said, reading.now_ms)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _clock(reading: Reading, before_ms: int) -> Iterator[Trouble]:

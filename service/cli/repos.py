@@ -1,5 +1,6 @@
 """`pushprune repos [NAME…]`: the repositories anything is known of."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -36,19 +37,30 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
         lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
     )
     holds = {hold.repository: hold.reason for hold in wiring.history.holds([one.repository for one in found.rows])}
+    unheard = wiring.history.unheard()
     if as_json:
         show_json(
             [
                 {
                     "repository": one.repository, "tags": one.tags, "pushed_us": one.pushed_us,
-                    "doomed": one.doomed, "held": holds.get(one.repository),
+                    "doomed": one.doomed, "held": holds.get(one.repository), "unheard": unheard.get(one.repository, 0),
                 }
                 for one in found.rows
             ]
         )  # fmt: skip
         return
     rows = (
-        (one.repository, str(one.tags), when(one.pushed_us), str(one.doomed or ""), holds.get(one.repository, ""))
+        (
+            one.repository, str(one.tags), when(one.pushed_us), str(one.doomed or ""),
+            "; ".join(_remarks(holds.get(one.repository), unheard.get(one.repository, 0))),
+        )
         for one in found.rows
-    )
+    )  # fmt: skip
     table(("repository", "tags", "last push", "going", ""), rows)
+
+
+def _remarks(held: str | None, unheard: int) -> Iterator[str]:
+    if held:
+        yield held
+    if unheard:
+        yield f"{unheard} kept only because their pushes were not heard"

@@ -40,6 +40,12 @@ def check_troubles(case: Case) -> Iterator[Finding]:
             continue  # the doctor asks the registry itself
         found = True
         yield error("troubles", f"{trouble.about}: {trouble.message}", _mending(trouble.about, trouble.message))
+    for trouble in system_health(case.wiring).troubles:
+        if trouble.about == "unheard":
+            found = True
+            yield warning(
+                "troubles", trouble.message, "storage: {path: /var/lib/registry}   # then: pushprune reconcile"
+            )
     rejected = case.wiring.figures.last_rejected()
     if rejected and rejected[0] > case.wiring.connection.now_ms() - _DAY_MS:
         found = True

@@ -59,6 +59,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return False
     if plan.unseen:
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
+    plan = replace(plan, unheard=planner.kept_unheard(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
         return commit(wiring, snapshot, plan, "none") is not Committed.NOT
     if looked_again(wiring, snapshot, plan):

@@ -137,6 +137,10 @@ def _look(
         if standing and (name not in before or before[name].digest != standing.digest)
     }
     found = [sight(wiring, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
+    # The storage may have been mounted since a tag was sighted: then its link says when it was pushed.
+    again = ((tag, standings.get(name)) for name, tag in before.items() if tag.sighted and name not in differing)
+    seen = (sight(wiring, snapshot, tag.name, standing, tag) for tag, standing in again if standing)
+    found += [(tag, how) for tag, how in seen if not tag.sighted]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     if indexes:  # nobody heard of their push: a delete of ours may have taken parts of them along
         wiring.removals.look_at(snapshot.repository, sorted(indexes))

@@ -101,7 +101,7 @@ class History:
         used = [member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
         approved = int(plan.is_whole and target in ("doomed", "none"))
-        args += [len(snapshot.stale_pulled), approved, *untagged, *created, *used, *snapshot.stale_pulled]
+        args += [len(snapshot.stale_pulled), approved, plan.unheard, *untagged, *created, *used, *snapshot.stale_pulled]
         for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return Committed(int(self._connection.run("commit", args, snapshot.repository)))
@@ -223,6 +223,11 @@ class History:
                 client.zadd(self._keys.approvals(repository), approved)
                 client.expire(self._keys.approvals(repository), _APPROVED_MS // 1000)
         return len(approved)
+
+    def unheard(self) -> dict[str, int]:
+        """Repository → the tags that it keeps only because their pushes were not heard, where there are any."""
+        with self._connection.reached() as client:
+            return {name: int(count) for name, count in client.hgetall(self._keys.of("unheard")).items()}
 
     def live(self, repository: str) -> tuple[Tag, ...]:
         """The live tags, newest push first."""

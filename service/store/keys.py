@@ -196,6 +196,8 @@ Global
                         Life: for ever; the labels are few. Writers: web, workers. Reader: /metrics.
   seen:N        set     ids of the events of hour N, so that each is recorded once. Life: two hours. Writer: record.
   changes       string  changes that were asked for over the API in this minute. Life: a minute. Writer, reader: change.
+  unheard       hash    R → tags that the policy keeps only because their pushes were not heard. Life: until a plan
+                        finds none. Writer: commit. Readers: /readyz, command line, API, doctor.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   clock         string  the time of Redis at the last sweep (ms): an earlier one tells that its clock was set back.
                         Life: for ever. Writer, reader: clock.

@@ -14,6 +14,7 @@ import yaml
 from service.cli.main import main
 from service.domain.collection.run import SWEEPING, Under
 from service.domain.collection.run import Run as GcRun
+from service.domain.retention.plan import Plan
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
@@ -60,7 +61,17 @@ def rows(output: str) -> list[dict[str, Any]]:
 def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
     code, output, _ = run("repos", "--json")
     assert code == 0
-    assert rows(output) == [{"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None}]
+    about = {"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None, "unheard": 0}
+    assert rows(output) == [about]
+
+
+def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard(
+    run: Run, make_wiring: Callable[..., Wiring]
+) -> None:
+    history = make_wiring().history
+    assert history.commit(history.snapshot("shop/api"), Plan(unheard=2), "none")
+    assert rows(run("repos", "--json")[1])[0]["unheard"] == 2
+    assert "2 kept only because their pushes were not heard" in run("repos")[1]
 
 
 def test_repos_finds_parts_and_globs_and_sorts(run: Run, make_wiring: Callable[..., Wiring]) -> None:

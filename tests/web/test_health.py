@@ -8,8 +8,11 @@ import pytest
 import redis
 
 from service.domain.collection.run import SWEEPING, Under
+from service.domain.retention.plan import Doomed, Plan
+from service.prune import approvals
 from service.store.connection import Connection
 from service.store.outbox import Queue
+from service.store.snapshot import Snapshot
 from tests.makers import envelope, event
 from tests.web.conftest import Edge, ServeEdge
 
@@ -124,6 +127,22 @@ def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> N
     shown = ready(edge)
     assert shown["registry"] == "unknown"
     assert "before the last worker" not in str(shown["trouble"])
+
+
+def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge: Edge) -> None:
+    edge.wiring.outbox.sign_of_life("worker-1@host", QUEUES)
+    history, held = edge.wiring.history, Plan(doomed=(Doomed("sha256:a", ()),), hold="it would remove 30 of 40 tags")
+    edge.wiring.outbox.mark_due(["shop/api"])
+    snapshot = Snapshot(repository="shop/api", generation=history.generation("shop/api"), epoch="", compared=True)
+    assert history.commit(snapshot, held, "held")
+    assert ready(edge)["status"] == "degraded"
+    assert ready(edge)["trouble"] == [
+        "holds: 1 plan waits for approval, and nothing of that is deleted before: shop/api: see pushprune prune "
+        "--held, then: pushprune prune --approve shop/api"
+    ]
+    (hold,) = history.holds(["shop/api"])
+    approvals.refuse(edge.wiring, "shop/api", hold.plan, by="alice")
+    assert ready(edge)["trouble"] == []
 
 
 @pytest.mark.parametrize(("ahead_s", "way"), [(3600, "ahead of"), (-3600, "behind")])

@@ -11,6 +11,7 @@ import pytest
 
 from service.clock import now_us
 from service.domain.oci.manifest import OCI_MANIFEST
+from service.health import system_health
 from service.prune import planning
 from service.reconcile import compare
 from service.store.snapshot import Snapshot
@@ -137,6 +138,40 @@ def test_an_old_image_that_got_a_new_tag_unheard_is_not_old_and_takes_no_slot(ma
     system.push("v2")
     system.later()
     assert system.tags() == {"v2"}, "it goes once enough was pushed after it"
+
+
+def test_tags_that_are_kept_only_as_their_pushes_were_not_heard_are_counted_and_said(make_system: Make) -> None:
+    system = make_system(keep_last(2), **TOLD)
+    system.push("v1", "v2")
+    compared(system)
+    for tag in ("a", "b", "c"):
+        unheard(system, tag, day(1))
+    compared(system)
+    system.later()
+    assert system.tags() == {"v1", "v2", "a", "b", "c"}
+    assert system.wiring.history.unheard() == {SHOP: 3}
+    (trouble,) = [trouble for trouble in system_health(system.wiring).troubles if trouble.about == "unheard"]
+    assert trouble.message.startswith("3 tags are kept only because the events of their pushes were lost: ")
+    assert SHOP in trouble.message
+    system.push("v3", "v4")
+    system.later()
+    assert system.tags() == {"v3", "v4"}
+    assert system.wiring.history.unheard() == {}
+    assert "unheard" not in {trouble.about for trouble in system_health(system.wiring).troubles}
+
+
+def test_a_storage_that_is_mounted_later_says_when_they_were_pushed(make_system: Make, tmp_path: Path) -> None:
+    system = make_system(keep_last(1), storage={"path": str(tmp_path)}, **TOLD)
+    system.push("v1")
+    compared(system)
+    unheard(system, "old", day(1))
+    compared(system)
+    system.later()
+    assert system.tags() == {"v1", "old"}
+    linked(tmp_path, make_image("old", created=day(1)).digest, 1_700_000_000)
+    compared(system)
+    system.later()
+    assert system.tags() == {"v1"}
 
 
 def test_a_tag_that_was_moved_unheard_takes_no_slot(make_system: Make) -> None:

@@ -91,7 +91,8 @@ class Plan:
     push nobody saw, where it matters; until they have a time they are kept, and take no slot. next_us: when time alone
     may change the plan. hold: the sentence that says why this plan waits for approval, or None;
     hold_under: then the fingerprint of its policy. is_whole: the rules of this repository had their say about every
-    tag, and nothing must be looked up first; only such a plan ends what is `State.unapproved`.
+    tag, and nothing must be looked up first; only such a plan ends what is `State.unapproved`. unheard: how many tags
+    it keeps only because their pushes were not heard.
     """
 
     verdicts: tuple[Verdict, ...] = ()
@@ -104,3 +105,4 @@ class Plan:
     hold: str | None = None
     hold_under: str = ""
     is_whole: bool = False
+    unheard: int = 0

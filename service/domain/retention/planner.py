@@ -1,6 +1,7 @@
 """Retention: a state + a policy -> a plan. Every verdict carries its reason."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from service.domain.policy.model import Keep, Policy
 from service.domain.policy.units import spell_duration
@@ -38,6 +39,20 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
     )
+
+
+def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
+    """Return how many tags `made` keeps only because their pushes were not heard.
+
+    Such a tag may be older than it looks, so it takes no slot from others. Many of them stay where fewer pushes were
+    heard since than the policy keeps.
+    """
+    if not any(tag.sighted for tag in state.tags):
+        return 0
+    heard = replace(state, tags=tuple(replace(tag, sighted=False) for tag in state.tags))
+    deleted = {name for doomed in made.doomed for name in doomed.tags}
+    would = {name for doomed in plan(heard, policy, now_us).doomed for name in doomed.tags}
+    return len(would - deleted)
 
 
 def _unresolved(state: State, dooms: bool) -> list[str]:

@@ -27,6 +27,7 @@ class Repository(Answer):
     pushed_us: int | None = Field(description="its last push, µs since the epoch; null: none was seen")
     doomed: int = Field(description="images and tags that are to be deleted next")
     held: str | None = Field(description="why its plan waits for approval; null: none waits")
+    unheard: int = Field(description="tags that are kept only because the events of their pushes were lost")
 
 
 class Repositories(Paged):
@@ -45,6 +46,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         kind = str if query.sort.endswith("name") else int
         after = place_of(query.cursor, query.sort, kind)
         page = wiring.inventory.repositories(query.finding(), query.sort, after, query.limit)
+        unheard = wiring.history.unheard()
         holds = {hold.repository: hold.reason for hold in wiring.history.holds([one.repository for one in page.rows])}
         rows = (
             Repository(
@@ -53,6 +55,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
                 pushed_us=one.pushed_us,
                 doomed=one.doomed,
                 held=holds.get(one.repository),
+                unheard=unheard.get(one.repository, 0),
             )
             for one in page.rows
         )

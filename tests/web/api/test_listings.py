@@ -55,7 +55,7 @@ def test_repositories_are_searched_sorted_and_paged(edge: Edge) -> None:
     assert names(search="shop/*", sort="-name", limit=1) == ["shop/web", "shop/api"]
     assert read(edge, "repositories", search="api", limit=1)["total"] == 2
     assert read(edge, "repositories", search="shop/api")["repositories"] == [
-        {"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None}
+        {"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None, "unheard": 0}
     ]
 
 
