@@ -49,7 +49,15 @@ def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
     """
     if not any(tag.sighted for tag in state.tags):
         return 0
-    heard = replace(state, tags=tuple(replace(tag, sighted=False) for tag in state.tags))
+    # One after the other: of tags that are first seen at the same moment none would be the older one.
+    at_us = {tag.name: (tag.pushed_us or 0) + nth for nth, tag in enumerate(state.tags) if tag.sighted}
+    heard = replace(
+        state,
+        tags=tuple(
+            replace(tag, sighted=False, pushed_us=at_us[tag.name]) if tag.sighted and tag.pushed_us else tag
+            for tag in state.tags
+        ),
+    )
     deleted = {name for doomed in made.doomed for name in doomed.tags}
     would = {name for doomed in plan(heard, policy, now_us).doomed for name in doomed.tags}
     return len(would - deleted)
