@@ -8,16 +8,19 @@ from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.session import open_session
 
-_WRITES = re.compile(
-    r'^registry_http_in_flight_requests\{handler="(?:blob_upload|blob_upload_chunk|manifest)"\} (\S+)$', re.MULTILINE
+_IN_FLIGHT, _START = "registry_http_in_flight_requests", "process_start_time_seconds"
+_WRITERS = frozenset({"blob_upload", "blob_upload_chunk", "manifest"})
+# 2.8 counts cache requests with a label, 3 in a metric of their own.
+_CACHE: tuple[tuple[str, dict[str, str]], ...] = (
+    ("registry_storage_cache_total", {"type": "Request"}),
+    ("registry_storage_cache_requests_total", {}),
 )
-# 2.8 says it with a label; 3 later in a name of its own.
-_CACHE = re.compile(r'^registry_storage_cache_(?:total\{type="Request"\}|requests_total) (\S+)$', re.MULTILINE)
-_START = re.compile(r"^process_start_time_seconds (\S+)$", re.MULTILINE)
 _START_TIMEOUT_S = 1.0
 _OURS = re.compile(r"/notifications/?$")
 
@@ -57,14 +60,14 @@ class InFlight:
 
         Raises as `writes`.
         """
-        found = [_CACHE.search(metrics.text) for _, metrics in self._answers("/metrics")]
-        return sum(float(one[1]) for one in found if one)
+        samples = (sample for at, metrics in self._answers("/metrics") for sample in _samples(at, metrics))
+        return sum(sample.value for sample in samples if (sample.name, sample.labels) in _CACHE)
 
     def starts(self) -> tuple[Start, ...]:
         """When each of them was started, as far as they say. Nobody waits long for it. Raises as `writes`."""
         timeout_s = min(self._timeout_s, _START_TIMEOUT_S)
-        found = (_start(metrics) for _, metrics in self._answers("/metrics", timeout_s))
-        return tuple(start for start in found if start)
+        starts = (_start(at, metrics) for at, metrics in self._answers("/metrics", timeout_s))
+        return tuple(start for start in starts if start)
 
     def _answers(self, path: str, timeout_s: float | None = None) -> Iterator[tuple[str, requests.Response]]:
         """What all of them say; raises when one does not."""
@@ -104,22 +107,34 @@ def _addresses(url: str) -> list[tuple[str, str]]:
     return [(urlunsplit(parts._replace(netloc=f"{number}:{port}")), parts.netloc) for number in spoken]
 
 
-def _start(metrics: requests.Response) -> Start | None:
-    """What a process says of its start, by the clock of its answer."""
-    found, date = _START.search(metrics.text), metrics.headers.get("Date", "")
+def _samples(at: str, metrics: requests.Response) -> list[Sample]:
+    """Return every sample of an answer in Prometheus' text format."""
     try:
-        return found and Start(found[1], round((parsedate_to_datetime(date).timestamp() - float(found[1])) * 1000))
+        return [sample for family in text_string_to_metric_families(metrics.text) for sample in family.samples]
+    except ValueError as error:
+        raise RegistryRefused(f"{at}/metrics is not in Prometheus' text format ({error})") from error
+
+
+def _start(at: str, metrics: requests.Response) -> Start | None:
+    """Return when a process started, by the clock of its answer."""
+    started_s = next((sample.value for sample in _samples(at, metrics) if sample.name == _START), None)
+    try:
+        answered_s = parsedate_to_datetime(metrics.headers.get("Date", "")).timestamp()
     except ValueError:
         return None
+    if started_s is None:
+        return None
+    return Start(repr(started_s), round((answered_s - started_s) * 1000))
 
 
 def _writes(at: str, metrics: requests.Response) -> int:
-    found = _WRITES.findall(metrics.text)
-    if not found:
+    samples = _samples(at, metrics)
+    counts = [s.value for s in samples if s.name == _IN_FLIGHT and s.labels.get("handler") in _WRITERS]
+    if not counts:
         raise RegistryRefused(
             f"{at}/metrics does not tell of requests in flight: set `http: debug: prometheus: enabled: true`"
         )
-    return sum(int(float(count)) for count in found)
+    return sum(int(count) for count in counts)
 
 
 def _undelivered(at: str, said: requests.Response) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr
 from pydantic_core import PydanticCustomError
 
@@ -139,14 +140,15 @@ def _untagged_flags(command: Sequence[str]) -> Iterator[str]:
 
 
 def _cron(line: str) -> str:
-    """The line with single blanks, proved to come round by the parser that will obey it."""
-    from celery.schedules import crontab  # most processes have no schedule, and celery takes its time to import
-
+    """Return the line with single blanks, or raise ValueError if no such time ever comes."""
     fields = " ".join(line.split())
     try:
-        crontab.from_string(fields).remaining_delta(datetime.now(UTC))
-    except (ValueError, RuntimeError):  # RuntimeError: the 31st of February
-        raise ValueError("this time never comes; write minute hour day month weekday, such as 0 3 * * *") from None
+        # CronSim would take a sixth field for seconds. StopIteration: the 31st of February.
+        comes = fields.count(" ") == 4 and next(CronSim(fields, datetime.now(UTC)))
+    except (CronSimError, StopIteration):
+        comes = False
+    if not comes:
+        raise ValueError("this is no time that ever comes; write minute hour day month weekday, such as 0 3 * * *")
     return fields
 
 

@@ -4,16 +4,13 @@ import re
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, ByteSize, PlainSerializer, TypeAdapter, WithJsonSchema
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
-_SIZE = re.compile(r"(\d{1,15})\s*(B|[kMGT]i?B)?", re.ASCII)
-_BYTES: dict[str, int] = {"B": 1} | {
-    f"{letter}{binary}B": pow(1024 if binary else 1000, power)
-    for power, letter in enumerate("kMGT", 1)
-    for binary in ("", "i")
-}
+# ByteSize ignores what follows the unit, so "10GB per day" must be refused here.
+_SIZE = re.compile(r"\s*\d{1,15}\s*([kmgt]?i?b)?\s*", re.ASCII | re.IGNORECASE)
+_BYTES = TypeAdapter(ByteSize)
 _WHOLE = {"type": "integer", "minimum": 0}
 LONGEST_S = 36_500 * 86_400
 
@@ -54,17 +51,15 @@ def spell_duration(duration_s: int) -> str:
 
 
 def parse_size(value: Any) -> int:
-    """Bytes from "500MB", "10GB", "1GiB" or a number of bytes; ValueError with one sentence otherwise."""
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found:
-        size_bytes = int(found[1]) * _BYTES[found[2] or "B"]
-    elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        size_bytes = value
-    else:
-        size_bytes = -1
-    if size_bytes >= 0:
-        return size_bytes
-    raise ValueError(f"{value!r} is no size; write a number and a unit, such as 500MB, 10GB or 1GiB")
+    """Return the bytes of "500MB", "10GB", "1GiB" or a number of bytes.
+
+    Raises:
+        ValueError: it is no size, said in one sentence.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _SIZE.fullmatch(text):
+        raise ValueError(f"{value!r} is no size; write a number and a unit, such as 500MB, 10GB or 1GiB")
+    return int(_BYTES.validate_python(text))
 
 
 def parse_percent(value: Any) -> int:

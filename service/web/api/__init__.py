@@ -7,7 +7,6 @@ name.py          tags and digests, as they come in
 overview.py      the figures of the first page
 repositories.py  which there are
 tags.py          the tags of a repository, and where a tag stood when
-oci.py           the same as the OCI distribution-spec is to have it
 events.py        what happened
 plan.py          the plan as it stands
 explanations.py  why each tag stays or goes
@@ -28,7 +27,6 @@ from service.web.api import (
     events,
     explanations,
     holds,
-    oci,
     overview,
     plan,
     policy,
@@ -41,7 +39,7 @@ from service.web.api import (
 from service.wiring import Wiring
 
 _RESOURCES = (
-    overview, repositories, tags, oci, explanations, events, plan, previews, policy, holds, deletions, trash,
+    overview, repositories, tags, explanations, events, plan, previews, policy, holds, deletions, trash,
     collections, reconciliation,
 )  # fmt: skip
 

@@ -19,7 +19,6 @@ LOOKS = (
     ("GET", "/api/v1/repositories"),
     ("GET", "/api/v1/repositories/shop/api/tags"),
     ("GET", "/api/v1/repositories/shop/api/tags/v1/history"),
-    ("GET", "/api/v1/repositories/shop/api/_oci/tag-history/v1"),
     ("GET", "/api/v1/repositories/shop/api/events"),
     ("GET", "/api/v1/events"),
     ("GET", "/api/v1/plan"),

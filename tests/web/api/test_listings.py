@@ -117,26 +117,6 @@ def test_where_a_tag_stood(edge: Edge) -> None:
     assert {one["media_type"] for one in found["history"]} == {OCI_MANIFEST}
 
 
-def test_the_same_in_the_form_of_the_oci_proposal(edge: Edge) -> None:
-    record(edge.wiring.history, event(20, tag="v1"), user_delete(30, "v1"))
-    path = "repositories/shop/api/_oci/tag-history/v1"
-    what = "org.opencontainers.distribution.tag."
-    found = read(edge, path)
-    assert [(entry["digest"], *entry["annotations"]) for entry in found] == [
-        (digest(20), f"{what}deleted"), (digest(20), f"{what}created"), (digest(1), f"{what}created"),
-    ]  # fmt: skip
-    assert set(found[0]) == {"mediaType", "size", "digest", "annotations"}
-    assert found[0]["mediaType"] == OCI_MANIFEST
-    assert read(edge, path, n=0) == []
-    assert read(edge, path, n=2) == found[:2]
-    last = found[1]["annotations"][f"{what}created"]
-    assert last.endswith("Z")
-    assert read(edge, path, n=2, before=last) == found[2:]
-    assert read(edge, path, digest=digest(1)) == found[2:]
-    never = edge.http.get(f"/api/v1/{path}", query_string={"digest": digest("other")})
-    assert problem(never) == (400, f"shop/api:v1 never stood at {digest('other')}")
-
-
 def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
     rows = every_page(edge, "events", "events", limit=2)
     assert [(row["repository"], row["tag"]) for row in rows] == [
@@ -184,7 +164,7 @@ def test_the_overview_counts_all_of_it(edge: Edge) -> None:
 @pytest.mark.parametrize(
     "path",
     ["repositories/nope/tags", "repositories/nope/events", "repositories/nope/tags/v1/history",
-     "repositories/shop/api/tags/nope/history", "repositories/shop/api/_oci/tag-history/nope", "deletions/nope"],
+     "repositories/shop/api/tags/nope/history", "deletions/nope"],
 )  # fmt: skip
 def test_what_nobody_heard_of_is_not_found(edge: Edge, path: str) -> None:
     status, sentence = problem(edge.http.get(f"/api/v1/{path}"))

@@ -24,7 +24,7 @@ def secretive(serve: ServeEdge) -> Browser:
 
 def test_the_configuration_is_shown_without_its_secrets(secretive: Browser) -> None:
     page = secretive.text("/health")
-    assert "command: sh -c TOKEN=••••••••\n" in page
+    assert "command: sh (2 arguments)\n" in page
     for secret in (*TOKENS.values(), "pa55word", "h1dden"):
         assert secret not in page
 
@@ -44,30 +44,15 @@ def test_what_a_url_holds_of_a_login_is_masked(written: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "shown"),
     [
-        (["curl", "-u", "ops:pa55", "http://h/x"], "curl -u •••••••• http://h/x"),
-        (["curl", "-uops:pa55", "http://ops:pa55@h/x"], "curl -u•••••••• http://••••••••@h/x"),
-        (["curl", "-H", "Authorization: Bearer pa55"], "curl -H ••••••••"),
-        (["curl", "--header=Authorization: Bearer pa55"], "curl --header=••••••••"),
-        (["sh", "-c", "curl -H 'X-Api-Key: pa55' --user o:pa55 h; restart"], "sh -c ••••••••"),
-        (["restart", "--password", "pa55", "--token=pa55"], "restart --password •••••••• --token=••••••••"),
-        (["env", "REGISTRY_AUTH=pa55", "restart"], "env REGISTRY_AUTH=•••••••• restart"),
-        (["curl", "-fsSu", "ops:pa55", "http://h/x"], "curl -fsSu •••••••• http://h/x"),
-        (["curl", "-fsSuops:pa55", "http://h/x"], "curl -fsSu•••••••• http://h/x"),
-        (["sh", "-c", "curl -fsu ops:pa55 h; restart"], "sh -c ••••••••"),
-        (["curl", "--anyauth", "-u", "ops:pa55", "http://h/x"], "curl --anyauth •••••••• •••••••• http://h/x"),
-        (["curl", "--cert", "c:pa55", "http://h/x"], "curl --cert •••••••• http://h/x"),
-        (["redis-cli", "-a", "pa55", "ping"], "redis-cli -a •••••••• ping"),
-        (["sh", "-c", "redis-cli -a pa55 ping"], "sh -c ••••••••"),
-        (["restart", "--pw=pa55"], "restart --pw=••••••••"),
-        (["docker", "exec", "registry", "registry", "garbage-collect", "/etc/config.yml"], None),
-        (["docker", "exec", "-it", "registry", "restart", "--delay", "5"], None),
-        (["sh", "-c", "docker compose restart registry"], "sh -c 'docker compose restart registry'"),
+        (["curl", "-u", "ops:pa55", "http://h/x"], "curl (3 arguments)"),
+        (["restart", "--password=pa55"], "restart (1 argument)"),
+        (["registry-restart"], "registry-restart (0 arguments)"),
     ],
 )
-def test_no_word_of_a_command_that_may_be_a_secret_is_shown(command: list[str], said: str | None) -> None:
-    assert masked({"before": command}) == {"before": said or " ".join(command)}
+def test_a_command_is_shown_by_its_program_and_number_of_arguments(command: list[str], shown: str) -> None:
+    assert masked({"before": command}) == {"before": shown}
 
 
 def test_workers_and_queues_are_counted(edge: Edge) -> None:
