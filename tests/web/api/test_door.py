@@ -36,6 +36,7 @@ LOOKS = (
 )
 CHANGES = (
     ("POST", "/api/v1/deletions"),
+    ("POST", "/api/v1/holds/approve"),
     ("POST", "/api/v1/holds/shop/api/approve"),
     ("POST", "/api/v1/trash/shop/api/restore"),
     ("POST", "/api/v1/collections"),
