@@ -18,7 +18,12 @@ from service.domain.retention.explanation import Explanation, with_hold
 from service.domain.retention.manual import DRY
 from service.wiring import Wiring
 
-_BECAME = {"pruned": "was deleted", "delete": "was deleted", "vanished": "was found to be gone"}
+_BECAME = {
+    "pruned": "was deleted",
+    "still listed": "was deleted",
+    "delete": "was deleted",
+    "vanished": "was found to be gone",
+}
 
 
 @click.command()

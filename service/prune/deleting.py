@@ -1,6 +1,6 @@
 """Delete what is doomed, a batch at a time, each rechecked and put into the trash right before."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -117,6 +117,8 @@ def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> 
 def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, off: bool) -> None:
     with removing(wiring, snapshot.repository, permit) as remover:
         _remove(wiring, snapshot, batch, permit, remover, off=off)
+        # What was left because of a tag that went later in this batch can be removed now.
+        remover.still_listed(snapshot, ())
 
 
 def _remove(
@@ -196,7 +198,7 @@ def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Re
     except (RegistryUnavailable, RegistryRefused):
         wiring.removals.look_at(repository, doomed.tags)
         raise
-    _forget(wiring, snapshot, doomed)
+    _forget(wiring, snapshot, doomed, remover.still_listed(snapshot, doomed.tags) if doomed.tags else ())
 
 
 def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
@@ -269,9 +271,9 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
         wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
 
 
-def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed) -> None:
+def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, left: Collection[str] = ()) -> None:
     repository = snapshot.repository
-    if wiring.removals.forget(snapshot, doomed, wiring.collect_after):
+    if wiring.removals.forget(snapshot, doomed, wiring.collect_after, left):
         wiring.dispatch.enforce(repository)
     wiring.meter.count("deletes", "deleted")
     time_push_to_gone(wiring, snapshot)

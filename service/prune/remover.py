@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 from service.domain.oci.manifest import INDEX_TYPES
 from service.log import log
+from service.prune.still_listed import still_listed
 from service.reconcile.push_times import sight
 from service.registry.client import Standing
 from service.registry.disk import Links
 from service.registry.storage import Storage
 from service.store.lease import Lease
+from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
 SERVED = "served"
@@ -24,6 +27,7 @@ class Remover:
     def __init__(self, wiring: Wiring, repository: str, permit: Lease, links: Links | None) -> None:
         self.links, self._wiring, self._repository, self._permit = links, wiring, repository, permit
         self._deleted: str | None = None
+        self._listing = Lock()
 
     @property
     def disk(self) -> Storage | None:
@@ -43,6 +47,13 @@ class Remover:
             return
         self.write(lambda: links.delete(digest, tags))
         self._deleted = digest
+
+    def still_listed(self, snapshot: Snapshot, deleted: Collection[str]) -> frozenset[str]:
+        """Return those of these deleted tags that the registry still lists, see `still_listed`."""
+        if self.links:
+            return frozenset()
+        with self._listing:
+            return still_listed(self._wiring, snapshot, deleted, self.write)
 
     def take_off(self, tag: str, stood: Collection[str]) -> None:
         """Removes a tag alone, on disk, from one of these digests."""

@@ -90,6 +90,7 @@ class _TakeOff:
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
         self._mounted = Mounted(wiring.storage)
+        self._left: frozenset[str] = frozenset()
         self.taken: list[Taken] = []
 
     def begin(self) -> None:
@@ -132,6 +133,8 @@ class _TakeOff:
             self._permit.check()
             self._clear()
             self._wiring.removals.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
+            off = [verdict.tag.name for one in self.taken for verdict in one.verdicts]
+            self._left = self._remover.still_listed(self._snapshot, off)
         self._is_over = True
 
     def note(self) -> None:
@@ -139,7 +142,7 @@ class _TakeOff:
         taken = [(one.doomed, tuple(one.verdicts)) for one in self.taken if one.verdicts]
         if not self._is_over or not taken:
             return
-        if self._wiring.removals.taken(self._repository, taken):
+        if self._wiring.removals.taken(self._repository, taken, self._left):
             self._wiring.dispatch.enforce(self._repository)
         self._wiring.meter.count("deletes", "untagged", sum(one.only_tags for one, _ in taken))
         time_push_to_gone(self._wiring, self._snapshot)

@@ -10,6 +10,7 @@ from service.registry.client import RegistryClient
 from service.store.history import History
 from service.store.trash import Trash
 
+_DELETED = ("pruned", "still listed")
 _STOOD = ("push", "adopted", "restored", "healed")
 
 
@@ -54,7 +55,7 @@ class Undoable:
     def _standing(self, tag: str, digest: str | None) -> list[Deleted]:
         """A deletion whose image stands all the same: under another tag, or put back already."""
         entries = [one for one in self._entries if one.tag == tag]
-        pruned = next((one for one in entries if one.action == "pruned"), None)
+        pruned = next((one for one in entries if one.action in _DELETED), None)
         if pruned is None or digest not in (None, pruned.digest):
             return []
         if (entries and entries[0].action in ("push", "restored")) or not self._stands(pruned.digest):
@@ -85,7 +86,7 @@ class Undoable:
 
     def _why_not(self, tag: str, digest: str | None) -> str:
         name = f"{self.repository}:{tag}"
-        pruned = next((one for one in self._entries if one.tag == tag and one.action == "pruned"), None)
+        pruned = next((one for one in self._entries if one.tag == tag and one.action in _DELETED), None)
         if digest and any(self._stood(one, tag) and one.digest == digest for one in self._entries):
             return f"{digest}, at which {name} stood, is gone from the registry and not in the trash: push it again"
         if tag in self.history.snapshot(self.repository).lost:

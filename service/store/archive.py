@@ -17,6 +17,7 @@ _KINDS: Mapping[str, Kind] = {
     "delete": "deleted",
     "vanished": "vanished",
     "pruned": "pruned",
+    "still listed": "pruned",
 }
 
 

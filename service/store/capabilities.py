@@ -23,6 +23,14 @@ class Abilities:
     def note_deletes_tags(self, restarts: str, able: bool) -> None:
         self._note("delete a tag", restarts, able)
 
+    def leaves_tags(self, restarts: str) -> bool | None:
+        """True if the registry was seen to leave a tag after a DELETE; False if not, None if not known yet."""
+        return self._found("leave a tag", restarts)
+
+    def note_leaves_tags(self, restarts: str, able: bool) -> None:
+        """Note whether the registry leaves a tag after a DELETE while another begins with its name."""
+        self._note("leave a tag", restarts, able)
+
     def lists_every_tag(self, restarts: str) -> bool | None:
         """True if the registry lists every tag. None: this has to be found out."""
         with self._connection.reached() as client:

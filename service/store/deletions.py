@@ -1,7 +1,7 @@
 """Notes what deletes of ours did: tags taken off, digests deleted, and what to look at because it may have been met."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from service.domain.lost import FOR_GOOD, NOT_YET_REASON, sentence, trouble_about
@@ -35,14 +35,19 @@ class Removals:
         self._limits = limits
         self._deleted_s = deleted_s
 
-    def taken(self, repository: str, taken: Iterable[tuple[Doomed, tuple[Verdict, ...]]]) -> bool:
+    def taken(
+        self,
+        repository: str,
+        taken: Iterable[tuple[Doomed, tuple[Verdict, ...]]],
+        still_listed: Collection[str] = (),
+    ) -> bool:
         """Notes that tags were taken off; True when the repository must be planned again.
 
         taken: what is doomed, as it was planned, and those of its verdicts whose tags are off. A digest that nothing
         keeps stays doomed, without those tags.
         """
         args: list[str | int] = [repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
-        args.append(self._deleted_s)
+        args += [self._deleted_s, _words(still_listed)]
         for doomed, verdicts in taken:
             rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
             args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand)]
@@ -50,11 +55,32 @@ class Removals:
             args += [said for verdict in verdicts for said in _told(verdict)]
         return bool(self._connection.run("taken", args, repository))
 
-    def forget(self, snapshot: Snapshot, doomed: Doomed, collect_after: CollectAfter | None = None) -> bool:
+    def still_listed(self, repository: str) -> frozenset[str]:
+        """Return the tags that the registry goes on listing although their image was deleted."""
+        with self._connection.reached() as client:
+            return frozenset(client.smembers(self._keys.listed(repository)))
+
+    def note_still_listed(self, repository: str, tags: Collection[str]) -> None:
+        """Replace these tags."""
+        key = self._keys.listed(repository)
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.delete(key)
+            if tags:
+                pipe.sadd(key, *tags)
+            pipe.execute()
+
+    def forget(
+        self,
+        snapshot: Snapshot,
+        doomed: Doomed,
+        collect_after: CollectAfter | None = None,
+        still_listed: Collection[str] = (),
+    ) -> bool:
         """Record that a doomed digest was deleted, with the reasons.
 
         Args:
             snapshot: the state that the deletion was made from; referrers that it knows may follow.
+            still_listed: tags of it that the registry still lists.
 
         Returns:
             True if the repository became due for a new plan.
@@ -63,7 +89,7 @@ class Removals:
         plan_again = doomed.digest in snapshot.subjects
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
-        args += [after.size_bytes, int(doomed.by_hand), snapshot.generation]
+        args += [after.size_bytes, int(doomed.by_hand), snapshot.generation, _words(still_listed)]
         args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]
         _, again = self._connection.run("forget", args, repository)
         return bool(again)
@@ -132,6 +158,11 @@ class Removals:
             if index:
                 pipe.hsetnx(self._keys.links(repository), digest, "0 ?")
             pipe.execute()
+
+
+def _words(tags: Collection[str]) -> str:
+    """The tags between spaces, for a script to look them up."""
+    return f" {' '.join(tags)} " if tags else ""
 
 
 def _told(verdict: Verdict) -> tuple[str | int, ...]:

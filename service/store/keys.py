@@ -75,6 +75,8 @@ Per repository
                         Writers: trash, taken, forget, healed, not_restored, record. Readers: record, adopt.
   put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
                         healing.
+  listed:R      set     tags that the registry goes on listing although their image was deleted.
+                        Life: until they are removed. Writer, reader: deletion.
   history:R     stream  action tag digest size actor agent address at_us reason rule media: what happened to its tags.
                         media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
                         Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
@@ -169,6 +171,7 @@ Global
                         Life: until a plan that need not wait is committed. Writers: adopt, policy_held, commit.
                         Reader: snapshot.
   abilities     hash    what the registry was found able to do since it started: "delete a tag" → "<restarts> yes|no";
+                        "leave a tag" → the same: it goes on listing some after a DELETE;
                         "list every tag" → "<restarts> yes", or "<restarts> no <until when, ms>": it hides some, or
                         could not be tried; until then only tags are deleted.
                         Writer: deletion. Readers: deletion, snapshot.
@@ -307,6 +310,9 @@ class Keys:
 
     def restored(self, repository: str) -> str:
         return f"{self.prefix}restored:{repository}"
+
+    def listed(self, repository: str) -> str:
+        return f"{self.prefix}listed:{repository}"
 
     def history(self, repository: str) -> str:
         return f"{self.prefix}history:{repository}"

@@ -7,7 +7,7 @@ from service.domain.history.entry import Entry
 from service.domain.retention.state import Tag
 
 _BEGINS = frozenset({"push", "adopted", "restored", "healed"})
-_ENDS = frozenset({"delete", "pruned", "vanished", "lost"})
+_ENDS = frozenset({"delete", "pruned", "still listed", "vanished", "lost"})
 _FORGOTTEN = "it is gone, and nothing says when or why any more"
 
 

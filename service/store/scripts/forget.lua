@@ -7,7 +7,7 @@
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
 --       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says)
---       13 generation of the snapshot that the deletion was made from;
+--       13 generation of the snapshot that the deletion was made from  14 ' tag tag ': those that are still listed;
 --       then per tag ('' where it had none): tag, time_us (-1: a part of an index, which comes back with it), reason,
 --       rule, who deleted it; nothing where the history says already why it went
 -- Result {1 noted or 0 was noted before, 1 if the repository became due by this}
@@ -25,7 +25,7 @@ local function look_at(tag)
 end
 
 -- The DELETE has ended: no need to look again later.
-for i = 14, #ARGV, 5 do
+for i = 15, #ARGV, 5 do
   redis.call('ZREM', r.heal, ARGV[i] .. ' again')
   redis.call('HDEL', r.taking, ARGV[i])
 end
@@ -62,7 +62,7 @@ end
 -- push that takes its last tag elsewhere before it is put back.
 if redis.call('HGET', r.doomed, short) ~= ARGV[10] and is_wanted() then
   local again, gone = 0, not is_pushed_again()
-  for i = 14, #ARGV, 5 do
+  for i = 15, #ARGV, 5 do
     if redis.call('HEXISTS', r.live, ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
@@ -80,7 +80,8 @@ redis.call('HDEL', r.doomed, short)
 if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end
 
 local function log(tag, size, reason, rule, actor)
-  local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
+  local action = tag ~= '' and string.find(ARGV[14], ' ' .. tag .. ' ', 1, true) and 'still listed' or 'pruned'
+  local fields = {'action', action, 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule, 'media', ''}
   redis.call('HINCRBY', all.counters, 'rule ' .. rule, 1)
   redis.call('XADD', r.history, 'MAXLEN', '~', ARGV[4], '*', unpack(fields))
@@ -88,7 +89,7 @@ local function log(tag, size, reason, rule, actor)
 end
 
 -- The parts of an index have lost what held them: from now on they are the matter of the rules of its tag.
-local matter = ARGV[14] or ''
+local matter = ARGV[15] or ''
 if matter == '' then matter = string.match(redis.call('HGET', r.untagged, short) or '', ' (%S*)') or '' end
 local function is_older(text) return text and tonumber(string.match(text, '^%d+')) <= tonumber(sent_us) end
 local known, look_again = redis.call('HGET', r.links, digest), ARGV[8] == '1'
@@ -118,7 +119,7 @@ local function freed()
   local layers = redis.call('HGET', r.layers, short)
   local sum = 0
   if not layers then
-    for i = 14, #ARGV, 5 do
+    for i = 15, #ARGV, 5 do
       local size = string.match(redis.call('HGET', r.live, ARGV[i]) or '', '^%S+ (%d+)')
       sum = math.max(sum, tonumber(size or '0'))
     end
@@ -140,7 +141,7 @@ redis.call('ZREM', r.pulled, '@' .. short)
 redis.call('ZADD', r.gone, 'GT', sent_us, '@' .. short)
 redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
 redis.call('EXPIRE', r.gone, 86400)
-for i = 14, #ARGV, 5 do
+for i = 15, #ARGV, 5 do
   local tag, time, reason, rule, actor = unpack(ARGV, i, i + 4)
   local standing = redis.call('HGET', r.live, tag)
   local current = redis.call('ZSCORE', r.tags, tag)

@@ -4,7 +4,8 @@
 --
 -- KEYS  doomed:R doomed tags:R live:R pulled:R gone:R heal:R history:R events generation due healing untagged:R
 --       revisions:R deleted:R counters asked:R byhand:R taking:R
--- ARGV  1 repository  2 history entries kept  3 events kept  4 resend after (ms)  5 life of deleted:R (s); then per digest:
+-- ARGV  1 repository  2 history entries kept  3 events kept  4 resend after (ms)  5 life of deleted:R (s)
+--       6 ' tag tag ': those that are still listed; then per digest:
 --       digest, short digest, JSON of what was doomed, JSON of what still is ('' = nothing: it stays), by hand (1: what
 --       follows it goes), left (1: it stays for now, and is deleted later), tags (count); per tag:
 --       tag, time_us, reason, rule, who took it off
@@ -37,14 +38,15 @@ local function take(digest, short, rest, left, standing, tag, time, reason, rule
   redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. ((rest ~= '' or left) and ' taken' or ''))
   redis.call('HSET', r.deleted, tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
   if rest == '' then redis.call('HINCRBY', all.counters, 'untagged', 1) end
-  local fields = {'action', 'pruned', 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
+  local action = string.find(ARGV[6], ' ' .. tag .. ' ', 1, true) and 'still listed' or 'pruned'
+  local fields = {'action', action, 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
                   'address', '', 'at_us', now_us, 'reason', reason, 'rule', rule, 'media', ''}
   redis.call('HINCRBY', all.counters, 'rule ' .. rule, 1)
   redis.call('XADD', r.history, 'MAXLEN', '~', ARGV[2], '*', unpack(fields))
   redis.call('XADD', all.events, 'MAXLEN', '~', ARGV[3], '*', 'repository', repository, unpack(fields))
 end
 
-local at = 5
+local at = 6
 while at < #ARGV do
   local digest, short, rest, tags = ARGV[at + 1], ARGV[at + 2], ARGV[at + 4], tonumber(ARGV[at + 7])
   local by_hand, left = ARGV[at + 5] == '1', ARGV[at + 6] == '1'

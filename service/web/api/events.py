@@ -30,7 +30,8 @@ class Event(Answer):
     id: str = Field(description="of the entry: the ms of its arrival, and a number")
     at_us: int = Field(description="when it happened, µs since the epoch")
     action: str = Field(
-        description="push, delete, adopted, vanished, pruned, rescued, healed, lost, restored or dated: see README"
+        description="push, delete, adopted, vanished, pruned, still listed, rescued, healed, lost, restored or dated: "
+        "see README"
     )
     repository: str = Field(description="its name")
     tag: str = Field(description="the tag; empty: a manifest by its digest")

@@ -21,6 +21,7 @@ _ACTIONS = {
     "push": "pushed",
     "delete": "deleted by others",
     "pruned": "deleted",
+    "still listed": "deleted, tag still listed",
     "restored": "put back",
     "adopted": "found",
     "vanished": "vanished",

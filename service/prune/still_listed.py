@@ -1,0 +1,88 @@
+"""Notice tags that the registry goes on listing after it answered that they are deleted.
+
+Distribution 2.8 on object storage answers 202 and leaves a tag `X` while a tag `X-…` or `X.…` exists (upstream issue
+3142). Such a tag points nowhere; once no other tag begins with its name, it can be removed.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+from service.domain.oci import tombstone
+from service.log import log
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+_SHOWN = 5
+
+Write = Callable[[Callable[[], object]], None]
+
+
+def still_listed(wiring: Wiring, snapshot: Snapshot, deleted: Collection[str], write: Write) -> frozenset[str]:
+    """Return those of these deleted tags that are still listed, and remove what was left before as far as possible.
+
+    The registry is asked only where a tag could be left, and not again once it was seen to leave none.
+
+    Args:
+        wiring: the collaborators.
+        snapshot: the repository before the deletion.
+        deleted: names of tags.
+        write: makes one write, within the right to write.
+    """
+    repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
+    names = {tag.name for tag in snapshot.tags}
+    suspects = {tag for tag in deleted if _longer(tag, names)}
+    leaves = wiring.abilities.leaves_tags(restarts) if wiring.storage is None else False
+    # Distribution 3, which deletes single tags, leaves none.
+    if leaves is False or (not suspects and not leaves) or wiring.abilities.deletes_tags(restarts):
+        return frozenset()
+    before = wiring.removals.still_listed(repository)
+    if not suspects and not before:
+        return frozenset()
+    listed = set(wiring.client.tags(repository))
+    left = {tag for tag in (suspects | before) & listed if wiring.client.head(repository, tag) is None}
+    if left & suspects:
+        wiring.abilities.note_leaves_tags(restarts, able=True)
+    elif not before and any(_longer(tag, listed) for tag in suspects - listed):
+        wiring.abilities.note_leaves_tags(restarts, able=False)
+    removed = _removed(wiring, repository, left, listed, write)
+    _say(wiring, repository, left - removed, before)
+    return frozenset(deleted) & (left - removed)
+
+
+def _longer(tag: str, names: Iterable[str]) -> bool:
+    """True if another tag begins with this one's name and `-` or `.`."""
+    return any(name.startswith((f"{tag}-", f"{tag}.")) for name in names)
+
+
+def _removed(wiring: Wiring, repository: str, left: Collection[str], listed: set[str], write: Write) -> set[str]:
+    """Remove the tags that no listed tag protects any more, and return them.
+
+    A tag that points nowhere is removed by a whole DELETE only: a tombstone is pushed under it and deleted.
+    """
+    removed: set[str] = set()
+    for tag in sorted(left, key=len, reverse=True):
+        if _longer(tag, listed - removed):
+            continue
+        asked_ms = wiring.removals.look_at(repository, [tombstone.DIGEST, tag])
+        write(lambda tag=tag: wiring.client.put(repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))  # type: ignore[misc]
+        write(lambda: wiring.client.delete(repository, tombstone.DIGEST))
+        wiring.removals.healed(repository, (tombstone.DIGEST, asked_ms), "", None)
+        removed.add(tag)
+    return removed
+
+
+def _say(wiring: Wiring, repository: str, left: Collection[str], before: Collection[str]) -> None:
+    if set(left) == set(before):
+        return
+    wiring.removals.note_still_listed(repository, left)
+    about = f"still listed {repository}"
+    if not left:
+        wiring.outbox.mended(about)
+        return
+    shown = ", ".join(sorted(left)[:_SHOWN]) + (" and more" if len(left) > _SHOWN else "")
+    message = (
+        f"{len(left)} deleted tags of {repository} are still listed and cannot be pulled ({shown}): Distribution 2.8 "
+        "on object storage leaves a tag while another begins with its name and - or . ; they are removed once those "
+        "are deleted. Upgrade the registry to 3"
+    )
+    log.error("deleted, tag still listed", repository=repository, tags=sorted(left))
+    wiring.outbox.complain(about, message)
