@@ -36,4 +36,5 @@ How it is reached:
 The queue edge is the package `workers`. Import-linter holds the arrows: see [tool.importlinter] in pyproject.toml.
 """
 
+# The only place of the version: pyproject.toml reads it from here.
 __version__ = "0.1.0"

@@ -4,10 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
+from service import __version__
 from service.domain.errors import ConfigurationError, PushpruneError, StoreRefuses, StoreUnavailable
 
 FAILED, MISUSED = 1, 2
@@ -50,15 +50,8 @@ class Verbs(click.Group):
             formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
 
 
-def _version() -> str:
-    try:
-        return version("pushprune")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
-
-
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), prog_name="pushprune")
+@click.version_option(__version__, prog_name="pushprune")
 def pushprune() -> None:
     """Keep a private Docker registry from growing for ever: keep-last-N straight after each push."""
 
