@@ -9,7 +9,8 @@ import click
 
 from service.cli.reach import reach, reaching, show_json
 from service.cli.show import line, short_digest, table, when
-from service.collect.status import Overview, ask, overview
+from service.collect.status import Overview, ask, overview, permanent
+from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
 from service.domain.policy.size import size
@@ -23,6 +24,7 @@ _LISTED = 50
 @reaching
 @click.option("--dry-run", is_flag=True, help="Have a worker say what a collection would sweep; nothing is swept.")
 @click.option("--now", is_flag=True, help="Have one made now, whatever gc.window and gc.min_interval say; wait for it.")
+@click.option("--cancel", is_flag=True, help="Cancel the collection that is queued.")
 @click.option("--status", is_flag=True, help="What is under way, wanted and next, and the last runs (the default).")
 @click.option("--open", "open_gate", is_flag=True, help="Open the gate that a lost machine left closed.")
 @click.option("--yes", is_flag=True, help="Do not ask (--open).")
@@ -32,15 +34,19 @@ def gc(
     data: Path | None,
     dry_run: bool,
     now: bool,
+    cancel: bool,
     status: bool,
     open_gate: bool,
     yes: bool,
     as_json: bool,
 ) -> None:
     """Collect the garbage of the registry: never two at once, never beside a delete of ours."""
-    if dry_run + now + status + open_gate > 1:
-        raise click.UsageError("one of --dry-run, --now, --status and --open at a time")
+    if dry_run + now + cancel + status + open_gate > 1:
+        raise click.UsageError("give one of --dry-run, --now, --cancel, --status and --open")
     wiring = reach(config, data)
+    if cancel:
+        line(f"cancelled: {cancel_queued(wiring)}")
+        return
     if open_gate:
         _open(wiring, yes)
         return
@@ -53,8 +59,18 @@ def gc(
         show_json(asdict(run) | ({"would_sweep": dict(rehearsal.blobs)} if rehearsal else {}))
     else:
         _show_run(run, rehearsal)
+    if run.result == "put off" and wiring.garbage.wanted():
+        raise CollectionFailed(f"{run.message}; {_queued(wiring)}")
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)
+
+
+def _queued(wiring: Wiring) -> str:
+    """Return what becomes of a collection that could not be made yet."""
+    return (
+        f"it stays queued and is tried again, and {permanent(wiring.figures.trashed())} with it: "
+        "`pushprune gc --cancel` cancels it"
+    )
 
 
 def _open(wiring: Wiring, yes: bool) -> None:
@@ -78,6 +94,8 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
     reason = ask(wiring, dry_run=dry_run)
     if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
         click.echo("asked for by hand: gc.window and gc.min_interval do not count for it", err=True)
+    if tells and not dry_run:
+        click.echo(f"{permanent(wiring.figures.trashed())} with it; `pushprune trash` lists them", err=True)
     told = ""
     while not (new := [run for run in wiring.garbage.runs(5) if run.started_ms >= asked_ms and run.reason == reason]):
         under = wiring.garbage.under_way()
@@ -98,7 +116,8 @@ def _show_overview(found: Overview, as_json: bool) -> None:
         line(f"under way: {found.under.stage}, because {found.under.reason}")
     elif found.wanted:
         kept = f"; it waits: {found.waits.message} (said {found.waits.times}×)" if found.waits else ""
-        line(f"wanted: {found.wanted}{kept}")
+        line(f"queued: {found.wanted}{kept}")
+        line(f"{permanent(found.permanent)} with it; cancel it with: pushprune gc --cancel")
     if found.gate:
         line(f"the gate is {found.gate.state} since {when(found.gate.since_ms * 1000)}: {found.gate.reason}")
     if found.next_ms:

@@ -45,6 +45,7 @@ _EARLY_S = 60.0
 _SELDOM_S = 600.0
 
 _UNPROTECTED = "no gate (gc.gate: none): a push that began while it swept, or was heard of too late, may be broken"
+_CANCELLED = "it was cancelled before anything was swept"
 _NO_PROBE = "no collected blob could be probed for a stale cache"
 
 
@@ -204,6 +205,8 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
             sizes = sizes_of(wiring, rehearsed.eligible)
             probes = verify.choose_probes(wiring, rehearsed.eligible)
             job.lease.check()
+            if wiring.garbage.wanted() is None:
+                raise PutOff(_CANCELLED)
             wiring.garbage.sweeps(Sweep(since_ms, probes))
             job.learn(final=wiring.trash.collected())
             progress.at(collection_run.SWEEPING)

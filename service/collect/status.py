@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.domain.collection.run import BY_HAND, Run, Under, Wait, is_by_hand
-from service.domain.errors import ConfigurationError
+from service.domain.collection.run import BY_HAND, CHECKING, SWEEPING, Run, Under, Wait, is_by_hand
+from service.domain.errors import ConfigurationError, NotWaiting
 from service.schedule import next_run, too_early
 from service.wiring import Wiring
 
@@ -23,7 +23,7 @@ class Overview:
     """Collections at one moment. runs: the newest first; under: the one under way.
 
     wanted: why one is wanted; waits: what keeps it; next_ms: when the schedule has one made; gate: None while it is
-    open.
+    open. permanent: deletions that the next one makes permanent.
     """
 
     under: Under | None
@@ -31,6 +31,7 @@ class Overview:
     waits: Wait | None
     next_ms: int | None
     gate: Held | None
+    permanent: int
     runs: tuple[Run, ...]
 
 
@@ -43,8 +44,14 @@ def overview(wiring: Wiring, runs: int = 20) -> Overview:
         waits=garbage.waits() if wanted else None,
         next_ms=next_ms(wiring),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
+        permanent=wiring.figures.trashed(),
         runs=garbage.runs(runs),
     )
+
+
+def permanent(count: int) -> str:
+    """Say what a collection does to deletions that can still be undone."""
+    return f"{count} {'deletion becomes' if count == 1 else 'deletions become'} permanent"
 
 
 def next_ms(wiring: Wiring) -> int | None:
@@ -67,6 +74,21 @@ def ask(wiring: Wiring, *, dry_run: bool, by: str = "") -> str:
     else:
         wiring.garbage.request(reason)
     wiring.dispatch.collect()
+    return reason
+
+
+def cancel(wiring: Wiring) -> str:
+    """Drop the queued collection, so that no deletion becomes permanent by it; returns why it was wanted.
+
+    Raises:
+        NotWaiting: none is queued, or it is sweeping already.
+    """
+    under = wiring.garbage.under_way()
+    if under and under.stage in (SWEEPING, CHECKING):
+        raise NotWaiting(f"the collection is {under.stage} already, and cannot be cancelled any more")
+    reason = wiring.garbage.cancel()
+    if reason is None:
+        raise NotWaiting("no collection is queued")
     return reason
 
 

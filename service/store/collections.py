@@ -32,6 +32,14 @@ class Collections:
         """Wants a dry run, and nothing more."""
         self._request("gc:dry", reason, _WISH_MS)
 
+    def cancel(self) -> str | None:
+        """Drop the wanted collection; returns why it was wanted, None where none was."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.get(self._keys.of("gc:due"))
+            pipe.delete(self._keys.of("gc:due"), self._keys.of("gc:waiting"))
+            reason, _ = pipe.execute()
+        return str(reason) if reason else None
+
     def want(self, reason: str) -> None:
         """Wants a collection soon, unless one is wanted already."""
         with self._connection.reached() as client:

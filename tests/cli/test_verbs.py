@@ -19,7 +19,7 @@ from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-from tests.store.test_record import NOW, event, record
+from tests.store.test_record import NOW, digest, event, record
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "pushprune.yaml"
 
@@ -347,6 +347,21 @@ def test_collecting_without_a_worker_says_what_to_start(run: Run, monkeypatch: p
     assert "no worker is running that could collect: start one" in error
 
 
+def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled(
+    run: Run, make_wiring: Callable[..., Wiring]
+) -> None:
+    """It was postponed, and ran by itself ten minutes later."""
+    wiring = make_wiring()
+    wiring.garbage.request("asked for by hand")
+    wiring.connection.client.zadd(wiring.connection.keys.of("trashed"), {f"shop/api {digest('a')}": 1})
+    _, output, _ = run("gc")
+    assert "queued: asked for by hand" in output
+    assert "1 deletion becomes permanent with it; cancel it with: pushprune gc --cancel" in output
+    assert run("gc", "--cancel")[:2] == (0, "cancelled: asked for by hand\n")
+    assert wiring.garbage.wanted() is None
+    assert run("gc", "--cancel")[::2] == (1, "pushprune: no collection is queued\n")
+
+
 def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_when_the_next_comes(
     run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -357,7 +372,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")
     code, output, _ = run("gc")
     assert code == 0
-    assert "wanted: scheduled; it waits: not now (said 1×)" in output
+    assert "queued: scheduled; it waits: not now (said 1×)" in output
     assert "next by the schedule: " in output
     assert "not now; no gate" in output
     status = json.loads(run("gc", "--status", "--json")[1])

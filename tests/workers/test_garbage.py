@@ -92,6 +92,23 @@ def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Bui
     assert (tmp_path / "swept").exists()
 
 
+def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.garbage.request("by hand")
+
+    def cancelled(*_: Any) -> dict[str, int | None]:
+        wiring.garbage.cancel()
+        return {}
+
+    monkeypatch.setattr(collect_run, "sizes_of", cancelled)
+    collect_run.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, run.message, run.final) == ("put off", "it was cancelled before anything was swept", 0)
+    assert not (tmp_path / "swept").exists()
+
+
 def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     key = wiring.connection.keys.of("gc:deletes")

@@ -8,12 +8,13 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, StrictBool
 from werkzeug.exceptions import Conflict
 
-from service.collect.status import ask, overview
-from service.domain.errors import ConfigurationError
+from service.collect.status import ask, cancel, overview
+from service.domain.errors import ConfigurationError, NotWaiting
 from service.web.api.door import door, refusals
 from service.web.models import Answer, Asked
 from service.wiring import Wiring
 
+_NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it sweeps already")
 _NONE = (HTTPStatus.CONFLICT, "no collector is configured")
 
 
@@ -72,6 +73,7 @@ class CollectionOverview(Answer):
     waits: CollectionWait | None = Field(description="what keeps the wanted one; null: nothing")
     next_ms: int | None = Field(description="when gc.schedule has one made, ms since the epoch; null: no schedule")
     gate: CollectionGate | None = Field(description="the write gate; null: it is open")
+    permanent: int = Field(description="deletions that the next one makes permanent")
     runs: tuple[CollectionRun, ...] = Field(description="the newest first")
 
 
@@ -82,10 +84,17 @@ class CollectionWish(Asked):
 
 
 class CollectionAsked(Answer):
-    """It is asked for; a worker makes it as soon as it can. Its run bears this reason."""
+    """It is queued: a worker makes it as soon as it can, and tries again until then. Its run bears this reason."""
 
     reason: str = Field(description="of the run that will be recorded")
     dry_run: bool = Field(description="whether nothing will be swept")
+    permanent: int = Field(description="deletions that it makes permanent; 0 for a dry run")
+
+
+class CollectionCancelled(Answer):
+    """The queued collection is not made."""
+
+    reason: str = Field(description="why it was wanted")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -99,7 +108,17 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     @pages.post("/collections", responses={HTTPStatus.OK: CollectionAsked, **refusals([_NONE])})
     def collect(body: CollectionWish) -> Response:
         """Have a collection made now, whatever gc.window and gc.min_interval say, or only a dry run"""
-        return CollectionAsked(reason=_asked(wiring, body.dry_run), dry_run=body.dry_run).response()
+        reason = _asked(wiring, body.dry_run)
+        permanent = 0 if body.dry_run else wiring.figures.trashed()
+        return CollectionAsked(reason=reason, dry_run=body.dry_run, permanent=permanent).response()
+
+    @pages.delete("/collections", responses={HTTPStatus.OK: CollectionCancelled, **refusals([_NOT_QUEUED])})
+    def cancel_collection() -> Response:
+        """Cancel the collection that is queued and does not sweep yet"""
+        try:
+            return CollectionCancelled(reason=cancel(wiring)).response()
+        except NotWaiting as error:
+            raise Conflict(str(error)) from error
 
     return (pages,)
 

@@ -20,13 +20,16 @@ _ALWAYS = {
 }
 _MANY = {HTTPStatus.TOO_MANY_REQUESTS: "more changes than api.changes_per_minute: Retry-After says when to come back"}
 
+_LOOKS = ("GET", "HEAD", "OPTIONS")
+
 
 def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", post: Right | None = None) -> APIBlueprint:
     """An empty blueprint under /api/v1 whose token is looked at before anything else of a request.
 
     name: of the resource, unlike any other; the part before a dash is the heading it stands under in the document.
     documented: whether it is to stand in the document, which takes longer to write than all else takes to build.
-    post: what posting needs, where that differs: two blueprints of one path would hide each other in the document.
+    post: what changes by POST and DELETE need, where that differs: two blueprints of one path would hide each other in
+    the document.
     """
     pages = APIBlueprint(
         name,
@@ -40,7 +43,7 @@ def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", pos
     )
 
     def let_in() -> Response | None:
-        needed = post if post and request.method == "POST" else right
+        needed = post if post and request.method not in _LOOKS else right
         return refusal(wiring.settings, needed) or (_too_many(wiring) if _changes(needed) else None)
 
     pages.before_request(let_in)
@@ -56,7 +59,7 @@ def refusals(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str | int | HTT
 
 
 def _changes(needed: Right) -> bool:
-    return needed == "admin" and request.method not in ("GET", "HEAD", "OPTIONS")
+    return needed == "admin" and request.method not in _LOOKS
 
 
 def _too_many(wiring: Wiring) -> Response | None:

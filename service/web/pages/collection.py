@@ -5,7 +5,7 @@ import time
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from service.collect.status import ask, overview
+from service.collect.status import ask, cancel, overview, permanent
 from service.web.pages import frame
 from service.wiring import Wiring
 
@@ -34,7 +34,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             standing=standing,
             unfinished=wiring.gate.unfinished()[:_OPEN_PUSHES] if seen.wanted or seen.under else (),
             rehearsal_wanted=wiring.garbage.rehearsal_wanted(),
-            trashed=wiring.figures.trashed(),
+            trashed=seen.permanent,
+            permanent=permanent,
             kept_s=wiring.settings.history.trash,
             can_collect=wiring.collector is not None,
             has_worker=wiring.outbox.workers() > 0,
@@ -68,4 +69,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def collect() -> Response:
         dry_run = request.form.get("dry_run") == "yes"
         reason = ask(wiring, dry_run=dry_run, by=frame.who().name)
-        return frame.back(f"{'A dry run' if dry_run else 'A collection'} is asked for: {reason}")
+        if dry_run:
+            return frame.back(f"A dry run is queued: {reason}")
+        becomes = permanent(wiring.figures.trashed())
+        return frame.back(f"A collection is queued: {reason}. It is tried until it is made, and {becomes} with it.")
+
+    @pages.post("/collection/cancel")
+    def cancel_collection() -> Response:
+        return frame.back(f"Cancelled: {cancel(wiring)}")

@@ -16,7 +16,15 @@ def looked_up(edge: Edge) -> dict[str, Any]:
 
 
 def test_at_first_there_is_nothing(edge: Edge) -> None:
-    assert looked_up(edge) == {"under": None, "wanted": None, "waits": None, "next_ms": None, "gate": None, "runs": []}
+    assert looked_up(edge) == {
+        "under": None,
+        "wanted": None,
+        "waits": None,
+        "next_ms": None,
+        "gate": None,
+        "runs": [],
+        "permanent": 0,
+    }
 
 
 def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
@@ -51,7 +59,9 @@ def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) 
 def test_one_is_asked_for(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true"})
     response = edge.http.post("/api/v1/collections", json={"dry_run": False})
-    assert (response.status_code, response.json) == (200, {"reason": f"{BY_HAND} (API)", "dry_run": False})
+    assert (response.status_code, response.json) == (
+        200, {"reason": f"{BY_HAND} (API)", "dry_run": False, "permanent": 0},
+    )  # fmt: skip
     assert edge.wiring.garbage.wanted() == f"{BY_HAND} (API)"
     assert edge.sent == ["a collection"]
 
@@ -66,3 +76,23 @@ def test_a_dry_run_is_asked_for_and_no_collection(serve: ServeEdge) -> None:
 def test_without_a_command_it_is_said_what_to_set(edge: Edge) -> None:
     status, detail = problem(edge.http.post("/api/v1/collections", json={}))
     assert (status, detail.partition(":")[0]) == (409, "gc.command is not set")
+
+
+def test_the_queued_one_is_cancelled_unless_it_sweeps(serve: ServeEdge) -> None:
+    edge = serve(gc={"command": "true"})
+    assert problem(edge.http.delete("/api/v1/collections")) == (409, "no collection is queued")
+    edge.wiring.garbage.request("by hand")
+    edge.wiring.garbage.show(Under(SWEEPING, 2, 1, "by hand"))
+    assert problem(edge.http.delete("/api/v1/collections"))[0] == 409
+    edge.wiring.garbage.hide()
+    cancelled = edge.http.delete("/api/v1/collections")
+    assert (cancelled.status_code, cancelled.json) == (200, {"reason": "by hand"})
+    assert looked_up(edge)["wanted"] is None
+
+
+def test_cancelling_needs_the_admin_token(serve: ServeEdge) -> None:
+    edge = serve(gc={"command": "true"}, tokens={"read": "r" * 20, "admin": "a" * 20, "notify": "n" * 20})
+    edge.wiring.garbage.request("by hand")
+    refused = edge.http.delete("/api/v1/collections", headers={"Authorization": f"Bearer {'r' * 20}"})
+    assert refused.status_code in (401, 403)
+    assert edge.wiring.garbage.wanted() == "by hand"

@@ -21,7 +21,19 @@ def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], ask
     assert edge.sent == ["a collection"]
     assert edge.wiring.garbage.wanted() == asked
     assert (edge.wiring.garbage.rehearsal_wanted() is None) == (asked is not None)
-    assert "anted: <bdi>" in browser.text("/panels/collection/now")
+    assert "ueued: <bdi>" in browser.text("/panels/collection/now")
+
+
+def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: Edge) -> None:
+    browser = Browser(edge)
+    edge.wiring.garbage.request("asked for by hand (alice)")
+    text = browser.text("/panels/collection/now")
+    assert "It is tried until it is made, and 0 deletions become permanent with it." in text
+    assert "Cancel the queued collection" in text
+    said = browser.said(browser.post("/collection/cancel", back="/collection"))
+    assert "Cancelled: asked for by hand (alice)" in said
+    assert edge.wiring.garbage.wanted() is None
+    assert "no collection is queued" in browser.said(browser.post("/collection/cancel", back="/collection"))
 
 
 def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
