@@ -20,7 +20,7 @@ def check(case: Case) -> Iterator[Finding]:
     except requests.RequestException as away:
         yield _silent(case, type(away).__name__)
         return
-    if reason := _why_not(ready) or _why_not(posted):
+    if reason := _why_not(posted) or _why_not(ready):  # only the first has details without a token to read
         said = f"the web process at {case.web} answers, and cannot record events, which wait at the registry: {reason}"
         yield error(_NAME, said, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis is well")
     elif posted.status_code == 401:
