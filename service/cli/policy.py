@@ -9,6 +9,7 @@ from service.cli.policy_file import faults_of, load_policy_file
 from service.cli.policy_import import import_policy
 from service.cli.policy_simulate import simulate
 from service.cli.reach import show_json
+from service.domain.policy.disabling import disabled_rules
 from service.domain.policy.model import schema
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -29,7 +30,10 @@ def check(file: Path) -> None:
         click.echo(f"pushprune: {fault}", err=True)
     if faults:
         sys.exit(_MISUSED)
-    rules = load_policy_file(file).rules
+    found = load_policy_file(file)
+    for disabled in disabled_rules(found):
+        click.echo(f"pushprune: warning: {file}: {disabled.sentence}", err=True)
+    rules = found.rules
     said = f"{len(rules)} {'rule' if len(rules) == 1 else 'rules'}, understood" if rules else "no rule: nothing goes"
     click.echo(f"{file}: {said}")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from service.doctor.case import Case
 from service.domain.errors import StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning
+from service.domain.policy.disabling import disabled_rules
 from service.prune import approvals
 
 _NAME = "policy"
@@ -26,7 +27,11 @@ def check(case: Case) -> Iterator[Finding]:
         )
     else:
         count = len(policy.rules)
-        yield fine(_NAME, f"a policy of {count} {'rule' if count == 1 else 'rules'} is in force")
+        disabled = disabled_rules(policy)
+        for one in disabled:
+            yield warning(_NAME, one.sentence, f"pushprune policy check {policies.file or 'FILE'}   # after the change")
+        if not disabled:
+            yield fine(_NAME, f"a policy of {count} {'rule' if count == 1 else 'rules'} is in force")
     yield from _held(case)
 
 

@@ -462,6 +462,15 @@ def test_with_a_broken_policy_and_none_before_nothing_goes(
     assert "no policy is in force" in run("tags", "shop/api")[1]
 
 
+def test_checking_a_policy_warns_of_a_rule_that_disables_another(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{name: main, keep: {last: 2}}, {name: rest, untagged: 1h, keep: always}]")
+    code, output, error = run("policy", "check", str(file))
+    assert (code, "2 rules, understood" in output) == (0, True)
+    assert "warning: " in error
+    assert "rule 'main' never deletes a tag, because rule 'rest' keeps all of its tags" in error
+
+
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [

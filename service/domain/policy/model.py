@@ -165,7 +165,7 @@ class Policy(_Strict):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> "Policy":
-        called = Counter(self._names)
+        called = Counter(self.names)
         if called and max(called.values()) > 1:
             raise ValueError(f"two rules are called {max(called, key=called.__getitem__)!r}; give each its own name")
         return self
@@ -188,11 +188,12 @@ class Policy(_Strict):
     def rules_for(self, repository: str) -> tuple[tuple[str, Rule], ...]:
         """(name, rule) of each rule that matches the repository, in order; a rule without a name is "#2"."""
         numbers = selector_of(tuple(rule.repos for rule in self.rules)).select(repository)
-        named = enumerate(zip(self._names, self.rules, strict=True))
+        named = enumerate(zip(self.names, self.rules, strict=True))
         return tuple(pair for at, pair in named if at in numbers)
 
     @property
-    def _names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
+        """The name of each rule, in order: "#2" for a second rule without a name."""
         return tuple(rule.name or f"#{number}" for number, rule in enumerate(self.rules, 1))
 
 
