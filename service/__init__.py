@@ -2,6 +2,7 @@
 
 What pushprune does:
 
+    ingest/     record what the registry reports
     prune/      delete old images: plan, recheck, delete, untag, heal; manual deletions; approvals
     collect/    garbage collection: when, wait for pushes, rehearse, run, verify
     reconcile/  compare the history with the registry

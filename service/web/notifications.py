@@ -8,19 +8,19 @@ from flask import Blueprint, Response, jsonify, request
 from service.clock import now_us
 from service.domain.errors import StoreUnavailable
 from service.domain.events import parse
+from service.ingest.record import Recorder
 from service.log import log
 from service.web.access import notify_refusal
 from service.web.body import whole_body
 from service.wiring import Wiring
 
 _TELL_AGAIN_S = 60.0
-_MOST_INSTANCES = 64
 
 
 def blueprint(wiring: Wiring) -> Blueprint:
     pages = Blueprint("notifications", __name__)
     stranger = _Stranger(wiring)
-    known: set[str] = set()  # registry instances that this process has recorded: their restart is noted
+    recorder = Recorder(wiring.history, wiring.probes, wiring.policies, wiring.dispatch)
 
     @pages.post("/notifications")
     def notifications() -> Response | tuple[Response, int]:
@@ -28,18 +28,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
             stranger.refused(request.remote_addr or "unknown")
             return refusal
         envelope = parse(whole_body(request), now_us())
-        for name, references in envelope.probes:
-            wiring.probes.heard(name, references=references)
-        if envelope.echoes and envelope.echoes <= known:
-            return jsonify({"recorded": 0, "duplicates": 0, "rejected": []}), 200
-        if envelope.has_pulls and (policy := wiring.policies.current()):
-            envelope = envelope.discounting(policy.ignores_pull)
-        recorded = wiring.history.record(envelope)
-        if len(known) > _MOST_INSTANCES:
-            known.clear()
-        known.update(event.instance for event in envelope.events)
-        for repository in recorded.due:
-            wiring.dispatch.enforce(repository)
+        recorded = recorder.record(envelope)
         if envelope.events:
             stranger.gone()
         rejected = [rejected.reason for rejected in envelope.rejected]

@@ -14,6 +14,7 @@ from service.clock import now_us
 from service.collect import quiesce, rehearse, watch
 from service.domain.events import parse
 from service.domain.policy.model import Policy
+from service.ingest.record import Recorder
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
 from service.wiring import Wiring
@@ -48,9 +49,10 @@ class System:
         if self.deaf:
             self.missed.append(envelope)
             return
-        recorded = self.wiring.history.record(parse(json.dumps(envelope).encode(), now_us()))
-        for repository in recorded.due:
-            self.messages.enforce(repository)
+        # A new one each time, as a test may exchange the wiring.
+        wiring = self.wiring
+        recorder = Recorder(wiring.history, wiring.probes, wiring.policies, wiring.dispatch)
+        recorder.record(parse(json.dumps(envelope).encode(), now_us()))
 
     def hear_late(self) -> None:
         """What was missed arrives after all."""

@@ -1,0 +1,1 @@
+"""Recording what the registry reports."""

@@ -1,0 +1,41 @@
+"""Record the notifications of a registry, and send the work that follows from them."""
+
+from service.dispatch import Dispatch
+from service.domain.events import Envelope
+from service.settings import PolicySource
+from service.store.doctor import Probes
+from service.store.history import History
+from service.store.ingest import Recorded
+
+_MOST_INSTANCES = 64
+_NOTHING = Recorded(events=0, duplicates=0, due=())
+
+
+class Recorder:
+    """Records envelopes. One per process: it remembers which registry instances this process has recorded."""
+
+    def __init__(self, history: History, probes: Probes, policies: PolicySource, dispatch: Dispatch) -> None:
+        self._history, self._probes = history, probes
+        self._policies, self._dispatch = policies, dispatch
+        self._instances: set[str] = set()
+
+    def record(self, envelope: Envelope) -> Recorded:
+        """Record one envelope exactly once, and send every repository that is newly due to be planned.
+
+        Raises:
+            StoreUnavailable: Redis is away, so nothing was recorded and the registry must send it again.
+        """
+        for name, references in envelope.probes:
+            self._probes.heard(name, references=references)
+        # Events that our own requests caused tell nothing new, unless they are the first sign of a restarted registry.
+        if envelope.echoes and envelope.echoes <= self._instances:
+            return _NOTHING
+        if envelope.has_pulls and (policy := self._policies.current()):
+            envelope = envelope.discounting(policy.ignores_pull)
+        recorded = self._history.record(envelope)
+        if len(self._instances) > _MOST_INSTANCES:
+            self._instances.clear()
+        self._instances.update(event.instance for event in envelope.events)
+        for repository in recorded.due:
+            self._dispatch.enforce(repository)
+        return recorded
