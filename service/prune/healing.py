@@ -1,6 +1,7 @@
 """Heal a lost race: what a delete of ours took along is put back (safety rule 5)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from service.domain.errors import LeaseLost, ManifestRefused, NotRestorable, RegistryRefused, RegistryUnavailable
 from service.domain.oci import tombstone
@@ -118,12 +119,49 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
     if standing is None and _was_let_go(wiring, snapshot, name):
         return None
     manifest = standing or wiring.trash.get(repository, digest)
-    children = _put_children_back(wiring, repository, manifest, permit) if manifest else 0
+    parts = _Parts()
+    if manifest:
+        _put_children_back(wiring, repository, manifest, permit, parts)
     back = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest, permit)
-    if not back and not children:
+    if back or standing:
+        _restore_referrers(wiring, snapshot, name, digest, parts, permit, is_restored=back)
+    if not back and not parts.restored:
         return None
-    log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=children)
+    log.warning("healed", tag=f"{repository}:{name}", digest=digest, children=len(parts.restored))
     return "a delete of ours had taken it, or a part of it, along; it stands again at its last push"
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The digests that an index lists, at any depth; restored: those that were put back now."""
+
+    listed: set[str] = field(default_factory=set)
+    restored: set[str] = field(default_factory=set)
+
+
+def _restore_referrers(
+    wiring: Wiring, snapshot: Snapshot, name: str, digest: str, parts: _Parts, permit: Lease, *, is_restored: bool
+) -> None:
+    """Restore the signatures and the like that followed an image which a delete of ours only seemed to delete.
+
+    That are those that went after the image which we restored, and those that went after its last push: nobody
+    knew of that push yet. What had gone before the push stays deleted.
+    """
+    repository = snapshot.repository
+    is_ours = is_restored or (":" not in name and wiring.removals.put_by_us(repository, name) == digest)
+    pushed_us = next((tag.pushed_us for tag in snapshot.tags if tag.name == name), None)
+    since: dict[str, int] = {}
+    for image in (digest, *parts.listed):
+        after_us = wiring.trash.trashed_us(repository, image) if is_ours or image in parts.restored else None
+        after_us = after_us if after_us is not None else pushed_us
+        if after_us is not None:
+            since[image] = after_us
+    if not since:
+        return
+    reason = "its image was restored: a delete of pushprune had met a push of it"
+    restored = wiring.undo.restore_referrers(repository, since, permit, "pushprune", reason)
+    if restored:
+        log.warning("healed", repository=repository, digest=digest, referrers=restored)
 
 
 def _note_gone(wiring: Wiring, snapshot: Snapshot, index: str) -> None:
@@ -148,24 +186,28 @@ def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
     return True
 
 
-def _put_children_back(wiring: Wiring, repository: str, manifest: Manifest | Kept, permit: Lease) -> int:
-    """How many children of an index were put back from the trash, at any depth."""
+def _put_children_back(
+    wiring: Wiring, repository: str, manifest: Manifest | Kept, permit: Lease, parts: _Parts
+) -> None:
+    """Restore missing children of an index from the trash, at any depth; `parts` takes up their digests.
+
+    An index inside it that exists is read, too: the event of its push may be lost, and a child of it deleted since.
+    """
     try:
         references = read_references(manifest.media_type, manifest.content)
     except UnreadableManifest:
-        return 0
+        return
     wiring.history.learn(repository, {manifest.digest: references})
-    count = 0
+    parts.listed.update(references.children)
     for child in references.children:
         kept = wiring.trash.get(repository, child)
-        if kept is None:
-            continue
-        count += _put_children_back(wiring, repository, kept, permit)
-        if wiring.client.head(repository, child) is None:
+        inner = kept or (wiring.client.get(repository, child) if child in references.indexes else None)
+        if inner:
+            _put_children_back(wiring, repository, inner, permit, parts)
+        if kept and wiring.client.head(repository, child) is None:
             with permit.writing():
                 put(wiring.client, wiring.unlinker, repository, child, kept.media_type, kept.content)
-            count += 1
-    return count
+            parts.restored.add(child)
 
 
 def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None, permit: Lease) -> bool:

@@ -1,6 +1,6 @@
 """Undo: put back what was deleted, its parts first, as long as no collection may have taken its layers."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.domain.errors import ManifestRefused, NotRestorable
@@ -26,9 +26,9 @@ LEASE_S = 86_400
 class Undone:
     """What is back. tags: those that stand again; parts: manifests of an index that had to be put back with it.
 
-    referrers: tags of signatures and the like that went after it, and are back as well. kept_until_us: until when no
-    policy deletes it again (µs), None where it is not held. replaced: the digest that lost the tag for it, which nobody
-    deletes for a day; "" where none did, or that was forced.
+    referrers: tags, or digests, of signatures and the like that went after it, and are back as well. kept_until_us:
+    until when no policy deletes it again (µs), None where it is not held. replaced: the digest that lost the tag for
+    it, which nobody deletes for a day; "" where none did, or that was forced.
     """
 
     repository: str
@@ -100,6 +100,21 @@ class Undo:
                 raise NotRestorable("a garbage collection is running or about to: try again when it is over")
             return _Restoring(self, permit, repository, force, over, lease_s, by).restore(tag, digest, as_tag)
 
+    def restore_referrers(
+        self, repository: str, since: Mapping[str, int], permit: Lease, by: str, reason: str
+    ) -> tuple[str, ...]:
+        """Restore the signatures and the like that followed these images; returns their tags, or digests without one.
+
+        A referrer that exists, or whose layers are gone, is left alone.
+
+        Args:
+            since: digest of an image → referrers deleted at this time (µs) or later followed it.
+            permit: the right to write, which the caller holds.
+            reason: for the history.
+        """
+        restoring = _Restoring(self, permit, repository, force=False, over=None, lease_s=0, by=by)
+        return restoring.restore_referrers(since, reason)
+
 
 class _Restoring:
     def __init__(
@@ -133,9 +148,8 @@ class _Restoring:
             self._put(name or "", tree, one, force=self._force)
         parts = sum(1 for one in tree.missing if one.digest != digest)
         tags = tuple(name for name in names if name)
-        referrers = tuple(self._referrers({digest, *self._learnt, *(one.digest for one in tree.missing)}))
-        if self._learnt:
-            self._undo.history.resolve(self._undo.history.snapshot(self._repository), self._learnt)
+        images = {digest, *self._learnt, *(one.digest for one in tree.missing)}
+        referrers = self.restore_referrers(dict.fromkeys(images, 0))
         log.info("restored", repository=self._repository, digest=digest, tags=tags, referrers=referrers, by=self._by)
         return Undone(self._repository, digest, tags, parts, referrers, until_us, self._replaced)
 
@@ -201,7 +215,7 @@ class _Restoring:
                 self._permit.check()
                 self._send(one.digest, one)
 
-    def _put(self, tag: str, tree: _Tree, deleted: Deleted | None, *, force: bool) -> None:
+    def _put(self, tag: str, tree: _Tree, deleted: Deleted | None, *, force: bool, reason: str = "") -> None:
         """Under its tag, or by its digest; then the history knows."""
         self._permit.check()
         if tag:
@@ -219,7 +233,7 @@ class _Restoring:
             self._repository,
             Restored(
                 tag, tree.manifest.digest, pushed_us, size_bytes, None if is_plain else tree.references,
-                self._undoable.pushed_by(tag, tree.manifest.digest), self._by, self._reason(tag, deleted),
+                self._undoable.pushed_by(tag, tree.manifest.digest), self._by, reason or self._reason(tag, deleted),
             ),
             self._before.get(tag, ""),
             self._since_us,
@@ -247,21 +261,40 @@ class _Restoring:
     def _any_deletion(self, digest: str) -> Deleted | None:
         return next((one for one in self._deleted if one.digest == digest), None)
 
-    def _referrers(self, digests: set[str]) -> Iterator[str]:
-        """Signatures and the like that went after these manifests come back with them, as far as they can.
+    def restore_referrers(self, since: Mapping[str, int], reason: str = "") -> tuple[str, ...]:
+        """Restore what followed these images, and what followed that; as `Undo.restore_referrers`."""
+        since, left, restored = dict(since), list(self._deleted), []
+        while found := [one for one in left if self._follows(one, since)]:
+            for one in found:
+                left.remove(one)
+                since.setdefault(one.digest, one.at_us)
+                if self._restore_referrer(one, reason):
+                    restored.append(one.tag or one.digest)
+        if self._learnt:
+            self._undo.history.resolve(self._undo.history.snapshot(self._repository), self._learnt)
+        return tuple(restored)
 
-        One that was made anew since stays: force is about the tag that was named.
-        """
-        for one in self._deleted:
-            kept = self._undo.trash.get(self._repository, one.digest) if one.tag else None
-            if kept and subject_of(one.tag, _references(kept.media_type, kept.content)) in digests:
-                try:
-                    tree = self._tree(one.digest)
-                    self._put_missing(tree, one.digest)
-                    self._put(one.tag, tree, one, force=False)
-                except NotRestorable:
-                    continue
-                yield one.tag
+    def _follows(self, deleted: Deleted, since: Mapping[str, int]) -> bool:
+        """True if this was deleted after one of these images, and is about it. What a tag has only left is not."""
+        if deleted.at_us < min(since.values(), default=0):
+            return False
+        kept = self._undo.trash.get(self._repository, deleted.digest)
+        subject = subject_of(deleted.tag, _references(kept.media_type, kept.content)) if kept else None
+        return subject is not None and deleted.at_us >= since.get(subject, deleted.at_us + 1)
+
+    def _restore_referrer(self, deleted: Deleted, reason: str) -> bool:
+        """Restore one referrer. A newer one stays: force is about the tag that was named."""
+        standing = self._registry.head(self._repository, deleted.tag or deleted.digest)
+        if standing is not None and standing.digest != tombstone.DIGEST:
+            return False
+        try:
+            tree = self._tree(deleted.digest)
+            self._put_missing(tree, deleted.digest)
+            self._put(deleted.tag, tree, deleted, force=False, reason=reason)
+        except NotRestorable as error:
+            log.warning("referrer not restored", repository=self._repository, tag=deleted.tag, error=str(error))
+            return False
+        return True
 
 
 def _references(media_type: str, content: bytes) -> References | None:

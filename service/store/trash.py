@@ -94,6 +94,12 @@ class Trash:
             text = client.hget(self._keys.trash(repository), digest)
         return _kept(digest, text) if text else None
 
+    def trashed_us(self, repository: str, digest: str) -> int | None:
+        """When a manifest last went to the trash, right before its DELETE was sent (µs); None if it is not there."""
+        with self._connection.reached() as client:
+            at_us = client.zscore(self._keys.of("trashed"), f"{repository} {digest}")
+        return None if at_us is None else int(at_us)
+
     def digests(self, repository: str) -> frozenset[str]:
         """The manifests of a repository that are kept."""
         with self._connection.reached() as client:

@@ -312,3 +312,17 @@ def test_what_was_put_back_and_then_replaced_goes_as_anything_without_a_tag(make
     system.registry.after("PUT", "manifests/prod", lambda: system.registry.push_image(SHOP, "prod", seed="next"))
     system.later()
     assert V1.digest not in system.registry.manifests(SHOP)
+
+
+def test_a_part_of_an_inner_index_whose_push_nobody_heard_is_restored(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    inner = index_over([V1], seed="inner")
+    outer = index_over([inner], seed="outer")
+    unheard(system, lambda: put(system, inner.digest, inner))
+    system.missed.clear()
+    unheard(system, lambda: put(system, "v3", outer))
+    deletion.delete(system.wiring, SHOP)
+    assert V1.digest not in system.registry.manifests(SHOP)
+    system.hear_late()
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "v3")
