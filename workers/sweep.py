@@ -2,7 +2,7 @@
 
 from service.clock import now_us
 from service.collect import verify
-from service.domain.lost import lost_image
+from service.domain.history.lost import lost_image
 from service.domain.oci.names import is_tag
 from service.log import log
 from service.prune.policy_change import hold_change

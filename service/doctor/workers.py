@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from service.doctor.case import Case
 from service.doctor.registry import NO_DELETES
 from service.domain.finding import Finding, error, fine, warning
-from service.domain.lost import is_for_good
+from service.domain.history.lost import is_for_good
 from service.health import LATE_S, REGISTRY, start_line, system_health
 
 _STUCK_S = 600

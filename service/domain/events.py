@@ -103,11 +103,10 @@ class Envelope:
     def echoes(self) -> frozenset[str]:
         """The registry instances it comes from, where it tells only what we did ourselves and need not be recorded.
 
-        Not so a tag that a delete of ours removed: a race may have taken it along. Empty where there is anything else.
+        A delete is recorded: a race may have taken a tag along, or another pushprune may have sent it. Empty where
+        there is anything else.
         """
-        ours = not self.rejected and all(
-            event.is_ours and (event.action != "delete" or event.tag is None) for event in self.events
-        )
+        ours = not self.rejected and all(event.is_ours and event.action != "delete" for event in self.events)
         return frozenset(event.instance for event in self.events) if ours else frozenset()
 
     @property

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from service.domain.lost import FOR_GOOD, NOT_YET_REASON, sentence, trouble_about
+from service.domain.history.lost import FOR_GOOD, NOT_YET_REASON, sentence, trouble_about
 from service.domain.retention.plan import Doomed, Verdict
 from service.store.connection import Connection
 from service.store.history import name_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.domain.lost import lost_tags
+from service.domain.history.lost import lost_tags
 from service.domain.retention.state import Asked, State, Tag, Unapproved, Untagged
 from service.store.approvals import unpack_hold
 from service.store.keys import long, paired, short

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.collection.run import Run
-from service.domain.lost import FOR_GOOD
+from service.domain.history.lost import FOR_GOOD
 from service.domain.policy.model import Policy
 from service.wiring import Wiring
 from tests.conftest import keep_last

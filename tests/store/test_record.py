@@ -185,6 +185,7 @@ def test_a_rescue_by_digest_alone_has_the_repository_planned_again(history: Hist
 
 def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, connection: Connection) -> None:
     ours = "pushprune/0.1.0"
+    connection.client.zadd(connection.keys.touched("shop/api"), {"v0": 1})
     record(history, event(1))
     before = state(connection)["tags:shop/api"]
     record(history, event(2, seed="x", useragent=ours), event(3, "pull", useragent=ours))
@@ -193,12 +194,24 @@ def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, conne
     assert "pulled:shop/api" not in state(connection)
 
 
-def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(history: History) -> None:
+def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(
+    history: History, connection: Connection
+) -> None:
+    connection.client.zadd(connection.keys.touched("shop/api"), {"v0": 1})
     record(history, event(1))
     history.commit(history.snapshot("shop/api"), Plan(), "none")
     due = record(history, event(4, "delete", digest=None, media_type="", useragent="pushprune/0.1.0"))
     assert due == ("shop/api",)
     assert history.snapshot("shop/api").heal[0][0] == "v1"
+
+
+def test_a_delete_by_another_pushprune_of_an_unknown_manifest_is_no_history(
+    history: History, connection: Connection
+) -> None:
+    ours = "pushprune/0.1.0"
+    record(history, event(1, "delete", None, useragent=ours), event(2, "delete", digest=None, useragent=ours))
+    assert history.repositories() == ()
+    assert history.entries("shop/api") == ()
 
 
 def test_a_push_of_what_lies_in_the_trash_makes_the_tag_looked_at(history: History, connection: Connection) -> None:

@@ -2,11 +2,11 @@
 
 import pytest
 
+from service.prune import deleting, planning
 from tests.conftest import keep_last
 from tests.fakes.images import Image, index_over, make_image
 from tests.fakes.pusher import Pusher
 from tests.workers.conftest import SHOP, Make, System
-from workers import deletion, enforcement
 
 V1 = make_image(f"{SHOP}:v1")
 SIGNATURE = f"{V1.digest.replace(':', '-')}.sig"
@@ -30,7 +30,7 @@ def signed_system(make_system: Make, version: str = "2.8", *more: tuple[str, Ima
     for tag, image in ((SIGNATURE, SIGNED), *more):
         system.registry.push(SHOP, tag, image)
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     return system
 
@@ -39,7 +39,7 @@ def signed_system(make_system: Make, version: str = "2.8", *more: tuple[str, Ima
 def test_a_signature_that_followed_a_rescued_image_comes_back_with_it(make_system: Make, version: str) -> None:
     system = signed_system(make_system, version)
     push_unheard(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v2"}
     system.hear_late()
@@ -53,7 +53,7 @@ def test_an_attached_artifact_comes_back_with_its_fallback_index(make_system: Ma
     fallback = V1.digest.replace(":", "-")
     system = signed_system(make_system, "3", (fallback, index_over([artifact])))
     push_unheard(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert artifact.digest not in system.registry.manifests(SHOP)
@@ -67,7 +67,7 @@ def test_a_signature_of_a_signature_comes_back_as_well(make_system: Make) -> Non
     second = f"{SIGNED.digest.replace(':', '-')}.sig"
     system = signed_system(make_system, "2.8", (second, make_image("second signature")))
     push_unheard(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert system.tags() == {"v2"}
@@ -80,7 +80,7 @@ def test_a_newer_signature_is_not_overwritten(make_system: Make) -> None:
     system = signed_system(make_system)
     newer = make_image("newer signature")
     push_unheard(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.deaf = True
     system.registry.push(SHOP, SIGNATURE, newer)
@@ -92,11 +92,11 @@ def test_a_newer_signature_is_not_overwritten(make_system: Make) -> None:
 def test_a_signature_whose_delete_was_under_way_when_its_image_came_back_comes_back_later(make_system: Make) -> None:
     system = signed_system(make_system)
     push_unheard(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
 
     def heal() -> None:
         system.hear_late()
-        enforcement.enforce(system.wiring, SHOP)
+        planning.enforce(system.wiring, SHOP)
         assert "v1" in system.tags()
         system.deaf = True
 
@@ -111,7 +111,7 @@ def test_a_signature_whose_delete_was_under_way_when_its_image_came_back_comes_b
 def test_a_signature_that_followed_just_when_its_image_was_pushed_again_comes_back(make_system: Make) -> None:
     """The image exists by its user's own push; the signature was deleted after that."""
     system = signed_system(make_system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.registry.before("DELETE", SIGNED.digest, lambda: push_unheard(system))
     system.settle()
     assert system.tags() == {"v1", "v2"}
@@ -122,7 +122,7 @@ def test_a_signature_that_followed_just_when_its_image_was_pushed_again_comes_ba
 
 def test_a_signature_that_had_followed_its_image_before_that_was_pushed_again_stays_deleted(make_system: Make) -> None:
     system = signed_system(make_system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v2"}
     push_again(system)
@@ -133,7 +133,7 @@ def test_a_signature_that_had_followed_its_image_before_that_was_pushed_again_st
 def test_a_signature_that_the_registry_refuses_for_a_while_comes_back_after_that(make_system: Make) -> None:
     system = signed_system(make_system)
     push_unheard(system)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.registry.fail_next("PUT", SIGNATURE, status=403, times=None)
     system.hear_late()
@@ -150,9 +150,9 @@ def test_the_signature_of_a_part_comes_back_with_its_index(make_system: Make) ->
     system.registry.push(SHOP, "multi", index)
     system.registry.push(SHOP, SIGNATURE, SIGNED)
     system.push("v2")
-    enforcement.enforce(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
     push_unheard(system, "multi", index)
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()
     assert system.tags() == {"v2"}

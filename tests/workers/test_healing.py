@@ -6,7 +6,7 @@ from typing import TypeVar
 import pytest
 
 from service.domain.errors import RegistryUnavailable
-from service.domain.lost import FOR_GOOD
+from service.domain.history.lost import FOR_GOOD
 from service.domain.policy.model import Policy
 from service.prune import deleting, planning
 from service.reconcile import compare
@@ -321,7 +321,7 @@ def test_a_part_of_an_inner_index_whose_push_nobody_heard_is_restored(make_syste
     unheard(system, lambda: put(system, inner.digest, inner))
     system.missed.clear()
     unheard(system, lambda: put(system, "v3", outer))
-    deletion.delete(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
     assert V1.digest not in system.registry.manifests(SHOP)
     system.hear_late()
     system.later()

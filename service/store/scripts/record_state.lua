@@ -45,6 +45,18 @@ local function make_void(r, member, at_us)
   redis.call('EXPIRE', r.gone, 86400)
 end
 
+-- True where the history knows of a manifest: with a tag, without one, or as an index.
+local function is_known(r, digest, short)
+  if redis.call('HEXISTS', r.untagged, short) == 1 or redis.call('HEXISTS', r.untagged, digest) == 1
+    or redis.call('HEXISTS', r.links, digest) == 1 then
+    return true
+  end
+  for _, standing in ipairs(redis.call('HVALS', r.live)) do
+    if string.sub(standing, 1, #short + 1) == short .. ' ' then return true end
+  end
+  return false
+end
+
 local function stood_at(r, tag)
   local standing = redis.call('HGET', r.live, tag)
   return standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
