@@ -88,7 +88,7 @@ def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 
 def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
-    """Learns the children of indexes from their manifests."""
+    """Learn what manifests list, and what they are about."""
     repository = snapshot.repository
     learnt: dict[str, References | None] = {}
     for digest in digests:
@@ -99,6 +99,10 @@ def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
         try:
             learnt[digest] = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:
+            if digest not in snapshot.links:
+                # Not known to be an index: nothing else depends on it, and it is kept itself.
+                learnt[digest] = References(readable=False)
+                continue
             raise RegistryUnavailable(
                 f"{repository}@{digest} says it is an index and cannot be read ({error}); "
                 "nothing is deleted in this repository while it stands"

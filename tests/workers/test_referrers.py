@@ -1,5 +1,6 @@
 """Referrers: signatures and the like live and die with the image they are about."""
 
+import json
 from typing import Any
 
 from service.prune import deleting, planning
@@ -49,6 +50,33 @@ def test_an_attached_artifact_and_its_fallback_index_go_after_their_image(make_s
     system.settle()
     assert system.tags() == {"v2", tag}
     assert set(system.registry.manifests(SHOP)) == {new.digest, artifact.digest, system.registry.tags(SHOP)[tag]}
+
+
+def test_a_referrer_with_the_config_of_an_image_goes_after_its_image(make_system: Make) -> None:
+    """No event tells of a subject, and by its config it looks like an image."""
+    system = make_system(keep_last(1), fake={"references": True})
+    old, new = make_image("old"), make_image("new")
+    system.registry.push(SHOP, "v1", old)
+    system.registry.push(SHOP, None, make_image("about old", subject=old))
+    kept = make_image("about new", subject=new)
+    system.registry.push(SHOP, "v2", new)
+    system.registry.push(SHOP, None, kept)
+    system.settle()
+    assert set(system.registry.manifests(SHOP)) == {new.digest, kept.digest}
+
+
+def test_a_manifest_without_a_tag_that_cannot_be_read_stays_and_stops_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    image = make_image("strange")
+    body = json.loads(image.manifest)
+    body["layers"][0]["size"] = "many"
+    strange = Image(image.media_type, json.dumps(body).encode(), image.blobs)
+    system.registry.push(SHOP, None, strange)
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"v2"}
+    assert strange.digest in system.registry.manifests(SHOP)
 
 
 def test_they_stay_where_a_rule_keeps_them(make_system: Make) -> None:

@@ -24,7 +24,7 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
     untagged = tuple(_untagged_verdicts(weighing))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
     hold = _hold(doomed, len(verdicts), len(untagged), weighing)
-    unresolved = tuple(_unresolved(state, bool(doomed)))
+    unresolved = tuple(_unresolved(weighing, bool(doomed)))
     undated = () if only_asked else tuple(sorted(_undated(weighing)))
     unseen = () if only_asked else tuple(sorted(_unseen(weighing)))
     return Plan(
@@ -63,10 +63,17 @@ def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
     return len(would - deleted)
 
 
-def _unresolved(state: State, dooms: bool) -> list[str]:
-    """What must be looked into first: all of it before anything goes, else what decides whether a part follows."""
+def _unresolved(weighing: Weighing, dooms: bool) -> list[str]:
+    """The manifests to read first: all unknown ones before a deletion, else what decides if a part is deleted.
+
+    A manifest that was pushed by its digest, and is no part of an index, may be about an image: no event says so.
+    """
+    state = weighing.state
     unknown = {digest for digest, known in state.links.items() if known is None}
-    return sorted(unknown if dooms else unknown & {untagged.index for untagged in state.untagged})
+    if not dooms:
+        return sorted(unknown & {untagged.index for untagged in state.untagged})
+    nameless = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
+    return sorted(unknown | (nameless - state.links.keys() - weighing.parents.keys()))
 
 
 def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:
