@@ -57,7 +57,11 @@ def check_troubles(case: Case) -> Iterator[Finding]:
 
 
 def _mending(about: str, message: str) -> str:
-    """about: as the workers and the web process name it: `notifications`, `garbage`, `lost R:TAG`, `<queue> R`."""
+    """Return what to do about a trouble.
+
+    about: as the workers and the web process name it: `notifications`, `garbage`, `lost R:TAG`, `part R@DIGEST`,
+    `<queue> R`.
+    """
     who, _, what = about.partition(" ")
     if "storage: delete: enabled: true" in message:
         return NO_DELETES
@@ -67,6 +71,8 @@ def _mending(about: str, message: str) -> str:
         return "pushprune gc --now   # once that is mended"
     if about == "redis clock":
         return "timedatectl set-ntp true   # on the machine of Redis"
+    if who == "part":
+        return f"pushprune restore {what}   # or push the image again"
     if who == "lost" and is_for_good(message):
         return f"docker push REGISTRY/{what}   # by whoever has the image"
     if who == "lost":

@@ -27,8 +27,9 @@ Action = Literal["push", "pull", "mount", "delete"]
 class Event:
     """One thing that happened at the registry. at_us: its time there, in µs since the epoch.
 
-    children: the digests an index lists, where the registry sent them; None where it did not. artifact: the registry
-    sent what it references, and no image's config is among it: it may be about another image (signature, SBOM, chart).
+    children: the digests an index lists, where the registry sent them; None where it did not. They tell what a push
+    under way may need, and no more: an event may be forged. artifact: the registry sent what it references, and no
+    image's config is among it: it may be about another image (signature, SBOM, chart).
     size_bytes: of an image its manifest, config and layers where the registry sent them, else of the manifest alone.
     counts: False for a pull that the policy does not take for use. blobs: (digest, size in bytes) of config and layers
     of a manifest that is no index, where the registry sent them; None where it did not.
@@ -179,7 +180,8 @@ class _Event(_Model):
 def parse(body: bytes, now_us: int) -> Envelope:
     """The events of one POST body, each either understood or rejected with its reason.
 
-    now_us: our clock in µs; an event from more than ten minutes in the future is rejected: it would outrank real ones.
+    now_us: our clock in µs. An event from more than ten minutes in the future is rejected; any other event counts from
+    now at the latest, or it would outrank the pushes that come after it.
     Raises MalformedNotification when the body is not JSON or not an envelope, TooManyEvents when it is a flood:
     registries send one event at a time.
     """
@@ -193,15 +195,16 @@ def parse(body: bytes, now_us: int) -> Envelope:
         raise TooManyEvents(f"an envelope of more than {MOST_EVENTS} events is not accepted")
     events: list[Event] = []
     rejected: list[Rejected] = []
-    for raw in envelope["events"]:
+    for left, raw in zip(range(len(envelope["events"]) - 1, -1, -1), envelope["events"], strict=True):
         try:
-            events.append(_event(raw, now_us))
+            # What one envelope brings keeps its order, where all of it comes from the future.
+            events.append(_event(raw, now_us, now_us - left))
         except ValueError as error:
             rejected.append(Rejected(_one_sentence(error), _excerpt(raw)))
     return Envelope(tuple(events), tuple(rejected))
 
 
-def _event(raw: Any, now_us: int) -> Event:
+def _event(raw: Any, now_us: int, latest_us: int) -> Event:
     event = _Event.model_validate(raw)
     target = event.target
     if event.timestamp.tzinfo is None:
@@ -219,7 +222,7 @@ def _event(raw: Any, now_us: int) -> Event:
         raise ValueError("target.digest: it is missing")
     return Event(
         id=event.id,
-        at_us=at_us,
+        at_us=min(at_us, latest_us),
         action=event.action,
         repository=target.repository,
         tag=target.tag,

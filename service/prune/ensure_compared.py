@@ -19,4 +19,6 @@ def looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     if plan.unresolved:
         compare.resolve(wiring, snapshot, plan.unresolved)
         return True
-    return bool(plan.doomed) and not compare.confirm(wiring, snapshot, plan)
+    if not plan.doomed:
+        return False
+    return not compare.confirm(wiring, snapshot, plan) or compare.contradicted(wiring, snapshot, plan)

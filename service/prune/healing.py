@@ -82,7 +82,12 @@ def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
 
 
 def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
-    """A tag that is not live stands again only where a healing of ours crossed its user's DELETE."""
+    """A tag that is not live stands again only where a healing of ours crossed its user's DELETE.
+
+    A restored tag stays: its deletion was reported, and the registry has it all the same.
+    """
+    if wiring.removals.is_restored(snapshot.repository, tag):
+        return
     standing = wiring.client.head(snapshot.repository, tag)
     if standing is not None and _is_ours(wiring, snapshot.repository, tag, standing):
         log.warning("a tag that its user deleted stands where we put it; it is taken off", tag=tag)

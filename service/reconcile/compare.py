@@ -14,9 +14,12 @@ from service.domain.oci.names import is_tag
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.log import log
+from service.reconcile.lost_parts import check_parts
 from service.reconcile.pace import AtOnce, Pace
-from service.reconcile.push_times import sight
+from service.reconcile.push_times import prove, sight
 from service.registry.client import Standing
+from service.registry.storage import Storage
+from service.store.history import Proof
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -33,16 +36,18 @@ class Compared:
         tags: number of tags that were compared.
         changed: tags whose history was corrected.
         missing: tags that a delete of ours took along; the history keeps them until they are restored.
+        lost: parts that an index lacks although they were there.
     """
 
     tags: int
     changed: int
     missing: int = 0
+    lost: int = 0
 
     @property
     def differed(self) -> int:
-        """The number of tags in which the history and the registry differed."""
-        return self.changed + self.missing
+        """The number of tags in which the history and the registry differed, and of parts that an index lacks."""
+        return self.changed + self.missing + self.lost
 
 
 def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE) -> Compared:
@@ -58,7 +63,7 @@ def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE) -> Compar
     vanished: list[str] = []
     changed = _look(wiring, snapshot, names, complete=True, pace=pace, vanished=vanished)
     missing = _look_at_missing(wiring, snapshot.repository, vanished)
-    done = Compared(len(names), changed, missing)
+    done = Compared(len(names), changed, missing, check_parts(wiring, snapshot))
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
     return done
 
@@ -85,6 +90,51 @@ def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     kept = {verdict.tag.name for verdict in plan.verdicts if verdict.kept}
     unclear = sorted((listed - known) | (kept - listed))
     return not unclear or _look(wiring, snapshot, unclear, complete=False, vanished=[]) == 0
+
+
+def contradicted(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
+    """Return True if a push that may push a doomed tag out was not as reported; what is so instead is noted.
+
+    A holder of the notify token can report any push. That a tag moved is believed once the registry says so. A name
+    that is new to the history is confirmed by the list of tags, unless a deletion was reported since the last list.
+    Where the storage is mounted, the link of the tag proves the time of its push as well.
+    Raises RegistryUnavailable for a push so young that the registry may not show it yet.
+    """
+    doomed_us = [verdict.tag.pushed_us or 0 for one in plan.doomed for verdict in one.verdicts if verdict.tag.name]
+    if not doomed_us:
+        return False
+    reported = [tag for tag in snapshot.tags if not tag.proved and (tag.pushed_us or 0) > min(doomed_us)]
+    if wiring.storage is not None:
+        return _contradicted_on_disk(wiring, wiring.storage, snapshot, reported)
+    moved = [tag.name for tag in reported if snapshot.unconfirmed or tag.name in snapshot.revisions]
+    return bool(moved) and _look(wiring, snapshot, sorted(moved), complete=False, vanished=[]) > 0
+
+
+def _contradicted_on_disk(wiring: Wiring, storage: Storage, snapshot: Snapshot, reported: list[Tag]) -> bool:
+    repository = snapshot.repository
+    elsewhere = sorted(tag.name for tag in reported if storage.standing(repository, tag.name) != tag.digest)
+    if elsewhere and _look(wiring, snapshot, elsewhere, complete=False, vanished=[]):
+        return True
+    manifests = [(tag, storage.manifest(repository, tag.digest)) for tag in reported if tag.name not in elsewhere]
+    proofs = [
+        _proof_in_time(wiring, repository, tag, is_index=manifest.media_type in INDEX_TYPES)
+        for tag, manifest in manifests
+        if manifest is not None
+    ]
+    return wiring.history.prove(snapshot, proofs) > 0
+
+
+def _proof_in_time(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool) -> Proof:
+    """The same push again writes the link of its tag again, up to 50 ms after its event: that is waited for."""
+    pause_s = 0.01
+    while (proof := prove(wiring, repository, tag, is_index=is_index)).link_us is not None and being_pushed(tag):
+        if pause_s > _LONGEST_PAUSE_S:
+            raise RegistryUnavailable(
+                f"{repository}:{tag.name} was reported as pushed just now, and its link in the storage is older"
+            )
+        time.sleep(pause_s)
+        pause_s *= 2
+    return proof
 
 
 def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
@@ -151,7 +201,13 @@ def _look(
     media_types = {standing.digest: standing.media_type for standing in differing.values()}
     changed = wiring.history.adopt(snapshot, found, vanished, indexes, media_types, complete=complete)
     _note(wiring, snapshot, read, indexes)
-    return changed
+    unproved = ((before[name], standing) for name, standing in standings.items() if standing and name in before)
+    proofs = [
+        _proof_in_time(wiring, snapshot.repository, tag, is_index=standing.media_type in INDEX_TYPES)
+        for tag, standing in unproved
+        if not tag.proved and tag.digest == standing.digest
+    ]
+    return changed + wiring.history.prove(snapshot, proofs)
 
 
 def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], indexes: Collection[str]) -> None:
@@ -197,7 +253,8 @@ def _standing(wiring: Wiring, repository: str, name: str, known: Tag) -> Standin
     """Where a known tag stands. What contradicts a young push is not believed before it was asked for again."""
     pause_s = 0.01
     while True:
-        standing = wiring.client.head(repository, name, unless=known.digest)
+        # An answer to a conditional HEAD does not tell the media type, which an event may have forged.
+        standing = wiring.client.head(repository, name, unless=known.digest if known.proved else None)
         if (standing and standing.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
             return standing
         if pause_s > _LONGEST_PAUSE_S:

@@ -1,12 +1,15 @@
-"""When a tag whose push nobody heard counts as pushed."""
+"""When a tag counts as pushed: by its link in the storage, whatever its push was reported with."""
 
 from service.clock import now_us
 from service.domain.retention.ranking import is_believable
 from service.domain.retention.state import Tag
 from service.registry.client import Standing
+from service.store.history import Proof
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
+# A file system may keep whole seconds only, and an event is sent up to 50 ms before the link is written.
+_LATER_US = 2 * 1_000_000
 _SKEW_US = 60 * 1_000_000  # between the clocks of this machine and the storage's
 _LINK = "counts as pushed when its link in the storage was written"
 
@@ -25,6 +28,13 @@ def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, bef
     is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)
     sighted = is_new or snapshot.compared_us > 0
     return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted, found=found), ""
+
+
+def prove(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool) -> Proof:
+    """Return what was seen of a live tag; with the time of its link where its push was reported with a later time."""
+    link_us = _linked_us(wiring, repository, tag.name, tag.digest)
+    is_later = link_us is not None and tag.pushed_us is not None and tag.pushed_us > link_us + _LATER_US
+    return Proof(tag, is_index, link_us if is_later else None)
 
 
 def _linked_us(wiring: Wiring, repository: str, name: str, digest: str) -> int | None:

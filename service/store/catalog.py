@@ -1,12 +1,11 @@
 """The catalog: what a listing says of each repository, read for many of them at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
-from service.store.keys import long
-from service.store.packing import unpack_actor
+from service.store.packing import unpack_live
 
 _CHUNK = 500  # Redis serves others in between
 
@@ -45,9 +44,7 @@ class Catalog:
             score, live = pipe.execute()
         if score is None or live is None:
             return None
-        digest, size, actor = live.split(" ", 2)
-        who, sighted, found = unpack_actor(actor)
-        return Tag(tag, long(digest), int(score) or None, int(size), who, sighted=sighted, found=found)
+        return replace(unpack_live(tag, live), pushed_us=int(score) or None)
 
     def shelves(self, repositories: Sequence[str]) -> tuple[Shelf, ...]:
         """These repositories, in the same order."""

@@ -136,10 +136,16 @@ class Removals:
         self._connection.run("putting", [tag, digest, short(digest)], repository)
 
     def put_by_us(self, repository: str, tag: str) -> str | None:
-        """The digest that a PUT of ours last put under a tag, within a day."""
+        """Return the digest that a PUT of ours last put under a tag, within a day."""
         with self._connection.reached() as client:
-            digest: str | None = client.hget(self._keys.put(repository), tag)
-        return digest
+            packed: str | None = client.hget(self._keys.put(repository), tag)
+        return packed.partition(" ")[0] if packed else None
+
+    def is_restored(self, repository: str, tag: str) -> bool:
+        """Return True if the last PUT of ours under a tag was a restore that a user asked for, within a day."""
+        with self._connection.reached() as client:
+            packed: str | None = client.hget(self._keys.put(repository), tag)
+        return packed is not None and packed.endswith(" restored")
 
     def touched(self, repository: str, tag: str, since_us: int | None) -> bool:
         """Whether a delete of ours was at work on the tag after this push of it, within a day, or may have met it."""
@@ -167,5 +173,5 @@ def _words(tags: Collection[str]) -> str:
 
 def _told(verdict: Verdict) -> tuple[str | int, ...]:
     is_part = not verdict.tag.name and verdict.after
-    pushed_us = -1 if is_part else verdict.tag.pushed_us or 0
-    return (verdict.tag.name, pushed_us, verdict.reason, verdict.rule or "", verdict.by or "pushprune")
+    pushed = f"part {verdict.after}" if is_part else verdict.tag.pushed_us or 0
+    return (verdict.tag.name, pushed, verdict.reason, verdict.rule or "", verdict.by or "pushprune")

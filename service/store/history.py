@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
@@ -35,6 +36,19 @@ _SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push
 _UNSAID = "counts as pushed when it was first seen, and takes no slot: its config has no usable creation date"
 
 Target = Literal["doomed", "asked", "dry", "held", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a worker has seen of a live tag.
+
+    is_index: its manifest is an index. link_us: when its link in the storage was written (µs), where the push was
+    reported with a later time; else None.
+    """
+
+    tag: Tag
+    is_index: bool
+    link_us: int | None = None
 
 
 class Committed(IntEnum):
@@ -154,6 +168,18 @@ class History:
         changed = int(self._connection.run("resolve", args, repository))
         self.learn(repository, {digest: references for digest, references in learnt.items() if references})
         return changed
+
+    def prove(self, snapshot: Snapshot, proofs: Iterable[Proof]) -> int:
+        """Note what a worker has seen of tags; return of how many something else is known now.
+
+        A tag that was pushed since the snapshot is left alone.
+        """
+        args: list[str | int] = [snapshot.repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
+        for proof in proofs:
+            tag = proof.tag
+            args += [tag.name, tag.digest, short(tag.digest), int(proof.is_index), tag.pushed_us or 0]
+            args.append("" if proof.link_us is None else proof.link_us)
+        return int(self._connection.run("prove", args, snapshot.repository)) if len(args) > 4 else 0
 
     def learn(self, repository: str, fetched: Mapping[str, References]) -> None:
         """Remembers the config and layers of manifests that were fetched; an index has none."""

@@ -16,7 +16,7 @@ from service.store.packing import pack_layers, pack_media
 
 SHARED = (
     "due", "generation", "instances", "restarts", "events", "pulls", "rejected", "counters", "doomed", "healing",
-    "heard", "unread", "pushing", "loose",
+    "heard", "unread", "pushing", "loose", "unconfirmed",
 )  # fmt: skip
 EACH = (
     "tags", "live", "pulled", "gone", "links", "doomed", "heal", "history", "trash", "touched", "put", "untagged",
@@ -67,11 +67,10 @@ def _args(event: Event, repository: int) -> tuple[str | int, ...]:
     kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
     if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
         kind = "tombstone"
-    children = "?" if event.children is None else " ".join(f"child={child}" for child in event.children)
     digest, is_push = event.digest or "", event.action == "push"
     return (
         event.id, event.at_us, event.action, repository, event.tag or "", digest, short(digest), event.size_bytes,
-        int(event.must_be_looked_into), children, event.actor, event.useragent, event.address, event.instance, kind,
+        int(event.must_be_looked_into), event.actor, event.useragent, event.address, event.instance, kind,
         pack_media(event.media_type) if is_push else "", client_of(event.address, event.useragent),
         _references(event) if is_push else "", pack_layers(event.blobs) if is_push else "",
     )  # fmt: skip

@@ -7,9 +7,10 @@ characters); any other digest stands there whole.
 Per repository
   tags:R        zset    tag → time of its last push (µs); 0 = never seen pushed. The live tags, oldest first.
                         Life: while the tag lives. Writers: record, adopt, taken, forget, restore. Readers: everyone.
-  live:R        hash    tag → "<short digest> <size> <actor>". The actor is "?" where the tag turned up unannounced:
+  live:R        hash    tag → "<short digest> <size>[!] <actor>". The actor is "?" where the tag turned up unannounced:
                         its time is when it was seen, and it takes no slot; "?first" where the first comparison of the
-                        repository found it; "?first?" where both are so. Life and writers: with tags:R.
+                        repository found it; "?first?" where both are so. "!": a worker has seen its manifest, so that
+                        links:R has it if it is an index. Life and writers: with tags:R; prove.
   pulled:R      zset    tag, or "@<short digest>" for pulls by digest → time of the last pull (µs), without our own
                         and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
                         or no tag stands there. Writers: record, adopt, forget, commit. Readers: snapshot, dashboards.
@@ -37,8 +38,9 @@ Per repository
                         was deleted; and referrers follow a digest that stands there. Life: a day, the latest 1000.
                         Writers: record, forget, putting. Readers: record, snapshot.
   links:R       hash    digest → "<µs> ?" (an index or artifact nobody looked into) or
-                        "<µs> child=<digest> … subject=<digest> unreadable".
-                        Life: until the manifest is deleted. Writers: record, resolve, forget. Reader: snapshot.
+                        "<µs> child=<digest> … subject=<digest> unreadable". What it references is read from the
+                        manifest itself, never from an event.
+                        Life: until the manifest is deleted. Writers: record, resolve, prove, forget. Reader: snapshot.
   doomed:R      hash    short digest → JSON {digest, policy, verdicts: [{tag, pushed_us, size, reason, rule, …}]}: to be
                         deleted; tag is "" for a manifest without one, "stays_as" says that only the tag goes.
                         Life: until deleted or rescued. Writers: commit, record (rescue), taken, forget, spare, restore.
@@ -73,8 +75,8 @@ Per repository
                         deleted, and wanted again since its plan was dropped.
                         Life: until that is noted, or the tag is looked at or pushed; a day at most.
                         Writers: trash, taken, forget, healed, not_restored, record. Readers: record, adopt.
-  put:R         hash    tag → the digest a healing of ours put there. Life: a day. Writer: putting. Readers: record,
-                        healing.
+  put:R         hash    tag → "<digest>[ restored]": what a PUT of ours put there, and that a user wanted it restored.
+                        Life: a day. Writers: putting, restore. Readers: record, healing.
   listed:R      set     tags that the registry goes on listing although their image was deleted.
                         Life: until they are removed. Writer, reader: deletion.
   history:R     stream  action tag digest size actor agent address at_us reason rule media: what happened to its tags.
@@ -87,6 +89,9 @@ Per repository
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
   doomed        zset    R → when the sweep sends it again (ms): repositories with something in doomed:R.
+  unconfirmed   set     R: a tag of it was reported as deleted since its tags were last found to be those that the
+                        registry lists. Life: until a plan commits that was made after that. Writers: record, commit.
+                        Reader: snapshot.
   healing       zset    R → when the sweep sends it again (ms): repositories with something in heal:R.
   late:NAME     zset    R → since when its work in the queue NAME (due, doomed, healing) is overdue (ms); the sweep's
                         resending does not move it. Life: until the work gets on. Writers: sweep, succeeded.
@@ -227,6 +232,7 @@ SEEN_BUCKET_S = 3600
 SIGHTED = "?"
 FOUND = "?first"
 FOUND_AND_SIGHTED = "?first?"
+PROVED = "!"  # behind the size of a tag whose manifest a worker has seen
 
 
 @dataclass(frozen=True, slots=True)

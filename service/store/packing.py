@@ -9,7 +9,7 @@ from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX,
 from service.domain.oci.names import is_digest
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Asked, Tag
-from service.store.keys import FOUND, FOUND_AND_SIGHTED, SIGHTED
+from service.store.keys import FOUND, FOUND_AND_SIGHTED, PROVED, SIGHTED, long
 
 _MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")
 _MEDIA = {OCI_MANIFEST: "oci", OCI_INDEX: "oci index", DOCKER_MANIFEST: "docker", DOCKER_LIST: "docker list"}
@@ -92,6 +92,14 @@ def pack_links(references: References) -> str:
     words += [f"subject={references.subject}"] if references.subject else []
     words += [] if references.readable else ["unreadable"]
     return " ".join(words)
+
+
+def unpack_live(name: str, text: str) -> Tag:
+    """The live tag behind its field of live:R, without its times."""
+    digest, size, actor = text.split(" ", 2)
+    who, sighted, found = unpack_actor(actor)
+    size_bytes, proved = int(size.removesuffix(PROVED)), size.endswith(PROVED)
+    return Tag(name, long(digest), None, size_bytes, who, sighted=sighted, found=found, proved=proved)
 
 
 def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:

@@ -1,14 +1,14 @@
 """A repository as it stands in Redis at one moment: all that a plan is made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.domain.history.lost import lost_tags
 from service.domain.retention.state import Asked, State, Tag, Unapproved, Untagged
 from service.store.approvals import unpack_hold
 from service.store.keys import long, paired, short
-from service.store.packing import unpack_actor, unpack_asked, unpack_links
+from service.store.packing import unpack_asked, unpack_links, unpack_live
 
 _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
 
@@ -19,6 +19,7 @@ class Snapshot(State):
 
     compared_us: when it was compared with the registry last, 0 for never. silent_ms: for how long the registry has
     told of nothing, in any repository, and this one was not compared with it.
+    unconfirmed: a tag was reported as deleted since the tags were last found to be those that the registry lists.
     heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
     none. stale_untagged, stale_created, stale_pulled: fields of untagged:R and created:R and members of
     pulled:R that say nothing any more; a commit drops them. policy: digest of the policy last put in force, "" where
@@ -30,6 +31,7 @@ class Snapshot(State):
     compared: bool
     compared_us: int = 0
     silent_ms: int = 0
+    unconfirmed: bool = False
     heal: tuple[tuple[str, int], ...] = ()
     pulled_us: int = 0
     stale_untagged: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us
         told_us=compared_us + late_us,
         silent_ms=int(answer[17]),
         hides_tags=bool(answer[21]),
+        unconfirmed=bool(answer[23]),
         tags=tags,
         links=known,
         approved=frozenset(approved),
@@ -90,12 +93,12 @@ def _tags(
 ) -> tuple[Tag, ...]:
     tags = []
     for name, score in times.items():
-        digest, size, actor = live[name].split(" ", 2)
+        tag = unpack_live(name, live[name])
+        digest = short(tag.digest)
         used_us = max(int(float(pulled.get(name, 0))), int(float(pulled.get(f"@{digest}", 0))))
         created_us = int(created[digest]) if digest in created else None
         pushed_us = int(float(score)) or None
-        who, sighted, found = unpack_actor(actor)
-        tags.append(Tag(name, long(digest), pushed_us, int(size), who, used_us or None, created_us, sighted, found))
+        tags.append(replace(tag, pushed_us=pushed_us, pulled_us=used_us or None, created_us=created_us))
     return tuple(tags)
 
 

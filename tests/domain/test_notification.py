@@ -142,6 +142,12 @@ def test_every_algorithm_gives_a_digest(digest: str) -> None:
     assert is_digest(digest)
 
 
+def test_no_event_counts_as_later_than_its_receipt_and_what_one_envelope_brings_keeps_its_order() -> None:
+    late = [event(tag=f"v{number}", at=500 - number) for number in range(3)]
+    first, second, third = parse(envelope(*late), us(0)).events
+    assert first.at_us < second.at_us < third.at_us == us(0)
+
+
 def test_an_event_may_be_ten_minutes_ahead_of_our_clock_and_no_more() -> None:
     early, late = event(tag="early", at=600), event(tag="late", at=600.000001)
     parsed = parse(envelope(early, late), us(0))

@@ -9,6 +9,7 @@ import pytest
 
 from service.clock import now_us
 from service.domain.events import Envelope, Event
+from service.domain.oci.manifest import References
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
@@ -244,10 +245,16 @@ def test_a_generation_from_before_a_wiped_redis_never_comes_again(history: Histo
         assert history.snapshot("shop/api").generation != before.generation
 
 
-def test_the_children_of_an_index_stay_known_when_it_is_pushed_again_without_them(history: History) -> None:
+@pytest.mark.parametrize("reported", [None, (), ("y",), ("x", "y")])
+def test_the_children_of_an_index_stay_as_its_manifest_lists_them_whatever_an_event_says(
+    history: History, reported: tuple[str, ...] | None
+) -> None:
     index = "application/vnd.oci.image.index.v1+json"
-    record(history, event(1, media_type=index, seed="i", children=(digest("x"),)))
-    record(history, event(2, media_type=index, seed="i"))
+    record(history, event(1, media_type=index, seed="i", children=(digest("z"),)))
+    assert history.snapshot("shop/api").links[digest("i")] is None, "an event is believed"
+    history.resolve(history.snapshot("shop/api"), {digest("i"): References(children=(digest("x"),))})
+    children = None if reported is None else tuple(map(digest, reported))
+    record(history, event(2, media_type=index, seed="i", children=children))
     links = history.snapshot("shop/api").links[digest("i")]
     assert links is not None
     assert links.children == (digest("x"),)

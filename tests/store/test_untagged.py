@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.oci.manifest import References
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
@@ -69,31 +70,48 @@ def test_a_deleted_digest_is_not_untagged_but_gone(history: History, first: str)
     assert untagged(history) == {}
 
 
+def read_index(history: History) -> None:
+    """A worker has read the manifest of the index, which lists one part."""
+    history.resolve(history.snapshot(SHOP), {digest("i"): References(children=(digest("part"),))})
+
+
 def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History) -> None:
     record(history, event(1, tag=None, seed="part"))
-    record(history, event(2, media_type=INDEX, seed="i", children=(digest("part"),)))
+    record(history, event(2, media_type=INDEX, seed="i"))
+    read_index(history)
     record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
     assert untagged(history) == {digest("part"): (9, "")}
 
 
 def test_one_of_them_stays_so_when_an_older_deletion_of_it_is_heard_late(history: History) -> None:
     record(history, event(2, tag=None, seed="part"))
-    record(history, event(3, media_type=INDEX, seed="i", children=(digest("part"),)))
+    record(history, event(3, media_type=INDEX, seed="i"))
+    read_index(history)
     history.commit(history.snapshot(SHOP), Plan(), "none")  # it is part of an index: that it has no tag says nothing
     record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
     record(history, event(1, "delete", tag=None, seed="part", media_type=""))
     assert untagged(history) == {digest("part"): (9, "")}
 
 
-def test_they_are_also_where_the_index_is_heard_of_after_its_deletion(history: History) -> None:
-    record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
+def test_the_parts_of_an_index_are_not_believed_to_an_event(history: History) -> None:
+    record(history, event(1, tag=None, seed="part"))
     record(history, event(2, media_type=INDEX, seed="i", children=(digest("part"),)))
+    record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
+    (part,) = history.snapshot(SHOP).untagged
+    assert (part.since_us, part.index) == (NOW + 1000, "")
+
+
+def test_they_are_also_where_the_index_was_read_before_its_push_and_its_deletion_were_heard(history: History) -> None:
+    record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
+    read_index(history)
+    record(history, event(2, media_type=INDEX, seed="i"))
     (part,) = (one for one in history.snapshot(SHOP).untagged if one.digest == digest("part"))
     assert (part.since_us, part.index) == (NOW + 9000, digest("i"))
 
 
 def test_the_parts_of_an_index_that_is_found_missing_are_untagged_and_do_not_follow_it(history: History) -> None:
-    record(history, event(2, media_type=INDEX, seed="i", children=(digest("part"),)))
+    record(history, event(2, media_type=INDEX, seed="i"))
+    read_index(history)
     history.resolve(history.snapshot(SHOP), {digest("i"): None})
     (part,) = history.snapshot(SHOP).untagged
     assert (part.digest, part.index) == (digest("part"), "")
@@ -101,7 +119,8 @@ def test_the_parts_of_an_index_that_is_found_missing_are_untagged_and_do_not_fol
 
 def test_a_part_of_a_deleted_index_stays_one_when_an_older_push_of_it_is_heard_late(history: History) -> None:
     record(history, event(2, tag=None, seed="part"))
-    record(history, event(3, media_type=INDEX, seed="i", children=(digest("part"),)))
+    record(history, event(3, media_type=INDEX, seed="i"))
+    read_index(history)
     record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
     record(history, event(1, seed="part"))
     (left,) = history.snapshot(SHOP).untagged

@@ -19,6 +19,7 @@ class Tag:
     size_bytes: of the image, as far as the registry told. A verdict on a manifest without a tag has one with name "".
     sighted: it turned up unannounced after somebody had looked, so that pushed_us is when it was seen at the latest.
     found: the first comparison of its repository found it, and no push of it was heard since.
+    proved: a worker has seen at the registry the manifest it points at, so that an index is known to be an index.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Tag:
     created_us: int | None = None
     sighted: bool = False
     found: bool = False
+    proved: bool = False
 
     @property
     def used_us(self) -> int:

@@ -69,7 +69,7 @@ for _ = 1, tonumber(ARGV[7]) do
     redis.call('HDEL', r.asked, '@' .. short)
     redis.call('ZREM', r.byhand, short)
     redis.call('ZADD', r.tags, time, tag)
-    redis.call('HSET', r.live, tag, short .. ' ' .. size .. ' ' .. actor)
+    redis.call('HSET', r.live, tag, short .. ' ' .. size .. '! ' .. actor)
     if index == '1' then redis.call('HSETNX', r.links, digest, time .. ' ?') end
     log('adopted', tag, digest, size, 'found at the registry; its push was not seen' .. (how ~= '' and '; ' .. how or ''),
         media)

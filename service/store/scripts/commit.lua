@@ -4,6 +4,7 @@
 -- repository is planned again once it is gone, or after a minute.
 --
 -- KEYS  generation due doomed doomed:R dry:R held:R attempts untagged:R created:R pulled:R unapproved unheard
+--       unconfirmed
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
 --       4 target: doomed | asked | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
 --       7 fields of untagged:R that say nothing any more (count), 8 of created:R (count)  9 doomed members of pulled:R
@@ -57,6 +58,8 @@ elseif ARGV[4] ~= 'none' then
 end
 if ARGV[4] == 'dry' then redis.call('EXPIRE', r.dry, 604800) end
 if ARGV[12] == '1' then redis.call('HDEL', all.unapproved, repository) end
+-- Such a plan commits only once the registry listed the tags that the history knows.
+if ARGV[4] == 'doomed' then redis.call('SREM', all.unconfirmed, repository) end
 if (ARGV[4] == 'doomed' or ARGV[4] == 'asked') and #ARGV > at then
   local waits = tonumber(redis.call('HGET', all.attempts, 'doomed ' .. repository .. ' until') or 0)
   if waits > now_ms then

@@ -3,12 +3,12 @@
 --
 -- KEYS  doomed:R doomed tags:R live:R pulled:R gone:R links:R heal:R history:R events generation due gc:deletes
 --       gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed gc:bytes
---       asked:R byhand:R taking:R
+--       asked:R byhand:R taking:R trash:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
 --       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says)
 --       13 generation of the snapshot that the deletion was made from  14 ' tag tag ': those that are still listed;
---       then per tag ('' where it had none): tag, time_us (-1: a part of an index, which comes back with it), reason,
+--       then per tag ('' where it had none): tag, time_us ("part <index>": a part of an index that is gone), reason,
 --       rule, who deleted it; nothing where the history says already why it went
 -- Result {1 noted or 0 was noted before, 1 if the repository became due by this}
 
@@ -147,7 +147,11 @@ for i = 15, #ARGV, 5 do
   local current = redis.call('ZSCORE', r.tags, tag)
   local stood = standing and string.sub(standing, 1, string.find(standing, ' ', 1, true) - 1)
   if tag == '' then
-    if time ~= '-1' then redis.call('HSET', r.deleted, '@' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' 0 ' .. reason) end
+    -- A part comes back with its index, unless that was deleted by somebody else: then it is restored by itself.
+    local index = string.match(time, '^part (%S+)')
+    if not index or redis.call('HEXISTS', r.trash, index) == 0 then
+      redis.call('HSET', r.deleted, '@' .. short, short .. ' ' .. (index and '0' or time) .. ' ' .. now_us .. ' 0 ' .. reason)
+    end
     log('', '0', reason, rule, actor)
   elseif current and stood == short and tonumber(current) == tonumber(time) then
     local size = string.match(standing, '^%S+ (%d+)') or '0'

@@ -6,7 +6,8 @@
 --       event: reason, excerpt; then per event those of EVENT below
 -- Result {recorded, duplicates, repository that became due, …}
 local ALL = {'seen', 'seen_before', 'due', 'generation', 'instances', 'restarts', 'events', 'pulls', 'rejected',
-             'counters', 'doomed', 'healing', 'heard', 'unread', 'pushing', 'loose'}
+             'counters', 'doomed', 'healing', 'heard', 'unread', 'pushing', 'loose',
+             'unconfirmed'}
 local EACH = {'tags', 'live', 'pulled', 'gone', 'links', 'doomed', 'heal', 'history', 'trash', 'touched', 'put',
               'untagged', 'revisions', 'created', 'approvals', 'asked', 'byhand', 'taking', 'layers'}
 -- resend, again (look at it again after), youth (how long a push under way is remembered): ms; seen: how long an id is (s);
@@ -14,7 +15,7 @@ local EACH = {'tags', 'live', 'pulled', 'gone', 'links', 'doomed', 'heal', 'hist
 local LIMITS = {'resend', 'history', 'events', 'pulls', 'rejected', 'seen', 'again', 'youth', 'pushes', 'blobs', 'layers'}
 -- index: 0 or 1. kind: manifest, tombstone (that a user pushed), blob, own or ignored. references: short digests of the blobs and children of a push.
 -- layers: each "mark:size"; '' = not known.
-local EVENT = {'id', 'at_us', 'action', 'repository', 'tag', 'digest', 'short', 'size', 'index', 'children', 'actor',
+local EVENT = {'id', 'at_us', 'action', 'repository', 'tag', 'digest', 'short', 'size', 'index', 'actor',
                'agent', 'address', 'instance', 'kind', 'media', 'client', 'references', 'layers'}
 
 local clock = redis.call('TIME')

@@ -7,14 +7,15 @@ local function was_part_since(r, e)
   return part and tonumber(string.match(part, '^%d+')) >= e.at
 end
 
--- links:R of an index: its time of push, and its children if they are known; content never changes, so they stay known.
+-- links:R of an index: the time of its push. An event never tells what the index lists: somebody may have forged the
+-- event. Its manifest tells, once a worker has read it; content never changes, so what was read stays known.
 local function link(r, e)
   local known = redis.call('HGET', r.links, e.digest)
-  local children, pushed = e.children, e.at
+  local children, pushed = '?', e.at
   if known then
     local space = string.find(known, ' ', 1, true)
     pushed = math.max(pushed, tonumber(string.sub(known, 1, space - 1)))
-    if children == '?' then children = string.sub(known, space + 1) end
+    children = string.sub(known, space + 1)
   end
   local void = void_until(r, '@' .. e.short)
   if void >= pushed then
@@ -94,6 +95,7 @@ local function push(r, e)
   redis.call('HDEL', r.asked, e.tag)
   redis.call('HDEL', r.taking, e.tag)
   redis.call('ZADD', r.tags, e.at_us, e.tag)
+  -- Not marked as proved: an event may say of an index that it is an image.
   redis.call('HSET', r.live, e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
   if redis.call('HEXISTS', r.trash, e.digest) == 1 or redis.call('ZSCORE', r.touched, e.tag)
     or redis.call('HEXISTS', r.put, e.tag) == 1 then

@@ -36,6 +36,7 @@ local function delete(r, e)
     if used and tonumber(used) <= e.at then redis.call('ZREM', r.pulled, '@' .. e.short) end
     return
   end
+  redis.call('SADD', all.unconfirmed, r.name)
   local restored = e.at <= void_until(r, e.tag)
   make_void(r, e.tag, e.at_us)
   overwritten(r, e.tag, e.at)

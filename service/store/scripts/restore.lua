@@ -2,7 +2,7 @@
 -- the undo began, that push wins: the tag is looked at, and put back where its user wants it.
 --
 -- KEYS  doomed:R doomed tags:R live:R gone:R heal:R history:R events generation due healing untagged:R deleted:R
---       links:R revisions:R counters asked:R byhand:R
+--       links:R revisions:R counters asked:R byhand:R put:R
 -- ARGV  1 repository  2 tag ('' = none)  3 digest  4 short digest  5 size  6 time of its push (µs)  7 who pushed it
 --       8 what it references, as links:R has it ('' = an image)  9 history entries kept  10 events kept
 --       11 resend after (ms)  12 look again after (ms)  13 who restored it  14 reason  15 the tag's time when the undo
@@ -45,13 +45,15 @@ for i = 17, #ARGV, 2 do
   redis.call('ZREM', r.byhand, ARGV[i + 1])
 end
 if ARGV[8] ~= '' then redis.call('HSET', r.links, digest, ARGV[6] .. ' ' .. ARGV[8]) end
+-- A deletion of the tag that is reported later did not meet the PUT of this restore: it may be forged.
+if redis.call('HGET', r.put, tag) == digest then redis.call('HSET', r.put, tag, digest .. ' restored') end
 if tag == '' then
   redis.call('HSET', r.untagged, short, now_us .. ' ')
 else
   -- Where somebody has pushed the same again since, that push is the later one.
   if not (stood == short and tonumber(current) > tonumber(ARGV[6])) then
     redis.call('ZADD', r.tags, ARGV[6], tag)
-    redis.call('HSET', r.live, tag, short .. ' ' .. ARGV[5] .. ' ' .. ARGV[7])
+    redis.call('HSET', r.live, tag, short .. ' ' .. ARGV[5] .. '! ' .. ARGV[7])
   end
   redis.call('HDEL', r.deleted, tag .. ' ' .. short)
   if current and stood ~= short then

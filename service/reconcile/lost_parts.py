@@ -1,0 +1,51 @@
+"""Look for parts that an index which still exists has lost: such an image cannot be pulled."""
+
+from collections.abc import Iterator
+
+from service.domain.retention.state import Tag
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+
+def check_parts(wiring: Wiring, snapshot: Snapshot) -> int:
+    """Raise an alarm for each part that was deleted although its index exists; return how many there are.
+
+    Only parts that were deleted are looked up: an index may list a platform that nobody ever pushed. What the trash has
+    is put back by healing. An alarm ends once the part is there again, or its index is gone.
+    """
+    repository = snapshot.repository
+    alarms = {trouble.about for trouble in wiring.outbox.troubles() if trouble.about.startswith(f"part {repository}@")}
+    in_trash = wiring.trash.digests(repository)
+    deleted = in_trash | snapshot.deleted | {alarm.partition("@")[2] for alarm in alarms}
+    lost = {
+        part: index for part, index in _parts(snapshot) if part in deleted and _is_lost(wiring, snapshot, part, index)
+    }
+    for part, index in lost.items():
+        mend = f"`pushprune restore {repository}@{part}` puts it back" if part in in_trash else "push the image again"
+        wiring.outbox.complain(
+            f"part {repository}@{part}",
+            f"this manifest was deleted although the index {_called(snapshot, index)} needs it, so the image cannot be "
+            f"pulled for its platform: {mend}",
+        )
+    for alarm in alarms - {f"part {repository}@{part}" for part in lost}:
+        wiring.outbox.mended(alarm)
+    if indexes := {index for part, index in lost.items() if part in in_trash}:
+        wiring.removals.look_at(repository, sorted(indexes))
+    return len(lost)
+
+
+def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """(part, index that lists it) of every index whose manifest was read."""
+    for index, known in snapshot.links.items():
+        yield from ((part, index) for part in (known.children if known else ()))
+
+
+def _is_lost(wiring: Wiring, snapshot: Snapshot, part: str, index: str) -> bool:
+    head = wiring.client.head
+    return head(snapshot.repository, part) is None and head(snapshot.repository, index) is not None
+
+
+def _called(snapshot: Snapshot, index: str) -> str:
+    """The index by one of its tags, where it has any."""
+    tag = next((tag for tag in snapshot.tags if tag.digest == index), Tag("", index, None))
+    return tag.called(snapshot.repository)
