@@ -10,6 +10,7 @@ import click
 from service.cli.registry import refuse_v1
 from service.domain.errors import RegistryRefused
 from service.domain.policy.model import Policy
+from service.domain.reconciliation import NAME_THEM
 from service.domain.retention.selector import is_glob
 from service.local.oneoff import OneOff, one_off
 
@@ -34,7 +35,7 @@ def look_once(
     found = system.compare(() if any(map(is_glob, repositories)) else repositories)
     _say(f"{found.repositories} repositories with {found.tags} tags")
     if found.catalog and not system.wiring.settings.reconcile.repositories:
-        raise RegistryRefused(f"{found.catalog}; name the repositories: as arguments, or in reconcile.repositories")
+        raise RegistryRefused(f"{found.catalog}: {NAME_THEM}")
     if found.catalog:
         click.echo(f"pushprune: {found.catalog}", err=True)
     system.rest()

@@ -12,7 +12,7 @@ from service.cli.name import parse_repositories
 from service.cli.reach import meant, reach, reaching, show_json
 from service.cli.show import line, number, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
-from service.domain.reconciliation import Walk, Walked
+from service.domain.reconciliation import NAME_THEM, Walk, Walked
 from service.domain.retention.selector import is_glob
 from service.reconcile.status import Overview, ask, overview
 from service.wiring import Wiring
@@ -51,6 +51,8 @@ def reconcile(
     _show_last(last, as_json)
     if last.failed or not last.repositories:
         raise RegistryRefused(last.message or _trouble(wiring) or "no repository is there to be compared")
+    if last.catalog and not wiring.settings.reconcile.repositories:
+        raise RegistryRefused(f"not everything was compared: {NAME_THEM}")
     nowhere = [name for name in repositories if name not in wiring.history.repositories()]
     if nowhere:
         raise NoSuchRepository(f"neither the registry nor the history has a tag of {', '.join(nowhere)}")

@@ -19,6 +19,7 @@ CHECKS: dict[str, Check] = {
     "redis": redis.check,
     "registry": registry.check,
     "deletes": registry.check_deletes,
+    "catalog": registry.check_catalog,
     "listing": registry.check_listing,
     "cache": registry.check_cache,
     "clocks": registry.check_clocks,

@@ -21,6 +21,7 @@ _READ_ONLY = "storage: {maintenance: {readonly: {enabled: false}}}   # in the re
 _LOGIN = (
     "registry: {username: NAME, password_file: /run/secrets/registry_password}   # one who may pull, push and delete"
 )
+_NAME_THEM = "reconcile: {repositories: [shop/api]}   # every repository; or a login that may read the catalog"
 _NO_CACHE = (
     "storage: {cache: {}}   # in the registry's config.yml: take `blobdescriptor` out of `cache`, then restart it"
 )
@@ -85,6 +86,23 @@ def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
         except RegistryRefused as refused:
             return error("deletes", str(refused), _DISK)
     return fine("deletes", "deletes go over the registry's disk, which is proved to be the one that it serves")
+
+
+def check_catalog(case: Case) -> Iterator[Finding]:
+    """Check that the registry lists its repositories, or that the settings name them."""
+    named = case.wiring.settings.reconcile.repositories
+    try:
+        next(case.probe.repositories(), None)
+    except RegistryRefused as refused:
+        said = f"the registry does not list its repositories: {refused}"
+        if named:
+            yield fine("catalog", f"{said}; reconcile.repositories names {len(named)}")
+        else:
+            yield error(
+                "catalog", said, "reconcile: {repositories: [shop/api]}   # or a login that may read the catalog"
+            )
+    else:
+        yield fine("catalog", "the registry lists its repositories")
 
 
 def check_listing(case: Case) -> Iterator[Finding]:

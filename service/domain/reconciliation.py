@@ -7,6 +7,9 @@ REGISTRY_RESTARTED = "the registry restarted"
 REDIS_RESTARTED = "Redis restarted"
 BY_HAND = "asked for by hand"
 
+# What to do where the registry does not list its repositories.
+NAME_THEM = "let registry.username read the catalog, or name the repositories in reconcile.repositories"
+
 # What such a walk finds compared already since then is not compared again.
 AT_A_START = frozenset({FIRST_START, REGISTRY_RESTARTED, REDIS_RESTARTED})
 

@@ -16,7 +16,7 @@ from service.wiring import Wiring
 SLICE_S = 2.0
 _ABOUT = "reconcile"
 _CATALOG_TRIES = 5
-_NO_CATALOG = "the registry shows us no catalog ({}): these are the repositories known, and reconcile.repositories"
+_NO_CATALOG = "the registry does not list its repositories ({}), so only those that are known were compared"
 _EMPTY = (
     "the registry lists no repository at all, and {} with tags are known, so nothing was compared: see that "
     "registry.url and its storage are right; if all is really gone, name a repository: `pushprune reconcile REPO`"
@@ -135,5 +135,7 @@ def _tell(wiring: Wiring) -> None:
              tags=last.tags, changed=last.changed, failed=last.failed)  # fmt: skip
     if last.failed:
         wiring.outbox.complain(_ABOUT, f"{last.failed} repositories could not be compared, the last: {last.message}")
+    elif last.catalog and last.whole and not wiring.settings.reconcile.repositories:
+        wiring.outbox.complain(_ABOUT, f"{last.catalog}: {reconciliation.NAME_THEM}")
     elif last.whole:
         wiring.outbox.mended(_ABOUT)

@@ -26,6 +26,9 @@ from service.registry.answers import error_codes, is_gone, read_json, refusal, t
 from service.registry.session import open_session
 
 CATALOG_PAGE = 1000
+# Bounds for a hostile registry. Real ones stay far below: a million names in pages of 100 are 10,000 pages.
+_MOST_PAGES = 20_000
+_LISTING_BYTES = 256 * 1024 * 1024
 _MANIFESTS_ACCEPTED = ", ".join(MANIFEST_TYPES)
 
 
@@ -89,8 +92,9 @@ class RegistryClient:
 
         A page that fails raises from the iteration: what came before it is not the whole catalog.
         """
-        last = f"&last={quote(after, safe='')}" if after else ""
-        return self._listing("/v2/_catalog", "repositories", f"n={CATALOG_PAGE}{last}")
+        last = f"last={quote(after, safe='')}" if after else ""
+        most = f"n={CATALOG_PAGE}&{last}" if last else f"n={CATALOG_PAGE}"
+        return self._listing("/v2/_catalog", "repositories", most, or_else=last)
 
     def head(self, repository: str, reference: str, *, unless: str | None = None) -> Standing | None:
         """Where a tag or digest stands; None if the registry does not have it.
@@ -220,21 +224,35 @@ class RegistryClient:
         self._expect(response, 202)
         return True
 
-    def _listing(self, path: str, key: str, query: str, *, gone_is_empty: bool = False) -> Iterator[str]:
-        """The strings under `key` of each page. Of a Link only the query counts: behind a proxy its path may differ."""
+    def _listing(
+        self, path: str, key: str, query: str, *, or_else: str = "", gone_is_empty: bool = False
+    ) -> Iterator[str]:
+        """The strings under `key` of each page. Of a Link only the query counts: behind a proxy its path may differ.
+
+        Args:
+            or_else: the query for a registry that refuses the size of page in `query`; it then uses its own.
+        """
         asked: set[str] = set()
+        size_bytes = 0
         while True:
             response = self._send("GET", f"{path}?{query}" if query else path, {})
             if gone_is_empty and not asked and response.status_code == 404 and "NAME_UNKNOWN" in error_codes(response):
                 return
+            if not asked and query != or_else and "PAGINATION_NUMBER_INVALID" in error_codes(response):
+                # catalog.maxentries is below ours; the answer does not say what it is.
+                query = or_else
+                continue
             asked.add(query)
             yield from self._names(response, key)
             following = response.links.get("next", {}).get("url")
             if following is None:
                 return
             query = following.partition("?")[2]
+            size_bytes += len(response.content)
             if query in asked:
                 raise RegistryUnavailable(f"{self._where} pages in circles through {path}")
+            if len(asked) >= _MOST_PAGES or size_bytes > _LISTING_BYTES:
+                raise RegistryUnavailable(f"{self._where} does not come to an end with {path}: this is no listing")
 
     def _names(self, response: requests.Response, key: str) -> list[str]:
         body = self._expect_object(response)

@@ -127,6 +127,16 @@ def test_a_disk_that_is_not_the_registrys_is_found(make_wiring: Make, tmp_path: 
     assert finding.mend.startswith("storage: {path: /var/lib/registry}")
 
 
+def test_a_registry_that_does_not_list_its_repositories_is_found(make_wiring: Make, site: FakeRegistry) -> None:
+    site.fail_next("GET", "_catalog", status=403, times=None)
+    finding = one("catalog", quick(make_wiring(site.url)))
+    assert (finding.severity, finding.mend[:26]) == ("error", "reconcile: {repositories: ")
+    named = one("catalog", quick(make_wiring(site.url, reconcile={"repositories": ["shop/api"]})))
+    assert named.severity == "ok"
+    site.faults.clear()
+    assert one("catalog", quick(make_wiring(site.url))).said == "the registry lists its repositories"
+
+
 def test_where_the_answers_do_not_tell_of_a_cache_that_is_said(make_wiring: Make, site: FakeRegistry) -> None:
     site.fail_next("PUT", "blobs/uploads", status=400, body=b'{"errors": [{"code": "DIGEST_INVALID"}]}')
     finding = one("cache", quick(make_wiring(site.url)))

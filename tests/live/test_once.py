@@ -125,6 +125,23 @@ def test_nothing_is_deleted_unasked_or_unsaved(registry: RealRegistry, tmp_path:
     assert len(registry.tag_names("shop/api")) == 13
 
 
+def test_a_registry_with_small_pages_of_its_catalog_is_seen_whole(registry: RealRegistry) -> None:
+    registry.restart({"catalog": {"maxentries": 1}})
+    repos = pushprune("repos", "--registry", registry.url, "--json")
+    assert {row["repository"] for row in json.loads(repos.stdout)} == {"shop/api", "shop/web"}
+
+
+def test_a_catalog_that_cannot_be_read_is_no_registry_without_anything_to_delete() -> None:
+    with FakeRegistry() as fake:
+        fake.push_image("shop/api", "v1")
+        fake.fail_next("GET", "_catalog", status=403, times=None)
+        found = pushprune("prune", "--registry", fake.url, "--keep-last", "1", "--yes")
+        assert (found.returncode, found.stdout) == (1, "")
+        assert "does not list its repositories" in found.stderr
+        named = pushprune("prune", "--registry", fake.url, "--keep-last", "1", "--yes", "shop/api")
+        assert (named.returncode, named.stdout) == (0, "nothing would go\n"), named.stderr
+
+
 def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     repos = pushprune("repos", "--registry", registry.url, "--json")
     assert {row["repository"]: row["tags"] for row in json.loads(repos.stdout)} == {"shop/api": 13, "shop/web": 1}

@@ -232,6 +232,41 @@ class TestPages:
             assert client.tags("shop/api") == ("v0", "v1", "v2", "v3", "v4")
             assert elsewhere.requests == []
 
+    def test_a_catalog_that_refuses_our_size_of_page_is_read_in_its_own(self) -> None:
+        with FakeRegistry(max_entries=7) as fake:
+            names = [f"shop/r{number:02}" for number in range(20)]
+            for name in names:
+                fake.push_image(name, "v1")
+            client = RegistryClient(fake.url)
+            assert list(client.repositories()) == names
+            assert list(client.repositories("shop/r04")) == names[5:]
+
+    def test_a_registry_that_refuses_any_size_of_page_is_asked_twice_and_not_for_ever(
+        self, fake: FakeRegistry, client: RegistryClient
+    ) -> None:
+        refusal = b'{"errors": [{"code": "PAGINATION_NUMBER_INVALID"}]}'
+        fake.fail_next("GET", "_catalog", status=400, body=refusal, times=None)
+        with pytest.raises(RegistryRefused, match="PAGINATION_NUMBER_INVALID"):
+            list(client.repositories())
+        assert len(fake.requests) == 2
+
+    def test_a_listing_without_an_end_is_given_up(
+        self, fake: FakeRegistry, client: RegistryClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lead_on() -> None:
+            headers = {"Link": f'</v2/shop/api/tags/list?last={len(fake.requests)}>; rel="next"'}
+            fake.fail_next("GET", "tags/list", status=200, headers=headers, body=b'{"tags": ["v1"]}')
+
+        fake.before("GET", "tags/list", lead_on, times=None)
+        monkeypatch.setattr("service.registry.client._MOST_PAGES", 50)
+        with pytest.raises(RegistryUnavailable, match="does not come to an end"):
+            client.tags("shop/api")
+        assert len(fake.requests) == 50
+        monkeypatch.setattr("service.registry.client._LISTING_BYTES", 160)
+        with pytest.raises(RegistryUnavailable, match="does not come to an end"):
+            client.tags("shop/api")
+        assert len(fake.requests) == 50 + 11
+
     def test_a_link_that_is_no_url_is_an_error(self, fake: FakeRegistry, client: RegistryClient) -> None:
         fake.fail_next("GET", status=200, body=b'{"tags": ["v0"]}', headers={"Link": '<http://[>; rel="next"'})
         with pytest.raises(RegistryUnavailable, match="circles"):

@@ -182,7 +182,8 @@ def test_without_a_catalog_the_known_and_the_named_repositories_are_compared(mak
     system.wiring.walks.request(reconciliation.BY_HAND)
     last = finish(system)
     assert last.repositories == 2
-    assert "shows us no catalog" in last.catalog
+    assert "does not list its repositories" in last.catalog
+    assert system.wiring.outbox.troubles() == (), "reconcile.repositories names them"
     assert (known(system, "shop/named"), known(system, "shop/never")) == ({"v1"}, set())
 
 
@@ -202,8 +203,33 @@ def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_sy
     walking.go_on(system.wiring)
     assert known(system, "shop/asked") == {"v1"}, "it was named: no catalog is needed"
     last = finish(system)
-    assert "shows us no catalog" in last.catalog
+    assert "does not list its repositories" in last.catalog
     assert known(system, "shop/heard") == {"v1", "v2"}
+
+
+def test_a_catalog_that_cannot_be_read_is_a_trouble_until_it_can(make_system: Make) -> None:
+    system = make_system(keep_last(9), **QUICKLY)
+    unheard(system, "shop/never:v1")
+    system.registry.fail_next("GET", "_catalog", status=403)
+    system.wiring.walks.request(reconciliation.BY_HAND)
+    finish(system)
+    (trouble,) = system.wiring.outbox.troubles()
+    assert "does not list its repositories" in trouble.message
+    assert "reconcile.repositories" in trouble.message
+    system.wiring.walks.request(reconciliation.BY_HAND)
+    assert finish(system).catalog == ""
+    assert known(system, "shop/never") == {"v1"}
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_catalog_in_smaller_pages_than_ours_is_read_whole(make_system: Make) -> None:
+    system = make_system(keep_last(9), fake={"max_entries": 3}, **QUICKLY)
+    names = {f"shop/r{number}" for number in range(8)}
+    unheard(system, *(f"{name}:v1" for name in names))
+    system.wiring.walks.request(reconciliation.BY_HAND)
+    last = finish(system)
+    assert (last.catalog, last.repositories) == ("", 8)
+    assert names <= set(system.wiring.history.repositories())
 
 
 def test_a_page_of_the_catalog_that_fails_is_read_again_and_none_before_it(
