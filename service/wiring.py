@@ -119,7 +119,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix), hasty)
     bounds = settings.history
     limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected, bounds.repository_layers)
-    look_again_ms = round(settings.registry.timeout_s * 1000) + 5000
+    # So long a DELETE of a worker that was killed may still be at work at the registry.
+    look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
     pushes = Bounds(settings.gc.youth * 1000)
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
@@ -175,7 +176,10 @@ def probe(settings: Settings, name: str) -> Probe | None:
     if registry.url is None:
         return None
     auth = _auth(settings, registry.url)
-    return Probe(registry.url, name, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
+    return Probe(
+        registry.url, name, auth=auth, ca_file=registry.ca_file,
+        timeout_s=registry.timeout_s, delete_timeout_s=registry.delete_timeout_s,
+    )  # fmt: skip
 
 
 def restore_folder(settings: Settings, folder: Path, *, force: bool) -> RestoreFolder:
@@ -215,6 +219,7 @@ def _registry(settings: Settings, meter: Meter | None = None) -> RegistryClient 
         auth=_auth(settings, registry.url),
         ca_file=registry.ca_file,
         timeout_s=registry.timeout_s,
+        delete_timeout_s=registry.delete_timeout_s,
         parallel=settings.delete.parallel,
         timed=timed,
         instead=f"or set delete.via: storage, as its storage is at {place}" if (place := settings.storage.path) else "",

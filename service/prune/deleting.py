@@ -1,11 +1,12 @@
 """Delete what is doomed, a batch at a time, each rechecked and put into the trash right before."""
 
+import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
-from service.domain.retention.batching import batch_size, tags_first
+from service.domain.retention.batching import batch_size, next_size, tags_first
 from service.domain.retention.plan import Doomed
 from service.log import log
 from service.prune import listing
@@ -23,6 +24,18 @@ from service.store.trash import Kept, Put
 from service.wiring import Wiring
 
 _WAIT_S = 0.3
+_FIRST_BATCH = 2  # for each request that is sent at the same time
+
+
+@dataclass(slots=True)
+class _Speed:
+    """How fast the registry deletes in one repository, as the batches before showed.
+
+    Attributes:
+        size: how many digests it deletes in good time.
+    """
+
+    size: int
 
 
 def delete(wiring: Wiring, repository: str) -> None:
@@ -34,14 +47,15 @@ def delete(wiring: Wiring, repository: str) -> None:
     if wiring.outbox.backing_off("doomed", repository):
         return
     before: tuple[Doomed, ...] = ()
+    speed = _Speed(_FIRST_BATCH * wiring.settings.delete.parallel)
     with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
         while lease is not None and (doomed := wiring.history.doomed(repository)) and doomed != before:
             before = doomed
-            if not _delete(wiring, wiring.history.snapshot(repository), doomed, lease):
+            if not _delete(wiring, wiring.history.snapshot(repository), doomed, lease, speed):
                 return
 
 
-def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease) -> bool:
+def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease, speed: _Speed) -> bool:
     """Works through what was doomed when the snapshot was made; False when it must not go on.
 
     First what has tags, each digest with them or all tags before the first digest, whichever costs less; what has none
@@ -51,7 +65,7 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
     tags = len(snapshot.tags)
     while left:
         lease.check()
-        batch, off = _next_batch(wiring, snapshot, left, tags)
+        batch, off = _next_batch(wiring, snapshot, left, tags, speed.size)
         if _is_stale(wiring, snapshot, batch):
             _plan_again(wiring, snapshot.repository)
             return False
@@ -61,11 +75,14 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
             if not all(one.only_tags for one in batch) and not listing.is_whole(wiring, snapshot, permit):
                 _plan_again(wiring, snapshot.repository)
                 return False
+            began_s = time.monotonic()
             try:
                 _go(wiring, snapshot, batch, permit, off=off)
             except RegistryUnavailable:
                 _ease_off(wiring, snapshot.repository, batch)
                 raise
+        if not off:
+            speed.size = next_size(len(batch), time.monotonic() - began_s)
         wiring.outbox.succeeded("doomed", snapshot.repository)
         left, tags = left[len(batch) :], tags - sum(len(one.tags) for one in batch)
         if left and not wiring.history.is_current(snapshot):
@@ -85,10 +102,17 @@ def _ease_off(wiring: Wiring, repository: str, batch: tuple[Doomed, ...]) -> Non
         wiring.outbox.succeeded("doomed", repository)
 
 
-def _next_batch(wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: int) -> tuple[tuple[Doomed, ...], bool]:
-    """The next ones of one kind, and whether their tags are taken off first."""
-    size = wiring.settings.delete.batch_size
-    alike = tuple(one for one in left[: batch_size(tags, size)] if one.only_tags == left[0].only_tags)
+def _next_batch(
+    wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: int, fits: int
+) -> tuple[tuple[Doomed, ...], bool]:
+    """Return the next batch, and True if its tags are to be removed before its manifests.
+
+    Args:
+        fits: how many digests the registry deletes in good time.
+    """
+    most = wiring.settings.delete.batch_size
+    alike = tuple(one for one in left[: batch_size(tags, most)] if one.only_tags == left[0].only_tags)
+    size = min(most, fits)
     if not left[0].tags:
         return alike[:size], False
     if wiring.unlinker:  # there a digest with its tags costs the same in a repository of any size

@@ -65,18 +65,21 @@ class RegistryClient:
         auth: requests.auth.AuthBase | None = None,
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
+        delete_timeout_s: float = 300.0,
         parallel: int = 4,
         instead: str = "",
         timed: Callable[[str, float], object] = lambda *_: None,
     ) -> None:
-        """timeout_s: for connecting and for each wait for bytes. instead: what to do where it does not delete, besides.
-        timed: is told of each request: "<method> <status>" (or "<method> none"), and how long it took (s).
+        """timeout_s: for connecting and for each wait for bytes. delete_timeout_s: instead of that, for the answer to a
+        DELETE, during which the registry reads every tag of the repository. instead: what to do where it does not
+        delete, besides. timed: is told of each request: "<method> <status>" (or "<method> none"), and how long it took (s).
 
         Raises ConfigurationError for a bad url or ca_file.
         """
         self._url = checked_url(url)
         self._where = f"the registry at {self._url}"
         self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
+        self._delete_timeout_s = delete_timeout_s
         self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
 
     def ping(self, timeout_s: float | None = None) -> None:
@@ -203,7 +206,8 @@ class RegistryClient:
 
         Raises DeletesDisabled where the registry runs with deletes off or read-only.
         """
-        response = self._send("DELETE", f"/v2/{checked_repository(repository)}/manifests/{checked_digest(digest)}", {})
+        path = f"/v2/{checked_repository(repository)}/manifests/{checked_digest(digest)}"
+        response = self._send("DELETE", path, {}, timeout_s=self._delete_timeout_s)
         if is_gone(response):
             return False
         self._expect(response, 202)
@@ -216,7 +220,7 @@ class RegistryClient:
         """
         if not is_tag(tag):
             raise ValueError(f"{tag[:80]!r} is no tag")
-        response = self._send("DELETE", manifest_path(repository, tag), {})
+        response = self._send("DELETE", manifest_path(repository, tag), {}, timeout_s=self._delete_timeout_s)
         if is_gone(response):
             return False
         if response.status_code == 400 and "DIGEST_INVALID" in error_codes(response):
@@ -313,7 +317,7 @@ class RegistryClient:
                 )
                 response = session.send(
                     prepared,
-                    timeout=timeout_s,
+                    timeout=(min(timeout_s, self._timeout_s), timeout_s),
                     stream=stream,
                     allow_redirects=method in ("GET", "HEAD"),
                     proxies=session.proxies,

@@ -57,8 +57,11 @@ class Probe(RegistryClient):
         auth: requests.auth.AuthBase | None = None,
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
+        delete_timeout_s: float = 300.0,
     ) -> None:
-        super().__init__(url, auth=auth, ca_file=ca_file, timeout_s=timeout_s, parallel=1)
+        super().__init__(
+            url, auth=auth, ca_file=ca_file, timeout_s=timeout_s, delete_timeout_s=delete_timeout_s, parallel=1
+        )
         self.agent = f"{USER_AGENT} (probe {name})"
         self._session.headers["User-Agent"] = self.agent
 

@@ -54,6 +54,10 @@ class Registry(Part):
     ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
     docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
     timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
+    delete_timeout_s: Seconds = Field(
+        default=300.0,
+        description="how long to wait for the answer to a deletion, in seconds: large repositories take long",
+    )
     debug_url: RegistryUrls | None = Field(
         default=None,
         description="its debug server (http.debug.addr): http://…, of several registries all; needed by gc.gate: proxy",

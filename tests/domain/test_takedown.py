@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.retention.batching import batch_size, tags_first
+from service.domain.retention.batching import batch_size, next_size, tags_first
 from service.domain.retention.plan import Doomed, Verdict
 from tests.makers import tag
 
@@ -36,3 +36,9 @@ def test_a_digest_with_many_tags_is_one_delete() -> None:
 
 def test_a_batch_grows_with_the_repository_up_to_a_bound() -> None:
     assert [batch_size(tags, 100) for tags in (10, 1000, 3000, 50_000)] == [100, 100, 300, 500]
+
+
+def test_batches_are_as_large_as_the_registry_is_fast() -> None:
+    assert next_size(16, took_s=0.02) == 16_000, "a disk: delete.batch_size is the bound"
+    assert next_size(16, took_s=44.0) == 7, "1,000 tags on object storage, eight requests at a time"
+    assert next_size(1, took_s=600.0) == 1
