@@ -24,7 +24,7 @@ from service.store.trash import Kept, Put
 from service.wiring import Wiring
 
 _WAIT_S = 0.3
-_FIRST_BATCH = 2  # for each request that is sent at the same time
+_FIRST_BATCH = 16
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ def delete(wiring: Wiring, repository: str) -> None:
     if wiring.outbox.backing_off("doomed", repository):
         return
     before: tuple[Doomed, ...] = ()
-    speed = _Speed(_FIRST_BATCH * wiring.settings.delete.parallel)
+    speed = _Speed(_FIRST_BATCH)
     with wiring.leases.hold(f"delete:{repository}", wait_s=_WAIT_S) as lease:
         while lease is not None and (doomed := wiring.history.doomed(repository)) and doomed != before:
             before = doomed

@@ -72,7 +72,8 @@ class RegistryClient:
     ) -> None:
         """timeout_s: for connecting and for each wait for bytes. delete_timeout_s: instead of that, for the answer to a
         DELETE, during which the registry reads every tag of the repository. instead: what to do where it does not
-        delete, besides. timed: is told of each request: "<method> <status>" (or "<method> none"), and how long it took (s).
+        delete, besides. timed: is told of each request: "<method> <status>" (or "<method> none"), and how long it
+        took (s).
 
         Raises ConfigurationError for a bad url or ca_file.
         """

@@ -124,7 +124,7 @@ class TestNoAnswer:
     def test_silence_is_waited_for_once(self, fake: FakeRegistry, call: Call) -> None:
         fake.delay("*", seconds=600, times=None)
         with pytest.raises(RegistryUnavailable, match=r"did not answer within 0\.05 s"):
-            call(RegistryClient(fake.url, timeout_s=0.05))
+            call(RegistryClient(fake.url, timeout_s=0.05, delete_timeout_s=0.05))
         assert fake.connections == 1
 
     def test_a_read_survives_one_closed_connection(self, fake: FakeRegistry, client: RegistryClient) -> None:

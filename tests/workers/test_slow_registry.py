@@ -46,6 +46,7 @@ def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
     system = make_system(keep_last(1), version, delete={"parallel": 2})
     system.push(*(f"v{number}" for number in range(13)))
     monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: False)
+    monkeypatch.setattr(deleting, "_FIRST_BATCH", 4)
     monkeypatch.setattr(batching, "_BATCH_S", 0.1)
     system.registry.delay("DELETE", "manifests/sha256:", seconds=0.1, times=None)
     sizes: list[int] = []
