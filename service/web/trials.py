@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from flask import Flask, current_app
 
 from service.domain.errors import PushpruneError
-from service.domain.policy.patterns import forget_compiled
+from service.domain.policy.patterns import TookTooLong, forget_compiled, matching_within
 
 AT_ONCE = 2
 PATIENCE_S = 10.0
@@ -22,6 +22,7 @@ MOST_BYTES = 100_000
 MOST_PATTERNS = 2000
 
 _INSTEAD = "use `pushprune prune --dry-run --policy FILE`"
+_TOOK_TOO_LONG = f"the preview takes more than {PATIENCE_S:g} s: ask for fewer repositories, or {_INSTEAD}"
 _EXTENSION = "pushprune trials"
 T = TypeVar("T")
 
@@ -41,12 +42,15 @@ def register(app: Flask) -> None:
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """The right to compute a preview. Raises Busy if others have it."""
+    """The right to compute a preview, for some seconds. Raises Busy if others have it, or once they are over."""
     turns: BoundedSemaphore = current_app.extensions[_EXTENSION]
     if not turns.acquire(blocking=False):
         raise Busy(f"{AT_ONCE} previews are being computed: ask again in some seconds")
     try:
-        yield
+        with matching_within(PATIENCE_S):
+            yield
+    except TookTooLong as error:
+        raise Busy(_TOOK_TOO_LONG) from error
     finally:
         forget_compiled()
         gc.collect()  # selectors refer to themselves
@@ -58,7 +62,7 @@ def in_time(names: Iterable[T]) -> Iterator[T]:
     end_s = time.monotonic() + PATIENCE_S
     for name in names:
         if time.monotonic() > end_s:
-            raise Busy(f"the preview takes more than {PATIENCE_S:g} s: ask for fewer repositories, or {_INSTEAD}")
+            raise Busy(_TOOK_TOO_LONG)
         yield name
 
 

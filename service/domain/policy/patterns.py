@@ -1,9 +1,13 @@
 """Patterns for repositories and tags: globs whose * stops at /, or re:…; all of them matched in linear time by RE2."""
 
 import re
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from itertools import chain
+from math import inf
 from typing import Annotated, Any
 
 import re2
@@ -16,6 +20,9 @@ PLACEHOLDER = "WHERE-IT-BELONGED"
 LONGEST_PATTERN = 512
 MOST_PATTERNS = 1000
 _LARGEST_BYTES = 256 * 1024
+
+# Of a policy that somebody tries: a few megabytes of names and patterns are enough for minutes.
+_ends_s: ContextVar[float] = ContextVar("when matching must end", default=inf)
 
 Matcher = Callable[[str], bool]
 _Search = Callable[[str], tuple[int, ...]]
@@ -49,6 +56,20 @@ def compile_expression(expression: str, written: str) -> Any:
 def selector_of(lists: tuple[tuple[str, ...], ...], *, crossing: bool = False) -> "Selector":
     """The selector for these lists, made once."""
     return Selector(lists, crossing=crossing)
+
+
+class TookTooLong(Exception):
+    """Matching did not end in the time that it was given."""
+
+
+@contextmanager
+def matching_within(seconds: float) -> Iterator[None]:
+    """Let selectors raise TookTooLong in this block, once so much time has passed."""
+    token = _ends_s.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _ends_s.reset(token)
 
 
 def forget_compiled() -> None:
@@ -90,6 +111,8 @@ class Selector:
 
     def select(self, text: str) -> frozenset[int]:
         """The numbers of the lists that select the text."""
+        if time.monotonic() > _ends_s.get():
+            raise TookTooLong
         return self._selecting(tuple(self._search(text)))
 
     def _selected_by(self, matched: tuple[int, ...]) -> frozenset[int]:
@@ -127,10 +150,9 @@ def _search(written: tuple[str, ...], crossing: bool) -> _Search:
 
 
 def _one_by_one(expressions: list[str]) -> _Search:
-    # Compiled when they are needed, which is rarely: each takes up to 256 KiB.
-    return lambda text: tuple(
-        at for at, expression in enumerate(expressions) if compile_expression(expression, expression).search(text)
-    )
+    # Compiled when they are needed, which is rarely, and then kept with the search: each takes up to 256 KiB.
+    compiled = cache(lambda: [compile_expression(expression, expression) for expression in expressions])
+    return lambda text: tuple(at for at, expression in enumerate(compiled()) if expression.search(text) is not None)
 
 
 def _options(most_bytes: int = 0) -> Any:

@@ -266,6 +266,11 @@ class TestWhatTryingAPolicyCosts:
         status, said = problem(ask(shop, policy=KEEP_1))
         assert (status, "ask for fewer repositories" in said) == (503, True)
 
+    def test_one_repository_alone_cannot_take_longer(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(trials, "in_time", lambda names: names)
+        monkeypatch.setattr(trials, "PATIENCE_S", -1.0)
+        assert problem(ask(shop, policy=KEEP_1))[0] == 503
+
     def test_nothing_of_a_tried_policy_is_remembered(self, shop: Edge) -> None:
         assert ask(shop, policy={"rules": [{"keep": {"last": 1}, "tags": ["re:^v"]}]}).status_code == 200
         assert not compile_expression.cache_info().currsize
