@@ -12,7 +12,7 @@ from service.store.keys import Keys
 from service.wiring import Wiring, wire
 from tests.conftest import Messages
 from tests.fakes import direct
-from tests.fakes.registry_storage import Version
+from tests.fakes.registry_storage import Driver, Version
 from tests.machine.mortal import Life, mortal
 from tests.machine.oracle import Rule
 from tests.machine.shops import FakeShop, Notify, RealShop, Shop
@@ -38,12 +38,12 @@ class Ground:
         self.client = mortal(self.url, self.life)
         self.adapter = direct.NetworkAdapter() if self.real else direct.DirectAdapter()
 
-    def shop(self, version: Version, notify: Notify) -> Shop:
+    def shop(self, version: Version, notify: Notify, driver: Driver = "filesystem") -> Shop:
         """The registry of one example; the real one is the same for all, and there is only one example."""
         if self.real:
             self.real.notify = notify
             return self.real
-        made = FakeShop(version, notify)
+        made = FakeShop(version, notify, driver)
         cast(direct.DirectAdapter, self.adapter).fake = made.fake
         return made
 
@@ -78,7 +78,7 @@ class Ground:
 
 def policy_of(rule: Rule) -> Policy:
     """The rule in the product's words."""
-    said: dict[str, Any] = {"name": "last", "keep": {"last": rule.keep}, "count": rule.count}
+    said: dict[str, Any] = {"name": "last", "keep": {"last": rule.keep}, "count": rule.count, "order": rule.order}
     if rule.untagged:
         said["untagged"] = 0
     return Policy.model_validate(

@@ -1,7 +1,9 @@
 """The machine: users, events, workers and their deaths in any order, and a look at everything once it is quiet."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -81,10 +83,16 @@ class Machine(RuleBasedStateMachine):
     @initialize(rule=rules, opening=st.lists(meetings, min_size=1, max_size=4))
     def begin(self, rule: Rule, opening: list[Meeting]) -> None:
         """opening: races that every example begins with; most of what can go wrong goes wrong there."""
-        self._world = World(self._ground, self._version, rule)
+        self._world = self._new_world(rule)
         self.users = Users(self.world)
         for meeting in opening:
             self._race(meeting)
+
+    def _new_world(self, rule: Rule) -> World:
+        return World(self._ground, self._version, rule)
+
+    def _quiet(self) -> None:
+        quiet(self.world)
 
     @rule(deed=deeds, late=st.booleans())
     def do(self, deed: Deed, late: bool) -> None:
@@ -163,13 +171,13 @@ class Machine(RuleBasedStateMachine):
             case "settle":
                 self.world.settle()
             case "quiet":
-                quiet(self.world)
+                self._quiet()
 
     def teardown(self) -> None:
         if self._world is None:
             return
         try:
-            quiet(self._world)
+            self._quiet()
         finally:
             self._world.close()
 
@@ -210,6 +218,55 @@ class PutBack(Machine):
         self.world.work("enforce")
         self.users.do(Deed("go back", tag, which), late=False)
         self._work("delete", crossing, kill)
+
+
+class Awkward(Machine):
+    """Distribution 3.1.1 on object storage: it hides tags, and it answers late. Images may all have one date.
+
+    Nothing that is kept is lost; what stays for ever is not looked at.
+    """
+
+    # `rel` hides `rel2` and `relx`.
+    NAMES: ClassVar[Mapping[str, str]] = {"v1": "rel", "v2": "rel2", "v3": "relx", "v4": "new"}
+
+    @initialize(
+        rule=rules,
+        opening=st.lists(meetings, min_size=1, max_size=4),
+        order=st.sampled_from(("pushed", "pushed", "created")),
+    )
+    def begin(self, rule: Rule, opening: list[Meeting], order: str = "pushed") -> None:
+        Machine.begin(self, rule=replace(rule, order=order), opening=opening)
+
+    def _new_world(self, rule: Rule) -> World:
+        return World(self._ground, self._version, rule, "s3", self.NAMES)
+
+    @rule(kind=st.sampled_from(("enforce", "delete", "delete")), nth=st.integers(0, 6))
+    def work_unanswered(self, kind: str, nth: int) -> None:
+        self.users.overflow()
+        self.world.work("enforce")
+        self.world.work_unanswered(kind, nth)
+
+    @rule(tag=st.sampled_from(("v2", "v3")), which=_NUMBERS)
+    def share_unheard(self, tag: str, which: int) -> None:
+        """What is to be deleted gets a tag that may be hidden, and the registry restarts before it tells of that."""
+        self.users.do(Deed("push", "v1", which), late=False)
+        self.users.overflow()
+        self.world.work("enforce")
+        self.users.do(Deed("share", tag, which), late=True)
+        self.world.restart()
+        self.world.settle()
+
+    @rule()
+    def answer_late(self) -> None:
+        self.world.answer_late()
+
+    def _quiet(self) -> None:
+        self.world.come_to_rest()
+        checks.nothing_kept_is_missing(self.world)
+        if self.world.lost:
+            self.world.compare()
+            checks.nothing_kept_is_missing(self.world)
+        self.world.model.rest()
 
 
 def quiet(world: World) -> None:

@@ -32,7 +32,8 @@ class Push:
 class Rule:
     """What the policy of one run says. untagged: whether what has no tag goes at once, or stays.
 
-    tags_first: whether the deletion takes tags off before digests, however few there are.
+    tags_first: whether the deletion takes tags off before digests, however few there are. order: what `last`
+    counts by; all images of the users have one date, so that with `created` their pushes decide as well.
     """
 
     keep: int
@@ -40,6 +41,7 @@ class Rule:
     untagged: bool
     tags_first: bool = False
     protect: frozenset[str] = frozenset({"latest"})
+    order: str = "pushed"
 
 
 def overflowing(pushes: Iterable[Push], rule: Rule, parts: Collection[str], bound: Collection[str]) -> set[str]:

@@ -16,7 +16,7 @@ from tests.fakes.real_registry import RealRegistry
 from tests.fakes.receiver import Receiver
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.registry_disk import StoredManifest
-from tests.fakes.registry_storage import Refused, Version
+from tests.fakes.registry_storage import Driver, Refused, Version
 from tests.fakes.valkey import free_port
 
 SHOP = "shop/api"
@@ -43,8 +43,8 @@ class Shop(Protocol):
 class FakeShop:
     """The in-process registry, without its HTTP server."""
 
-    def __init__(self, version: Version, notify: Notify) -> None:
-        self.fake = FakeRegistry(version, notify=notify, references=True)
+    def __init__(self, version: Version, notify: Notify, driver: Driver = "filesystem") -> None:
+        self.fake = FakeRegistry(version, notify=notify, references=True, driver=driver)
         self.fake._server.server_close()
         self._starts = 0
 

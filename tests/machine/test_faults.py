@@ -6,7 +6,7 @@ import pytest
 
 from tests.machine import faults
 from tests.machine.ground import Ground
-from tests.machine.machine import Machine
+from tests.machine.machine import Awkward, Machine
 from tests.machine.test_machine import run
 
 _AT_MOST = 300
@@ -26,3 +26,10 @@ def test_a_planted_fault_is_found(ground: Ground, fault: str, version: Literal["
         run(machine, _AT_MOST, shrink=False)
     print(f"{fault}, {version}: example {len(begun)}: {str(found.value).splitlines()[0]}")
     run(lambda: Machine(ground, version), len(begun), shrink=False)
+
+
+@pytest.mark.deep
+def test_hidden_tags_are_missed_where_it_is_not_tried_whether_there_are_any(ground: Ground) -> None:
+    """The ground's registry counts as known to list every tag, which is not true of this one."""
+    with pytest.raises(AssertionError, match=r"is kept, and missing|went although nothing said so|cannot be pulled"):
+        run(lambda: Awkward(ground, "3.1.1"), 200, shrink=False)

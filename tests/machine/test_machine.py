@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, core, settings, stateful
 from hypothesis.internal.conjecture import engine
 
+from service.prune import listing
 from tests.machine.ground import Ground
-from tests.machine.machine import ByHand, Machine, PutBack
+from tests.machine.machine import Awkward, ByHand, Machine, PutBack
 
+_IS_WHOLE = listing.is_whole
 _STEPS = 25
 _SHRINKING_S = 60
 
@@ -51,6 +53,23 @@ def test_nothing_but_what_was_asked_for_by_hand_goes_as_well(ground: Ground, ver
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_nothing_is_lost_where_tags_are_put_back(ground: Ground, version: Literal["2.8", "3"]) -> None:
     run(lambda: PutBack(ground, version), 20)
+
+
+@pytest.fixture
+def tried(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    """The ground, where it is tried whether the registry lists every tag."""
+    monkeypatch.setattr(listing, "is_whole", _IS_WHOLE)
+    return ground
+
+
+@pytest.mark.live
+def test_nothing_kept_is_lost_on_a_registry_that_hides_tags_dates_equally_and_answers_late(tried: Ground) -> None:
+    run(lambda: Awkward(tried, "3.1.1"), 30)
+
+
+@pytest.mark.deep
+def test_nothing_kept_is_lost_on_such_a_registry_in_five_hundred_examples(tried: Ground) -> None:
+    run(lambda: Awkward(tried, "3.1.1"), 500)
 
 
 @pytest.mark.deep

@@ -1,6 +1,6 @@
 """What users do: each deed is one thing that somebody does at the registry, whatever the workers do meanwhile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.oci import tombstone
 from tests.fakes.images import Image
@@ -30,6 +30,7 @@ class Users:
 
     def do(self, deed: Deed, *, late: bool) -> None:
         """late: what it causes is heard only later."""
+        deed = replace(deed, tag=self._world.names.get(deed.tag, deed.tag))
         before, self._world.late = self._world.late, late
         try:
             getattr(self, f"_{deed.what.replace(' ', '_')}")(deed)
@@ -43,7 +44,8 @@ class Users:
         standing = self._registry.tags()
         ages = {push.tag: push.number for push in self._world.model.wanted.values()}
         for number in range(self._world.rule.keep + 1 - len(standing.keys() - self._world.rule.protect)):
-            tag = min((f"v{nth}" for nth in range(1, 5)), key=lambda tag: ages.get(tag, -1))
+            tags = [self._world.names.get(f"v{nth}", f"v{nth}") for nth in range(1, 5)]
+            tag = min(tags, key=lambda tag: ages.get(tag, -1))
             ages[tag] = max(ages.values(), default=0) + 1
             self.do(Deed("push", tag, len(ages) + number), late=False)
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from service.store.connection import Connection
 from service.store.history import History
 from service.store.keys import Keys, long
 from service.wiring import Wiring
-from tests.fakes.registry_storage import Version
+from tests.fakes.registry_storage import Driver, Version
 from tests.machine.goods import called
 from tests.machine.ground import Ground
 from tests.machine.model import Happened, Model
@@ -53,10 +53,21 @@ class Cross:
 class World:
     """late: whether what happens now is heard later only. faults: what went wrong in the middle of something."""
 
-    def __init__(self, ground: Ground, version: Version, rule: Rule) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        version: Version,
+        rule: Rule,
+        driver: Driver = "filesystem",
+        names: Mapping[str, str] | None = None,
+    ) -> None:
+        """names: what the users call their tags instead."""
         self.ground, self.rule = ground, rule
         self.keys = Keys(f"machine{next(_prefixes)}:")
-        self.registry = ground.shop(version, self._emitted)
+        self.registry = ground.shop(version, self._emitted, driver)
+        self.names = names or {}
+        self._slow: int | None = None
+        self._unanswered: list[Callable[[], object]] = []
         self.wiring = ground.wiring(rule, self.keys)
         self.history = History(Connection(ground.plain, self.keys))
         self.model = Model(rule, self.registry)
@@ -88,6 +99,8 @@ class World:
 
     def _emitted(self, envelope: dict[str, Any]) -> None:
         event = envelope["events"][0]
+        if event["target"]["repository"] != SHOP:
+            return  # a probe of ours
         if event["target"].get("mediaType") == BLOB_TYPE and event["source"]["instanceID"] in self._instances:
             return  # counted, and nothing else
         happened = self._read(event)
@@ -167,6 +180,25 @@ class World:
             self.ground.life.begin()
         self.watch.check()
 
+    def work_unanswered(self, kind: str, nth: int) -> None:
+        """A worker whose nth request is not answered in time: the registry does what it was asked for later."""
+        self._slow = nth
+        try:
+            self.work(kind)
+        finally:
+            self._slow = None
+
+    def answer_late(self) -> None:
+        """The registry does what it did not answer."""
+        late, self._unanswered = self._unanswered, []
+        for answer in late:
+            self._elsewhere = True
+            try:
+                answer()
+                self.registry.tell()
+            finally:
+                self._elsewhere = False
+
     def next_message(self) -> str | None:
         return self.messages.pop(0)[0] if self.messages else None
 
@@ -180,6 +212,7 @@ class World:
 
     def time_passes(self) -> None:
         """Leases of the dead are over, back-offs too, and whatever waits in the outbox is overdue."""
+        self.answer_late()  # a request ends long before what it may have met is looked at again
         client: Any = self.ground.plain
         pipe = client.pipeline()
         leases = [self.keys.lease(f"{kind}:{SHOP}") for kind in ("enforce", "delete")]
@@ -196,6 +229,7 @@ class World:
 
     def come_to_rest(self) -> None:
         """Every event arrives, and everything is worked off."""
+        self.answer_late()
         while self.waiting:
             self.hear()
         with self._hours_later():
@@ -340,6 +374,9 @@ class World:
             if cross.when == "before":
                 cross.do()
         self.watch.sees(method, str(request.path_url), request.body)
+        if len(self._requests) - 1 == self._slow:
+            self._unanswered.append(answer)
+            raise requests.ReadTimeout("no answer in time", request=request)
         response = answer()
         self.registry.tell()
         for cross in due:
