@@ -15,6 +15,7 @@ from service.wiring import Wiring
 
 LATE_S = 60.0
 REGISTRY = "registry"
+SLOW = "slow answers"
 _CLOCK_S = 60.0
 
 _START = "celery -A workers.app worker --pool threads --concurrency 4 -n {name}@%h -Q {queues}"

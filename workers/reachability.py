@@ -1,23 +1,34 @@
 """Notice within seconds that the registry does not answer or does not let us in, also while there is nothing to do."""
 
 import threading
+import time
+from collections import deque
+from collections.abc import Mapping
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
-from service.health import REGISTRY
+from service.domain.history.lost import lost_image
+from service.health import REGISTRY, SLOW
 from service.log import log
 from service.wiring import Wiring
 
 _EVERY_MS = 5000
 _LOOK_S = 1.0
 _PATIENCE_S = 3.0
+_LONGEST_MS = 60_000
+_SLOW_S = 2.5
+_SLOW_AT_LEAST = 3
+_SLOW_SHARE = 0.1
+_WINDOW_S = 60.0
 
 
 def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
     """Look at the registry every five seconds, in the worker that is elected for it, until the process ends."""
+    answers = Answers()
     while not stopping.wait(_LOOK_S):
         try:
             if wiring.leases.elected(REGISTRY, _EVERY_MS):
                 look_at_registry(wiring)
+                answers.look_at(wiring, time.monotonic())
         except StoreUnavailable:
             continue  # the tick says so
         except Exception:  # noqa: BLE001 - the look must outlive anything, as the tick does
@@ -25,12 +36,18 @@ def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
 
 
 def look_at_registry(wiring: Wiring) -> None:
-    """Note a trouble while the registry does not answer or does not let us in, and end it once it does."""
+    """Note a trouble while the registry does not answer or does not let us in, and end it once it does.
+
+    Then everything that backs off goes on at once.
+    """
     known = next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == REGISTRY), None)
     message = _why_not(wiring)
     if message is None and known is not None:
-        log.info("the registry answers again")
         wiring.outbox.mended(REGISTRY)
+        waiting = wiring.outbox.end_back_offs()
+        for image in filter(None, (lost_image(trouble.about) for trouble in wiring.outbox.troubles())):
+            wiring.removals.look_at(image[0], [image[1]])
+        log.info("the registry answers again", repositories_waiting=len(waiting))
     elif message is not None and known is None:
         log.warning("the registry does not answer or refuses us; deletions and planning wait", error=message)
         wiring.outbox.complain(REGISTRY, f"{message}; nothing is deleted until this is mended, and nothing is lost")
@@ -39,6 +56,49 @@ def look_at_registry(wiring: Wiring) -> None:
 def _why_not(wiring: Wiring) -> str | None:
     try:
         wiring.client.ping(_PATIENCE_S)
-    except (RegistryUnavailable, RegistryRefused) as error:
+    except RegistryUnavailable as error:
+        if error.retry_after_s:
+            wiring.leases.postpone(REGISTRY, round(max(_EVERY_MS, min(error.retry_after_s * 1000, _LONGEST_MS))))
+        return str(error)
+    except RegistryRefused as error:
         return str(error)
     return None
+
+
+class Answers:
+    """The answers of the registry in the last minute, from the timings of all processes.
+
+    A trouble while many of them are slow. A DELETE may be slow in a large repository, and is not counted.
+    """
+
+    def __init__(self) -> None:
+        self._readings: deque[tuple[float, int, int]] = deque()
+
+    def look_at(self, wiring: Wiring, now_s: float) -> None:
+        """Note the trouble, or its end. now_s: of a clock that only goes forward."""
+        timings = wiring.meter.read().timings
+        counted = [timing for (name, label), timing in timings.items() if _counts(name, label)]
+        slow = sum(timing.more + sum(_slow(timing.counts)) for timing in counted)
+        total = sum(timing.more + sum(timing.counts.values()) for timing in counted)
+        self._readings.append((now_s, slow, total))
+        while len(self._readings) > 1 and self._readings[1][0] <= now_s - _WINDOW_S:
+            self._readings.popleft()
+        since_s, slow_before, total_before = self._readings[0]
+        slow, total = slow - slow_before, total - total_before
+        known = any(trouble.about == SLOW for trouble in wiring.outbox.troubles())
+        if slow >= _SLOW_AT_LEAST and slow >= total * _SLOW_SHARE:
+            if not known:
+                message = f"{slow} of {total} answers of the registry took more than {_SLOW_S:g} s within a minute"
+                log.warning("the registry answers slowly", slow=slow, answers=total)
+                wiring.outbox.complain(SLOW, f"{message}: look at its load, its storage and the network between")
+        elif known and now_s - since_s >= _WINDOW_S / 2:
+            log.info("the registry answers fast again")
+            wiring.outbox.mended(SLOW)
+
+
+def _counts(name: str, label: str) -> bool:
+    return name == "registry_request" and not label.startswith("DELETE ")
+
+
+def _slow(counts: Mapping[float, int]) -> list[int]:
+    return [count for end_s, count in counts.items() if end_s > _SLOW_S]

@@ -6,7 +6,7 @@ from service.doctor.case import Case
 from service.doctor.registry import NO_DELETES
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.history.lost import is_for_good
-from service.health import LATE_S, REGISTRY, start_line, system_health
+from service.health import LATE_S, REGISTRY, SLOW, start_line, system_health
 
 _STUCK_S = 600
 _DAY_MS = 86_400_000
@@ -69,6 +69,8 @@ def _mending(about: str, message: str) -> str:
         return 'headers: {Authorization: ["Bearer <tokens.notify>"]}   # of the endpoint in the registry\'s config.yml'
     if who == "garbage":
         return "pushprune gc --now   # once that is mended"
+    if about == SLOW:
+        return "curl -s http://PUSHPRUNE/metrics | grep registry_request   # which requests are slow"
     if about == "redis clock":
         return "timedatectl set-ntp true   # on the machine of Redis"
     if who == "part":

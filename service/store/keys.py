@@ -188,7 +188,8 @@ Global
   heard         string  when the registry last told of anything, of us as well (ms). Life: for ever. Writer: record.
                         Reader: snapshot.
   attempts      hash    "<queue> R" → failed attempts in a row, "<queue> R until" → end of the back-off (ms).
-                        Life: until it succeeds. Writer: put_off. Readers: commit, deletion.
+                        Life: until it succeeds; the end of the back-off: until the registry answers again.
+                        Writers: put_off, the look at the registry. Readers: commit, deletion.
   trouble       hash    what an operator must mend: "<who> [R]" → JSON {message, at_ms}; "lost R:TAG" and
                         "lost R@DIGEST": what a delete of ours took along and is not restored. Life: until it works
                         again, or nobody misses it. Readers: snapshot, adopt (lost tags), /readyz, command line, API.

@@ -123,6 +123,11 @@ class Leases:
         """Return True if this caller is the one to do something in this time slot."""
         return bool(self._connection.script("elect", [self._keys.lease(name)], [new_token(), time_to_live_ms]))
 
+    def postpone(self, name: str, time_ms: int) -> None:
+        """Let no caller be elected for this long."""
+        with self._connection.reached() as client:
+            client.set(self._keys.lease(name), new_token(), px=time_ms)
+
     def writers(self) -> int:
         """How many writers are inside."""
         now_ms = self._connection.now_ms()

@@ -86,6 +86,24 @@ class Outbox:
         args: list[str | int] = [repository, f"{queue} {repository}", FIRST_WAIT_MS, LONGEST_WAIT_MS]
         return float(self._connection.script("put_off", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
 
+    def end_back_offs(self) -> tuple[str, ...]:
+        """Have everything that backs off sent again now, as the registry answers again; returns these repositories.
+
+        The number of failures is kept: if the registry fails again, the next wait is as long as it would have been.
+        """
+        now_ms, attempts = self._connection.now_ms(), self._keys.of("attempts")
+        repositories: set[str] = set()
+        with self._connection.reached() as client:
+            for field in client.hkeys(attempts):
+                queue, repository, until = (*field.split(" "), "")[:3]
+                if until != "until":
+                    continue
+                for waiting in ("due", "healing") if queue == "due" else (queue,):
+                    client.zadd(self._keys.of(waiting), {repository: now_ms}, xx=True)
+                client.hdel(attempts, field)
+                repositories.add(repository)
+        return tuple(sorted(repositories))
+
     def backing_off(self, queue: Queue, repository: str) -> bool:
         """Whether a back-off is not over yet."""
         with self._connection.reached() as client:

@@ -112,6 +112,7 @@ class TestTroubles:
             ("delete shop/api", "the registry says no", "pushprune prune shop/api"),
             ("notifications", "one was refused", "headers: {Authorization:"),
             ("garbage", "exit code 1", "pushprune gc --now"),
+            ("slow answers", "3 of 3 took more than 2.5 s", "curl -s http://PUSHPRUNE/metrics"),
             ("lost shop/api:v1", f"{FOR_GOOD} (layers are missing)", "docker push REGISTRY/shop/api:v1"),
             ("lost shop/api:v1", "not restored yet: the registry says no", "pushprune restore shop/api:v1"),
             ("redis clock", "was set back", "timedatectl set-ntp true   # on the machine of Redis"),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from service.domain.errors import AccessDenied
 from service.health import system_health
 from service.wiring import Wiring
 from tests.fakes.registry import FakeRegistry
@@ -13,6 +14,7 @@ from workers import reachability
 from workers.reachability import look_at_registry, watch_registry
 
 Make = Callable[..., Wiring]
+V1 = f"sha256:{'1' * 64}"
 
 
 def troubles(wiring: Wiring) -> dict[str, str]:
@@ -78,3 +80,80 @@ def test_the_workers_go_on_looking(make_wiring: Make, monkeypatch: pytest.Monkey
     assert (looks, list(troubles(wiring))) == (2, ["registry"])
     wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert system_health(wiring).registry is False
+
+
+class TestWorkResumes:
+    """Once the registry answers again, nothing waits for the end of a back-off."""
+
+    def test_as_soon_as_the_registry_answers_again(self, make_wiring: Make) -> None:
+        with FakeRegistry() as registry:
+            wiring = make_wiring(registry.url)
+            wiring.outbox.mark_due(["shop/api"])
+            registry.fail_next("GET", "^/v2/$", status=502)
+            look_at_registry(wiring)
+            for _ in range(6):
+                wiring.outbox.put_off("due", "shop/api")
+            assert wiring.outbox.overdue("due") == ()
+            look_at_registry(wiring)
+            assert wiring.outbox.overdue("due") == ("shop/api",)
+            assert wiring.outbox.put_off("due", "shop/api") == 60
+
+    def test_with_what_is_not_restored_yet(self, make_wiring: Make) -> None:
+        with FakeRegistry() as registry:
+            wiring = make_wiring(registry.url)
+            member = "v1", wiring.removals.look_at("shop/api", ["v1"])
+            for _ in range(2):
+                wiring.removals.not_restored("shop/api", member, V1, AccessDenied("401"), final=False)
+            assert wiring.history.snapshot("shop/api").heal == ()
+            registry.fail_next("GET", "^/v2/$", status=401)
+            look_at_registry(wiring)
+            look_at_registry(wiring)
+            assert [name for name, _ in wiring.history.snapshot("shop/api").heal] == ["v1"]
+
+
+class TestRetryAfter:
+    def test_is_waited_for_and_does_not_double(self, make_wiring: Make) -> None:
+        wiring = make_wiring()
+        wiring.outbox.mark_due(["shop/api"])
+        assert [wiring.outbox.put_off("due", "shop/api", 3) for _ in range(6)] == [3] * 6
+
+    def test_puts_the_next_look_off(self, make_wiring: Make) -> None:
+        with FakeRegistry() as registry:
+            wiring = make_wiring(registry.url)
+            registry.fail_next("GET", "^/v2/$", status=429, headers={"Retry-After": "30"})
+            look_at_registry(wiring)
+            wait_ms = wiring.connection.client.pttl(wiring.connection.keys.lease("registry"))
+            assert 25_000 < wait_ms <= 30_000
+
+
+class TestSlowAnswers:
+    def answer(self, wiring: Wiring, *seconds: float, label: str = "GET 200") -> None:
+        for each_s in seconds:
+            wiring.meter.time("registry_request", label, each_s)
+        wiring.meter.flush()
+
+    def test_are_a_trouble_until_the_registry_is_fast_again(self, make_wiring: Make) -> None:
+        wiring, answers = make_wiring(), reachability.Answers()
+        answers.look_at(wiring, 0.0)
+        self.answer(wiring, 5.0, 5.0, 11.0, 0.1)
+        answers.look_at(wiring, 5.0)
+        assert "3 of 4 answers of the registry took more than 2.5 s" in troubles(wiring)["slow answers"]
+        answers.look_at(wiring, 10.0)
+        assert "slow answers" in troubles(wiring)
+        self.answer(wiring, 0.1)
+        answers.look_at(wiring, 66.0)
+        assert troubles(wiring) == {}
+
+    def test_are_no_trouble_where_few_are_slow_or_only_deletes_are(self, make_wiring: Make) -> None:
+        wiring, answers = make_wiring(), reachability.Answers()
+        answers.look_at(wiring, 0.0)
+        self.answer(wiring, 5.0, 5.0, 5.0, *[0.1] * 50)
+        self.answer(wiring, *[9.0] * 10, label="DELETE 202")
+        answers.look_at(wiring, 5.0)
+        assert troubles(wiring) == {}
+
+    def test_of_long_ago_are_no_trouble(self, make_wiring: Make) -> None:
+        wiring = make_wiring()
+        self.answer(wiring, 5.0, 5.0, 5.0)
+        reachability.Answers().look_at(wiring, 0.0)
+        assert troubles(wiring) == {}

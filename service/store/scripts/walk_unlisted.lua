@@ -7,5 +7,7 @@ if redis.call('EXISTS', all['reconcile:walk']) == 0 then return 0 end
 redis.call('HSET', all['reconcile:walk'], 'message', ARGV[1])
 local row = redis.call('HINCRBY', all['reconcile:walk'], 'row', 1)
 local pause = math.min(tonumber(ARGV[3]), tonumber(ARGV[2]) * 2 ^ math.min(row - 1, 20))
-redis.call('SET', all['reconcile:pause'], '1', 'PX', math.floor(math.max(pause, tonumber(ARGV[4]))))
+-- The registry knows best: a pause that it asks for does not double.
+if tonumber(ARGV[4]) > 0 then pause = math.max(tonumber(ARGV[4]), tonumber(ARGV[2])) end
+redis.call('SET', all['reconcile:pause'], '1', 'PX', math.floor(pause))
 return row
