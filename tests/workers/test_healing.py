@@ -326,3 +326,18 @@ def test_a_part_of_an_inner_index_whose_push_nobody_heard_is_restored(make_syste
     system.hear_late()
     system.later()
     Pusher(system.registry.url).pull_whole(SHOP, "v3")
+
+
+def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("latest")
+    system.settle()
+    newer = make_image("newer")
+    system.deaf = True
+    system.registry.push(SHOP, "latest", newer)
+    system.wiring.removals.look_at(SHOP, ["latest"])
+    planning.enforce(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["latest"] == newer.digest
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["latest"] == newer.digest
