@@ -83,6 +83,22 @@ def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History
     assert untagged(history) == {digest("part"): (9, "")}
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2), (3, 0, 1, 2), (1, 2, 3, 0), (1, 0, 3, 2)])
+def test_what_was_deleted_before_its_tag_went_on_is_not_untagged(history: History, order: tuple[int, ...]) -> None:
+    deleted = (event(4, "delete", None, "old", media_type=""), user_delete(5, "v1"))
+    told = (event(2, seed="old"), *deleted, event(8, seed="new"))
+    record(history, *(told[nth] for nth in order))
+    assert untagged(history) == {}
+
+
+def test_a_part_that_was_deleted_after_its_index_is_not_untagged_whatever_is_heard_first(history: History) -> None:
+    index = event(2, seed="index", media_type=INDEX, children=(digest("a"), digest("b")))
+    record(history, event(1, tag=None, seed="a"), event(1, tag=None, seed="b"), index)
+    part = event(6, "delete", None, "a", media_type="")
+    record(history, part, event(4, "delete", None, "index", media_type=""), user_delete(5, "v1"))
+    assert untagged(history) == {digest("b"): (4, "")}
+
+
 def test_one_of_them_stays_so_when_an_older_deletion_of_it_is_heard_late(history: History) -> None:
     record(history, event(2, tag=None, seed="part"))
     record(history, event(3, media_type=INDEX, seed="i"))

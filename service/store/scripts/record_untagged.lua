@@ -54,9 +54,33 @@ local function overwritten(r, tag, since, current, at_us, digest)
   redis.call('HSET', r.revisions, tag, table.concat(order, ' ', 1, math.min(#order, 100)))
 end
 
--- The parts of an index that is gone have lost what held them.
+-- The short form of a digest, as keys.py has it.
+local BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+local function short_of(digest)
+  local hexadecimal = string.match(digest, '^sha256:(%x+)$')
+  if not hexadecimal or #hexadecimal ~= 64 then return digest end
+  local text = {}
+  for i = 1, 64, 3 do
+    local bits = tonumber(string.sub(hexadecimal .. '00', i, i + 2), 16)
+    for _, six in ipairs({math.floor(bits / 64), bits % 64}) do text[#text + 1] = string.sub(BASE64, six + 1, six + 1) end
+  end
+  return table.concat(text, '', 1, 43)
+end
+
+-- The parts of an index that is gone have lost what held them, unless they were deleted later themselves.
 local function untag_children(r, known, at_us, index)
   for child in string.gmatch(known, 'child=(%S+)') do
-    untag(r, child, at_us, '', ' part ' .. index)
+    if void_until(r, '@' .. short_of(child)) < tonumber(at_us) then untag(r, child, at_us, '', ' part ' .. index) end
   end
+end
+
+-- True if a manifest without a tag was deleted by a DELETE at this time: it lost its tag before, or a tag left it after
+-- that without a new push in between.
+local function went(r, untagged, short, at_us)
+  if tonumber(string.match(untagged, '^%d+')) <= at_us then return true end
+  local tag = string.match(untagged, '^%d+ (%S+)')
+  for time, known in string.gmatch(tag and redis.call('HGET', r.revisions, tag) or '', '(%d+):(%S+)') do
+    if known == short then return tonumber(time) <= at_us end
+  end
+  return false
 end

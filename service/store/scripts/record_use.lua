@@ -28,7 +28,7 @@ local function delete(r, e)
     end
     for _, form in ipairs({e.short, e.digest}) do
       local since = redis.call('HGET', r.untagged, form)
-      if since and tonumber(string.match(since, '^%d+')) <= e.at then redis.call('HDEL', r.untagged, form) end
+      if since and went(r, since, e.short, e.at) then redis.call('HDEL', r.untagged, form) end
     end
     redis.call('HDEL', r.created, e.short)
     redis.call('HDEL', r.layers, e.short)
