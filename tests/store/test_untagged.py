@@ -92,8 +92,10 @@ def test_what_was_deleted_before_its_tag_went_on_is_not_untagged(history: Histor
 
 
 def test_a_part_that_was_deleted_after_its_index_is_not_untagged_whatever_is_heard_first(history: History) -> None:
-    index = event(2, seed="index", media_type=INDEX, children=(digest("a"), digest("b")))
-    record(history, event(1, tag=None, seed="a"), event(1, tag=None, seed="b"), index)
+    index = event(3, seed="index", media_type=INDEX)
+    record(history, event(1, tag=None, seed="a"), event(2, tag=None, seed="b"), index)
+    parts = References(children=(digest("a"), digest("b")))
+    history.resolve(history.snapshot(SHOP), {digest("index"): parts})
     part = event(6, "delete", None, "a", media_type="")
     record(history, part, event(4, "delete", None, "index", media_type=""), user_delete(5, "v1"))
     assert untagged(history) == {digest("b"): (4, "")}
