@@ -79,6 +79,17 @@ end
 redis.call('HDEL', r.doomed, short)
 if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end
 
+-- A plan from before the deletion may have doomed it once more: then nothing of it is known any more, and it is neither
+-- logged nor counted again.
+local function is_known()
+  if redis.call('HEXISTS', r.untagged, short) == 1 or redis.call('HEXISTS', r.untagged, digest) == 1 then return true end
+  for i = 15, #ARGV, 5 do
+    if redis.call('HEXISTS', r.live, ARGV[i]) == 1 then return true end
+  end
+  return false
+end
+local is_first = is_known()
+
 local function log(tag, size, reason, rule, actor)
   local action = tag ~= '' and string.find(ARGV[14], ' ' .. tag .. ' ', 1, true) and 'still listed' or 'pruned'
   local fields = {'action', action, 'tag', tag, 'digest', digest, 'size', size, 'actor', actor, 'agent', '',
@@ -152,7 +163,7 @@ for i = 15, #ARGV, 5 do
     if not index or redis.call('HEXISTS', r.trash, index) == 0 then
       redis.call('HSET', r.deleted, '@' .. short, short .. ' ' .. (index and '0' or time) .. ' ' .. now_us .. ' 0 ' .. reason)
     end
-    log('', '0', reason, rule, actor)
+    if is_first then log('', '0', reason, rule, actor) end
   elseif current and stood == short and tonumber(current) == tonumber(time) then
     local size = string.match(standing, '^%S+ (%d+)') or '0'
     redis.call('ZREM', r.tags, tag)
@@ -169,8 +180,9 @@ for i = 15, #ARGV, 5 do
   end
 end
 redis.call('EXPIRE', r.deleted, ARGV[9])
-redis.call('HINCRBY', all.counters, 'deleted', 1)
-local deletes, threshold = redis.call('INCR', all['gc:deletes']), tonumber(ARGV[6])
+local count = is_first and 1 or 0
+redis.call('HINCRBY', all.counters, 'deleted', count)
+local deletes, threshold = redis.call('INCRBY', all['gc:deletes'], count), tonumber(ARGV[6])
 if threshold > 0 and deletes >= threshold then
   redis.call('SET', all['gc:due'], deletes .. ' digests deleted since the last collection', 'NX')
 end
