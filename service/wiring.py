@@ -236,6 +236,7 @@ def _auth(settings: Settings, url: str) -> RegistryAuth | None:
         docker_config=registry.docker_config,
         ca_file=registry.ca_file,
         timeout_s=registry.timeout_s,
+        token_server=registry.token_server,
     )
 
 

@@ -25,15 +25,17 @@ def build_auth(
     docker_config: Path | None,
     ca_file: Path | None = None,
     timeout_s: float = 10.0,
+    token_server: str | None = None,
 ) -> "RegistryAuth | None":
     """What logs in at the registry `url`; None if nothing to log in with is configured.
 
-    username and password win over docker_config, a config.json or the directory that holds one.
+    username and password win over docker_config, a config.json or the directory that holds one. token_server: the only
+    one that the login is sent to; None: whichever the registry names.
     Raises ConfigurationError for half a login or an unreadable docker_config.
     """
     if username is not None and password is not None:
         login = Credentials(username, password)
-        return RegistryAuth(url, lambda: login, ca_file=ca_file, timeout_s=timeout_s)
+        return RegistryAuth(url, lambda: login, ca_file=ca_file, timeout_s=timeout_s, token_server=token_server)
     if username is not None or password is not None:
         missing = "registry.username" if username is None else "registry.password"
         raise ConfigurationError(f"{missing} is not set, but the other half of the login is: set both or neither")
@@ -42,7 +44,7 @@ def build_auth(
     path = docker_config / "config.json" if docker_config.is_dir() else docker_config
     config = DockerConfig(path, urlsplit(url).netloc, timeout_s)
     config.check()
-    return RegistryAuth(url, config.credentials, ca_file=ca_file, timeout_s=timeout_s)
+    return RegistryAuth(url, config.credentials, ca_file=ca_file, timeout_s=timeout_s, token_server=token_server)
 
 
 class RegistryAuth(requests.auth.AuthBase):
@@ -61,9 +63,11 @@ class RegistryAuth(requests.auth.AuthBase):
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        token_server: str | None = None,
     ) -> None:
         """credentials: asked again whenever the registry refuses; clock: seconds that only grow."""
         self._origin = _origin(urlsplit(url))
+        self._token_origin = _origin(urlsplit(token_server)) if token_server else None
         self._credentials = credentials
         self._tokens = Tokens(open_session(url, ca_file=ca_file), credentials, timeout_s, clock)
         self._lock = Lock()
@@ -113,7 +117,9 @@ class RegistryAuth(requests.auth.AuthBase):
             with self._lock:
                 self._challenges[_kind_of(request)] = challenge
             return self._tokens.header(challenge, refused=request.headers.get("Authorization"))
-        login = self._credentials() if "basic" in asked else None
+        # A registry that has a token server has no need of the password itself.
+        takes_password = "basic" in asked and self._token_origin is None
+        login = self._credentials() if takes_password else None
         if login is None or not login.username:
             return None
         self._basic = basic_header(login)
@@ -130,6 +136,11 @@ class RegistryAuth(requests.auth.AuthBase):
         if self._origin[0] == "https" and parts.scheme != "https":
             raise AccessDenied(
                 f"the registry names the token server {parts.netloc} without TLS: its auth.token.realm must be https"
+            )
+        if self._token_origin and _origin(parts) != self._token_origin:
+            raise AccessDenied(
+                f"the registry names the token server {parts.netloc}, and registry.token_server allows the login to be "
+                "sent to another one only: correct one of the two"
             )
         return Challenge(realm, asked.get("service") or "", asked.get("scope") or "")
 

@@ -53,6 +53,9 @@ class Registry(Part):
     password_file: Place | None = Field(default=None, description="a file that holds the password")
     ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
     docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
+    token_server: RegistryUrl | None = Field(
+        default=None, description="the only token server that the login is sent to; unset: whichever the registry names"
+    )
     timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
     delete_timeout_s: Seconds = Field(
         default=300.0,

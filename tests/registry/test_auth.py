@@ -340,3 +340,26 @@ class TestDockerConfig:
 
 def entry(username: str, password: str) -> dict[str, str]:
     return {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+
+
+class TestTokenServer:
+    """`registry.token_server`: the login goes there and nowhere else."""
+
+    def test_the_one_that_is_named_gets_the_login(self, bearer: FakeRegistry) -> None:
+        client = client_for(bearer, token_server=f"{bearer.url}/token")
+        assert client.tags("shop/api") == ("v1",)
+
+    def test_no_other_one_gets_the_login(self, bearer: FakeRegistry) -> None:
+        with FakeRegistry(login=Login(scheme="token")) as elsewhere:
+            assert bearer.login
+            bearer.login.realm = f"{elsewhere.url}/token"
+            client = client_for(bearer, token_server=bearer.url)
+            with pytest.raises(AccessDenied, match=r"registry\.token_server"):
+                client.tags("shop/api")
+            assert elsewhere.requests == []
+
+    def test_neither_does_a_registry_that_asks_for_the_password_itself(self, basic: FakeRegistry) -> None:
+        client = client_for(basic, token_server="https://auth.example.com")
+        with pytest.raises(AccessDenied):
+            client.tags("shop/api")
+        assert all("Authorization" not in request.headers for request in basic.requests)
