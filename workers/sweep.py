@@ -68,7 +68,7 @@ def _end_losses(wiring: Wiring) -> None:
         if image is None:
             continue
         repository, name = image
-        is_over = is_tag(name) and all(tag.name != name for tag in wiring.history.live(repository))
+        is_over = is_tag(name) and not wiring.history.is_live(repository, name)
         if is_over or now_us() > trouble.at_ms * 1000 + _WEEK_US:
             wiring.outbox.mended(trouble.about)
         else:

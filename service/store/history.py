@@ -259,6 +259,11 @@ class History:
         """The live tags, newest push first."""
         return tuple(sorted(self.snapshot(repository).tags, key=lambda tag: -(tag.pushed_us or 0)))
 
+    def is_live(self, repository: str, tag: str) -> bool:
+        """True if the history has this tag; cheaper than `live` in a large repository."""
+        with self._connection.reached() as client:
+            return client.zscore(self._keys.tags(repository), tag) is not None
+
     def repositories(self) -> tuple[str, ...]:
         """Every repository anything is known of, by name."""
         with self._connection.reached() as client:
