@@ -16,6 +16,7 @@ from service.wiring import Wiring
 LATE_S = 60.0
 REGISTRY = "registry"
 SLOW = "slow answers"
+LATE = "late "
 _CLOCK_S = 60.0
 
 _START = "celery -A workers.app worker --pool threads --concurrency 4 -n {name}@%h -Q {queues}"
@@ -98,7 +99,7 @@ def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
                 f"a repository has been waiting for {late_s:.0f} s {_WORK[queue]}: the workers do not keep up, or "
                 "something stops them; if nothing else is said here, start one more worker and read their logs"
             )
-            yield Trouble(f"late {queue}", said, reading.now_ms - round(late_s * 1000))
+            yield Trouble(f"{LATE}{queue}", said, reading.now_ms - round(late_s * 1000))
 
 
 def _holds(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:

@@ -6,7 +6,7 @@ from service.doctor.case import Case
 from service.doctor.registry import NO_DELETES
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.history.lost import is_for_good
-from service.health import LATE_S, REGISTRY, SLOW, start_line, system_health
+from service.health import LATE, REGISTRY, SLOW, start_line, system_health
 
 _STUCK_S = 600
 _DAY_MS = 86_400_000
@@ -23,7 +23,7 @@ def check(case: Case) -> Iterator[Finding]:
     if missing:
         return
     workers, oldest_s = reading.workers, reading.oldest_s
-    if oldest_s > LATE_S:
+    if any(trouble.about.startswith(LATE) for trouble in health.troubles):
         said = f"{workers} of them do not keep up: {waits}, the oldest of these waits since {oldest_s:.0f} s"
         mend = f"{start_line(tuple(health.queues))}   # one more of them, once no other finding explains it"
         yield error("workers", said, mend) if oldest_s > _STUCK_S else warning("workers", said, mend)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.collection.run import Run
+from service.domain.collection.run import SWEEPING, Run, Under
 from service.domain.history.lost import FOR_GOOD
 from service.domain.policy.model import Policy
 from service.wiring import Wiring
@@ -99,6 +99,15 @@ class TestWorkers:
         finding = one("workers", quick(wiring))
         assert finding.severity == severity
         assert finding.mend.startswith("celery" if severity != "ok" else "")
+
+    def test_deletions_that_wait_for_a_collection_are_not_late(self, make_wiring: Make) -> None:
+        wiring = make_wiring()
+        wiring.outbox.sign_of_life("w1", QUEUES)
+        client, doomed = wiring.connection.client, wiring.connection.keys.of("doomed")
+        client.zadd(doomed, {"shop/api": wiring.connection.now_ms() - 1_200_000})
+        assert one("workers", quick(wiring)).severity == "error"
+        wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+        assert one("workers", quick(wiring)).severity == "ok"
 
 
 class TestTroubles:
