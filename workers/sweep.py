@@ -11,6 +11,7 @@ from workers.schedule import follow_schedule, follow_walks
 
 _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000
+_RETIRE_MS = 3_600_000
 _BROKEN_MS = 60_000
 _SET_BACK = "redis clock"
 _HOUR_US = 3600 * 1_000_000
@@ -38,6 +39,9 @@ def sweep(wiring: Wiring) -> None:
         verify.end_alarms(wiring)
     if wiring.leases.elected("trim", _TRIM_MS):
         wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
+    if wiring.leases.elected("retire", _RETIRE_MS):
+        for repository in wiring.history.retire(wiring.settings.history.trash):
+            log.info("forgotten: it was empty for long", repository=repository)
     follow_schedule(wiring)
     if wiring.registry is not None:
         follow_walks(wiring)

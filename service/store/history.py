@@ -250,6 +250,16 @@ class History:
                 client.expire(self._keys.approvals(repository), _APPROVED_MS // 1000)
         return len(approved)
 
+    def retire(self, empty_s: int) -> tuple[str, ...]:
+        """Forget the repositories that have been empty for so long, and return their names."""
+        names = self.repositories()
+        with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(self._keys.tags(name), self._keys.deleted(name), self._keys.trash(name))
+            known = pipe.execute()
+        empty = (name for name, count in zip(names, known, strict=True) if not count)
+        return tuple(name for name in empty if self._connection.run("retire", [name, empty_s * 1000], name))
+
     def unheard(self) -> dict[str, int]:
         """Repository → the tags that it keeps only because their pushes were not heard, where there are any."""
         with self._connection.reached() as client:

@@ -81,9 +81,11 @@ Per repository
                         Life: until they are removed. Writer, reader: deletion.
   history:R     stream  action tag digest size actor agent address at_us reason rule media: what happened to its tags.
                         media: of a push or an adoption: "oci", "oci index", "docker", "docker list", or the whole type.
-                        Life: the newest history.repository_entries. Writers: record, adopt, forget. Readers: everyone.
+                        Life: the newest history.repository_entries, until the repository has been empty, with
+                        nothing to restore and no news, for history.trash. Writers: record, adopt, forget, retire.
+                        Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
-                        NAME: collect, tick, trim, broken, lost, gate, walk, started, reconcile, registry,
+                        NAME: collect, tick, trim, retire, broken, lost, gate, walk, started, reconcile, registry,
                         listing, enforce:R, delete:R.
 
 Global
@@ -166,9 +168,10 @@ Global
                         reads it. Life: gc.youth; 10000 at most. Writers: record, gate_free. Reader: a collection.
   sweeping      set     digests that a collection was about to sweep. Life: gc.youth. Writer, reader: a collection,
                         for the one after a crash: their manifests are no longer in the trash.
-  generation    hash    R → a number that grows with every change and is never reset: a plan commits only against it.
+  generation    hash    R → a number that grows with every change: a plan commits only against it. It starts at the
+                        clock, so that no value comes twice. Life: with history:R. Writers: all that change anything.
   compared      hash    R → "<epoch> <µs>": in which epoch and when it was compared with the registry last.
-                        Life: for ever. Writer: adopt. Readers: enforcement, a walk.
+                        Life: with history:R. Writer: adopt. Readers: enforcement, a walk.
   unapproved    hash    R → "<µs> first", or "<µs> policy <tags it would delete> <tags>" (in all repositories): a plan
                         that deletes tags which were there at that time waits for an approval, as it is the first
                         clean-up of a repository that was there before pushprune, or as the changed policy would
