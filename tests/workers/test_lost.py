@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.domain.errors import AccessDenied
 from service.domain.oci import tombstone
 from service.prune import deleting, planning
 from service.reconcile import compare
@@ -278,3 +279,12 @@ def test_the_trouble_about_a_lost_part_ends_with_its_index(make_system: Make) ->
     Pusher(system.registry.url).delete(SHOP, index.digest)
     a_minute_passes(system)
     assert troubles(system) == {}
+
+
+def test_a_restore_by_hand_that_the_registry_refuses_for_now_names_that_and_asks_for_no_push(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    system.registry.fail_next(**NO_RIGHTS)
+    with pytest.raises(AccessDenied, match="403"):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)
