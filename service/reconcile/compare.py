@@ -14,6 +14,7 @@ from service.domain.oci.names import is_tag
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.log import log
+from service.reconcile.emptied import refuse_emptied
 from service.reconcile.lost_parts import check_parts
 from service.reconcile.pace import AtOnce, Pace
 from service.reconcile.push_times import prove, sight
@@ -50,18 +51,18 @@ class Compared:
         return self.changed + self.missing + self.lost
 
 
-def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE) -> Compared:
+def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts_listing: bool = False) -> Compared:
     """A complete look at one repository: what is unknown or moved is taken over, what vanished is dropped.
 
     Known tags cost one conditional HEAD each, which emits no notification; unknown ones a GET, which also says what
-    they hold. Raises RegistryUnavailable or RegistryRefused when any part of the look failed: then nothing counts as
-    compared.
+    they hold. trusts_listing: a user has named this repository, so that also all of its tags may be missing. Raises
+    RegistryUnavailable or RegistryRefused when any part of the look failed: then nothing counts as compared.
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
     pace.take()
     names = sorted({*_listed(wiring, snapshot.repository), *known})
     vanished: list[str] = []
-    changed = _look(wiring, snapshot, names, complete=True, pace=pace, vanished=vanished)
+    changed = _look(wiring, snapshot, names, complete=True, pace=pace, vanished=vanished, trusts_listing=trusts_listing)
     missing = _look_at_missing(wiring, snapshot.repository, vanished)
     done = Compared(len(names), changed, missing, check_parts(wiring, snapshot))
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
@@ -166,7 +167,14 @@ def _listed(wiring: Wiring, repository: str) -> set[str]:
 
 
 def _look(
-    wiring: Wiring, snapshot: Snapshot, names: list[str], *, complete: bool, pace: Pace = _AT_ONCE, vanished: list[str]
+    wiring: Wiring,
+    snapshot: Snapshot,
+    names: list[str],
+    *,
+    complete: bool,
+    pace: Pace = _AT_ONCE,
+    vanished: list[str],
+    trusts_listing: bool = False,
 ) -> int:
     """Look at these tags at the registry and take over what differs; returns how many tags changed.
 
@@ -185,6 +193,8 @@ def _look(
         standings = dict(zip(names, pool.map(stand, names), strict=True))
     standings = _without_tombstones(wiring, snapshot.repository, standings, before)
     vanished += [name for name, standing in standings.items() if standing is None and name in before]
+    if not trusts_listing:
+        refuse_emptied(wiring, snapshot, vanished, standings)
     differing = {
         name: standing
         for name, standing in standings.items()

@@ -110,7 +110,7 @@ def _compare(wiring: Wiring, found: reconciliation.Walk, repository: str, pace: 
         wiring.walks.compared(repository, len(snapshot.tags), 0)
         return
     _settle(wiring, repository)
-    done = compare.compare(wiring, snapshot, pace)
+    done = compare.compare(wiring, snapshot, pace, trusts_listing=not found.whole)
     wiring.walks.compared(repository, done.tags, done.differed)
 
 

@@ -17,7 +17,8 @@ _FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
 class Snapshot(State):
     """A repository at one moment. generation: what a commit is checked against. compared: since the latest restart.
 
-    compared_us: when it was compared with the registry last, 0 for never. silent_ms: for how long the registry has
+    compared_us: when it was compared with the registry last, 0 for never; compared_restarts: the number of registry
+    starts that were known then. silent_ms: for how long the registry has
     told of nothing, in any repository, and this one was not compared with it.
     unconfirmed: a tag was reported as deleted since the tags were last found to be those that the registry lists.
     heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
@@ -30,6 +31,7 @@ class Snapshot(State):
     epoch: str
     compared: bool
     compared_us: int = 0
+    compared_restarts: str = ""
     silent_ms: int = 0
     unconfirmed: bool = False
     heal: tuple[tuple[str, int], ...] = ()
@@ -43,6 +45,13 @@ class Snapshot(State):
     def restarts(self) -> str:
         """The number of registry starts that were known when it was read."""
         return self.epoch.rpartition(":")[2]
+
+    @property
+    def was_restarted(self) -> bool:
+        """Return True if the registry was restarted since this repository was compared, or since it was first heard."""
+        if not self.compared_us:
+            return self.restarts not in ("", "0", "1")
+        return self.restarts != self.compared_restarts
 
 
 def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us: int = 0) -> Snapshot:
@@ -61,6 +70,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us
         epoch=epoch,
         compared=compared.partition(" ")[0] == epoch,
         compared_us=(compared_us := int(compared.partition(" ")[2] or 0)),
+        compared_restarts=compared.partition(" ")[0].rpartition(":")[2],
         told_us=compared_us + late_us,
         silent_ms=int(answer[17]),
         hides_tags=bool(answer[21]),

@@ -101,11 +101,11 @@ def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monke
     system.wiring.walks.request(reconciliation.BY_HAND)
     compare, done = reconcile_compare.compare, [0]
 
-    def dies(*arguments: object) -> object:
+    def dies(*arguments: object, **more: object) -> object:
         if done[0] == 2:
             raise KeyboardInterrupt
         done[0] += 1
-        return compare(*arguments)  # type: ignore[arg-type]
+        return compare(*arguments, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reconcile_compare, "compare", dies)
     with pytest.raises(KeyboardInterrupt):
