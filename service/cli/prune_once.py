@@ -89,8 +89,8 @@ class PruneOnce:
             self._say_deleted(system.deletions(), previews, folder)
             raise
         self._say_deleted(system.deletions(), previews, folder)
-        if system.only_tags:
-            raise RegistryRefused(system.only_tags)
+        if system.remarks:
+            raise RegistryRefused(" ".join(system.remarks))
 
     def _say_deleted(self, deletions: Sequence[Deletions], previews: Sequence[Preview], folder: TrashFolder) -> None:
         if self.as_json:

@@ -88,8 +88,8 @@ def rm(
     _say_done(
         wiring, asked, as_json, undo_hint(folder.path) if folder else "`pushprune trash` lists what can be restored"
     )
-    if once and once.only_tags:
-        click.echo(f"pushprune: {once.only_tags}", err=True)
+    for remark in once.remarks if once else ():
+        click.echo(f"pushprune: {remark}", err=True)
 
 
 def _once(wanted: Sequence[Wanted], config: Path | None, trash: Path) -> "OneOff":

@@ -73,9 +73,9 @@ class OneOff:
         return last
 
     @property
-    def only_tags(self) -> str:
-        """Why only tags are deleted, and their images stay; "" if images are deleted."""
-        return next((one.message for one in self.wiring.outbox.troubles() if one.about == listing.ABOUT), "")
+    def remarks(self) -> tuple[str, ...]:
+        """What the registry kept of what was deleted, a sentence each: images, or tags that it still lists."""
+        return tuple(one.message for one in self.wiring.outbox.troubles() if _is_remark(one.about))
 
     def rest(self) -> None:
         """Returns when nothing is left to plan, to delete or to heal. Raises RegistryRefused for what stops it."""
@@ -86,9 +86,8 @@ class OneOff:
             if outbox.policy_changed(policies.digest, policies.written):
                 return False  # the worker has not read it yet
             # A registry that did not answer for a moment is asked again; one that stays away stops the work itself.
-            if trouble := next(
-                (trouble for trouble in outbox.troubles() if trouble.about not in (REGISTRY, listing.ABOUT)), None
-            ):
+            stops = (one for one in outbox.troubles() if one.about != REGISTRY and not _is_remark(one.about))
+            if trouble := next(stops, None):
                 raise RegistryRefused(trouble.message)
             backlog = outbox.backlog()
             return not (backlog.due or backlog.doomed or outbox.healing())
@@ -102,7 +101,7 @@ class OneOff:
 
     def _deletions(self, repository: str) -> "Deletions":
         wiring = self.wiring
-        pruned = [one for one in wiring.history.entries(repository, None) if one.action == "pruned"]
+        pruned = [one for one in wiring.history.entries(repository, None) if one.action in ("pruned", "still listed")]
         snapshot = wiring.history.snapshot(repository)
         standing = {tag.digest for tag in snapshot.tags} | {one.digest for one in snapshot.untagged}
         tags = {one.tag: one.digest for one in pruned if one.tag}
@@ -110,6 +109,11 @@ class OneOff:
 
     def _until(self, condition: processes.Condition, what: str) -> None:
         processes.until(condition, what, patience_s=_FAR_S, meanwhile=self._supervisor.check)
+
+
+def _is_remark(about: str) -> bool:
+    """True for a trouble that stops nothing."""
+    return about == listing.ABOUT or about.startswith(listing.STILL_LISTED)
 
 
 @contextmanager

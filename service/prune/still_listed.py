@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from service.domain.oci import tombstone
 from service.log import log
+from service.registry.listing import STILL_LISTED
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -74,7 +75,7 @@ def _say(wiring: Wiring, repository: str, left: Collection[str], before: Collect
     if set(left) == set(before):
         return
     wiring.removals.note_still_listed(repository, left)
-    about = f"still listed {repository}"
+    about = f"{STILL_LISTED}{repository}"
     if not left:
         wiring.outbox.mended(about)
         return

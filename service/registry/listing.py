@@ -14,6 +14,8 @@ from service.registry.probe import REPOSITORY
 
 # What the trouble is called while only tags are deleted.
 ABOUT = "listing"
+# What the trouble of a repository begins with whose deleted tags are listed for ever.
+STILL_LISTED = "still listed "
 TAG = "pushprune-probe"
 HIDDEN_TAG = f"{TAG}2"
 _UNTIL_THEN = "until then only tags are deleted, and their images stay"

@@ -165,14 +165,28 @@ def test_what_is_wrong_is_one_sentence() -> None:
     assert (unsaid.returncode, "--keep-last N, or --policy FILE" in unsaid.stderr) == (2, True)
 
 
-def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_said() -> None:
+def test_a_registry_that_hides_tags_keeps_its_images_and_that_is_said(tmp_path: Path) -> None:
     """The reviewers' case, on Distribution 3.1.1 with S3: `rel2` is protected, and not listed."""
     with FakeRegistry("3.1.1", driver="s3") as registry:
         for tag, seed, day in (("rel", "old", 1), ("rel2", "old", 1), ("v1", "new", 2)):
             registry.push_image("shop/api", tag, seed=seed, at=datetime(2026, 1, day, tzinfo=UTC))
-        done = pushprune("prune", "--registry", registry.url, "--keep-last", "1", "--yes")
+        prune = ("prune", "--registry", registry.url, "--keep-last", "1", "--yes")
+        done = pushprune(*prune, "--trash", str(tmp_path / "gone"))
         assert done.returncode == 1
-        assert "deleted: 0 images, and 1 tags of images that stay" in done.stdout
+        assert "1 tag whose image is kept" in done.stdout
         assert done.stderr.startswith("pushprune: the registry leaves tags out of its listings")
         assert registry.tags("shop/api").keys() == {"rel2", "v1"}
         assert registry.tags("shop/api")["rel2"] in registry.manifests("shop/api")
+
+
+def test_a_tag_that_is_still_listed_after_its_deletion_is_said_at_the_end(tmp_path: Path) -> None:
+    """Distribution 2.8 on object storage leaves `main` while `main-1` exists."""
+    with FakeRegistry("2.8", driver="s3") as registry:
+        for day, (repository, tag) in enumerate([("a", "main"), ("a", "main-1"), ("b", "v1"), ("b", "v2")], 1):
+            registry.push_image(repository, tag, at=datetime(2026, 1, day, tzinfo=UTC))
+        prune = ("prune", "--registry", registry.url, "--keep-last", "1", "--yes")
+        done = pushprune(*prune, "--trash", str(tmp_path / "gone"))
+        assert done.returncode == 1
+        assert "deleted: 2 images with 2 tags" in done.stdout
+        assert done.stderr.startswith("pushprune: 1 deleted tags of a are still listed and cannot be pulled (main)")
+        assert registry.tags("b").keys() == {"v2"}

@@ -84,4 +84,9 @@ def _stretches(tally: Tally, runs: tuple[Run, ...], begins: range) -> Iterator[S
             reclaimed[at_ms] = reclaimed.get(at_ms, 0) + (run.bytes_freed or 0)
     for at_ms in begins:
         counts = tally.counts.get(at_ms, {})
-        yield Stretch(at_ms, counts.get("push", 0), counts.get("pruned", 0), reclaimed.get(at_ms, 0))
+        yield Stretch(
+            at_ms,
+            counts.get("push", 0),
+            counts.get("pruned", 0) + counts.get("still listed", 0),
+            reclaimed.get(at_ms, 0),
+        )
