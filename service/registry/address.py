@@ -35,6 +35,12 @@ def checked_repository(name: str) -> str:
     return name
 
 
+def checked_tag(text: str) -> str:
+    if not is_tag(text):
+        raise ValueError(f"{text[:80]!r} is not a tag")
+    return text
+
+
 def checked_digest(text: str) -> str:
     if not is_digest(text):
         raise ValueError(f"{text[:80]!r} is not a digest")

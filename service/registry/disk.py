@@ -134,7 +134,7 @@ class Unlinker:
 
     def _sign(self, repository: str) -> Path:
         """What we write must be the registry's to change: another user's files would break its pushes."""
-        sign = self._storage.tag_folder(repository, f"{SIGN}{uuid4().hex}")
+        sign = self._storage.tags_folder(repository) / f"{SIGN}{uuid4().hex}"
         manifests = sign.parent.parent
         owner, ours = manifests.stat().st_uid, os.geteuid()
         try:

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from service.domain.oci.manifest import media_type_of
-from service.domain.oci.names import is_digest
-from service.registry.address import checked_repository
+from service.domain.oci.names import is_digest, is_tag
+from service.registry.address import checked_digest, checked_repository, checked_tag
 from service.registry.client import Manifest
 
 _LONGEST_LINK = 256
@@ -27,7 +27,7 @@ class Storage:
     def tags_at(self, repository: str, digests: Collection[str]) -> dict[str, str]:
         """The tags that stand at one of these digests, each with its own."""
         try:
-            names = os.listdir(self._manifests(repository) / "tags")
+            names = filter(is_tag, os.listdir(self.tags_folder(repository)))
         except FileNotFoundError:
             return {}
         standings = ((tag, self.standing(repository, tag)) for tag in names)
@@ -39,7 +39,7 @@ class Storage:
         None where it is not there, or the registry would perhaps not serve it as just this.
         """
         algorithm, _, hexadecimal = digest.partition(":")
-        if algorithm != "sha256" or read_link(self.revision(repository, digest)) != digest:
+        if algorithm != "sha256" or not is_digest(digest) or read_link(self.revision(repository, digest)) != digest:
             return None
         try:
             content = self._blob_path(digest).read_bytes()
@@ -52,7 +52,7 @@ class Storage:
 
     def revision(self, repository: str, digest: str) -> Path:
         """The link by which a repository has a manifest."""
-        return self._manifests(repository) / "revisions" / digest.replace(":", "/", 1) / "link"
+        return self._manifests(repository) / "revisions" / checked_digest(digest).replace(":", "/", 1) / "link"
 
     def blob_size(self, digest: str) -> int | None:
         """Bytes on disk of a blob, or None when it is not there."""
@@ -78,7 +78,11 @@ class Storage:
         return self.base / "repositories" / checked_repository(repository)
 
     def tag_folder(self, repository: str, tag: str) -> Path:
-        return self._manifests(repository) / "tags" / tag
+        """The folder of a tag. Raises ValueError for what is no tag: it could lead out of its repository."""
+        return self.tags_folder(repository) / checked_tag(tag)
+
+    def tags_folder(self, repository: str) -> Path:
+        return self._manifests(repository) / "tags"
 
     def _blob_path(self, digest: str) -> Path:
         algorithm, _, hexadecimal = digest.partition(":")

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
                 "without tokens only this machine may connect: set tokens.notify_file, tokens.read_file and "
                 "tokens.admin_file, or listen on 127.0.0.1"
             )
+        if not is_loopback(host) and (tokens := info.data.get("tokens")) and (weakness := tokens.weakness):
+            raise ValueError(f"strangers may connect to this address, and {weakness}")
         return listen
 
     @field_validator("web")
@@ -76,6 +78,8 @@ class Settings(BaseSettings):
             raise ValueError("user_header needs tokens.read or tokens.admin: without them everybody may do everything")
         if web.proxies and tokens == Tokens():
             raise ValueError("proxies needs tokens: without them everybody that a proxy lets in may do everything")
+        if web.proxies and tokens is not None and tokens.weakness:
+            raise ValueError(f"proxies let strangers connect, and {tokens.weakness}")
         return web
 
     @field_validator("delete")

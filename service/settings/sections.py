@@ -27,6 +27,8 @@ from service.settings.kinds import (
     Window,
 )
 
+SHORTEST_TOKEN = 16
+
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -84,6 +86,21 @@ class Tokens(Part):
     read_file: Place | None = Field(default=None, description="a file that holds it")
     admin: Token | None = Field(default=None, description="may change and delete")
     admin_file: Place | None = Field(default=None, description="a file that holds it")
+
+    @property
+    def weakness(self) -> str:
+        """What makes these tokens too weak for strangers, and what to do; "" if nothing does."""
+        given = {
+            name: token.get_secret_value() for name in ("notify", "read", "admin") if (token := getattr(self, name))
+        }
+        if short := [name for name, token in given.items() if len(token) < SHORTEST_TOKEN]:
+            return (
+                f"tokens.{short[0]} has less than {SHORTEST_TOKEN} characters and can be guessed: make one with "
+                "`openssl rand -hex 32`"
+            )
+        if len(set(given.values())) < len(given):
+            return "two tokens are the same: give each its own, as one of them is known to the registry"
+        return ""
 
 
 class Web(Part):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, request, session
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 from service.settings import Settings
 from service.web.access import Right, is_given, is_open, key_of, right_of
@@ -28,6 +28,10 @@ class Visitor:
 
 class _Cookie(SecureCookieSessionInterface):
     """Secure where the browser speaks https, and sent nowhere but to the dashboard."""
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        """Not for a request of another site: the browser kept the session back, and would lose it to a new one."""
+        return not is_cross_site() and super().should_set_cookie(app, session)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure
@@ -79,6 +83,13 @@ def csrf() -> str:
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(16)
     return str(session["csrf"])
+
+
+def is_cross_site() -> bool:
+    """Return True if a page of another site sent the request."""
+    origin = request.headers.get("Origin")
+    is_other = origin is not None and origin.partition("://")[2] != request.host
+    return is_other or request.headers.get("Sec-Fetch-Site") == "cross-site"
 
 
 def stranger() -> str | None:

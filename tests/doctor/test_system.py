@@ -28,7 +28,7 @@ class TestWeb:
         assert finding.mend == "pushprune web"
 
     def test_one_that_may_be_elsewhere_is_asked_for(self, make_wiring: Make) -> None:
-        tokens = {"notify": "a", "read": "b", "admin": "c"}
+        tokens = {name: name * 4 for name in ("notify", "read", "admin")}
         wiring = make_wiring(listen=f"0.0.0.0:{free_port()}", tokens=tokens)
         finding = one("web", quick(wiring))
         assert finding.severity == "warning"

@@ -170,8 +170,8 @@ def test_what_a_process_that_died_left_behind_is_settled_by_the_next(site: Site)
         links.delete(ONE.digest, ("v1", "v1b"))
         pushing.truncate(0)
         pushing.write(OTHER.digest)
-    (site.storage.tag_folder(SHOP, f"{SIGN}left")).mkdir()
-    for place in (*(site.folder / FOLDER).iterdir(), site.storage.tag_folder(SHOP, f"{SIGN}left")):
+    (site.storage.tags_folder(SHOP) / f"{SIGN}left").mkdir()
+    for place in (*(site.folder / FOLDER).iterdir(), site.storage.tags_folder(SHOP) / f"{SIGN}left"):
         os.utime(place, (1, 1))
     site.links().close()
     assert site.registry.tags(SHOP) == {"v1": OTHER.digest, "v2": OTHER.digest}

@@ -63,3 +63,16 @@ def test_a_layer_is_had_by_the_repository_with_a_link(disk: Disk) -> None:
     assert storage.has_layer("shop/api", A)
     assert not storage.has_layer("shop/api", B)
     assert not storage.has_layer("shop/web", A)
+
+
+@pytest.mark.parametrize("tag", ["../../../b/_manifests/tags/v1", "..", ".", "", "a/b", "/etc", ".pushprune-x"])
+def test_what_is_no_tag_has_no_folder(disk: Disk, tag: str) -> None:
+    """Another repository's tag could be removed by it."""
+    with pytest.raises(ValueError, match="is not a tag"):
+        Storage(disk.root).tag_folder("a", tag)
+
+
+@pytest.mark.parametrize("digest", ["sha256:../../../b", "sha256:", "x"])
+def test_what_is_no_digest_has_no_link(disk: Disk, digest: str) -> None:
+    with pytest.raises(ValueError, match="is not a digest"):
+        Storage(disk.root).revision("a", digest)

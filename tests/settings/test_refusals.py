@@ -256,7 +256,23 @@ def test_without_a_token_only_this_machine_may_connect(load: Load, refuse: Refus
         "pushprune.yaml, line 1: listen: without tokens only this machine may connect: set tokens.notify_file, "
         "tokens.read_file and tokens.admin_file, or listen on 127.0.0.1"
     )
-    assert load(f"listen: '{listen}'\ntokens: {{notify: x}}").listen == listen
+    assert load(f"listen: '{listen}'\ntokens: {{notify: 0123456789abcdef}}").listen == listen
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        ("{notify: a}", "tokens.notify has less than 16 characters"),
+        ("{notify: 0123456789abcdef, admin: 0123456789abcde}", "tokens.admin has less than 16 characters"),
+        ("{notify: 0123456789abcdef, admin: 0123456789abcdef}", "two tokens are the same"),
+    ],
+)
+def test_where_strangers_may_connect_tokens_cannot_be_guessed(
+    load: Load, refuse: Refuse, tokens: str, said: str
+) -> None:
+    assert said in refuse(f"tokens: {tokens}\nlisten: 0.0.0.0:80")
+    assert said in refuse(f"tokens: {tokens}\nweb: {{proxies: [10.0.0.7]}}")
+    assert load(f"tokens: {tokens}\nlisten: 127.0.0.1:80").tokens.notify
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1:80", "127.8.0.1:0", "[::1]:80", "localhost:80"])

@@ -45,7 +45,7 @@ from service.web.pages import (
     text,
 )
 from service.web.problems import Faulty, fault
-from service.web.session import Visitor, csrf, stranger, visitor
+from service.web.session import Visitor, csrf, is_cross_site, stranger, visitor
 from service.wiring import Wiring
 
 _SHOWN = (overview, repositories, activity, policy, collection, health)
@@ -89,6 +89,8 @@ def _refused(wiring: Wiring) -> Response | None:
         return frame.refusal(_FOREIGN, 403)
     if _is_from_elsewhere():
         return frame.page("again.html")
+    if request.method == "POST" and is_cross_site():  # before a session could begin
+        return frame.refusal(stranger() or "another site sent this", 403)
     csrf()
     who = frame.keep_visitor(visitor(settings))
     if who is None and request.endpoint not in _FOR_ALL:

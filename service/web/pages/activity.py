@@ -40,6 +40,7 @@ _LONGEST = 256
 _ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 # A spreadsheet would obey what begins so (OWASP, CSV injection); some skip blanks, and read wide letters as these.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+_SPLIT_BEFORE_A_FORMULA = re.compile(rf"[;,|\t](?= *[{''.join(map(re.escape, _FORMULA))}])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,11 @@ def _exported(wiring: Wiring) -> tuple[Entry, ...]:
 
 
 def _harmless(cell: str) -> str:
+    """The cell with an apostrophe in front of whatever a spreadsheet could take for a formula.
+
+    In many countries a spreadsheet splits lines at semicolons or tabs: a cell may become several.
+    """
+    cell = _SPLIT_BEFORE_A_FORMULA.sub(r"\g<0>'", cell)
     return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA) else cell
 
 

@@ -9,7 +9,7 @@ from werkzeug.test import TestResponse
 from tests.web.conftest import Edge
 
 HOST = "localhost"
-TOKENS = {"notify": "n0tify", "read": "r3ad", "admin": "adm1n"}
+TOKENS = {"notify": "n0tify-0123456789", "read": "r3ad-0123456789ab", "admin": "adm1n-0123456789a"}
 
 
 class Browser:

@@ -77,6 +77,18 @@ def test_however_a_formula_begins_it_is_none(edge: Edge, actor: str) -> None:
     assert row["actor"] == f"'{actor}"
 
 
+@pytest.mark.parametrize(
+    ("actor", "shown"),
+    [("x;=1+1", "x;'=1+1"), ("x, @a", "x,' @a"), ("x|-1", "x|'-1"), ("x\t\t=a", "x\t'\t'=a"), ("x;y-1", "x;y-1")],
+)
+def test_where_a_spreadsheet_splits_cells_elsewhere_there_is_no_formula_either(
+    edge: Edge, actor: str, shown: str
+) -> None:
+    edge.heard(event(actor=actor))
+    (row,) = csv.DictReader(io.StringIO(Browser(edge).get("/activity.csv").data.decode(), newline=""))
+    assert row["actor"] == shown
+
+
 def test_what_failed_and_still_waits_for_somebody_is_shown(edge: Edge) -> None:
     browser = Browser(edge)
     assert "Nothing failed" in browser.text("/panels/activity/troubles")

@@ -151,3 +151,11 @@ class TestAChange:
         before = browser.csrf()
         browser.sign_in(TOKENS["read"])
         assert browser.csrf() != before
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
+def test_a_form_on_another_site_signs_nobody_out(edge: Edge, headers: dict[str, str]) -> None:
+    """The browser keeps the session back there: a new one under its name would take its place."""
+    response = edge.http.post("/logout", headers=headers)
+    assert response.status_code == 403
+    assert "Set-Cookie" not in response.headers

@@ -107,7 +107,7 @@ def test_half_a_proxy_is_refused(settings: dict[str, Any], said: str) -> None:
 def test_networks_and_names_may_be_written_as_one_line() -> None:
     environ = {
         "PUSHPRUNE_WEB__PROXIES": "10.0.0.7, 10.1.0.0/16", "PUSHPRUNE_WEB__ADMINS": '["alice"]',
-        "PUSHPRUNE_WEB__USER_HEADER": "X-User", "PUSHPRUNE_TOKENS__ADMIN": "s3cret",
+        "PUSHPRUNE_WEB__USER_HEADER": "X-User", "PUSHPRUNE_TOKENS__ADMIN": "adm1n-0123456789",
     }  # fmt: skip
     web = load_settings(environ=environ).web
     assert (web.proxies, web.admins) == (["10.0.0.7", "10.1.0.0/16"], ["alice"])
