@@ -118,7 +118,14 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     hasty = client or connect(redis_url(settings), answer_s=PULSE_S)
     connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix), hasty)
     bounds = settings.history
-    limits = Limits(bounds.repository_entries, bounds.events, bounds.pulls, bounds.rejected, bounds.repository_layers)
+    limits = Limits(
+        repository_entries=bounds.repository_entries,
+        events=bounds.events,
+        pulls=bounds.pulls,
+        rejected=bounds.rejected,
+        repository_layers=bounds.repository_layers,
+        unseen_repositories=bounds.unseen_repositories,
+    )
     # So long a DELETE of a worker that was killed may still be at work at the registry.
     look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None

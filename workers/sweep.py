@@ -16,6 +16,7 @@ _BROKEN_MS = 60_000
 _SET_BACK = "redis clock"
 _HOUR_US = 3600 * 1_000_000
 _LOST_MS = 60_000
+_UNSEEN_MS = 60_000
 _WEEK_US = 7 * 86_400 * 1_000_000
 
 
@@ -44,6 +45,8 @@ def sweep(wiring: Wiring) -> None:
             log.info("forgotten: it was empty for long", repository=repository)
     follow_schedule(wiring)
     if wiring.registry is not None:
+        if wiring.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.history.unseen()):
+            wiring.walks.ask(unseen, "named by notifications, and not seen at the registry yet")
         follow_walks(wiring)
 
 

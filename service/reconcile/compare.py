@@ -60,12 +60,15 @@ def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
     pace.take()
-    names = sorted({*_listed(wiring, snapshot.repository), *known})
+    listed = _listed(wiring, snapshot.repository)
+    names = sorted({*listed, *known})
     vanished: list[str] = []
     changed = _look(wiring, snapshot, names, complete=True, pace=pace, vanished=vanished, trusts_listing=trusts_listing)
     missing = _look_at_missing(wiring, snapshot.repository, vanished)
     done = Compared(len(names), changed, missing, check_parts(wiring, snapshot))
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
+    if not listed and wiring.history.disown(snapshot.repository):
+        log.info("forgotten: the registry has no tag of it", repository=snapshot.repository)
     return done
 
 

@@ -197,6 +197,11 @@ class History(Part):
     repository_layers: Whole = Field(
         default=1000, description="manifests of each repository whose layers are remembered"
     )
+    unseen_repositories: Annotated[int, Field(ge=1)] = Field(
+        default=1000,
+        description="repositories that notifications named and that nobody has seen at the registry yet; more are "
+        "not recorded",
+    )
     events: Whole = Field(default=100_000, description="events of all repositories")
     pulls: Whole = Field(default=100_000, description="pulls of all repositories")
     rejected: Whole = Field(default=1000, description="notifications that could not be understood")

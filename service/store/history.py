@@ -32,6 +32,8 @@ from service.store.packing import (
 from service.store.snapshot import Snapshot, unpack_snapshot
 
 _APPROVED_MS = 86_400_000
+# Parts of an image are pushed before the first tag of its repository.
+_UNSEEN_MS = 10 * 60_000
 _SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
 _UNSAID = "counts as pushed when it was first seen, and takes no slot: its config has no usable creation date"
 
@@ -168,6 +170,21 @@ class History:
         changed = int(self._connection.run("resolve", args, repository))
         self.learn(repository, {digest: references for digest, references in learnt.items() if references})
         return changed
+
+    def unseen(self) -> tuple[str, ...]:
+        """Return the repositories that nobody has seen at the registry yet, once there are many of them.
+
+        Many: half of those that there may be. Only those that were heard of a while ago are returned.
+        """
+        until_ms = self._connection.now_ms() - _UNSEEN_MS
+        with self._connection.reached() as client:
+            if client.zcard(self._keys.of("unseen")) * 2 < self._limits.unseen_repositories:
+                return ()
+            return tuple(client.zrangebyscore(self._keys.of("unseen"), "-inf", until_ms))
+
+    def disown(self, repository: str) -> bool:
+        """Forget a repository that was only heard of, a while ago; return False if anything else is known of it."""
+        return bool(self._connection.run("disown", [repository, _UNSEEN_MS], repository))
 
     def prove(self, snapshot: Snapshot, proofs: Iterable[Proof]) -> int:
         """Note what a worker has seen of tags; return of how many something else is known now.

@@ -16,7 +16,7 @@ from service.store.packing import pack_layers, pack_media
 
 SHARED = (
     "due", "generation", "instances", "restarts", "events", "pulls", "rejected", "counters", "doomed", "healing",
-    "heard", "unread", "pushing", "loose", "unconfirmed",
+    "heard", "unread", "pushing", "loose", "unconfirmed", "unseen", "compared",
 )  # fmt: skip
 EACH = (
     "tags", "live", "pulled", "gone", "links", "doomed", "heal", "history", "trash", "touched", "put", "untagged",
@@ -26,11 +26,15 @@ EACH = (
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What one envelope changed. due: repositories that became due and want a message."""
+    """What one envelope changed. due: repositories that became due and want a message.
+
+    refused: events about a repository, or a tag, of which there are too many that nobody has seen at the registry.
+    """
 
     events: int
     duplicates: int
     due: tuple[str, ...]
+    refused: int = 0
 
 
 def record(connection: Connection, envelope: Envelope, limits: Limits, gate: Bounds, look_again_ms: int) -> Recorded:
@@ -43,14 +47,15 @@ def record(connection: Connection, envelope: Envelope, limits: Limits, gate: Bou
         numbers.setdefault(event.repository, len(numbers) + 1)
     args: list[str | int] = [len(numbers), len(envelope.rejected), len(envelope.events)]
     args += [RESEND_MS, limits.repository_entries, limits.events, limits.pulls, limits.rejected, 2 * SEEN_BUCKET_S]
-    args += [look_again_ms, gate.youth_ms, gate.pushes, gate.blobs, limits.repository_layers, *numbers]
+    args += [look_again_ms, gate.youth_ms, gate.pushes, gate.blobs, limits.repository_layers]
+    args += [limits.unseen_repositories, limits.unseen_tags, *numbers]
     for rejected in envelope.rejected:
         args += [rejected.reason, rejected.excerpt]
     for event in envelope.events:
         args += _args(event, numbers[event.repository])
     keys = list(_keys(connection.keys, numbers))
-    recorded, duplicates, *due = connection.script("record", keys, args)
-    return Recorded(int(recorded), int(duplicates), tuple(due))
+    recorded, duplicates, refused, *due = connection.script("record", keys, args)
+    return Recorded(int(recorded), int(duplicates), tuple(due), int(refused))
 
 
 def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:

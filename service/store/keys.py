@@ -86,11 +86,14 @@ Per repository
                         Readers: everyone.
   lease:NAME    string  the holder's token. Life: its TTL. Writer, reader: lease.
                         NAME: collect, tick, trim, retire, broken, lost, gate, walk, started, reconcile, registry,
-                        listing, enforce:R, delete:R.
+                        listing, unseen, enforce:R, delete:R.
 
 Global
   due           zset    R → when the sweep sends it again (ms): repositories to plan. Life: until planned.
   doomed        zset    R → when the sweep sends it again (ms): repositories with something in doomed:R.
+  unseen        zset    R → when it was first heard of (ms): repositories that nobody has seen at the registry yet.
+                        Life: until a comparison finds a tag of it, or forgets it; history.unseen_repositories at most.
+                        Writers: record, adopt, disown. Readers: record, sweep.
   unconfirmed   set     R: a tag of it was reported as deleted since its tags were last found to be those that the
                         registry lists. Life: until a plan commits that was made after that. Writers: record, commit.
                         Reader: snapshot.

@@ -12,3 +12,5 @@ class Limits:
     pulls: int = 100_000
     rejected: int = 1000
     repository_layers: int = 1000
+    unseen_repositories: int = 1000
+    unseen_tags: int = 1000

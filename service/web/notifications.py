@@ -32,6 +32,8 @@ def blueprint(wiring: Wiring) -> Blueprint:
         if envelope.events:
             stranger.gone()
         rejected = [rejected.reason for rejected in envelope.rejected]
+        if recorded.refused:
+            rejected.append(f"{recorded.refused} events are about too many repositories or tags nobody has seen yet")
         answer = {"recorded": recorded.events, "duplicates": recorded.duplicates, "rejected": rejected}
         return jsonify(answer), 202 if rejected else 200
 

@@ -49,7 +49,7 @@ def record(history: History, *events: Event) -> tuple[str, ...]:
 def state(connection: Connection) -> dict[str, Any]:
     """Everything in Redis that may not depend on the order or number of deliveries.
 
-    Streams count as bags of entries without their ids, and times (due, heard, instances, unread, generation) as
+    Streams count as bags of entries without their ids, and times (due, heard, instances, unread, unseen, generation) as
     presence.
     untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
     """
@@ -71,7 +71,7 @@ def state(connection: Connection) -> dict[str, Any]:
             found[name] = client.smembers(key)
         elif kind == "zset":
             rows = client.zrange(key, 0, -1, withscores=True)
-            found[name] = sorted(m for m, _ in rows) if name in ("due", "instances", "unread") else dict(rows)
+            found[name] = sorted(m for m, _ in rows) if name in ("due", "instances", "unread", "unseen") else dict(rows)
         else:
             found[name] = "some time" if name == "heard" else client.get(key)
     return found

@@ -4,7 +4,7 @@
 -- and what the tag pointed at before stays its history.
 --
 -- KEYS  tags:R live:R pulled:R links:R history:R events generation compared doomed:R doomed due untagged:R
---       revisions:R heal:R asked:R byhand:R taking:R unapproved trouble
+--       revisions:R heal:R asked:R byhand:R taking:R unapproved trouble unseen
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
 --       back)  7 tags to adopt (count); per tag, 10 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
@@ -101,5 +101,7 @@ if changes > 0 then
   redis.call('ZADD', all.due, 'LT', math.floor(tonumber(now_us) / 1000) + 2000, repository)
   bump(repository)
 end
+-- Without a tag at the registry it is only heard of.
+if ARGV[2] ~= '' and redis.call('ZCARD', r.tags) > 0 then redis.call('ZREM', all.unseen, repository) end
 if ARGV[2] ~= '' then redis.call('HSET', all.compared, repository, ARGV[2] .. ' ' .. now_us) end
 return changes

@@ -4,15 +4,17 @@
 -- KEYS  those of ALL below, then those of EACH for every repository
 -- ARGV  repositories, rejected, events (counts), those of LIMITS below; then the repository names; then per rejected
 --       event: reason, excerpt; then per event those of EVENT below
--- Result {recorded, duplicates, repository that became due, …}
+-- Result {recorded, duplicates, refused, repository that became due, …}
 local ALL = {'seen', 'seen_before', 'due', 'generation', 'instances', 'restarts', 'events', 'pulls', 'rejected',
              'counters', 'doomed', 'healing', 'heard', 'unread', 'pushing', 'loose',
-             'unconfirmed'}
+             'unconfirmed', 'unseen', 'compared'}
 local EACH = {'tags', 'live', 'pulled', 'gone', 'links', 'doomed', 'heal', 'history', 'trash', 'touched', 'put',
               'untagged', 'revisions', 'created', 'approvals', 'asked', 'byhand', 'taking', 'layers'}
 -- resend, again (look at it again after), youth (how long a push under way is remembered): ms; seen: how long an id is (s);
--- what is kept of the others at most. layers: manifests of a repository whose layers are remembered.
-local LIMITS = {'resend', 'history', 'events', 'pulls', 'rejected', 'seen', 'again', 'youth', 'pushes', 'blobs', 'layers'}
+-- what is kept of the others at most. layers: manifests of a repository whose layers are remembered. unseen: repositories
+-- that nobody has seen at the registry yet, unseen_tags: tags, or indexes, of each of them.
+local LIMITS = {'resend', 'history', 'events', 'pulls', 'rejected', 'seen', 'again', 'youth', 'pushes', 'blobs', 'layers',
+                'unseen', 'unseen_tags'}
 -- index: 0 or 1. kind: manifest, tombstone (that a user pushed), blob, own or ignored. references: short digests of the blobs and children of a push.
 -- layers: each "mark:size"; '' = not known.
 local EVENT = {'id', 'at_us', 'action', 'repository', 'tag', 'digest', 'short', 'size', 'index', 'actor',
@@ -56,7 +58,26 @@ for _ = 1, rejected do
   count('rejected')
 end
 
-local recorded, duplicates = 0, 0
+-- Why an event is not recorded: "" where it is. Whoever can post events may name any number of repositories.
+local function refusal(r, e)
+  if e.kind == 'own' or e.kind == 'blob' then return '' end
+  if not redis.call('ZSCORE', all.unseen, r.name) then
+    if redis.call('HEXISTS', all.compared, r.name) == 1 then return '' end
+    if redis.call('ZCARD', all.unseen) >= limit.unseen then
+      return 'more repositories were named than history.unseen_repositories that nobody has seen at the registry'
+    end
+    redis.call('ZADD', all.unseen, now_ms, r.name)
+    return ''
+  end
+  local is_new = e.tag ~= '' and not redis.call('ZSCORE', r.tags, e.tag)
+  if (is_new and redis.call('ZCARD', r.tags) >= limit.unseen_tags)
+    or (e.index and redis.call('HLEN', r.links) >= limit.unseen_tags) then
+    return 'too many tags were named of a repository that nobody has seen at the registry'
+  end
+  return ''
+end
+
+local recorded, duplicates, refused = 0, 0, 0
 for _ = 1, events do
   local e = named(EVENT, ARGV, following(#EVENT))
   local r = repository[tonumber(e.repository)]
@@ -65,14 +86,23 @@ for _ = 1, events do
     duplicates = duplicates + 1
     count('duplicate')
   else
+    local why = refusal(r, e)
+    if why ~= '' then
+      e.kind = 'refused'
+      redis.call('XADD', all.rejected, 'MAXLEN', '~', limit.rejected, '*', 'reason', why,
+                 'excerpt', e.action .. ' ' .. r.name .. ' ' .. e.tag .. ' ' .. e.digest)
+      count('rejected')
+    end
     recorded = recorded + 1
     -- "push" counts images: each brings events for its layers and its config as well.
-    count((e.kind == 'own' or e.kind == 'blob') and e.kind .. ' ' .. e.action or e.action)
+    if e.kind == 'own' or e.kind == 'blob' then count(e.kind .. ' ' .. e.action)
+    elseif e.kind ~= 'refused' then count(e.action) end
     if e.instance ~= '' and redis.call('ZADD', all.instances, 'NX', now_ms, e.instance) == 1 then
       redis.call('INCR', all.restarts)
       redis.call('ZREMRANGEBYRANK', all.instances, 0, -65)
     end
-    if e.kind == 'own' then own(r, e)
+    if e.kind == 'refused' then refused = refused + 1
+    elseif e.kind == 'own' then own(r, e)
     elseif e.kind == 'blob' then
       count('blob')
       if e.action ~= 'pull' and e.action ~= 'delete' then open_push(r, e) end
@@ -91,7 +121,7 @@ if recorded > 0 then
 end
 forget_open_pushes()
 
-local result = {recorded, duplicates}
+local result = {recorded - refused, duplicates, refused}
 for _, r in ipairs(repository) do
   if r.newly then result[#result + 1] = r.name end
 end

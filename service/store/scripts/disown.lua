@@ -1,0 +1,23 @@
+-- Forgets a repository that notifications named and that has no tag at the registry.
+--
+-- KEYS  unseen tags:R live:R pulled:R untagged:R revisions:R created:R layers:R gone:R links:R doomed:R dry:R held:R
+--       approvals:R asked:R byhand:R heal:R touched:R taking:R put:R history:R trash:R generation compared due doomed
+--       healing unconfirmed unapproved
+-- ARGV  1 repository  2 for how long it must have been known (ms)
+-- Result 1 if it was forgotten, else 0
+local clock = redis.call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local heard = redis.call('ZSCORE', all.unseen, ARGV[1])
+if not heard or tonumber(heard) > now_ms - tonumber(ARGV[2]) then return 0 end
+if redis.call('ZCARD', r.tags) > 0 or redis.call('EXISTS', r.trash) == 1 then return 0 end
+redis.call('DEL', r.tags, r.live, r.pulled, r.untagged, r.revisions, r.created, r.layers, r.gone, r.links, r.doomed, r.dry,
+           r.held, r.approvals, r.asked, r.byhand, r.heal, r.touched, r.taking, r.put, r.history)
+redis.call('HDEL', all.generation, ARGV[1])
+redis.call('HDEL', all.compared, ARGV[1])
+redis.call('HDEL', all.unapproved, ARGV[1])
+redis.call('ZREM', all.due, ARGV[1])
+redis.call('ZREM', all.doomed, ARGV[1])
+redis.call('ZREM', all.healing, ARGV[1])
+redis.call('SREM', all.unconfirmed, ARGV[1])
+redis.call('ZREM', all.unseen, ARGV[1])
+return 1
