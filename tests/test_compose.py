@@ -304,8 +304,16 @@ def test_redis_keeps_everything_and_asks_for_the_password(secrets: Path, tmp_pat
         "--dir": "/data",
         "--appendonly": "yes",
         "--maxmemory-policy": "noeviction",
+        "--maxmemory": "512mb",
     }
     assert mounts("redis") == {"/data": ("redis", True)}
+
+
+def test_every_service_has_a_limit_of_memory_and_redis_refuses_writes_long_before_its_own() -> None:
+    """Rewriting the append-only file may take as much memory again."""
+    assert [name for name, service in SERVICES.items() if "mem_limit" not in service] == []
+    assert SERVICES["redis"]["mem_limit"] == "1g"
+    assert "--maxmemory 512mb" in SERVICES["redis"]["entrypoint"][-1]
 
 
 def test_the_image_is_the_registrys_binary_and_our_wheel() -> None:

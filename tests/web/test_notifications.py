@@ -98,6 +98,16 @@ def test_what_cannot_be_understood_is_accepted_with_its_reasons_and_kept(edge: E
     assert '"action":"rename"' in stored[1]["excerpt"]
 
 
+def test_events_about_too_many_unknown_repositories_are_accepted_and_not_recorded(serve: ServeEdge) -> None:
+    edge = serve(history={"unseen_repositories": 2})
+    for number in range(2):
+        assert post(edge, event(repository=f"made/up-{number}")).status_code == 200
+    response = post(edge, event(repository="made/up-2"))
+    assert response.status_code == 202
+    assert "too many repositories" in response.get_json()["rejected"][0]
+    assert post(edge, event(repository="made/up-1", tag="v2")).status_code == 200
+
+
 def test_only_the_newest_of_what_was_not_understood_is_kept(serve: ServeEdge) -> None:
     edge = serve(history={"rejected": 10})
     post(edge, *range(1000))
