@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
 from tests.live.conftest import LiveSystem
 
-TOKENS = {"read": "read-me-t0ken", "admin": "change-me-t0ken"}
+TOKENS = {"read": "read-me-t0ken-01", "admin": "change-me-t0ken-1"}
 PATIENCE_MS = 20_000
 _AXE = files("tests.browser").joinpath("axe.min.js").read_text()
 _GRAVE = ("serious", "critical")

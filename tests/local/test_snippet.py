@@ -61,5 +61,5 @@ def test_a_registry_with_it_tells_us_of_a_push_and_of_what_it_references(tmp_pat
     ],
 )
 def test_the_address_is_one_that_the_registry_can_reach(listen: str, address: str) -> None:
-    settings = load_settings(environ={}, listen=listen, tokens={"notify": "t"})
+    settings = load_settings(environ={}, listen=listen, tokens={"notify": "0123456789abcdef"})
     assert snippet.address(settings) == address
