@@ -25,3 +25,11 @@ def test_a_channel_is_open_only_where_a_write_is_taken(valkey: Valkey) -> None:
         pytest.raises(OperationalError, match="no permissions to run the 'set' command"),
     ):
         connection.ensure_connection(max_retries=1, interval_start=0)
+
+
+def test_what_redis_refuses_is_a_lost_connection(valkey: Valkey) -> None:
+    """Celery reconnects after those, and ends the worker after any other error."""
+    with celery_app(valkey.url, "p:").connection_for_write() as connection:
+        channel = connection.default_channel
+        with pytest.raises(connection.connection_errors, match="unknown command"):
+            channel.client.execute_command("NOSUCH")
