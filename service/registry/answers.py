@@ -17,6 +17,7 @@ from service.domain.errors import (
     RegistryUnavailable,
     WritesDisabled,
 )
+from service.registry.session import AnswerTooLarge
 
 GONE_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
 VERSION_1 = "X-Docker-Registry-Version"  # only a registry of version 1 says which it is, with every answer
@@ -31,6 +32,8 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
     """
     try:
         yield
+    except AnswerTooLarge as error:
+        raise RegistryUnavailable(f"{where} sent {error}: this is not a registry's answer") from error
     except requests.Timeout as error:
         raise RegistryUnavailable(f"{where} did not answer within {timeout_s:g} s") from error
     except requests.exceptions.SSLError as error:

@@ -23,11 +23,12 @@ from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
 from service.registry.answers import error_codes, is_gone, read_json, refusal, translated
-from service.registry.session import open_session
+from service.registry.session import AnswerTooLarge, open_session, read_bounded
 
 CATALOG_PAGE = 1000
 # Bounds for a hostile registry. Real ones stay far below: a million names in pages of 100 are 10,000 pages.
 _MOST_PAGES = 20_000
+_MANIFEST_BYTES = 4 * 1024 * 1024  # Distribution takes no larger manifest
 _LISTING_BYTES = 256 * 1024 * 1024
 _MANIFESTS_ACCEPTED = ", ".join(MANIFEST_TYPES)
 
@@ -122,7 +123,10 @@ class RegistryClient:
 
     def get(self, repository: str, reference: str) -> Manifest | None:
         """The manifest a tag or digest stands for, checked against its digest; None if the registry has none."""
-        response = self._send("GET", manifest_path(repository, reference), {"Accept": _MANIFESTS_ACCEPTED})
+        accepted = {"Accept": _MANIFESTS_ACCEPTED}
+        response = self._send("GET", manifest_path(repository, reference), accepted, stream=True)
+        with translated(self._where, self._timeout_s), response:
+            read_bounded(response, _MANIFEST_BYTES)
         if is_gone(response):
             return None
         self._expect(response, 200)
@@ -140,11 +144,10 @@ class RegistryClient:
             if response.status_code == 404:
                 return None
             self._expect(response, 200)
-            content = b""
-            for piece in response.iter_content(65_536):
-                content += piece
-                if len(content) > limit_bytes:
-                    return None
+            try:
+                content = read_bounded(response, limit_bytes)
+            except AnswerTooLarge:
+                return None
         if _sha256(content) != digest:
             raise RegistryUnavailable(f"{self._where} sent a blob of {repository} that is not {digest}")
         return content

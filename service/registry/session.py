@@ -1,6 +1,7 @@
 """Opens the keep-alive HTTP session that everything sent to a registry or its token server goes through."""
 
 import ssl
+import time
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,11 @@ from service import __version__
 from service.domain.errors import ConfigurationError
 
 USER_AGENT = f"pushprune/{__version__}"
+# The longest listing that an honest registry sends in one page.
+MOST_BYTES = 64 * 1024 * 1024
+_PIECE_BYTES = 65_536
+# For the body of an answer, however slowly its bytes come.
+_ANSWER_S = 60.0
 
 
 class StaleConnectionRetry(Retry):
@@ -33,6 +39,54 @@ class StaleConnectionRetry(Retry):
         if isinstance(error, ReadTimeoutError):
             raise error
         return super().increment(method, url, response, error, _pool, _stacktrace)
+
+
+class AnswerTooLarge(requests.RequestException):
+    """An answer without an end, or one that would fill the memory."""
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Reads an answer to its end, within bounds, unless the caller streams it.
+
+    A refusal and a redirect are read here as well: requests would read those without a bound.
+    """
+
+    def send(
+        self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **how: Any
+    ) -> requests.Response:
+        response = super().send(request, stream, *args, **how)
+        if not stream or not response.ok or response.is_redirect:
+            read_bounded(response, MOST_BYTES)
+        return response
+
+
+def read_bounded(response: requests.Response, most_bytes: int) -> bytes:
+    """Return the body of an answer, which `response.content` is from then on.
+
+    Raises:
+        AnswerTooLarge: it is larger, or compressed although that was not asked for: a few bytes could become gigabytes.
+        requests.Timeout: it takes longer than any honest answer.
+    """
+    if response._content_consumed:  # type: ignore[attr-defined]
+        content = response.content
+        if len(content) > most_bytes:
+            raise AnswerTooLarge(f"an answer of more than {most_bytes} bytes", response=response)
+        return content
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        response.close()
+        raise AnswerTooLarge("a compressed answer, which was not asked for", response=response)
+    end, read = time.monotonic() + _ANSWER_S, bytearray()
+    # One piece is what one system call brings: a sender of single bytes does not hold this loop.
+    while piece := response.raw.read1(_PIECE_BYTES):
+        read += piece
+        if len(read) > most_bytes:
+            response.close()
+            raise AnswerTooLarge(f"an answer of more than {most_bytes} bytes", response=response)
+        if time.monotonic() > end:
+            response.close()
+            raise requests.Timeout(f"the answer takes longer than {_ANSWER_S:g} s", response=response)
+    response._content, response._content_consumed = bytes(read), True  # type: ignore[attr-defined]
+    return bytes(read)
 
 
 class _Anonymous(requests.auth.AuthBase):
@@ -58,6 +112,7 @@ def open_session(
     session.verify = str(ca_file) if ca_file else True
     session.auth = auth or _Anonymous()
     session.headers["User-Agent"] = USER_AGENT
+    session.headers["Accept-Encoding"] = "identity"
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     retry = StaleConnectionRetry(
         total=1,
@@ -69,7 +124,7 @@ def open_session(
         allowed_methods=("GET", "HEAD"),
         raise_on_status=False,
     )
-    adapter = HTTPAdapter(pool_connections=4, pool_maxsize=parallel, max_retries=retry, pool_block=True)
+    adapter = _BoundedAdapter(pool_connections=4, pool_maxsize=parallel, max_retries=retry, pool_block=True)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
