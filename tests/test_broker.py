@@ -1,5 +1,7 @@
 """Every address of a Redis is spoken to by the transport that outlives a Redis that refuses."""
 
+from typing import Any
+
 import pytest
 from kombu.exceptions import OperationalError
 
@@ -30,6 +32,6 @@ def test_a_channel_is_open_only_where_a_write_is_taken(valkey: Valkey) -> None:
 def test_what_redis_refuses_is_a_lost_connection(valkey: Valkey) -> None:
     """Celery reconnects after those, and ends the worker after any other error."""
     with celery_app(valkey.url, "p:").connection_for_write() as connection:
-        channel = connection.default_channel
+        channel: Any = connection.default_channel
         with pytest.raises(connection.connection_errors, match="unknown command"):
             channel.client.execute_command("NOSUCH")
