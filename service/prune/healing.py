@@ -127,7 +127,9 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
     parts = _Parts()
     if manifest:
         _put_children_back(wiring, repository, manifest, permit, parts)
-    back = ":" not in name and _put_tag_back(wiring, repository, Tag(name, digest, None), manifest, permit)
+    back = ":" not in name and _put_tag_back(
+        wiring, repository, Tag(name, digest, _pushed_us(snapshot, name)), manifest, permit
+    )
     if back or standing:
         _restore_referrers(wiring, snapshot, name, digest, parts, permit, is_restored=back)
     if not back and not parts.restored:
@@ -215,6 +217,10 @@ def _put_children_back(
             parts.restored.add(child)
 
 
+def _pushed_us(snapshot: Snapshot, tag: str) -> int | None:
+    return next((live.pushed_us for live in snapshot.tags if live.name == tag), None)
+
+
 def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None, permit: Lease) -> bool:
     """Puts a tag back that is gone, or that stands where a PUT of ours crossed a user's newer push."""
     standing = wiring.client.head(repository, tag.name)
@@ -222,6 +228,8 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
         return False
     if standing is not None and standing.digest == tombstone.DIGEST:
         wiring.removals.look_at(repository, [tombstone.DIGEST])
+    elif standing is not None and not wiring.removals.may_have_met(repository, tag):
+        return False  # a later push would still be there: its report is not believed
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
         if manifest is None:

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from service.domain.history.lost import FOR_GOOD, NOT_YET_REASON, sentence, trouble_about
 from service.domain.retention.plan import Doomed, Verdict
+from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import name_of
 from service.store.keys import short
 from service.store.limits import Limits
-from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, RESEND_MS
+from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import pack_doomed
 from service.store.snapshot import Snapshot
+
+_MET_MS = 60_000  # as record has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,13 @@ class Removals:
         with self._connection.reached() as client:
             packed: str | None = client.hget(self._keys.put(repository), tag)
         return packed.partition(" ")[0] if packed else None
+
+    def may_have_met(self, repository: str, tag: Tag) -> bool:
+        """Return True if the last push of the tag may have come before the last PUT of ours under it ended."""
+        with self._connection.reached() as client:
+            packed: str | None = client.hget(self._keys.put(repository), tag.name)
+        put_ms = int(packed.split(" ")[1]) if packed and " " in packed else None
+        return put_ms is None or (tag.pushed_us or 0) <= (put_ms + LOOK_AGAIN_MS + _MET_MS) * 1000
 
     def is_restored(self, repository: str, tag: str) -> bool:
         """Return True if the last PUT of ours under a tag was a restore that a user asked for, within a day."""

@@ -16,7 +16,7 @@ from service.store.packing import pack_layers, pack_media
 
 SHARED = (
     "due", "generation", "instances", "restarts", "events", "pulls", "rejected", "counters", "doomed", "healing",
-    "heard", "unread", "pushing", "loose", "unconfirmed", "unseen", "compared",
+    "heard", "unread", "pushing", "loose", "unconfirmed", "unseen", "compared", "trashed",
 )  # fmt: skip
 EACH = (
     "tags", "live", "pulled", "gone", "links", "doomed", "heal", "history", "trash", "touched", "put", "untagged",

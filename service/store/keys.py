@@ -75,7 +75,7 @@ Per repository
                         deleted, and wanted again since its plan was dropped.
                         Life: until that is noted, or the tag is looked at or pushed; a day at most.
                         Writers: trash, taken, forget, healed, not_restored, record. Readers: record, adopt.
-  put:R         hash    tag → "<digest>[ restored]": what a PUT of ours put there, and that a user wanted it restored.
+  put:R         hash    tag → "<digest> <ms>[ restored]": what a PUT of ours put there, when, and that a user wanted it.
                         Life: a day. Writers: putting, restore. Readers: record, healing.
   listed:R      set     tags that the registry goes on listing although their image was deleted.
                         Life: until they are removed. Writer, reader: deletion.

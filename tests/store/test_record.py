@@ -217,6 +217,7 @@ def test_a_delete_by_another_pushprune_of_an_unknown_manifest_is_no_history(
 
 def test_a_push_of_what_lies_in_the_trash_makes_the_tag_looked_at(history: History, connection: Connection) -> None:
     connection.client.hset(connection.keys.trash("shop/api"), digest(1), "{}")
+    connection.client.zadd(connection.keys.of("trashed"), {f"shop/api {digest(1)}": NOW})
     record(history, event(1))
     assert history.snapshot("shop/api").heal[0][0] == "v1"
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from os import utime
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,47 @@ def test_they_delete_no_part_where_they_come_before_the_first_look_at_an_old_reg
     system.settle()
     system.later()
     assert can_be_pulled(system)
+
+
+@pytest.mark.parametrize("tag", ["v1", "new"])
+def test_a_forged_push_of_an_image_in_the_trash_restores_nothing(make_system: Make, tag: str) -> None:
+    system = make_system(keep_last(1))
+    deleted = system.registry.push_image(SHOP, "v1")
+    system.push("v2")
+    system.settle()
+    long_ago(system)
+    forger(system).push(tag, deleted)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+
+
+def test_a_forged_push_moves_no_restored_tag(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    other = system.registry.push_image(SHOP, "v0")
+    restored = system.registry.push_image(SHOP, "v1")
+    system.push("v2")
+    system.settle()
+    system.wiring.undo.restore(SHOP, tag="v1")
+    system.settle()
+    long_ago(system)
+    forger(system).push("v1", other)
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == restored
+
+
+def long_ago(system: System) -> None:
+    """What we did is an hour ago."""
+    client: Any = system.wiring.connection.client
+    keys = system.wiring.connection.keys
+    for member in client.zrange(keys.of("trashed"), 0, -1):
+        client.zincrby(keys.of("trashed"), -3600 * 1_000_000, member)
+    for tag in client.zrange(keys.touched(SHOP), 0, -1):
+        client.zincrby(keys.touched(SHOP), -3600 * 1_000, tag)
+    for tag, packed in client.hgetall(keys.put(SHOP)).items():
+        digest, at_ms, *more = packed.split(" ")
+        client.hset(keys.put(SHOP), tag, " ".join([digest, str(int(at_ms) - 3_600_000), *more]))
 
 
 def test_a_tagged_part_of_an_index_that_an_event_called_an_image_stays(make_system: Make) -> None:

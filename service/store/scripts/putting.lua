@@ -4,7 +4,8 @@
 -- KEYS  put:R gone:R
 -- ARGV  1 tag  2 digest  3 short digest
 -- Result 1
-redis.call('HSET', r.put, ARGV[1], ARGV[2])
+local clock = redis.call('TIME')
+redis.call('HSET', r.put, ARGV[1], ARGV[2] .. ' ' .. string.format('%.0f', clock[1] * 1000 + math.floor(clock[2] / 1000)))
 redis.call('EXPIRE', r.put, 86400)
 redis.call('ZREM', r.gone, '@' .. ARGV[3])
 return 1

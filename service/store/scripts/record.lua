@@ -7,7 +7,7 @@
 -- Result {recorded, duplicates, refused, repository that became due, …}
 local ALL = {'seen', 'seen_before', 'due', 'generation', 'instances', 'restarts', 'events', 'pulls', 'rejected',
              'counters', 'doomed', 'healing', 'heard', 'unread', 'pushing', 'loose',
-             'unconfirmed', 'unseen', 'compared'}
+             'unconfirmed', 'unseen', 'compared', 'trashed'}
 local EACH = {'tags', 'live', 'pulled', 'gone', 'links', 'doomed', 'heal', 'history', 'trash', 'touched', 'put',
               'untagged', 'revisions', 'created', 'approvals', 'asked', 'byhand', 'taking', 'layers'}
 -- resend, again (look at it again after), youth (how long a push under way is remembered): ms; seen: how long an id is (s);

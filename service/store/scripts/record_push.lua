@@ -97,9 +97,6 @@ local function push(r, e)
   redis.call('ZADD', r.tags, e.at_us, e.tag)
   -- Not marked as proved: an event may say of an index that it is an image.
   redis.call('HSET', r.live, e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)
-  if redis.call('HEXISTS', r.trash, e.digest) == 1 or redis.call('ZSCORE', r.touched, e.tag)
-    or redis.call('HEXISTS', r.put, e.tag) == 1 then
-    look_at(r, e.tag, true)
-  end
+  if may_have_met_us(r, e) then look_at(r, e.tag, true) end
   mark_due(r)
 end

@@ -27,6 +27,19 @@ local function look_at(r, tag, later)
   redis.call('ZADD', all.healing, 'LT', now_ms + limit.resend, r.name)
 end
 
+-- A write of ours can have met only what happened at the registry before it ended. An event that tells of more may be
+-- forged: healing must not put back what was deleted, or move a tag, because of it.
+local MET_MS = 60000
+local function may_have_met_us(r, e)
+  local function met(began_us)
+    return began_us and e.at <= tonumber(began_us) + (limit.again + MET_MS) * 1000
+  end
+  local put, touched = redis.call('HGET', r.put, e.tag), redis.call('ZSCORE', r.touched, e.tag)
+  if put and met(tonumber(string.match(put, '^%S+ (%d+)') or 0) * 1000) then return true end
+  if touched and met(tonumber(touched) * 1000) then return true end
+  return redis.call('HEXISTS', r.trash, e.digest) == 1 and met(redis.call('ZSCORE', all.trashed, r.name .. ' ' .. e.digest))
+end
+
 -- The plan was made from a state that is gone: plan again before anything more is deleted.
 local function drop_plan(r)
   if redis.call('DEL', r.doomed) == 1 then

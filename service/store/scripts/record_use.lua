@@ -40,7 +40,7 @@ local function delete(r, e)
   local restored = e.at <= void_until(r, e.tag)
   make_void(r, e.tag, e.at_us)
   overwritten(r, e.tag, e.at)
-  if redis.call('HEXISTS', r.put, e.tag) == 1 then look_at(r, e.tag, true) end  -- our healing may have crossed it
+  if redis.call('HEXISTS', r.put, e.tag) == 1 and may_have_met_us(r, e) then look_at(r, e.tag, true) end  -- our healing may have crossed it
   local current = redis.call('ZSCORE', r.tags, e.tag)
   if current and not restored and tonumber(current) <= e.at then
     local digest = stood_at(r, e.tag)

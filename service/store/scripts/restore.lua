@@ -46,7 +46,8 @@ for i = 17, #ARGV, 2 do
 end
 if ARGV[8] ~= '' then redis.call('HSET', r.links, digest, ARGV[6] .. ' ' .. ARGV[8]) end
 -- A deletion of the tag that is reported later did not meet the PUT of this restore: it may be forged.
-if redis.call('HGET', r.put, tag) == digest then redis.call('HSET', r.put, tag, digest .. ' restored') end
+local put = redis.call('HGET', r.put, tag)
+if put and string.match(put, '^%S+') == digest then redis.call('HSET', r.put, tag, put .. ' restored') end
 if tag == '' then
   redis.call('HSET', r.untagged, short, now_us .. ' ')
 else
