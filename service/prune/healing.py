@@ -114,6 +114,7 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
     """Why something was put back, or None when all is right. First the children, then the tag."""
     repository = snapshot.repository
     if name == tombstone.DIGEST:
+        wiring.removals.touch(repository, name)
         with removing(wiring, repository, permit) as remover:
             remover.delete(name)  # one that a crash left behind
         return None

@@ -99,6 +99,7 @@ class _TakeOff:
             self._clear()
 
     def _clear(self) -> None:
+        self._wiring.removals.touch(self._repository, tombstone.DIGEST)
         self._remover.write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
 
     def take(self, doomed: Doomed) -> None:

@@ -157,6 +157,14 @@ class Removals:
             packed: str | None = client.hget(self._keys.put(repository), tag)
         return packed is not None and packed.endswith(" restored")
 
+    def touch(self, repository: str, name: str) -> None:
+        """Note, before a DELETE that needs no trash is sent, that the workers delete in this repository."""
+        touched = self._keys.touched(repository)
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.zadd(touched, {name: self._connection.now_ms()})
+            pipe.expire(touched, 86_400)
+            pipe.execute()
+
     def touched(self, repository: str, tag: str, since_us: int | None) -> bool:
         """Whether a delete of ours was at work on the tag after this push of it, within a day, or may have met it."""
         heal = self._keys.heal(repository)

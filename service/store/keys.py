@@ -70,7 +70,8 @@ Per repository
                         <its last push> <its deletion> <size> <reason>" (µs): what can still be put back.
                         Life: until restored or dropped with the trash. Writers: taken, forget, restore, drop, healed,
                         not_restored. Reader: restore.
-  touched:R     zset    tag → when a delete of ours touched it (ms). Life: a day. Writer: trash. Reader: record.
+  touched:R     zset    tag, or the digest of the tombstone → when a delete of ours touched it (ms). Life: a day.
+                        Writers: trash, touch. Reader: record.
   taking:R      hash    tag → short digest that a delete of ours takes it off, or goes with; and " gone" where that is
                         deleted, and wanted again since its plan was dropped.
                         Life: until that is noted, or the tag is looked at or pushed; a day at most.
