@@ -169,6 +169,8 @@ class Server(TcpWSGIServer):
             for channel in tuple(self.active_channels.values()):
                 if channel.is_overdue(now_s):
                     channel.will_close = True
+                    if channel.total_outbufs_len:  # the loop closes only what can be written to
+                        channel.handle_close()
         return bool(self.accepting)
 
     def fix_addr(self, addr: Any) -> Any:

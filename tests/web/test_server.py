@@ -20,7 +20,8 @@ from tests.store.test_lease import until
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
 WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-LARGE_BYTES = 32 * 1024 * 1024
+PIECE = b"x" * 256 * 1024
+LARGE_BYTES = 32 * 1024 * 1024  # more than the kernel holds for a connection
 
 
 class Application:
@@ -34,8 +35,10 @@ class Application:
         if environ["PATH_INFO"] == "/slow":
             self.slow += 1
             self.go_on.wait(30)
-        large = environ["PATH_INFO"] == "/large"
-        answer = b"x" * LARGE_BYTES if large else str(len(environ["wsgi.input"].read())).encode()
+        if environ["PATH_INFO"] == "/large":
+            start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(LARGE_BYTES))])
+            return (PIECE for _ in range(LARGE_BYTES // len(PIECE)))
+        answer = str(len(environ["wsgi.input"].read())).encode()
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(answer)))])
         return [answer]
 
@@ -180,6 +183,7 @@ def test_a_request_that_is_being_answered_has_no_deadline(serve: Serve) -> None:
 
 def test_who_does_not_read_an_answer_gives_its_thread_back(serve: Serve) -> None:
     served = serve(UNREAD_S=0.2)
+    served._server.adj.outbuf_high_watermark = 4 * len(PIECE)  # a thread waits once so much is unread
     large = WHOLE.replace(b"/ ", b"/large ", 1)
     unread = [served.connect(large) for _ in range(3)]
     until(lambda: served.connections == 0)
