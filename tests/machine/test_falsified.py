@@ -89,3 +89,15 @@ def test_an_image_goes_although_an_index_took_its_tag_over_before_its_take_off_w
     machine.happen(what="restart")
     machine.happen(what="lose messages")
     machine.teardown()
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_a_restore_that_meets_the_deletion_of_the_same_push_is_healed(ground: Ground, version: Version) -> None:
+    """The push was heard long before, and doomed: only the restore, right before the DELETE, keeps it again."""
+    machine = replayed(ground, version, Rule(1, "tags", True, False), meeting("push", "v2", 3))
+    machine.do(deed=Deed("push", "v1", 1), late=False)
+    machine.happen(what="settle")
+    machine.do(deed=Deed("push", "v2", 3), late=False)
+    machine.do(deed=Deed("push", "v1", 2), late=False)
+    machine.race(meeting=meeting("replace", "v2", 0, "DELETE"))
+    machine.teardown()

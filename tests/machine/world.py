@@ -287,7 +287,8 @@ class World:
         assert self.registry.tags().get(as_tag) == deleted.digest, f"{as_tag} was not restored"
         broken = needed - self.registry.manifests().keys()
         assert not broken, f"{as_tag} was restored without {[called(one) for one in sorted(broken)]}"
-        self.model.restored(deleted, as_tag, missing, referrers)
+        with self._pardoning():
+            self.model.restored(deleted, as_tag, missing, referrers)
 
     def go_back(self, tag: str, digest: str, over: str) -> None:
         """A tag is put back to what it has left for `over`, in a process of its own; refused, everything stays."""
@@ -307,7 +308,19 @@ class World:
         broken = needed - self.registry.manifests().keys()
         assert not broken, f"{tag} was put back without {[called(one) for one in sorted(broken)]}"
         (pushed_us,) = (one.pushed_us for one in self.history.live(SHOP) if one.name == tag)
-        self.model.went_back(Push(-1, tag, digest, pushed_us), over, missing, undone.referrers)
+        with self._pardoning():
+            self.model.went_back(Push(-1, tag, digest, pushed_us), over, missing, undone.referrers)
+
+    @contextmanager
+    def _pardoning(self) -> Iterator[None]:
+        """A restore pardons a push that was doomed: this is news from now on, however early the push was heard.
+
+        A DELETE that was decided before the restore may still be sent, as before a push; what it meets is healed.
+        """
+        before = set(self.model.condemned)
+        yield
+        for number in before - self.model.condemned:
+            self.watch.hears(number)
 
     def ask_for(self, tag: str) -> None:
         """`pushprune rm`, in a process of its own; what is noted there is to go, whatever the policy keeps."""
