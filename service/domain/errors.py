@@ -1,40 +1,40 @@
-"""The error tree: who must act on each. Every message is one sentence that says what to do.
+"""The error tree, sorted by who must act. Every message is one sentence that says what to do.
 
 PushpruneError
-├── MalformedNotification   the sender: what it posted is no notification
-│   └── TooManyEvents       …or a flood of them
+├── MalformedNotification   the sender: the posted body is not a notification
+│   └── TooManyEvents       …or has more events than any registry sends
 ├── ConfigurationError      the operator, before anything starts
-├── RegistryRefused         the operator: the registry will go on saying no until somebody changes something
+├── RegistryRefused         the operator: the registry keeps refusing until something is changed:
 │   ├── AccessDenied        …the credentials or their rights
 │   ├── DeletesDisabled     …`storage.delete.enabled` in the registry's config
-│   ├── RegistryTooOld      …a registry of version 1, which sends no notifications
-│   ├── WritesDisabled      …`storage.maintenance.readonly` there
-│   ├── ManifestRefused     the user: the registry never takes these bytes, as layers of the image are missing
-│   └── TagDeletesUnknown   …nobody: 2.8 deletes manifests only, so the tag is taken off in another way
-├── RegistryUnavailable     nobody: try again later
-│   └── MisnamedManifest    …its digest is not that of the bytes: a transfer that was cut, or a schema 1 image
-├── StoreUnavailable        nobody: Redis will come back
-│   └── StoreRefuses        the operator: Redis answers, and takes nothing: its memory or its disk is full
-├── LeaseLost               nobody: somebody else holds it now
+│   ├── RegistryTooOld      …the registry: version 1 sends no notifications
+│   ├── WritesDisabled      …`storage.maintenance.readonly` in the registry's config
+│   ├── ManifestRefused     the user: the registry never accepts this manifest, because layers of the image are missing
+│   └── TagDeletesUnknown   no action: Distribution 2.8 deletes manifests only, so the tag is deleted with a tombstone
+├── RegistryUnavailable     no action: try again later
+│   └── MisnamedManifest    …the digest is not that of the bytes: an interrupted transfer, or a schema 1 image
+├── StoreUnavailable        no action: Redis will come back
+│   └── StoreRefuses        the operator: Redis refuses writes because its memory or its disk is full
+├── LeaseLost               no action: another process holds the lease now
 ├── CollectionFailed        the operator: garbage-collect itself failed
-│   ├── CollectionTooSlow   …it takes longer than gc.timeout
-│   ├── StaleCache          …the registry claims blobs that were collected: nobody may push until that is mended
+│   ├── CollectionTooSlow   …the collection takes longer than gc.timeout
+│   ├── StaleCache          …the registry claims to have collected blobs: pushes must wait until that is fixed
 │   └── StaysReadOnly       …the registry did not become writable again
-├── TrashUnwritable         the operator: what is to be deleted cannot be saved first, so it is not deleted
-├── NoSuchRepository        the user: nothing is known of that name
+├── TrashUnwritable         the operator: images cannot be saved before their deletion, so they are not deleted
+├── NoSuchRepository        the user: no repository of that name is known
 ├── NoSuchTag               the user: no live tag has that name
-├── NotDeletable            the user: what was named stays, or not all of it went
-├── NotWaiting              the user: no plan waits there, or another than the one named
-└── NotRestorable           the user: what was deleted cannot be put back, or not there
+├── NotDeletable            the user: the named images are kept, or not all of them are deleted
+├── NotWaiting              the user: no plan waits for approval, or another plan than the named one
+└── NotRestorable           the user: the deleted image cannot be restored, or not under that name
 """
 
 
 class PushpruneError(Exception):
-    """Base of everything this product raises on purpose."""
+    """Base of all errors that pushprune raises on purpose."""
 
 
 class MalformedNotification(PushpruneError):
-    """What was posted is not JSON, or not an envelope."""
+    """The posted body is not JSON, or not an envelope."""
 
 
 class TooManyEvents(MalformedNotification):
@@ -42,49 +42,56 @@ class TooManyEvents(MalformedNotification):
 
 
 class ConfigurationError(PushpruneError):
-    """A setting or a policy that cannot be obeyed."""
+    """A setting or a policy that pushprune cannot use."""
 
 
 class RegistryRefused(PushpruneError):
-    """The registry answered no, and will go on doing so."""
+    """The registry refused a request, and will refuse the next one as well."""
 
 
 class AccessDenied(RegistryRefused):
-    """401 or 403, after logging in was tried."""
+    """The registry answered 401 or 403 although pushprune tried to log in."""
 
 
 class DeletesDisabled(RegistryRefused):
-    """405 on a DELETE: the registry runs with deletes off, or read-only."""
+    """The registry answered 405 to a DELETE: deletes are disabled, or the registry is read-only."""
 
 
 class RegistryTooOld(RegistryRefused):
-    """It speaks version 1 of the registry's API, and nothing later. where: such as "the registry at …"."""
+    """The registry supports only version 1 of the registry API.
+
+    Args:
+        where: the subject of the message, such as "the registry at …".
+    """
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"{where} is of version 1, which has no notifications, so nothing is known of its past: "
-            "only `pushprune tags` and `pushprune rm` speak to it, with --registry URL --v1"
+            f"{where} is of version 1, which has no notifications, so it has no history here: "
+            "only `pushprune tags` and `pushprune rm` work with it, with --registry URL --v1"
         )
 
 
 class WritesDisabled(RegistryRefused):
-    """405 on a PUT: the registry runs read-only."""
+    """The registry answered 405 to a PUT: it is read-only."""
 
 
 class ManifestRefused(RegistryRefused):
-    """400 on a PUT: the registry never takes these bytes, such as an image whose layers are missing."""
+    """The registry answered 400 to a PUT: it never accepts these bytes, such as an image whose layers are missing."""
 
 
 class TagDeletesUnknown(RegistryRefused):
-    """The registry deletes manifests, and no single tags (Distribution 2.8)."""
+    """The registry deletes manifests, but no single tags (Distribution 2.8)."""
 
 
 class RegistryUnavailable(PushpruneError):
     """Timeout, refused connection, 429, 5xx, or an answer that makes no sense.
 
-    `retry_after_s` is what the registry asked for, in seconds, where it asked. `is_fault`: it answered 500, as 2.8 does
-    to a DELETE that meets a push: that says nothing of other requests. `is_over`: the request was refused or has ended;
-    without an answer of the registry's own it may still be at work.
+    Attributes:
+        retry_after_s: the registry's `Retry-After` in seconds; None if it sent none.
+        is_fault: True if the registry answered 500. Distribution 2.8 does so when a DELETE meets a push; other requests
+            may still succeed.
+        is_over: True if the registry refused or finished the request. False if the registry may still be working on it,
+            because the answer did not come from the registry itself.
     """
 
     def __init__(
@@ -97,7 +104,7 @@ class RegistryUnavailable(PushpruneError):
 
 
 class MisnamedManifest(RegistryUnavailable):
-    """A manifest whose digest is not that of its bytes: one of schema 1 is named by its unsigned part."""
+    """A manifest whose digest is not that of its bytes: the digest of a schema 1 manifest covers its unsigned part."""
 
 
 class StoreUnavailable(PushpruneError):
@@ -105,11 +112,11 @@ class StoreUnavailable(PushpruneError):
 
 
 class StoreRefuses(StoreUnavailable):
-    """Redis answers no."""
+    """Redis answers, but refuses writes."""
 
 
 class LeaseLost(PushpruneError):
-    """A lease could not be renewed in time; what it protected must stop."""
+    """A lease could not be renewed in time; the work under it must stop."""
 
 
 class CollectionFailed(PushpruneError):
@@ -117,15 +124,15 @@ class CollectionFailed(PushpruneError):
 
 
 class CollectionTooSlow(CollectionFailed):
-    """It took longer than gc.timeout and was stopped."""
+    """The collection took longer than gc.timeout and was stopped."""
 
 
 class StaleCache(CollectionFailed):
-    """The registry goes on claiming a blob that was collected: a push that believes it is broken."""
+    """The registry still claims to have a blob that was collected: a push that relies on it is broken."""
 
 
 class StaysReadOnly(CollectionFailed):
-    """The registry was made read-only for a collection, and does not take writes again."""
+    """The registry was made read-only for a collection, and did not become writable again."""
 
 
 class TrashUnwritable(PushpruneError):
@@ -133,7 +140,7 @@ class TrashUnwritable(PushpruneError):
 
 
 class NoSuchRepository(PushpruneError):
-    """Nothing is known of a repository of that name."""
+    """No repository of that name is known."""
 
 
 class NoSuchTag(PushpruneError):
@@ -141,12 +148,12 @@ class NoSuchTag(PushpruneError):
 
 
 class NotDeletable(PushpruneError):
-    """What somebody wants deleted by hand stays, or is not all gone yet."""
+    """Images of a manual deletion are kept, or not all of them are deleted yet."""
 
 
 class NotRestorable(PushpruneError):
-    """A deletion that cannot be undone, or not in that way."""
+    """A deletion that cannot be undone, or not in the requested way."""
 
 
 class NotWaiting(PushpruneError):
-    """No plan waits for approval there, or another than the one that was looked at."""
+    """No plan of the repository waits for approval, or another plan than the one that the user saw."""

@@ -1,4 +1,4 @@
-"""The registry's envelope -> events. JSON becomes typed here and nowhere else."""
+"""Parse notifications of the registry into typed events. No other module reads their JSON."""
 
 import re
 from collections.abc import Callable
@@ -25,14 +25,18 @@ Action = Literal["push", "pull", "mount", "delete"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened at the registry. at_us: its time there, in µs since the epoch.
+    """One action at the registry, as a notification reports it.
 
-    children: the digests an index lists, where the registry sent them; None where it did not. They tell what a push
-    under way may need, and no more: an event may be forged. artifact: the registry sent what it references, and no
-    image's config is among it: it may be about another image (signature, SBOM, chart).
-    size_bytes: of an image its manifest, config and layers where the registry sent them, else of the manifest alone.
-    counts: False for a pull that the policy does not take for use. blobs: (digest, size in bytes) of config and layers
-    of a manifest that is no index, where the registry sent them; None where it did not.
+    Attributes:
+        at_us: its time by the registry's clock, in µs since the epoch.
+        size_bytes: of an image: manifest, config and layers if the registry sent their sizes, else the manifest alone.
+        children: the digests that an index lists; None if the registry did not send them. They say which manifests an
+            unfinished push may need, and are no proof: an event may be forged.
+        artifact: True if the registry sent the references and none of them is an image config. Such a manifest may be
+            about another image (signature, SBOM, chart).
+        counts: False for a pull that the policy does not count as use.
+        blobs: (digest, size in bytes) of config and layers of a manifest that is no index; None if the registry did not
+            send them.
     """
 
     id: str
@@ -54,7 +58,7 @@ class Event:
 
     @property
     def is_blob(self) -> bool:
-        """Layers and configs: they never change what a tag points at."""
+        """True for layers and configs: they never change the digest that a tag points at."""
         return self.action == "mount" or (self.tag is None and self.media_type == BLOB_TYPE)
 
     @property
@@ -63,26 +67,26 @@ class Event:
 
     @property
     def must_be_looked_into(self) -> bool:
-        """Whether only its manifest can tell what it holds or belongs to."""
+        """True if only the manifest itself says which images it contains or belongs to."""
         return self.is_index or self.artifact
 
     @property
     def is_ours(self) -> bool:
-        """Safety rule 6: our own traffic is not usage."""
+        """True if pushprune itself sent the request (safety rule 6: our own traffic is not usage)."""
         return self.useragent.startswith(OUR_AGENT)
 
     @property
     def probe(self) -> str | None:
-        """The name of the doctor's probe, where this is the push of its manifest."""
+        """The name of the doctor's probe if this event is the push of its manifest, else None."""
         if self.action != "push" or self.is_blob or not self.is_ours:
             return None
-        found = _PROBE.fullmatch(self.useragent)
-        return found[1] if found else None
+        match = _PROBE.fullmatch(self.useragent)
+        return match[1] if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An event that cannot be understood: why, and its beginning as text."""
+    """An event that is not understood: the reason, and the beginning of its text."""
 
     reason: str
     excerpt: str
@@ -90,33 +94,33 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What one POST carried."""
+    """The content of one POST of the registry."""
 
     events: tuple[Event, ...]
     rejected: tuple[Rejected, ...]
 
     @property
     def has_pulls(self) -> bool:
-        """Whether somebody else pulled a manifest."""
+        """True if a client other than pushprune pulled a manifest."""
         return any(event.action == "pull" and not event.is_blob and not event.is_ours for event in self.events)
 
     @property
     def echoes(self) -> frozenset[str]:
-        """The registry instances it comes from, where it tells only what we did ourselves and need not be recorded.
+        """The registry instances that sent this envelope if it need not be recorded; empty if it must be recorded.
 
-        A delete is recorded: a race may have taken a tag along, or another pushprune may have sent it. Empty where
-        there is anything else.
+        An envelope need not be recorded if pushprune itself caused all of its events.
         """
+        # A delete is always recorded: a race may have removed a tag too, or another pushprune may have sent the DELETE.
         ours = not self.rejected and all(event.is_ours and event.action != "delete" for event in self.events)
         return frozenset(event.instance for event in self.events) if ours else frozenset()
 
     @property
     def probes(self) -> tuple[tuple[str, bool], ...]:
-        """The doctor's probes among them: the name of each, and whether the registry says what manifests reference."""
+        """The doctor's probes among the events: (name, True if the registry sends the references of manifests)."""
         return tuple((event.probe, event.blobs is not None) for event in self.events if event.probe)
 
     def discounting(self, ignores: Callable[[str, str], bool]) -> "Envelope":
-        """The same, where pulls by those whom `ignores(useragent, actor)` names do not count as use."""
+        """Return the envelope with `counts` set to False on each pull for which `ignores(useragent, actor)` is true."""
         events = (
             replace(event, counts=False) if event.action == "pull" and ignores(event.useragent, event.actor) else event
             for event in self.events
@@ -178,12 +182,15 @@ class _Event(_Model):
 
 
 def parse(body: bytes, now_us: int) -> Envelope:
-    """The events of one POST body, each either understood or rejected with its reason.
+    """Return the events of one POST body, each either parsed or rejected with a reason.
 
-    now_us: our clock in µs. An event from more than ten minutes in the future is rejected; any other event counts from
-    now at the latest, or it would outrank the pushes that come after it.
-    Raises MalformedNotification when the body is not JSON or not an envelope, TooManyEvents when it is a flood:
-    registries send one event at a time.
+    Args:
+        now_us: the clock of this machine in µs. An event from more than ten minutes in the future is rejected. The time
+            of any other event is at most now_us, so that it does not outrank later pushes.
+
+    Raises:
+        MalformedNotification: the body is not JSON or not an envelope.
+        TooManyEvents: the envelope has more than MOST_EVENTS events. Registries send one event at a time.
     """
     try:
         envelope = from_json(body, allow_inf_nan=False)
@@ -195,10 +202,10 @@ def parse(body: bytes, now_us: int) -> Envelope:
         raise TooManyEvents(f"an envelope of more than {MOST_EVENTS} events is not accepted")
     events: list[Event] = []
     rejected: list[Rejected] = []
-    for left, raw in zip(range(len(envelope["events"]) - 1, -1, -1), envelope["events"], strict=True):
+    for later_events, raw in zip(range(len(envelope["events"]) - 1, -1, -1), envelope["events"], strict=True):
         try:
-            # What one envelope brings keeps its order, where all of it comes from the future.
-            events.append(_event(raw, now_us, now_us - left))
+            # Events from the future would all get the same time. One µs less for each later event keeps their order.
+            events.append(_event(raw, now_us, now_us - later_events))
         except ValueError as error:
             rejected.append(Rejected(_one_sentence(error), _excerpt(raw)))
     return Envelope(tuple(events), tuple(rejected))
@@ -240,9 +247,10 @@ def _event(raw: Any, now_us: int, latest_us: int) -> Event:
 
 
 def _children(target: _Target) -> tuple[str, ...] | None:
-    """None where an index lists what may be another one: what that holds stands in its manifest only."""
+    """Return the digests that an index lists, or None if the event does not say all that the index contains."""
     if target.mediaType not in INDEX_TYPES or not target.references:
         return None
+    # A child may be an index itself. Only the manifest of that child says what it contains.
     if any(child.mediaType in INDEX_TYPES or child.mediaType not in MANIFEST_TYPES for child in target.references):
         return None
     children = tuple(reference.digest for reference in target.references)
@@ -257,7 +265,8 @@ def _blobs(target: _Target) -> tuple[tuple[str, int], ...] | None:
 
 
 def _size_bytes(target: _Target) -> int:
-    """An index references manifests: what their images take is not known from it."""
+    """Return the size of the manifest and of all that it references, as far as the event reports sizes."""
+    # An index references manifests: their sizes say nothing of the sizes of their images.
     referenced = () if target.mediaType in INDEX_TYPES else target.references or ()
     return min(target.size + sum(max(reference.size, 0) for reference in referenced), 2**53 - 1)
 

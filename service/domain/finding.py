@@ -1,4 +1,4 @@
-"""What `pushprune doctor` found: one thing that is right, or wrong with the one line that mends it."""
+"""One result of `pushprune doctor`: a check that passed, or a problem and the line that fixes it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ _ORDER: tuple[Severity, ...] = ("ok", "warning", "error")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """name: what was looked at, one word; said: one sentence; mend: the line to write or run, "" where all is well."""
+    """One result of a check.
+
+    Attributes:
+        name: the subject of the check, one word.
+        said: the result in one sentence.
+        mend: the line to write or run; "" if nothing must be fixed.
+    """
 
     name: str
     severity: Severity
@@ -19,22 +25,23 @@ class Finding:
     mend: str = ""
 
 
-def fine(name: str, said: str) -> Finding:
-    return Finding(name, "ok", said)
+def fine(name: str, message: str) -> Finding:
+    """Return the finding of a check that passed."""
+    return Finding(name, "ok", message)
 
 
-def warning(name: str, said: str, mend: str) -> Finding:
-    """Something that will hurt, or that could not be found out. mend: one line."""
-    return Finding(name, "warning", said, _one_line(mend))
+def warning(name: str, message: str, mend: str) -> Finding:
+    """Return the finding of a future problem, or of a check that could not be made. mend: one line."""
+    return Finding(name, "warning", message, _one_line(mend))
 
 
-def error(name: str, said: str, mend: str) -> Finding:
-    """Something that keeps pushprune from its work, or images in danger. mend: one line."""
-    return Finding(name, "error", said, _one_line(mend))
+def error(name: str, message: str, mend: str) -> Finding:
+    """Return the finding of a problem that stops pushprune from working or endangers images. mend: one line."""
+    return Finding(name, "error", message, _one_line(mend))
 
 
 def worst(findings: Iterable[Finding]) -> Severity:
-    """The gravest severity among them."""
+    """Return the highest severity of these findings; "ok" if there are none."""
     return max((finding.severity for finding in findings), key=_ORDER.index, default="ok")
 
 

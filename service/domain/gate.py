@@ -1,4 +1,4 @@
-"""What a request that stands before the write gate wishes to do at the registry."""
+"""Classify the requests that the proxy asks the write gate about."""
 
 import hashlib
 import re
@@ -21,17 +21,19 @@ _PORT = re.compile(r"^(?:\[(?P<six>[0-9a-fA-F:.]+)\](?::\d+)?|(?P<four>\d+\.\d+\
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One request. kind: what it is to the gate:
+    """One request that asks to pass the gate.
 
-    reads     never waits
-    asks      HEAD of a blob: a push begins, and will rely on what is there
-    begins    POST of an upload; a mount relies on a blob, too
-    uploads   PATCH, PUT or DELETE of an upload that was begun
-    manifest  PUT of a manifest; by_tag: the push ends with it
-    deletes   DELETE of a manifest or a blob
-    writes    anything else that may change something
-
-    digest: of the blob that somebody relies on once it succeeds, "" where there is none.
+    Attributes:
+        kind: the meaning of the request for the gate:
+            reads     never waits
+            asks      HEAD of a blob: a push begins and will rely on blobs that exist
+            begins    POST of an upload; a mount relies on a blob, too
+            uploads   PATCH, PUT or DELETE of an upload that was begun
+            manifest  PUT of a manifest
+            deletes   DELETE of a manifest or a blob
+            writes    any other request that may change the registry
+        digest: the blob that the client relies on once the request succeeds; "" if there is none.
+        by_tag: True if a manifest is put by its tag, which ends the push.
     """
 
     kind: Kind
@@ -41,7 +43,7 @@ class Wish:
 
 
 def read_wish(method: str, uri: str) -> Wish:
-    """The wish behind X-Original-Method and X-Original-URI. What is not understood is taken for a write."""
+    """Classify a request by its X-Original-Method and X-Original-URI. A request that is not understood is a write."""
     method = method.upper()
     if len(uri) > MOST_URI:
         return Wish("writes")
@@ -53,36 +55,34 @@ def read_wish(method: str, uri: str) -> Wish:
     if method in ("GET", "OPTIONS"):
         return Wish("reads")
     if method == "HEAD":
-        found = _BLOB.fullmatch(path)
-        return Wish("asks", found[1], found[2]) if found and is_repository(found[1]) else Wish("reads")
+        blob = _BLOB.fullmatch(path)
+        return Wish("asks", blob[1], blob[2]) if blob and is_repository(blob[1]) else Wish("reads")
     wish = _written(method, path, query)
     return wish if wish is not None and is_repository(wish.repository) else Wish("writes")
 
 
 def _written(method: str, path: str, query: dict[str, list[str]]) -> Wish | None:
-    if method == "POST" and (found := _BEGIN.fullmatch(path)):
-        return Wish("begins", found[1], _digest(query, "mount") or _digest(query, "digest"))
-    if method in ("PATCH", "PUT", "DELETE") and (found := _UPLOAD.fullmatch(path)):
-        return Wish("uploads", found[1], _digest(query, "digest") if method == "PUT" else "")
-    if method == "PUT" and (found := _MANIFEST.fullmatch(path)):
-        return Wish("manifest", found[1], by_tag=not is_digest(found[2]))
-    if method == "DELETE" and (found := _MANIFEST.fullmatch(path) or _BLOB.fullmatch(path)):
-        return Wish("deletes", found[1])
+    if method == "POST" and (match := _BEGIN.fullmatch(path)):
+        return Wish("begins", match[1], _digest(query, "mount") or _digest(query, "digest"))
+    if method in ("PATCH", "PUT", "DELETE") and (match := _UPLOAD.fullmatch(path)):
+        return Wish("uploads", match[1], _digest(query, "digest") if method == "PUT" else "")
+    if method == "PUT" and (match := _MANIFEST.fullmatch(path)):
+        return Wish("manifest", match[1], by_tag=not is_digest(match[2]))
+    if method == "DELETE" and (match := _MANIFEST.fullmatch(path) or _BLOB.fullmatch(path)):
+        return Wish("deletes", match[1])
     return None
 
 
 def _digest(query: dict[str, list[str]], name: str) -> str:
-    given = query.get(name, [""])[0]
-    return given if is_digest(given) else ""
+    value = query.get(name, [""])[0]
+    return value if is_digest(value) else ""
 
 
 def client_of(address: str, agent: str) -> str:
-    """A short name for who pushes, the same at the gate and in a notification: one word.
-
-    Its credentials are no part of it: a client fetches another token in the middle of a push.
-    """
+    """Return a short name of a pushing client, one word, the same at the gate and in a notification."""
+    # Credentials are no part of the name, because a client fetches another token in the middle of a push.
     address = address.partition(",")[0].strip()
-    if found := _PORT.match(address):
-        address = found["six"] or found["four"]
+    if match := _PORT.match(address):
+        address = match["six"] or match["four"]
     word = address if _ADDRESS.fullmatch(address) else "-"
     return f"{word}/{hashlib.sha256(agent[:256].encode('utf-8', 'replace')).hexdigest()[:8]}"

@@ -1,16 +1,23 @@
-"""A page of a listing, and the place where the next one begins."""
+"""A page of a listing, and the place where the next page begins."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
-Place = tuple[int | str, str]  # what is sorted by, and the name that tells equals apart
+# The sort key of a row, and a name that distinguishes rows of the same key.
+Place = tuple[int | str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """rows: in order. after: the place of the last one, None where nothing follows. total: of the whole listing."""
+    """One page of a listing.
+
+    Attributes:
+        rows: the rows in order.
+        after: the place of the last row; None on the last page.
+        total: the number of rows of the whole listing.
+    """
 
     rows: tuple[Row, ...]
     after: Place | None
@@ -20,8 +27,9 @@ class Page(Generic[Row]):
 def page(
     rows: Iterable[Row], place: Callable[[Row], Place], *, descending: bool, after: Place | None, limit: int
 ) -> Page[Row]:
-    """At most `limit` rows that stand behind the place `after`, of all rows sorted by their places."""
+    """Return the first `limit` rows after the place `after`, from all rows sorted by their places."""
+    # The number keeps rows of equal places from being compared with each other.
     placed = sorted(((place(row), number, row) for number, row in enumerate(rows)), reverse=descending)
-    behind = [one for one in placed if after is None or ((one[0] < after) if descending else (one[0] > after))]
-    chosen = behind[:limit]
-    return Page(tuple(row for _, _, row in chosen), chosen[-1][0] if len(behind) > limit else None, len(placed))
+    rest = [item for item in placed if after is None or ((item[0] < after) if descending else (item[0] > after))]
+    chosen = rest[:limit]
+    return Page(tuple(row for _, _, row in chosen), chosen[-1][0] if len(rest) > limit else None, len(placed))

@@ -1,4 +1,4 @@
-"""A walk: one look at the whole registry, or at some of its repositories, compared with the history."""
+"""A reconcile run (here: walk): the history compared with the whole registry, or with some of its repositories."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,28 @@ REGISTRY_RESTARTED = "the registry restarted"
 REDIS_RESTARTED = "Redis restarted"
 BY_HAND = "asked for by hand"
 
-# What to do where the registry does not list its repositories.
+# The advice for a registry that does not list its repositories.
 NAME_THEM = "let registry.username read the catalog, or name the repositories in reconcile.repositories"
 
-# What such a walk finds compared already since then is not compared again.
+# A run for one of these reasons skips repositories that were already compared since the restart.
 AT_A_START = frozenset({FIRST_START, REGISTRY_RESTARTED, REDIS_RESTARTED})
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A walk under way. whole: over all repositories; listed: every one of them is known by now; cursor: the last read.
+    """A reconcile run that is in progress.
 
-    todo: repositories that are still to be compared; repositories, tags: those that were; changed: tags in which the
-    history differed; failed: repositories that could not be compared; catalog: what the registry said of its catalog.
+    Attributes:
+        whole: True for a run over all repositories.
+        listed: True once the catalog was read to its end.
+        cursor: the last repository read from the catalog.
+        todo: number of repositories that are still to be compared.
+        repositories: number of compared repositories.
+        tags: number of compared tags.
+        changed: number of tags in which the history differed from the registry.
+        failed: number of repositories that could not be compared.
+        catalog: why the catalog could not be read; "" if it could.
+        message: the last failure; "" if there was none.
     """
 
     reason: str
@@ -38,9 +47,11 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """A walk that ended at at_ms. catalog: why repositories are only those known or configured, "" where it was read.
+    """A reconcile run that ended at at_ms.
 
-    message: of the last failure, "" where there was none.
+    Attributes:
+        catalog: why only known or configured repositories were compared; "" if the catalog was read.
+        message: the last failure; "" if there was none.
     """
 
     at_ms: int
@@ -56,7 +67,12 @@ class Walked:
 
 
 def why(before: str | None, now: str) -> str | None:
-    """Why an epoch ("RUN:RESTARTS") calls for a walk over everything, or None. before: the epoch of the last one."""
+    """Return why all repositories must be compared in the current epoch, or None if they need not be.
+
+    Args:
+        before: the epoch of the last run over all repositories, as "RUN:RESTARTS"; None if there was no run yet.
+        now: the current epoch.
+    """
     if before is None:
         return FIRST_START
     if before == now:

@@ -1,4 +1,4 @@
-"""Which manifests a collector must mark: all that may stand in a repository."""
+"""The manifests that a collector must mark: all that may exist in a repository."""
 
 from collections.abc import Mapping
 
@@ -6,17 +6,18 @@ from service.domain.retention.state import State
 
 
 def may_stand(state: State) -> Mapping[str, str]:
-    """Every manifest that the history knows of, digest → its name: with a tag, once with a tag, and without one.
+    """Return every manifest that the history knows of, as digest → its name.
 
-    And the parts of indexes, referrers, and what these are about. Whether one still stands, only the registry knows: a
-    collector marks every manifest there is, tagged or not, so one that stands and is not marked would be broken.
+    These are manifests with a tag, with a former tag or without a tag, parts of indexes, referrers and their subjects.
+    A collector marks every manifest that exists, tagged or not. So a manifest that exists and is not marked would be
+    broken by the collection. Only the registry knows which of these manifests still exist.
     """
-    found = {one.digest for one in state.untagged}
+    digests = {untagged.digest for untagged in state.untagged}
     for revisions in state.revisions.values():
-        found.update(revisions)
+        digests.update(revisions)
     for digest, known in state.links.items():
-        found.add(digest)
+        digests.add(digest)
         if known:
-            found.update(known.children, [known.subject] if known.subject else [])
-    named = {digest: f"{state.repository}@{digest}" for digest in found}
+            digests.update(known.children, [known.subject] if known.subject else [])
+    named = {digest: f"{state.repository}@{digest}" for digest in digests}
     return named | {tag.digest: f"{tag.called(state.repository)} ({tag.digest})" for tag in state.tags}

@@ -1,4 +1,4 @@
-"""What a program printed: its last lines, and how many stood before them."""
+"""The output of a program: its last lines, and the number of lines before them."""
 
 from collections import deque
 
@@ -7,7 +7,7 @@ _LONGEST = 2000
 
 
 class Output:
-    """Takes lines as they come and keeps the last of them, 64 KiB at most."""
+    """Collect lines of output and keep the last of them, 64 KiB at most."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -15,7 +15,7 @@ class Output:
         self._bytes = self._left_out = 0
 
     def add(self, line: str) -> None:
-        """One line, without its end; of a very long one the beginning."""
+        """Add one line without its line end; a line of more than 2,000 characters is cut."""
         line = line.rstrip("\n") if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
         size_bytes = len(line.encode("utf-8", "replace")) + 1
         self._lines.append((line, size_bytes))
@@ -26,6 +26,6 @@ class Output:
 
     @property
     def text(self) -> str:
-        """ "" where nothing was printed."""
+        """The kept lines, after a line that counts the omitted ones; "" if nothing was printed."""
         before = [f"… {self._left_out} lines before these are left out"] if self._left_out else []
         return "\n".join([*before, *(line for line, _ in self._lines)])

@@ -1,12 +1,12 @@
-"""One garbage collection, as it is recorded, and what one is at while it runs."""
+"""One garbage collection as it is recorded, and its stages while it runs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# Why a collection is wanted that somebody asked for: it needs no window and no interval.
+# The reason of a collection that a user requested. It may start outside of gc.window and before gc.interval has passed.
 BY_HAND = "asked for by hand"
 
-# What the trouble is called while the registry claims blobs that were collected.
+# The name of the trouble while the registry still claims to have collected blobs.
 STALE = "stale cache"
 
 WAITING = "waiting for quiet"
@@ -18,19 +18,27 @@ CHECKING = "checking"
 
 
 def is_by_hand(reason: str) -> bool:
-    """Whether somebody asked for it, and not a schedule or a number of deletes."""
+    """True if a user requested the collection; False if a schedule or a number of deletions did."""
     return reason.startswith(BY_HAND)
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One collection. result: done | failed | put off | dry run. Times in ms; marked, blobs, manifests are counts.
+    """One collection. Times are in ms since the epoch.
 
-    blobs, bytes_freed: of a dry run what would be swept. bytes_freed: None where nothing is known of it; unsized: of
-    how many of the blobs the size is not known, so that it is more. message: one sentence when something went wrong.
-    gate: which one protected others' pushes. final: deletions that can no longer be undone since. checked: manifests
-    pushed meanwhile that were looked at, blob by blob. note: what else is to be known, such as what is not protected.
-    closed_ms: for how long the write gate was closed.
+    Attributes:
+        result: done | failed | put off | dry run.
+        marked: number of marked blobs and manifests.
+        blobs: number of deleted blobs; in a dry run, of blobs that would be deleted.
+        manifests: number of deleted manifests.
+        bytes_freed: size of these blobs; None if no size is known.
+        message: one sentence if something failed.
+        gate: the kind of write gate that protected pushes.
+        unsized: number of these blobs whose size is not known, so that bytes_freed is a lower bound.
+        final: number of deletions that can no longer be undone since this collection.
+        checked: number of manifests pushed during the collection whose blobs were verified afterwards.
+        note: a remark for the operator, such as a missing protection.
+        closed_ms: how long the write gate was closed.
     """
 
     started_ms: int
@@ -53,7 +61,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Under:
-    """A collection that is under way. stage: what it is at, since when (ms); reason: why it was wanted."""
+    """A collection that is in progress.
+
+    Attributes:
+        stage: the current stage, one of the constants above.
+        since_ms: the start of this stage.
+        started_ms: the start of the collection.
+        reason: why the collection was requested.
+    """
 
     stage: str
     since_ms: int
@@ -63,7 +78,14 @@ class Under:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Why a wanted collection is not made yet: the last sentence, since when and when (ms), how often it was said."""
+    """The reason why a requested collection does not start yet.
+
+    Attributes:
+        message: the latest reason, one sentence.
+        since_ms: the first time this reason was noted.
+        at_ms: the last time.
+        times: how often.
+    """
 
     message: str
     since_ms: int
@@ -73,7 +95,13 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All runs since the beginning. runs: result → how many; done_ms, took_ms: the last good one's end and length."""
+    """Totals of all runs since the first start.
+
+    Attributes:
+        runs: result → number of runs.
+        done_ms: the end of the last successful run; None if there was none.
+        took_ms: the duration of that run.
+    """
 
     runs: dict[str, int]
     blobs: int
@@ -84,7 +112,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A blob that is about to be collected, and a repository that had it: what the registry says of it is looked at."""
+    """A blob that is about to be collected, in a repository that has it. After the sweep, the registry must deny it."""
 
     repository: str
     digest: str
@@ -95,7 +123,12 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A sweep whose checks are not over: when its collection began (ms), and what tells of a stale cache."""
+    """A sweep that is not verified yet.
+
+    Attributes:
+        since_ms: the start of its collection.
+        probes: the blobs that show whether the registry's cache is stale.
+    """
 
     since_ms: int
     probes: tuple[Probe, ...] = ()
@@ -103,14 +136,18 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What a dry run said, at_ms: what would be swept, digest → size in bytes (None = not known), the largest first."""
+    """The result of a dry run at at_ms.
+
+    Attributes:
+        blobs: (digest, size in bytes or None if unknown) of each blob that would be deleted, the largest first.
+    """
 
     at_ms: int
     blobs: tuple[tuple[str, int | None], ...]
 
     @property
     def size_bytes(self) -> int | None:
-        """Of those whose size is known; None where none is."""
+        """The total of the known sizes; None if no size is known."""
         return total(size for _, size in self.blobs)
 
     @property
@@ -119,7 +156,7 @@ class Rehearsal:
 
 
 def total(sizes: Iterable[int | None]) -> int | None:
-    """The sum of those that are known; None where there are some and none is."""
-    every = tuple(sizes)
-    known = [size for size in every if size is not None]
-    return sum(known) if known or not every else None
+    """Return the sum of the known sizes; None if there are sizes and none of them is known."""
+    all_sizes = tuple(sizes)
+    known = [size for size in all_sizes if size is not None]
+    return sum(known) if known or not all_sizes else None

@@ -1,4 +1,4 @@
-"""Hours of the day in which something may begin, such as 22:00-06:00."""
+"""Hours of the day in which a collection may begin, such as 22:00-06:00."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,12 +11,18 @@ _DAY_MIN = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """From a minute of the day up to, and without, another one; over midnight where that is not later."""
+    """A range of minutes of the day. It crosses midnight if to_min is not after from_min.
+
+    Attributes:
+        from_min: the first minute, counted from midnight.
+        to_min: the minute after the last.
+    """
 
     from_min: int
     to_min: int
 
     def hold(self, minute: int) -> bool:
+        """True if this minute of the day is in the range."""
         if self.from_min < self.to_min:
             return self.from_min <= minute < self.to_min
         return minute >= self.from_min or minute < self.to_min
@@ -26,10 +32,14 @@ class Hours:
 
 
 def parse_hours(text: object) -> Hours:
-    """Hours from "22:00-06:00"; ValueError with one sentence otherwise."""
-    found = _HOURS.fullmatch(text.strip()) if isinstance(text, str) else None
-    if found:
-        begin_hour, begin_min, end_hour, end_min = (int(number) for number in found.groups())
+    """Return the hours that a text such as "22:00-06:00" names.
+
+    Raises:
+        ValueError: the text names no hours; the message is one sentence.
+    """
+    match = _HOURS.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match:
+        begin_hour, begin_min, end_hour, end_min = (int(number) for number in match.groups())
         begin, end = begin_hour * 60 + begin_min, end_hour * 60 + end_min
         if max(begin_min, end_min) < 60 and begin < _DAY_MIN and end <= _DAY_MIN and begin != end:
             return Hours(begin, end)
@@ -37,13 +47,13 @@ def parse_hours(text: object) -> Hours:
 
 
 def is_open(window: Iterable[Hours], at: datetime) -> bool:
-    """Whether one of these hours holds the time. No hours at all are every hour."""
+    """True if the window contains this time. A window without hours is always open."""
     window = tuple(window)
     return not window or any(hours.hold(at.hour * 60 + at.minute) for hours in window)
 
 
 def opens_at(window: Sequence[Hours], at: datetime) -> datetime:
-    """When it is open: `at` where it is so then, else the next time it begins."""
+    """Return `at` if the window is open then, else the next time at which it opens."""
     if is_open(window, at):
         return at
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -52,7 +62,7 @@ def opens_at(window: Sequence[Hours], at: datetime) -> datetime:
 
 
 def spell_window(window: Iterable[Hours]) -> str:
-    """As it may be written in the settings."""
+    """Return the window as it is written in the settings."""
     return ", ".join(str(hours) for hours in window)
 
 

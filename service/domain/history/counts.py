@@ -1,4 +1,4 @@
-"""A tally: how much happened when."""
+"""Counts of actions over time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """counts: beginning of a stretch (ms) → action → how often. is_whole: False where more had to be read than was."""
+    """Counts of actions per period.
+
+    Attributes:
+        counts: start of a period (ms) → action → number.
+        is_whole: False if the history was too long to be read completely.
+    """
 
     counts: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
     is_whole: bool = True

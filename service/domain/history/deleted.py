@@ -1,14 +1,17 @@
-"""A deletion of ours that may still be undone."""
+"""A deletion that can still be undone."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A deletion of ours that may still be undone. tag: "" for a manifest that had none. Times in µs since the epoch.
+    """A deletion by pushprune that can still be undone. Times are in µs since the epoch.
 
-    pushed_us: the last push of the tag; None when nobody saw it. left: the image was not deleted, the tag has only left
-    it for another; at_us is when it came there.
+    Attributes:
+        tag: the deleted tag; "" for a manifest without a tag.
+        pushed_us: the last push of the tag; None if it is not known.
+        at_us: the deletion; for an overwritten tag, the time at which the tag moved to another image.
+        left: True if the tag was overwritten: the image was not deleted, but the tag points at another image now.
     """
 
     tag: str

@@ -1,13 +1,16 @@
-"""One line of history: something that happened to a tag or a manifest, as it was recorded."""
+"""One entry of the history: an action on a tag or a manifest, as it was recorded."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """id: its stream id (ms of arrival). at_us: when it happened, in µs since the epoch.
+    """One entry of the history.
 
-    media_type: of the manifest that was pushed or found; "" where nobody noted it, and for everything else.
+    Attributes:
+        id: the id in the Redis stream, which begins with the time of arrival in ms.
+        at_us: the time of the action, in µs since the epoch.
+        media_type: of the manifest that was pushed or imported; "" if it was not recorded, and for other actions.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Where a tag stood, from when to when: its history as intervals."""
+"""The history of a tag as intervals, in each of which it pointed at one digest."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,13 +13,20 @@ _FORGOTTEN = "it is gone, and nothing says when or why any more"
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A tag at one digest. Times are µs since the epoch.
+    """An interval in which a tag pointed at one digest. Times are in µs since the epoch.
 
-    from_us: since when, as far as is known; None: before the record begins. to_us: until when; None while it stands
-    there, or where nobody knows. how: what brought it there: push, adopted (found there), restored or healed; "" where
-    that is not recorded. by, useragent: whose push it was. pushed_us, pushes: its last push while it stood there, and
-    how many were heard. ended: why it stands there no longer, "" while it does; ended_by: who did that, rule: by which
-    rule of the policy. deleted: the tag went, and did not only move on.
+    Attributes:
+        from_us: the start, as far as is known; None if it was before the first entry of the history.
+        to_us: the end; None while the tag points at the digest, and if the end is not known.
+        how: the action that started the interval: push, adopted (imported), restored or healed; "" if not recorded.
+        by: the user of the first recorded push.
+        useragent: the client of the action that started the interval.
+        pushed_us: the last push in the interval; None if none is known.
+        pushes: number of recorded pushes.
+        ended: why the interval ended; "" while the tag points at the digest.
+        ended_by: the user who ended it.
+        rule: the rule of the policy that ended it.
+        deleted: True if the tag was deleted; False if it moved to another digest.
     """
 
     digest: str
@@ -39,35 +46,37 @@ class Interval:
 
 
 def intervals(tag: str, entries: Iterable[Entry], standing: Tag | None) -> tuple[Interval, ...]:
-    """The intervals of a tag, the latest first.
+    """Return the intervals of a tag, the latest first.
 
-    entries: of its repository, in the order of arrival, also those of other tags. standing: the tag, where it is live;
-    it has the last word, as the record may have been cut.
+    Args:
+        tag: the name of the tag.
+        entries: the history of its repository in the order of arrival, with the entries of other tags.
+        standing: the tag if it is live, else None. It overrules the entries, because old entries may be missing.
     """
-    about = sorted((one for one in entries if one.tag in (tag, "")), key=lambda one: one.at_us)
-    found: list[Interval] = []
-    for entry in about:
+    relevant = sorted((entry for entry in entries if entry.tag in (tag, "")), key=lambda entry: entry.at_us)
+    spans: list[Interval] = []
+    for entry in relevant:
         if entry.tag and entry.action in _BEGINS:
-            _begin(found, entry)
+            _begin(spans, entry)
         elif entry.action in _ENDS and (entry.tag or entry.action == "delete"):
-            _end(found, entry)
-    _close(found, standing)
-    return tuple(reversed(found))
+            _end(spans, entry)
+    _close(spans, standing)
+    return tuple(reversed(spans))
 
 
-def _begin(found: list[Interval], entry: Entry) -> None:
+def _begin(spans: list[Interval], entry: Entry) -> None:
     pushed = entry.action == "push"
-    last = found[-1] if found and not found[-1].ended else None
+    last = spans[-1] if spans and not spans[-1].ended else None
     if last and last.digest == entry.digest:
         if pushed:
-            seen = replace(last, pushed_us=entry.at_us, pushes=last.pushes + 1, by=last.by or entry.actor)
-            found[-1] = replace(seen, media_type=last.media_type or entry.media_type)
+            updated = replace(last, pushed_us=entry.at_us, pushes=last.pushes + 1, by=last.by or entry.actor)
+            spans[-1] = replace(updated, media_type=last.media_type or entry.media_type)
         return
     if last:
         by = f" by {entry.actor}" if pushed and entry.actor else ""
-        found[-1] = replace(last, to_us=entry.at_us, ended=f"overwritten{by}", ended_by=entry.actor)
-    known = next((one for one in reversed(found) if one.digest == entry.digest), None)
-    found.append(
+        spans[-1] = replace(last, to_us=entry.at_us, ended=f"overwritten{by}", ended_by=entry.actor)
+    known = next((span for span in reversed(spans) if span.digest == entry.digest), None)
+    spans.append(
         Interval(
             entry.digest,
             entry.at_us,
@@ -82,34 +91,36 @@ def _begin(found: list[Interval], entry: Entry) -> None:
     )
 
 
-def _end(found: list[Interval], entry: Entry) -> None:
-    """What is deleted by its digest takes only the tags along that stand there."""
-    last = found[-1] if found and not found[-1].ended else None
+def _end(spans: list[Interval], entry: Entry) -> None:
+    last = spans[-1] if spans and not spans[-1].ended else None
+    # A DELETE by digest removes only the tags that point at that digest.
     if last and entry.digest not in ("", last.digest):
         return
     if last is None:
-        if not (entry.tag and entry.digest) or any(one.digest == entry.digest for one in found):
-            return  # nobody knows where it stood, or it is told already
-        found.append(Interval(entry.digest, None, size_bytes=entry.size_bytes))
-        last = found[-1]
+        # Without a tag and a digest it is not known where the tag pointed. A known digest was deleted before.
+        if not (entry.tag and entry.digest) or any(span.digest == entry.digest for span in spans):
+            return
+        spans.append(Interval(entry.digest, None, size_bytes=entry.size_bytes))
+        last = spans[-1]
     by = f" by {entry.actor}" if entry.actor else ""
     ended = entry.reason or f"deleted{by}"
-    found[-1] = replace(
+    spans[-1] = replace(
         last, to_us=entry.at_us, ended=ended, ended_by=entry.actor, rule=entry.rule, deleted=True
     )  # fmt: skip
 
 
-def _close(found: list[Interval], standing: Tag | None) -> None:
-    last = found[-1] if found and not found[-1].ended else None
+def _close(spans: list[Interval], standing: Tag | None) -> None:
+    """Make the last interval agree with the live tag."""
+    last = spans[-1] if spans and not spans[-1].ended else None
     if standing is None:
         if last:
-            found[-1] = replace(last, ended=_FORGOTTEN, deleted=True)
+            spans[-1] = replace(last, ended=_FORGOTTEN, deleted=True)
         return
     if last and last.digest == standing.digest:
         pushed_us = last.pushed_us or standing.pushed_us
-        found[-1] = replace(last, pushed_us=pushed_us, size_bytes=standing.size_bytes or last.size_bytes)
+        spans[-1] = replace(last, pushed_us=pushed_us, size_bytes=standing.size_bytes or last.size_bytes)
         return
     if last:
-        found[-1] = replace(last, to_us=standing.pushed_us, ended="overwritten")
+        spans[-1] = replace(last, to_us=standing.pushed_us, ended="overwritten")
     at_us = standing.pushed_us
-    found.append(Interval(standing.digest, at_us, by=standing.actor, size_bytes=standing.size_bytes, pushed_us=at_us))
+    spans.append(Interval(standing.digest, at_us, by=standing.actor, size_bytes=standing.size_bytes, pushed_us=at_us))

@@ -1,4 +1,7 @@
-"""The troubles about images that a delete of ours took along, and that are not restored: their names and sentences."""
+"""Names and messages of the troubles about lost images: a deletion by pushprune removed them by mistake.
+
+Such a trouble exists until healing has restored the image.
+"""
 
 _LOST = "lost "
 FOR_GOOD = "this image was lost in a race and cannot be restored: push it again"
@@ -7,12 +10,16 @@ NOT_YET_REASON = "a delete of pushprune met its push; it is not restored yet"
 
 
 def trouble_about(repository: str, name: str) -> str:
-    """The name of the trouble about a lost tag, or a lost part of an index. name: the tag, or the index's digest."""
+    """Return the name of the trouble about a lost tag or a lost part of an index.
+
+    Args:
+        name: the tag, or the digest of the index.
+    """
     return f"{_LOST}{repository}{'@' if ':' in name else ':'}{name}"
 
 
 def lost_image(about: str) -> tuple[str, str] | None:
-    """The repository and the tag or digest that a trouble is about; None for other troubles."""
+    """Return (repository, tag or digest) of a trouble about a lost image; None for other troubles."""
     image = about.removeprefix(_LOST)
     if image == about:
         return None
@@ -24,13 +31,13 @@ def lost_image(about: str) -> tuple[str, str] | None:
 
 
 def lost_tags(repository: str, abouts: list[str]) -> frozenset[str]:
-    """The lost tags of a repository, from the names of all troubles."""
-    found = (lost_image(about) for about in abouts)
-    return frozenset(image[1] for image in found if image and image[0] == repository and ":" not in image[1])
+    """Return the lost tags of a repository, from the names of all troubles."""
+    images = (lost_image(about) for about in abouts)
+    return frozenset(image[1] for image in images if image and image[0] == repository and ":" not in image[1])
 
 
 def sentence(error: Exception, *, final: bool) -> str:
-    """The message of the trouble. final: no further attempt can succeed."""
+    """Return the message of the trouble. final: no further attempt can succeed."""
     return f"{FOR_GOOD} ({error})" if final else _NOT_YET.format(error)
 
 

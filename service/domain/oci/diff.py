@@ -1,14 +1,15 @@
-"""What one image has that another has not, by their configs and layers."""
+"""The difference between two images, by their configs and layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Blobs = Sequence[tuple[str, int]]  # what each is known by, and its size in bytes
+# (identifier, size in bytes) of each blob.
+Blobs = Sequence[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The configs and layers of two images: those that only the later one has, only the earlier one, and both."""
+    """The sizes of configs and layers that only the later, only the earlier, or both of two images have."""
 
     new: tuple[int, ...]
     gone: tuple[int, ...]
@@ -28,7 +29,7 @@ class Difference:
 
 
 def difference(before: Blobs | None, after: Blobs | None) -> Difference | None:
-    """None where it is not known of both what they consist of."""
+    """Return the difference between two images, or None if the blobs of one of them are not known."""
     if not before or not after:
         return None
     had, has = dict(before), dict(after)

@@ -1,4 +1,4 @@
-"""What a manifest is and what it references: children, subject, layers with their sizes."""
+"""The kinds of manifests and their references: children, subject, layers with their sizes."""
 
 import json
 import re
@@ -17,26 +17,30 @@ INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
 IMAGE_CONFIG_TYPES = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
-# Layers that nobody has to push: the manifest says where they come from (OCI image-spec, non-distributable layers).
+# Layers that clients need not push: the manifest says where to fetch them (OCI image-spec, non-distributable layers).
 FOREIGN_LAYER_TYPES = frozenset(
     {"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"}
     | {f"application/vnd.oci.image.layer.nondistributable.v1.tar{packed}" for packed in ("", "+gzip", "+zstd")}
 )
 
-_FRACTION = re.compile(r"(\.\d{6})\d+")  # RFC 3339 knows nanoseconds, datetime does not
+# RFC 3339 allows nanoseconds, datetime only microseconds.
+_FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
 class UnreadableManifest(ValueError):
-    """The bytes are no manifest of a kind we understand: what they hold is not known, so nothing may be deleted."""
+    """The bytes are no manifest of a known kind. Their references are unknown, so nothing may be deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What one manifest needs to stay whole.
+    """The manifests and blobs that one manifest needs to be complete.
 
-    children: digests of the manifests an index lists; subject: digest of the manifest this one is about, if any;
-    blobs: (digest, size in bytes) of config and layers, without foreign ones. readable: False when it cannot be known
-    what it needs. indexes: those of the children that are indexes themselves.
+    Attributes:
+        children: digests of the manifests that an index lists.
+        subject: digest of the manifest that this manifest is about, or None.
+        blobs: (digest, size in bytes) of config and layers, without foreign layers.
+        readable: False if the manifest cannot be read, so that its references are unknown.
+        indexes: the children that are indexes themselves.
     """
 
     children: tuple[str, ...] = ()
@@ -47,10 +51,10 @@ class References:
 
 
 def read_references(media_type: str, content: bytes) -> References:
-    """What the manifest `content` references.
+    """Return the references of the manifest `content` (OCI image-spec 1.1, Docker image manifest v2 schema 2).
 
-    Raises UnreadableManifest for another media type or a body that is not what its type says (OCI image-spec 1.1,
-    Docker image manifest v2 schema 2).
+    Raises:
+        UnreadableManifest: the media type is not known, or the content does not match it.
     """
     if media_type not in MANIFEST_TYPES:
         raise UnreadableManifest(f"media type {media_type[:80]!r} is not one we understand")
@@ -67,22 +71,20 @@ def read_references(media_type: str, content: bytes) -> References:
 
 
 def media_type_of(content: bytes) -> str | None:
-    """The media type that a registry serves these bytes with (Distribution 2.8 and 3); None where it is not certain.
-
-    OCI manifests need not name it: what lists manifests is an index then.
-    """
+    """Return the media type with which Distribution 2.8 and 3 serve these bytes; None if it is not certain."""
     try:
         body = json.loads(content)
         named, version, is_index = body.get("mediaType", ""), body.get("schemaVersion"), "manifests" in body
     except (ValueError, AttributeError, RecursionError):
         return None
+    # An OCI manifest need not name its media type. Then a manifest that lists manifests is an index.
     usual = OCI_INDEX if is_index else OCI_MANIFEST
     fits = named == "" or (named in MANIFEST_TYPES and (named in INDEX_TYPES) == is_index)
     return named or usual if version == 2 and fits and (is_index or "config" in body) else None
 
 
 def image_config(media_type: str, content: bytes) -> str | None:
-    """The digest of the config of an image; None for what is no image: an index, an artifact, what cannot be read."""
+    """Return the digest of an image's config; None for an index, an artifact and a manifest that cannot be read."""
     try:
         config = json.loads(content)["config"] if media_type in MANIFEST_TYPES else {}
         return _digest(config) if config.get("mediaType") in IMAGE_CONFIG_TYPES else None
@@ -91,7 +93,7 @@ def image_config(media_type: str, content: bytes) -> str | None:
 
 
 def read_created(config: bytes) -> int:
-    """When an image was made, in µs since the epoch, from its config (OCI image-spec); 0 where it does not say."""
+    """Return the creation time in an image's config (OCI image-spec), in µs since the epoch; 0 if it has none."""
     try:
         created = datetime.fromisoformat(_FRACTION.sub(r"\1", json.loads(config)["created"]))
         return max(round(created.timestamp() * 1_000_000), 0) if created.tzinfo else 0

@@ -1,4 +1,4 @@
-"""Which platforms an image is for, as `docker pull --platform` names them: linux/amd64, linux/arm/v7."""
+"""The platforms of an image, as `docker pull --platform` names them: linux/amd64, linux/arm/v7."""
 
 import json
 from typing import Any
@@ -10,7 +10,10 @@ _LONGEST = 64
 
 
 def platforms_of_index(media_type: str, content: bytes) -> tuple[str, ...]:
-    """What an index says of its parts; () for what is no index. What is no image says unknown, and is left out."""
+    """Return the platforms of the parts of an index; () for other manifests.
+
+    Parts that are no images, such as attestations, have the platform "unknown" and are left out.
+    """
     if media_type not in INDEX_TYPES:
         return ()
     try:
@@ -22,7 +25,7 @@ def platforms_of_index(media_type: str, content: bytes) -> tuple[str, ...]:
 
 
 def platform_of_config(config: bytes) -> tuple[str, ...]:
-    """What the config of an image says; () where it does not."""
+    """Return the platform that the config of an image names; () if it names none."""
     try:
         name = _named(json.loads(config))
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -31,7 +34,7 @@ def platform_of_config(config: bytes) -> tuple[str, ...]:
 
 
 def _named(platform: dict[str, Any]) -> str:
-    """OCI image-spec: os, architecture and variant, of a descriptor's platform as of a config."""
+    """Return "os/architecture/variant" of a descriptor's platform or of a config (OCI image-spec); "" if unknown."""
     words = [platform.get("os"), platform.get("architecture"), platform.get("variant") or None]
     if not all(isinstance(word, str) and word.isprintable() for word in words if word is not None):
         return ""

@@ -1,7 +1,8 @@
-"""The tombstone: an empty index that takes the place of an image under a tag, so that the tag alone can be deleted.
+"""The tombstone: an empty index that a tag is moved to, so that the tag alone can be deleted.
 
-Distribution 2.8 deletes no tags, only manifests with all tags that stand there. A tag that is pointed at the tombstone
-goes with the tombstone's manifest, and its image stays. It is the same everywhere, so that whoever meets one knows it.
+Distribution 2.8 deletes no single tags, only manifests with all tags that point at them. A tag that was moved to the
+tombstone is deleted together with the tombstone's manifest, and its image is kept. The bytes are the same everywhere,
+so that every process recognizes a tombstone by its digest.
 """
 
 import hashlib
