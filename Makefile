@@ -1,6 +1,6 @@
 # `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help demo up lint check test test-deep bench screenshots format clean system-packages
+.PHONY: help demo up lint check test test-deep bench screenshots docs format clean system-packages
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -41,8 +41,11 @@ bench: $(VENV)/.dev ## figures: ingest, push to gone, pruning, requests, bytes i
 	@config/test-packages.sh $(DEBIAN) wrk
 	$(BIN)/python -m tests.bench $(ARGS)
 
-screenshots: system-packages $(VENV)/.dev ## the pictures in README, taken anew
+screenshots: system-packages $(VENV)/.dev ## the pictures of the manual, taken anew
 	$(BIN)/python -m tests.browser.screenshots tests/browser/screenshots
+
+docs: $(VENV)/.dev ## write the generated parts of the manual: settings, Redis schema
+	$(BIN)/python -m tests.support.manual
 
 format: $(VENV)/.dev ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,4 @@
-"""Every key in Redis: type, life, writer, reader. This is a public API; README repeats it.
+"""Every key in Redis: type, life, writer, reader. This is a public API; docs/redis-schema.md repeats it.
 
 All keys stand under one prefix (default `pushprune:`). Times are µs since the epoch where the name ends in _us, ms
 where it ends in _ms. R is a repository name. A "short digest" is the unpadded URL-safe base64 of a sha256 (43

@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures in README, taken of a system at work."""
+"""`make screenshots`: the pictures of the manual, taken of a system at work."""
 
 import sys
 import tempfile

@@ -1,4 +1,4 @@
-"""The dashboard under a path of a real nginx, as README says to put it there: people sign in at the proxy."""
+"""The dashboard under a path of a real nginx, as docs/dashboard.md says: people sign in at the proxy."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

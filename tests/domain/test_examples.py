@@ -1,23 +1,22 @@
-"""README's worked examples do what they say, verdict by verdict."""
+"""The example policies of the manual do what they say, verdict by verdict."""
 
 import re
-from pathlib import Path
 
 from service.domain.policy.model import Policy
 from service.domain.retention.state import Tag
 from tests.makers import planned, policy, tag, us
+from tests.support import manual
 
-README = Path(__file__).parents[2] / "README.md"
 _EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z-]+) -->\s*```yaml\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
-_EXAMPLES = {found["name"]: found["text"] for found in _EXAMPLE.finditer(README.read_text(encoding="utf-8"))}
+_EXAMPLES = {found["name"]: found["text"] for text in manual.pages().values() for found in _EXAMPLE.finditer(text)}
 
 DAY = 86_400
 NOW_S = 200 * DAY
 
 
 def example(name: str) -> Policy:
-    """The policy of README's example of this name."""
+    """The policy of the manual's example of this name."""
     return policy(_EXAMPLES[name])
 
 

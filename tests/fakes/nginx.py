@@ -1,4 +1,4 @@
-"""A real nginx on a free port: with config/nginx.conf before a registry, or as README has it before the dashboard."""
+"""A real nginx on a free port: before a registry with config/nginx.conf, or before the dashboard as the manual says."""
 
 import os
 import re
@@ -13,8 +13,8 @@ import requests
 
 from service.die_with_parent import leashed
 from tests.fakes.valkey import free_port
+from tests.support import manual
 
-README = Path(__file__).parents[2] / "README.md"
 CONFIG = Path(__file__).parents[2] / "config" / "nginx.conf"
 
 
@@ -86,7 +86,7 @@ class Nginx:
 
 
 class Frontend(Nginx):
-    """nginx as README says to put it before the dashboard: people sign in there. PEOPLE: by name and password."""
+    """nginx before the dashboard, as docs/dashboard.md says: people sign in there. PEOPLE: by name and password."""
 
     PEOPLE: ClassVar = {"alice": "al1ce", "bob": "b0b"}
     ready = "/ready"
@@ -95,7 +95,7 @@ class Frontend(Nginx):
         super().__init__(folder, gate_url=web_url, registry_url="")
 
     def _configured(self, web: str, registry: str, ask: bool) -> str:
-        (snippet,) = re.findall(r"```nginx\n(location /pushprune/ .*?)```", README.read_text(), re.DOTALL)
+        (snippet,) = re.findall(r"```nginx\n(location /pushprune/ .*?)```", manual.page("dashboard"), re.DOTALL)
         assert "127.0.0.1:8080" in snippet
         self._folder.mkdir(parents=True, exist_ok=True)
         people = "".join(f"{name}:{{PLAIN}}{password}\n" for name, password in self.PEOPLE.items())

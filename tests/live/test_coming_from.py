@@ -1,4 +1,4 @@
-"""README's table "Coming from another tool": each command there does what the other tool did, without its mistakes."""
+"""The table of docs/other-tools.md: each command there does what the other tool did, without its mistakes."""
 
 import os
 import re
@@ -18,11 +18,11 @@ from tests.fakes.registry_v1 import FakeRegistryV1
 from tests.live.conftest import LiveSystem, last
 from tests.live.test_collections import command as collector
 from tests.live.test_collections import disk
+from tests.support import manual
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]
-README = (Path(__file__).parents[2] / "README.md").read_text()
-TABLE = README.partition("### Coming from another tool")[2].partition("\n\n`")[0]
+TABLE = manual.page("other-tools").partition("# Coming from another tool")[2].partition("\n\n`")[0]
 ROWS: dict[str, str] = dict(re.findall(r"^\| (.+?) \| `(.+)` \|$", TABLE, re.MULTILINE))
 NOW = datetime.now(UTC)
 

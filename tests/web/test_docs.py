@@ -8,6 +8,7 @@ import pytest
 from service.web import app
 from service.web.app import create_app
 from service.web.description import described
+from tests.support import manual
 from tests.web.conftest import Edge, ServeEdge
 
 
@@ -94,3 +95,19 @@ def test_neither_needs_a_token(serve: ServeEdge) -> None:
     assert edge.http.get("/docs").status_code == 200
     assert edge.http.get("/openapi.json").status_code == 200
     assert "s3cret" not in edge.http.get("/docs").text
+
+
+def test_every_operation_of_the_api_is_in_the_manual(edge: Edge) -> None:
+    tables = manual.page("api").partition("## Operations")[2].partition("```sh")[0]
+    named = set()
+    for method, table in re.findall(r"^\| `(GET|POST)` \| \|\n(.+?)\n\n", tables, re.DOTALL | re.MULTILINE):
+        for row in table.splitlines():
+            paths = re.findall(r"`(/[^`?]+)", row.split("|")[1])
+            named |= {(method, f"/api/v1{path}") for path in paths}
+    named |= {("DELETE", f"/api/v1{path}") for path in re.findall(r"`DELETE (/[^`]+)`", tables)}
+    every = {
+        (method, path.replace("{repository}", "shop/api").replace("{tag}", "v7"))
+        for method, path in operations(edge)
+        if path.startswith("/api/v1")
+    }
+    assert named == every

@@ -12,7 +12,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import documented
+from tests.conftest import documented, keep_last
+from tests.support import manual
 from tests.web.conftest import ServeEdge
 from tests.web.test_metrics import fill
 
@@ -25,8 +26,10 @@ TARGETS = [(panel, target) for panel in DASHBOARD["panels"] for target in panel.
 @pytest.fixture
 def metrics(serve: ServeEdge) -> set[str]:
     """The names of all samples at /metrics."""
-    edge = serve(registry={"url": "http://127.0.0.1:1"})
+    edge = serve(registry={"url": "http://127.0.0.1:1"}, policy=keep_last(1))
     fill(edge)
+    edge.wiring.meter.time("registry_request", "HEAD 304", 0.003)
+    edge.wiring.meter.time("gate_wait", "refused", 61.0)
     edge.wiring.outbox.sign_of_life("worker@host", ("enforce",))
     said = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
     edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=said)
@@ -106,3 +109,10 @@ def test_every_panel_has_a_source_that_is_provisioned_and_a_place_of_its_own() -
     ]
     assert len(places) == len(set(places))
     assert max(x for x, _ in places) < 24
+
+
+def test_every_metric_is_in_the_manual(metrics: set[str]) -> None:
+    table = manual.page("api").partition("| metric |")[2]
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = {f"pushprune_{name}" for cell in cells for name in re.findall(r"`(\w+)", cell)}
+    assert named == {re.sub(r"_(bucket|sum|count)$", "", name) for name in metrics}

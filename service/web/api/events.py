@@ -31,7 +31,7 @@ class Event(Answer):
     at_us: int = Field(description="when it happened, µs since the epoch")
     action: str = Field(
         description="push, delete, adopted, vanished, pruned, still listed, rescued, healed, lost, restored or dated: "
-        "see README"
+        "see docs/redis-schema.md"
     )
     repository: str = Field(description="its name")
     tag: str = Field(description="the tag; empty: a manifest by its digest")

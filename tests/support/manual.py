@@ -1,0 +1,155 @@
+"""The manual: its pages, its links, and the parts of it that are generated from the source.
+
+`make docs` (`python -m tests.support.manual`) writes the generated parts anew. Tests compare them with the source.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
+
+from service.domain.policy.model import Policy
+from service.domain.policy.units import parse_duration, spell_duration
+from service.settings import Settings
+from service.store import keys
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+
+_FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_CODE_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def page(name: str) -> str:
+    """The text of a page of the manual: the name of its file in docs/, without the suffix."""
+    return (DOCS / f"{name}.md").read_text(encoding="utf-8")
+
+
+def pages() -> Mapping[Path, str]:
+    """README and every page in docs/, with their texts."""
+    files = (README, *sorted(DOCS.glob("*.md")))
+    return {file: file.read_text(encoding="utf-8") for file in files}
+
+
+def documents() -> Iterator[Path]:
+    """Every Markdown file that a reader of the repository finds: the manual, and what is beside the code."""
+    for pattern in ("*.md", "docs/*.md", "service/*.md", "tests/*.md", "config/*.md"):
+        yield from sorted(ROOT.glob(pattern))
+
+
+def without_code(text: str) -> str:
+    """The text of a page without its blocks of code, where a # is no heading."""
+    return _FENCE.sub("", text)
+
+
+def code_blocks(text: str, *languages: str) -> tuple[str, ...]:
+    """The blocks of code in these languages, in the order of the page."""
+    return tuple(block for language, block in _CODE_BLOCK.findall(text) if language in languages)
+
+
+def anchors(text: str) -> frozenset[str]:
+    """The anchors of a page: GitHub makes them from the headings."""
+    return frozenset(anchor(heading) for heading in _HEADING.findall(without_code(text)))
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub makes from a heading."""
+    kept = re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", heading).lower())
+    return kept.strip().replace(" ", "-")
+
+
+def links(text: str) -> tuple[str, ...]:
+    """Return the targets of the links on a page, without those to other sites."""
+    return tuple(link for link in _LINK.findall(without_code(text)) if not re.match(r"\w+:", link))
+
+
+def settings_table() -> str:
+    """Every setting with its default and its description, as a table."""
+    rows = (
+        f"| `{name}` | {default(field)} | {field.description}{choices(field)} |"
+        for name, field in settings_of(Settings)
+    )
+    return "\n".join(("| setting | default | meaning |", "|---|---|---|", *rows))
+
+
+def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting below a model, by its dotted name."""
+    for name, field in model.model_fields.items():
+        types = [field.annotation, *get_args(field.annotation)]
+        sections = [kind for kind in types if is_section(kind)]
+        if sections:
+            yield from settings_of(sections[0], f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def is_section(kind: Any) -> bool:
+    """True if a setting of this type is a section with settings of its own. The policy is one setting."""
+    return isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Policy
+
+
+def default(field: FieldInfo) -> str:
+    """The default of a setting as a user writes it, in code marks; "" if there is none."""
+    value = field.default
+    if value is None or value in ("", [], ()):
+        return ""
+    if parse_duration in readers(field):
+        return f"`{spell_duration(value)}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def readers(field: FieldInfo) -> frozenset[Any]:
+    """The functions that read a setting from what the user wrote."""
+    kinds: Iterable[Any] = (*field.metadata, *metadata_of(field.annotation))
+    return frozenset(kind.func for kind in kinds if isinstance(kind, BeforeValidator))
+
+
+def metadata_of(annotation: Any) -> Iterator[Any]:
+    """The metadata of an annotation and of the members of its union."""
+    yield from getattr(annotation, "__metadata__", ())
+    if isinstance(annotation, UnionType):
+        for member in get_args(annotation):
+            yield from metadata_of(member)
+
+
+def choices(field: FieldInfo) -> str:
+    """The values that a setting may have, in parentheses; "" if they are not a few words."""
+    values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return f" ({', '.join(f'`{value}`' for value in values)})" if values else ""
+
+
+def schema() -> str:
+    """The Redis schema: the docstring of service/store/keys.py without its first line."""
+    return "```\n" + (keys.__doc__ or "").split("\n\n", 1)[1].strip("\n") + "\n```"
+
+
+def generated(name: str, text: str, part: str) -> str:
+    """The page with a generated part written anew.
+
+    Raises:
+        ValueError: the page has no marks for this part.
+    """
+    start, end = f"<!-- generated: {name} (make docs) -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"docs/{name}.md does not contain `{start}` … `{end}`")
+    return f"{before}{start}\n{part}\n{end}{after}"
+
+
+def expected() -> Mapping[str, str]:
+    """The pages with generated parts as they must be: by the name of the page."""
+    parts = {"settings": settings_table(), "redis-schema": schema()}
+    return {name: generated(name, page(name), part) for name, part in parts.items()}
+
+
+if __name__ == "__main__":
+    for name, text in expected().items():
+        (DOCS / f"{name}.md").write_text(text, encoding="utf-8")

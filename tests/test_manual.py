@@ -1,0 +1,160 @@
+"""The manual is complete and correct: settings, verbs, options, Redis keys, links, YAML."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from service.cli.main import VERBS, pushprune
+from service.doctor import redis as doctor_redis
+from service.domain.policy.model import Policy
+from service.settings import Settings, load_settings
+from service.store import keys
+from tests.support import manual
+
+PAGES = manual.pages()
+CONFIG = manual.ROOT / "config/pushprune.yaml"
+SETTINGS = tuple(name for name, _ in manual.settings_of(Settings))
+each_document = pytest.mark.parametrize("file", list(manual.documents()), ids=lambda file: str(file.name))
+
+
+def test_readme_is_short() -> None:
+    assert len(PAGES[manual.README].splitlines()) <= 200
+
+
+def test_readme_has_the_two_commands() -> None:
+    block = next(block for block in manual.code_blocks(PAGES[manual.README], "sh") if "make demo" in block)
+    assert "make test " in block
+    assert "make test" in (manual.ROOT / ".ci/run").read_text()
+
+
+def test_readme_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for link in manual.links(PAGES[manual.README])}
+    assert {str(file.relative_to(manual.ROOT)) for file in manual.DOCS.glob("*.md")} <= linked
+
+
+@pytest.mark.parametrize("name", manual.expected())
+def test_generated_parts_are_those_that_make_docs_writes(name: str) -> None:
+    assert manual.page(name) == manual.expected()[name], "run `make docs`"
+
+
+def test_every_redis_key_is_in_the_schema() -> None:
+    assert (keys.__doc__ or "").split("\n\n", 1)[1].strip("\n") in manual.page("redis-schema")
+
+
+def test_every_setting_is_in_its_table_and_in_the_configuration() -> None:
+    assert "gc.command" in SETTINGS
+    assert [name for name in SETTINGS if f"| `{name}` |" not in manual.page("settings")] == []
+    written = CONFIG.read_text()
+    assert [name for name in SETTINGS if not re.search(rf"^ *(# )?{name.rpartition('.')[2]}:", written, re.M)] == []
+
+
+def test_every_setting_that_the_manual_names_exists() -> None:
+    sections = {name.partition(".")[0] for name in SETTINGS if "." in name}
+    pattern = re.compile(rf"`((?:{'|'.join(sections)})\.[a-z_]+)\b(?!\.(?:yml|yaml|md|conf))(?=[`: ])")
+    named = {(file.name, name) for file, text in PAGES.items() for name in pattern.findall(text)}
+    assert len(named) > 40
+    # Keys of the registry's own configuration.
+    others = {"storage.delete", "storage.cache", "storage.delete.enabled", "registry.yml"}
+    assert sorted((file, name) for file, name in named if name not in {*SETTINGS, *others}) == []
+
+
+def test_every_verb_is_on_the_page_of_the_command_line() -> None:
+    table = manual.page("command-line").partition("## Every verb")[2].partition("## ")[0]
+    assert [verb for verb in VERBS if f"| `pushprune {verb}" not in table] == []
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every pushprune command of the manual with its page: of shell blocks, transcripts and the code in a text."""
+    for file, text in PAGES.items():
+        shown = [
+            *("".join(manual.code_blocks(text, "sh"))).splitlines(),
+            *re.findall(r"^\$ (.+)$", "".join(manual.code_blocks(text, "")), re.MULTILINE),
+            *re.findall(r"`([^`\n]+)`", manual.without_code(text)),
+        ]
+        for line in shown:
+            for command in re.findall(r"\bpushprune [a-z].*?(?=&&|$)", line.partition("   #")[0]):
+                yield file.name, command
+
+
+@pytest.mark.parametrize(("page", "command"), sorted(set(commands())))
+def test_every_command_has_a_verb_and_options_that_exist(page: str, command: str) -> None:
+    words = [word for word in shlex.split(re.sub(r"[\[\]…]|> \S+", " ", command)) if word != "pushprune"]
+    context = click.Context(pushprune)
+    verb: click.Command = pushprune
+    while isinstance(verb, click.Group) and words:
+        name, *words = words
+        found = verb.get_command(context, name)
+        assert found, f"{page}: `{command}`: there is no {name}"
+        verb, context = found, click.Context(found, parent=context)
+    options = {option for parameter in verb.params for option in parameter.opts} | {"--help"}
+    before_others_flags = words[: words.index("--")] if "--" in words else words
+    assert [word for word in before_others_flags if word.startswith("-") and word not in options] == []
+
+
+def test_commands_are_found() -> None:
+    assert len(set(commands())) > 60
+
+
+@each_document
+def test_every_link_leads_somewhere(file: Path) -> None:
+    broken = []
+    for link in manual.links(file.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (file.parent / path).resolve() if path else file
+        exists = target.exists() and target.is_relative_to(manual.ROOT)
+        if not exists or (anchor and anchor not in manual.anchors(target.read_text(encoding="utf-8"))):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_file_that_the_manual_names_exists() -> None:
+    pattern = re.compile(r"(?:config|service|tests|docs)/[\w./-]+\b(?:/|\b)")
+    named = {name for text in PAGES.values() for name in pattern.findall(text) if not name.startswith("tests/browser")}
+    assert {"config/nginx.conf", "config/registry.yml", "config/pushprune.yaml"} <= named
+    assert [name for name in sorted(named) if not (manual.ROOT / name).exists()] == []
+
+
+def yaml_blocks() -> Iterator[tuple[str, dict[str, Any]]]:
+    for file, text in PAGES.items():
+        for block in manual.code_blocks(text, "yaml"):
+            values = yaml.safe_load(block)
+            assert isinstance(values, dict)
+            yield file.name, values
+
+
+def test_every_policy_is_valid() -> None:
+    policies = [values for _, values in yaml_blocks() if "rules" in values]
+    assert len(policies) == 6
+    for values in policies:
+        Policy.model_validate(values)
+
+
+def test_every_configuration_is_valid() -> None:
+    tokens = {"read": "r" * 32, "admin": "a" * 32, "notify": "n" * 32}
+    configurations = [values for _, values in yaml_blocks() if values.keys() <= Settings.model_fields.keys()]
+    assert len(configurations) == 3
+    for values in configurations:
+        assert load_settings(environ={}, tokens=tokens, **values)
+
+
+def test_every_other_block_of_yaml_is_for_the_registry_or_a_proxy() -> None:
+    known = {*Settings.model_fields, "rules"}
+    others = [values for _, values in yaml_blocks() if not known & values.keys()]
+    assert sorted(min(values) for values in others) == ["http", "nginx.ingress.kubernetes.io/auth-url", "notifications"]
+
+
+def test_the_rights_in_redis_are_those_that_the_doctor_asks_for() -> None:
+    line = "redis-cli ACL SETUSER NAME '~pushprune:*' '&pushprune:*' +@all"
+    assert line in manual.page("production")
+    assert line in Path(doctor_redis.__file__).read_text()
+
+
+def test_anchors_are_those_of_github() -> None:
+    assert manual.anchor("What a holder of `tokens.notify` can do") == "what-a-holder-of-tokensnotify-can-do"
+    assert manual.anchor("API and /metrics") == "api-and-metrics"
