@@ -16,26 +16,27 @@ class Disabled:
 
 
 def disabled_rules(policy: Policy) -> tuple[Disabled, ...]:
-    """Return the rules that certainly never delete a tag because of another rule; what is not certain is left out."""
+    """Return the rules that certainly never delete a tag because of another rule. Uncertain cases are left out."""
     names = policy.names
     return tuple(
-        Disabled(names[number], names[other], _sentence(names[number], names[other], how))
-        for number, other, how in _found(policy.rules)
+        Disabled(names[number], names[other], _sentence(names[number], names[other], effect))
+        for number, other, effect in _pairs(policy.rules)
     )
 
 
-def _found(rules: tuple[Rule, ...]) -> Iterator[tuple[int, int, str]]:
-    """Yield (disabled rule, the rule that is the reason, how) once for each disabled rule."""
+def _pairs(rules: tuple[Rule, ...]) -> Iterator[tuple[int, int, str]]:
+    """Yield (disabled rule, the rule that is the reason, its effect) once for each disabled rule."""
     for number, rule in enumerate(rules):
         if not _may_delete(rule):
             continue
         for other, covering in enumerate(rules):
-            if other != number and _covers(covering, rule) and (how := _how(rules, number, other)):
-                yield number, other, how
+            if other != number and _covers(covering, rule) and (effect := _effect(rules, number, other)):
+                yield number, other, effect
                 break
 
 
-def _how(rules: tuple[Rule, ...], number: int, other: int) -> str:
+def _effect(rules: tuple[Rule, ...], number: int, other: int) -> str:
+    """Return how the other rule disables a rule that it covers: "takes" or "keeps" its tags; "" if it does not."""
     rule, covering = rules[number], rules[other]
     if covering.final and other < number:
         return "takes"
@@ -57,8 +58,8 @@ def _may_delete(rule: Rule) -> bool:
     return rule.keep != "always" and not (isinstance(rule.keep, Keep) and not rule.keep.limits_tags)
 
 
-def _sentence(rule: str, other: str, how: str) -> str:
-    if how == "takes":
+def _sentence(rule: str, other: str, effect: str) -> str:
+    if effect == "takes":
         return (
             f"rule {rule!r} never sees a tag, because rule {other!r} before it is final and selects all of its tags: "
             f"move rule {rule!r} before it, or narrow the `tags` of rule {other!r}"

@@ -1,4 +1,4 @@
-"""Groups: a rule's limits count separately for what its `group` expression captures of each tag."""
+"""Groups: a rule's limits count separately for each text that its `group` expression captures of the tags."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,29 +9,31 @@ _MOST_CAPTURES = 10
 
 
 class Grouping:
-    """Puts tags into groups. Without an expression every tag is in the one group that has no name."""
+    """Assign tags to groups. Without an expression every tag is in one group, which has no name."""
 
     def __init__(self, expression: str | None) -> None:
         self._expression: Any = None if expression is None else compile_expression(expression, expression)
 
     def of(self, tag: str) -> str | None:
-        """The group of a tag; None when the expression does not match it, or captures nothing: it is not selected.
+        """Return the group of a tag, or None if the rule does not select the tag.
 
-        Of captures that exclude each other those that took no part leave their place empty, so that pr-7 and issue-7
-        never share a group.
+        A tag is not selected if the expression does not match it or captures nothing.
         """
         if self._expression is None:
             return ""
-        found = self._expression.search(tag)
-        captured = found.groups() if found else ()
+        match = self._expression.search(tag)
+        captured = match.groups() if match else ()
         took_part = [capture for capture in captured if capture is not None]
+        # In pr-(\d+)|issue-(\d+), the alternative that does not match leaves its place empty. So pr-7 and issue-7 are
+        # different groups.
         return " ".join(capture or "" for capture in captured) if took_part and all(took_part) else None
 
 
 def checked_group(expression: str) -> str:
-    """The expression without re:, which it may begin with as patterns do.
+    """Return the expression without the prefix re: that patterns have.
 
-    ValueError with one sentence when RE2 refuses it, or what it captures can be empty.
+    Raises:
+        ValueError: RE2 refuses the expression, or a capture can be empty; the message is one sentence.
     """
     expression = expression.removeprefix("re:")
     compiled = compile_expression(expression, expression)
@@ -53,7 +55,7 @@ def _can_be_empty(inside: str) -> bool:
 
 
 def _captures(expression: str) -> Iterator[str]:
-    """What stands inside each capturing pair of parentheses."""
+    """Yield the text inside each pair of capturing parentheses."""
     opened: list[int | None] = []
     at, in_class = 0, False
     while at < len(expression):
@@ -78,7 +80,10 @@ def _captures(expression: str) -> Iterator[str]:
 
 
 def _start_of_capture(expression: str, at: int) -> int | None:
-    """Where the inside of a capturing ( begins: ( and (?P<name> and (?<name> do, (?: and (?i: do not."""
+    """Return the start of the text inside a capturing ( at `at`, or None if it does not capture.
+
+    ( and (?P<name> and (?<name> capture; (?: and (?i: do not.
+    """
     if not expression.startswith("(?", at):
         return at + 1
     named = expression.startswith(("(?P<", "(?<"), at)

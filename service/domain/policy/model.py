@@ -1,4 +1,4 @@
-"""The policy language: what it can say, and the refusal of what it cannot."""
+"""The policy language: its fields, and the validation of policy files."""
 
 from collections import Counter
 from hashlib import sha256
@@ -27,7 +27,8 @@ _NOTHING = (None, None, None, None)
 
 
 def _given(value: Any) -> Any:
-    """`last:` with nothing behind it was meant to be a number; taken for unset, it would delete what it keeps."""
+    # `last:` without a value was meant to be a number. If it counted as unset, the rule would delete the tags that it
+    # was meant to keep.
     if value is None:
         raise ValueError("it has no value; give it one or leave it out")
     return value
@@ -51,7 +52,7 @@ class _Strict(BaseModel):
 
 
 class Keep(_Strict):
-    """The conditions that keep a tag: one is enough (`mode: any`), or each must hold (`mode: all`)."""
+    """The conditions that keep a tag: one of them is enough (`mode: any`), or all must hold (`mode: all`)."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [name]} for name in _SAYING]})
 
@@ -66,7 +67,7 @@ class Keep(_Strict):
 
     @property
     def limits_tags(self) -> bool:
-        """Whether any condition decides about tags; with `revisions` alone every tag stays."""
+        """True if a condition decides about tags. With `revisions` alone, every tag is kept."""
         return (self.last, self.last_pulled, self.pushed_within, self.pulled_within) != _NOTHING
 
 
@@ -83,7 +84,7 @@ def _says_something(keep: Keep | str) -> Keep | str:
 
 
 class _Taken:
-    """Stands for the name of a rule which another before it has."""
+    """A name that an earlier rule has already. Validation refuses it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -96,7 +97,7 @@ def _not_taken(value: Any) -> Any:
 
 
 def _with_taken_names(rules: Any) -> Any:
-    """Marks the names of rules that were given before, so that they are refused together with all other faults."""
+    """Mark repeated names of rules, so that they are reported together with all other errors."""
     if not isinstance(rules, list):
         return rules
     names = [rule.get("name") if isinstance(rule, dict) else None for rule in rules]
@@ -111,7 +112,7 @@ def _with_taken_names(rules: Any) -> Any:
 
 
 class Rule(_Strict):
-    """One rule: which tags of which repositories it may delete, and what it keeps of them."""
+    """One rule: the tags it may delete, and the conditions that keep some of them."""
 
     name: Annotated[str | None, Field(min_length=1, max_length=64), BeforeValidator(_not_taken)] = Field(
         default=None, description="shown with every verdict"
@@ -139,12 +140,12 @@ class Rule(_Strict):
 
     @property
     def concerns_every_tag(self) -> bool:
-        """Whether it speaks of all there is in a repository, so that manifests which never had a tag are its matter."""
+        """True if the rule selects every tag. Only such a rule decides about manifests that never had a tag."""
         return self.tags in (_EVERY_TAG, ("**",)) and self.group is None
 
 
 class Policy(_Strict):
-    """The whole policy: what is never deleted, and the rules."""
+    """The whole policy: the protected tags, the limits of deletions, and the rules."""
 
     version: Literal[1] = Field(default=1, description="of the language")
     dry_run: bool = Field(default=False, description="decide and record, delete nothing")
@@ -171,22 +172,22 @@ class Policy(_Strict):
         return self
 
     def fingerprint(self) -> str:
-        """The same for policies that say the same."""
+        """Return a short hash of the policy. Policies of equal content have the same fingerprint."""
         return sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def protects(self, tag: str) -> bool:
-        """Whether the tag is never deleted and takes no slot."""
+        """True if the tag is never deleted and takes no slot of a rule."""
         return bool(self.protect) and compile_patterns(self.protect)(tag)
 
     def ignores_pull(self, useragent: str, actor: str) -> bool:
-        """Whether a pull by this client or user does not count as use."""
+        """True if a pull by this client or user does not count as use."""
         if not self.ignore_pulls:
             return False
         ignored = compile_patterns(self.ignore_pulls, crossing=True)
         return ignored(useragent) or (actor != "" and ignored(actor))
 
     def rules_for(self, repository: str) -> tuple[tuple[str, Rule], ...]:
-        """(name, rule) of each rule that matches the repository, in order; a rule without a name is "#2"."""
+        """Return (name, rule) of each rule that matches the repository, in order. See `names` for rules without one."""
         numbers = selector_of(tuple(rule.repos for rule in self.rules)).select(repository)
         named = enumerate(zip(self.names, self.rules, strict=True))
         return tuple(pair for at, pair in named if at in numbers)
@@ -198,15 +199,15 @@ class Policy(_Strict):
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a policy file, for editors."""
+    """Return the JSON Schema of a policy file, for editors."""
     described = _untitled(Policy.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **described, "title": "pushprune policy"}
 
 
 def _untitled(described: Any) -> Any:
-    """Without the titles that pydantic makes of the names: they say nothing that the names do not."""
+    """Remove the titles that pydantic makes of the names, because they only repeat the names."""
     if isinstance(described, list):
-        return [_untitled(one) for one in described]
+        return [_untitled(item) for item in described]
     if not isinstance(described, dict):
         return described
     return {key: _untitled(of) for key, of in described.items() if key != "title" or not isinstance(of, str)}

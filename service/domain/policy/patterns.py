@@ -1,4 +1,4 @@
-"""Patterns for repositories and tags: globs whose * stops at /, or re:…; all of them matched in linear time by RE2."""
+"""Patterns for repositories and tags: globs whose * stops at /, or re:…. RE2 matches all of them in linear time."""
 
 import re
 import time
@@ -13,15 +13,16 @@ from typing import Annotated, Any
 import re2
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-# In an imported policy. No repository has capitals, so it deletes nothing before somebody has put the name in.
+# The repository in an imported policy. No repository name has capital letters, so the policy deletes nothing until the
+# user has written the real name.
 PLACEHOLDER = "WHERE-IT-BELONGED"
 
-# Generous for people, and no more than a second's work: a policy may come with any request that may read.
+# More than users need, and still less than a second's work: every user who may read can send a policy to try it.
 LONGEST_PATTERN = 512
 MOST_PATTERNS = 1000
 _LARGEST_BYTES = 256 * 1024
 
-# Of a policy that somebody tries: a few megabytes of names and patterns are enough for minutes.
+# The end of matching when a user tries a policy. A few megabytes of names and patterns would take minutes.
 _ends_s: ContextVar[float] = ContextVar("when matching must end", default=inf)
 
 Matcher = Callable[[str], bool]
@@ -29,9 +30,13 @@ _Search = Callable[[str], tuple[int, ...]]
 
 
 def expression_of(pattern: str, *, crossing: bool = False) -> str:
-    """The RE2 expression, to be searched, for one pattern without its `!`; crossing: * does not stop at /.
+    """Return the RE2 search expression for one pattern without its `!`.
 
-    ValueError with one sentence when it is no pattern.
+    Args:
+        crossing: True if * does not stop at /.
+
+    Raises:
+        ValueError: the pattern is not valid; the message is one sentence.
     """
     if not pattern:
         raise ValueError("an empty pattern matches nothing; write * for everything")
@@ -42,7 +47,14 @@ def expression_of(pattern: str, *, crossing: bool = False) -> str:
 
 @lru_cache(maxsize=256)
 def compile_expression(expression: str, written: str) -> Any:
-    """RE2's object for an expression; ValueError with one sentence that shows it as `written`."""
+    """Compile an expression with RE2.
+
+    Args:
+        written: the expression as the user wrote it, for the error message.
+
+    Raises:
+        ValueError: RE2 refuses the expression; the message is one sentence.
+    """
     try:
         return re2.compile(expression, _options(_LARGEST_BYTES))
     except re2.error as error:
@@ -54,17 +66,17 @@ def compile_expression(expression: str, written: str) -> Any:
 
 @lru_cache(maxsize=64)
 def selector_of(lists: tuple[tuple[str, ...], ...], *, crossing: bool = False) -> "Selector":
-    """The selector for these lists, made once."""
+    """Return the selector for these lists; it is cached."""
     return Selector(lists, crossing=crossing)
 
 
 class TookTooLong(Exception):
-    """Matching did not end in the time that it was given."""
+    """Matching took longer than `matching_within` allows."""
 
 
 @contextmanager
 def matching_within(seconds: float) -> Iterator[None]:
-    """Let selectors raise TookTooLong in this block, once so much time has passed."""
+    """Let selectors raise TookTooLong in this block once this time has passed."""
     token = _ends_s.set(time.monotonic() + seconds)
     try:
         yield
@@ -73,24 +85,27 @@ def matching_within(seconds: float) -> Iterator[None]:
 
 
 def forget_compiled() -> None:
-    """Give back the memory of all compiled patterns; those that are still needed are compiled again."""
+    """Free the memory of all compiled patterns. Patterns that are still needed are compiled again."""
     for cached in (compile_expression, selector_of, _search):
         cached.cache_clear()
 
 
 def compile_patterns(patterns: tuple[str, ...], *, crossing: bool = False) -> Matcher:
-    """Matches what any positive pattern matches (all, if there is none) and no `!` pattern does.
+    """Return a matcher for texts that a positive pattern matches and no `!` pattern does.
 
-    crossing: the texts are no paths: * does not stop at /.
+    Without a positive pattern, every text that no `!` pattern matches is a match.
+
+    Args:
+        crossing: True if the texts are no paths, so that * does not stop at /.
     """
     selector = selector_of((patterns,), crossing=crossing)
     return lambda text: bool(selector.select(text))
 
 
 class Selector:
-    """Which of many lists of patterns select a text, found in one pass whatever their number.
+    """Find the lists of patterns that select a text, in one pass for any number of lists.
 
-    A list selects what any of its positive patterns matches (all, if there is none) and none of its `!` patterns does.
+    A list selects a text if one of its positive patterns matches (or it has none) and none of its `!` patterns does.
     """
 
     def __init__(self, lists: Iterable[tuple[str, ...]], *, crossing: bool = False) -> None:
@@ -101,7 +116,8 @@ class Selector:
         self._unconditional = frozenset(
             at for at, patterns in enumerate(self._lists) if all(pattern.startswith("!") for pattern in patterns)
         )
-        self._selecting = lru_cache(maxsize=4096)(self._selected_by)  # most texts are matched alike
+        # Most texts are matched by the same set of patterns.
+        self._selecting = lru_cache(maxsize=4096)(self._selected_by)
         self._positive: dict[int, list[int]] = {}
         self._negative: dict[int, list[int]] = {}
         for at, patterns in enumerate(self._lists):
@@ -110,7 +126,11 @@ class Selector:
                 side.setdefault(number[pattern.removeprefix("!")], []).append(at)
 
     def select(self, text: str) -> frozenset[int]:
-        """The numbers of the lists that select the text."""
+        """Return the numbers of the lists that select the text.
+
+        Raises:
+            TookTooLong: the time of `matching_within` is over.
+        """
         if time.monotonic() > _ends_s.get():
             raise TookTooLong
         return self._selecting(tuple(self._search(text)))
@@ -126,20 +146,19 @@ class Selector:
 
 @lru_cache(maxsize=64)
 def _search(written: tuple[str, ...], crossing: bool) -> _Search:
-    """A function that says which of these patterns match a text, by their places.
-
-    RE2 refuses a set that would take too much memory, and answers "nothing" where it runs out of it later: then each
-    pattern is asked for itself. One that always matches tells that answer from a true one.
-    """
+    """Return a function that finds the indexes of the patterns that match a text."""
     expressions = [expression_of(pattern, crossing=crossing) for pattern in written]
     together = re2.Set.SearchSet(_options())
     for expression in expressions:
         together.Add(expression)
+    # RE2 reports no match at all when it runs out of memory while matching. A pattern that always matches distinguishes
+    # that answer from a true one; then each pattern is matched alone.
     witness = together.Add("")
     one_by_one = _one_by_one(expressions)
     try:
         together.Compile()
     except re2.error:
+        # RE2 refuses a set that would take too much memory.
         return one_by_one
 
     def search(text: str) -> tuple[int, ...]:
@@ -150,13 +169,17 @@ def _search(written: tuple[str, ...], crossing: bool) -> _Search:
 
 
 def _one_by_one(expressions: list[str]) -> _Search:
-    # Compiled when they are needed, which is rarely, and then kept with the search: each takes up to 256 KiB.
+    # Each compiled expression takes up to 256 KiB and is rarely needed, so none is compiled before the first use.
     compiled = cache(lambda: [compile_expression(expression, expression) for expression in expressions])
     return lambda text: tuple(at for at, expression in enumerate(compiled()) if expression.search(text) is not None)
 
 
 def _options(most_bytes: int = 0) -> Any:
-    """most_bytes: of one program, else RE2's own 8 MB, which (\\pL{100}){3} takes half a second to fill."""
+    """Return options for RE2.
+
+    Args:
+        most_bytes: memory limit of one program; 0 for RE2's own 8 MB, which (\\pL{100}){3} takes half a second to fill.
+    """
     options = re2.Options()
     options.log_errors = False
     options.max_mem = most_bytes or options.max_mem
@@ -164,7 +187,7 @@ def _options(most_bytes: int = 0) -> Any:
 
 
 def _translated(glob: str, crossing: bool) -> str:
-    """The glob as an expression: ** as a whole part crosses /, * and ? and […] do not (unless all of them do)."""
+    """Return the glob as an expression. ** as a whole part crosses /; * and ? and […] do so only if `crossing`."""
     if crossing:
         return f"(?s:{_part(glob, '')})"
     parts = re.sub("/+", "/", glob).split("/")
@@ -201,16 +224,20 @@ def _part(part: str, stop: str) -> str:
 
 
 def _class_end(part: str, at: int, last: int) -> int:
-    """Where the class that begins at `at` ends; 0 when it never does. A ] in first place stands for itself.
+    """Return the end of the character class that begins at `at`, or 0 if it has no end.
 
-    last: the place of the last ]; where none follows, nothing is looked through, so that one pass is enough for all.
+    A ] in the first place of a class is a literal.
+
+    Args:
+        last: the index of the last ] in the part.
     """
     start = at + (part[at : at + 1] in ("!", "^"))
+    # Without a later ], nothing is searched: otherwise a text of many [ would take quadratic time.
     return part.find("]", start + 1) if last > start else 0
 
 
 def _without_classes(glob: str) -> str:
-    """The glob with a ? for each class."""
+    """Return the glob with a ? in place of each character class."""
     made, at, last = "", 0, glob.rfind("]")
     while at < len(glob):
         end = _class_end(glob, at + 1, last) if glob[at] == "[" else 0
@@ -227,10 +254,10 @@ def _class(inside: str, stop: str) -> str:
     return f"[^{stop}{members}]" if negated else f"[{members}]"
 
 
-def _without_slash(found: re.Match[str]) -> str:
-    """A range such as .-9 without the / that lies in it."""
-    first, last = found[1], found[2]
-    return f"{first}-.0-{last}" if first < "/" < last else found[0]
+def _without_slash(match: re.Match[str]) -> str:
+    """Return a range such as .-9 without the / that lies inside it."""
+    first, last = match[1], match[2]
+    return f"{first}-.0-{last}" if first < "/" < last else match[0]
 
 
 def _as_list(value: Any) -> Any:
@@ -248,7 +275,11 @@ def _checked(pattern: str) -> str:
 
 
 def _can_match_a_tag(pattern: str) -> str:
-    """ValueError where a glob holds what no tag can hold (distribution's reference grammar)."""
+    """Return the pattern.
+
+    Raises:
+        ValueError: a glob has a character that no tag can have (Distribution's reference grammar).
+    """
     glob = re.sub(r"(^|/)(\*\*/+)+", r"\1", pattern.removeprefix("!"))
     if not glob.startswith(_LITERALLY) and (stranger := _NOT_IN_TAGS.search(_without_classes(glob))):
         raise ValueError(f"{pattern!r} can match no tag: {_instead(stranger[0], 'the tag alone')}")
@@ -256,7 +287,11 @@ def _can_match_a_tag(pattern: str) -> str:
 
 
 def _can_match_a_repository(pattern: str) -> str:
-    """ValueError where a glob holds what no repository's name can hold (distribution's reference grammar)."""
+    """Return the pattern.
+
+    Raises:
+        ValueError: a glob has a character that no repository name can have (Distribution's reference grammar).
+    """
     glob = pattern.removeprefix("!")
     if glob.startswith(_LITERALLY) or glob == PLACEHOLDER or glob.startswith(f"{PLACEHOLDER}/"):
         return pattern
@@ -281,7 +316,7 @@ def _some(patterns: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _RANGE = re.compile("(.)-(.)", re.DOTALL)
-# An expression, or what an importer proved to be no expression and no negation.
+# The prefixes of patterns that are not checked: an expression, or a glob that an importer has escaped.
 _LITERALLY = ("re:", "\\")
 _LOOKAROUND = re.compile(r"\(\?<?[=!]")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9_.*?\[\]!^\\-]")

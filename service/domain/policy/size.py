@@ -1,8 +1,8 @@
-"""How much something is, for people."""
+"""Sizes as users read them."""
 
 
 def size(count: int | None) -> str:
-    """Bytes for people."""
+    """Return a number of bytes in the largest fitting unit, such as "1.5 MB"; "unknown" for None."""
     if count is None:
         return "unknown"
     value, unit = float(count), "B"

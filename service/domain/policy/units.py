@@ -1,4 +1,4 @@
-"""Durations, sizes and percentages as people write them."""
+"""Durations, sizes and percentages as users write them."""
 
 import re
 from functools import lru_cache
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ByteSize, PlainSerializer, TypeAdapter, Wi
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d{1,9})\s*([smhdw]?)", re.ASCII)
-# ByteSize ignores what follows the unit, so "10GB per day" must be refused here.
+# ByteSize ignores any text after the unit, so "10GB per day" must be refused here.
 _SIZE = re.compile(r"\s*\d{1,15}\s*([kmgt]?i?b)?\s*", re.ASCII | re.IGNORECASE)
 _BYTES = TypeAdapter(ByteSize)
 _WHOLE = {"type": "integer", "minimum": 0}
@@ -16,10 +16,14 @@ LONGEST_S = 36_500 * 86_400
 
 
 def parse_duration(value: Any) -> int:
-    """Seconds from "90m", "24h", "7d" or a number of seconds; ValueError with one sentence otherwise."""
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found:
-        duration_s = int(found[1]) * _UNITS[found[2] or "s"]
+    """Return the seconds of "90m", "24h", "7d" or a number of seconds.
+
+    Raises:
+        ValueError: the value is no duration; the message is one sentence.
+    """
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        duration_s = int(match[1]) * _UNITS[match[2] or "s"]
     elif isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         duration_s = value
     else:
@@ -30,12 +34,14 @@ def parse_duration(value: Any) -> int:
 
 
 def parse_span(value: Any) -> int:
-    """Seconds from "90m", "24h", "7d" or 0; ValueError with one sentence otherwise, also for a number without a unit.
+    """Return the seconds of "90m", "24h", "7d" or 0.
 
-    `pushed_within: 30` was meant as days, and `1:30` is 90 to YAML.
+    Raises:
+        ValueError: the value is no duration, or a number without a unit; the message is one sentence.
     """
     duration_s = parse_duration(value)
     number = str(value).strip()
+    # `pushed_within: 30` was probably meant as days, and YAML reads `1:30` as 90.
     if duration_s and number.isdigit():
         raise ValueError(f"{number} of what? write {number}w, {number}d, {number}h, {number}m or {number}s")
     return duration_s
@@ -43,7 +49,7 @@ def parse_span(value: Any) -> int:
 
 @lru_cache(maxsize=1024)
 def spell_duration(duration_s: int) -> str:
-    """A duration in its largest whole unit up to days, as it may be written in a policy: 86400 is "1d"."""
+    """Return a duration in its largest whole unit up to days, as it is written in a policy: 86400 is "1d"."""
     for unit in ("d", "h", "m"):
         if duration_s and duration_s % _UNITS[unit] == 0:
             return f"{duration_s // _UNITS[unit]}{unit}"
@@ -54,7 +60,7 @@ def parse_size(value: Any) -> int:
     """Return the bytes of "500MB", "10GB", "1GiB" or a number of bytes.
 
     Raises:
-        ValueError: it is no size, said in one sentence.
+        ValueError: the value is no size; the message is one sentence.
     """
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _SIZE.fullmatch(text):
@@ -63,7 +69,11 @@ def parse_size(value: Any) -> int:
 
 
 def parse_percent(value: Any) -> int:
-    """0 to 100 from "50%" or 50; ValueError with one sentence otherwise."""
+    """Return 0 to 100 for "50%" or 50.
+
+    Raises:
+        ValueError: the value is no percentage; the message is one sentence.
+    """
     digits = value.strip().removesuffix("%") if isinstance(value, str) else value
     try:
         percent = int(digits)
