@@ -1,4 +1,4 @@
-"""One attempt at a collection: what is known of it so far, what its collectors print, and its record at the end."""
+"""One attempt at a collection: its state, the output of its collectors, and its record at the end."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +16,12 @@ from service.wiring import Wiring
 
 @dataclass
 class Job:
-    """One attempt, under its lease. run: what is known of it so far; covered: the deletions that it takes up.
+    """One attempt at a collection, under its lease.
 
-    output: what its collectors printed.
+    Attributes:
+        run: the record of the attempt, as far as it is known.
+        covered: the number of deletions that this collection covers, and their bytes.
+        output: the output of its collectors.
     """
 
     wiring: Wiring
@@ -33,31 +36,39 @@ class Job:
         self.collector = self.collector.heard_by(self.output.add)
 
     def record(self, *, once: bool = False, wait_s: float = 0) -> None:
-        """Its end: noted, told, and what was printed kept, unless it is only counted."""
+        """Record the end of the attempt, and log it.
+
+        Args:
+            once: count the run instead of recording it again, if the last run ended in the same way.
+            wait_s: seconds until the collection is tried again.
+        """
         self.learn(ended_ms=now_ms())
+        # The same result again is only counted: its log line and its output would push out those of other runs.
         if self.wiring.garbage.record(self.run, once=once, wait_s=wait_s):
             tell(self.run)
             self.wiring.garbage.keep_output(self.run.started_ms, self.output.text)
 
     def learn(self, **more: Any) -> None:
-        """More is known of the run."""
+        """Set fields of the record of this run."""
         self.run = replace(self.run, **more)
 
     def note(self, sentence: str) -> None:
+        """Add a sentence to the remarks of this run."""
         self.learn(note=f"{self.run.note}; {sentence}" if self.run.note else sentence)
 
     @property
     def heals(self) -> tuple[str, Sequence[str] | None]:
-        """What restarts the registry without letting anybody push: the name of the setting, and the command."""
+        """The setting, and its command, that restarts the registry without allowing pushes."""
         gc = self.wiring.settings.gc
+        # Under gc.gate: readonly, gc.after would make the registry accept writes again; gc.before does not.
         return ("gc.before", gc.before) if gc.gate == "readonly" else ("gc.after", gc.after)
 
 
 def tell(run: Run) -> None:
-    """Says in the log how it went."""
-    say = log.error if run.result == "failed" else log.info
-    said = {
+    """Log the result of a run."""
+    write = log.error if run.result == "failed" else log.info
+    fields = {
         "because": run.reason, "blobs": run.blobs, "bytes_freed": run.bytes_freed, "message": run.message,
         "deletions_final": run.final, "note": run.note,
     }  # fmt: skip
-    say(f"collection {run.result}", **{name: value for name, value in said.items() if value not in (None, "")})
+    write(f"collection {run.result}", **{name: value for name, value in fields.items() if value not in (None, "")})

@@ -1,4 +1,7 @@
-"""Compares what a collector marked with all that stands at the registry (FACTS: its exit code proves nothing)."""
+"""Compare the manifests that a collector marked with those that exist at the registry.
+
+The exit code of the collector proves nothing: see "garbage-collect" in `service/README.md`.
+"""
 
 from collections.abc import Collection
 
@@ -10,17 +13,26 @@ Marks = Collection[tuple[str, str]]
 
 
 def refuse_unmarked(wiring: Wiring, marks: Marks) -> None:
-    """Raises CollectionFailed when something that stands would be swept.
+    """Refuse the sweep if the collector did not mark a manifest that exists.
 
-    marks: (repository, digest) of every manifest that was marked. Raises as the client does when it cannot be told.
+    Args:
+        wiring: the collaborators.
+        marks: (repository, digest) of every manifest that was marked.
+
+    Raises:
+        CollectionFailed: a manifest that exists would be deleted.
+        RegistryUnavailable, RegistryRefused: the registry gave no answer that decides this.
     """
     name = _on_disk(wiring, marks) or _in_history(wiring, marks) or _in_catalog(wiring, marks)
     if name is not None:
-        raise CollectionFailed(f"garbage-collect did not mark {name}, which stands; nothing was swept")
+        raise CollectionFailed(f"garbage-collect did not mark {name}, which still exists; nothing was deleted")
 
 
 def _on_disk(wiring: Wiring, marks: Marks) -> str | None:
-    """Where the storage is mounted it knows all there is, also what no event ever told of."""
+    """Return a manifest that exists in the mounted storage but was not marked.
+
+    The storage also knows manifests that no notification has ever reported.
+    """
     if wiring.storage is None:
         return None
     for repository in wiring.storage.repositories():
@@ -32,7 +44,10 @@ def _on_disk(wiring: Wiring, marks: Marks) -> str | None:
 
 
 def _in_history(wiring: Wiring, marks: Marks) -> str | None:
-    """Of what the history knows the registry is asked only where it was not marked: most of that is gone."""
+    """Return a manifest of the history that still exists at the registry but was not marked.
+
+    Only digests that were not marked are looked up; most of them were deleted already.
+    """
     if wiring.registry is None:
         return None
     for repository in wiring.history.repositories():
@@ -43,16 +58,18 @@ def _in_history(wiring: Wiring, marks: Marks) -> str | None:
 
 
 def _in_catalog(wiring: Wiring, marks: Marks) -> str | None:
-    """A repository of which nothing was marked must have no tag that stands."""
+    """Return an existing tag of a repository in which nothing was marked."""
     if wiring.registry is None or wiring.storage is not None:
         return None
     marked = {repository for repository, _ in marks}
     try:
         unmarked = [repository for repository in wiring.registry.repositories() if repository not in marked]
-    except AccessDenied:  # many registries show the catalog to nobody
+    except AccessDenied:
+        # Many registries show the catalog to no user; the two other checks have to do.
         return None
     for repository in unmarked:
         for tag in wiring.registry.tags(repository):
+            # A listed tag may have lost its manifest (2.8 on object storage), so that a listing proves nothing.
             if wiring.registry.head(repository, tag) is not None:
                 return f"{repository}:{tag}"
     return None

@@ -1,4 +1,4 @@
-"""Says what a collection is at, for as long as it lives."""
+"""Publish the current stage of a collection while it runs."""
 
 import threading
 from contextlib import suppress
@@ -13,12 +13,16 @@ _RENEW_S = 3.0
 
 
 class Progress:
-    """What the one under way is at. It is renewed by a thread, as one stage can take long; Redis may be away."""
+    """The current stage of the running collection, in Redis.
+
+    A thread renews it, because a stage can take longer than the key lives. If Redis is unavailable, nothing is
+    published and the collection continues.
+    """
 
     def __init__(self, garbage: Collections, reason: str) -> None:
         self._garbage = garbage
         self._under = Under("", now_ms(), now_ms(), reason)
-        self._over = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
@@ -26,18 +30,19 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
+        self._ended.set()
+        # The thread must have ended before the key is deleted: it would write the key again.
         self._thread.join()
         with suppress(StoreUnavailable):
             self._garbage.hide()
 
     def at(self, stage: str) -> None:
-        """The next stage begins."""
+        """Publish the beginning of the next stage."""
         self._under = Under(stage, now_ms(), self._under.started_ms, self._under.reason)
         self._show()
 
     def _renew(self) -> None:
-        while not self._over.wait(_RENEW_S):
+        while not self._ended.wait(_RENEW_S):
             self._show()
 
     def _show(self) -> None:

@@ -1,4 +1,4 @@
-"""What a sweep would take that somebody may need who has not finished: seen to be referenced, held, or refused."""
+"""Protect the blobs that unfinished pushes need from a sweep: by a temporary manifest, or by refusing the sweep."""
 
 import json
 import time
@@ -21,14 +21,14 @@ from service.store.lease import Lease
 from service.store.trash import Kept
 from service.wiring import Wiring
 
-TOO_MANY = "more pushes are under way than can be remembered"
+TOO_MANY = "too many pushes are in progress to keep track of all"
 _LOOSE_S = 30.0
 _MOST_HELD = 1000
 _HELD_TYPE = "application/vnd.pushprune.held.v1"
 
 
 class Quiet:
-    """Nobody writes while this lives."""
+    """The time in which no client writes, and the protection of unfinished pushes during it."""
 
     def __init__(self, wiring: Wiring, collector: Collector, lease: Lease) -> None:
         self._wiring = wiring
@@ -37,27 +37,33 @@ class Quiet:
         self._began_s = self._ended_s = 0.0
 
     def begins(self) -> None:
-        """From now on nobody writes."""
+        """Note that no client writes from now on."""
         self._began_s = time.monotonic()
 
     def ends(self) -> None:
-        """Everybody may write again."""
+        """Note that clients may write again."""
         self._ended_s = time.monotonic()
 
     @property
     def closed_ms(self) -> int:
-        """For how long the write gate was closed; 0 where none stands before the registry."""
+        """Milliseconds for which the write gate was closed; 0 if there is no gate before the registry."""
         is_closed = self._began_s and self._wiring.settings.gc.gate == "proxy"
         return round((self._ended_s - self._began_s) * 1000) if is_closed else 0
 
     @contextmanager
     def holding(self, report: Report) -> Iterator[bool]:
-        """Holds what pushes that stand still may need while the block runs; True where that was necessary.
+        """Hold the blobs of stalled pushes while the block runs, and yield True if there were any.
 
-        It then takes another dry run to tell what would be swept. report: what the last one says. What a push has
-        uploaded, asked for or mounted is held by a manifest without a tag in its own repository, which goes afterwards:
-        so an aborted push does not keep collections away, and one that goes on after all finds its blobs.
-        Raises PutOff where the registry lets us do no such thing.
+        A push relies on the blobs that it has uploaded, asked for or mounted. A manifest without a tag, in the
+        repository of the push, references them during the sweep and is deleted afterwards. So an aborted push does not
+        prevent collections, and a push that continues finds its blobs. After True, only another dry run tells what
+        would be swept.
+
+        Args:
+            report: of the last dry run.
+
+        Raises:
+            PutOff: the registry does not accept such a manifest.
         """
         needed = self._needed(report)
         if not needed:
@@ -69,6 +75,7 @@ class Quiet:
             self._release_quietly()
             raise _refusal(needed[0], f" (it could not be held: {error})") from error
         except BaseException:
+            # Some of the manifests may have been pushed before the error.
             self._release_quietly()
             raise
         try:
@@ -77,63 +84,76 @@ class Quiet:
             self._release_quietly()
 
     def refuse_loose(self, report: Report) -> None:
-        """Raises PutOff when the sweep would take a blob, or a layer link, that an unfinished push may need.
+        """Refuse a sweep that would delete a blob, or a layer link, that an unfinished push may need.
 
-        A push notes at the gate, or by notifications, what it relies on; where the storage is mounted, a blob or link
-        younger than gc.youth must besides have belonged to something that we deleted. report: of the dry run.
+        The gate and the notifications record the blobs that a push relies on. If the storage is mounted, a blob or
+        link younger than gc.youth must in addition have belonged to an image that pushprune deleted.
+
+        Args:
+            report: of the dry run.
+
+        Raises:
+            PutOff: a push may need the blob or the link.
         """
         if needed := self._needed(report):
             raise _refusal(needed[0])
         if self._storage:
             self._refuse_young(report, self._storage)
+        # If this sweep is interrupted, the next run must not take the rest of its young blobs for those of a push.
         self._wiring.gate.sweeping(_swept(report))
 
     def release(self) -> None:
-        """Removes what this run, or one that was cut off, has put to hold blobs; to be done before any dry run."""
+        """Delete the manifests with which this run, or an interrupted run, holds blobs.
+
+        This must happen before any dry run: otherwise their blobs are marked.
+        """
         for repository, digest in self._wiring.gate.held():
             self._lease.check()
             self._client.delete(repository, digest)
             self._wiring.gate.released(repository, digest)
 
     def _release_quietly(self) -> None:
-        """What cannot be removed now is removed by the next run."""
+        """Release the blobs; a manifest that cannot be deleted now is deleted by the next run."""
         try:
             self.release()
         except PushpruneError as error:
-            log.warning("what was held for pushes under way is removed by the next collection", error=str(error))
+            log.warning("temporary manifests were not deleted; the next collection deletes them", error=str(error))
 
     @property
     def _client(self) -> RegistryClient:
         return self._wiring.client
 
     def _needed(self, report: Report) -> tuple[Loose, ...]:
-        """The blobs and layer links that the sweep would take and that an unfinished push may need.
+        """Return the blobs and layer links that the sweep would delete and that an unfinished push may need.
 
-        A blob that stays is lost to the push all the same once its repository has no link to it (Distribution 3).
+        A push also loses a blob that is kept if its repository loses the link to the blob (Distribution 3).
         """
         gate, explained, swept = self._wiring.gate, self._explained(), _swept(report)
         refuse_unknown(self._wiring)
         read_unread(self._wiring, gate.loose(swept))
         needed = []
         for loose in gate.loose(swept):
+            # An entry without a digest means that the table of the gate is full: every blob may be needed.
             if not loose.digest:
                 raise PutOff(TOO_MANY, _LOOSE_S)
             if loose.digest not in report.named and (loose.repository, loose.digest) not in report.links:
                 continue
-            # What is only heard of may have come without the references of its manifest, which went to the trash since.
+            # A blob known only from notifications may belong to a manifest that was reported without its references.
+            # If that manifest was deleted since, the trash explains the blob, and no push needs it.
             if loose.heard and explained.get(loose.digest, 0) > loose.at_ms * 1000:
                 continue
-            # Who was told that it is not there cannot rely on it.
+            # A client to which the registry denies the blob cannot rely on it.
             if self._wiring.registry is None or self._client.claims_blob(loose.repository, loose.digest):
                 needed.append(loose)
         return tuple(needed)
 
     def _explained(self) -> Mapping[str, int]:
+        """Map each blob that a deletion explains to the time of that deletion (µs), pushprune's own blobs included."""
         return self._wiring.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
 
     def _hold(self, needed: Collection[Loose]) -> None:
         if self._wiring.registry is None or self._wiring.settings.gc.gate == "readonly":
-            raise RegistryRefused("nothing can be pushed there")
+            raise RegistryRefused("nothing can be pushed to this registry")
         blobs: dict[str, dict[str, None]] = {}
         for loose in needed:
             blobs.setdefault(loose.repository, {})[loose.digest] = None
@@ -141,13 +161,16 @@ class Quiet:
             raise RegistryRefused(f"these are more than {_MOST_HELD} blobs")
         for repository, digests in blobs.items():
             self._lease.check()
-            self._client.delete(repository, UNKNOWN)  # what cannot be removed again is not put there
+            # This raises if the registry does not delete: a manifest that cannot be deleted again is not pushed.
+            self._client.delete(repository, UNKNOWN)
             manifest = _holding(tuple(digests))
+            # Redis knows the manifest before the registry does, so that a crash in between leaves nothing behind.
             digest = self._wiring.gate.holds(repository, manifest)
             self._client.put(repository, digest, OCI_MANIFEST, manifest)
-        log.info("held for pushes that stand still", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
+        log.info("holding blobs for stalled pushes", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
 
     def _refuse_young(self, report: Report, storage: Storage) -> None:
+        """Refuse to delete a young blob or link that neither a deletion nor an interrupted sweep explains."""
         since_us, before = now_us() - self._wiring.settings.gc.youth * 1_000_000, self._wiring.gate.was_sweeping()
         explained = self._explained()
         pushed = [(digest, digest, storage.blob_us(digest)) for digest in report.eligible]
@@ -155,41 +178,48 @@ class Quiet:
         for called, digest, pushed_us in pushed:
             if digest in explained or short(digest) in before or pushed_us is None or pushed_us <= since_us:
                 continue
+            # The wait ends when the blob is old enough, but an answer comes at least every ten minutes.
             wait_s = min(max(BUSY_S, (pushed_us - since_us) / 1_000_000), 600.0)
-            raise PutOff(f"{called} was pushed less than gc.youth ago and nothing is known to have held it", wait_s)
+            raise PutOff(f"{called} was pushed less than gc.youth ago and no known image references it", wait_s)
 
 
 def _swept(report: Report) -> frozenset[str]:
-    """The digests of the blobs that a sweep takes, or that a repository loses its link to."""
+    """The digests of the blobs that a sweep deletes, or to which a repository loses its link."""
     return frozenset(report.named).union(digest for _, digest in report.links)
 
 
 def refuse_unknown(wiring: Wiring) -> None:
-    """Raises PutOff while a push may be under way that Redis has forgotten."""
-    if left_s := wiring.gate.forgotten_s():
+    """Refuse to collect while a push may be in progress that Redis no longer knows.
+
+    Raises:
+        PutOff: Redis lost its data, and a push that began before may not have ended.
+    """
+    if remaining_s := wiring.gate.forgotten_s():
         raise PutOff(
-            f"Redis has lost what it knew: pushes that began before are not known, for {left_s / 60:.0f} minutes yet",
-            min(left_s, 600.0),
+            f"Redis lost its data, so pushes in progress are unknown: waiting {remaining_s / 60:.0f} more minutes",
+            min(remaining_s, 600.0),
         )
 
 
 def read_unread(wiring: Wiring, loose: Collection[Loose]) -> None:
-    """Looks into manifests whose references the registry did not tell, where these may be of what is loose.
+    """Read the manifests that were reported without references, and free the blobs that they reference.
 
-    Only notifications with `includereferences` tell them. One that cannot be read frees nothing.
+    Only notifications with `includereferences` contain the references. A manifest is read only if its client pushed
+    one of the loose blobs to the same repository. A manifest that cannot be read frees nothing.
     """
-    pushers = {(one.repository, one.client) for one in loose if one.digest}
-    for one in wiring.gate.unread() if pushers else ():
-        if (one.repository, one.client) in pushers:
-            wiring.gate.free(one, _referenced(wiring, one))
+    pushers = {(entry.repository, entry.client) for entry in loose if entry.digest}
+    for manifest in wiring.gate.unread() if pushers else ():
+        if (manifest.repository, manifest.client) in pushers:
+            wiring.gate.free(manifest, _referenced(wiring, manifest))
 
 
-def _referenced(wiring: Wiring, one: Unread) -> tuple[str, ...]:
-    manifest: Kept | Manifest | None = wiring.trash.get(one.repository, one.digest)
+def _referenced(wiring: Wiring, unread: Unread) -> tuple[str, ...]:
+    """The blobs that a manifest references; () if the manifest exists nowhere or cannot be understood."""
+    manifest: Kept | Manifest | None = wiring.trash.get(unread.repository, unread.digest)
     if manifest is None and wiring.storage is not None:
-        manifest = wiring.storage.manifest(one.repository, one.digest)
+        manifest = wiring.storage.manifest(unread.repository, unread.digest)
     if manifest is None and wiring.registry is not None:
-        manifest = wiring.registry.get(one.repository, one.digest)
+        manifest = wiring.registry.get(unread.repository, unread.digest)
     if manifest is None:
         return ()
     with suppress(UnreadableManifest):
@@ -198,11 +228,14 @@ def _referenced(wiring: Wiring, one: Unread) -> tuple[str, ...]:
 
 
 def _holding(digests: tuple[str, ...]) -> bytes:
-    """A manifest that references these blobs; what they are and how large nobody asks of a collector."""
+    """Return a manifest that references these blobs.
+
+    The media type and the size of each are made up: a collector reads only the digests.
+    """
     config, *layers = ({"mediaType": _HELD_TYPE, "digest": digest, "size": 0} for digest in sorted(digests))
     manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers}
     return json.dumps(manifest, separators=(",", ":")).encode()
 
 
-def _refusal(loose: Loose, why: str = "") -> PutOff:
-    return PutOff(f"a push to {loose.repository} may need {loose.digest}, which would be swept{why}", _LOOSE_S)
+def _refusal(loose: Loose, details: str = "") -> PutOff:
+    return PutOff(f"a push to {loose.repository} may need {loose.digest}, which would be deleted{details}", _LOOSE_S)

@@ -1,8 +1,9 @@
-"""Makes it quiet around a collection: no push under way, no delete of ours, the gate closed; and opens it afterwards.
+"""Wait until no push and no deletion is in progress, close the gate for a collection, and open the gate afterwards.
 
-The kernel lock beside the storage is held all the while, with our token in it, and the collector inherits it. Whoever
-can take it and reads that token has proved that we, and every collector of ours, are gone: only then does the gate open
-again (safety rule 7). A lease that expired proves nothing: its holder may only be paused.
+All the while the worker holds the kernel lock beside the storage, with its token in the lock file, and the collector
+inherits the lock. A process that can take the lock and reads that token has proved that the worker and its collectors
+are dead: only then does the gate open again (safety rule 7). A lease that expired proves nothing: its holder may only
+be paused.
 """
 
 import threading
@@ -24,30 +25,41 @@ from service.store.lease import Lease
 from service.wiring import Wiring
 
 POLL_S = 0.1
-# From the gate's answer to the registry's count of a request it is one step of nginx.
+# The time in which nginx passes an admitted request on to the registry, which then counts it.
 _PASSING_S = 0.5
 _CLOSED_S = 15.0
 _PROOF_S = 5.0
 _HEAL_S = 3.0
-_NOT_DEAD = "the gate is held by a collection that is not proved dead"
+_NOT_DEAD = "the gate is held by another collection, whose collector may still run"
 _UNPROVED = (
-    "a collection closed the gate and did not open it, and this worker cannot prove its collector dead: "
-    "start a worker with gc.command on that machine or, where it is gone for good, `pushprune gc --open`"
+    "a collection closed the gate and did not open it, and this worker cannot prove that its collector is dead: start "
+    "a worker with gc.command on that machine or, if that machine no longer exists, run `pushprune gc --open`"
 )
-_STAYS = "the gate stays closed after a collection: "
-_TRIED_AGAIN = "; it is looked at again every half minute, and `pushprune gc --open` opens it until then"
-_DELETES = "deletes did not end in time"
+_STAYS = "the gate is still closed after a collection: "
+_TRIED_AGAIN = "; this is checked every half minute, and `pushprune gc --open` opens the gate now"
+_DELETES = "deletions by pushprune did not end in time"
 _TELL_MS = 60_000
 _MOST_NAMES = 3
 
 
 @contextmanager
 def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str, quiet: Quiet) -> Iterator[None]:
-    """Waits until nobody writes, keeps it so while the block runs, and lets everybody in again.
+    """Wait until no client writes, keep the gate closed while the block runs, and open the gate again.
 
-    Raises PutOff when they do not end in time, CollectionFailed when a collector still runs on this host,
-    LeaseLost when the lease was lost meanwhile. After a sweep that was not checked the gate stays closed: who pushed
-    now might believe a cache. The next run begins there.
+    After a sweep that was not checked the gate stays closed, because a client that pushes might believe a stale cache.
+    The next run takes that gate over.
+
+    Args:
+        wiring: the collaborators.
+        collector: its kernel lock is held meanwhile.
+        lease: of the collection.
+        reason: of the collection, which the gate shows.
+        quiet: learns when the writes have ended, and when they may begin again.
+
+    Raises:
+        PutOff: pushes or deletions did not end in time.
+        CollectionFailed: a collector still runs on this host.
+        LeaseLost: the lease was lost meanwhile.
     """
     kept = _kept(wiring, collector)
     token, is_claimed = kept or new_token(), False
@@ -67,43 +79,53 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str, qui
 
 
 def _is_unchecked(wiring: Wiring) -> bool:
-    """Whether something was swept, and a run has not seen to its end that the registry does not go on claiming it."""
+    """True if no run has verified yet that the registry does not claim the blobs of the last sweep any more."""
     return wiring.settings.gc.gate == "proxy" and wiring.garbage.unchecked() is not None
 
 
 def _why_closed(wiring: Wiring, token: str) -> str:
-    """Why it must not open yet, as who pushes now might believe a stale cache; "" for nothing.
+    """Return the reason why the gate must stay closed, because a client might believe a stale cache; "" if none.
 
-    Where the registry lies, the gate is kept closed.
+    If the registry claims a deleted blob, the gate is marked as kept, so that no process opens it.
     """
     sweep = wiring.garbage.unchecked() if wiring.settings.gc.gate == "proxy" else None
     if sweep is None:
         return ""
     try:
-        found = verify.lie(wiring, sweep.probes)
+        blob = verify.lie(wiring, sweep.probes)
     except (RegistryUnavailable, RegistryRefused) as error:
-        return str(error)  # it is asked again
-    if found is None:
+        # Without an answer the cache may be stale; the registry is asked again later.
+        return str(error)
+    if blob is None:
         return ""
-    reason = f"the registry goes on claiming {found}, which was collected"
+    reason = f"the registry still claims to have {blob}, which was garbage-collected"
     wiring.gate.keep(token, reason)
     return reason
 
 
 def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
-    """Opens the gate of a holder that is proved dead, unless it must stay closed: then the next try takes it over."""
+    """Open the gate of the previous holder, if that holder is proved dead.
+
+    Args:
+        wiring: the collaborators.
+        before: the token of the previous holder.
+        is_dead: the death of that holder is proved.
+
+    Raises:
+        PutOff: the gate must stay closed. The next attempt takes it over, if the holder is dead.
+    """
     held = wiring.gate.standing()
     if held is None or held.token != before:
         return
     if not is_dead:
         raise PutOff(_NOT_DEAD)
     if held.is_kept or _is_unchecked(wiring):
-        raise PutOff("the gate is kept closed until the last sweep is checked")
+        raise PutOff("the gate stays closed until the last sweep is checked")
     wiring.gate.open(before)
 
 
 def _kept(wiring: Wiring, collector: Collector) -> str | None:
-    """The token of a gate that was left closed after a sweep: it is taken over without having been open."""
+    """The token of a gate that was left closed after a sweep, if its holder is dead: that gate is taken over closed."""
     held = wiring.gate.standing()
     if held is None or held.state != "closed" or not (held.is_kept or _is_unchecked(wiring)):
         return None
@@ -116,11 +138,11 @@ def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
         raise PutOff(_NOT_DEAD)
     _wait_for_writers(wiring, lease)
     if not wiring.gate.close(token):
-        raise PutOff("the gate was opened by somebody else")
+        raise PutOff("the gate was opened by another process")
 
 
 def reopen(wiring: Wiring) -> None:
-    """Opens a gate whose holder is proved dead; says why where it does not. One that is kept stays."""
+    """Open a gate whose holder is proved dead, or report the reason why the gate stays closed."""
     held = wiring.gate.standing()
     if held is None:
         return
@@ -128,8 +150,8 @@ def reopen(wiring: Wiring) -> None:
         _complain(wiring, f"{_STAYS}{held.reason}{_TRIED_AGAIN}")
     elif not (wiring.collector and wiring.collector.is_dead(held.token)):
         _complain(wiring, _UNPROVED)
-    elif why := _why_closed(wiring, held.token):
-        _complain(wiring, f"{_STAYS}{why}{_TRIED_AGAIN}")
+    elif reason := _why_closed(wiring, held.token):
+        _complain(wiring, f"{_STAYS}{reason}{_TRIED_AGAIN}")
     else:
         wiring.gate.open(held.token)
         wiring.outbox.mended("gate")
@@ -137,17 +159,20 @@ def reopen(wiring: Wiring) -> None:
 
 
 def _complain(wiring: Wiring, message: str) -> None:
-    """Once a minute, while nobody collects who would say it himself."""
+    """Report a trouble at most once a minute, unless a running collection already reports it."""
     if not wiring.leases.collecting() and wiring.leases.elected("gate", _TELL_MS):
         wiring.outbox.complain("gate", message)
 
 
 def _open(wiring: Wiring, collector: Collector, token: str) -> None:
-    """Opens the gate once nothing that we started is left; where that takes long, the sweep does it later."""
+    """Open the gate once every process that the collector started is dead.
+
+    If that takes too long, the sweep of the outbox opens the gate later.
+    """
     end = time.monotonic() + _PROOF_S
     while not collector.is_dead(token):
         if time.monotonic() > end:
-            log.error("the gate stays closed: something that the collector started still runs")
+            log.error("the gate stays closed: a process that the collector started still runs")
             return
         time.sleep(POLL_S)
     try:
@@ -156,18 +181,19 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
         wiring.gate.open(token)
         wiring.outbox.mended("gate")
     except StoreUnavailable as error:
-        log.warning("the gate is opened when Redis is back", error=str(error))
+        log.warning("the gate will be opened when Redis is available again", error=str(error))
 
 
 def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
-    """Waits for pushes, for writes at the registry, and for deletes of ours, of which no other can begin.
+    """Wait for the end of pushes, of writes at the registry, and of pushprune's own deletions.
 
-    A delete so young that a push which met it may be unheard counts as one.
+    No new deletion can begin meanwhile, because the caller holds the lease.
     """
-    in_flight, heard = _in_flight(wiring), _Heard(wiring)
+    in_flight, last_push = _in_flight(wiring), _LastPush(wiring)
     claims_ms = min(CLAIMS_MS, round(_patience_s(wiring) * 500))
 
     def busy() -> str:
+        # A push that met a recent deletion may not have been reported yet: a deletion counts for gc.settle longer.
         if wiring.leases.writers() or wiring.trash.age_s() < wiring.settings.gc.settle:
             return _DELETES
         pushing = wiring.gate.unfinished(claims_ms)
@@ -176,7 +202,7 @@ def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
         if pushing:
             more = f" and {len(pushing) - _MOST_NAMES} more" if len(pushing) > _MOST_NAMES else ""
             return f"pushes to {', '.join(pushing[:_MOST_NAMES])}{more} did not end in time"
-        if wiring.settings.gc.gate == "none" and heard.since_s() < wiring.settings.gc.settle:
+        if wiring.settings.gc.gate == "none" and last_push.age_s() < wiring.settings.gc.settle:
             return "pushes did not end in time"
         return _at_work(in_flight, "in time") if in_flight else ""
 
@@ -184,33 +210,35 @@ def _wait_for_writers(wiring: Wiring, lease: Lease) -> None:
 
 
 def _patience_s(wiring: Wiring) -> float:
-    """How long it drains: less than a write waits at the gate, so that one slow push fails nobody else's."""
+    """Seconds for which the gate drains at most."""
     gc = wiring.settings.gc
+    # Less than a write waits at the gate, so that one slow push does not make the pushes of other clients fail.
     return min(gc.max_wait, gc.gate_wait / 2) if gc.gate == "proxy" else gc.max_wait
 
 
-class _Heard:
-    """When somebody was last heard to push, while this is asked again and again."""
+class _LastPush:
+    """The time of the last reported push, for a caller that asks repeatedly."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._outbox = wiring.outbox
         self._pushes, self._at = wiring.outbox.pushes(), time.monotonic()
 
-    def since_s(self) -> float:
-        """Seconds since then, or since the beginning."""
+    def age_s(self) -> float:
+        """Seconds since the last push, or since this object was created."""
         if (pushes := self._outbox.pushes()) != self._pushes:
             self._pushes, self._at = pushes, time.monotonic()
         return time.monotonic() - self._at
 
 
 def _wait_for_the_gate(wiring: Wiring, lease: Lease, token: str) -> None:
-    """Waits until everybody who serves the gate obeys it, and what had passed before has ended."""
-    _wait(wiring, lease, lambda: _DELETES if wiring.leases.writers() else "", _CLOSED_S)  # one may have healed
+    """Wait until every gate process knows that the gate is closed, and every write that passed before has ended."""
+    # A healing may have begun to write while the gate was draining.
+    _wait(wiring, lease, lambda: _DELETES if wiring.leases.writers() else "", _CLOSED_S)
     in_flight = _in_flight(wiring)
     if in_flight is None:
         return
     if not wiring.gate.processes():
-        raise PutOff("no gate process answers the proxy: start one (pushprune gate)")
+        raise PutOff("no gate process is running to answer the proxy: start one (pushprune gate)")
 
     def unaware() -> str:
         names = ", ".join(wiring.gate.unaware(token)[:_MOST_NAMES])
@@ -222,6 +250,7 @@ def _wait_for_the_gate(wiring: Wiring, lease: Lease, token: str) -> None:
 
 
 def _at_work(in_flight: InFlight, when: str) -> str:
+    """Describe the writes or notifications that the registry has not finished; "" if there are none."""
     if writes := in_flight.writes():
         return f"{writes} writes did not end at the registry {when}"
     if events := in_flight.undelivered():
@@ -230,30 +259,41 @@ def _at_work(in_flight: InFlight, when: str) -> str:
 
 
 def _wait(wiring: Wiring, lease: Lease, busy: Callable[[], str], at_most_s: float) -> None:
-    """Waits until `busy` says nothing more. Raises PutOff with what it says last.
+    """Wait until `busy` returns "" and every tag that a deletion may have removed by accident is healed.
 
-    What a delete may have taken along is looked at meanwhile: a sweep would take it for good.
+    A tag must be healed first because the sweep would delete the layers of its image for good.
+
+    Args:
+        wiring: the collaborators.
+        lease: of the collection.
+        busy: returns the reason to wait; "" for none.
+        at_most_s: seconds to wait for `busy`.
+
+    Raises:
+        PutOff: with the last reason, when the time is over.
     """
     end = time.monotonic() + at_most_s
     heal_by = None
     while True:
-        why = busy()
+        reason = busy()
         heals = _must_heal(wiring)
         heal_by = (heal_by or time.monotonic() + _HEAL_S) if heals else None
-        if heals and why != _DELETES:  # none is on its way that could take something along after the look
+        # While a deletion is in progress, it could remove a tag right after the healing has checked that tag.
+        if heals and reason != _DELETES:
             wiring.outbox.hasten_healing()
         lease.check()
-        if not why and not heals:
+        if not reason and not heals:
             return
         if heal_by and time.monotonic() > heal_by:
-            raise PutOff("a tag must be looked at first: a delete may have taken it along")
-        if why and time.monotonic() > end:
-            raise PutOff(why)
+            raise PutOff("a tag must be checked first: a deletion may have removed it by accident")
+        if reason and time.monotonic() > end:
+            raise PutOff(reason)
         time.sleep(POLL_S)
 
 
 def _must_heal(wiring: Wiring) -> bool:
-    """Whether something must be looked at. Where no push can come in between, what is doomed need not."""
+    """True if a tag must be healed before the sweep."""
+    # With a gate no push can come in between, so that tags of doomed images need no healing.
     if _in_flight(wiring):
         return bool(wiring.outbox.unhealed())
     return bool(wiring.outbox.healing())
@@ -261,15 +301,16 @@ def _must_heal(wiring: Wiring) -> bool:
 
 @contextmanager
 def _guarded(wiring: Wiring, lease: Lease, token: str) -> Iterator[None]:
-    """Gives the lease up as soon as the gate is not closed for us: a Redis that was restarted may have forgotten it."""
-    over = threading.Event()
+    """Give up the lease as soon as the gate is not closed by this holder: a restarted Redis may have lost its state."""
+    ended = threading.Event()
 
     def guard() -> None:
-        while not over.wait(POLL_S):
+        while not ended.wait(POLL_S):
             try:
                 held = wiring.gate.standing()
             except StoreUnavailable:
-                continue  # the lease ends by itself then
+                # Without Redis the lease cannot be renewed, and ends by itself.
+                continue
             if held is None or held.token != token or held.state != "closed":
                 lease.lost.set()
                 return
@@ -278,8 +319,9 @@ def _guarded(wiring: Wiring, lease: Lease, token: str) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        ended.set()
 
 
 def _in_flight(wiring: Wiring) -> InFlight | None:
+    """The counts of the registry's debug server; they matter only behind a gate."""
     return wiring.in_flight if wiring.settings.gc.gate == "proxy" else None

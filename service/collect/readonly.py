@@ -1,4 +1,4 @@
-"""The registry is read-only while its garbage is collected: `gc.gate: readonly`."""
+"""Keep the registry read-only while its garbage is collected (`gc.gate: readonly`)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,21 +9,25 @@ from service.domain.errors import CollectionFailed, StaleCache, StaysReadOnly
 from service.wiring import Wiring
 
 READ_ONLY = "read-only"
-_ANY = "pushprune-probe"  # no push of it is taken, wherever nothing is known yet
+# The repository of the probe while no repository is known; the registry accepts no push of the probe.
+_ANY = "pushprune-probe"
 
 
 @contextmanager
 def closed(wiring: Wiring, progress: Progress) -> Iterator[None]:
-    """The registry refuses writes while the block runs, which was seen; afterwards it takes them again.
+    """Make the registry read-only while the block runs, and writable afterwards; both are verified.
 
-    Raises CollectionFailed when it cannot be made read-only, StaysReadOnly when it does not take writes again. After a
-    StaleCache it is left read-only: who pushed now would believe the cache.
+    Raises:
+        CollectionFailed: the registry cannot be made read-only.
+        StaysReadOnly: the registry does not accept writes again.
     """
+    # Recorded before the restart, so that another run makes the registry writable again if this process dies.
     wiring.garbage.closes()
     try:
         _close(wiring, progress)
         yield
     except StaleCache:
+        # The registry stays read-only: a client that pushes now would believe the stale cache.
         raise
     except BaseException:
         open_again(wiring, progress)
@@ -32,11 +36,15 @@ def closed(wiring: Wiring, progress: Progress) -> Iterator[None]:
 
 
 def open_again(wiring: Wiring, progress: Progress) -> None:
-    """Restarts the registry as it was. Raises StaysReadOnly, with the alarm raised, when it does not take writes."""
+    """Restart the registry without read-only mode.
+
+    Raises:
+        StaysReadOnly: the registry does not accept writes. This is reported as a trouble.
+    """
     try:
         _open(wiring, progress)
     except CollectionFailed as error:
-        message = f"the registry was made read-only for a collection and stays so: {error}; start it as it was"
+        message = f"the registry was made read-only for a collection and still is: {error}; start it without read-only"
         wiring.outbox.complain(READ_ONLY, message)
         raise StaysReadOnly(message) from error
     wiring.garbage.reopened()
@@ -45,16 +53,19 @@ def open_again(wiring: Wiring, progress: Progress) -> None:
 
 def _close(wiring: Wiring, progress: Progress) -> None:
     before = wiring.settings.gc.before or ()
+    # The registry may be read-only already: an interrupted run, or one that found a stale cache, left it so.
     if _takes_writes(wiring) and not restart(progress, "gc.before", before, lambda: not _takes_writes(wiring)):
-        raise CollectionFailed("gc.before ended, and the registry still takes writes: it must restart it read-only")
+        raise CollectionFailed(
+            "gc.before ended, but the registry still accepts writes: the command must restart the registry read-only"
+        )
 
 
 def _open(wiring: Wiring, progress: Progress) -> None:
     after = wiring.settings.gc.after
     if not after:
-        raise CollectionFailed("gc.after is not set: set it to what restarts the registry as it was")
+        raise CollectionFailed("gc.after is not set: set it to the command that restarts the registry as it was")
     if not restart(progress, "gc.after", after, lambda: _takes_writes(wiring)):
-        raise CollectionFailed("gc.after ended, and it takes no writes")
+        raise CollectionFailed("gc.after ended, but the registry does not accept writes")
 
 
 def _takes_writes(wiring: Wiring) -> bool:

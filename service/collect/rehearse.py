@@ -1,7 +1,8 @@
-"""The dry run before the gate closes: on a large store it takes long, and nobody need wait for it.
+"""The dry run before the gate closes, so that on a large storage no client has to wait for it.
 
-It counts where nothing has changed since: no push, no delete, no restart of the registry was heard, nothing is loose
-that was not before, and all that stands once the gate is closed was marked. Otherwise there is another one behind it.
+Its report is used if nothing has changed since: no push, no deletion and no restart of the registry was reported, no
+blob became loose, and every manifest that exists once the gate is closed was marked. Otherwise the dry run is repeated
+behind the closed gate.
 """
 
 import time
@@ -25,7 +26,12 @@ _Past = tuple[str, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Early:
-    """What a dry run said while the gate was open. past: what had been heard before it began, at `began_ms`."""
+    """The report of a dry run that ran while the gate was open.
+
+    Attributes:
+        past: the restarts and the counted changes that were known before the dry run began.
+        began_ms: when the dry run began, by the clock of Redis.
+    """
 
     report: Report
     past: _Past
@@ -33,9 +39,10 @@ class Early:
 
 
 def let_settle(wiring: Wiring, lease: Lease) -> None:
-    """Waits, while the gate is open, until deletes of ours are over: none can begin, and whoever pushes need not wait.
+    """Wait, while the gate is open, for the end of pushprune's own deletions, so that clients need not wait for them.
 
-    Not while something must be healed: only a gate that drains lets that in. What is not over by then `drained` awaits.
+    No new deletion can begin meanwhile, because the caller holds the lease. `drained` waits for those that do not end
+    in time.
     """
     gc = wiring.settings.gc
     if gc.gate != "proxy":
@@ -43,18 +50,21 @@ def let_settle(wiring: Wiring, lease: Lease) -> None:
     end = time.monotonic() + min(gc.max_wait, gc.settle + _WRITERS_S)
     while (wiring.leases.writers() or wiring.trash.age_s() < gc.settle) and time.monotonic() < end:
         lease.check()
+        # A tag is healed only once the gate drains, so waiting here would delay the healing.
         if wiring.outbox.healing() or wiring.gate.standing():
             return
         time.sleep(POLL_S)
 
 
 def early(wiring: Wiring, collector: Collector, lease: Lease) -> Early | None:
-    """A dry run while the gate is open; None where that can tell nothing, or where there is no gate to close.
+    """Do a dry run while the gate is open; None if there is no gate, or if the report could not be used.
 
-    Nor while another holds the gate: the collector's lock would keep that one from being proved dead. Raises
-    CollectionTooSlow: behind the gate it would be no faster, and everybody would wait for it.
+    Raises:
+        CollectionTooSlow: the dry run took too long. Behind the closed gate it would be as slow, with clients waiting.
     """
     gate = wiring.gate
+    # While another holder has the gate, a dry run would take the collector's lock, and that holder could not be
+    # proved dead.
     if wiring.settings.gc.gate != "proxy" or gate.standing() or _is_unquiet(wiring) or gate.unfinished(0):
         return None
     began_ms, past = wiring.connection.now_ms(), _past(wiring)
@@ -65,24 +75,25 @@ def early(wiring: Wiring, collector: Collector, lease: Lease) -> Early | None:
         raise
     except (CollectionFailed, PutOff) as error:
         lease.check()
-        log.info("the dry run while the gate is open came to nothing; there will be another", why=str(error))
+        log.info("the dry run with the gate open failed; another follows with the gate closed", why=str(error))
         return None
     return Early(report, past, began_ms)
 
 
 def still_holds(wiring: Wiring, rehearsed: Early) -> bool:
-    """Whether, now that the gate is closed, a dry run would say the same."""
+    """True if a dry run with the gate closed would report the same."""
     if _is_unquiet(wiring) or _past(wiring) != rehearsed.past or wiring.gate.noted_since(rehearsed.began_ms):
         return False
     try:
         marks.refuse_unmarked(wiring, rehearsed.report.marks)
     except (CollectionFailed, RegistryRefused):
-        return False  # the next one says whether that is so
+        # The dry run behind the closed gate decides.
+        return False
     return True
 
 
 def _is_unquiet(wiring: Wiring) -> bool:
-    """Whether something of ours may change what stands there: a delete, a healing, or what an earlier run has left."""
+    """True if pushprune itself may still change the registry: by a deletion, a healing or an interrupted collection."""
     return bool(
         wiring.leases.writers()
         or wiring.trash.age_s() < wiring.settings.gc.settle
@@ -93,5 +104,6 @@ def _is_unquiet(wiring: Wiring) -> bool:
 
 
 def _past(wiring: Wiring) -> _Past:
+    """The last restart of the registry, and the counter of each kind of change."""
     counters = wiring.outbox.counters()
     return wiring.outbox.restarts(), tuple(counters.get(name, 0) for name in _CHANGES)

@@ -1,4 +1,4 @@
-"""Restarts the registry by the configured commands, and waits until it is what it should be."""
+"""Restart the registry with the configured commands, and wait for the wanted state."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +15,19 @@ _POLL_S = 0.1
 
 
 def restart(progress: Progress, name: str, command: Sequence[str], is_so: Callable[[], bool]) -> bool:
-    """Runs a command and waits until `is_so`; False when it is not so within a minute.
+    """Run a command and wait until the registry has the wanted state.
 
-    A registry that is still coming up, or whose old process still answers, is asked again. Raises CollectionFailed when
-    the command fails.
+    Args:
+        progress: of the collection.
+        name: of the setting that holds the command.
+        command: restarts the registry.
+        is_so: True if the registry has the wanted state.
+
+    Returns:
+        False if the registry does not have the wanted state within a minute.
+
+    Raises:
+        CollectionFailed: the command failed.
     """
     progress.at(RESTARTING)
     log.info("restarting the registry", by=name)
@@ -29,6 +38,7 @@ def restart(progress: Progress, name: str, command: Sequence[str], is_so: Callab
             if is_so():
                 return True
         except (RegistryUnavailable, RegistryRefused):
+            # The registry is still starting, or its old process still answers.
             pass
         if time.monotonic() > end:
             return False

@@ -1,14 +1,18 @@
-"""Collect: never two at once, never beside a delete of ours, and only when the dry run marks everything that stands.
+"""Run a garbage collection.
 
-job.py         one attempt: what is known of it, and its record
-schedule.py    when one is wanted, and may begin
-rehearsal.py   a dry run while the gate is still open
-drain.py       makes it quiet around it: pushes and deletes have ended, the gate is closed
-quiet.py       sees to it that nothing is swept which a push that stands still may need
-progress.py    what the one under way is at
-watch.py       stops the collector when the lease is lost or somebody pushes
-marks.py       compares what was marked with what stands, before anything is swept
-checks.py      looks at the registry and at what was pushed, after a sweep
+Two collections never run at once, none runs beside a deletion of pushprune, and a sweep follows only a dry run that
+marked every manifest that exists.
+
+job.py         one attempt: its state and its record
+status.py      requests, schedule and overview
+rehearse.py    the dry run while the gate is still open
+quiesce.py     wait for the end of pushes and deletions, and close the gate
+protect.py     protect the blobs that a stalled push may need
+progress.py    publish the current stage
+watch.py       stop the collector if the lease is lost or a client pushes
+marks.py       before the sweep: compare the marked manifests with those that exist
+sizes.py       the sizes of the deleted blobs
+verify.py      after the sweep: check the registry's cache, and the images that were pushed meanwhile
 readonly.py    gc.gate: readonly
 restarting.py  gc.before and gc.after
 """
@@ -44,20 +48,20 @@ _ALARM_S = 30.0
 _EARLY_S = 60.0
 _SELDOM_S = 600.0
 
-_UNPROTECTED = "no gate (gc.gate: none): a push that began while it swept, or was heard of too late, may be broken"
-_CANCELLED = "it was cancelled before anything was swept"
-_NO_PROBE = "no collected blob could be probed for a stale cache"
+_UNPROTECTED = "pushes were not blocked (gc.gate: none): an image pushed during the collection may be broken"
+_CANCELLED = "it was cancelled before anything was deleted"
+_NO_PROBE = "no deleted blob could be used to test the registry for a stale cache"
 
 
 def collect(wiring: Wiring) -> None:
-    """Makes what is wanted, a dry run or a collection, and records how it went."""
+    """Run the requested dry run or collection, and record its result."""
     garbage = wiring.garbage
     dry, reason = garbage.rehearsal_wanted(), garbage.wanted()
     if dry is None and reason is None and not garbage.is_closed():
         return
     if wiring.collector is None:
         wiring.outbox.complain(
-            "garbage", "a collection is wanted, but gc.command is not set: set it, or collect by hand"
+            "garbage", "a collection is due, but gc.command is not set: set it, or run garbage-collect manually"
         )
         garbage.put_off(_FAILED_S)
         return
@@ -67,9 +71,9 @@ def collect(wiring: Wiring) -> None:
         if lease is None:
             garbage.put_off(BUSY_S)
             return
-        why = dry or reason or "to end what another left behind"
-        with Progress(garbage, why) as progress:
-            run = Run(now_ms(), 0, "dry run" if dry else "done", why, gate=wiring.settings.gc.gate)
+        purpose = dry or reason or "cleaning up after an interrupted collection"
+        with Progress(garbage, purpose) as progress:
+            run = Run(now_ms(), 0, "dry run" if dry else "done", purpose, gate=wiring.settings.gc.gate)
             job = Job(wiring, wiring.collector, lease, progress, run)
             _end_leftovers(job, reason)
             if dry is not None:
@@ -79,8 +83,9 @@ def collect(wiring: Wiring) -> None:
 
 
 def _is_too_early(wiring: Wiring, reason: str) -> bool:
-    """Whether it must wait for its hours, which is recorded once. What another left behind waits for nothing."""
+    """True if a collection must wait for gc.window or gc.min_interval. The wait is recorded once."""
     early = why_not_yet(wiring, reason)
+    # An interrupted collection left the registry read-only, or its sweep unchecked: that cannot wait.
     if early is None or wiring.garbage.is_closed() or wiring.garbage.unchecked():
         return False
     at_ms = now_ms()
@@ -91,7 +96,7 @@ def _is_too_early(wiring: Wiring, reason: str) -> bool:
 
 
 def _end_leftovers(job: Job, reason: str | None) -> None:
-    """A registry that a run which died left read-only, and that no run will open again, is opened now."""
+    """Make a registry writable again that an interrupted run left read-only, unless this run does so at its end."""
     wiring = job.wiring
     if wiring.garbage.is_closed() and (reason is None or wiring.settings.gc.gate != "readonly"):
         try:
@@ -102,7 +107,7 @@ def _end_leftovers(job: Job, reason: str | None) -> None:
 
 
 def _rehearse(job: Job) -> None:
-    """A dry run and nothing more: what would be swept, and whether the sweep would be refused."""
+    """Do only a dry run: record what would be deleted, and the reason why the sweep would be refused, if any."""
     wiring = job.wiring
     try:
         job.progress.at(collection_run.REHEARSING)
@@ -122,23 +127,27 @@ def _rehearse(job: Job) -> None:
 
 
 def _attempt(job: Job) -> None:
-    """Makes a collection, or records why not: what has only to wait is recorded once, as is an alarm that stands."""
+    """Make a collection, or record the reason why it was postponed or failed.
+
+    A postponement, and a failure that only an operator can fix, are recorded once and then counted.
+    """
     wiring, once, wait_s = job.wiring, False, 0.0
     if job.run.gate == "none":
         job.note(_UNPROTECTED)
     if is_by_hand(job.run.reason) and why_not_yet(wiring, "by itself"):
-        job.note("asked for by hand: gc.window and gc.min_interval did not count")
+        job.note("requested manually: gc.window and gc.min_interval did not apply")
     try:
         _in_quiet(job)
-    except PutOff as why:
-        once, wait_s = True, max(why.wait_s, _patience_s(job))
-        job.learn(result="put off", message=str(why))
+    except PutOff as postponement:
+        once, wait_s = True, max(postponement.wait_s, _patience_s(job))
+        job.learn(result="put off", message=str(postponement))
     except StoreUnavailable:
         raise
     except PushpruneError as error:
         once = isinstance(error, StaleCache | StaysReadOnly)
-        once_again = once or wiring.garbage.unchecked() is not None  # a gate may be closed until it is checked
-        wait_s = BUSY_S if isinstance(error, LeaseLost) else _ALARM_S if once_again else _FAILED_S
+        # After an unchecked sweep the gate may still be closed, so that clients wait for the next attempt.
+        is_urgent = once or wiring.garbage.unchecked() is not None
+        wait_s = BUSY_S if isinstance(error, LeaseLost) else _ALARM_S if is_urgent else _FAILED_S
         job.learn(result="failed", message=str(error))
     if job.run.result == "failed":
         wiring.outbox.complain("garbage", job.run.message)
@@ -148,7 +157,10 @@ def _attempt(job: Job) -> None:
 
 
 def _patience_s(job: Job) -> float:
-    """The longer one is put off, the more seldom it is tried: every try holds others back."""
+    """Seconds until the next attempt of a postponed collection.
+
+    The wait grows with the time for which the collection has been postponed, because each attempt makes clients wait.
+    """
     waits = job.wiring.garbage.waits()
     if waits is None or is_by_hand(job.run.reason):
         return 0.0
@@ -156,7 +168,7 @@ def _patience_s(job: Job) -> float:
 
 
 def _in_quiet(job: Job) -> None:
-    """Waits for quiet, then collects; nobody pushes meanwhile where there is a gate."""
+    """Wait for the end of all writes, then collect. If there is a gate, no client pushes meanwhile."""
     wiring, progress, quiet = job.wiring, job.progress, Quiet(job.wiring, job.collector, job.lease)
     progress.at(collection_run.WAITING)
     rehearse.let_settle(wiring, job.lease)
@@ -167,6 +179,7 @@ def _in_quiet(job: Job) -> None:
         with drained(wiring, job.collector, job.lease, job.run.reason, quiet):
             with readonly.closed(wiring, progress) if job.run.gate == "readonly" else nullcontext():
                 _finish(job)
+                # Waiting for pushes to end may have taken longer than gc.window lasts.
                 if too_early := why_not_yet(wiring, job.run.reason):
                     raise PutOff(too_early, _EARLY_S)
                 _sweep(job, quiet, early)
@@ -175,12 +188,12 @@ def _in_quiet(job: Job) -> None:
         job.learn(closed_ms=quiet.closed_ms)
     if quiet.closed_ms > wiring.settings.gc.gate_wait * 1000:
         job.note(
-            f"the gate was closed for {quiet.closed_ms / 1000:.0f} s, and who pushes waits for gc.gate_wait at most"
+            f"the gate was closed for {quiet.closed_ms / 1000:.0f} s, longer than gc.gate_wait: pushes may have failed"
         )
 
 
 def _finish(job: Job) -> None:
-    """Ends the checks of a sweep that were cut off, or that found what only an operator could mend."""
+    """Complete the checks of an earlier sweep that were interrupted, or that waited for an operator."""
     sweep = job.wiring.garbage.unchecked()
     if sweep is not None:
         verify.refuse_stale(job.wiring, job.progress, sweep.probes, *job.heals)
@@ -189,9 +202,12 @@ def _finish(job: Job) -> None:
 
 
 def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
-    """A dry run first: the sweep comes only after all that stands was seen marked. early: one before the gate closed.
+    """Do a dry run, and the sweep only if the dry run marked every manifest that exists.
 
-    What is deleted can no longer be undone from the moment the sweep may begin.
+    Args:
+        job: the attempt.
+        quiet: the protection of unfinished pushes.
+        early: the dry run before the gate closed, if there was one.
     """
     wiring, progress = job.wiring, job.progress
     job.covered, since_ms = wiring.garbage.began(), wiring.connection.now_ms()
@@ -205,20 +221,24 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
             sizes = sizes_of(wiring, rehearsed.eligible)
             probes = verify.choose_probes(wiring, rehearsed.eligible)
             job.lease.check()
+            # The last moment at which a user can cancel the collection.
             if wiring.garbage.wanted() is None:
                 raise PutOff(_CANCELLED)
+            # Recorded before the sweep, so that another run makes the checks if this process dies.
             wiring.garbage.sweeps(Sweep(since_ms, probes))
+            # From here on, layers of deleted images may be gone: their deletions can no longer be undone.
             job.learn(final=wiring.trash.collected())
             progress.at(collection_run.SWEEPING)
             try:
                 finished = watch.run(job.collector, rehearsed)
-            except PutOff:  # what it had swept by then may be missed already
+            except PutOff:
+                # The push that stopped the collector may need a blob that was deleted by then.
                 verify.look_at_pushed(wiring, progress, since_ms)
                 raise
     report = finished.report
-    gone = freed(wiring, sizes, report.eligible)
+    deleted = freed(wiring, sizes, report.eligible)
     job.learn(exit_code=finished.exit_code, marked=report.marked, blobs=report.blobs, manifests=report.manifests)
-    job.learn(bytes_freed=total(gone.values()), unsized=unknown(gone))
+    job.learn(bytes_freed=total(deleted.values()), unsized=unknown(deleted))
     if report.links:
         job.note(f"{len(report.links)} layer links of repositories were deleted as well")
     if report.eligible and not probes:
@@ -228,7 +248,7 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
 
 
 def _rehearsed(job: Job, watch: Watch) -> Report:
-    """What a dry run says, once all that stands is seen to be marked."""
+    """Return the report of a dry run that marked every manifest that exists."""
     job.progress.at(collection_run.REHEARSING)
     report = watch.run(job.collector).report
     job.progress.at(collection_run.COMPARING)
@@ -240,12 +260,13 @@ def _compare(wiring: Wiring, watch: Watch, report: Report) -> None:
     try:
         marks.refuse_unmarked(wiring, report.marks)
     except CollectionFailed as error:
+        # A manifest that was pushed after the dry run is not marked, and that is no failure.
         watch.excuse(error)
         raise
 
 
 def _check_pushed(job: Job) -> None:
-    """The end: what was pushed meanwhile is looked at. The run has failed, with their names, where any is broken."""
+    """Check the images that were pushed during the collection. If one is broken, the run has failed and names it."""
     sweep = job.wiring.garbage.unchecked()
     if sweep is None:
         return
@@ -253,6 +274,8 @@ def _check_pushed(job: Job) -> None:
     job.learn(checked=pushed.checked)
     if pushed.broken:
         names = ", ".join(pushed.broken)
-        job.learn(result="failed", message=f"pushed meanwhile, and broken: {names}; push them again")
+        job.learn(
+            result="failed", message=f"these images were pushed meanwhile and are broken: {names}; push them again"
+        )
     job.wiring.garbage.checked()
     job.wiring.garbage.collected(job.run.reason, job.covered)

@@ -1,4 +1,4 @@
-"""How large the blobs are that a collection sweeps: as they lie on the disk, else as deleted manifests say."""
+"""The sizes of the blobs that a collection deletes: from the mounted storage, else from deleted manifests."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,7 +9,7 @@ Sizes = Mapping[str, int | None]
 
 
 def sizes_of(wiring: Wiring, eligible: Iterable[str]) -> Sizes:
-    """Each of these blobs → its size in bytes; None where neither the disk nor the trash knows it."""
+    """Map each blob to its size in bytes; None if neither the storage nor the trash knows it."""
     blobs = dict.fromkeys(eligible)
     if wiring.storage is not None:
         return {digest: wiring.storage.blob_size(digest) for digest in blobs}
@@ -24,12 +24,20 @@ def sizes_of(wiring: Wiring, eligible: Iterable[str]) -> Sizes:
 
 
 def freed(wiring: Wiring, before: Sizes, swept: Iterable[str]) -> Sizes:
-    """Of what was said to be swept: what is gone from the disk where that can be seen. before: the sizes it had."""
+    """The sizes of the blobs that were deleted.
+
+    If the storage is mounted, only the blobs that do not exist any more; else all that the collector reported.
+
+    Args:
+        wiring: the collaborators.
+        before: the sizes before the sweep.
+        swept: the digests that the collector reported as deleted.
+    """
     storage = wiring.storage
-    gone = (digest for digest in swept if storage is None or storage.blob_size(digest) is None)
-    return {digest: before.get(digest) for digest in gone}
+    deleted = (digest for digest in swept if storage is None or storage.blob_size(digest) is None)
+    return {digest: before.get(digest) for digest in deleted}
 
 
 def unknown(sizes: Sizes) -> int:
-    """Of how many blobs the size is not known."""
+    """The number of blobs whose size is not known."""
     return sum(size is None for size in sizes.values())

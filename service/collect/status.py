@@ -1,4 +1,4 @@
-"""Asking for a garbage collection, and what is known of those that ran, of the one under way and of the next."""
+"""Request a garbage collection, and describe the past, the running and the next one."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,13 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A write gate that is not open. state: draining or closed, since when it drains (ms); reason: why that is so."""
+    """A write gate that is not open.
+
+    Attributes:
+        state: "draining" or "closed".
+        since_ms: when draining began.
+        reason: why the gate is not open.
+    """
 
     state: str
     since_ms: int
@@ -20,10 +26,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Collections at one moment. runs: the newest first; under: the one under way.
+    """All about collections, at one moment.
 
-    wanted: why one is wanted; waits: what keeps it; next_ms: when the schedule has one made; gate: None while it is
-    open. permanent: deletions that the next one makes permanent.
+    Attributes:
+        under: the running collection.
+        wanted: the reason of the queued collection; None if none is queued.
+        waits: what the queued collection waits for.
+        next_ms: when the schedule starts the next collection.
+        gate: the write gate; None while it is open.
+        permanent: the number of deletions that the next collection makes permanent.
+        runs: past collections, the newest first.
     """
 
     under: Under | None
@@ -36,7 +48,7 @@ class Overview:
 
 
 def overview(wiring: Wiring, runs: int = 20) -> Overview:
-    """What there is to know. Raises StoreUnavailable when Redis is away."""
+    """Describe all collections; `runs` limits the past ones. Raises StoreUnavailable if Redis is unavailable."""
     garbage, wanted, held = wiring.garbage, wiring.garbage.wanted(), wiring.gate.standing()
     return Overview(
         under=garbage.under_way(),
@@ -50,20 +62,26 @@ def overview(wiring: Wiring, runs: int = 20) -> Overview:
 
 
 def permanent(count: int) -> str:
-    """Say what a collection does to deletions that can still be undone."""
+    """Describe the effect of a collection on deletions that can still be undone."""
     return f"{count} {'deletion becomes' if count == 1 else 'deletions become'} permanent"
 
 
 def next_ms(wiring: Wiring) -> int | None:
-    """When the schedule has the next one made (ms); None where nothing says when."""
-    comes = next_run(wiring.settings.gc, datetime.now(UTC)) if wiring.collector else None
-    return round(comes.timestamp() * 1000) if comes else None
+    """The time of the next scheduled collection (ms); None if no collector or no schedule is configured."""
+    next_time = next_run(wiring.settings.gc, datetime.now(UTC)) if wiring.collector else None
+    return round(next_time.timestamp() * 1000) if next_time else None
 
 
 def ask(wiring: Wiring, *, dry_run: bool, by: str = "") -> str:
-    """Has a worker make a collection now, or only a dry run of one; returns the reason that its record will show.
+    """Request a collection now, or only a dry run, and return the reason that its record will show.
 
-    by: through what it was asked for. Raises ConfigurationError where no collector is configured.
+    Args:
+        wiring: the collaborators.
+        dry_run: only report what would be deleted.
+        by: the interface through which the user asks, such as the dashboard.
+
+    Raises:
+        ConfigurationError: no collector is configured.
     """
     if wiring.collector is None:
         raise ConfigurationError("gc.command is not set: set it to the registry's garbage-collect command")
@@ -78,10 +96,10 @@ def ask(wiring: Wiring, *, dry_run: bool, by: str = "") -> str:
 
 
 def cancel(wiring: Wiring) -> str:
-    """Drop the queued collection, so that no deletion becomes permanent by it; returns why it was wanted.
+    """Cancel the queued collection, so that it makes no deletion permanent, and return its reason.
 
     Raises:
-        NotWaiting: none is queued, or it is sweeping already.
+        NotWaiting: no collection is queued, or the collection is deleting already.
     """
     under = wiring.garbage.under_way()
     if under and under.stage in (SWEEPING, CHECKING):
@@ -93,7 +111,14 @@ def cancel(wiring: Wiring) -> str:
 
 
 def why_not_yet(wiring: Wiring, reason: str) -> str | None:
-    """Why the collection that is wanted for this reason may not begin yet; who asks by hand may at any time."""
+    """Return the reason why a collection may not begin yet; None if it may.
+
+    A collection that a user requested may begin at any time.
+
+    Args:
+        wiring: the collaborators.
+        reason: of the collection.
+    """
     if is_by_hand(reason):
         return None
     return too_early(wiring.settings.gc, datetime.now(UTC), wiring.garbage.totals().done_ms)

@@ -1,4 +1,4 @@
-"""What is looked at after a sweep: whether the registry claims what is gone, and whether what was pushed is whole."""
+"""Check the registry after a sweep: it must not claim deleted blobs, and images pushed meanwhile must be complete."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,26 +24,36 @@ _TRASH = 200
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What became of the manifests pushed during a collection: how many were looked at, and which are broken."""
+    """The manifests that were pushed during a collection.
+
+    Attributes:
+        checked: the number of manifests that were checked.
+        broken: the names of the broken images.
+    """
 
     checked: int
     broken: tuple[str, ...]
 
 
 def choose_probes(wiring: Wiring, eligible: Collection[str]) -> tuple[Probe, ...]:
-    """Blobs that are about to be swept and that the registry claims now: afterwards it must not.
+    """Choose blobs that will be deleted and that the registry has now: after the sweep it must deny them.
 
-    Claiming one puts it into the registry's cache, where there is a cache: so that after the sweep it is sure to lie.
+    The HEAD that this takes puts each blob into the registry's cache, if there is one. So a stale cache shows after the
+    sweep for certain.
     """
     if wiring.registry is None:
         return ()
     client = wiring.registry
     candidates = islice(_candidates(wiring, frozenset(eligible)), _CANDIDATES)
-    return tuple(islice((one for one in candidates if client.claims_blob(one.repository, one.digest)), _PROBES))
+    claimed = (blob for blob in candidates if client.claims_blob(blob.repository, blob.digest))
+    return tuple(islice(claimed, _PROBES))
 
 
 def _candidates(wiring: Wiring, eligible: frozenset[str]) -> Iterator[Probe]:
-    """Of what we deleted the trash knows the blobs; of what others did, the storage's links."""
+    """Yield blobs that will be deleted, each with a repository that has it.
+
+    The trash knows the blobs of images that pushprune deleted, the links in the storage those that others deleted.
+    """
     for repository, kept in wiring.trash.manifests(_TRASH):
         try:
             blobs = read_references(kept.media_type, kept.content).blobs
@@ -60,43 +70,59 @@ def _candidates(wiring: Wiring, eligible: frozenset[str]) -> Iterator[Probe]:
 def refuse_stale(
     wiring: Wiring, progress: Progress, probes: Sequence[Probe], name: str, command: Sequence[str] | None
 ) -> str:
-    """Sees to it that the registry does not claim what was collected; returns what is to be noted of that, mostly "".
+    """Ensure that the registry does not claim deleted blobs, by a restart if necessary.
 
-    command: restarts the registry, which ends the lies of a cache in its memory; name: its setting. It is not run again
-    while the alarm stands. Raises StaleCache, with the alarm raised, when it goes on lying.
+    Args:
+        wiring: the collaborators.
+        progress: of the collection.
+        probes: deleted blobs.
+        name: of the setting that holds the command.
+        command: restarts the registry, which empties a cache in its memory.
+
+    Returns:
+        A remark for the record, if the registry had to be restarted; else "".
+
+    Raises:
+        StaleCache: the registry still claims a deleted blob. This is reported as a trouble.
     """
     progress.at(CHECKING)
-    found = lie(wiring, probes)
-    if found is None:
+    blob = lie(wiring, probes)
+    if blob is None:
         wiring.outbox.mended(STALE)
         return ""
+    # A restart that did not help once is not repeated at every attempt.
     is_alarmed = any(trouble.about == STALE for trouble in wiring.outbox.troubles())
     if command and not is_alarmed and restart(progress, name, command, lambda: lie(wiring, probes) is None):
-        log.warning("the registry claimed what was collected until it was restarted", blob=str(found), by=name)
+        log.warning("the registry claimed to have a deleted blob until it was restarted", blob=str(blob), by=name)
         return (
-            f"the registry claimed {found}, which was collected, until {name} restarted it: "
-            "take storage.cache out of its config.yml"
+            f"the registry claimed to have {blob}, which was garbage-collected, until {name} restarted it: "
+            "remove storage.cache from its config.yml"
         )
     message = (
-        f"the registry goes on claiming {found}, which was collected: a push that believes it is broken; "
-        + (f"{name} did not mend that: " if command else "set gc.after to what restarts it, or restart it; and ")
-        + "take storage.cache out of its config.yml"
+        f"the registry still claims to have {blob}, which was garbage-collected: pushes that rely on it are broken; "
+        + (
+            f"{name} did not fix that: "
+            if command
+            else "set gc.after to a command that restarts it, or restart it; and "
+        )
+        + "remove storage.cache from its config.yml"
     )
     wiring.outbox.complain(STALE, message)
     raise StaleCache(message)
 
 
 def lie(wiring: Wiring, probes: Iterable[Probe]) -> Probe | None:
-    """The first blob that is claimed and cannot be read. One that can be was pushed again."""
+    """Return the first blob that the registry claims to have and cannot read; None if there is none."""
     for probe in probes:
         at = probe.repository, probe.digest
+        # A blob that can be read was pushed again, and is no lie.
         if wiring.client.claims_blob(*at) and not wiring.client.has_blob(*at):
             return probe
     return None
 
 
 def look_at_pushed(wiring: Wiring, progress: Progress, since_ms: int) -> Pushed:
-    """Looks, blob by blob, at every manifest whose push was recorded since; a broken one is an alarm with its name."""
+    """Check every blob of every manifest whose push was recorded since, and report each broken image as a trouble."""
     if wiring.registry is None:
         return Pushed(0, ())
     progress.at(CHECKING)
@@ -104,23 +130,24 @@ def look_at_pushed(wiring: Wiring, progress: Progress, since_ms: int) -> Pushed:
     with ThreadPoolExecutor(wiring.settings.delete.parallel, thread_name_prefix="check") as pool:
         flaws = list(pool.map(lambda push: _flaw(wiring, *push), pushes))
     broken = {
-        f"{repository}:{tag}" if tag else f"{repository}@{digest}": found
-        for ((repository, digest), tag), found in zip(pushes.items(), flaws, strict=True)
-        if found
+        f"{repository}:{tag}" if tag else f"{repository}@{digest}": damage
+        for ((repository, digest), tag), damage in zip(pushes.items(), flaws, strict=True)
+        if damage
     }
-    for name, found in broken.items():
-        message = f"it was pushed while garbage was collected, and {found}: push it again"
+    for name, damage in broken.items():
+        message = f"it was pushed during a garbage collection and is broken ({damage}): push it again"
         wiring.outbox.complain(f"{BROKEN}{name}", message)
-        log.error("a push was broken", image=name, why=found)
+        log.error("an image pushed during a garbage collection is broken", image=name, why=damage)
     return Pushed(len(pushes), tuple(broken))
 
 
 def _flaw(wiring: Wiring, repository: str, digest: str) -> str | None:
-    """None also for what was deleted since: nobody misses it."""
-    found = flaw(wiring.client, repository, digest, partial(_existed, wiring, repository))
-    if found == MANIFEST_GONE and all(tag.digest != digest for tag in wiring.history.live(repository)):
+    """Describe the damage of an image; None if it is complete, or was deleted since."""
+    damage = flaw(wiring.client, repository, digest, partial(_existed, wiring, repository))
+    # A manifest that does not exist, and that no tag points at, was deleted after its push.
+    if damage == MANIFEST_GONE and all(tag.digest != digest for tag in wiring.history.live(repository)):
         return None
-    return found
+    return damage
 
 
 def _existed(wiring: Wiring, repository: str, digest: str) -> bool:
@@ -131,7 +158,7 @@ def _existed(wiring: Wiring, repository: str, digest: str) -> bool:
 
 
 def end_alarms(wiring: Wiring) -> None:
-    """A broken image is no trouble any more once it is whole again, or gone."""
+    """Clear the trouble of each broken image that is complete again, or was deleted."""
     for trouble in wiring.outbox.troubles():
         name = trouble.about.removeprefix(BROKEN)
         if name == trouble.about:
@@ -145,7 +172,8 @@ def end_alarms(wiring: Wiring) -> None:
             if digest is None or flaw(wiring.client, repository, digest, existed) in (None, MANIFEST_GONE):
                 wiring.outbox.mended(trouble.about)
         except (RegistryUnavailable, RegistryRefused):
-            continue  # it is looked at again
+            # Without an answer the trouble remains, and is checked again.
+            continue
 
 
 def _digest_of(wiring: Wiring, repository: str, tag: str) -> str | None:

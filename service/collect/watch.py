@@ -1,4 +1,4 @@
-"""Runs the collector while its lease holds and nobody pushes."""
+"""Run the collector while its lease is valid and no client pushes."""
 
 import threading
 from types import TracebackType
@@ -15,7 +15,7 @@ _LATE_S = 1.0
 
 
 class PutOff(Exception):
-    """Not now: somebody has to finish first. wait_s: when it is tried again."""
+    """The collection is postponed until another activity has ended. wait_s: seconds until the next attempt."""
 
     def __init__(self, message: str, wait_s: float = BUSY_S) -> None:
         super().__init__(message)
@@ -23,10 +23,9 @@ class PutOff(Exception):
 
 
 class Watch:
-    """Stops the collector when the lease is lost, or when somebody pushes: a push and a collection do not go together.
+    """Stop the collector if the lease is lost, or if a push is reported: a collection can break a push.
 
-    This narrows the window in which a push can be broken, and does not close it: that takes a gate before the registry.
-    Redis is asked in a thread of its own, so that one that hangs cannot keep the collector from being stopped.
+    This makes the window in which a push can be broken smaller. Only a gate before the registry closes it.
     """
 
     def __init__(self, wiring: Wiring, lease: Lease) -> None:
@@ -34,19 +33,26 @@ class Watch:
         self._lease = lease
         self._pushes = wiring.outbox.pushes()
         self._pushed = threading.Event()
-        self._over = threading.Event()
+        self._ended = threading.Event()
 
     def __enter__(self) -> Self:
+        # A thread of its own asks Redis: a Redis that hangs must not prevent the stop of the collector.
         threading.Thread(target=self._listen, name="pushes", daemon=True).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
+        self._ended.set()
 
     def run(self, collector: Collector, rehearsal: Report | None = None) -> Finished:
-        """Runs the collector to a good end, held to its rehearsal; None: that is what this run is.
+        """Run the collector to its end.
 
-        Raises PutOff when a push was heard, CollectionFailed when it failed.
+        Args:
+            collector: the program.
+            rehearsal: the report of the dry run, from which the sweep must not differ; None: do the dry run.
+
+        Raises:
+            PutOff: a push was reported.
+            CollectionFailed: the collector failed.
         """
         try:
             return succeeded(collector.run(self._may_go_on, rehearsal=rehearsal))
@@ -58,12 +64,13 @@ class Watch:
         return self._lease.valid and not self._pushed.is_set()
 
     def excuse(self, error: PushpruneError) -> None:
-        """Raises PutOff in place of an error that a push explains, also one that is heard only now."""
+        """Raise PutOff if a push explains the error."""
+        # The notification of that push may arrive a moment after the error.
         if self._pushed.wait(_LATE_S):
-            raise PutOff("somebody pushed; it is tried again in a quieter moment") from error
+            raise PutOff("an image was pushed meanwhile; the collection is tried again later") from error
 
     def _listen(self) -> None:
-        while not self._over.wait(_POLL_S):
+        while not self._ended.wait(_POLL_S):
             self._look()
 
     def _look(self) -> None:
@@ -71,11 +78,12 @@ class Watch:
             if self._outbox.pushes() != self._pushes:
                 self._pushed.set()
         except StoreUnavailable:
-            return  # the lease ends by itself then
+            # Without Redis the lease cannot be renewed, and its end stops the collector.
+            return
 
 
 def succeeded(finished: Finished) -> Finished:
-    """The same. Raises CollectionFailed with the collector's last words where it failed."""
+    """Return the same value, or raise CollectionFailed with the last output of a collector that failed."""
     if not finished.succeeded:
         last = " / ".join(finished.report.tail[-3:])
         raise CollectionFailed(f"gc.command ended with exit code {finished.exit_code}: {last[:500]}")

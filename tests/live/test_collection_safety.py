@@ -94,8 +94,8 @@ def test_a_stale_cache_is_found_and_healed_by_a_restart(live: Live, tmp_path: Pa
     with restarts(system, {"as it was": {}}) as made:
         run = collect(system)
         assert (run.result, run.message) == ("done", "")
-        assert "the registry claimed shop/api@sha256:" in run.note
-        assert "which was collected, until gc.after restarted it" in run.note
+        assert "the registry claimed to have shop/api@sha256:" in run.note
+        assert "which was garbage-collected, until gc.after restarted it" in run.note
         assert made == ["as it was"]
         assert not system.wiring.client.claims_blob("shop/api", blob)
         assert not system.wiring.outbox.troubles()
@@ -114,7 +114,7 @@ def test_one_that_no_restart_heals_is_an_alarm_and_a_run_that_failed(
     delete_v1(system)
     run = collect(system)
     assert run.result == "failed"
-    assert "goes on claiming shop/api@sha256:" in run.message
+    assert "still claims to have shop/api@sha256:" in run.message
     assert STALE in {trouble.about for trouble in system.wiring.outbox.troubles()}
     system.registry.restart()
     assert collect(system).result == "done"
@@ -127,7 +127,7 @@ def test_without_a_cache_there_is_nothing_to_heal(live: Live, tmp_path: Path) ->
     run = collect(system)
     assert (run.result, run.final) == ("done", 1)
     assert "claimed" not in run.note
-    assert "probed" not in run.note
+    assert "used to test" not in run.note
 
 
 def hiding(folder: Path, repository: str) -> list[str]:
@@ -168,7 +168,7 @@ def test_a_manifest_that_is_hidden_from_the_collector_stops_the_sweep(
     run = collect(system)
     assert run.result == "failed"
     assert "did not mark shop/api" in run.message
-    assert "which stands; nothing was swept" in run.message
+    assert "which still exists; nothing was deleted" in run.message
     for reference in {"tag": ["v1"], "part": ["multi"], "unheard": ["v1"]}.get(which, [hidden]):
         system.pusher.pull_whole("shop/api", reference)
     assert system.wiring.garbage.wanted() == BY_HAND
@@ -219,7 +219,7 @@ def test_one_that_stays_read_only_is_an_alarm_and_opened_later(
     with restarts(system, kinds):
         run = collect(system)
         assert (run.result, run.message.partition(":")[0]) == (
-            "failed", "the registry was made read-only for a collection and stays so",
+            "failed", "the registry was made read-only for a collection and still is",
         )  # fmt: skip
         assert "read-only" in {trouble.about for trouble in system.wiring.outbox.troubles()}
         kinds["as it was"] = readonly(False)

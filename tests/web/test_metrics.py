@@ -129,7 +129,7 @@ def test_collections_are_counted_by_their_result(edge: Edge) -> None:
 
 def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:
     edge.wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
-    edge.wiring.outbox.complain(STALE, "the registry goes on claiming …")
+    edge.wiring.outbox.complain(STALE, "the registry still claims …")
     found = scrape(edge)
     assert (found["collection_running"], found["collection_stale_cache"]) == (1, 1)
 

@@ -101,8 +101,8 @@ def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_s
     collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert run.result == "failed"
-    assert f"goes on claiming {SHOP}@{blob}" in run.message
-    assert "gc.after did not mend that" in run.message
+    assert f"still claims to have {SHOP}@{blob}" in run.message
+    assert "gc.after did not fix that" in run.message
     assert STALE in alarms(system)
     assert (ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1)
     assert system.wiring.garbage.wanted() == "scheduled"
@@ -187,7 +187,7 @@ def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole
     assert system.wiring.garbage.runs()[0].result == "put off"
     (trouble,) = system.wiring.outbox.troubles()
     assert trouble.about == "broken shop/api:v1"
-    assert "is gone: push it again" in trouble.message
+    assert "is gone): push it again" in trouble.message
     sweep(system.wiring)
     assert alarms(system) == {"broken shop/api:v1"}
     system.registry.push(SHOP, "v1", image)
@@ -234,7 +234,7 @@ def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
     collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.checked) == ("failed", 1)
-    assert run.message == "pushed meanwhile, and broken: shop/api:v3; push them again"
+    assert run.message == "these images were pushed meanwhile and are broken: shop/api:v3; push them again"
     assert "broken shop/api:v3" in alarms(system)
     assert system.wiring.garbage.wanted() is None
 
@@ -244,7 +244,7 @@ def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp
     system.wiring.trash.collected()
     collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
-    assert (run.result, "no collected blob could be probed" in run.note) == ("done", True)
+    assert (run.result, "no deleted blob could be used to test" in run.note) == ("done", True)
 
 
 def test_bytes_freed_are_told_from_what_deleted_manifests_say(make_system: Make, tmp_path: Path) -> None:

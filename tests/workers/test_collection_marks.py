@@ -45,7 +45,7 @@ def test_a_part_of_an_index_that_stands_must_be_marked(make_system: Make, tmp_pa
     system.registry.push(SHOP, "v1", index)
     system.settle()
     every = [index.digest, *(child.digest for child in index.children)]
-    assert f"did not mark {SHOP}@{every[2]}, which stands" in collect(system, tmp_path, every[:2])
+    assert f"did not mark {SHOP}@{every[2]}, which still exists" in collect(system, tmp_path, every[:2])
     assert collect(system, tmp_path, every) == ""
 
 

@@ -89,7 +89,7 @@ def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Buil
     collect_run.collect(wiring)
     (run, _) = wiring.garbage.runs()
     assert run.result == "done"
-    assert "gc.window and gc.min_interval did not count" in run.note
+    assert "gc.window and gc.min_interval did not apply" in run.note
 
 
 def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: Build, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build
     collect_run.collect(wiring)
     (run, *_) = wiring.garbage.runs()
     assert run.gate == "none"
-    assert run.note.startswith("no gate (gc.gate: none): ")
+    assert run.note.startswith("pushes were not blocked (gc.gate: none): ")
 
 
 def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Callable[..., Any]) -> None:

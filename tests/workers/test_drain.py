@@ -112,8 +112,8 @@ def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -
     earlier(wiring.connection, "pushing", 60)
     run = collect(wiring)
     assert run.result == "put off"
-    why = f"a push to {SHOP} may need {SWEPT}, which would be swept"
-    assert run.message == f"{why} (it could not be held: nothing can be pushed there)"
+    why = f"a push to {SHOP} may need {SWEPT}, which would be deleted"
+    assert run.message == f"{why} (it could not be held: nothing can be pushed to this registry)"
     assert (tmp_path / "dry").exists()
     assert not (tmp_path / "swept").exists()
     assert not wiring.garbage.overdue(), "it is tried again only after a while"
@@ -123,7 +123,7 @@ def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: Build, tmp_
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     client: Any = wiring.connection.client
     client.zadd(wiring.connection.keys.of("loose"), {"*": wiring.connection.now_ms()})
-    assert "more pushes are under way than can be remembered" in collect(wiring).message
+    assert "too many pushes are in progress to keep track of all" in collect(wiring).message
     assert not (tmp_path / "swept").exists()
 
 
@@ -296,7 +296,7 @@ def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten
     assert collect(wiring).result == "done", "nobody has told of it"
     (tmp_path / "swept").unlink()
     wiring.gate.sign("web:1", memory=memory)
-    assert collect(wiring).message.startswith("Redis has lost what it knew: pushes that began before are not known")
+    assert collect(wiring).message.startswith("Redis lost its data, so pushes in progress are unknown")
     assert not (tmp_path / "swept").exists()
 
 
@@ -315,7 +315,10 @@ def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: B
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     wiring.gate.drain("paused", 1, "x")
     run = collect(wiring)
-    assert (run.result, run.message) == ("put off", "the gate is held by a collection that is not proved dead")
+    assert (run.result, run.message) == (
+        "put off",
+        "the gate is held by another collection, whose collector may still run",
+    )
     assert state(wiring) == "draining"
     assert not (tmp_path / "dry").exists()
 
@@ -373,7 +376,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
     if is_local:
         assert run.result == "done"
     else:
-        assert run.message == "the gate is held by a collection that is not proved dead"
+        assert run.message == "the gate is held by another collection, whose collector may still run"
         assert state(wiring) == "closed"
         monkeypatch.setattr(process_identity, "boot", lambda: "another")
         quiesce.reopen(wiring)
@@ -383,7 +386,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
 @pytest.mark.parametrize(
     ("says", "why"),
     [
-        ("lies", f"the registry goes on claiming {SHOP}@{SWEPT}, which was collected"),
+        ("lies", f"the registry still claims to have {SHOP}@{SWEPT}, which was garbage-collected"),
         ("refuses", "our login was taken away"),
     ],
 )
@@ -514,7 +517,7 @@ def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wi
 
 
 def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
-    assert collect(guarded()).message.startswith("no gate process answers the proxy")
+    assert collect(guarded()).message.startswith("no gate process is running to answer the proxy")
     assert not (tmp_path / "swept").exists()
 
 
@@ -547,7 +550,7 @@ def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: Build, tmp_p
     few = replace(wiring, gate=Gate(wiring.connection, Bounds(pushes=1)))
     for number in range(2):
         few.gate.admit(Wish("begins", f"shop/{number}"), ANN)
-    assert collect(few).message == "more pushes are under way than can be remembered"
+    assert collect(few).message == "too many pushes are in progress to keep track of all"
     assert not (tmp_path / "dry").exists()
 
 
@@ -612,7 +615,7 @@ def obeyed(guarded: Callable[..., Wiring]) -> Iterator[Wiring]:
 
 
 def lies(*_: object) -> str:
-    raise StaleCache("the registry goes on claiming what was collected")
+    raise StaleCache("the registry still claims deleted blobs")
 
 
 def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_does_not(
@@ -621,7 +624,7 @@ def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_do
     seen: list[str] = []
     monkeypatch.setattr(verify, "refuse_stale", lies)
     monkeypatch.setattr(verify, "lie", lambda *_: Probe(SHOP, SWEPT))
-    assert collect(obeyed).message == "the registry goes on claiming what was collected"
+    assert collect(obeyed).message == "the registry still claims deleted blobs"
     quiesce.reopen(obeyed)
     assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
     assert collect(obeyed).result == "failed"
@@ -693,7 +696,7 @@ def test_a_healing_that_began_while_it_drained_is_waited_for(
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with ExitStack() as stack:
         closing(wiring, monkeypatch, lambda: stack.enter_context(wiring.leases.write(heals=True)))
-        assert collect(wiring).message == "deletes did not end in time"
+        assert collect(wiring).message == "deletions by pushprune did not end in time"
     assert not (tmp_path / "dry").exists()
 
 

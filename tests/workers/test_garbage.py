@@ -105,7 +105,7 @@ def test_one_that_is_cancelled_before_it_sweeps_makes_nothing_permanent(
     monkeypatch.setattr(collect_run, "sizes_of", cancelled)
     collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
-    assert (run.result, run.message, run.final) == ("put off", "it was cancelled before anything was swept", 0)
+    assert (run.result, run.message, run.final) == ("put off", "it was cancelled before anything was deleted", 0)
     assert not (tmp_path / "swept").exists()
 
 
@@ -326,7 +326,10 @@ def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
     thread.join(20)
     assert not thread.is_alive()
     (run,) = system.wiring.garbage.runs()
-    assert (run.result, run.message) == ("put off", "somebody pushed; it is tried again in a quieter moment")
+    assert (run.result, run.message) == (
+        "put off",
+        "an image was pushed meanwhile; the collection is tried again later",
+    )
     assert system.wiring.garbage.wanted() == "by hand"
 
 
@@ -341,7 +344,7 @@ def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_awa
     system.wiring.garbage.request("by hand")
     collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
-    assert (run.result, run.message) == ("put off", "deletes did not end in time")
+    assert (run.result, run.message) == ("put off", "deletions by pushprune did not end in time")
     assert not (tmp_path / "dry").exists()
 
 

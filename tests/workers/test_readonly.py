@@ -62,7 +62,7 @@ def test_it_is_collected_while_the_registry_is_read_only(
     assert (run.result, run.gate, run.note) == (
         "done",
         "readonly",
-        "no collected blob could be probed for a stale cache",
+        "no deleted blob could be used to test the registry for a stale cache",
     )
     assert commands(tmp_path) == ["before", "after"]
     assert (tmp_path / "swept").exists()
@@ -92,7 +92,7 @@ def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path
     collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert run.result == "failed"
-    assert "gc.before ended, and the registry still takes writes" in run.message
+    assert "gc.before ended, but the registry still accepts writes" in run.message
     assert not (tmp_path / "dry").exists()
     assert commands(tmp_path) == ["before", "after"], "whatever it did is undone"
     assert not system.wiring.garbage.is_closed()
@@ -118,7 +118,7 @@ def test_one_that_stays_read_only_is_an_alarm_until_it_is_not(
     collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, run.message.partition(":")[0]) == (
-        "failed", "the registry was made read-only for a collection and stays so",
+        "failed", "the registry was made read-only for a collection and still is",
     )  # fmt: skip
     alarms = {trouble.about for trouble in system.wiring.outbox.troubles()}
     assert READ_ONLY in alarms
