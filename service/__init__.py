@@ -33,6 +33,7 @@ How it is reached:
     log.py               one event per line
     process_identity.py  names a process, so that its death can be proved
     die_with_parent.py   starts a child process that ends with its parent
+    child_environment.py  the environment of the commands that pushprune runs, without its secrets
 
 The queue edge is the package `workers`. Import-linter holds the arrows: see [tool.importlinter] in pyproject.toml.
 """

@@ -38,8 +38,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     tokens: Section[Tokens] = Tokens()  # before `listen`, which is judged by them
-    listen: str = Field(default="127.0.0.1:8080", description="HOST:PORT to listen on")
-    data_dir: Place = Field(default=Path("pushprune-data"), description="where `pushprune up` keeps what is its own")
+    listen: str = Field(default="127.0.0.1:8080", description="HOST:PORT of the web process")
+    data_dir: Place = Field(
+        default=Path("pushprune-data"), description="the folder for the tokens and the data of `pushprune up`"
+    )
     redis: Section[Redis] = Redis()
     registry: Section[Registry] = Registry()
     policy: Annotated[Policy | Path | None, BeforeValidator(to_path), AfterValidator(_wherever_we_go)] = Field(

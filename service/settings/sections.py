@@ -1,4 +1,4 @@
-"""The sections of the settings: each a part of the product, with its keys, their defaults and what they are for."""
+"""The sections of the settings: one for each part of the product, with keys, defaults and descriptions."""
 
 from typing import Annotated, Literal
 
@@ -35,37 +35,43 @@ class Part(BaseModel):
 
 
 class Redis(Part):
-    """Where the history lives."""
+    """Redis, which stores the history."""
 
     url: RedisUrl | None = Field(
         default=None,
         repr=False,  # may hold a password
-        description="redis://…, rediss://… or unix://…",
+        description="the URL of Redis or Valkey: redis://…, rediss://… or unix://…",
     )
     url_file: Place | None = Field(default=None, description="a file that holds the URL")
-    prefix: Prefix = Field(default="pushprune:", description="in front of every key")
+    prefix: Prefix = Field(default="pushprune:", description="the beginning of every key and channel")
 
 
 class Registry(Part):
-    """The registry to keep small, and how to log in there."""
+    """The registry to keep small, and the login there."""
 
-    url: RegistryUrl | None = Field(default=None, description="http://… or https://…, without /v2")
-    username: str | None = Field(default=None, min_length=1, description="a user who may pull, push and delete")
-    password: SecretStr | None = Field(default=None, description="of that user")
-    password_file: Place | None = Field(default=None, description="a file that holds the password")
-    ca_file: File | None = Field(default=None, description="the authority that signed its certificate, as PEM")
-    docker_config: File | None = Field(default=None, description="Docker's config.json, for its credentials")
-    token_server: RegistryUrl | None = Field(
-        default=None, description="the only token server that the login is sent to; unset: whichever the registry names"
+    url: RegistryUrl | None = Field(
+        default=None, description="the URL of the registry: http://… or https://…, without /v2"
     )
-    timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer, in seconds")
+    username: str | None = Field(default=None, min_length=1, description="a user who may pull, push and delete")
+    password: SecretStr | None = Field(default=None, description="the password of that user")
+    password_file: Place | None = Field(default=None, description="a file that holds the password")
+    ca_file: File | None = Field(
+        default=None, description="a PEM file with the authority that signed the registry's certificate"
+    )
+    docker_config: File | None = Field(default=None, description="Docker's config.json, to use its credentials")
+    token_server: RegistryUrl | None = Field(
+        default=None,
+        description="the only token server that the login is sent to; unset: the one that the registry names",
+    )
+    timeout_s: Seconds = Field(default=10.0, description="how long to wait for an answer of the registry, in seconds")
     delete_timeout_s: Seconds = Field(
         default=300.0,
         description="how long to wait for the answer to a deletion, in seconds: large repositories take long",
     )
     debug_url: RegistryUrls | None = Field(
         default=None,
-        description="its debug server (http.debug.addr): http://…, of several registries all; needed by gc.gate: proxy",
+        description="the registry's debug server (http.debug.addr): http://…; of several registries a list. "
+        "gc.gate: proxy needs it",
     )
 
     @model_validator(mode="after")
@@ -78,14 +84,14 @@ class Registry(Part):
 
 
 class Tokens(Part):
-    """Who may do what over HTTP."""
+    """The tokens for HTTP, and their rights."""
 
-    notify: Token | None = Field(default=None, description="the registry's: may only post notifications")
-    notify_file: Place | None = Field(default=None, description="a file that holds it")
-    read: Token | None = Field(default=None, description="may look at everything")
-    read_file: Place | None = Field(default=None, description="a file that holds it")
-    admin: Token | None = Field(default=None, description="may change and delete")
-    admin_file: Place | None = Field(default=None, description="a file that holds it")
+    notify: Token | None = Field(default=None, description="the registry's token: may only post notifications")
+    notify_file: Place | None = Field(default=None, description="a file that holds this token")
+    read: Token | None = Field(default=None, description="may read everything")
+    read_file: Place | None = Field(default=None, description="a file that holds this token")
+    admin: Token | None = Field(default=None, description="may also change and delete")
+    admin_file: Place | None = Field(default=None, description="a file that holds this token")
 
     @property
     def weakness(self) -> str:
@@ -106,12 +112,17 @@ class Tokens(Part):
 class Web(Part):
     """The dashboard, and the proxy in front of it."""
 
-    prefix: Root = Field(default="", description="the path it stands under at the proxy, such as /pushprune")
+    prefix: Root = Field(default="", description="the path of the dashboard at the proxy, such as /pushprune")
     proxies: Networks = Field(
-        default=[], description="addresses or networks whose X-Forwarded-… headers are believed, and `user_header`"
+        default=[],
+        description="addresses or networks of the proxies whose X-Forwarded-… headers and `user_header` count",
     )
-    user_header: Header | None = Field(default=None, description="in which these proxies name who signed in there")
-    admins: Names = Field(default=[], description="those of them who may change things; the others look")
+    user_header: Header | None = Field(
+        default=None, description="the header in which these proxies name the user who logged in there"
+    )
+    admins: Names = Field(
+        default=[], description="the users of `user_header` who may change things; the others may only look"
+    )
     session: Annotated[Duration, Field(ge=60)] = Field(default=43_200, description="how long a login lasts")
 
     @model_validator(mode="after")
@@ -124,63 +135,81 @@ class Web(Part):
 
 
 class Delete(Part):
-    """How images are deleted."""
+    """The deletion of images."""
 
     via: Literal["api", "storage"] = Field(
         default="api",
-        description="the registry's HTTP API; or `storage`: on its disk, mounted read-write at `storage.path`",
+        description="over the registry's HTTP API, or in its storage, mounted read-write at `storage.path`",
     )
-    batch_size: Whole = Field(default=100, le=10_000, description="digests that a worker takes on at a time")
-    parallel: Whole = Field(default=8, le=64, description="requests to the registry at the same time")
+    batch_size: Whole = Field(default=100, le=10_000, description="the digests that a worker deletes in one batch")
+    parallel: Whole = Field(default=8, le=64, description="the requests to the registry at the same time")
 
 
 class Reconcile(Part):
-    """When the history is compared with the registry, beside the first start and every restart."""
+    """The comparison of the history with the registry, besides the one at the first start and after every restart."""
 
-    schedule: Cron | None = Field(default="17 3 * * *", description="minute hour day month weekday, in UTC")
-    rate: Whole = Field(default=200, le=100_000, description="requests a second at most")
+    schedule: Cron | None = Field(default="17 3 * * *", description="a schedule: minute hour day month weekday, in UTC")
+    rate: Whole = Field(default=200, le=100_000, description="the largest number of requests per second")
     late: Duration = Field(
-        default=600, description="how late a push may be told: a tag nobody announced is kept for so long"
+        default=600,
+        description="how late a push may be reported: a tag whose push was not reported is kept for that long",
     )
     repositories: tuple[RepositoryName, ...] = Field(
-        default=(), description="those to look at besides the known ones where the registry shows no catalog"
+        default=(), description="repositories to compare besides the known ones, if the registry shows no catalog"
     )
 
 
 class Gc(Part):
-    """When and how the registry's garbage is collected."""
+    """Garbage collection at the registry."""
 
-    command: Command | None = Field(default=None, description="one line, or a list of words; unset: never collect")
-    schedule: Cron | None = Field(default=None, description="minute hour day month weekday, in UTC")
-    after_deletes: Whole | None = Field(default=None, description="collect after so many deletes; unset: never")
+    command: Command | None = Field(
+        default=None,
+        description="the command that runs garbage-collect, as one line or a list of words; unset: never collect",
+    )
+    schedule: Cron | None = Field(default=None, description="a schedule: minute hour day month weekday, in UTC")
+    after_deletes: Whole | None = Field(default=None, description="collect after this many deletions; unset: never")
     after_bytes: Annotated[Size, Field(ge=1)] | None = Field(
-        default=None, description="collect once so much was deleted, such as 10GB; unset: never"
+        default=None, description="collect once this much was deleted, such as 10GB; unset: never"
     )
-    window: Window | None = Field(default=None, description="hours in which one may begin, in UTC: 22:00-06:00")
-    min_interval: Duration = Field(default=0, description="how long after the end of one the next may begin")
+    window: Window | None = Field(
+        default=None, description="the hours in which a collection may begin, in UTC: 22:00-06:00"
+    )
+    min_interval: Duration = Field(
+        default=0, description="the shortest time between the end of a collection and the next one"
+    )
     gate: Literal["none", "proxy", "readonly"] = Field(
-        default="none", description="what keeps others from pushing meanwhile"
+        default="none", description="the protection of pushes during a collection"
     )
-    before: Script | None = Field(default=None, description="restarts the registry read-only; for gate: readonly")
-    after: Script | None = Field(default=None, description="restarts the registry as it was")
-    timeout: Annotated[Duration, Field(ge=1)] = Field(default=3600, description="a longer run is killed")
+    before: Script | None = Field(
+        default=None, description="the command that restarts the registry read-only, for gate: readonly"
+    )
+    after: Script | None = Field(default=None, description="the command that restarts the registry as it was")
+    timeout: Annotated[Duration, Field(ge=1)] = Field(
+        default=3600, description="a collection that takes longer is killed"
+    )
     settle: Duration = Field(
         default=10,
-        description="how long after the last delete of ours, and without a gate the last push, a run may begin",
+        description="the pause before a run: after pushprune's last deletion, without a gate after the last push",
     )
-    max_wait: Duration = Field(default=300, description="how long a run waits for those it must not meet")
+    max_wait: Duration = Field(
+        default=300, description="how long a run waits for deletions and pushes to end before it is postponed"
+    )
     gate_listen: Address = Field(
-        default="127.0.0.1:8081", description="HOST:PORT where `pushprune gate` listens for the proxy's questions"
+        default="127.0.0.1:8081", description="HOST:PORT where `pushprune gate` listens for the proxy's requests"
     )
     gate_wait: Annotated[Duration, Field(ge=1, le=600)] = Field(
-        default=60, description="how long a write waits at the gate before it is told to come back"
+        default=60, description="how long a write waits at the gate before it gets 503"
     )
-    gate_waiting: Whole = Field(default=32, le=512, description="how many writes wait in each gate process")
+    gate_waiting: Whole = Field(
+        default=32, le=512, description="the number of writes that may wait in each gate process"
+    )
     gate_without_redis: Literal["auto", "closed", "open"] = Field(
-        default="auto", description="while Redis is away; auto: closed while a collection may be running"
+        default="auto",
+        description="the gate while Redis is away; auto: closed while a collection may be running, else open",
     )
     youth: Annotated[Duration, Field(ge=1)] = Field(
-        default=3600, description="a blob this young is swept only where it is known why it is not needed"
+        default=3600,
+        description="a blob younger than this is deleted only if a manifest that held it was deleted",
     )
 
     @model_validator(mode="after")
@@ -191,23 +220,25 @@ class Gc(Part):
 
 
 class History(Part):
-    """How much is remembered."""
+    """The limits of the history and of the trash."""
 
-    repository_entries: Whole = Field(default=1000, description="entries of each repository")
+    repository_entries: Whole = Field(default=1000, description="the newest entries that are kept of each repository")
     repository_layers: Whole = Field(
-        default=1000, description="manifests of each repository whose layers are remembered"
+        default=1000, description="the manifests of each repository whose layers are remembered"
     )
     unseen_repositories: Annotated[int, Field(ge=1)] = Field(
         default=1000,
         description="repositories that notifications named and that nobody has seen at the registry yet; more are "
         "not recorded",
     )
-    events: Whole = Field(default=100_000, description="events of all repositories")
-    pulls: Whole = Field(default=100_000, description="pulls of all repositories")
-    rejected: Whole = Field(default=1000, description="notifications that could not be understood")
-    runs: Whole = Field(default=1000, description="garbage collections")
+    events: Whole = Field(default=100_000, description="the newest events that are kept of all repositories")
+    pulls: Whole = Field(default=100_000, description="the newest pulls that are kept of all repositories")
+    rejected: Whole = Field(
+        default=1000, description="the newest notifications that are kept and could not be understood"
+    )
+    runs: Whole = Field(default=1000, description="the newest garbage collections that are kept")
     trash: Annotated[Duration, Field(ge=1)] = Field(
-        default=30 * 86_400, description="how long what was deleted can be put back, until it is collected"
+        default=30 * 86_400, description="how long deleted images can be restored, unless a collection comes first"
     )
     trash_dir: Place | None = Field(
         default=None,
@@ -216,22 +247,28 @@ class History(Part):
 
 
 class Storage(Part):
-    """The registry's storage, where this machine can see it."""
+    """The registry's storage, if this machine can access it."""
 
-    path: Place | None = Field(default=None, description="where it is mounted")
+    path: Place | None = Field(
+        default=None, description="the registry's rootdirectory, where it is mounted on this machine"
+    )
 
 
 class Api(Part):
-    """What programs may ask for over HTTP."""
+    """The limits of the API."""
 
     changes_per_minute: Whole = Field(
         default=120,
-        description="changes (approvals, deletions, restorations, …) over the API at most, by all processes",
+        description="the largest number of changes (approvals, deletions, restores, …) per minute, in all processes",
     )
 
 
 class Log(Part):
-    """What is said while running."""
+    """The log."""
 
-    format: Literal["auto", "console", "json"] = Field(default="auto", description="auto: console on a terminal")
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least to be said")
+    format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="the format of the log; auto: console on a terminal, else json"
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the lowest level that is logged"
+    )

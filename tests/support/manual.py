@@ -71,28 +71,35 @@ def links(text: str) -> tuple[str, ...]:
 
 
 def settings_table() -> str:
-    """Every setting with its default and its description, as a table."""
-    rows = (
-        f"| `{name}` | {default(field)} | {field.description}{choices(field)} |"
-        for name, field in settings_of(Settings)
-    )
+    """Every setting with its default and its description: a table for each section."""
+    tables = []
+    for name, field in Settings.model_fields.items():
+        if section := section_of(field):
+            tables.append(f"## {name}\n\n{section.__doc__}\n\n{table(settings_of(section, f'{name}.'))}")
+    general = ((name, field) for name, field in Settings.model_fields.items() if not section_of(field))
+    return "\n\n".join((f"## General\n\n{table(general)}", *tables))
+
+
+def table(settings: Iterable[tuple[str, FieldInfo]]) -> str:
+    """A table of settings."""
+    rows = (f"| `{name}` | {default(field)} | {field.description}{choices(field)} |" for name, field in settings)
     return "\n".join(("| setting | default | meaning |", "|---|---|---|", *rows))
 
 
 def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every setting below a model, by its dotted name."""
     for name, field in model.model_fields.items():
-        types = [field.annotation, *get_args(field.annotation)]
-        sections = [kind for kind in types if is_section(kind)]
-        if sections:
-            yield from settings_of(sections[0], f"{prefix}{name}.")
+        if section := section_of(field):
+            yield from settings_of(section, f"{prefix}{name}.")
         else:
             yield prefix + name, field
 
 
-def is_section(kind: Any) -> bool:
-    """True if a setting of this type is a section with settings of its own. The policy is one setting."""
-    return isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Policy
+def section_of(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a section; None for a setting. The policy is one setting, described on a page of its own."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    models = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not Policy)
+    return next(models, None)
 
 
 def default(field: FieldInfo) -> str:
