@@ -1,1 +1,1 @@
-"""Which images a policy keeps and which it deletes, and why."""
+"""The decision which images a policy keeps and which it deletes, with reasons."""

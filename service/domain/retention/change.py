@@ -1,4 +1,4 @@
-"""A changed policy: how many tags it would delete that the policy before it keeps."""
+"""The effect of a changed policy: the number of tags that it would delete and the previous policy keeps."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class Change:
     """The effect of a changed policy on all repositories.
 
     Attributes:
-        repositories: those in which it would delete a tag that the policy before it keeps.
-        removed: how many such tags there are.
-        of: how many tags there are at all.
+        repositories: the repositories in which it would delete a tag that the previous policy keeps.
+        removed: number of such tags.
+        of: number of all tags.
     """
 
     repositories: tuple[str, ...]
@@ -24,12 +24,16 @@ class Change:
     of: int
 
     def is_over(self, policy: Policy) -> bool:
-        """Return True if the policy's own bounds, taken over all repositories, ask for an approval."""
+        """Return True if the policy's limits, applied to all repositories together, require an approval."""
         return planner.is_over(self.removed, self.of, policy)
 
 
 def changed(states: Iterable[State], before: Policy | None, after: Policy, now_us: int) -> Change:
-    """Compare two policies over these repositories. before: None where there was no policy, which keeps every tag."""
+    """Compare two policies over these repositories.
+
+    Args:
+        before: the previous policy; None if there was none, which keeps every tag.
+    """
     repositories, removed, of = [], 0, 0
     for state in states:
         of += len(state.tags)

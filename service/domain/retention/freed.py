@@ -1,4 +1,4 @@
-"""What a plan frees for good once it is collected: the blobs that nothing which stays in the repository references."""
+"""The disk space that a plan frees after the next collection: the blobs that no kept manifest references."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,11 +11,14 @@ Layers = Mapping[str, tuple[tuple[str, int], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Freed:
-    """How much goes for good in a repository, each blob counted once; what other repositories share is not known.
+    """The disk space freed in one repository. Each blob counts once; blobs shared with other repositories are unknown.
 
-    size_bytes: of config and layers of the manifests that go, as far as they are known. manifests: how many go, without
-    indexes, which have no layers. unknown: of how many of them the layers are not known. at_most: something that stays
-    may hold some of it: its layers are not known.
+    Attributes:
+        size_bytes: of config and layers of the deleted manifests, as far as they are known.
+        manifests: number of deleted manifests, without indexes, which have no layers.
+        unknown: number of these manifests whose layers are not known.
+        at_most: True if size_bytes is an upper bound: the layers of a kept manifest are not known, so that it may share
+            some of these blobs.
     """
 
     size_bytes: int = 0
@@ -25,45 +28,48 @@ class Freed:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nothing is known of what goes."""
+        """True if manifests are deleted and the layers of none of them are known."""
         return 0 < self.manifests == self.unknown
 
 
 def freed(state: State, plan: Plan, layers: Layers) -> Freed:
-    """What the plan frees. layers: digest of a manifest → (blob, size in bytes) of each, as far as they are known.
+    """Return the disk space that the plan frees.
 
-    The parts of an index go with it, unless a tag or another index holds them. What is known and not doomed stays.
+    Args:
+        layers: digest of a manifest → (blob, size in bytes) of its config and layers, as far as they are known.
     """
-    doomed = {one.digest for one in plan.doomed}
+    doomed = {digest.digest for digest in plan.doomed}
+    # The parts of an index are deleted with it, unless a tag or another index holds them.
     parts = _parts(state, doomed)
-    standing = {verdict.tag.digest for verdict in plan.verdicts if verdict.kept or verdict.stays_as}
+    tagged = {verdict.tag.digest for verdict in plan.verdicts if verdict.kept or verdict.stays_as}
     nameless = {verdict.tag.digest for verdict in plan.untagged if verdict.kept}
-    kept = standing | (nameless.union(layers, state.links) - doomed - parts)
+    # A manifest that is known in any way and not doomed is kept.
+    kept = tagged | (nameless.union(layers, state.links) - doomed - parts)
     kept |= _parts(state, kept)
-    going = (doomed | parts) - kept
+    deleted = (doomed | parts) - kept
     needed = {blob for digest in kept for blob, _ in layers.get(digest, ())}
-    free = {blob: size for digest in going for blob, size in layers.get(digest, ()) if blob not in needed}
+    free = {blob: size for digest in deleted for blob, size in layers.get(digest, ()) if blob not in needed}
     return Freed(
         size_bytes=sum(free.values()),
-        manifests=sum(not _is_index(state, digest) for digest in going),
-        unknown=sum(not _is_known(state, digest, layers) for digest in going),
+        manifests=sum(not _is_index(state, digest) for digest in deleted),
+        unknown=sum(not _is_known(state, digest, layers) for digest in deleted),
         at_most=not all(_is_known(state, digest, layers) for digest in kept),
     )
 
 
 def freed_together(each: Iterable[Freed]) -> Freed:
-    """What goes from several repositories: a blob of two of them counts in both."""
+    """Return the sum over several repositories. A blob that two of them share counts twice."""
     each = tuple(each)
     return Freed(
-        sum(one.size_bytes for one in each),
-        sum(one.manifests for one in each),
-        sum(one.unknown for one in each),
-        any(one.at_most for one in each),
+        sum(part.size_bytes for part in each),
+        sum(part.manifests for part in each),
+        sum(part.unknown for part in each),
+        any(part.at_most for part in each),
     )
 
 
 def _parts(state: State, digests: Iterable[str]) -> set[str]:
-    """Everything that these indexes list, at any depth."""
+    """Return all digests that these indexes list, at any depth."""
     return {part for digest in digests for part in state.closure(digest)[1:]}
 
 
@@ -72,6 +78,6 @@ def _is_known(state: State, digest: str, layers: Layers) -> bool:
 
 
 def _is_index(state: State, digest: str) -> bool:
-    """Whether it is known to be one: then it has no layers of its own."""
+    """True if the manifest is known to be an index. An index has no layers of its own."""
     known = state.links.get(digest)
     return known is not None and bool(known.children)

@@ -1,4 +1,4 @@
-"""What becomes of deletions that somebody asks for by hand."""
+"""The decision about manual deletions."""
 
 from service.domain.policy.model import Policy
 from service.domain.retention.plan import Plan, Verdict
@@ -8,32 +8,34 @@ DRY = "dry_run: nothing is deleted"
 
 
 def by_hand(asked: Asked) -> str:
-    """The reason of what goes because somebody asked for it."""
+    """Return the reason of a manual deletion."""
     return f"deleted by hand by {asked.by}" if asked.by else "to be deleted by hand"
 
 
 def answers(state: State, policy: Policy, plan: Plan) -> dict[str, str]:
-    """What nobody follows of all that was asked for, each with the reason; "" where it says nothing any more.
+    """Return the manual deletions to reject, as tag or digest → reason. An empty reason means: the request is obsolete.
 
-    plan: of what was asked for, made from this state. A tag that was pushed since, or is gone, is not what was asked
-    for; neither is a manifest that stands under a tag of which nobody said that it should go.
+    Args:
+        plan: the plan for the manual deletions, made from this state.
     """
-    going = {verdict.tag.name or verdict.tag.digest for verdict in _verdicts(plan) if not verdict.kept}
+    doomed = {verdict.tag.name or verdict.tag.digest for verdict in _verdicts(plan) if not verdict.kept}
     kept = {verdict.tag.name or verdict.tag.digest: verdict.reason for verdict in _verdicts(plan) if verdict.kept}
-    standing = {tag.name: tag.digest for tag in state.tags}
-    found: dict[str, str] = {}
+    digests = {tag.name: tag.digest for tag in state.tags}
+    rejected: dict[str, str] = {}
     for name, asked in state.asked.items():
         if policy.dry_run and not asked.force:
-            found[name] = DRY
+            rejected[name] = DRY
         elif name == asked.digest:
             holders = [tag.name for tag in state.tags if tag.digest == name]
-            if name not in going and not (holders and going.issuperset(holders)):
-                found[name] = "" if holders else kept.get(name, "")
-        elif standing.get(name) != asked.digest:
-            found[name] = ""
-        elif name not in going:
-            found[name] = kept[name]
-    return found
+            if name not in doomed and not (holders and doomed.issuperset(holders)):
+                # The manifest has a tag now that the user did not ask to delete. So the request is obsolete.
+                rejected[name] = "" if holders else kept.get(name, "")
+        elif digests.get(name) != asked.digest:
+            # The tag was pushed to another digest or deleted since. It is no longer the image that the user meant.
+            rejected[name] = ""
+        elif name not in doomed:
+            rejected[name] = kept[name]
+    return rejected
 
 
 def _verdicts(plan: Plan) -> tuple[Verdict, ...]:

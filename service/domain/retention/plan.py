@@ -1,24 +1,32 @@
-"""A plan: what is to happen to one repository, with a reason for every tag."""
+"""A plan: the deletions to make in one repository, with a verdict and a reason for every tag."""
 
 from dataclasses import dataclass, replace
 
 from service.domain.retention.conditions import Doubt
 from service.domain.retention.state import Tag
 
-# What keeps an image, as `stays_as`, while the registry may hide tags.
+# The value of `stays_as` while the registry may leave tags out of its listings: any image may have such a tag.
 UNLISTED = "a tag that the registry may not list"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What happens to one tag, why, and by which rule (None when no rule decided).
+    """The decision about one tag: keep or delete, with the reason.
 
-    until_us: when time alone may turn a kept one round; None when it cannot. follows: it goes because what it belonged
-    to is gone: a referrer's image, the index that a manifest was part of, its last tag. after: the digest of that image
-    or index, which must still be gone when it goes; "" where there is none. stays_as: the tag, or revision of one, that
-    keeps the digest, so that only the tag goes; "" where nothing does. told: the history says already why it goes.
-    by_hand: somebody asked for it, `by`; or it follows what somebody asked for. doubt: set where it is kept only
-    because its age is not known.
+    Attributes:
+        tag: the tag; for a manifest without a tag, a Tag with the name "".
+        rule: the rule that decided; None if no rule did.
+        until_us: the time at which a kept tag may be deleted by age alone; None if it cannot.
+        follows: True if it is deleted because its parent was deleted: the image of a referrer, the index of a part, or
+            the last tag of a manifest.
+        after: the digest of that image or index, which must still be deleted when this deletion is made; "" if there is
+            none.
+        stays_as: the tag, or revision of a tag, that keeps the digest, so that only the tag is deleted; "" if there is
+            none.
+        told: True if the history already has the reason of this deletion.
+        by_hand: True if it is a manual deletion, or follows one.
+        by: the user who asked for a manual deletion.
+        doubt: set if the tag is kept only because its age is not known.
     """
 
     tag: Tag
@@ -37,10 +45,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Doomed:
-    """A digest to delete, with a verdict for every tag that goes with it, or one without a name where it has no tag.
+    """A digest to delete with its tags. If a kept tag or revision needs the digest, only these tags are deleted.
 
-    Where something keeps the digest it stays, and only these tags of it go. policy: names the policy that said so; ""
-    where nobody noted it.
+    Attributes:
+        verdicts: one for each tag to delete, or one with the tag name "" for a manifest without a tag.
+        policy: the fingerprint of the policy that decided; "" if it was not recorded.
     """
 
     digest: str
@@ -53,7 +62,7 @@ class Doomed:
 
     @property
     def only_tags(self) -> bool:
-        """Whether the manifest stays."""
+        """True if the manifest is kept and only tags are deleted."""
         return any(verdict.stays_as for verdict in self.verdicts)
 
     @property
@@ -63,14 +72,17 @@ class Doomed:
 
     @property
     def by_hand(self) -> bool:
-        """Whether it goes whatever the policy says."""
+        """True if all of it is deleted manually, whatever the policy says."""
         return all(verdict.by_hand for verdict in self.verdicts)
 
     def without(self, taken: tuple[Verdict, ...]) -> "Doomed":
-        """The same once these tags of it are off; without a tag it goes because its last one went."""
-        left = tuple(verdict for verdict in self.verdicts if verdict not in taken)
-        if left or not taken:
-            return replace(self, verdicts=left)
+        """Return what is still to be deleted after these tags were deleted.
+
+        After the last tag, the manifest alone is to be deleted, as one that lost its last tag.
+        """
+        remaining = tuple(verdict for verdict in self.verdicts if verdict not in taken)
+        if remaining or not taken:
+            return replace(self, verdicts=remaining)
         last = taken[-1]
         tag = Tag("", self.digest, last.tag.pushed_us, last.tag.size_bytes)
         reason = f"its last tag {last.tag.name} was deleted"
@@ -82,17 +94,24 @@ class Doomed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to happen to one repository.
+    """The decisions about one repository.
 
-    verdicts: one per tag, newest push first. untagged: one per manifest without a tag. doomed: the digests to
-    delete, and tags of digests that stay.
-    unresolved: digests of indexes whose children are not known yet; undated: digests whose time of creation a rule
-    needs and nobody has looked up; while there are any of these, nothing may be deleted. unseen: digests of tags whose
-    push nobody saw, where it matters; until they have a time they are kept, and take no slot. next_us: when time alone
-    may change the plan. hold: the sentence that says why this plan waits for approval, or None;
-    hold_under: then the fingerprint of its policy. is_whole: the rules of this repository had their say about every
-    tag, and nothing must be looked up first; only such a plan ends what is `State.unapproved`. unheard: how many tags
-    it keeps only because their pushes were not heard.
+    Nothing may be deleted while `unresolved` or `undated` has a digest.
+
+    Attributes:
+        verdicts: one per tag, the newest push first.
+        untagged: one per manifest without a tag.
+        doomed: the digests to delete, and the tags to delete from digests that are kept.
+        unresolved: digests of manifests that must be read first, because their references are not known yet.
+        undated: digests whose creation time a rule needs, and that was not read yet.
+        unseen: digests of tags of unknown push time, if the time matters. Until it is known, the tags are kept and take
+            no slot.
+        next_us: when time alone may change the plan; None if it cannot.
+        hold: why this plan waits for approval, one sentence; None if it does not wait.
+        hold_under: the fingerprint of its policy if it waits, else "".
+        is_whole: True if the rules of this repository decided about every tag, and nothing must be read first. Only
+            such a plan ends `State.unapproved`.
+        unheard: number of tags that are kept only because their pushes were not reported.
     """
 
     verdicts: tuple[Verdict, ...] = ()

@@ -1,4 +1,4 @@
-"""A preview: what a plan would take from one repository, and what each rule would take of it."""
+"""A preview: the deletions of a plan for one repository, with a total for each rule."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,9 +9,11 @@ from service.domain.retention.plan import Plan, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What goes by one rule. size_bytes: of the images as far as the registry told, shared layers counted each time.
+    """The total of the deletions by one rule.
 
-    unsized: of how many images it did not tell.
+    Attributes:
+        size_bytes: of the images, as far as the registry reported sizes. Shared layers count once per image.
+        unsized: number of images of unknown size.
     """
 
     rule: str
@@ -23,11 +25,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What would go from one repository: a verdict for each tag, or one without a name for a manifest without a tag.
+    """The images that a plan would delete from one repository.
 
-    hold: why the plan would wait for approval, or None. unclear: digests that must be looked at before anything goes.
-    freed: how much goes for good once it is collected. doubtful: the tags that are kept only because their age is not
-    known.
+    Attributes:
+        going: a verdict for each tag to delete, or one with the tag name "" for a manifest without a tag.
+        shares: the totals of each rule.
+        hold: why the plan would wait for approval, or None.
+        unclear: digests that must be read before any deletion.
+        freed: the disk space that is free after the next collection.
+        doubtful: the tags that are kept only because their age is not known.
     """
 
     repository: str
@@ -40,6 +46,7 @@ class Preview:
 
 
 def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
+    """Return the preview of a plan."""
     going = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
     rules = dict.fromkeys(verdict.rule or "" for verdict in going)
     shares = tuple(share(rule, (verdict for verdict in going if verdict.rule == rule)) for rule in rules)
@@ -48,7 +55,7 @@ def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
 
 
 def share(rule: str, verdicts: Iterable[Verdict]) -> Share:
-    """What these verdicts take together; a digest with several tags counts once."""
+    """Return the total of these verdicts. A digest with several tags counts once."""
     verdicts = tuple(verdicts)
     sizes = {verdict.tag.digest: verdict.tag.size_bytes for verdict in verdicts if not verdict.stays_as}
     tags, unsized = sum(1 for verdict in verdicts if verdict.tag.name), sum(1 for size in sizes.values() if not size)
@@ -56,10 +63,10 @@ def share(rule: str, verdicts: Iterable[Verdict]) -> Share:
 
 
 def totals(previews: Iterable[Preview]) -> tuple[Share, ...]:
-    """What goes by each rule in all of these repositories together: an image in two of them is two images."""
-    shares = [one for preview in previews for one in preview.shares]
-    rules = dict.fromkeys(one.rule for one in shares)
-    return tuple(_added(rule, [one for one in shares if one.rule == rule]) for rule in rules)
+    """Return the total of each rule over all repositories. An image in two repositories counts twice."""
+    shares = [total for preview in previews for total in preview.shares]
+    rules = dict.fromkeys(total.rule for total in shares)
+    return tuple(_added(rule, [total for total in shares if total.rule == rule]) for rule in rules)
 
 
 def _added(rule: str, shares: list[Share]) -> Share:

@@ -1,11 +1,17 @@
-"""A plan that somebody looked at and does not want."""
+"""The rejection of a plan by an operator."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """plan: its name; by: who refused it, at_us: when (µs since the epoch)."""
+    """A rejected plan.
+
+    Attributes:
+        plan: the name of the plan.
+        by: the user who rejected it.
+        at_us: when, in µs since the epoch.
+    """
 
     plan: str
     by: str

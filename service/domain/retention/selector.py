@@ -1,4 +1,4 @@
-"""What somebody named to be deleted: tags by name or glob, a manifest by its digest, or all tags but some."""
+"""The images that a user names for a manual deletion: tags by name or glob, a digest, or all tags except some."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,12 +10,16 @@ _WILD = frozenset("*?[\\")
 
 
 def is_glob(text: str) -> bool:
-    """Whether it may mean several names: none of these characters is in the name of any repository or tag."""
+    """True if the text is a glob: it has a character that no name of a repository or a tag has."""
     return not _WILD.isdisjoint(text)
 
 
 def check_globs(*globs: str) -> None:
-    """Raises ValueError with one sentence for what is no glob, and no name."""
+    """Check texts that are names or globs.
+
+    Raises:
+        ValueError: a text is neither; the message is one sentence.
+    """
     for glob in globs:
         expression_of(glob)
         if glob.startswith("!"):
@@ -24,9 +28,13 @@ def check_globs(*globs: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One thing that was named. repository, tag: names or globs. digest: of a manifest, with all of its tags.
+    """One argument of a manual deletion.
 
-    but: all tags except what these patterns match; () where a tag or a digest is named.
+    Attributes:
+        repository: a name or a glob.
+        tag: a name or a glob; "" if a digest or all tags are named.
+        digest: a manifest to delete with all of its tags; "" if tags are named.
+        but: all tags except those that these patterns match are named; () if a tag or a digest is named.
     """
 
     repository: str
@@ -36,21 +44,21 @@ class Wanted:
 
     @property
     def called(self) -> str:
-        """As it was written."""
+        """The argument as the user wrote it."""
         return self.repository + (f":{self.tag}" if self.tag else f"@{self.digest}" if self.digest else "")
 
     def is_exact(self, tag: str) -> bool:
-        """Whether this very tag was named, and no glob that matches it."""
+        """True if the user named exactly this tag, not a glob."""
         return self.tag == tag
 
     def repositories(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Those of these repositories that are meant."""
+        """Return the named ones of these repositories."""
         if not is_glob(self.repository):
             return tuple(name for name in names if name == self.repository)
         return tuple(filter(compile_patterns((self.repository,)), names))
 
     def tags(self, names: Iterable[str]) -> frozenset[str]:
-        """Those of these tags that are meant; what belongs to another image only where it is named itself."""
+        """Return the named ones of these tags. Tags of referrers are included only if they are named exactly."""
         if self.digest:
             return frozenset()
         if self.tag and not is_glob(self.tag):
@@ -61,5 +69,5 @@ class Wanted:
         return frozenset(filter(compile_patterns((self.tag,)), images))
 
     def spared(self, names: Iterable[str]) -> frozenset[str]:
-        """Those of these tags that `but` takes out."""
+        """Return the tags that `but` excludes."""
         return frozenset(filter(compile_patterns(self.but), names)) if self.but else frozenset()

@@ -1,4 +1,4 @@
-"""What is known of one repository at one moment: its tags, the manifests without one, and what holds what."""
+"""The state of one repository at one moment: its tags, its manifests without a tag, and their references."""
 
 import re
 from collections.abc import Mapping
@@ -14,12 +14,17 @@ _REFERRER_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.[a-z0-9]+)?", re.ASCII)
 class Tag:
     """A live tag. Times are the registry's, in µs since the epoch.
 
-    pushed_us: its last push; None when nobody saw it. pulled_us: its last pull, by tag or by digest; None when none was
-    seen. created_us: what the image's config says; 0 when it says nothing, None when nobody has looked.
-    size_bytes: of the image, as far as the registry told. A verdict on a manifest without a tag has one with name "".
-    sighted: it turned up unannounced after somebody had looked, so that pushed_us is when it was seen at the latest.
-    found: the first comparison of its repository found it, and no push of it was heard since.
-    proved: a worker has seen at the registry the manifest it points at, so that an index is known to be an index.
+    A verdict on a manifest without a tag has a Tag with the name "".
+
+    Attributes:
+        pushed_us: the last push; None if it is not known.
+        size_bytes: size of the image, as far as the registry reported it.
+        pulled_us: the last pull, by tag or by digest; None if none was reported.
+        created_us: the creation time in the image's config; 0 if the config has none, None if it was not read yet.
+        sighted: True if a comparison found the tag although no push of it was reported, in a repository that was
+            compared before. Then pushed_us is the time by which it must have been pushed.
+        found: True if the first comparison of the repository found the tag, and no push of it was reported since.
+        proved: True if a worker has read the manifest at the registry, so that an index is known to be an index.
     """
 
     name: str
@@ -35,21 +40,24 @@ class Tag:
 
     @property
     def used_us(self) -> int:
-        """Its last use: a push counts as a pull; 0 when neither was seen."""
+        """The last use. A push counts as a pull. 0 if neither is known."""
         return max(self.pulled_us or 0, self.pushed_us or 0)
 
     def called(self, repository: str) -> str:
-        """As people name it: shop/api:v1, or shop/api@sha256:… for a manifest without a tag."""
+        """Return the full name: shop/api:v1, or shop/api@sha256:… for a manifest without a tag."""
         return f"{repository}:{self.name}" if self.name else f"{repository}@{self.digest}"
 
 
 @dataclass(frozen=True, slots=True)
 class Untagged:
-    """A manifest that no tag points at. since_us: when it lost its last one, or was pushed without any.
+    """A manifest that no tag points at.
 
-    tag: the one it lost last, or the one that the index had which it was part of; "" when there was none. index: the
-    digest of that index, which was seen to go; "" where it was part of none. taken: the policy took its last tag off;
-    begun: it was about to, when somebody pushed that tag elsewhere or deleted it.
+    Attributes:
+        since_us: when it lost its last tag, or was pushed without a tag.
+        tag: the last tag of the manifest, or of the deleted index that it was part of; "" if there was none.
+        index: the digest of the deleted index that it was part of; "" if there is none.
+        taken: True if the policy deleted its last tag.
+        begun: True if the policy was deleting its last tag when a user moved or deleted that tag.
     """
 
     digest: str
@@ -62,10 +70,14 @@ class Untagged:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """That somebody wants a tag gone, or a manifest: where it stood then, by whom, and when (µs).
+    """A manual deletion: the request of a user to delete a tag or a manifest.
 
-    force: although the policy protects it, or only shows what would go. refused: why nobody follows it; "" while it
-    waits.
+    Attributes:
+        digest: the digest that the tag pointed at when the user asked, or the manifest.
+        by: the user.
+        at_us: the time of the request.
+        force: True to delete the tag even if the policy protects it or has `dry_run`.
+        refused: why the request was rejected; "" while it waits.
     """
 
     digest: str
@@ -77,7 +89,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Unapproved:
-    """Tags that were there at one moment, and that are deleted only once somebody has approved a plan.
+    """Tags that existed at one moment, and that are deleted only after an operator has approved a plan.
 
     Attributes:
         since_us: the moment.
@@ -91,14 +103,12 @@ class Unapproved:
 
     @property
     def is_first(self) -> bool:
-        """True for the first clean-up of a repository that was there before pushprune."""
+        """True for the first clean-up of a repository that existed before pushprune."""
         return self.of == 0
 
     def covers(self, tag: Tag) -> bool:
-        """Return True if the tag was there before: found by the first comparison, or pushed before the policy changed.
-
-        A tag that a comparison found while the event of its push was on its way is no longer `found` once that came.
-        """
+        """Return True if the tag existed before: found by the first comparison, or pushed before the policy changed."""
+        # A comparison can find a tag before the event of its push arrives. The event then resets `found`.
         if self.is_first:
             return tag.found
         return tag.pushed_us is None or tag.pushed_us <= self.since_us
@@ -106,20 +116,26 @@ class Unapproved:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """All that a plan is made from.
+    """The state of one repository that a plan is made from.
 
-    links: what is known of each index and referrer by digest; None = an index nobody has looked into yet.
-    revisions: the overwritten digests of each moving tag, the newest first. leased: digest → until when (µs) somebody
-    says it is in use; restored: until when it is kept because a user restored it.
-    approved: digests whose deletion somebody has approved; they do not count towards a hold.
-    held: the digests of a plan that waits for approval; held_under: the fingerprint of the policy that made it.
-    deleted: digests that were deleted lately, by us or by somebody else, as far as was heard.
-    asked: what is to be deleted by hand, by the name of a tag or the digest of a manifest. by_hand: digests that lost
-    their last tag that way, or went; what follows them goes whatever the policy says.
-    unapproved: tags that need an approval before the policy may delete them; None when there are none. told_us: until
-    when an event may still come for a tag whose push was not heard: it is kept so long.
-    lost: tags that a delete of ours took along, and that are not restored (yet).
-    hides_tags: the registry may leave tags out of its listings: a tag that nobody sees may point at any manifest.
+    Attributes:
+        links: digest of each known index and referrer → its references; None for an index that was not read yet.
+        untagged: the manifests without a tag.
+        revisions: tag → the digests that it pointed at before, the newest first.
+        leased: digest → end (µs) of its lease, by which a user declares it to be in use.
+        restored: digest → end (µs) of the time for which it is kept because a user restored it.
+        approved: digests whose deletion an operator has approved. They do not count towards a hold.
+        held: the digests of a plan that waits for approval.
+        held_under: the fingerprint of the policy that made that plan.
+        deleted: recently deleted digests, by pushprune or by other clients, as far as it was reported.
+        asked: tag or digest of a manifest → its manual deletion.
+        by_hand: digests that were deleted, or lost their last tag, by a manual deletion. Their parts and referrers are
+            deleted even if the policy keeps them.
+        unapproved: tags that need an approval before the policy may delete them; None if there are none.
+        lost: tags that a deletion by pushprune removed by mistake, and that are not restored yet.
+        hides_tags: True if the registry may leave tags out of its listings. Then a tag that is not listed may point at
+            any manifest.
+        told_us: until when (µs) the event of an unreported push may still arrive. Such a tag is kept until then.
     """
 
     repository: str
@@ -141,35 +157,37 @@ class State:
     told_us: int = 0
 
     def closure(self, digest: str) -> tuple[str, ...]:
-        """The manifest and everything that it is known to list, at any depth, each digest once."""
-        found = {digest: None}
+        """Return the digest and all digests that it is known to list, at any depth, each digest once."""
+        digests = {digest: None}
         unread = [digest]
         while unread:
             known = self.links.get(unread.pop())
             # A forged event can say of two indexes that each lists the other.
-            new = [child for child in known.children if child not in found] if known else []
-            found |= dict.fromkeys(new)
+            new = [child for child in known.children if child not in digests] if known else []
+            digests |= dict.fromkeys(new)
             unread += new
-        return tuple(found)
+        return tuple(digests)
 
     @cached_property
     def subjects(self) -> frozenset[str]:
-        """The digests that referrers among the tags and the known manifests are about."""
-        found = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}
-        return frozenset(found.union(known.subject for known in self.links.values() if known) - {None})  # type: ignore[arg-type]
+        """The subjects of the referrers among the tags and the known manifests."""
+        digests = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}
+        return frozenset(digests.union(known.subject for known in self.links.values() if known) - {None})  # type: ignore[arg-type]
 
 
 def is_referrer_tag(name: str) -> bool:
-    """Whether the tag belongs to another image: cosign's .sig, .att and .sbom, and OCI's fallback `sha256-<hex>`."""
+    """True for the tag of a referrer: cosign's .sig, .att and .sbom, and the OCI fallback `sha256-<hex>`."""
     return _REFERRER_TAG.fullmatch(name) is not None
 
 
 def subject_of(name: str, known: References | None) -> str | None:
-    """The digest of the image that a referrer is about, from its manifest or its tag; None for what is no referrer.
+    """Return the digest of the image that a referrer is about; None if the manifest is no referrer.
 
-    name: of its tag, "" where it has none.
+    Args:
+        name: the tag of the manifest; "" if it has none.
+        known: the references of the manifest; None if they are not known.
     """
     if known and known.subject:
         return known.subject
-    found = _REFERRER_TAG.fullmatch(name)
-    return f"sha256:{found[1]}" if found else None
+    match = _REFERRER_TAG.fullmatch(name)
+    return f"sha256:{match[1]}" if match else None
