@@ -22,7 +22,8 @@ def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, bef
     an image whose push was heard: an old image may have got a new tag. Such a tag is only sighted.
     """
     link_us = _linked_us(wiring, snapshot.repository, name, standing.digest)
-    found = before is None and snapshot.compared_us == 0
+    # A tag that was there before pushprune stays one, while it points at the same image.
+    found = before.found and before.digest == standing.digest if before else snapshot.compared_us == 0
     if link_us is not None:
         return Tag(name, standing.digest, link_us, standing.size_bytes, found=found), _LINK
     is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)

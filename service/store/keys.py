@@ -10,7 +10,7 @@ Per repository
   live:R        hash    tag → "<short digest> <size>[!] <actor>". The actor is "?" where the tag turned up unannounced:
                         its time is when it was seen, and it takes no slot; "?first" where the first comparison of the
                         repository found it; "?first?" where both are so. "!": a worker has seen its manifest, so that
-                        links:R has it if it is an index. Life and writers: with tags:R; prove.
+                        links:R has it if it is an index. Life and writers: with tags:R; prove, resolve.
   pulled:R      zset    tag, or "@<short digest>" for pulls by digest → time of the last pull (µs), without our own
                         and those that policy.ignore_pulls names. Life: until the tag or the manifest is deleted,
                         or no tag stands there. Writers: record, adopt, forget, commit. Readers: snapshot, dashboards.
@@ -96,8 +96,8 @@ Global
                         Life: until a comparison finds a tag of it, or forgets it; history.unseen_repositories at most.
                         Writers: record, adopt, disown. Readers: record, sweep.
   unconfirmed   set     R: a tag of it was reported as deleted since its tags were last found to be those that the
-                        registry lists. Life: until a plan commits that was made after that. Writers: record, commit.
-                        Reader: snapshot.
+                        registry lists. Life: until a plan commits that was made after that; with history:R at most.
+                        Writers: record, commit, retire, disown. Reader: snapshot.
   healing       zset    R → when the sweep sends it again (ms): repositories with something in heal:R.
   late:NAME     zset    R → since when its work in the queue NAME (due, doomed, healing) is overdue (ms); the sweep's
                         resending does not move it. Life: until the work gets on. Writers: sweep, succeeded.

@@ -27,7 +27,8 @@ def left(connection: Connection) -> set[str]:
     """What is known of the repository by name, or in a table of all repositories."""
     client: Any = connection.client
     named = {key for key in client.scan_iter(match=f"{connection.keys.prefix}*") if key.endswith(f":{SHOP}")}
-    return named | {table for table in ("generation", "compared") if client.hexists(connection.keys.of(table), SHOP)}
+    named |= {table for table in ("generation", "compared") if client.hexists(connection.keys.of(table), SHOP)}
+    return named | ({"unconfirmed"} if client.sismember(connection.keys.of("unconfirmed"), SHOP) else set())
 
 
 def test_a_repository_that_was_empty_for_long_leaves_nothing(emptied: History, connection: Connection) -> None:

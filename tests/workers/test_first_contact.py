@@ -1,17 +1,20 @@
 """A registry that is years old: the first clean-up of each repository waits for an approval."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from service.domain.policy.model import Policy
+from service.health import system_health
 from service.prune import approvals
 from service.reconcile.compare import compare
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.workers.conftest import SHOP, Make, System
 
+UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # as reproducible builds date their images
 NOBODY_TELLS = {"reconcile": {"late": "0s"}}
 
 
@@ -20,11 +23,12 @@ def first(count: int = 1, **more: Any) -> Policy:
     return keep_last(count, first_plan="hold", **more)
 
 
-def found(system: System, *tags: str, repository: str = SHOP) -> None:
-    """These tags were pushed before pushprune, and its first comparison finds them."""
+def found(system: System, *tags: str, repository: str = SHOP, created: datetime | None = None) -> None:
+    """These tags were pushed before pushprune, and its first comparison finds them. created: of all of them."""
     system.deaf = True
     for day, tag in enumerate(tags, 1):
-        system.registry.push(repository, tag, make_image(tag, created=datetime(2026, 1, day, tzinfo=UTC)))
+        image = make_image(tag, created=created or datetime(2026, 1, day, tzinfo=UTC))
+        system.registry.push(repository, tag, image)
     system.deaf = False
     system.missed.clear()
     compare(system.wiring, system.wiring.history.snapshot(repository))
@@ -112,6 +116,59 @@ def test_a_first_plan_that_deletes_nothing_old_is_the_end_of_it(make_system: Mak
     system.push("v3", "v4")
     system.settle()
     assert (len(system.tags()), reason(system)) == (3, "")
+
+
+@pytest.mark.parametrize("created", [UNDATED, datetime(2024, 5, 5, tzinfo=UTC)])
+def test_images_of_unknown_age_wait_for_it_as_well_once_enough_was_pushed(make_system: Make, created: datetime) -> None:
+    """The first plan keeps them as nobody knows their age, so that nobody has approved anything by then."""
+    system = make_system(first(2), **NOBODY_TELLS)
+    found(system, "a", "b", "c", "d", created=created)
+    system.later()
+    system.push("v1", "v2")
+    system.later()
+    assert system.tags() == {"a", "b", "c", "d", "v1", "v2"}
+    assert reason(system) == (
+        "the first clean-up of a repository that was there before pushprune: it would remove 4 of 6 tags"
+    )
+    assert approvals.approve(system.wiring, SHOP, None, by="alice") == 4
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+    system.push("v3")
+    system.settle()
+    assert (system.tags(), reason(system)) == ({"v2", "v3"}, "")
+
+
+def test_images_of_unknown_age_wait_where_a_storage_that_is_mounted_later_dates_them(on_disk: Make) -> None:
+    system = on_disk(first(), **NOBODY_TELLS)
+    storage = system.wiring.storage
+    system.wiring = replace(system.wiring, storage=None, unlinker=None)
+    found(system, "a", "b", "c", created=UNDATED)
+    system.later()
+    system.wiring = replace(system.wiring, storage=storage)
+    compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    plan(system)
+    assert system.tags() == {"a", "b", "c"}
+    assert "first clean-up" in reason(system)
+
+
+def test_of_images_that_were_there_before_no_event_was_lost(make_system: Make) -> None:
+    system = make_system(first(2), **NOBODY_TELLS)
+    found(system, "a", "b", "c", "d", created=UNDATED)
+    system.later()
+    assert "unheard" not in {trouble.about for trouble in system_health(system.wiring).troubles}
+
+
+def test_an_image_of_unknown_age_whose_event_comes_late_counts_as_heard(make_system: Make) -> None:
+    system = make_system(first(2), **NOBODY_TELLS)
+    system.push("v1")
+    system.deaf = True
+    system.registry.push(SHOP, "v2", make_image("v2", created=UNDATED))
+    system.registry.push(SHOP, "v3", make_image("v3", created=UNDATED))
+    compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    plan(system)
+    system.hear_late()
+    system.settle()
+    assert (system.tags(), reason(system)) == ({"v2", "v3"}, "")
 
 
 def test_a_policy_that_says_nothing_of_the_repository_ends_nothing(make_system: Make) -> None:

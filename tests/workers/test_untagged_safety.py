@@ -10,7 +10,8 @@ from service.prune import deleting, planning
 from service.reconcile import compare
 from service.settings.reload import PolicySource
 from service.store.keys import short
-from tests.fakes.images import Image, index_over, make_image
+from tests.conftest import keep_last
+from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.makers import policy
 from tests.workers.conftest import SHOP, Make, System
@@ -236,3 +237,22 @@ def test_a_dry_run_stops_what_was_planned_before(make_system: Make, monkeypatch:
         system.settle()
     assert system.tags() == {"v1", "v2"}
     assert system.wiring.history.doomed(SHOP) == ()
+
+
+def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_system: Make) -> None:
+    """Its user deletes it and pushes it again; of all these events only the deletion of its digest is heard."""
+    system, index = make_system(keep_last(1, protect=["latest"])), make_index("index")
+    system.registry.push(SHOP, "latest", index)
+    compared(system)
+    compare.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index.digest])
+    unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, index.digest))
+    system.missed = [one for one in system.missed if one["events"][0]["target"].get("digest") == index.digest]
+    system.hear_late()
+    compare.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index.digest])
+    unheard(system, lambda: Pusher(system.registry.url).push(SHOP, "latest", index))
+    compared(system)
+    system.registry.push(SHOP, "v1", index_over([index.children[0], make_image("of v1 alone")]))
+    system.push("v2")
+    system.later()
+    assert system.tags() == {"latest", "v2"}
+    assert Pusher(system.registry.url).pull_whole(SHOP, "latest") == index.digest

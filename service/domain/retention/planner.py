@@ -34,7 +34,9 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
         unresolved=unresolved,
         undated=undated,
         unseen=unseen,
-        is_whole=bool(weighing.rules) and not (only_asked or unresolved or undated or unseen),
+        is_whole=bool(weighing.rules)
+        and not (only_asked or unresolved or undated or unseen)
+        and not _postpones_approval(verdicts, weighing),
         next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
@@ -45,16 +47,18 @@ def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
     """Return how many tags `made` keeps only because their pushes were not heard.
 
     Such a tag may be older than it looks, so it takes no slot from others. Many of them stay where fewer pushes were
-    heard since than the policy keeps.
+    heard since than the policy keeps. A tag that the first comparison of the repository found is not counted: it was
+    there before pushprune, so that no event of it was lost.
     """
-    if not any(tag.sighted for tag in state.tags):
+    unheard = {tag.name for tag in state.tags if tag.sighted and not tag.found}
+    if not unheard:
         return 0
     # One after the other: of tags that are first seen at the same moment none would be the older one.
-    at_us = {tag.name: (tag.pushed_us or 0) + nth for nth, tag in enumerate(state.tags) if tag.sighted}
+    at_us = {tag.name: (tag.pushed_us or 0) + nth for nth, tag in enumerate(state.tags) if tag.name in unheard}
     heard = replace(
         state,
         tags=tuple(
-            replace(tag, sighted=False, pushed_us=at_us[tag.name]) if tag.sighted and tag.pushed_us else tag
+            replace(tag, sighted=False, pushed_us=at_us[tag.name]) if tag.name in unheard and tag.pushed_us else tag
             for tag in state.tags
         ),
     )
@@ -74,6 +78,16 @@ def _unresolved(weighing: Weighing, dooms: bool) -> list[str]:
         return sorted(unknown & {untagged.index for untagged in state.untagged})
     nameless = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
     return sorted(unknown | (nameless - state.links.keys() - weighing.parents.keys()))
+
+
+def _postpones_approval(verdicts: Iterable[Verdict], weighing: Weighing) -> bool:
+    """Return True if the plan deletes nothing that needs an approval, only because ages are not known.
+
+    Enough later pushes make a plan that deletes such tags, and nobody has approved any plan until then.
+    """
+    before = [verdict for verdict in verdicts if weighing.needs_approval(verdict.tag)]
+    deletes = any(not (verdict.kept or verdict.follows or verdict.by_hand) for verdict in before)
+    return not deletes and any(verdict.doubt for verdict in before)
 
 
 def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:

@@ -18,7 +18,11 @@ for i = at + 1, #ARGV, 5 do
   if tonumber(redis.call('ZSCORE', r.tags, tag) or 1) == 0 and string.sub(standing, 1, #short + 1) == short .. ' ' then
     local believed = tonumber(created) > 0 and tonumber(created) <= tonumber(now_us)
     redis.call('ZADD', r.tags, believed and created or now_us, tag)
-    if not believed then redis.call('HSET', r.live, tag, string.match(standing, '^%S+ %S+') .. ' ?') end
+    if not believed then
+      -- A tag that was there before pushprune stays one.
+      local before, actor = string.match(standing, '^(%S+ %S+) (.*)$')
+      redis.call('HSET', r.live, tag, before .. ((actor == '?first' or actor == '?first?') and ' ?first?' or ' ?'))
+    end
     local reason = believed and 'counts as pushed when the image was made, as its config says' or why
     local fields = {'action', 'dated', 'tag', tag, 'digest', digest, 'size', '0', 'actor', '', 'agent', '',
                     'address', '', 'at_us', believed and created or now_us, 'reason', reason, 'rule', '', 'media', ''}

@@ -77,7 +77,8 @@ local function push(r, e)
   if current then
     local late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= digest)
     -- What turned up before its push was told has its time from then on.
-    if late and digest == e.short and string.sub(redis.call('HGET', r.live, e.tag), -2) == ' ?' then late = false end
+    local actor = string.match(redis.call('HGET', r.live, e.tag), '^%S+ %S+ (.*)$')
+    if late and digest == e.short and (actor == '?' or actor == '?first?') then late = false end
     if digest ~= e.short then
       -- A tag that was found, and not seen pushed, has no time: it was there until now.
       local lost, lost_at, until_us = digest, tonumber(current) > 0 and string.format('%.0f', current) or e.at_us, e.at_us
