@@ -158,3 +158,46 @@ def test_the_rights_in_redis_are_those_that_the_doctor_asks_for() -> None:
 def test_anchors_are_those_of_github() -> None:
     assert manual.anchor("What a holder of `tokens.notify` can do") == "what-a-holder-of-tokensnotify-can-do"
     assert manual.anchor("API and /metrics") == "api-and-metrics"
+
+
+# The words of the programs that the manual quotes. Whoever changes a sentence there changes the manual as well.
+QUOTED = {
+    "command-line": (
+        "its image stays as", "delete it?", "lists what can be restored", "why it went", "puts one back", "restored: ",
+        "no policy deletes it before", "to keep it for good, name it under",
+    ),
+    "policy": (
+        "could go", "never pulled, as far as we know", "if nothing more is pushed or pulled", "not by age", "to go",
+        "protected by the policy", "would have gone", "pulled last", " pulled afterwards", "it would have deleted",
+    ),
+    "troubleshooting": (
+        "evicts keys when its memory is full", "history gets lost", "answers and lets us in", "mend: ",
+        "has deletes switched off", "it claims blobs that were collected, and breaks pushes",
+    ),
+}  # fmt: skip
+
+
+def source() -> str:
+    """Our programs and what they show, with string literals that follow each other joined."""
+    files = (path for suffix in ("py", "html") for path in (manual.ROOT / "service").rglob(f"*.{suffix}"))
+    texts = (path.read_text(encoding="utf-8") for path in (*files, manual.ROOT / "config/nginx.conf"))
+    return re.sub(r"""["']\s*[rf]?["']""", "", "".join(texts))
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_transcripts_quote_the_words_of_the_programs(name: str) -> None:
+    text, programs = manual.page(name), source()
+    assert [words for words in QUOTED[name] if words not in text or words not in programs] == []
+
+
+def test_every_sign_of_trouble_is_a_sentence_of_the_programs() -> None:
+    signs = [row.split("|")[1] for row in manual.page("troubleshooting").splitlines() if row.startswith("|")]
+    fragments = [
+        fragment.strip(" ,.")
+        for sign in signs
+        for quote in re.findall(r'"([^"]+)"', sign)
+        for fragment in re.split(r"…|: ", quote)
+    ]
+    assert len(fragments) > 10
+    programs = source()
+    assert [fragment for fragment in fragments if fragment not in programs] == []
