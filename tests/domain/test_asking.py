@@ -67,7 +67,7 @@ def test_only_the_tag_goes_where_an_index_holds_its_image_whatever_else_does() -
 def test_what_cannot_be_read_is_refused() -> None:
     of = state(tag("v1", 1), links={digest_of("v1"): References(readable=False)}, asked=wanted("v1"))
     made = plan(of, Policy(), NOW, only_asked=True)
-    assert answers(of, Policy(), made) == {"v1": "its manifest cannot be read, so nobody knows what it holds"}
+    assert answers(of, Policy(), made) == {"v1": "its manifest cannot be read, so its layers and parts are unknown"}
 
 
 def test_a_digest_that_is_asked_for_whole_is_no_revision_that_is_kept() -> None:

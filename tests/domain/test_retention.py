@@ -366,7 +366,7 @@ def held_again(*going: str, waiting: tuple[str, ...] = (), approved: tuple[str, 
 
 
 def test_what_waited_waits_on_whatever_its_share_is_now() -> None:
-    reason = "it would remove 2 of 10 tags; 1 image of an earlier plan still waits for approval, and no push gives it"
+    reason = "it would remove 2 of 10 tags; 1 image of an earlier plan still waits for approval (a push is no approval)"
     assert held_again("t1", "t2", waiting=("t1",)) == reason
 
 

@@ -75,21 +75,21 @@ def test_nothing_need_be_looked_into_while_nothing_goes() -> None:
 def test_a_referrers_tag_is_kept_and_takes_no_slot(name: str) -> None:
     said = policy("rules: [{keep: {last: 1}}]")
     found = reasons([tag("v1", 1), tag(name, 2)], said)
-    assert found[name] == (True, f"it belongs to sha256:{'a' * 64} and follows it")
+    assert found[name] == (True, f"it belongs to sha256:{'a' * 64} and is deleted only after it")
     assert found["v1"][0]
 
 
 def test_what_names_a_subject_is_kept_and_takes_no_slot() -> None:
     said = policy("rules: [{keep: {last: 1}}]")
     found = reasons([tag("v1", 1), tag("sbom", 2)], said, sbom=References(subject=digest_of("v1")))
-    assert found["sbom"] == (True, f"it belongs to {digest_of('v1')} and follows it")
+    assert found["sbom"] == (True, f"it belongs to {digest_of('v1')} and is deleted only after it")
     assert found["v1"][0]
 
 
 def test_what_cannot_be_read_is_kept_and_takes_no_slot() -> None:
     said = policy("rules: [{keep: {last: 1}}]")
     found = reasons([tag("v1", 1), tag("odd", 2)], said, odd=References(readable=False))
-    assert found["odd"] == (True, "its manifest cannot be read, so nobody knows what it holds")
+    assert found["odd"] == (True, "its manifest cannot be read, so its layers and parts are unknown")
     assert found["v1"][0]
 
 

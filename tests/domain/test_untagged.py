@@ -27,7 +27,7 @@ def reasons(decided: Plan) -> list[tuple[bool, str, str | None]]:
     return [(verdict.kept, verdict.reason, verdict.rule) for verdict in decided.untagged]
 
 
-SILENT = (True, "no rule says what to do with untagged manifests like it", None)
+SILENT = (True, "no rule has `untagged` for manifests like this one", None)
 
 
 def test_9_without_a_word_about_it_what_is_untagged_stays() -> None:
@@ -155,12 +155,12 @@ def test_9_a_part_of_an_index_stays_even_of_one_that_goes() -> None:
 
 def test_9_a_referrer_stays_with_its_subject() -> None:
     links = {digest_of("x"): References(subject=digest_of("y"))}
-    assert held("x", links=links) == f"it belongs to {digest_of('y')} and follows it"
+    assert held("x", links=links) == f"it belongs to {digest_of('y')} and is deleted only after it"
 
 
 def test_9_what_cannot_be_read_stays() -> None:
     links = {digest_of("x"): References(readable=False)}
-    assert held("x", links=links) == "its manifest cannot be read, so nobody knows what it holds"
+    assert held("x", links=links) == "its manifest cannot be read, so its layers and parts are unknown"
 
 
 def test_9_an_index_nobody_looked_into_is_named_before_it_goes() -> None:
@@ -296,7 +296,7 @@ def test_what_follows_stays_while_anything_keeps_it(one: Untagged) -> None:
     listed = {digest_of("other"): References(children=(digest_of("x"),))}
     assert unless(one, links=listed) == f"it is part of the index {digest_of('other')}"
     assert unless(one, links={digest_of("x"): References(readable=False)}) == (
-        "its manifest cannot be read, so nobody knows what it holds"
+        "its manifest cannot be read, so its layers and parts are unknown"
     )
     leased = {digest_of("x"): us(NOW_S + 1)}
     assert unless(one, leased=leased) == "somebody says that it is in use (lease)"

@@ -238,7 +238,7 @@ def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
     (hold,) = system.wiring.history.holds(["shop/api"])
     assert (len(hold.digests), hold.reason) == (
         3,
-        "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval, and no push gives it",
+        "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval (a push is no approval)",
     )
     assert system.wiring.outlook.plan("shop/api").hold == hold.reason
     assert system.wiring.history.approve("shop/api") == 3

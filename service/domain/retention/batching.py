@@ -1,46 +1,53 @@
-"""How doomed tags are taken down at the least cost to the registry: each digest at once, or all tags first.
+"""The cheapest way to delete doomed images at the registry: each digest with its tags, or all tags first.
 
-Distribution looks up every tag of the repository for each digest that it deletes (FACTS, Deleting). Where many digests
-go, their tags are taken off first, which costs the same in a repository of any size, and the digests are deleted once
-the repository is small.
+Distribution looks up every tag of the repository for each digest that it deletes (service/README.md, Deleting). To
+delete many digests, their tags are deleted first, which costs the same in a repository of any size. The digests are
+deleted when the repository has few tags left.
 """
 
 from collections.abc import Sequence
 
 from service.domain.retention.plan import Doomed
 
-# Milliseconds at the registry, measured (FACTS): only their ratios matter.
-_DELETE, _DELETE_PER_TAG = 1.0, 0.03  # one DELETE by digest, and more of it for each tag in the repository
-_DELETE_TAG = 1.3  # one DELETE by tag, where the registry has it
-_TOMBSTONE = 2.5  # one PUT of the tombstone on a tag
-_LOOK = 0.7  # one conditional HEAD: before digests without tags go, every tag that is left is looked at
+# Milliseconds at the registry, measured (service/README.md): only their ratios matter.
+# One DELETE by digest, and its extra cost for each tag in the repository.
+_DELETE, _DELETE_PER_TAG = 1.0, 0.03
+# One DELETE by tag, if the registry supports it.
+_DELETE_TAG = 1.3
+# One PUT of the tombstone on a tag.
+_TOMBSTONE = 2.5
+# One conditional HEAD. Before digests without tags are deleted, every remaining tag is checked.
+_LOOK = 0.7
 _SMALLEST_BATCH, _LARGEST_BATCH = 100, 500
-# No longer than this a batch should hold the right to write, for which a collection waits.
+# A batch should not hold the lease to write for longer than this, because a collection waits for it.
 _BATCH_S = 20.0
 
 
 def tags_first(doomed: Sequence[Doomed], tags: int, *, deletes_tags: bool | None) -> bool:
-    """Whether the tags of these digests are better taken off before the first digest is deleted.
+    """True if it is cheaper to delete the tags of these digests before the first digest.
 
-    tags: how many the repository has now. deletes_tags: whether the registry deletes a tag alone; None: nobody knows.
+    Args:
+        tags: number of tags in the repository now.
+        deletes_tags: True if the registry can delete a tag alone; None if that is not known.
     """
-    going = sum(len(one.tags) for one in doomed)
-    digests = sum(1 for one in doomed if not one.only_tags)
-    left = max(tags - going, 0)
-    at_once = digests * _delete(tags - going / 2)
-    batches = -(-going // batch_size(tags, _SMALLEST_BATCH))
-    tombstones = going * _TOMBSTONE + batches * _delete(tags - going / 2)
-    off = tombstones if deletes_tags is False else going * _DELETE_TAG
-    return off + digests * _delete(left) + batches * left * _LOOK < at_once
+    doomed_tags = sum(len(digest.tags) for digest in doomed)
+    digests = sum(1 for digest in doomed if not digest.only_tags)
+    remaining = max(tags - doomed_tags, 0)
+    # The repository shrinks during the deletion: on average, half of the doomed tags still exist.
+    at_once = digests * _delete(tags - doomed_tags / 2)
+    batches = -(-doomed_tags // batch_size(tags, _SMALLEST_BATCH))
+    tombstones = doomed_tags * _TOMBSTONE + batches * _delete(tags - doomed_tags / 2)
+    untagging = tombstones if deletes_tags is False else doomed_tags * _DELETE_TAG
+    return untagging + digests * _delete(remaining) + batches * remaining * _LOOK < at_once
 
 
 def batch_size(tags: int, at_least: int) -> int:
-    """How many tags are taken off together: the more tags there are, the more it costs to end a batch."""
+    """Return how many tags to delete in one batch: the more tags there are, the more the end of a batch costs."""
     return max(at_least, min(tags // 10, _LARGEST_BATCH))
 
 
 def next_size(size: int, took_s: float) -> int:
-    """Return how many digests to delete next, after so many took so long: as many as fit into one batch.
+    """Return how many digests to delete next, so that they fit into one batch. The last `size` digests took `took_s`.
 
     One DELETE by digest takes a millisecond in a small repository on a disk, and 22 s among 1,000 tags on object
     storage (measured).

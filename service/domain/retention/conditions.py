@@ -1,4 +1,4 @@
-"""One rule's opinion of one tag: kept or not, why, and until when that holds by time alone."""
+"""The opinion of one rule about one tag: keep it or not, why, and until when if only time passes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,18 +24,21 @@ _TIED = {
 
 
 class Doubt(StrEnum):
-    """Why an image is kept that may be older than those that the rule is meant to keep."""
+    """The reason to keep an image that may be older than the images that the rule is meant to keep."""
 
-    TIED = "tied"  # the rule's order cannot tell it apart from the last image that the rule keeps
-    UNDATED = "undated"  # nobody knows when it was pushed or created
+    TIED = "tied"  # the rule's order cannot distinguish it from the last image that the rule keeps
+    UNDATED = "undated"  # its push time and its creation time are unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one rule says of one tag. until_us: when time alone may turn a keep round; None when it cannot.
+    """The opinion of one rule about one tag.
 
-    place: the tag's place in the order of `last`, from 1; limit: how many `last` keeps. None where a rule has no
-    `last`, or nobody asked for the place. doubt: set where the tag is kept only because its age is not known.
+    Attributes:
+        until_us: the time at which a kept tag may be deleted by age alone; None if it cannot.
+        place: the place of the tag in the order of `last`, from 1. None without `last`, and if it was not computed.
+        limit: the number of images that `last` keeps. None in the same cases.
+        doubt: set if the tag is kept only because its age is not known.
     """
 
     rule: str
@@ -49,7 +52,7 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a tag stands in a rule: its group, and the rankings that the rule's limits count in."""
+    """The position of a tag in a rule: its group, and the rankings for `last` and `last_pulled`, if it has them."""
 
     group: str
     order: Ranking | None
@@ -57,7 +60,7 @@ class Place:
 
 
 class _Holds(NamedTuple):
-    """One condition looked at. reason: why it keeps the tag, or why it does not. until_us: as in Opinion."""
+    """The result of one condition, with the reason why it keeps the tag or does not. until_us: as in Opinion."""
 
     keeps: bool
     reason: str
@@ -66,7 +69,7 @@ class _Holds(NamedTuple):
 
 
 def opinion_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> Opinion:
-    """The opinion of the rule called `name` on a tag that it selects."""
+    """Return the opinion of the rule `name` about a tag that it selects."""
     keep = rule.keep
     if not isinstance(keep, Keep):
         return Opinion(name, keep == "always", f"rule {name} keeps {'all it selects' if keep == 'always' else 'none'}")
@@ -74,13 +77,14 @@ def opinion_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> Op
         return Opinion(name, True, f"rule {name} limits only its revisions")
     keeping: list[_Holds] = []
     against: list[_Holds] = []
-    for one in _conditions(rule, keep, tag, place, now_us):
-        (keeping if one.keeps else against).append(one)
+    for result in _conditions(rule, keep, tag, place, now_us):
+        (keeping if result.keeps else against).append(result)
     if keep.mode == "all":
         return _all(name, keeping, against)
     if keeping:
-        lasting = sorted((one for one in keeping if one.until_us is None), key=lambda one: one.doubt is not None)
-        first = lasting[0] if lasting else max(keeping, key=lambda one: one.until_us or 0)
+        # Report the condition that keeps the tag longest. A condition without doubt comes before one with doubt.
+        lasting = sorted((held for held in keeping if held.until_us is None), key=lambda held: held.doubt is not None)
+        first = lasting[0] if lasting else max(keeping, key=lambda held: held.until_us or 0)
         return Opinion(name, True, f"{first.reason} (rule {name})", first.until_us, doubt=first.doubt)
     return Opinion(name, False, f"{_joined(against)} (rule {name})")
 
@@ -88,13 +92,13 @@ def opinion_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> Op
 def _all(name: str, keeping: list[_Holds], against: list[_Holds]) -> Opinion:
     if against:
         return Opinion(name, False, f"{_joined(against)} (rule {name})")
-    ends = [one.until_us for one in keeping if one.until_us is not None]
-    doubt = next((one.doubt for one in keeping if one.doubt), None)
+    ends = [held.until_us for held in keeping if held.until_us is not None]
+    doubt = next((held.doubt for held in keeping if held.doubt), None)
     return Opinion(name, True, f"{_joined(keeping)} (rule {name})", min(ends, default=None), doubt=doubt)
 
 
-def _joined(held: list[_Holds]) -> str:
-    return " and ".join(one.reason for one in held)
+def _joined(results: list[_Holds]) -> str:
+    return " and ".join(result.reason for result in results)
 
 
 def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Holds]:
@@ -114,11 +118,11 @@ def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> 
 
 
 def _among(most: int, ranking: Ranking, group: str, tag: Tag, words: tuple[str, str, str]) -> _Holds:
-    """The condition that the tag is among the first `most` of its group.
+    """Return the result of the condition that the tag is among the first `most` of its group.
 
     Args:
-        words: what the first `most` are called, the sentence for a tag beyond them, and for one that ties with the
-            last of them, with {} for what they are called.
+        words: a name for the first `most` images; the reason for a tag beyond them; the reason for a tag that ties with
+            the last of them, with {} in place of that name.
     """
     inside, outside, tied = words
     number = ranking.place(group, tag, most)
@@ -145,5 +149,5 @@ def _used_within(period_s: int, tag: Tag, now_us: int) -> _Holds:
     if now_us >= end_us:
         return _Holds(False, f"not pulled within {period}")
     by_pull = tag.pulled_us is not None and tag.pulled_us == tag.used_us
-    said = f"pulled within {period}" if by_pull else f"pushed within {period}, which counts as a pull"
-    return _Holds(True, said, end_us)
+    reason = f"pulled within {period}" if by_pull else f"pushed within {period}, which counts as a pull"
+    return _Holds(True, reason, end_us)

@@ -1,4 +1,4 @@
-"""A state weighed by a policy at one moment: each tag's verdict, made when it is asked for."""
+"""The evaluation of a state by a policy at one moment: a verdict for each tag, computed when it is needed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
@@ -18,7 +18,7 @@ from service.domain.retention.state import Asked, State, Tag, subject_of
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """An overwritten digest that a rule keeps while its tag stays: of which tag, why, and by which rule."""
+    """An overwritten digest of a tag. The rule keeps it as long as the tag is kept."""
 
     tag: str
     reason: str
@@ -26,13 +26,18 @@ class Revision:
 
 
 class Weighing:
-    """What every rule says of every tag of one state. Nothing is changed by asking, whatever the order.
+    """The verdicts of a policy on the tags of one state at one moment.
 
-    Only what is asked for is worked out: one tag of ten thousand does not cost what all of them do.
+    Results are computed when they are needed, so that one tag of ten thousand does not cost as much as all of them. The
+    order of the calls does not change any result.
     """
 
     def __init__(self, state: State, policy: Policy, now_us: int, *, only_asked: bool = False) -> None:
-        """only_asked: nothing goes but what somebody asked for, and what follows that."""
+        """Prepare the evaluation.
+
+        Args:
+            only_asked: True to delete nothing but manual deletions, and those that follow from them.
+        """
         self.state, self.policy, self.now_us = state, policy, now_us
         self._only_asked = only_asked
         self._fixed: dict[str, Verdict | None] = {}
@@ -42,11 +47,13 @@ class Weighing:
         self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
 
     def at(self, now_us: int) -> "Weighing":
-        """The same at another moment. What no time changes is worked out once for all of them."""
+        """Return the evaluation at another moment. Results that do not depend on time are shared."""
+        # Compute the shared results before the copy, or each copy would compute them again.
         _ = self.holders, self._live, self._overwritten
         other = copy(self)
         other.now_us, other.selections = now_us, self.selections.at(now_us)
         other._own, other._keepers = {}, {}
+        # The verdict on a lost tag depends on time, other fixed verdicts do not.
         if self.state.lost:
             other._fixed = {}
             other.__dict__.pop("_without_losses", None)
@@ -59,19 +66,20 @@ class Weighing:
 
     @cached_property
     def parents(self) -> Mapping[str, str]:
-        """child → the index that lists it."""
+        """Digest of a part → an index that lists it."""
         return {child: index for index, known in sorted(self.state.links.items()) if known for child in known.children}
 
     @cached_property
     def holders(self) -> Mapping[str, tuple[Tag, ...]]:
-        """digest → the tags that stand there, by name."""
-        standing: dict[str, list[Tag]] = {}
+        """Digest → the tags that point at it, sorted by name."""
+        tags_of: dict[str, list[Tag]] = {}
         for tag in sorted(self.state.tags, key=lambda tag: tag.name):
-            standing.setdefault(tag.digest, []).append(tag)
-        return {digest: tuple(tags) for digest, tags in standing.items()}
+            tags_of.setdefault(tag.digest, []).append(tag)
+        return {digest: tuple(tags) for digest, tags in tags_of.items()}
 
     def verdict(self, tag: Tag) -> Verdict:
-        """What happens to the tag. Safety rule 1: where a kept tag or revision holds its digest, only the tag goes."""
+        """Return the verdict on the tag."""
+        # Safety rule 1: if a kept tag or revision needs the digest, only the tag is deleted.
         own = self.own_verdict(tag)
         if own.kept or own.stays_as:
             return own
@@ -89,12 +97,12 @@ class Weighing:
         return replace(own, reason=f"{own.reason}; {stays}", stays_as=name)
 
     def holding(self, digest: str) -> Iterator[tuple[str, Tag | None]]:
-        """(by what name, the tag) of each tag that holds the digest where it stays itself; None: it is not seen.
+        """Yield (name for the reason, tag) of each tag that keeps the digest if it is kept itself.
 
-        These are the tags that stand there, and those of which a rule keeps it as a revision: such a tag that is not
-        seen at the moment may be back, and only one that goes takes its past along. With `shared: keep` a tag stays
-        because of any of these, and so holds its own past as long as they do.
+        These are the tags that point at the digest, and the tags that have it as a revision. The tag is None if it does
+        not exist at the moment: it may exist again, because only the deletion of a tag ends its revisions.
         """
+        # With `shared: keep`, any of these tags keeps a tag. So they also keep the revisions of that tag: search on.
         names = {digest: ""}
         reached = [digest]
         for each in reached:
@@ -108,7 +116,7 @@ class Weighing:
                     reached.append(tag.digest)
 
     def revision(self, digest: str) -> Revision | None:
-        """Why the digest is kept as a revision of a tag; None where it is not."""
+        """Return the revision as which the digest is kept; None if it is not kept as one."""
         for revision in self._revisions(digest):
             tag = self._live.get(revision.tag)
             if tag is None or self.verdict(tag).kept:
@@ -116,51 +124,51 @@ class Weighing:
         return None
 
     def _keepers_of(self, digest: str) -> tuple[tuple[str, int | None], ...]:
-        """By what name the digest of a tag that goes is kept, each with the end of that; nothing where it is not."""
+        """Return (name, kept until µs or None) of the tags and revisions that keep this digest."""
         if digest not in self._keepers:
-            whole = digest in self.state.asked  # somebody wants it gone: then it is no revision that is kept
+            # A user asked to delete the manifest itself: then no revision keeps it.
+            whole = digest in self.state.asked
             holding = ((tag.name, tag) for tag in self.holders[digest]) if whole else self.holding(digest)
-            found = ((name, self.own_verdict(tag) if tag else None) for name, tag in holding)
+            verdicts = ((name, self.own_verdict(tag) if tag else None) for name, tag in holding)
             self._keepers[digest] = tuple(
-                (name, own.until_us if own else None) for name, own in found if own is None or own.kept
+                (name, own.until_us if own else None) for name, own in verdicts if own is None or own.kept
             )
         return self._keepers[digest]
 
     def own_verdict(self, tag: Tag) -> Verdict:
-        """What would happen to the tag if no other tag held its digest."""
+        """Return the verdict that the tag would have if no other tag pointed at its digest."""
         if tag.name not in self._own:
             fixed = self.fixed_verdict(tag)
             leased = self.leased_verdict(tag, fixed.rule) if fixed and not fixed.kept else None
             own = self.in_turn(leased or fixed or self._weigh(tag))
+            # The event of its push may still arrive. After that, its creation date is read and the rules decide.
             if self.now_us < self.state.told_us and self.awaits_date(tag):
                 own = replace(own, until_us=self.state.told_us)
             self._own[tag.name] = own
         return self._own[tag.name]
 
     def in_turn(self, verdict: Verdict) -> Verdict:
-        """The same, kept where only what somebody asked for has its turn."""
+        """Return the verdict, changed to keep if only manual deletions are planned and this is none."""
         if self._only_asked and not verdict.kept and not verdict.by_hand:
-            return replace(verdict, kept=True, reason="first what was asked for by hand goes")
+            return replace(verdict, kept=True, reason="manual deletions in this repository come first")
         return verdict
 
     def asked(self, tag: Tag) -> Asked | None:
-        """Who wants the tag gone, or the manifest where it has no tag; None where nobody does.
-
-        A tag that stands elsewhere by now is not what was asked for.
-        """
+        """Return the manual deletion of the tag, or of the manifest if it has no tag; None if there is none."""
         asked = self.state.asked.get(tag.name or tag.digest)
+        # A tag that points at another digest now is not the image that the user asked to delete.
         if asked is None or asked.digest != tag.digest or (self.policy.dry_run and not asked.force):
             return None
         return asked
 
     def fixed_verdict(self, tag: Tag) -> Verdict | None:
-        """The verdict that no rule can change, if there is one, and only a lease puts off: the tag takes no slot."""
+        """Return the verdict that no rule can change, or None. Only a lease can postpone it. The tag takes no slot."""
         if tag.name not in self._fixed:
             self._fixed[tag.name] = self._fix(tag)
         return self._fixed[tag.name]
 
     def opinions(self, tag: Tag) -> Iterator[Opinion]:
-        """What each rule that selects the tag says of it, in the order of the rules; nothing where no rule can."""
+        """Yield the opinions of the rules that select the tag, in their order; none if the verdict is fixed."""
         if self.fixed_verdict(tag) is not None:
             return
         for number, group in self.selections.selecting(tag):
@@ -176,7 +184,11 @@ class Weighing:
         )
 
     def _fix(self, tag: Tag) -> Verdict | None:
-        """A child is kept until its index is really gone, even one that goes now: the next plan takes it up."""
+        """Return the verdict that no rule can change, or None.
+
+        A part of an index is kept until the index is really deleted, even if this plan deletes the index. The next plan
+        deletes the part.
+        """
         if tag.name in self.state.lost:
             return self._lost_verdict(tag)
         asked = self.asked(tag)
@@ -190,10 +202,8 @@ class Weighing:
         return bound
 
     def _lost_verdict(self, tag: Tag) -> Verdict:
-        """The verdict that the tag would have if it existed at the registry.
-
-        It takes no place: an image that exists must not be deleted in favour of an image that may be lost for good.
-        """
+        """Return the verdict that a lost tag would have if it existed at the registry."""
+        # A lost tag takes no place: an existing image must not be deleted in favour of one that may never come back.
         verdict = self._without_losses.own_verdict(tag)
         return replace(verdict, reason=f"{verdict.reason}; it is missing at the registry and takes no place")
 
@@ -203,32 +213,35 @@ class Weighing:
         return Weighing(state, self.policy, self.now_us, only_asked=self._only_asked)
 
     def is_unseen(self, tag: Tag) -> bool:
-        """Whether a rule could say something of the tag if it were known when it was pushed."""
+        """True if a rule could decide about the tag once its push time is known."""
         return tag.pushed_us is None and not self.policy.protects(tag.name) and self.bound_verdict(tag) is None
 
     def awaits_date(self, tag: Tag) -> bool:
-        """Return True if a rule may delete the tag once its creation date was read."""
+        """True if a rule may delete the tag once its creation date was read."""
         if not self.is_unseen(tag):
             return False
         rules = [rule for _, rule in self.selections.naming(tag.name)]
         return not _keeps_whatever_its_date(rules) and any(map(self._may_delete, rules))
 
     def needs_approval(self, tag: Tag) -> bool:
-        """Return True if the tag was there before, and the policy may not delete it before somebody approved a plan."""
+        """True if the policy may delete the tag only after an operator has approved a plan. See `Unapproved`."""
         before = self.state.unapproved
         if before is None or (before.is_first and self.policy.first_plan == "apply"):
             return False
         return before.covers(tag)
 
     def _may_delete(self, rule: Rule) -> bool:
-        """Return True if there is enough in the repository for the rule to delete any of it."""
+        """True if the repository has enough images for the rule to delete any of them."""
         if not isinstance(rule.keep, Keep):
             return rule.keep != "always"
         counted = len(self.holders if rule.count == "digests" else self._live)
         return rule.keep.last is None or rule.keep.mode == "all" or counted > rule.keep.last
 
     def _by_hand(self, tag: Tag, asked: Asked) -> Verdict | None:
-        """A tag goes alone where an index holds its image; None where nobody may take it by hand."""
+        """Return the verdict on a manual deletion; None if the tag cannot be deleted manually.
+
+        Referrers and unreadable manifests cannot. If an index needs the image, only the tag is deleted.
+        """
         known = self.state.links.get(tag.digest)
         if (known and not known.readable) or subject_of(tag.name, known):
             return None
@@ -238,32 +251,33 @@ class Weighing:
         return Verdict(tag, False, reason, stays_as=stays, by_hand=True, by=asked.by)
 
     def bound_verdict(self, tag: Tag) -> Verdict | None:
-        """The verdict on what lives and dies with another manifest, or cannot be read; None for all else."""
+        """Return the verdict on a part of an index, a referrer, or an unreadable manifest; None for all other tags."""
         known = self.state.links.get(tag.digest)
         if known and not known.readable:
-            return Verdict(tag, True, "its manifest cannot be read, so nobody knows what it holds")
+            return Verdict(tag, True, "its manifest cannot be read, so its layers and parts are unknown")
         if tag.digest in self.parents:
             return Verdict(tag, True, f"it is part of the index {self.parents[tag.digest]}")
         subject = subject_of(tag.name, known)
         return self._follow(tag, subject) if subject else None
 
     def _follow(self, tag: Tag, subject: str) -> Verdict:
-        """A referrer goes once its image was seen to go, and no rule of the repository says that referrers stay.
+        """Return the verdict on a referrer of `subject`.
 
-        One that names our tombstone was made while that stood in for the image under a tag.
+        A referrer is deleted after its image was deleted, unless a rule of the repository keeps referrers.
         """
         keeping = next((name for name, rule in self.rules if rule.referrers == "keep"), None)
-        was_seen_to_go = subject in self.state.deleted or subject == tombstone.DIGEST
+        # The subject of a referrer is the tombstone if the client resolved the tag during its deletion.
+        was_deleted = subject in self.state.deleted or subject == tombstone.DIGEST
         by_hand = subject in self.state.by_hand
-        if not was_seen_to_go or self.stands(subject) or not (self.rules or by_hand):
-            return Verdict(tag, True, f"it belongs to {subject} and follows it")
+        if not was_deleted or self.stands(subject) or not (self.rules or by_hand):
+            return Verdict(tag, True, f"it belongs to {subject} and is deleted only after it")
         if keeping:
             return Verdict(tag, True, f"its image is gone, and rule {keeping} keeps referrers", keeping)
         reason = f"its image {subject} is gone"
         return Verdict(tag, False, reason, self.first_rule, follows=True, after=subject, by_hand=by_hand)
 
     def stands(self, digest: str) -> bool:
-        """Whether the digest is known to be there: with a tag, as part of an index, or without either."""
+        """True if the digest is known to exist: with a tag, as part of an index, or without either."""
         return digest in self.holders or digest in self.parents or digest in self._untagged
 
     @cached_property
@@ -276,17 +290,17 @@ class Weighing:
 
     @cached_property
     def _overwritten(self) -> Mapping[str, tuple[tuple[str, int], ...]]:
-        """digest → (tag, its number among the digests that this tag has left, from 1), by name of the tag."""
+        """Digest → (tag, number of the digest among the revisions of that tag, from 1), sorted by tag."""
         if not any(isinstance(rule.keep, Keep) and rule.keep.revisions for _, rule in self.rules):
             return {}
-        left: dict[str, list[tuple[str, int]]] = {}
+        revisions: dict[str, list[tuple[str, int]]] = {}
         for name, digests in sorted(self.state.revisions.items()):
             for number, digest in enumerate(digests, 1):
-                left.setdefault(digest, []).append((name, number))
-        return {digest: tuple(numbers) for digest, numbers in left.items()}
+                revisions.setdefault(digest, []).append((name, number))
+        return {digest: tuple(numbers) for digest, numbers in revisions.items()}
 
     def _revisions(self, digest: str) -> Iterator[Revision]:
-        """For each tag of whose revisions a rule keeps the digest, as long as that tag stays: by which rule."""
+        """Yield the revisions as which rules keep the digest, one per tag, as long as that tag is kept."""
         for name, number in self._overwritten.get(digest, ()):
             for rule_name, rule in self.selections.naming(name):
                 most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
@@ -297,21 +311,21 @@ class Weighing:
 
     @cached_property
     def rules(self) -> tuple[tuple[str, Rule], ...]:
-        """(name, rule) of each rule that matches the repository."""
+        """The rules that match the repository, as (name, rule)."""
         return self.policy.rules_for(self.state.repository)
 
     @property
     def first_rule(self) -> str | None:
-        """The rule that what follows an image goes by."""
+        """The rule to name for deletions of parts and referrers; None if no rule matches the repository."""
         return self.rules[0][0] if self.rules else None
 
     def leased_verdict(self, tag: Tag, rule: str | None) -> Verdict | None:
-        """The verdict on what somebody says is in use and `rule` would delete; None where nobody does."""
+        """Return the verdict on a leased manifest that `rule` would delete; None if there is no lease."""
         leased_us = self.leased_us(tag.digest)
         if self.now_us >= leased_us:
             return None
         in_use = self.now_us < self._held_us(self.state.leased, tag.digest)
-        reason = "somebody says that it is in use (lease)" if in_use else "restored, and kept for a while (lease)"
+        reason = "somebody says that it is in use (lease)" if in_use else "kept for a while after a restore (lease)"
         return Verdict(tag, True, reason, rule, leased_us)
 
     def leased_us(self, digest: str) -> int:
@@ -341,7 +355,7 @@ class Weighing:
         return self._respite(tag, against) or Verdict(tag, False, against.reason, against.rule)
 
     def _respite(self, tag: Tag, against: Opinion) -> Verdict | None:
-        """What keeps a tag for a while although a rule would delete it."""
+        """Return the verdict that keeps a tag for now although a rule would delete it (grace or lease), or None."""
         grace_us = (tag.pushed_us or 0) + self.policy.grace * 1_000_000
         if self.policy.grace and self.now_us < grace_us:
             age = f"pushed less than {spell_duration(self.policy.grace)} ago (grace)"
@@ -350,12 +364,13 @@ class Weighing:
 
 
 def _keeps_whatever_its_date(rules: Iterable[Rule]) -> bool:
-    """Return True if one of these rules, which select a tag by its name, keeps it whenever it was pushed."""
+    """True if one of these rules, which select a tag by its name, keeps it at any age."""
     for rule in rules:
         if rule.keep == "always" and rule.group is None and not rule.older_than:
             return True
+        # The rules after a final rule may not see the tag.
         if rule.final:
-            return False  # the rules after it may not see the tag
+            return False
     return False
 
 

@@ -1,4 +1,4 @@
-"""Why a tag stays or goes: what every rule says, what else holds its digest, and when it could go."""
+"""The explanation of a verdict: the opinion of every rule, the other tags of the digest, and the earliest deletion."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ from service.domain.retention.evaluation import Weighing
 from service.domain.retention.plan import Verdict
 from service.domain.retention.state import State, Tag
 
-# How much is looked at for one tag, so that nobody waits for the answer.
+# Limits of the work for one tag, so that the answer comes at once.
 _MOST_TURNS = 20
 _FEWEST_LOOKS, _MOST_LOOKS = 3, 200
 _MOST_COUNTED = 50_000
@@ -21,13 +21,18 @@ _POLICY = "a changed policy"
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One tag explained. opinions: what each rule that selects it says. shares: the other tags of its digest.
+    """The explanation of one tag.
 
-    index: the digest of an index that lists it, or None. could_go_us: the earliest moment at which it could go if
-    nothing more is pushed or pulled: now for one that goes, None when time alone will not do it; only_after: then what
-    has to happen first, "" otherwise. needs_approval: its deletion will wait for an approval: it was there before
-    pushprune, or before the policy was changed. held: why the plan that would delete it waits for approval; None when
-    none does.
+    Attributes:
+        opinions: the opinion of each rule that selects the tag.
+        shares: the verdicts on the other tags of its digest.
+        index: the digest of an index that lists it, or None.
+        could_go_us: the earliest time (µs) at which the tag could be deleted if nothing more is pushed or pulled: now
+            for a tag to delete, None if it does not expire by age.
+        only_after: what must happen before the tag can be deleted, if could_go_us is None; "" otherwise.
+        needs_approval: True if its deletion will wait for an approval, because the tag existed before pushprune or
+            before the policy was changed.
+        held: why the plan that would delete it waits for approval; None if there is no such plan.
     """
 
     verdict: Verdict
@@ -41,7 +46,7 @@ class Explanation:
 
 
 def explain(state: State, policy: Policy, now_us: int, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
-    """Explains these tags (all when not given), the newest push first; names that are no live tags are left out."""
+    """Explain the tags of these names, the newest push first. None means all tags; unknown names are left out."""
     weighing = Weighing(state, policy, now_us)
     wanted = None if names is None else frozenset(names)
     tags = [tag for tag in weighing.newest_first if wanted is None or tag.name in wanted]
@@ -49,11 +54,16 @@ def explain(state: State, policy: Policy, now_us: int, names: tuple[str, ...] | 
 
 
 def with_hold(explained: Iterable[Explanation], digests: Iterable[str], reason: str) -> tuple[Explanation, ...]:
-    """The same where a plan waits, for this reason, that would delete these digests."""
+    """Return the explanations with `held` set for the tags to delete of these digests.
+
+    Args:
+        digests: the digests of a plan that waits for approval.
+        reason: why that plan waits.
+    """
     waiting = frozenset(digests)
     return tuple(
-        replace(one, held=reason) if one.verdict.tag.digest in waiting and not one.verdict.kept else one
-        for one in explained
+        replace(tag, held=reason) if tag.verdict.tag.digest in waiting and not tag.verdict.kept else tag
+        for tag in explained
     )
 
 
@@ -71,7 +81,7 @@ def _explained(weighing: Weighing, tag: Tag) -> Explanation:
 
 
 def _only_after(weighing: Weighing, tag: Tag) -> str:
-    """Return what has to happen before the tag can be deleted, as time alone does not do it."""
+    """Return what must happen before a tag that does not expire by age can be deleted."""
     if weighing.policy.protects(tag.name):
         return _POLICY
     if weighing.bound_verdict(tag):
@@ -84,16 +94,16 @@ def _only_after(weighing: Weighing, tag: Tag) -> str:
 
 
 def _deciding(weighing: Weighing, tag: Tag) -> tuple[Tag, ...]:
-    """The tags because of which this one may stay: itself, and with `shared: keep` what else holds its digest."""
+    """Return the tags that can keep this tag: itself, and with `shared: keep` all tags that keep its digest."""
     if weighing.policy.shared != "keep":
         return (tag,)
     return tuple(holder for _, holder in weighing.holding(tag.digest) if holder)
 
 
 def _opinions(weighing: Weighing, tag: Tag) -> Iterator[Opinion]:
-    """The opinions with the tag's place under `last`, also beyond its limit; a plan does not need to know that.
+    """Yield the opinions with the tag's place in the order of `last`, even if it is beyond the limit.
 
-    Where many rules would have many tags counted for it, only the first of them do.
+    A plan does not need such a place. If many rules would have to count many tags, only the first rules do so.
     """
     counted = 0
     for opinion, (number, group) in zip(weighing.opinions(tag), weighing.selections.selecting(tag), strict=False):
@@ -110,7 +120,7 @@ def _opinions(weighing: Weighing, tag: Tag) -> Iterator[Opinion]:
 
 def _could_go_us(weighing: Weighing, tag: Tag) -> int | None:
     if weighing.own_verdict(tag).kept and weighing.awaits_date(tag):
-        # Then its creation date is read, and the rules decide: it may be deleted at once.
+        # At that time its creation date is read, and the rules decide: the tag may be deleted at once.
         return max(weighing.now_us, weighing.state.told_us)
     if weighing.selections.ages:
         return _first_by_age(weighing, tag)
@@ -124,11 +134,12 @@ def _could_go_us(weighing: Weighing, tag: Tag) -> int | None:
 
 
 def _first_by_age(weighing: Weighing, tag: Tag) -> int | None:
-    """Where rules take up what grows old: between two turns what could go once may go ever after, so halves find it."""
+    """Return the first time at which the tag can be deleted, if a rule has `older_than`; None if there is none."""
 
     def goes(moment: int) -> bool:
         return not weighing.at(moment).verdict(tag).kept
 
+    # Between two turns, a tag that can be deleted once can be deleted until the next turn. So a binary search works.
     if goes(weighing.now_us):
         return weighing.now_us
     starts = sorted({weighing.now_us, *(moment for moment in _turns(weighing, tag) if moment > weighing.now_us)})
@@ -143,7 +154,10 @@ def _first_by_age(weighing: Weighing, tag: Tag) -> int | None:
 
 
 def _halved(low: int, high: int, goes: Callable[[int], bool], looks: int) -> int:
-    """The first moment from low to high at which it goes, as it does at high; a later one after so many looks."""
+    """Return the first moment from low to high at which `goes` is true, as it is at high.
+
+    The result may be a later moment if `looks` steps are not enough.
+    """
     for _ in range(looks):
         if low >= high:
             break
@@ -153,7 +167,7 @@ def _halved(low: int, high: int, goes: Callable[[int], bool], looks: int) -> int
 
 
 def _looks(weighing: Weighing) -> int:
-    """At how many moments to look: fewer, the more rules there are to ask and tags to count for each of them."""
+    """Return how many moments to evaluate: fewer, the more rules there are and the more tags each rule counts."""
     tags, counted = len(weighing.state.tags), 1
     for _, rule in weighing.selections.rules:
         if isinstance(rule.keep, Keep):
@@ -163,21 +177,22 @@ def _looks(weighing: Weighing) -> int:
 
 
 def _turns(weighing: Weighing, tag: Tag) -> Iterator[int]:
-    """The moments at which a tag that could go may become one that stays.
+    """Yield the moments at which a tag that could be deleted may become one that is kept.
 
-    A rule takes up a tag that decides; or a final rule takes others away, whose places become free. Of the latter
-    only the first so many of all rules together are looked at, since each has the tags ranked anew; beyond them a later
-    moment may be said than the first, never an earlier one.
+    At such a moment a tag becomes old enough for a rule that may keep it, or a final rule hides other tags from a rule,
+    whose places become free.
     """
     for holder in _deciding(weighing, tag):
         for _, rule in weighing.selections.naming(holder.name):
             yield (holder.pushed_us or 0) + rule.older_than * 1_000_000
+    # Each moment of a final rule costs a new ranking of the tags, so only the first moments are evaluated. Beyond them
+    # the reported time may be later than the first possible one, but never earlier.
     finals = (number for number, (_, rule) in enumerate(weighing.selections.rules) if rule.final)
     yield from islice(merge(*(weighing.selections.dues_us(number) for number in finals)), _MOST_TURNS)
 
 
 def _end_us(weighing: Weighing, tag: Tag) -> int:
-    """A moment after which time changes nothing."""
+    """Return a moment after which time changes no verdict."""
     times_us = [weighing.now_us, weighing.newest_first[0].pushed_us or 0]
     for holder in _deciding(weighing, tag):
         times_us += [holder.used_us, weighing.leased_us(holder.digest)]

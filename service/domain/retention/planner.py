@@ -1,4 +1,4 @@
-"""Retention: a state + a policy -> a plan. Every verdict carries its reason."""
+"""Make a plan from a state and a policy. Every verdict has its reason."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -10,14 +10,15 @@ from service.domain.retention.manual import by_hand
 from service.domain.retention.plan import UNLISTED, Doomed, Plan, Verdict
 from service.domain.retention.state import State, Tag, Untagged
 
-# Whoever pushes an index pushes its parts first, without a tag: such a push is given time to be completed.
+# A client pushes the parts of an index before the index, without a tag. The push gets this time to be completed.
 NEVER_TAGGED_US = 3600 * 1_000_000
 
 
 def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False) -> Plan:
-    """The plan for one repository: the same for any order of its input.
+    """Return the plan for one repository. The order of the input does not matter.
 
-    only_asked: of what somebody asked for by hand, and of what follows that; the policy does no more than protect.
+    Args:
+        only_asked: True to plan manual deletions, and those that follow from them, only. The policy only protects then.
     """
     weighing = Weighing(state, policy, now_us, only_asked=only_asked)
     verdicts = tuple(weighing.verdict(tag) for tag in weighing.newest_first)
@@ -44,18 +45,18 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
 
 
 def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
-    """Return how many tags `made` keeps only because their pushes were not heard.
+    """Return how many tags the plan `made` keeps only because their pushes were not reported.
 
-    Such a tag may be older than it looks, so it takes no slot from others. Many of them stay where fewer pushes were
-    heard since than the policy keeps. A tag that the first comparison of the repository found is not counted: it was
-    there before pushprune, so that no event of it was lost.
+    Such a tag may be older than it looks, so it takes no slot from others. There are many of them if fewer pushes were
+    reported since than the policy keeps. A tag that the first comparison of the repository found is not counted: it
+    existed before pushprune, so that no event of its push was lost.
     """
     unheard = {tag.name for tag in state.tags if tag.sighted and not tag.found}
     if not unheard:
         return 0
-    # One after the other: of tags that are first seen at the same moment none would be the older one.
+    # Tags that were first seen at the same moment would tie. One µs more for each gives them an order.
     at_us = {tag.name: (tag.pushed_us or 0) + nth for nth, tag in enumerate(state.tags) if tag.name in unheard}
-    heard = replace(
+    if_reported = replace(
         state,
         tags=tuple(
             replace(tag, sighted=False, pushed_us=at_us[tag.name]) if tag.name in unheard and tag.pushed_us else tag
@@ -63,19 +64,22 @@ def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
         ),
     )
     deleted = {name for doomed in made.doomed for name in doomed.tags}
-    would = {name for doomed in plan(heard, policy, now_us).doomed for name in doomed.tags}
+    would = {name for doomed in plan(if_reported, policy, now_us).doomed for name in doomed.tags}
     return len(would - deleted)
 
 
 def _unresolved(weighing: Weighing, dooms: bool) -> list[str]:
-    """The manifests to read first: all unknown ones before a deletion, else what decides if a part is deleted.
+    """Return the manifests to read before the plan may commit.
 
-    A manifest that was pushed by its digest, and is no part of an index, may be about an image: no event says so.
+    Args:
+        dooms: True if the plan deletes anything. Then these are all unread manifests; otherwise only those that decide
+            whether a part of an index is deleted.
     """
     state = weighing.state
     unknown = {digest for digest, known in state.links.items() if known is None}
     if not dooms:
         return sorted(unknown & {untagged.index for untagged in state.untagged})
+    # A manifest that was pushed by its digest, and is no part of an index, may be a referrer. No event says so.
     nameless = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
     return sorted(unknown | (nameless - state.links.keys() - weighing.parents.keys()))
 
@@ -95,13 +99,13 @@ def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:
     for verdict in verdicts:
         if not verdict.kept:
             by_digest.setdefault(verdict.tag.digest, []).append(verdict)
-    for digest, gone in by_digest.items():
-        yield Doomed(digest, tuple(gone))
+    for digest, doomed in by_digest.items():
+        yield Doomed(digest, tuple(doomed))
 
 
 def _untagged_verdicts(weighing: Weighing) -> Iterator[Verdict]:
-    """One verdict for each manifest that no tag points at, by digest."""
-    for untagged in sorted(weighing.state.untagged, key=lambda one: one.digest):
+    """Yield one verdict for each manifest that no tag points at, sorted by digest."""
+    for untagged in sorted(weighing.state.untagged, key=lambda manifest: manifest.digest):
         if untagged.digest not in weighing.holders:
             verdict = _untagged_verdict(weighing, untagged)
             if not verdict.kept and weighing.state.hides_tags:
@@ -120,24 +124,30 @@ def _untagged_verdict(weighing: Weighing, untagged: Untagged) -> Verdict:
     revision = weighing.revision(untagged.digest)
     if revision and not asked:
         return Verdict(tag, True, revision.reason, revision.rule)
-    apart = weighing.leased_verdict(tag, None) or bound
-    if apart:
-        return apart
-    went = untagged.index or (untagged.digest if untagged.taken or untagged.begun else "")
-    if went and (weighing.rules or went in weighing.state.by_hand):
-        return _following(weighing, untagged, tag, asked=went in weighing.state.by_hand)
+    fixed = weighing.leased_verdict(tag, None) or bound
+    if fixed:
+        return fixed
+    parent = untagged.index or (untagged.digest if untagged.taken or untagged.begun else "")
+    if parent and (weighing.rules or parent in weighing.state.by_hand):
+        return _following(weighing, untagged, tag, asked=parent in weighing.state.by_hand)
     if asked:
         return Verdict(tag, False, by_hand(asked), by_hand=True, by=asked.by)
     return _by_age(weighing, untagged, tag)
 
 
 def _may_stand(weighing: Weighing, index: str) -> bool:
-    """Whether an index that was seen to go may be back: it is known again, even if nobody has looked into it yet."""
+    """True if an index that was deleted may exist again: it is known again, even if it was not read yet."""
     return index in weighing.state.links or weighing.stands(index)
 
 
 def _following(weighing: Weighing, untagged: Untagged, tag: Tag, *, asked: bool) -> Verdict:
-    """Parts of an index die with it, and a manifest with the last of its tags; no `untagged` has to say so."""
+    """Return the verdict on a part of a deleted index, or on a manifest whose last tag was deleted.
+
+    Both are deleted without an `untagged` setting.
+
+    Args:
+        asked: True if the parent was deleted manually.
+    """
     rule, index = weighing.first_rule, untagged.index
     if index:
         return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, by_hand=asked)
@@ -148,7 +158,7 @@ def _following(weighing: Weighing, untagged: Untagged, tag: Tag, *, asked: bool)
 
 
 def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
-    """`untagged`: one keep wins, and so the longest time does."""
+    """Return the verdict by the `untagged` settings of the rules: the longest period of all rules counts."""
     against: Verdict | None = None
     keeping: Verdict | None = None
     for name, period_s in _periods(weighing, untagged):
@@ -162,11 +172,11 @@ def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
             against = against or Verdict(tag, False, reason, name)
         elif keeping is None or end_us > (keeping.until_us or 0):
             keeping = Verdict(tag, True, f"untagged for less than {period} (rule {name})", name, end_us)
-    return keeping or against or Verdict(tag, True, "no rule says what to do with untagged manifests like it")
+    return keeping or against or Verdict(tag, True, "no rule has `untagged` for manifests like this one")
 
 
 def _periods(weighing: Weighing, untagged: Untagged) -> Iterator[tuple[str, int | None]]:
-    """(rule, seconds it may stay; None = for ever) of each rule whose matter it is and that says anything."""
+    """Yield (rule, seconds for which the manifest is kept; None = for ever) of each rule with a matching `untagged`."""
     rules = weighing.selections.naming(untagged.tag) if untagged.tag else weighing.selections.rules
     for name, rule in rules:
         if rule.untagged is not None and (untagged.tag or rule.concerns_every_tag):
@@ -174,7 +184,7 @@ def _periods(weighing: Weighing, untagged: Untagged) -> Iterator[tuple[str, int 
 
 
 def _undated(weighing: Weighing) -> set[str]:
-    """Digests whose creation nobody has looked up, in groups that overflow a limit which counts by it."""
+    """Return digests of unread creation time in groups that exceed the `last` of a rule with `order: created`."""
     undated: set[str] = set()
     for number, (_, rule) in enumerate(weighing.selections.rules):
         last = rule.keep.last if isinstance(rule.keep, Keep) else None
@@ -196,7 +206,7 @@ def _unseen(weighing: Weighing) -> set[str]:
 
 
 def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int]:
-    """Every moment at which time alone may change a verdict."""
+    """Yield every time (µs) at which time alone may change a verdict."""
     for verdict in verdicts:
         if verdict.kept and verdict.until_us is not None:
             yield verdict.until_us
@@ -204,12 +214,13 @@ def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int
 
 
 def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, weighing: Weighing) -> str | None:
-    """Why the plan waits. What follows an image that went is no more than its deletion was.
+    """Return why the plan must wait for an approval, or None.
 
-    What waits goes on waiting until it is approved, is no longer to go, or the policy is another: no push that makes it
-    a smaller share approves it.
+    An image that waits keeps waiting until it is approved, is no longer to be deleted, or the policy changes. Pushes
+    that make it a smaller share of the repository do not end the wait.
     """
     policy, state = weighing.policy, weighing.state
+    # A deletion that follows from another one is not counted: it was approved together with that one.
     counted = [
         verdict
         for digest in doomed
@@ -223,7 +234,7 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, weighing: Weighi
     would = f"it would remove {removed} of {tags} tags{also}"
     if because := _unapproved(counted, weighing):
         return f"{because}: {would}"
-    # Tags are weighed alone as well: however much there is without a tag, it makes no plan a smaller one.
+    # Tags are also counted alone: many manifests without a tag must not make the share of the tags look smaller.
     if is_over(removed, tags, policy) or (nameless and is_over(len(counted), tags + untagged, policy)):
         return f"{would}, more than {policy.hold_over}% (hold_over)"
     waiting = _waiting(counted, policy, state)
@@ -232,11 +243,11 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, weighing: Weighi
     still = (
         "1 image of an earlier plan still waits" if waiting == 1 else f"{waiting} images of an earlier plan still wait"
     )
-    return f"{would}; {still} for approval, and no push gives it"
+    return f"{would}; {still} for approval (a push is no approval)"
 
 
 def _unapproved(counted: Iterable[Verdict], weighing: Weighing) -> str:
-    """Return why a deletion of what was there before needs an approval; "" when it needs none."""
+    """Return why the deletion of older tags needs an approval; "" if it needs none. See `Unapproved`."""
     before = weighing.state.unapproved
     if before is None or not any(weighing.needs_approval(verdict.tag) for verdict in counted):
         return ""
@@ -249,12 +260,12 @@ def _unapproved(counted: Iterable[Verdict], weighing: Weighing) -> str:
 
 
 def is_over(count: int, of: int, policy: Policy) -> bool:
-    """Return True if so many of these tags are more than the policy deletes without an approval."""
+    """True if the policy does not delete `count` of `of` tags without an approval."""
     return count > policy.hold_min and count * 100 > policy.hold_over * of
 
 
 def _waiting(counted: Iterable[Verdict], policy: Policy, state: State) -> int:
-    """How many of the images waited for approval before, by the same policy."""
+    """Return how many of these images already waited for approval under the same policy."""
     if not state.held or state.held_under != policy.fingerprint():
         return 0
     return len({verdict.tag.digest for verdict in counted} & state.held)

@@ -19,15 +19,15 @@ Key = Callable[[Tag], Any]
 class Ranking:
     """The place of each counted digest, or name, in its group, from 1.
 
-    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept. Tags are read
-    no further than a question needs: one tag of ten thousand is not worth ranking them all.
+    A digest has the place of the first of its tags, so that all selected tags of a kept digest are kept. Tags are
+    ranked only as far as a question needs, because one question about one tag must not rank ten thousand.
 
     Attributes:
-        by_digest: count digests; else names.
+        by_digest: True to count digests, False to count names.
         unread: (tag, group) pairs in their order, not ranked yet.
-        rank_of: equal for two tags that the order cannot tell apart.
-        takes_slot: False for a tag whose age is unknown, where the order is one of time: it may be older than every
-            other tag. It has a place, and takes none from a tag whose age is known.
+        rank_of: the sort key; equal for two tags that the order cannot distinguish.
+        takes_slot: False for a tag of unknown age in an order of time: it may be older than every other tag. It has a
+            place, but takes no place from a tag of known age.
     """
 
     by_digest: bool
@@ -40,14 +40,14 @@ class Ranking:
 
     @property
     def counted(self) -> int:
-        """The number of digests or names that have their place by now."""
+        """The number of digests or names that are ranked so far."""
         return len(self._places)
 
     def place(self, group: str, tag: Tag, most: int) -> int | None:
-        """Return the place of a selected tag, or None when it is beyond the first `most` of its group.
+        """Return the place of a selected tag, or None if it is beyond the first `most` of its group.
 
-        Tags that the order cannot tell apart from the last of the first `most` are not beyond it: their places are
-        greater than `most`, and none of them is known to be older than another.
+        A tag that ties with the last of the first `most` is not beyond it, although its place is greater than `most`:
+        it is not known to be older.
         """
         counted = (group, tag.digest if self.by_digest else tag.name)
         if counted not in self._places and not self._is_full(group, most):
@@ -59,12 +59,12 @@ class Ranking:
         return place if place <= most or slots[most - 1] == rank else None
 
     def _is_full(self, group: str, most: int) -> bool:
-        """Return True once the first `most` of a group, and all that tie with the last of them, have their places."""
+        """True once the first `most` of a group, and all tags that tie with the last of them, are ranked."""
         slots = self._slots[group]
         return len(slots) >= most and self._reached[group] != slots[most - 1]
 
     def _read_on(self, wanted: tuple[str, str], most: int) -> None:
-        """Rank tags until the wanted one has its place, or its group is full."""
+        """Rank tags until the wanted tag is ranked or its group is full."""
         for tag, group in self.unread:
             counted = (group, tag.digest if self.by_digest else tag.name)
             if counted not in self._places:
@@ -82,7 +82,7 @@ class Ranking:
 
 
 def rank(ordered: Iterable[tuple[Tag, str]], *, by_digest: bool, order: str = "pushed") -> Ranking:
-    """The places of the selected (tag, group) pairs that come in this order."""
+    """Return the ranking of the selected (tag, group) pairs, which come in this order."""
     return Ranking(by_digest, iter(ordered), RANKS[order], _TAKES_SLOT.get(order, _has_age))
 
 
@@ -124,7 +124,8 @@ RANKS: Mapping[str, Key] = {
 
 
 def _named_last(rank_of: Key) -> Key:
-    """The rank, then the name: the name only makes the result the same for any order of the input."""
+    """Return the rank, then the name as the sort key."""
+    # The name makes the result independent of the order of the input.
     return lambda tag: (rank_of(tag), tag.name)
 
 
@@ -143,26 +144,24 @@ def _always(tag: Tag) -> bool:
     return True
 
 
-# Orders that do not go by time alone.
+# The orders that do not depend on time alone.
 _TAKES_SLOT: Mapping[str, Callable[[Tag], bool]] = {"name": _always, "semver": _is_ranked_by_version}
 
 
 def created_us(tag: Tag) -> int:
-    """When the image was made, in µs; where its config says nothing believable, when it was pushed.
-
-    An image cannot be made after its push: a builder whose clock is years ahead must not outrank all that comes after.
-    """
+    """Return the creation time of the image in µs, or its push time if the config has no believable creation time."""
+    # No image is created after its push. A builder whose clock is years ahead must not outrank all later images.
     believed = is_believable(tag.created_us) and not tag.created_us > (tag.pushed_us or tag.created_us)
     return (tag.created_us if believed else tag.pushed_us) or 0
 
 
 def is_believable(created_us: int | None) -> TypeGuard[int]:
-    """Whether an image can have been made then (µs)."""
+    """True if an image can have been created at that time (µs)."""
     return created_us is not None and created_us >= _FIRST_CREATION_US
 
 
 def _version(name: str) -> Version | None:
-    """The version that a tag names, as in 1.4.2, v1.4.2-rc.1 or 1.4; None when it names none."""
+    """Return the version that a tag names, as in 1.4.2, v1.4.2-rc.1 or 1.4; None if it names none."""
     try:
         return Version.parse(name.removeprefix("v").removeprefix("V"), optional_minor_and_patch=True)
     except ValueError:
@@ -170,7 +169,10 @@ def _version(name: str) -> Version | None:
 
 
 def _final_before_prerelease(prerelease: str | None) -> tuple[Any, ...]:
-    """semver 2.0.0, 11.3 and 11.4, turned round: a release, then words before numbers, longer before shorter."""
+    """Return a sort key for the reverse of semver 2.0.0, 11.3 and 11.4.
+
+    A release comes first, then its pre-releases: words before numbers, longer before shorter.
+    """
     if prerelease is None:
         return (0,)
     words = prerelease.split(".")
@@ -178,5 +180,5 @@ def _final_before_prerelease(prerelease: str | None) -> tuple[Any, ...]:
 
 
 def _descending(text: str) -> tuple[int, ...]:
-    """Sorts texts from the last to the first."""
+    """Return a sort key that sorts texts in reverse order."""
     return (*(-ord(letter) for letter in text), 1)

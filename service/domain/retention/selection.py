@@ -1,4 +1,4 @@
-"""Which tags each rule selects, in which group, and how it ranks them."""
+"""The tags that each rule selects, their groups, and their ranking."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -14,13 +14,13 @@ from service.domain.retention.ranking import ORDERS, Ranking, rank
 from service.domain.retention.state import Tag
 
 Lists = frozenset[int]
-# From when until when (µs) a rule selects a tag, and in which group.
+# (start in µs, end in µs, group) of the time in which a rule selects a tag.
 Stay = tuple[float, float, str]
 _NEVER: Stay = (inf, -inf, "")
 
 
 class Feed:
-    """Tags in one order, handed to every list of patterns that selects them, no further than somebody reads."""
+    """Tags in one order, distributed to the lists of patterns that select them. Tags are read only when needed."""
 
     def __init__(self, ordered: Iterable[Tag], lists_of: Callable[[str], Lists]) -> None:
         self._unread = iter(ordered)
@@ -30,25 +30,25 @@ class Feed:
         self._selecting = cache(lambda lists: tuple(self._by_list[at] for at in lists))
 
     def all(self) -> Iterator[Tag]:
-        """Every tag, whatever selects it."""
+        """Return all tags, selected or not."""
         while self._read_on():
             pass
         return iter(self._read)
 
     def of(self, at: int, start: int = 0) -> Iterator[Tag]:
-        """The tags that the list at this place selects, without the first `start`."""
-        found = self._by_list[at]
-        while start < len(found) or self._read_on():
-            if start < len(found):
-                yield found[start]
+        """Yield the tags that the list number `at` selects, without the first `start`."""
+        tags = self._by_list[at]
+        while start < len(tags) or self._read_on():
+            if start < len(tags):
+                yield tags[start]
                 start += 1
 
     def backwards(self, at: int, count: int) -> Iterator[Tag]:
-        """The first so many of them, which were read already, the last first."""
+        """Return the first `count` tags of the list in reverse order. They must have been read before."""
         return reversed(self._by_list[at][:count])
 
     def pushed_after(self, at: int, moment_us: int) -> int:
-        """How many of them were pushed later than this; only where the newest push comes first."""
+        """Return how many tags of the list were pushed after this moment. The feed must be in order of push."""
         while (not self._read or (self._read[-1].pushed_us or 0) > moment_us) and self._read_on():
             pass
         return bisect_left(self._by_list[at], -moment_us, key=lambda tag: -(tag.pushed_us or 0))
@@ -58,19 +58,24 @@ class Feed:
         if tag is None:
             return False
         self._read.append(tag)
-        for found in self._selecting(self._lists_of(tag.name)):
-            found.append(tag)
+        for tags in self._selecting(self._lists_of(tag.name)):
+            tags.append(tag)
         return True
 
 
 class Selections:
-    """For each rule of one repository the tags that it selects. Rules that select and rank alike share the work.
+    """The tags that each rule of one repository selects. Rules are identified by their number.
 
-    Nothing is worked out before somebody asks for it. A rule is known by its place.
+    Results are computed when they are first needed. Rules that select and rank alike share them.
     """
 
     def __init__(self, rules: tuple[tuple[str, Rule], ...], free: Iterable[Tag], now_us: int) -> None:
-        """free: the tags that rules decide about, the newest push first."""
+        """Prepare the selections.
+
+        Args:
+            rules: (name, rule) of each rule that matches the repository.
+            free: the tags that rules decide about, the newest push first.
+        """
         lists = tuple(dict.fromkeys(rule.tags for _, rule in rules))
         number_of = {patterns: at for at, patterns in enumerate(lists)}
         group_of = {rule.group: cache(rule.grouping.of) for _, rule in rules}
@@ -92,7 +97,7 @@ class Selections:
         self._rankings: dict[tuple[int, str], Ranking] = {}
 
     def at(self, now_us: int) -> "Selections":
-        """The same at another moment."""
+        """Return the selections at another moment. Results that do not depend on time are shared."""
         if not self.ages:
             return self
         other = copy(self)
@@ -100,7 +105,7 @@ class Selections:
         return other
 
     def selecting(self, tag: Tag) -> Iterator[tuple[int, str]]:
-        """(rule, group) of every rule that selects the tag: none behind a final one."""
+        """Yield (rule number, group) of every rule that selects the tag, up to the first final rule."""
         for number in self._matching(self._lists_of(tag.name)):
             group = self._taken_up(number, tag)
             if group is not None:
@@ -109,7 +114,7 @@ class Selections:
                     return
 
     def selected(self, number: int, order: str = "pushed") -> Iterator[tuple[Tag, str]]:
-        """The tags that the rule selects, each with its group, in this order."""
+        """Yield (tag, group) of the tags that the rule selects, in this order."""
         feed, at, now_us = self._feed(order), self._list[number], self._now_us
         young = feed.pushed_after(at, self._latest_us(number)) if order == "pushed" and self._older_us[number] else 0
         stays = self._stays[self._alike[number]]
@@ -122,7 +127,7 @@ class Selections:
                 yield tag, group
 
     def ranking(self, number: int, order: str) -> Ranking:
-        """The places of what the rule selects, in this order."""
+        """Return the ranking of the tags that the rule selects, in this order."""
         known = (self._alike[number], order)
         if known not in self._rankings:
             by_digest = self.rules[number][1].count == "digests"
@@ -130,7 +135,7 @@ class Selections:
         return self._rankings[known]
 
     def naming(self, name: str) -> Iterator[tuple[str, Rule]]:
-        """(name, rule) of every rule that could select a tag of this name at some age."""
+        """Yield (name, rule) of every rule that could select a tag of this name at some age."""
         for number in self._matching(self._lists_of(name)):
             if self._group[number](name) is not None:
                 rule_name, rule = self.rules[number]
@@ -139,12 +144,12 @@ class Selections:
                     return
 
     def next_us(self) -> Iterator[int]:
-        """For each rule the next moment at which it takes up a tag that is too young for it now."""
+        """Yield for each rule the next time (µs) at which a tag becomes old enough for it."""
         for number in range(len(self.rules)):
             yield from islice(self.dues_us(number), 1)
 
     def dues_us(self, number: int) -> Iterator[int]:
-        """The moments at which the rule takes up the tags that are too young for it now, the next one first."""
+        """Yield the times (µs) at which tags become old enough for the rule, the next time first."""
         if not self._older_us[number]:
             return
         feed, at = self._feeds["pushed"], self._list[number]
@@ -156,13 +161,13 @@ class Selections:
         return self._now_us - self._older_us[number]
 
     def _taken_up(self, number: int, tag: Tag) -> str | None:
-        """The group of a tag that the rule's list selects; None when it is too young or in no group."""
+        """Return the group of a tag that the rule's list selects; None if it is too young or in no group."""
         if self._older_us[number] and (tag.pushed_us or 0) > self._latest_us(number):
             return None
         return self._group[number](tag.name)
 
     def _stay(self, number: int, tag: Tag) -> Stay:
-        """How long the rule selects a tag of its list, whatever the moment is: asked at every moment, found once."""
+        """Return from when until when the rule selects a tag of its list. The result is the same at every moment."""
         group = self._group[number](tag.name)
         if group is None:
             return _NEVER
@@ -171,12 +176,12 @@ class Selections:
         return self._from_us(number, tag), inf if takes is None else self._from_us(takes, tag), group
 
     def _finals_before(self, number: int, lists: Lists) -> tuple[int, ...]:
-        """The final rules that take tags of these lists away from the rule, those that take the youngest first."""
+        """Return the final rules that hide tags of these lists from the rule, sorted by `older_than`."""
         finals = (final for final in self._finals[number] if self._list[final] in lists)
         return tuple(sorted(finals, key=self._older_us.__getitem__))
 
     def _from_us(self, number: int, tag: Tag) -> float:
-        """From when on the tag is old enough for the rule."""
+        """Return the time (µs) from which the tag is old enough for the rule."""
         return (tag.pushed_us or 0) + self._older_us[number] if self._older_us[number] else -inf
 
     def _feed(self, order: str) -> Feed:
@@ -188,6 +193,6 @@ class Selections:
         return tuple(number for number, at in enumerate(self._list) if at in lists)
 
     def _likeness(self, number: int) -> object:
-        """Equal for two rules that select the same tags and count the same things."""
+        """Return a key that is equal for two rules that select the same tags and count the same things."""
         rule = self.rules[number][1]
         return (self._list[number], rule.group, rule.older_than, rule.count, self._finals[number])
