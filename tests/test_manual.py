@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from service.cli.main import VERBS, pushprune
+from service.dispatch import QUEUES
 from service.doctor import redis as doctor_redis
 from service.domain.policy.model import Policy
 from service.settings import Settings, load_settings
@@ -147,6 +148,21 @@ def test_every_other_block_of_yaml_is_for_the_registry_or_a_proxy() -> None:
     known = {*Settings.model_fields, "rules"}
     others = [values for _, values in yaml_blocks() if not known & values.keys()]
     assert sorted(min(values) for values in others) == ["http", "nginx.ingress.kubernetes.io/auth-url", "notifications"]
+
+
+def test_the_workers_of_the_manual_are_those_of_the_compose_file() -> None:
+    services = yaml.safe_load((manual.ROOT / "docker-compose.yml").read_text())["services"].values()
+    composed = [service.get("command", []) for service in services]
+    commands_shown = re.findall(r"^celery (.+)$", manual.page("install"), re.MULTILINE)
+    assert len(commands_shown) == 2
+    queues = []
+    for shown in map(shlex.split, commands_shown):
+        # -n names a worker; in the compose file the name of the container does.
+        name = shown.index("-n")
+        wanted = shown[:name] + shown[name + 2 :]
+        assert any(set(wanted) <= set(command) for command in composed)
+        queues += shown[-1].split(",")
+    assert sorted(queues) == sorted(QUEUES.values())
 
 
 def test_the_rights_in_redis_are_those_that_the_doctor_asks_for() -> None:
