@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from service.clock import now_us
 from service.domain.events import Envelope
 from service.domain.retention.state import Tag
 from service.reconcile import compare
@@ -73,8 +74,9 @@ def test_a_repository_that_the_registry_does_not_have_is_forgotten(
     monkeypatch.setattr(history_module, "_UNSEEN_MS", 0)
     system = make_system(keep_last(3))
     history, client = system.wiring.history, system.wiring.connection.client
-    history.record(Envelope((replace(event(1), repository="made/up"),), ()))
+    # An older image of another repository proves that this is still the same storage.
     system.push("v1")
+    history.record(Envelope((replace(event(1), repository="made/up", at_us=now_us()),), ()))
     for repository in ("made/up", SHOP):
         compare.compare(system.wiring, history.snapshot(repository))
     assert history.repositories() == (SHOP,)
