@@ -16,8 +16,8 @@ from service.store import keys as schema
 from service.store.connection import Connection, connect
 from service.store.keys import Keys
 from service.wiring import Wiring, wire
-from tests import examples
 from tests.fakes.valkey import Valkey
+from tests.support import examples
 
 # Speed is measured by `make bench`; here a busy machine must not make a test red.
 hypothesis.settings.register_profile("untimed", deadline=None)

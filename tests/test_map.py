@@ -1,4 +1,4 @@
-"""The map in service/__init__.py and the folder agree."""
+"""The map in service/__init__.py agrees with the folder, and no test file is imported by another."""
 
 import re
 from pathlib import Path
@@ -14,3 +14,9 @@ def test_the_map_names_every_module_and_folder_and_no_other() -> None:
     named = set(re.findall(r"^    ([a-z_]+(?:/|\.py))  ", service.__doc__ or "", re.MULTILINE))
     there = {path.name + "/" * path.is_dir() for path in FOLDER.iterdir() if path.name not in ENTRIES}
     assert named == there
+
+
+def test_no_test_file_imports_another() -> None:
+    tests = Path(__file__).parent
+    imports = re.compile(r"^ *(?:from|import) tests\.[\w.]*\btest_\w+", re.MULTILINE)
+    assert [str(path) for path in tests.rglob("*.py") if imports.search(path.read_text())] == []

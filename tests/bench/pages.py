@@ -13,7 +13,7 @@ from service.web.app import create_app
 from service.wiring import Wiring, wire
 from tests.bench.figure import Figure, percentile
 from tests.fakes.valkey import Valkey
-from tests.makers import event, understood
+from tests.support.makers import event, understood
 
 TAGS, REPOSITORIES, TIMES = 5_000, 10_000, 9
 MOST_MS = 300

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.site import TOKENS, Site, Visit
 from tests.fakes.real_registry import require_registry
 from tests.live.conftest import TOKEN, LiveSystem, last
-from tests.live.test_collections import command
+from tests.support.collections import command
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 

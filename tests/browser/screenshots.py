@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.conftest import find_chromium
 from tests.browser.site import TOKENS, Site
 from tests.live.conftest import TOKEN, LiveSystem, last, wait_until
-from tests.live.test_collections import command
+from tests.support.collections import command
 
 _WIDE = {"width": 1100, "height": 640}
 _PAGES = (

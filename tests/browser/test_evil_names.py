@@ -9,7 +9,7 @@ from playwright.sync_api import Dialog, expect
 
 from service.domain.events import Envelope, Rejected
 from tests.browser.site import Site, Visit
-from tests.makers import event, understood
+from tests.support.makers import event, understood
 
 pytestmark = pytest.mark.live
 

@@ -17,7 +17,7 @@ from service.prune import approvals
 from service.wiring import Wiring
 from tests.cli.conftest import Call
 from tests.conftest import keep_last
-from tests.store.test_record import digest, event, record
+from tests.support.record import digest, event, record
 
 Run = Callable[..., tuple[int, str]]
 

@@ -15,7 +15,7 @@ from service.domain.events import Event
 from service.store.connection import Connection
 from service.wiring import Wiring
 from tests.conftest import keep_last
-from tests.store.test_record import digest, event, record, state
+from tests.support.record import digest, event, record, state
 
 Run = Callable[..., str]
 

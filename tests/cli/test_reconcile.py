@@ -7,7 +7,7 @@ import pytest
 
 from service.domain import reconciliation
 from service.wiring import Wiring
-from tests.cli.test_verbs import Run, run
+from tests.support.verbs import Run, run
 
 __all__ = ["run"]  # the fixture
 

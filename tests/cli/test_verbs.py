@@ -11,7 +11,6 @@ import jsonschema
 import pytest
 import yaml
 
-from service.cli.main import main
 from service.domain.collection.run import SWEEPING, Under
 from service.domain.collection.run import Run as GcRun
 from service.domain.retention.plan import Plan
@@ -19,31 +18,10 @@ from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-from tests.store.test_record import NOW, digest, event, record
+from tests.support.record import NOW, digest, event, record
+from tests.support.verbs import Run
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "pushprune.yaml"
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """run(*arguments) -> exit code, standard output, standard error; over three pushes to shop/api, keep last 2."""
-    wiring = make_wiring(policy=keep_last(2))
-    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
-    redis = wiring.settings.redis
-    monkeypatch.setenv("PUSHPRUNE_REDIS__URL", str(redis.url))
-    monkeypatch.setenv("PUSHPRUNE_REDIS__PREFIX", redis.prefix)
-    monkeypatch.setenv("PUSHPRUNE_POLICY", '{"rules": [{"name": "last", "keep": {"last": 2}}]}')
-    monkeypatch.delenv("PUSHPRUNE_CONFIG", raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return call
 
 
 def break_policy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from tests.conftest import keep_last
 from tests.doctor.conftest import look, one, quick
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.valkey import free_port
-from tests.registry.test_uploads import upload
-from tests.store.test_record import event, record
+from tests.support.record import event, record
+from tests.support.uploads import upload
 
 Make = Callable[..., Wiring]
 QUEUES = ("enforce", "delete", "reconcile")

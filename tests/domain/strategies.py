@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from service.domain.oci.manifest import References
 from service.domain.policy.model import Keep, Policy, Rule
 from service.domain.retention.state import State, Tag, Untagged, subject_of
-from tests.makers import digest_of, us
+from tests.support.makers import digest_of, us
 
 NOW = us(1_250)
 SIGNATURE = "sha256-" + "a" * 64 + ".sig"

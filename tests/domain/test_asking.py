@@ -8,7 +8,7 @@ from service.domain.retention.manual import answers
 from service.domain.retention.plan import Plan
 from service.domain.retention.planner import plan
 from service.domain.retention.state import Asked, State, Tag, Untagged
-from tests.makers import digest_of, policy, tag, us
+from tests.support.makers import digest_of, policy, tag, us
 
 NOW = us(100)
 LAST_1 = policy("rules: [{name: last, keep: {last: 1}}]")

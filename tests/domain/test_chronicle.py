@@ -2,8 +2,8 @@
 
 from service.domain.retention.state import State, Tag
 from service.domain.simulation.timeline import Chronicle, Happening, told
-from tests.makers import digest_of, tag, us
-from tests.past import adopted, pruned, pulled, pushed
+from tests.support.makers import digest_of, tag, us
+from tests.support.past import adopted, pruned, pulled, pushed
 
 
 def tell(*happenings: Happening, present: tuple[Tag, ...] = ()) -> list[tuple[str, str, int, int | None]]:

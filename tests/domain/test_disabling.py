@@ -8,8 +8,8 @@ from service.domain.policy.model import Policy
 from service.domain.retention.planner import plan
 from service.domain.retention.state import State
 from tests.domain.strategies import NOW, STATES, policies
-from tests.examples import examples
-from tests.makers import policy
+from tests.support.examples import examples
+from tests.support.makers import policy
 
 MAIN = "{name: main, tags: main-*, keep: {last: 3}}"
 REST = "{name: rest, keep: {last: 9}}"

@@ -4,8 +4,8 @@ import re
 
 from service.domain.policy.model import Policy
 from service.domain.retention.state import Tag
-from tests.makers import planned, policy, tag, us
 from tests.support import manual
+from tests.support.makers import planned, policy, tag, us
 
 _EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z-]+) -->\s*```yaml\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 

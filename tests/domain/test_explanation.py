@@ -10,8 +10,8 @@ from service.domain.retention.conditions import Opinion
 from service.domain.retention.explanation import Explanation, explain, with_hold
 from service.domain.retention.state import State, Tag, Unapproved
 from tests.domain.strategies import NOW, STATES, boundaries, policies
-from tests.examples import examples
-from tests.makers import digest_of, policy, tag, us
+from tests.support.examples import examples
+from tests.support.makers import digest_of, policy, tag, us
 
 DAY = 86_400
 NOW_S = 100 * DAY

@@ -8,7 +8,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention.freed import Freed, freed, freed_together
 from service.domain.retention.planner import plan
 from service.domain.retention.state import State, Tag, Untagged
-from tests.makers import digest_of, policy, tag, us
+from tests.support.makers import digest_of, policy, tag, us
 
 LAST = policy("hold_over: 100\nrules: [{name: r, keep: {last: 1}, untagged: 1h}]")
 NOW_S = 1_000_000

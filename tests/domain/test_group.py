@@ -3,7 +3,7 @@
 import pytest
 
 from service.domain.policy.groups import Grouping, checked_group
-from tests.makers import planned, policy, tag, us
+from tests.support.makers import planned, policy, tag, us
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval, intervals
 from service.domain.retention.state import Tag
-from tests.makers import digest_of, us
+from tests.support.makers import digest_of, us
 
 
 def entry(action: str, at: float, tag: str = "v1", digest: str = "a", **more: Any) -> Entry:

@@ -5,7 +5,7 @@ import pytest
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Verdict
 from service.domain.retention.state import Tag
-from tests.makers import digest_of, planned, policy, tag, us
+from tests.support.makers import digest_of, planned, policy, tag, us
 
 DAY = 86_400
 NOW_S = 100 * DAY

@@ -20,7 +20,7 @@ from service.domain.oci.manifest import (
     media_type_of,
     read_references,
 )
-from tests.makers import digest_of
+from tests.support.makers import digest_of
 
 SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 

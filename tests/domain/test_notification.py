@@ -12,7 +12,7 @@ from service.domain.errors import MalformedNotification
 from service.domain.events import parse
 from service.domain.oci.manifest import DOCKER_LIST, FOREIGN_LAYER_TYPES, OCI_INDEX
 from service.domain.oci.names import is_digest, is_repository, is_tag
-from tests.makers import blob_event, digest_of, envelope, event, understood, us
+from tests.support.makers import blob_event, digest_of, envelope, event, understood, us
 
 BAD_REPOSITORY = "target.repository: no repository can have that name"
 BAD_TAG = "target.tag: no tag can have that name"

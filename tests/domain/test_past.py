@@ -6,8 +6,8 @@ from service.domain.oci.manifest import References
 from service.domain.retention.state import State, Untagged
 from service.domain.simulation.timeline import Chronicle
 from service.domain.simulation.world import Past
-from tests.makers import digest_of, policy, tag, us
-from tests.past import (
+from tests.support.makers import digest_of, policy, tag, us
+from tests.support.past import (
     DAY,
     LAST_2,
     SIZE,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from wcmatch import glob
 
 from service.domain.policy.patterns import Selector, compile_expression, compile_patterns
-from tests.examples import examples
-from tests.makers import policy
+from tests.support.examples import examples
+from tests.support.makers import policy
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.domain.policy.model import Keep, Policy, schema
 from service.domain.policy.units import parse_duration, parse_percent, spell_duration
-from tests.makers import policy
+from tests.support.makers import policy
 
 EMPTY = "it is empty; leave it out if everything is meant"
 SAYS_NOTHING = "it is empty; write always, none, or a condition such as {last: 10}"

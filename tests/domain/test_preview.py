@@ -4,7 +4,7 @@ from service.domain.retention.freed import Freed
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.preview import Share, previewed, totals
 from service.domain.retention.state import Tag
-from tests.makers import digest_of
+from tests.support.makers import digest_of
 
 
 def going(name: str, digest: str, size_bytes: int = 0, stays_as: str = "") -> Verdict:

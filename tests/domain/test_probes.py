@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.events import BLOB_TYPE
 from service.domain.oci.manifest import OCI_MANIFEST
-from tests.makers import event, understood
+from tests.support.makers import event, understood
 
 AGENT = "pushprune/0.1.0 (probe 0123456789abcdef)"
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from service.domain.retention.ranking import ORDERS, RANKS, created_us, newest_push_first, rank
 from service.domain.retention.state import Tag
-from tests.examples import examples
-from tests.makers import digest_of, planned, policy, tag, us
+from tests.support.examples import examples
+from tests.support.makers import digest_of, planned, policy, tag, us
 
 # 2013-03-20T00:00:00Z: Docker's first release.
 FIRST_US = 1_363_737_600_000_000

@@ -7,7 +7,7 @@ import pytest
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import References
 from service.domain.retention.state import Tag, Untagged, subject_of
-from tests.makers import digest_of, planned, policy, tag, us
+from tests.support.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_000_000)
 IMAGE = digest_of("image")

@@ -8,7 +8,7 @@ from service.domain.oci.manifest import References
 from service.domain.policy.model import Policy
 from service.domain.retention.plan import Doomed, Plan
 from service.domain.retention.state import Tag, Untagged, is_referrer_tag
-from tests.makers import digest_of, planned, policy, tag, us
+from tests.support.makers import digest_of, planned, policy, tag, us
 
 NOW = us(1_000_000)
 LAST_2 = policy("rules: [{name: newest, keep: {last: 2}}]")

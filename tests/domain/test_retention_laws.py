@@ -14,8 +14,8 @@ from service.domain.retention.plan import Plan
 from service.domain.retention.planner import NEVER_TAGGED_US, plan
 from service.domain.retention.state import State, is_referrer_tag
 from tests.domain.strategies import DIGESTS, LIMITS, NOW, STATES, boundaries, policies, rules
-from tests.examples import examples
-from tests.makers import us
+from tests.support.examples import examples
+from tests.support.makers import us
 
 thorough: Callable[[Any], Any] = examples(150)
 LATER = st.integers(0, 8).map(lambda step: NOW + step * 400_000_000)

@@ -6,7 +6,7 @@ from service.domain.oci.manifest import References
 from service.domain.policy.model import Policy
 from service.domain.retention.state import Tag
 from tests.domain.strategies import NOW, SIGNATURE
-from tests.makers import digest_of, planned, policy, tag
+from tests.support.makers import digest_of, planned, policy, tag
 
 NONE = policy("rules: [{name: empty, keep: none}]")
 

@@ -10,7 +10,7 @@ import pytest
 from service.domain.events import Event, parse
 from service.domain.oci.names import is_digest
 from service.domain.retention.state import is_referrer_tag
-from tests.makers import envelope
+from tests.support.makers import envelope
 
 SAMPLES = Path(__file__).parents[1] / "data" / "notifications"
 VERSIONS = ("distribution-2.8.3", "distribution-3")

@@ -9,8 +9,22 @@ from service.domain.retention.state import State, Tag
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Simulation, Total
 from service.domain.simulation.timeline import Chronicle, Happening
-from tests.makers import digest_of, policy, tag, us
-from tests.past import DAY, END, LAST_2, SIZE, THREE, adopted, deleted, gone, left, lived, missed, pulled, pushed
+from tests.support.makers import digest_of, policy, tag, us
+from tests.support.past import (
+    DAY,
+    END,
+    LAST_2,
+    SIZE,
+    THREE,
+    adopted,
+    deleted,
+    gone,
+    left,
+    lived,
+    missed,
+    pulled,
+    pushed,
+)
 
 # What would have gone, and when
 

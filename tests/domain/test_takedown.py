@@ -4,7 +4,7 @@ import pytest
 
 from service.domain.retention.batching import batch_size, next_size, tags_first
 from service.domain.retention.plan import Doomed, Verdict
-from tests.makers import tag
+from tests.support.makers import tag
 
 
 def going(count: int, tags: int = 1) -> list[Doomed]:

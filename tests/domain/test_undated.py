@@ -3,7 +3,7 @@
 import pytest
 
 from service.domain.retention.state import Tag
-from tests.makers import digest_of, planned, policy, tag, us
+from tests.support.makers import digest_of, planned, policy, tag, us
 
 NOW = us(100)
 

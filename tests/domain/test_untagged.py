@@ -7,7 +7,7 @@ import pytest
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Untagged
-from tests.makers import digest_of, planned, policy, tag, us
+from tests.support.makers import digest_of, planned, policy, tag, us
 
 HOUR = 3600
 NOW_S = 1000 * HOUR

@@ -12,7 +12,7 @@ import requests
 
 from tests.fakes.images import image_over, index_over, noise, sha256
 from tests.fakes.pusher import BrokenImage, Pusher
-from tests.live.test_journeys import oci_layout
+from tests.support.journeys import oci_layout
 
 LAYER_BYTES = 20_000
 APP, MULTI, MOUNTED, COPIED, TWINS = "stress/app", "stress/multi", "stress/mounted", "stress/copied", "stress/twins"

@@ -16,7 +16,7 @@ from service.collect import restarting
 from service.collect import run as collect_run
 from service.domain.collection.run import BY_HAND, STALE, Run
 from tests.live.conftest import LiveSystem, last, wait_until
-from tests.live.test_collections import command
+from tests.support.collections import command
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]

@@ -1,26 +1,16 @@
 """Collections with the real garbage-collect: what is kept stays whole, and the collector dies with its holder."""
 
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.real_registry import registry_binary
 from tests.live.conftest import LiveSystem, last, wait_until
+from tests.support.collections import command
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]
-
-
-def command(folder: Path) -> str:
-    """The registry's own collector; its config is where RealRegistry writes it."""
-    return shlex.join([str(registry_binary()), "garbage-collect", str(folder / "registry" / "config.yml")])
-
-
-def disk(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(live: Live, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.registry_v1 import FakeRegistryV1
 from tests.live.conftest import LiveSystem, last
-from tests.live.test_collections import command as collector
-from tests.live.test_collections import disk
 from tests.support import manual
+from tests.support.collections import command as collector
+from tests.support.collections import disk
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]

@@ -13,7 +13,7 @@ import requests
 from service.local import story
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.live.conftest import wait_until
-from tests.live.test_up import alive, descendants
+from tests.support.up import alive, descendants
 
 pytestmark = pytest.mark.live
 

@@ -12,7 +12,7 @@ from service.domain.oci.manifest import OCI_MANIFEST
 from tests.fakes.images import make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import LiveSystem, last, wait_until
-from tests.live.test_collections import command
+from tests.support.collections import command
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]

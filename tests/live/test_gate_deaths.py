@@ -13,7 +13,7 @@ import pytest
 from service.domain.events import BLOB_TYPE, Envelope, Event
 from tests.fakes.real_registry import registry_binary
 from tests.live.conftest import LiveSystem, last, wait_until
-from tests.store.test_record import event
+from tests.support.record import event
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]

@@ -1,30 +1,17 @@
 """Journeys over the real registry, real Valkey, real workers, and skopeo."""
 
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.images import Image, make_image, sha256
+from tests.fakes.images import make_image
 from tests.live.conftest import LiveSystem, last, wait_until
+from tests.support.journeys import oci_layout
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]
-
-
-def oci_layout(folder: Path, image: Image) -> Path:
-    """Writes an image as an OCI layout, the way skopeo reads it."""
-    blobs = folder / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    for content in (*image.blobs, image.manifest):
-        (blobs / sha256(content).removeprefix("sha256:")).write_bytes(content)
-    described = {"mediaType": image.media_type, "digest": image.digest, "size": len(image.manifest)}
-    described["annotations"] = {"org.opencontainers.image.ref.name": "image"}
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return folder
 
 
 def test_of_thirteen_images_pushed_by_skopeo_the_last_ten_remain(live: Live, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.fakes.images import make_image, make_index, variant
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.live.conftest import LiveSystem, last, wait_until
-from tests.live.test_races import (
+from tests.support.races import (
     BASE,
     HISTORY,
     PATIENCE_S,
@@ -32,7 +32,7 @@ from tests.live.test_races import (
     pair_of,
     said,
 )
-from tests.live.test_rm import pushprune
+from tests.support.rm import pushprune
 from workers import tasks
 
 pytestmark = pytest.mark.live

@@ -14,7 +14,7 @@ import pytest
 from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX
 from tests.fakes.images import Image, index_over, make_image, make_index
 from tests.live.conftest import LiveSystem, last, wait_until
-from tests.live.test_journeys import oci_layout
+from tests.support.journeys import oci_layout
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]

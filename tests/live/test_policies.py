@@ -15,7 +15,7 @@ import yaml
 
 from tests.fakes.images import make_image, make_index
 from tests.live.conftest import READ_TOKEN, LiveSystem, last, wait_until
-from tests.live.test_journeys import oci_layout
+from tests.support.journeys import oci_layout
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]

@@ -1,121 +1,33 @@
 """The registry's own races, provoked on the real registry: whatever is lost is put back (FACTS, safety rule 5)."""
 
-import random
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import Lock
 
 import pytest
 
-from service.domain.oci.names import is_digest
-from tests.fakes.crossing import Crossing, Write
-from tests.fakes.images import Image, make_image, variant
+from tests.fakes.crossing import Crossing
+from tests.fakes.images import Image, variant
 from tests.fakes.pusher import Pusher
 from tests.live.conftest import LiveSystem, last, wait_until
+from tests.support.races import (
+    BASE,
+    HISTORY,
+    PAIRS,
+    PATIENCE_S,
+    ROUNDS,
+    SHOP,
+    Live,
+    Repushes,
+    healed,
+    hurried,
+    no_push_is_unheard,
+    pair_of,
+    push_until_taken,
+    said,
+)
 
 pytestmark = pytest.mark.live
-Live = Callable[..., LiveSystem]
-SHOP = "shop/api"
-ROUNDS, PAIRS = 200, 50
-PATIENCE_S = 150.0
-BASE = make_image("race", layers=0)
-LATEST_S = 0.005  # how long after our write has set out the push of the user may follow it
-HISTORY = {"repository_entries": 20_000}
-
-
-def push_until_taken(pusher: Pusher, tag: str, image: Image) -> int:
-    """How often it was refused: 2.8.3 answers 500 to a PUT that meets a DELETE of the same tag. A user pushes again."""
-    for refused in range(50):
-        try:
-            pusher.put(SHOP, tag, image.media_type, image.manifest)
-        except AssertionError as error:
-            if ": 500 " not in str(error):
-                raise
-        else:
-            return refused
-    pytest.fail("the registry does not take the push")
-
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """A push of a tag that is being deleted, and the write of ours that it was to meet; None: it just went on."""
-
-    tag: str
-    image: Image
-    write: Write | None
-    began_s: float
-    ended_s: float
-    refused: int
-
-    @property
-    def overlaps(self) -> bool:
-        return self.write is not None and self.began_s < self.write.ended_s and self.write.began_s < self.ended_s
-
-
-class Repushes:
-    """Pushes a tag again, to another digest, when the write that removes it is about to be sent.
-
-    Of the two tags in a pair one is to go at any time: pushed again it stays, and the other one is to go. Where a
-    tombstone is put under a tag before the DELETE, one push meets the PUT and the next one the DELETE.
-    """
-
-    def __init__(self, url: str, standing: dict[str, str]) -> None:
-        """standing: tag → the digest of its first push."""
-        self._url = url
-        self._stood = {digest: {tag} for tag, digest in standing.items()}  # digest → tags that were put there
-        self._left = {pair_of(tag): ROUNDS // PAIRS for tag in standing}
-        self._turns = {pair: Lock() for pair in self._left}  # of two pushes at once nobody could say which is the last
-        self._lock = Lock()
-        self._pool = ThreadPoolExecutor(16, thread_name_prefix="user")
-        self._begun: list[Future[Pushed]] = []
-        self._extra = 0
-
-    def meet(self, write: Write) -> None:
-        with self._lock:
-            tags = self._stood.pop(write.reference, set()) if is_digest(write.reference) else {write.reference}
-            if write.method == "PUT" and not is_digest(write.reference):
-                self._stood.setdefault(write.digest, set()).add(write.reference)
-            for tag in sorted(tags):
-                pair = pair_of(tag)
-                left = self._left[pair]
-                if left and (write.method == "DELETE" or left % 2):
-                    self._left[pair] -= 1
-                    self._begun.append(self._pool.submit(self._push, tag, left, write))
-
-    def all_ended(self, live: set[str]) -> bool:
-        """live: the tags that are there when nothing is left to do. A pair that came to rest too early goes on.
-
-        It does so where a tag was lost to the registry's race, and was to go by the time that it would be healed.
-        """
-        with self._lock:
-            if not all(future.done() for future in self._begun):
-                return False
-            for pair in (pair for pair, left in self._left.items() if left):
-                for other in {f"{pair}-a", f"{pair}-b"} - live:
-                    self._extra += 1
-                    self._begun.append(self._pool.submit(self._push, other, -self._extra, None))
-            return not any(self._left.values())
-
-    def pushed(self) -> tuple[Pushed, ...]:
-        """In the order in which they ended."""
-        return tuple(sorted((future.result() for future in self._begun), key=lambda one: one.ended_s))
-
-    def _push(self, tag: str, left: int, write: Write | None) -> Pushed:
-        image = variant(BASE, f"{tag}, {left} left")
-        with self._lock:
-            self._stood[image.digest] = {tag}
-        time.sleep(random.Random(image.digest).uniform(0, LATEST_S))
-        with self._turns[pair_of(tag)], Pusher(self._url) as pusher:
-            began_s = time.perf_counter()
-            refused = push_until_taken(pusher, tag, image)
-            return Pushed(tag, image, write, began_s, time.perf_counter(), refused)
-
-
-def pair_of(tag: str) -> str:
-    return tag.partition("-")[0]
 
 
 @contextmanager
@@ -127,24 +39,6 @@ def crossing(live: Live, **settings: object) -> Iterator[tuple[LiveSystem, Cross
         for blob in BASE.blobs:
             system.pusher.push_blob(SHOP, blob)
         yield system, between
-
-
-def hurried(system: LiveSystem) -> bool:
-    """Ends a back-off: a DELETE that meets a push may be answered 500, and 200 rounds of that would take an hour."""
-    outbox, dispatch = system.wiring.outbox, system.wiring.dispatch
-    if outbox.backing_off("doomed", SHOP):
-        outbox.succeeded("doomed", SHOP)
-        dispatch.delete(SHOP)
-    if outbox.backing_off("due", SHOP):
-        outbox.succeeded("due", SHOP)
-        dispatch.enforce(SHOP)
-    return True
-
-
-def no_push_is_unheard(system: LiveSystem, pushed: list[tuple[str, str]]) -> None:
-    """Every (tag, digest) that the registry took stands in the history."""
-    entries = system.wiring.history.entries(SHOP, HISTORY["repository_entries"])
-    assert set(pushed) <= {(entry.tag, entry.digest) for entry in entries if entry.action == "push"}
 
 
 def all_stand(system: LiveSystem, expected: dict[str, str]) -> None:
@@ -187,19 +81,6 @@ def test_tags_pushed_again_at_the_moment_their_digest_is_deleted_end_at_their_la
 
 def all_ended(system: LiveSystem, repushes: Repushes) -> bool:
     return system.quiet() and repushes.all_ended({tag.name for tag in system.wiring.history.live(SHOP)})
-
-
-def said(rounds: list[Pushed]) -> str:
-    """How real the overlaps were, for whoever runs this with -rP."""
-    overlapping = sum(one.overlaps for one in rounds)
-    pushes = sum(one.refused > 0 for one in rounds)
-    ours = sum(one.write is not None and one.write.status == 500 for one in rounds)
-    return f"{overlapping} of {len(rounds)} met their write; answered 500: {pushes} of them, {ours} of the writes"
-
-
-def healed(system: LiveSystem) -> int:
-    entries = system.wiring.history.entries(SHOP, HISTORY["repository_entries"])
-    return sum(entry.action == "healed" for entry in entries)
 
 
 def test_of_two_tags_pushed_without_end_the_one_pushed_last_stands_at_its_last_push(live: Live) -> None:

@@ -1,31 +1,15 @@
 """`pushprune rm` over the real registry: what was asked for goes, and no more, also when a worker dies on the way."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.images import make_image, make_index
-from tests.live.conftest import PATIENCE_S, LiveSystem, last, wait_until
+from tests.live.conftest import LiveSystem, last, wait_until
+from tests.support.rm import pushprune
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]
-
-
-def pushprune(system: LiveSystem, *arguments: str) -> str:
-    """Runs a verb as somebody at another terminal does; returns what it says."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_")}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", "from service.cli.main import main; main()", *arguments]
-    done = subprocess.run(
-        [*command, "--config", str(system.config)], check=False, timeout=3 * PATIENCE_S,
-        env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    return done.stdout
 
 
 def test_all_but_some_go_although_the_worker_dies_in_the_middle_and_one_comes_back(live: Live) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.live.load import Load, broken, every, for_at_least
-from tests.live.test_collections import command
+from tests.support.collections import command
 
 pytestmark = pytest.mark.live
 Live = Callable[..., LiveSystem]

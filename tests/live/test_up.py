@@ -21,33 +21,11 @@ from service.wiring import Wiring, wire
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.live.conftest import wait_until
+from tests.support.up import alive, descendants
 
 pytestmark = pytest.mark.live
 
 Start = Callable[..., "Up"]
-
-
-def alive(pid: int) -> bool:
-    """Whether the process exists and is more than a zombie nobody has buried."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
-
-
-def descendants(pid: int) -> set[int]:
-    """All processes that this one started, and those they started."""
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
 
 
 class Up:

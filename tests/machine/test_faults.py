@@ -7,7 +7,7 @@ import pytest
 from tests.machine import faults
 from tests.machine.ground import Ground
 from tests.machine.machine import Awkward, Machine
-from tests.machine.test_machine import run
+from tests.support.machine import run
 
 _AT_MOST = 300
 

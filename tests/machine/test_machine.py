@@ -1,34 +1,17 @@
 """The machine over the in-process registry: some examples always, many in `make test-deep`."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
-from hypothesis import HealthCheck, Phase, core, settings, stateful
 from hypothesis.internal.conjecture import engine
 
 from service.prune import listing
 from tests.machine.ground import Ground
 from tests.machine.machine import Awkward, ByHand, Machine, PutBack
+from tests.support.machine import run
 
 _IS_WHOLE = listing.is_whole
-_STEPS = 25
 _SHRINKING_S = 60
-
-
-def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -> None:
-    """Runs the same examples every time, or those that --hypothesis-seed stands for."""
-    how = settings(
-        max_examples=examples,
-        stateful_step_count=_STEPS,
-        deadline=None,
-        derandomize=core.global_force_seed is None,
-        report_multiple_bugs=False,
-        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
-    run_machine: Any = stateful.run_state_machine_as_test
-    run_machine(machine, settings=how)
 
 
 @pytest.fixture(autouse=True)

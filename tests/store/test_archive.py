@@ -16,7 +16,7 @@ from service.store.deletions import Removals
 from service.store.history import History
 from service.store.keys import Keys
 from service.store.limits import Limits
-from tests.store.test_record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, record, user_delete
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from service.domain.retention.state import Tag
 from service.store.keys import short
 from service.store.restorations import Restored
 from service.wiring import Wiring
-from tests.store.test_record import event, record
+from tests.support.record import event, record
 
 SHOP = "shop/api"
 

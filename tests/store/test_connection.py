@@ -16,7 +16,7 @@ from service.store.keys import Keys
 from service.web.app import create_app
 from service.wiring import wire
 from tests.fakes.valkey import Valkey
-from tests.makers import envelope, event
+from tests.support.makers import envelope, event
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from service.store.deletions import Removals
 from service.store.history import History
 from service.store.limits import Limits
 from service.store.outbox import Outbox
-from tests.store.test_record import NOW, digest, event, record
+from tests.support.record import NOW, digest, event, record
 
 SHOP = "shop/api"
 INDEX = Doomed(digest("index"), (Verdict(Tag("v1", digest("index"), NOW + 1000), False, "old", "r"),))

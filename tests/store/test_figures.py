@@ -8,7 +8,7 @@ from service.store.history import History
 from service.store.keys import Keys
 from service.store.metrics import Figures, Reading
 from service.store.outbox import Outbox
-from tests.makers import blob_event, event, understood
+from tests.support.makers import blob_event, event, understood
 
 
 @pytest.fixture

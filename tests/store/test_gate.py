@@ -8,11 +8,11 @@ from service.domain.gate import Wish, client_of
 from service.store.connection import Connection
 from service.store.gate import MORE, Bounds, Gate
 from service.store.history import History
-from tests.store.test_record import digest, event, record
+from tests.support.gate import X, blob_heard, earlier, heard, told
+from tests.support.record import digest
 
 ANN, BOB = client_of("10.0.0.7", "docker/27"), client_of("10.0.0.8", "docker/27")
 SHOP = "shop/api"
-X = digest("x")
 
 
 @pytest.fixture
@@ -55,17 +55,6 @@ def drain(gate: Gate, token: str = "t1") -> None:
 def close(gate: Gate, token: str = "t1") -> None:
     drain(gate, token)
     assert gate.close(token)
-
-
-def earlier(connection: Connection, name: str, by_s: float) -> None:
-    """Time passes: what is noted in this zset, or the gate's beginning, is older by so much."""
-    client: Any = connection.client
-    key = connection.keys.of(name)
-    if name == "gate":
-        client.hset(key, "since_ms", int(client.hget(key, "since_ms")) - int(by_s * 1000))
-        return
-    for member, score in client.zrange(key, 0, -1, withscores=True):
-        client.zadd(key, {member: score - by_s * 1000})
 
 
 def loose(gate: Gate, *blobs: str) -> set[str]:
@@ -198,15 +187,6 @@ def test_what_somebody_relies_on_is_loose(gate: Gate, wish: Wish) -> None:
     assert gate.loose([digest("other")]) == ()
 
 
-def heard(history: History, *blobs: str, number: int = 1, who: str = "10.0.0.7:4711", tag: str | None = "v1") -> None:
-    record(history, event(number, tag=tag, address=who, blobs=tuple((blob, 1) for blob in blobs)))
-
-
-def blob_heard(history: History, blob: str = X, number: int = 90, **more: Any) -> None:
-    told = {"tag": None, "digest": blob, "media_type": "application/octet-stream", "address": "10.0.0.7:4711", **more}
-    record(history, event(number, **told))
-
-
 def test_a_manifest_that_was_heard_of_frees_what_it_references_and_no_more(gate: Gate, connection: Connection) -> None:
     y = digest("y")
     passes(gate, uploaded(X))
@@ -304,11 +284,6 @@ def test_what_notifications_tell_beyond_what_is_remembered_is_told_as_well(conne
     blob_heard(history, digest("y"), 2, repository="shop/web")
     assert gate.admit(DELETES, ANN).overflows
     assert (MORE in gate.unfinished()) == (what == "pushes")
-
-
-def told(connection: Connection, who: str = "10.0.0.7:4711") -> None:
-    """The registry tells of a blob that was pushed: the push is no mere claim."""
-    blob_heard(History(connection), digest(f"told {who}"), 80 + len(who), address=who)
 
 
 def test_what_a_client_claims_is_believed_only_for_a_moment(gate: Gate, connection: Connection) -> None:

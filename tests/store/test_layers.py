@@ -17,7 +17,7 @@ from service.store.keys import short
 from service.store.limits import Limits
 from service.store.packing import MOST_BLOBS, pack_layers, unpack_layers
 from service.wiring import Wiring
-from tests.store.test_record import NOW, digest, event, record
+from tests.support.record import NOW, digest, event, record
 
 SHOP = "shop/api"
 BLOBS = ((digest("config"), 1500), (digest("layer"), 30_000_000))

@@ -2,20 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
 from service.domain.errors import LeaseLost, RegistryUnavailable
 from service.store.connection import Connection
 from service.store.lease import COLLECT, COLLECT_MS, LONGEST_MS, Lease, Leases
-
-
-def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
+from tests.support.lease import until
 
 
 @pytest.fixture

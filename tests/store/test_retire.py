@@ -9,7 +9,7 @@ from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import Committed, History
-from tests.store.test_record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, record, user_delete
 
 SHOP = "shop/api"
 

@@ -10,7 +10,7 @@ from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import History
-from tests.store.test_record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, record, user_delete
 
 SHOP = "shop/api"
 INDEX = "application/vnd.oci.image.index.v1+json"

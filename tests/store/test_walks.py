@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from service.wiring import Wiring
-from tests.store.test_record import event, record
+from tests.support.record import event, record
 
 LONG_MS = 3_600_000
 

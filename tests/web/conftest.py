@@ -24,7 +24,7 @@ from service.web.app import create_app
 from service.wiring import Wiring, wire
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
-from tests.makers import understood
+from tests.support.makers import understood
 
 
 class Messages:

@@ -19,7 +19,7 @@ from service.web import gate
 from service.web.gatekeeper import Gatekeeper
 from service.wiring import Wiring, wire
 from tests.fakes.valkey import Valkey
-from tests.store.test_lease import until
+from tests.support.lease import until
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,5 @@
 """/livez says that the process answers; /readyz that events can be recorded, and everything that is wrong."""
 
-import os
 from pathlib import Path
 
 import fakeredis
@@ -13,18 +12,12 @@ from service.prune import approvals
 from service.store.connection import Connection
 from service.store.outbox import Queue
 from service.store.snapshot import Snapshot
-from tests.makers import envelope, event
+from tests.support.health import replace_file
+from tests.support.makers import envelope, event
 from tests.web.conftest import Edge, ServeEdge
 
 QUEUES = ("enforce", "delete", "reconcile")
 KEEP_LAST_10 = "rules: [{keep: {last: 10}}]\n"
-
-
-def replace_file(file: Path, text: str) -> None:
-    """As an editor does it: the new file takes the place of the old one."""
-    new = file.with_suffix(".new")
-    new.write_text(text)
-    os.replace(new, file)
 
 
 def ready(edge: Edge) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain.policy.model import Policy
-from tests.makers import envelope, event, us
+from tests.support.makers import envelope, event, us
 from tests.web.conftest import Edge, ServeEdge
 
 IGNORING = Policy(ignore_pulls=("trivy*", "scanner"))

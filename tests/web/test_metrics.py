@@ -9,10 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.collection.run import STALE, SWEEPING, Run, Under
 from tests.conftest import keep_last
-from tests.makers import blob_event, envelope, event
+from tests.support.health import replace_file
+from tests.support.makers import blob_event, envelope, event
+from tests.support.metrics import fill
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
-from tests.web.test_health import replace_file
 
 GONE = ("0.05", "0.1", "0.15", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "60.0", "300.0", "+Inf")
 
@@ -203,16 +204,3 @@ def test_the_last_comparison_and_its_drift(edge: Edge) -> None:
     assert found["reconcile_last_timestamp_seconds"] == 1_700_000_000
     assert (found["reconcile_last_seconds"], found["reconcile_last_drift_tags"]) == (2, 3)
     assert found["reconcile_last_failed_repositories"] == 1
-
-
-def fill(edge: Edge) -> None:
-    """Something of everything, so that every figure is there."""
-    edge.heard(event())
-    of = edge.wiring.connection.keys.of
-    last = {
-        "at_ms": 1_700_000_000_000, "took_ms": 2000, "reason": "schedule", "whole": 1, "repositories": 5, "tags": 9,
-        "changed": 3, "failed": 1, "catalog": "", "message": "",
-    }  # fmt: skip
-    edge.redis.hset(of("reconcile:last"), mapping=last)
-    edge.redis.hset(of("gc:totals"), mapping={"runs done": 1, "done_ms": 1_700_000_000_000, "took_ms": 1000})
-    edge.redis.hset(of("counters"), mapping={"rule last": 1})

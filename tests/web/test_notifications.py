@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from service.domain.events import Envelope
 from service.store.history import History
 from service.web.problems import MAX_BODY_BYTES
-from tests.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, blob_event, digest_of, envelope, event
+from tests.support.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, blob_event, digest_of, envelope, event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 

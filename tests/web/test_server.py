@@ -15,7 +15,7 @@ from service.domain.errors import ConfigurationError
 from service.web import server
 from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 from tests.fakes.valkey import free_port
-from tests.store.test_lease import until
+from tests.support.lease import until
 
 HEAD = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-a: "
 BODY = b"POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"

@@ -13,8 +13,8 @@ from service.store.keys import Keys
 from service.store.lease import COLLECT, COLLECT_MS, UNANSWERED_MS
 from service.store.outbox import Outbox
 from tests.conftest import keep_last
-from tests.store.test_lease import until
-from tests.workers.conftest import SHOP, System
+from tests.support.lease import until
+from tests.support.system import SHOP, System
 from workers.sweep import sweep
 
 Make = Callable[..., System]

@@ -12,7 +12,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention.state import Tag, Untagged
 from service.importers import Text, import_command, import_document
 from service.importers.translation import Translation
-from tests.makers import digest_of, planned, tag, us
+from tests.support.makers import digest_of, planned, tag, us
 
 PUBLISHED = Path(__file__).parents[2] / "data" / "imports"
 DAY_S = 86_400

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.importers.translation import Translation
 from tests.domain.imports import aged, commanded, gone, imported, used
-from tests.examples import examples
+from tests.support.examples import examples
 
 
 @dataclass(frozen=True)

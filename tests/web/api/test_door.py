@@ -1,64 +1,20 @@
 """Who may ask the API and /metrics: each route with each token, and strangers where there is none."""
 
 import re
-from typing import Any
 
 import pytest
 import redis
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from service.web.app import create_app
+from tests.support.door import CHANGES, LOOKS, TOKENS, ask
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 
 pytestmark = pytest.mark.slow
 
-LOOKS = (
-    ("GET", "/api/v1/overview"),
-    ("GET", "/api/v1/repositories"),
-    ("GET", "/api/v1/repositories/shop/api/tags"),
-    ("GET", "/api/v1/repositories/shop/api/tags/v1/history"),
-    ("GET", "/api/v1/repositories/shop/api/events"),
-    ("GET", "/api/v1/events"),
-    ("GET", "/api/v1/plan"),
-    ("GET", "/api/v1/deletions/shop/api"),
-    ("GET", "/api/v1/repositories/shop/api/explain"),
-    ("GET", "/api/v1/preview"),
-    ("POST", "/api/v1/preview"),
-    ("GET", "/api/v1/policy"),
-    ("GET", "/api/v1/policy/schema"),
-    ("GET", "/api/v1/holds"),
-    ("GET", "/api/v1/trash/shop/api"),
-    ("GET", "/api/v1/collections"),
-    ("GET", "/api/v1/reconciliation"),
-    ("GET", "/metrics"),
-)
-CHANGES = (
-    ("POST", "/api/v1/deletions"),
-    ("POST", "/api/v1/holds/approve"),
-    ("POST", "/api/v1/holds/shop/api/approve"),
-    ("POST", "/api/v1/trash/shop/api/restore"),
-    ("POST", "/api/v1/collections"),
-    ("POST", "/api/v1/reconciliation"),
-)
 EVERY = (*LOOKS, *CHANGES)
-_BODIES: dict[str, dict[str, Any]] = {
-    "/api/v1/preview": {"policy": {}},
-    "/api/v1/trash/shop/api/restore": {"tag": "v1"},
-    "/api/v1/deletions": {"repository": "shop/api", "tags": ["v1"]},
-}
-TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
 FOREIGN = "without tokens only programs on this machine may ask: set tokens.read and tokens.admin"
-
-
-def ask(http: FlaskClient, route: tuple[str, str], token: str | None = None, **headers: str) -> TestResponse:
-    method, path = route
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    json = _BODIES.get(path, {}) if method == "POST" else None
-    as_it_is = {"PATH_INFO": path}  # the client would take //metrics for a host
-    return http.open("/", method=method, headers=headers, json=json, environ_overrides=as_it_is)
 
 
 def is_open(response: TestResponse) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.oci.manifest import References
 from tests.conftest import keep_last
-from tests.makers import digest_of, event, us
+from tests.support.makers import digest_of, event, us
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import keep_last
-from tests.makers import digest_of, event
+from tests.support.makers import digest_of, event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 

@@ -9,7 +9,7 @@ from service.domain.retention.plan import Doomed, Plan, Verdict
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-from tests.store.test_record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, record, user_delete
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 

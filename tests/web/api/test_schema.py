@@ -17,8 +17,8 @@ from service.web.app import create_app
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
-from tests.store.test_record import event, record
-from tests.web.api.test_door import CHANGES, LOOKS, TOKENS, ask
+from tests.support.door import CHANGES, LOOKS, TOKENS, ask
+from tests.support.record import event, record
 
 pytestmark = pytest.mark.slow
 

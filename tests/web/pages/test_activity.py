@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.makers import event
+from tests.support.makers import event
 from tests.web.conftest import Edge
 from tests.web.pages.browser import Browser
 

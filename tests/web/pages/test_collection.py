@@ -3,7 +3,7 @@
 import pytest
 
 from service.domain.collection.run import Rehearsal, Run, Under
-from tests.makers import digest_of
+from tests.support.makers import digest_of
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import Browser
 

@@ -5,7 +5,7 @@ import weakref
 
 from service.web.pages.listings import Listings
 from tests.conftest import keep_last
-from tests.makers import event
+from tests.support.makers import event
 from tests.web.conftest import ServeEdge
 
 

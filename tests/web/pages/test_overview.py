@@ -6,7 +6,7 @@ import pytest
 from service.domain.collection.run import Run
 from service.reports.usage import Scales
 from service.store import tally
-from tests.makers import event
+from tests.support.makers import event
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import Browser
 

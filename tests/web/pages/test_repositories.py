@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.makers import event
+from tests.support.makers import event
 from tests.web.conftest import Edge
 from tests.web.pages.browser import Browser
 

@@ -1,0 +1,80 @@
+"""A gate stays closed after a sweep until somebody has seen that the registry does not go on claiming what is gone."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.collect import quiesce, verify
+from service.domain.collection.run import Probe, Sweep
+from service.wiring import Wiring
+from tests.support.drain import collect, state
+from tests.support.garbage import QUIET, collector
+
+Build = Callable[..., Wiring]
+NOBODY = {"url": "http://127.0.0.1:2", "debug_url": "http://127.0.0.1:3"}
+
+
+def left_closed(make_wiring: Build, folder: Path, *, keep: bool) -> Wiring:
+    """A run before has swept, and its holder is dead. keep: it has found that the registry lies."""
+    wiring = make_wiring(gc={**collector(folder, QUIET), "gate": "proxy"}, registry=NOBODY)
+    assert wiring.collector is not None
+    with wiring.collector.claimed("before"):
+        assert wiring.gate.drain("before", 1, "by hand")
+        assert wiring.gate.close("before")
+        wiring.garbage.sweeps(Sweep(1, (Probe("shop/api", "sha256:" + "a" * 64),)))
+        assert not keep or wiring.gate.keep("before", "the registry lies")
+    return wiring
+
+
+def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = left_closed(make_wiring, tmp_path, keep=False)
+    quiesce.reopen(wiring)
+    assert state(wiring) == "closed"
+    wiring.garbage.checked()
+    assert wiring.gate.open("before")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_it_stays_when_the_next_run_cannot_ask_the_registry(make_wiring: Build, tmp_path: Path, keep: bool) -> None:
+    wiring = left_closed(make_wiring, tmp_path, keep=keep)
+    assert collect(wiring).result != "done"
+    assert state(wiring) == "closed"
+
+
+def test_it_stays_when_the_next_run_is_put_off(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
+    wiring = left_closed(make_wiring, tmp_path, keep=True)
+    client: Any = wiring.connection.client
+    client.zadd(wiring.connection.keys.of("writers"), {"somebody": wiring.connection.now_ms() + 60_000})
+    assert collect(wiring).result == "put off"
+    assert state(wiring) == "closed"
+
+
+def test_it_is_never_open_while_something_of_the_run_before_still_lives(make_wiring: Build, tmp_path: Path) -> None:
+    """Its death cannot be proved for a moment; then the next run has the lock, and must not think that all is over."""
+    wiring = left_closed(make_wiring, tmp_path, keep=True)
+    assert wiring.collector is not None
+    alive = os.open(wiring.collector._lock, os.O_RDWR)
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    threading.Timer(0.3, lambda: os.close(alive)).start()
+    assert collect(wiring).message == "the gate stays closed until the last sweep is checked"
+    assert state(wiring) == "closed"
+
+
+@pytest.mark.parametrize("lies", [True, False])
+def test_whoever_proves_the_holder_dead_asks_the_registry_first(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lies: bool
+) -> None:
+    wiring = left_closed(make_wiring, tmp_path, keep=False)
+    monkeypatch.setattr(verify, "lie", lambda _, probes: probes[0] if lies else None)
+    quiesce.reopen(wiring)
+    assert state(wiring) == ("closed" if lies else "open")

@@ -1,0 +1,116 @@
+"""Nothing is swept unless all that stands was marked: tagged or not, parts, referrers, and what nobody heard of."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from service.collect import run as collect_run
+from tests.conftest import keep_last
+from tests.fakes.images import make_image, make_index
+from tests.fakes.pusher import Pusher
+from tests.support.garbage import collector
+from tests.support.storage import Disk
+from tests.support.system import SHOP, System
+
+pytestmark = pytest.mark.slow
+
+Make = Callable[..., System]
+
+SPEAKS = """
+    for line in open(folder / "out"): print(line, end="")
+    (folder / ("dry" if dry else "swept")).touch()
+"""
+
+
+def collect(system: System, folder: Path, marks: Iterable[str], repository: str = SHOP) -> str:
+    """What is said of a collection that marks these; "" when it was made."""
+    lines = [f"{repository}: marking manifest {digest} \n" for digest in marks]
+    (folder / "out").write_text("".join(lines))
+    system.wiring.garbage.want("scheduled")
+    collect_run.collect(system.wiring)
+    (run, *_) = system.wiring.garbage.runs()
+    assert (folder / "swept").exists() == (run.result == "done")
+    assert run.result in ("done", "failed")
+    return run.message
+
+
+def system_of(make_system: Make, folder: Path, **settings: object) -> System:
+    return make_system(keep_last(5), fake={"references": True}, gc=collector(folder, SPEAKS), **settings)
+
+
+def test_a_part_of_an_index_that_stands_must_be_marked(make_system: Make, tmp_path: Path) -> None:
+    system = system_of(make_system, tmp_path)
+    index = make_index("v1")
+    system.registry.push(SHOP, "v1", index)
+    system.settle()
+    every = [index.digest, *(child.digest for child in index.children)]
+    assert f"did not mark {SHOP}@{every[2]}, which still exists" in collect(system, tmp_path, every[:2])
+    assert collect(system, tmp_path, every) == ""
+
+
+def test_a_referrer_must_be_marked_and_so_must_what_it_is_about(make_system: Make, tmp_path: Path) -> None:
+    system = system_of(make_system, tmp_path)
+    image = make_image("v1")
+    signature = make_image("signature", subject=image)
+    digests = [
+        system.registry.push(SHOP, "v1", image),
+        system.registry.push(SHOP, f"sha256-{image.digest.partition(':')[2]}.sig", signature),
+    ]
+    system.settle()
+    assert "did not mark" in collect(system, tmp_path, digests[:1])
+    assert "did not mark shop/api:v1" in collect(system, tmp_path, digests[1:])
+    assert collect(system, tmp_path, digests) == ""
+
+
+def test_a_manifest_that_lost_its_tag_and_is_kept_must_be_marked(make_system: Make, tmp_path: Path) -> None:
+    system = system_of(make_system, tmp_path)
+    before = system.registry.push_image(SHOP, "main", seed="before")
+    never = system.registry.push_image(SHOP, None, seed="never")
+    now = system.registry.push_image(SHOP, "main", seed="now")  # with a tag its push is over
+    system.settle()
+    assert f"{SHOP}@{before}" in collect(system, tmp_path, [now, never])
+    assert f"{SHOP}@{never}" in collect(system, tmp_path, [now, before])
+    assert collect(system, tmp_path, [now, before, never]) == ""
+
+
+def test_what_is_gone_need_not_be_marked(make_system: Make, tmp_path: Path) -> None:
+    system = make_system(keep_last(1), gc=collector(tmp_path, SPEAKS))
+    system.push("v1", "v2")
+    system.settle()
+    assert collect(system, tmp_path, [system.registry.tags(SHOP)["v2"]]) == ""
+
+
+def test_nor_what_somebody_deleted_unheard(make_system: Make, tmp_path: Path) -> None:
+    system = system_of(make_system, tmp_path)
+    system.push("v1", "v2")
+    system.deaf = True
+    with Pusher(system.registry.url) as somebody:
+        assert somebody.delete(SHOP, system.registry.tags(SHOP)["v1"]) == 202
+    assert collect(system, tmp_path, [system.registry.tags(SHOP)["v2"]]) == ""
+
+
+def test_a_repository_that_nobody_heard_of_and_of_which_nothing_was_marked_must_have_no_tag(
+    make_system: Make, tmp_path: Path
+) -> None:
+    system = system_of(make_system, tmp_path)
+    system.deaf = True
+    digest = system.registry.push_image("shop/unheard", "v1")
+    assert "did not mark shop/unheard:v1" in collect(system, tmp_path, [])
+    assert collect(system, tmp_path, [digest], "shop/unheard") == ""
+
+
+def test_a_catalog_that_we_may_not_see_is_no_obstacle(make_system: Make, tmp_path: Path) -> None:
+    system = system_of(make_system, tmp_path)
+    system.registry.fail_next("GET", "_catalog", status=403, times=None)
+    assert collect(system, tmp_path, []) == ""
+
+
+def test_where_the_storage_is_mounted_it_is_asked_what_stands(make_system: Make, tmp_path: Path) -> None:
+    """Also of a repository, and of manifests without a tag, that no event ever told of."""
+    disk, digest = Disk(tmp_path / "storage"), "sha256:" + "a" * 64
+    disk.blob(digest)
+    disk.manifest("shop/unheard", digest)
+    system = system_of(make_system, tmp_path, storage={"path": disk.root})
+    assert f"did not mark shop/unheard@{digest}" in collect(system, tmp_path, [])
+    assert collect(system, tmp_path, [digest], "shop/unheard") == ""

@@ -1,0 +1,54 @@
+"""What a collection is at can be seen while it runs, is renewed, and is gone with it."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.collect import progress, run
+from service.collect.progress import Progress
+from service.domain.collection.run import REHEARSING, SWEEPING, WAITING
+from service.wiring import Wiring
+from tests.support.garbage import collector
+from tests.support.lease import until
+
+Build = Callable[..., Wiring]
+
+
+def test_each_stage_can_be_seen_and_then_none(make_wiring: Build, tmp_path: Path) -> None:
+    body = "name = 'dry' if dry else 'swept'\nwhile not (folder / name).exists(): time.sleep(0.01)\n"
+    wiring = make_wiring(gc={**collector(tmp_path, body), "max_wait": 600})
+
+    def stage() -> str | None:
+        under = wiring.garbage.under_way()
+        return under.stage if under else None
+
+    assert stage() is None
+    wiring.garbage.want("scheduled")
+    thread = threading.Thread(target=run.collect, args=(wiring,))
+    with wiring.leases.write():
+        thread.start()
+        until(lambda: stage() == WAITING)
+    until(lambda: stage() == REHEARSING)
+    under = wiring.garbage.under_way()
+    assert under is not None
+    assert under.reason == "scheduled"
+    assert under.started_ms <= under.since_ms
+    (tmp_path / "dry").touch()
+    until(lambda: stage() == SWEEPING)
+    (tmp_path / "swept").touch()
+    thread.join(20)
+    assert stage() is None
+
+
+def test_a_stage_that_takes_long_is_shown_again(make_wiring: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_RENEW_S", 0.01)
+    wiring = make_wiring()
+    key = wiring.connection.keys.of("gc:state")
+    with Progress(wiring.garbage, "scheduled") as shown:
+        shown.at(SWEEPING)
+        assert 0 < int(str(wiring.connection.client.pttl(key))) <= 15_000, "who is killed is not shown for ever"
+        wiring.connection.client.delete(key)
+        until(lambda: wiring.garbage.under_way() is not None)
+    assert wiring.garbage.under_way() is None

@@ -1,0 +1,667 @@
+"""Making it quiet: what a collection waits for, what it refuses to sweep, and who may open the gate after it."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service import process_identity
+from service.collect import quiesce, verify
+from service.collect import run as collect_run
+from service.collect.protect import Quiet, read_unread
+from service.domain.collection.run import Probe, Sweep
+from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
+from service.domain.gate import Wish
+from service.domain.oci.manifest import read_references
+from service.registry.probe import LEFTOVERS
+from service.store.gate import Bounds, Gate
+from service.store.lease import COLLECT
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.support.drain import ANN, Counted, collect, leave_behind, obey, state
+from tests.support.garbage import QUIET, collector
+from tests.support.gate import blob_heard, earlier, heard
+from tests.support.lease import until
+from tests.support.record import digest, event, record
+from tests.support.system import SHOP, System, doomed_system
+
+pytestmark = pytest.mark.slow
+
+Make = Callable[..., System]
+Build = Callable[..., Wiring]
+SWEPT = "sha256:" + "a" * 64
+WAITS = """
+    (folder / ("dry" if dry else "sweep")).touch()
+    while not (folder / "go").exists(): time.sleep(0.01)
+"""
+
+
+@contextmanager
+def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
+    """A collection that has come so far, and ends with the block."""
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (folder / at).exists())
+    try:
+        yield
+    finally:
+        (folder / "go").touch()
+        thread.join(30)
+
+
+def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, WAITS))
+    with collecting(wiring, tmp_path):
+        assert state(wiring) == "closed"
+    assert wiring.garbage.runs()[0].result == "done"
+    assert state(wiring) == "open"
+
+
+@pytest.mark.parametrize("body", ["sys.exit(1)", "os.kill(os.getpid(), 9)"])
+def test_the_gate_opens_after_a_collector_that_failed(make_wiring: Build, tmp_path: Path, body: str) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    assert collect(wiring).result == "failed"
+    assert state(wiring) == "open"
+
+
+def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    for number in range(5):
+        blob_heard(wiring.history, number=number, repository=f"shop/{number}")
+    run = collect(wiring)
+    expected = "pushes to shop/0, shop/1, shop/2 and 2 more did not end in time"
+    assert (run.result, run.message) == ("put off", expected)
+    assert not (tmp_path / "dry").exists()
+    assert state(wiring) == "open"
+
+
+def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("begins", SHOP), ANN)
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: state(wiring) == "draining")
+    assert not (tmp_path / "dry").exists()
+    assert wiring.gate.admit(Wish("manifest", SHOP, by_tag=True), ANN).passes
+    thread.join(30)
+    assert wiring.garbage.runs()[0].result == "done"
+
+
+def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("uploads", SHOP, SWEPT), ANN)
+    earlier(wiring.connection, "pushing", 60)
+    run = collect(wiring)
+    assert run.result == "put off"
+    why = f"a push to {SHOP} may need {SWEPT}, which would be deleted"
+    assert run.message == f"{why} (it could not be held: nothing can be pushed to this registry)"
+    assert (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
+    assert not wiring.garbage.overdue(), "it is tried again only after a while"
+
+
+def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    client: Any = wiring.connection.client
+    client.zadd(wiring.connection.keys.of("loose"), {"*": wiring.connection.now_ms()})
+    assert "too many pushes are in progress to keep track of all" in collect(wiring).message
+    assert not (tmp_path / "swept").exists()
+
+
+@dataclass
+class Trash:
+    """Stands for the trash: what we deleted held this."""
+
+    held_us: dict[str, int]
+
+    def held(self) -> dict[str, int]:
+        return self.held_us
+
+    def get(self, repository: str, digest: str) -> None:
+        return None
+
+    def age_s(self) -> float:
+        return 100.0
+
+    def collected(self) -> int:
+        return 0
+
+    def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, Any]]:
+        return iter(())
+
+
+def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_references(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    blob_heard(wiring.history, SWEPT)
+    heard(wiring.history)
+    earlier(wiring.connection, "pushing", 60)
+    now_us = wiring.connection.now_us()
+    before = replace(wiring, trash=Trash({SWEPT: now_us - 60_000_000}))  # type: ignore[arg-type]
+    assert collect(before).result == "put off"
+    after = replace(wiring, trash=Trash({SWEPT: now_us + 1_000_000}))  # type: ignore[arg-type]
+    assert collect(after).result == "done"
+
+
+def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("uploads", SHOP, SWEPT), ANN)
+    earlier(wiring.connection, "pushing", 60)
+    deleted = replace(wiring, trash=Trash({SWEPT: wiring.connection.now_us() + 1_000_000}))  # type: ignore[arg-type]
+    assert collect(deleted).result == "put off"
+
+
+def stored(root: Path, blob: str, age_s: float = 0) -> Path:
+    """A blob in a mounted storage."""
+    hexadecimal = blob.partition(":")[2]
+    file = root / "docker/registry/v2/blobs/sha256" / hexadecimal[:2] / hexadecimal / "data"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x")
+    os.utime(file, (file.stat().st_mtime - age_s,) * 2)
+    return file
+
+
+def test_a_young_blob_that_nothing_is_known_of_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    stored(root, SWEPT)
+    wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
+    run = collect(wiring)
+    assert run.result == "put off"
+    assert run.message.startswith(f"{SWEPT} was pushed less than gc.youth ago")
+    stored(root, SWEPT, age_s=3700)
+    assert collect(wiring).result == "done"
+
+
+def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, tmp_path: Path) -> None:
+    root = tmp_path / "storage"
+    body = """
+        for line in open(folder / "said"): print(line, end="")
+        (folder / ("dry" if dry else "swept")).touch()
+    """
+    system = make_system(keep_last(1), gc=collector(tmp_path, body), storage={"path": str(root)})
+    system.push("v1", "v2")
+    tags = system.registry.tags(SHOP)
+    system.settle()
+    kept = system.wiring.trash.get(SHOP, tags["v1"])
+    assert kept is not None
+    eligible = [one for one in system.wiring.trash.held() if one != tags["v1"]]
+    assert eligible, "config and layers"
+    for blob in (tags["v1"], *eligible):
+        stored(root, blob)
+    said = [f"{SHOP}: marking manifest {tags['v2']} \n"]
+    said += [f"blob eligible for deletion: {blob}\n" for blob in (tags["v1"], *eligible)]
+    (tmp_path / "said").write_text("".join(said))
+    assert collect(system.wiring).result == "done", system.wiring.garbage.runs()[0].message
+
+
+def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    """Its manifests have left the trash by then."""
+    root = tmp_path / "storage"
+    stored(root, SWEPT)
+    wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
+    wiring.gate.sweeping([SWEPT])
+    assert collect(wiring).result == "done"
+
+
+def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: Build) -> None:
+    """Its holder may only be paused, and its collector run."""
+    wiring = make_wiring()
+    wiring.gate.drain("t1", 1, "x")
+    with wiring.leases.write() as permit:
+        assert permit is None
+    wiring.gate.open("t1")
+    with wiring.leases.write() as permit:
+        assert permit is not None
+
+
+def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_later(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    with wiring.leases.hold(COLLECT) as lease:
+        assert lease is not None
+        for state, heals, may in (("draining", True, True), ("draining", False, False), ("closed", True, False)):
+            wiring.gate.drain("t1", 1, "x")
+            if state == "closed":
+                wiring.gate.close("t1")
+            with wiring.leases.write(heals=heals) as permit:
+                assert (permit is not None) == may
+    with wiring.leases.write(heals=True) as permit:
+        assert permit is None, "its holder may only be paused"
+    wiring.gate.open("t1")
+
+
+def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    """Its time is when a DELETE must have ended, and none is on its way any more."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.removals.look_at(SHOP, ["v1"])
+    client: Any = wiring.connection.client
+    later_ms = wiring.connection.now_ms() + 600_000
+    keys = (wiring.connection.keys.heal(SHOP), wiring.connection.keys.of("healing"))
+    client.zadd(keys[0], {"v1": later_ms})
+    client.zadd(keys[1], {SHOP: later_ms})
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: wiring.outbox.overdue("healing") == (SHOP,))
+    assert client.zscore(keys[0], "v1") < later_ms
+    wiring.removals.healed(SHOP, ("v1", int(client.zscore(keys[0], "v1"))), "", None)
+    until(lambda: not wiring.outbox.healing())
+    thread.join(30)
+    assert wiring.garbage.runs()[0].result == "done"
+
+
+def test_behind_the_gate_what_is_doomed_need_not_be_put_back_first(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    (doomed,) = system.wiring.history.doomed(SHOP)
+    system.wiring.removals.look_at(SHOP, [doomed.tags[0], doomed.digest, "v2"])
+    assert system.wiring.outbox.unhealed() == (f"{SHOP} v2",)
+
+
+def test_a_redis_that_forgot_the_gate_stops_the_collector(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, "(folder / 'dry').touch(); time.sleep(600)"))
+    with collecting(wiring, tmp_path):
+        wiring.connection.client.delete(wiring.connection.keys.of("gate"))
+    assert wiring.garbage.runs()[0].result == "failed"
+
+
+def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten(
+    make_wiring: Build, tmp_path: Path
+) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    memory = wiring.gate.sign("web:1").memory
+    wiring.connection.client.flushdb()
+    assert collect(wiring).result == "done", "nobody has told of it"
+    (tmp_path / "swept").unlink()
+    wiring.gate.sign("web:1", memory=memory)
+    assert collect(wiring).message.startswith("Redis lost its data, so pushes in progress are unknown")
+    assert not (tmp_path / "swept").exists()
+
+
+def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
+    body = "(folder / 'dry').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    memory = wiring.gate.sign("web:1").memory
+    with collecting(wiring, tmp_path):
+        client: Any = wiring.connection.client
+        client.delete(wiring.connection.keys.of("gate:memory"))
+        wiring.gate.sign("web:1", memory=memory)
+    assert wiring.garbage.runs()[0].result == "put off"
+
+
+def test_a_collection_does_not_begin_while_another_holds_the_gate(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.drain("paused", 1, "x")
+    run = collect(wiring)
+    assert (run.result, run.message) == (
+        "put off",
+        "the gate is held by another collection, whose collector may still run",
+    )
+    assert state(wiring) == "draining"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    leave_behind(wiring)
+    assert state(wiring) == "closed"
+    quiesce.reopen(wiring)
+    assert state(wiring) == "open"
+
+
+def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    assert wiring.collector is not None
+    with wiring.collector.claimed("paused"):
+        wiring.gate.drain("paused", 1, "x")
+        quiesce.reopen(wiring)
+        assert state(wiring) == "draining"
+
+
+def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring: Build, tmp_path: Path) -> None:
+    """The holder may be on another machine."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    leave_behind(wiring, "another")
+    wiring.gate.open("another")
+    wiring.gate.drain("elsewhere", 1, "x")
+    quiesce.reopen(wiring)
+    assert state(wiring) == "draining"
+    (trouble,) = wiring.outbox.troubles()
+    assert "pushprune gc --open" in trouble.message
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_ours_alone(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_local: bool
+) -> None:
+    """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(process_identity, "boot", lambda: "another")
+        leave_behind(wiring)
+    monkeypatch.setattr(process_identity, "is_of_one_kernel", lambda _: is_local)
+    quiesce.reopen(wiring)
+    assert state(wiring) == ("open" if is_local else "closed")
+    run = collect(wiring)
+    if is_local:
+        assert run.result == "done"
+    else:
+        assert run.message == "the gate is held by another collection, whose collector may still run"
+        assert state(wiring) == "closed"
+        monkeypatch.setattr(process_identity, "boot", lambda: "another")
+        quiesce.reopen(wiring)
+        assert state(wiring) == "open", "what would have proved it was overwritten"
+
+
+@pytest.mark.parametrize(
+    ("says", "why"),
+    [
+        ("lies", f"the registry still claims to have {SHOP}@{SWEPT}, which was garbage-collected"),
+        ("refuses", "our login was taken away"),
+    ],
+)
+def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_opens(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, why: str
+) -> None:
+    """No worker may be left that collects, and says so."""
+    wiring = make_wiring(
+        gc={**collector(tmp_path, QUIET), "gate": "proxy"}, registry={"debug_url": "http://127.0.0.1:9"}
+    )
+    leave_behind(wiring)
+    wiring.garbage.sweeps(Sweep(0, (Probe(SHOP, SWEPT),)))
+
+    def lie(*_: Any) -> Probe:
+        if says == "refuses":
+            raise RegistryRefused("our login was taken away")
+        return Probe(SHOP, SWEPT)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(verify, "lie", lie)
+        quiesce.reopen(wiring)
+        quiesce.reopen(wiring)
+    assert state(wiring) == "closed"
+    (trouble,) = wiring.outbox.troubles()
+    assert trouble.about == "gate"
+    assert why in trouble.message
+    assert "pushprune gc --open" in trouble.message
+    if says == "refuses":
+        monkeypatch.setattr(verify, "lie", lambda *_: None)
+        quiesce.reopen(wiring)
+        assert state(wiring) == "open"
+        assert wiring.outbox.troubles() == ()
+
+
+def test_nobody_is_troubled_while_the_holder_has_its_lease(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with wiring.leases.hold(COLLECT):
+        wiring.gate.drain("elsewhere", 1, "x")
+        quiesce.reopen(wiring)
+    assert wiring.outbox.troubles() == ()
+
+
+def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    leave_behind(wiring)
+    assert collect(wiring).result == "done"
+    assert state(wiring) == "open"
+
+
+@pytest.mark.slow
+def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiesce, "_PROOF_S", 0.1)
+    body = """
+        if not dry and os.fork() == 0:
+            os.setsid()
+            (folder / "stray").write_text(str(os.getpid()))
+            while not (folder / "end").exists(): time.sleep(0.01)
+            os._exit(0)
+        while not dry and not (folder / "stray").exists(): time.sleep(0.01)
+        os._exit(0)
+    """
+    wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
+    collect(wiring)
+    quiesce.reopen(wiring)
+    assert state(wiring) == "closed"
+    (tmp_path / "end").touch()
+
+    def is_open() -> bool:
+        quiesce.reopen(wiring)
+        return state(wiring) == "open"
+
+    until(is_open)
+
+
+def test_a_second_claim_in_the_same_process_is_refused(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    assert wiring.collector is not None
+    with wiring.collector.claimed("one"):
+        with pytest.raises(CollectionFailed), wiring.collector.claimed("two"):
+            pytest.fail("both hold it")
+        assert not wiring.collector.is_dead("one")
+        assert wiring.collector.run(lambda: True).succeeded
+    assert wiring.collector.is_dead("one")
+
+
+@pytest.fixture
+def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Wiring]:
+    """guarded(writes=…): a wiring with gc.gate: proxy, and what the registry says of its work."""
+    monkeypatch.setattr(quiesce, "_CLOSED_S", 0.3)
+
+    def build(max_wait: int = 0, gate_wait: int = 60, **said: int) -> Wiring:
+        gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait, "gate_wait": gate_wait}
+        made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
+        return replace(made, in_flight=Counted(**said))  # type: ignore[arg-type]
+
+    return build
+
+
+def test_what_is_at_work_at_the_registry_is_waited_for(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    assert collect(guarded(writes=2)).message == "2 writes did not end at the registry in time"
+    assert collect(guarded(undelivered=3)).message == "3 notifications were not delivered in time"
+    assert not (tmp_path / "swept").exists()
+
+
+def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    assert collect(guarded()).message.startswith("no gate process is running to answer the proxy")
+    assert not (tmp_path / "swept").exists()
+
+
+def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    wiring, over = guarded(), threading.Event()
+    wiring.gate.sign("web:cut-off", "")
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    run = collect(wiring)
+    over.set()
+    thread.join()
+    assert run.message == "the gate process web:cut-off does not know that the gate is closed"
+    assert not (tmp_path / "swept").exists()
+    assert state(wiring) == "open"
+
+
+def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    wiring, over = guarded(), threading.Event()
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    until(lambda: bool(wiring.gate.processes()))
+    run = collect(wiring)
+    over.set()
+    thread.join()
+    assert (run.result, run.message) == ("done", "")
+
+
+def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    few = replace(wiring, gate=Gate(wiring.connection, Bounds(pushes=1)))
+    for number in range(2):
+        few.gate.admit(Wish("begins", f"shop/{number}"), ANN)
+    assert collect(few).message == "too many pushes are in progress to keep track of all"
+    assert not (tmp_path / "dry").exists()
+
+
+def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(make_system: Make, tmp_path: Path) -> None:
+    """Its client is done with it: what it had asked for at the gate may go once that is deleted, and no more of it."""
+    body = """
+        for line in open(folder / "said"): print(line, end="")
+        (folder / ("dry" if dry else "swept")).touch()
+    """
+    system = make_system(keep_last(1), gc=collector(tmp_path, body))
+    wiring = system.wiring
+    system.push("v1", "v2")
+    tags = system.registry.tags(SHOP)
+    system.settle()
+    kept = wiring.trash.get(SHOP, tags["v1"])
+    assert kept is not None
+    blobs = [blob for blob, _ in read_references(kept.media_type, kept.content).blobs]
+    for blob in (*blobs, tags["v1"]):
+        wiring.gate.admit(Wish("uploads", SHOP, blob), ANN)
+    wiring.gate.admit(Wish("manifest", SHOP, by_tag=True), ANN)
+    record(wiring.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
+    earlier(wiring.connection, "pushing", 60)
+    assert {one.digest for one in wiring.gate.unread()} >= {kept.digest}
+    read_unread(wiring, wiring.gate.loose([tags["v1"]]))
+    loose = wiring.gate.loose((*blobs, tags["v1"]))
+    assert {one.digest for one in loose if one.client == ANN} == {tags["v1"]}
+
+
+def test_for_how_long_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
+    run = collect(obeyed)
+    assert run.result == "done"
+    assert 0 < run.closed_ms <= run.ended_ms - run.started_ms + 1
+    assert "was closed" not in run.note
+
+
+def test_a_gate_closed_for_longer_than_a_write_waits_is_said(obeyed: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Quiet, "closed_ms", 61_000)
+    assert "the gate was closed for 61 s" in collect(obeyed).note
+
+
+def test_where_no_gate_stands_none_was_closed(make_wiring: Build, tmp_path: Path) -> None:
+    assert collect(make_wiring(gc=collector(tmp_path, QUIET))).closed_ms == 0
+
+
+def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(Wish("uploads", SHOP, digest("another")), ANN)
+    earlier(wiring.connection, "pushing", 60)
+    assert collect(wiring).result == "done"
+
+
+@pytest.fixture
+def obeyed(guarded: Callable[..., Wiring]) -> Iterator[Wiring]:
+    """A wiring with gc.gate: proxy, and a gate process that obeys."""
+    wiring, over = guarded(), threading.Event()
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    until(lambda: bool(wiring.gate.processes()))
+    yield wiring
+    over.set()
+    thread.join()
+
+
+def lies(*_: object) -> str:
+    raise StaleCache("the registry still claims deleted blobs")
+
+
+def test_a_registry_that_lies_keeps_the_gate_closed_until_a_run_finds_that_it_does_not(
+    obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(verify, "refuse_stale", lies)
+    monkeypatch.setattr(verify, "lie", lambda *_: Probe(SHOP, SWEPT))
+    assert collect(obeyed).message == "the registry still claims deleted blobs"
+    quiesce.reopen(obeyed)
+    assert state(obeyed) == "closed", "the sweep opened it, although its holder is dead"
+    assert collect(obeyed).result == "failed"
+    assert state(obeyed) == "closed"
+    turn = obeyed.gate._turn
+
+    def see(*what: Any) -> bool:
+        seen.append(what[0])
+        return turn(*what)
+
+    monkeypatch.setattr(obeyed.gate, "_turn", see)
+    monkeypatch.setattr(verify, "refuse_stale", lambda *_: "")
+    monkeypatch.setattr(verify, "lie", lambda *_: None)
+    assert collect(obeyed).result == "done"
+    assert state(obeyed) == "open"
+    assert seen == ["open"], "it was open in between"
+
+
+def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
+    wiring = guarded(max_wait=600, gate_wait=1)
+    assert quiesce._patience_s(wiring) == 0.5
+    blob_heard(wiring.history)
+    assert collect(wiring).message == f"pushes to {SHOP} did not end in time"
+    assert state(wiring) == "open"
+
+
+def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    blob_heard(wiring.history)
+    wiring.garbage.want("scheduled")
+    client: Any = wiring.connection.client
+    retry, waiting = (wiring.connection.keys.of(name) for name in ("gc:retry", "gc:waiting"))
+    collect_run.collect(wiring)
+    assert client.pttl(retry) <= 5_000
+    client.hset(waiting, "since_ms", wiring.connection.now_ms() - 400_000)
+    collect_run.collect(wiring)
+    assert 60_000 < client.pttl(retry) <= 110_000
+    client.hset(waiting, "since_ms", 1)
+    collect_run.collect(wiring)
+    assert 500_000 < client.pttl(retry) <= 600_000
+
+
+def test_what_the_doctor_leaves_behind_may_be_swept(make_wiring: Build, tmp_path: Path) -> None:
+    (blob, *_) = LEFTOVERS
+    body = f"""
+    print("0 blobs marked, 1 blobs and 0 manifests eligible for deletion")
+    print("blob eligible for deletion: {blob}")
+    """
+    stored(tmp_path / "storage", blob)
+    wiring = make_wiring(gc=collector(tmp_path, body), storage={"path": str(tmp_path / "storage")})
+    assert (collect(wiring).result, collect(wiring).message) == ("done", "")
+
+
+def closing(wiring: Wiring, monkeypatch: pytest.MonkeyPatch, then: Callable[[], object]) -> None:
+    """Has `then` happen at the moment at which the gate closes."""
+    close = wiring.gate.close
+
+    def close_and(token: str) -> bool:
+        then()
+        return close(token)
+
+    monkeypatch.setattr(wiring.gate, "close", close_and)
+
+
+def test_a_healing_that_began_while_it_drained_is_waited_for(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiesce, "_CLOSED_S", 0.2)
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    with ExitStack() as stack:
+        closing(wiring, monkeypatch, lambda: stack.enter_context(wiring.leases.write(heals=True)))
+        assert collect(wiring).message == "deletions by pushprune did not end in time"
+    assert not (tmp_path / "dry").exists()
+
+
+@pytest.mark.usefixtures("real_pauses")
+def test_a_write_that_the_gate_let_pass_just_before_it_closed_is_waited_for(
+    obeyed: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is on its way from the proxy to the registry, which does not count it yet."""
+    counted: Any = obeyed.in_flight
+    closing(obeyed, monkeypatch, lambda: threading.Timer(0.3, setattr, (counted, "said", (1, 0))).start())
+    assert collect(obeyed).message == "1 writes did not end at the registry although the gate was closed"

@@ -1,0 +1,211 @@
+"""The dry run before the gate closes: it counts where nothing has changed since, and nowhere else."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.collect import marks
+from service.collect import run as collect_run
+from service.domain.errors import CollectionFailed
+from service.domain.gate import Wish
+from service.wiring import Wiring
+from tests.support.drain import ANN, Counted, collect, leave_behind, obey, state
+from tests.support.garbage import collector
+from tests.support.gate import blob_heard, earlier, heard
+from tests.support.lease import until
+from tests.support.record import event, record, user_delete
+from tests.support.system import SHOP
+
+pytestmark = pytest.mark.slow
+
+Build = Callable[..., Wiring]
+BODY = """
+    runs = folder / "runs"
+    with runs.open("a") as file: print("dry" if dry else "sweep", file=file)
+    (folder / "began").touch()
+    while (folder / "hold").exists(): time.sleep(0.01)
+    print("0 blobs marked, 0 blobs and 0 manifests eligible for deletion")
+    sys.exit(1 if (folder / "fail").exists() and len(runs.read_text().split()) == 1 else 0)
+"""
+
+
+@pytest.fixture
+def gated(make_wiring: Build, tmp_path: Path) -> Iterator[Wiring]:
+    """A wiring with gc.gate: proxy, a gate process that obeys, and a collector that notes its runs."""
+    gc = {**collector(tmp_path, BODY), "gate": "proxy"}
+    made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
+    wiring, over = replace(made, in_flight=Counted()), threading.Event()  # type: ignore[arg-type]
+    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread.start()
+    until(lambda: bool(wiring.gate.processes()))
+    yield wiring
+    over.set()
+    thread.join()
+
+
+def runs(folder: Path) -> list[str]:
+    return (folder / "runs").read_text().split()
+
+
+def meanwhile(wiring: Wiring, folder: Path, do: Callable[[], object]) -> list[str]:
+    """Something happens during the dry run before the gate closes; what was run in the end."""
+    (folder / "hold").touch()
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (folder / "began").exists())
+    assert state(wiring) == "open"
+    do()
+    (folder / "hold").unlink()
+    thread.join(60)
+    assert wiring.garbage.runs()[0].result == "done", wiring.garbage.runs()[0].message
+    return runs(folder)
+
+
+def test_nobody_waits_for_the_dry_run_where_nothing_changes(gated: Wiring, tmp_path: Path) -> None:
+    assert meanwhile(gated, tmp_path, lambda: None) == ["dry", "sweep"]
+
+
+def forget_a_push(wiring: Wiring) -> None:
+    heard(wiring.history, number=2)
+    wiring.connection.client.delete(wiring.connection.keys.of("loose"))
+
+
+def asks_and_stands_still(wiring: Wiring) -> None:
+    wiring.gate.admit(Wish("asks", SHOP, "sha256:" + "c" * 64), ANN)
+    earlier(wiring.connection, "pushing", 60)
+
+
+CHANGES: dict[str, Callable[[Wiring], object]] = {
+    "a push": forget_a_push,
+    "a delete": lambda wiring: record(wiring.history, user_delete(5, "v1")),
+    "a pull after a restart of the registry": lambda wiring: record(wiring.history, event(6, "pull", instance="i2")),
+    "somebody who relies on a blob": asks_and_stands_still,
+}
+
+
+def test_one_that_can_count_no_more_is_stopped(gated: Wiring, tmp_path: Path) -> None:
+    (tmp_path / "hold").touch()
+    wiring = gated
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (tmp_path / "began").exists())
+    (tmp_path / "began").unlink()
+    heard(wiring.history)
+    until(lambda: (tmp_path / "began").exists())
+    assert state(wiring) == "closed"
+    (tmp_path / "hold").unlink()
+    thread.join(60)
+    assert wiring.garbage.runs()[0].result == "done"
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_after_any_change_there_is_another_one_behind_the_gate(gated: Wiring, tmp_path: Path, what: str) -> None:
+    record(gated.history, event(1, "pull"))
+    assert meanwhile(gated, tmp_path, lambda: CHANGES[what](gated)) == ["dry", "dry", "sweep"]
+
+
+def test_what_stands_and_was_not_marked_is_looked_at_behind_the_gate(
+    gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter([CollectionFailed("garbage-collect did not mark shop/api:v1")])
+
+    def refuse(*_: Any) -> None:
+        for error in said:
+            raise error
+
+    monkeypatch.setattr(marks, "refuse_unmarked", refuse)
+    assert collect(gated).result == "done"
+    assert runs(tmp_path) == ["dry", "dry", "sweep"]
+
+
+def test_one_that_fails_beside_pushes_is_made_again(gated: Wiring, tmp_path: Path) -> None:
+    (tmp_path / "fail").touch()
+    assert collect(gated).result == "done"
+    assert runs(tmp_path) == ["dry", "dry", "sweep"]
+
+
+def test_while_somebody_pushes_there_is_none(gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.collect.quiesce._patience_s", lambda _: 0.0)
+    blob_heard(gated.history)
+    assert collect(gated).message == f"pushes to {SHOP} did not end in time"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wiring, tmp_path: Path) -> None:
+    gated.removals.look_at(SHOP, ["v1"])
+    thread = threading.Thread(target=collect, args=(gated,))
+    thread.start()
+    until(lambda: state(gated) == "draining")
+    assert not (tmp_path / "runs").exists()
+    client: Any = gated.connection.client
+    client.delete(gated.connection.keys.of("healing"), gated.connection.keys.heal(SHOP))
+    thread.join(60)
+    assert runs(tmp_path) == ["dry", "sweep"]
+
+
+def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gated: Wiring, tmp_path: Path) -> None:
+    """Its lock would keep every worker from proving that holder dead."""
+    leave_behind(gated)
+    (tmp_path / "hold").touch()
+    gated.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(gated,))
+    thread.start()
+    until(lambda: (tmp_path / "began").exists())
+    held = gated.gate.standing()
+    (tmp_path / "hold").unlink()
+    thread.join(60)
+    assert held is None or held.token != "dead", "it is closed for as long as the dry run takes"
+    assert gated.garbage.runs()[0].result == "done"
+
+
+def test_one_that_takes_too_long_closes_the_gate_for_nobody(
+    gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gated.collector is not None
+    monkeypatch.setattr(gated.collector, "_timeout_s", 0.5)
+    drains: list[str] = []
+    monkeypatch.setattr(type(gated.gate), "drain", lambda *_: drains.append("drained"))
+    (tmp_path / "hold").touch()
+    run = collect(gated)
+    assert (run.result, "gc.timeout" in run.message) == ("failed", True)
+    assert runs(tmp_path) == ["dry"]
+    assert drains == []
+
+
+def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tmp_path: Path) -> None:
+    """They are what most collections come after: nobody's push need wait until they have settled."""
+    (tmp_path / "hold").touch()
+    gated.garbage.request("after deletes")
+    thread = threading.Thread(target=collect_run.collect, args=(gated,))
+    with gated.leases.write():
+        thread.start()
+        until(lambda: gated.garbage.under_way() is not None)
+    until(lambda: (tmp_path / "began").exists())
+    was = state(gated)
+    (tmp_path / "hold").unlink()
+    thread.join(60)
+    assert was == "open"
+    assert runs(tmp_path) == ["dry", "sweep"]
+
+
+def test_what_must_be_healed_does_not_wait_until_they_have_settled(
+    gated: Wiring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a gate that drains lets it in."""
+    monkeypatch.setattr("service.collect.rehearse._WRITERS_S", 600)
+    gated.removals.look_at(SHOP, ["v1"])
+    gated.garbage.request("after deletes")
+    thread = threading.Thread(target=collect_run.collect, args=(gated,))
+    with gated.leases.write():
+        thread.start()
+        until(lambda: state(gated) == "draining")
+        client: Any = gated.connection.client
+        client.delete(gated.connection.keys.of("healing"), gated.connection.keys.heal(SHOP))
+    thread.join(60)
+    assert gated.garbage.runs()[0].result == "done"

@@ -1,0 +1,26 @@
+"""What a collection frees: where the disk can be seen, only what is gone from it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from service.collect.sizes import freed, sizes_of, unknown
+from service.wiring import Wiring
+from tests.support.storage import A, B, Disk
+
+
+def test_what_is_still_on_the_disk_was_not_freed(make_wiring: Callable[..., Wiring], tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    disk.blob(A, b"seven..")
+    disk.blob(B)
+    wiring = make_wiring(storage={"path": tmp_path})
+    before = sizes_of(wiring, [A, B])
+    assert before == {A: 7, B: 7}
+    next((disk.base / "blobs/sha256/aa").rglob("data")).unlink()
+    assert freed(wiring, before, [A, B]) == {A: 7}
+
+
+def test_without_the_disk_the_collector_is_believed(make_wiring: Callable[..., Wiring]) -> None:
+    wiring = make_wiring()
+    before = sizes_of(wiring, [A])
+    assert (before, unknown(before)) == ({A: None}, 1)
+    assert freed(wiring, before, [A, B]) == {A: None, B: None}

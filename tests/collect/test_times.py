@@ -1,0 +1,269 @@
+"""When a collection may begin: its hours, the time between two, by hand at any time; what is said while it waits."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.collect import run as collect_run
+from service.domain.collection.run import BY_HAND, Run
+from service.domain.collection.window import Hours
+from service.domain.errors import ConfigurationError
+from service.schedule import next_run, too_early
+from service.settings.sections import Gc
+from service.store.collections import now_ms
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.support.collection_times import shut
+from tests.support.garbage import QUIET, collector
+from tests.support.system import SHOP, System
+from workers.sweep import sweep
+
+Make = Callable[..., System]
+Build = Callable[..., Wiring]
+
+
+def results(wiring: Wiring) -> list[str]:
+    return [run.result for run in wiring.garbage.runs()]
+
+
+def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut()})
+    wiring.garbage.want("scheduled")
+    for _ in range(3):
+        collect_run.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, run.reason) == ("put off", "scheduled")
+    assert run.message.startswith("it may begin only within gc.window (")
+    assert not (tmp_path / "dry").exists()
+    waits = wiring.garbage.waits()
+    assert waits is not None
+    assert (waits.message, waits.times) == (run.message, 3)
+    assert not wiring.garbage.overdue(), "it is asked for again only after a while"
+
+
+def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "max_wait": 0})
+    wiring.garbage.want("scheduled")
+    with wiring.leases.write():
+        collect_run.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert "gc.window" in run.message
+
+
+def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
+    wiring.garbage.want("scheduled")
+    with wiring.leases.write():
+        for _ in range(3):
+            collect_run.collect(wiring)
+    assert results(wiring) == ["put off"]
+    collect_run.collect(wiring)
+    assert results(wiring) == ["done", "put off"]
+
+
+def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gc = collector(tmp_path, QUIET)
+    shut_wiring = make_wiring(gc={**gc, "window": shut()})
+    shut_wiring.garbage.want("scheduled")
+    collect_run.collect(shut_wiring)
+    wiring = make_wiring(gc={**gc, "window": "00:00-24:00"})
+    collect_run.collect(wiring)
+    assert results(wiring) == ["done", "put off"]
+    assert wiring.garbage.waits() is None
+    assert wiring.garbage.wanted() is None
+
+
+def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "min_interval": "1d"})
+    wiring.garbage.record(Run(now_ms(), now_ms(), "done", "scheduled"))
+    wiring.garbage.request(BY_HAND)
+    collect_run.collect(wiring)
+    (run, _) = wiring.garbage.runs()
+    assert run.result == "done"
+    assert "gc.window and gc.min_interval did not apply" in run.note
+
+
+def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc={**collector(tmp_path, QUIET), "min_interval": "1h"})
+    wiring.garbage.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
+    wiring.garbage.want("scheduled")
+    collect_run.collect(wiring)
+    assert results(wiring)[0] == "done", "one that failed does not count"
+    wiring.garbage.want("scheduled")
+    collect_run.collect(wiring)
+    (run, *_) = wiring.garbage.runs()
+    assert (run.result, run.message) == ("put off", "the last one ended less than gc.min_interval (1h) ago")
+
+
+def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    wiring.garbage.request(BY_HAND)
+    wiring.garbage.want("scheduled")
+    assert wiring.garbage.wanted() == BY_HAND
+
+
+def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    for message in ("deletes", "pushes", "deletes", "pushes"):
+        wiring.garbage.record(Run(1, 2, "put off", "scheduled", message=message), once=True)
+    assert [run.message for run in wiring.garbage.runs()] == ["pushes", "deletes"]
+    wiring.garbage.request(BY_HAND)
+    wiring.garbage.record(Run(3, 4, "put off", BY_HAND, message="deletes"), once=True)
+    assert [run.reason for run in wiring.garbage.runs()] == [BY_HAND, "scheduled", "scheduled"]
+
+
+def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    for _ in range(2):
+        wiring.garbage.want("scheduled")
+        wiring.garbage.record(Run(1, 2, "put off", "scheduled", message="deletes"), once=True)
+        wiring.garbage.collected("scheduled", (0, 0))
+    assert len(wiring.garbage.runs()) == 2
+
+
+def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
+    """Counted is what no other image of the repository has."""
+    gc = {**collector(tmp_path, QUIET), "after_deletes": None, "after_bytes": 25_000}
+    system = make_system(keep_last(1), fake={"references": True}, gc=gc)
+    for number in range(3):
+        system.registry.push(SHOP, f"v{number}", make_image(number, layer_bytes=10_000))
+    system.settle()
+    assert len(system.tags()) == 1
+    assert system.wiring.garbage.wanted() is None
+    deletes, size_bytes = system.wiring.garbage.began()
+    assert deletes == 2
+    assert 20_000 < size_bytes < 25_000
+    system.registry.push(SHOP, "v3", make_image(3, layer_bytes=10_000))
+    system.settle()
+    assert system.wiring.garbage.wanted() == "0.0 MB deleted since the last collection"
+
+
+def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_path: Path) -> None:
+    from tests.fakes.images import variant
+
+    gc = {**collector(tmp_path, QUIET), "after_deletes": None, "after_bytes": 1000}
+    system = make_system(keep_last(1), fake={"references": True}, gc=gc)
+    image = make_image("shared", layer_bytes=10_000)
+    for number in range(3):
+        system.registry.push(SHOP, f"v{number}", variant(image, number))
+    system.settle()
+    assert system.wiring.garbage.began() == (2, 0)
+
+
+def test_what_a_collection_covers_is_taken_off_and_what_came_meanwhile_stays(make_wiring: Build) -> None:
+    wiring = make_wiring()
+    client, of = wiring.connection.client, wiring.connection.keys.of
+    client.mset({of("gc:deletes"): 7, of("gc:bytes"): 10_000_000_000})
+    covered = wiring.garbage.began()
+    client.incrby(of("gc:bytes"), 5)
+    wiring.garbage.collected("scheduled", covered)
+    assert wiring.garbage.began() == (0, 5)
+
+
+def test_the_next_one_by_the_schedule_comes_when_the_window_is_open() -> None:
+    now = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+    assert next_run(Gc(), now) is None
+    assert next_run(Gc(schedule="0 3 * * *"), now) == datetime(2026, 5, 2, 3, 0, tzinfo=UTC)
+    gc = Gc(schedule="0 3 * * *", window=(Hours(240, 300),))
+    assert next_run(gc, now) == datetime(2026, 5, 2, 4, 0, tzinfo=UTC)
+
+
+def test_the_interval_is_over_when_it_is_over() -> None:
+    now = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+    gc, ended = Gc(min_interval=60), round((now - timedelta(seconds=60)).timestamp() * 1000)
+    assert too_early(gc, now, ended) is None
+    assert too_early(gc, now, ended + 1) is not None
+    assert too_early(gc, now, None) is None
+
+
+def test_the_sweep_of_the_outbox_asks_for_a_dry_run_too(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    sweep(wiring)
+    assert wiring.dispatch.sent == [("collect",)]  # type: ignore[attr-defined]
+
+
+def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_system: Make, tmp_path: Path) -> None:
+    marked = 'for line in open(folder / "out"): print(line, end="")\n(folder / ("dry" if dry else "swept")).touch()'
+    system = make_system(keep_last(1), gc=collector(tmp_path, marked))
+    system.push("v1", "v2")
+    v1 = system.registry.tags(SHOP)["v1"]
+    config = system.registry.storage.manifest(SHOP, v1)
+    system.settle()
+    kept = system.wiring.trash.get(SHOP, v1)
+    assert kept is not None
+    (tmp_path / "out").write_text(
+        f"{SHOP}: marking manifest {system.registry.tags(SHOP)['v2']} \n\n3 blobs marked, 2 blobs and 0 manifests "
+        f"eligible for deletion\nblob eligible for deletion: {v1}\nblob eligible for deletion: sha256:{'c' * 64}\n"
+    )
+    system.wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, run.blobs, run.bytes_freed, run.unsized) == ("dry run", 2, len(config.content), 1)
+    rehearsal = system.wiring.garbage.rehearsal()
+    assert rehearsal is not None
+    assert dict(rehearsal.blobs) == {v1: len(config.content), f"sha256:{'c' * 64}": None}
+    assert not (tmp_path / "swept").exists()
+    assert system.wiring.trash.get(SHOP, v1) is not None
+    assert system.wiring.garbage.rehearsal_wanted() is None
+
+
+def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, "print('boom'); sys.exit(1)"))
+    wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    collect_run.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, "boom" in run.message) == ("failed", True)
+    assert wiring.garbage.rehearsal_wanted() is None
+
+
+def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_path: Path) -> None:
+    system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
+    system.push("v1")
+    system.settle()
+    system.wiring.garbage.request_rehearsal("a dry run asked for by hand")
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, "did not mark shop/api:v1" in run.message) == ("failed", True)
+    assert system.wiring.garbage.rehearsal_wanted() is None
+
+
+@pytest.mark.parametrize("kept", ["before", "after"])
+def test_readonly_needs_both_commands(make_wiring: Build, kept: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"gc\.gate: readonly needs gc\.before and gc\.after"):
+        make_wiring(gc={"gate": "readonly", kept: "true"})
+
+
+def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_path: Path) -> None:
+    """Somebody who pushes all the time has it put off."""
+    gc: dict[str, Any] = {**collector(tmp_path, QUIET), "settle": 1, "max_wait": 0}
+    wiring = make_system(keep_last(5), gc=gc).wiring
+    wiring.garbage.want("scheduled")
+    collect_run.collect(wiring)
+    (run,) = wiring.garbage.runs()
+    assert (run.result, run.message) == ("put off", "pushes did not end in time")
+
+
+def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, "pass"))
+    wiring.garbage.request(BY_HAND)
+    collect_run.collect(wiring)
+    (run, *_) = wiring.garbage.runs()
+    assert run.gate == "none"
+    assert run.note.startswith("pushes were not blocked (gc.gate: none): ")
+
+
+def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Callable[..., Any]) -> None:
+    """Sentences name repositories and digests: each may be another one."""
+    wiring = make_wiring()
+    wiring.garbage.want("scheduled")
+    for number in range(200):
+        run = Run(number, number, "put off", "scheduled", message=f"pushes to shop/{number} did not end in time")
+        wiring.garbage.record(run, once=True)
+    assert len(wiring.garbage.runs(1000)) <= 60
+    assert wiring.connection.client.hlen(wiring.connection.keys.of("gc:waiting")) <= 60
+    assert wiring.garbage.waits().message == "pushes to shop/199 did not end in time"

@@ -1,0 +1,255 @@
+"""After a sweep: a registry that claims what is gone and a push that was broken are alarms, also when a worker died."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.collect import restarting, verify
+from service.collect import run as collect_run
+from service.domain.collection.run import STALE, Probe, Sweep
+from service.store.collections import now_ms
+from tests.conftest import keep_last
+from tests.fakes.images import Image, index_over, make_image, sha256
+from tests.fakes.pusher import Pusher
+from tests.support.garbage import collector
+from tests.support.lease import until
+from tests.support.system import SHOP, System
+from workers.sweep import sweep
+
+pytestmark = pytest.mark.slow
+
+Make = Callable[..., System]
+
+SPEAKS = """
+    (folder / f"{'dry' if dry else 'swept'}-{time.time_ns()}").touch()
+    for line in open(folder / "out"): print(line, end="")
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart that does not help is not waited for."""
+    monkeypatch.setattr(restarting, "RESTART_S", 0.0)
+
+
+def ran(folder: Path, what: str) -> int:
+    return len(list(folder.glob(f"{what}-*")))
+
+
+def after(folder: Path) -> list[str]:
+    """A gc.after that only leaves a trace."""
+    return ["sh", "-c", f"mktemp {folder}/restarted-XXXXXX"]
+
+
+def garbage_of(make_system: Make, folder: Path, **gc: Any) -> tuple[System, str]:
+    """v1 was deleted, and its layer and config are what the collector says that it sweeps; with a blob of it."""
+    system = make_system(keep_last(1), fake={"references": True}, gc={**collector(folder, SPEAKS), **gc})
+    image = make_image("v1")
+    system.registry.push(SHOP, "v1", image)
+    v2 = system.registry.push_image(SHOP, "v2")
+    system.settle()
+    assert system.tags() == {"v2"}
+    blobs = [sha256(blob) for blob in image.blobs]
+    eligible = "".join(f"blob eligible for deletion: {blob}\n" for blob in blobs)
+    (folder / "out").write_text(
+        f"{SHOP}: marking manifest {v2} \n\n3 blobs marked, 2 blobs and 0 manifests eligible for deletion\n{eligible}"
+    )
+    system.wiring.garbage.want("scheduled")
+    return system, blobs[0]
+
+
+def lie(system: System, *blobs: str) -> None:
+    """The registry claims every blob, and has not got these."""
+    system.registry.fail_next("HEAD", "/blobs/", status=200, times=None)
+    for blob in blobs:
+        system.registry.storage.blobs.pop(blob, None)
+
+
+def lose(system: System, image: Image) -> None:
+    for blob in image.blobs:
+        del system.registry.storage.blobs[sha256(blob)]
+
+
+def alarms(system: System) -> set[str]:
+    return {trouble.about for trouble in system.wiring.outbox.troubles()}
+
+
+def test_a_registry_that_knows_what_is_gone_raises_no_alarm(make_system: Make, tmp_path: Path) -> None:
+    system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, run.final) == ("done", 1)
+    assert alarms(system) == set()
+    assert ran(tmp_path, "restarted") == 0
+    asked = [request.path for request in system.registry.requests if request.method == "HEAD"]
+    assert any(blob in path for path in asked), "it was asked for before, so that a cache would know it"
+
+
+def test_probed_is_what_the_registry_claims_before_the_sweep(make_system: Make, tmp_path: Path) -> None:
+    system, blob = garbage_of(make_system, tmp_path)
+    assert Probe(SHOP, blob) in verify.choose_probes(system.wiring, [blob])
+    del system.registry.storage.blobs[blob]
+    assert verify.choose_probes(system.wiring, [blob]) == ()
+
+
+def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_system: Make, tmp_path: Path) -> None:
+    system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
+    lie(system, blob)
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert run.result == "failed"
+    assert f"still claims to have {SHOP}@{blob}" in run.message
+    assert "gc.after did not fix that" in run.message
+    assert STALE in alarms(system)
+    assert (ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1)
+    assert system.wiring.garbage.wanted() == "scheduled"
+
+
+def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system: Make, tmp_path: Path) -> None:
+    system, blob = garbage_of(make_system, tmp_path, after=after(tmp_path))
+    lie(system, blob)
+    for _ in range(3):
+        collect_run.collect(system.wiring)
+    assert len(system.wiring.garbage.runs()) == 1
+    assert (ran(tmp_path, "dry"), ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1, 1)
+
+
+def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: Make, tmp_path: Path) -> None:
+    system, blob = garbage_of(make_system, tmp_path)
+    lie(system, blob)
+    collect_run.collect(system.wiring)
+    assert STALE in alarms(system)
+    system.registry.faults.clear()
+    collect_run.collect(system.wiring)
+    assert [run.result for run in system.wiring.garbage.runs()] == ["done", "failed"]
+    assert alarms(system) == set()
+    assert system.wiring.garbage.unchecked() is None
+
+
+def test_what_was_pushed_again_is_no_lie(make_system: Make, tmp_path: Path) -> None:
+    system, _ = garbage_of(make_system, tmp_path)
+    collect_run.collect(system.wiring)  # the fake keeps its blobs: as if somebody had pushed them again
+    assert system.wiring.garbage.runs()[0].result == "done"
+
+
+def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_else(
+    make_system: Make, tmp_path: Path
+) -> None:
+    system, blob = garbage_of(make_system, tmp_path)
+    lie(system, blob)
+    system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    collect_run.collect(system.wiring)
+    assert system.wiring.garbage.runs()[0].result == "failed"
+    assert STALE in alarms(system)
+    assert ran(tmp_path, "dry") == 0
+
+
+def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None:
+    from tests.support.collection_times import shut
+
+    system, blob = garbage_of(make_system, tmp_path, window=shut())
+    lie(system, blob)
+    system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    collect_run.collect(system.wiring)
+    assert system.wiring.garbage.runs()[0].result == "failed"
+    system.registry.faults.clear()
+    collect_run.collect(system.wiring)
+    assert alarms(system) == {"garbage"}, "the cache is mended, and the collection waits for its hours"
+    assert system.wiring.garbage.runs()[0].result == "put off"
+    assert ran(tmp_path, "dry") == 0
+
+
+def push_during_the_sweep(make_system: Make, folder: Path, image: Image, lost: Image) -> System:
+    """A push of `image` is heard while the collector sweeps, and blobs of `lost` are gone."""
+    body = "if not dry:\n    (folder / 'sweeps').touch()\n    time.sleep(600)\n"
+    system = make_system(keep_last(5), gc=collector(folder, body))
+    system.wiring.garbage.want("scheduled")
+    thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
+    thread.start()
+    until(lambda: (folder / "sweeps").exists())
+    system.deaf = True
+    system.registry.push(SHOP, "v1", image)
+    lose(system, lost)
+    system.hear_late()
+    thread.join(20)
+    assert not thread.is_alive()
+    return system
+
+
+def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole(
+    make_system: Make, tmp_path: Path
+) -> None:
+    image = make_image("v1")
+    system = push_during_the_sweep(make_system, tmp_path, image, image)
+    assert system.wiring.garbage.runs()[0].result == "put off"
+    (trouble,) = system.wiring.outbox.troubles()
+    assert trouble.about == "broken shop/api:v1"
+    assert "is gone): push it again" in trouble.message
+    sweep(system.wiring)
+    assert alarms(system) == {"broken shop/api:v1"}
+    system.registry.push(SHOP, "v1", image)
+    verify.end_alarms(system.wiring)
+    assert alarms(system) == set()
+
+
+def test_so_is_one_whose_part_is_broken(make_system: Make, tmp_path: Path) -> None:
+    part, whole = make_image("arm"), make_image("amd")
+    system = push_during_the_sweep(make_system, tmp_path, index_over((whole, part)), part)
+    messages = {trouble.about: trouble.message for trouble in system.wiring.outbox.troubles()}
+    assert f"of its part {part.digest}: its blob " in messages["broken shop/api:v1"]
+
+
+def test_a_push_that_is_whole_is_none(make_system: Make, tmp_path: Path) -> None:
+    image = make_image("v1")
+    system = push_during_the_sweep(make_system, tmp_path, image, Image("", b""))
+    assert alarms(system) == set()
+    assert system.wiring.garbage.unchecked() is not None, "a manifest that comes later is looked at by the next one"
+
+
+def test_what_was_deleted_since_is_missed_by_nobody(make_system: Make, tmp_path: Path) -> None:
+    system, _ = garbage_of(make_system, tmp_path)
+    digest = system.registry.push_image(SHOP, "v3")
+    system.wiring.garbage.sweeps(Sweep(0))
+    with Pusher(system.registry.url) as somebody:
+        assert somebody.delete(SHOP, digest) == 202
+    collect_run.collect(system.wiring)
+    assert alarms(system) == set()
+
+
+def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
+    make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system, _ = garbage_of(make_system, tmp_path)
+    image, refuse_stale = make_image("v3"), verify.refuse_stale
+
+    def push_first(*args: Any) -> str:
+        system.registry.push(SHOP, "v3", image)
+        lose(system, image)
+        return refuse_stale(*args)
+
+    monkeypatch.setattr(verify, "refuse_stale", push_first)
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, run.checked) == ("failed", 1)
+    assert run.message == "these images were pushed meanwhile and are broken: shop/api:v3; push them again"
+    assert "broken shop/api:v3" in alarms(system)
+    assert system.wiring.garbage.wanted() is None
+
+
+def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp_path: Path) -> None:
+    system, _ = garbage_of(make_system, tmp_path)
+    system.wiring.trash.collected()
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert (run.result, "no deleted blob could be used to test" in run.note) == ("done", True)
+
+
+def test_bytes_freed_are_told_from_what_deleted_manifests_say(make_system: Make, tmp_path: Path) -> None:
+    system, _ = garbage_of(make_system, tmp_path)
+    sizes = sum(len(blob) for blob in make_image("v1").blobs)
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert (run.bytes_freed, run.unsized, run.blobs) == (sizes, 0, 2)

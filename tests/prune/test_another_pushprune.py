@@ -1,0 +1,93 @@
+"""What `pushprune prune --registry` deleted before the service was started is no loss, and stays deleted."""
+
+import pytest
+
+from service.domain.oci import tombstone
+from service.prune import deleting, planning
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System, doomed_system
+
+VERSIONS = pytest.mark.parametrize("version", ["2.8", "3"])
+V1 = make_image(f"{SHOP}:v1")
+
+
+def one_off(system: System) -> Pusher:
+    return Pusher(system.registry.url, agent="pushprune/0.1.0")
+
+
+def delete_unheard(system: System, reference: str) -> None:
+    """A delete by another pushprune; the registry tells of it later."""
+    system.deaf = True
+    one_off(system).delete(SHOP, reference)
+
+
+def no_trouble(system: System) -> bool:
+    return system.wiring.outbox.troubles() == () and "lost" not in system.wiring.outbox.counters()
+
+
+@VERSIONS
+def test_what_was_deleted_before_the_service_was_started_is_not_lost(make_system: Make, version: str) -> None:
+    system = make_system(keep_last(5), version)
+    system.deaf = True
+    system.push("v1", "v2")
+    delete_unheard(system, V1.digest)
+    system.hear_late()
+    system.later()
+    assert no_trouble(system)
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+
+
+def test_a_tag_that_was_deleted_alone_is_not_put_back(make_system: Make) -> None:
+    system = make_system(keep_last(5), "3")
+    system.deaf = True
+    system.push("v1")
+    Pusher(system.registry.url).put(SHOP, "stable", V1.media_type, V1.manifest)
+    delete_unheard(system, "v1")
+    system.hear_late()
+    system.later()
+    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"stable"}
+    assert no_trouble(system)
+
+
+def test_a_tag_that_was_deleted_by_a_tombstone_is_not_put_back(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.deaf = True
+    system.push("v1")
+    Pusher(system.registry.url).put(SHOP, "stable", V1.media_type, V1.manifest)
+    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    delete_unheard(system, tombstone.DIGEST)
+    system.hear_late()
+    system.later()
+    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"stable"}
+    assert no_trouble(system)
+
+
+@VERSIONS
+def test_what_is_deleted_beside_a_service_that_deletes_there_as_well_is_not_lost(
+    make_system: Make, version: str
+) -> None:
+    system = doomed_system(make_system, version=version)
+    deleting.delete(system.wiring, SHOP)
+    digest = system.registry.tags(SHOP)["v2"]
+    one_off(system).delete(SHOP, digest)
+    system.later()
+    assert no_trouble(system)
+    assert system.wiring.history.live(SHOP) == ()
+
+
+@VERSIONS
+def test_what_a_delete_of_the_workers_took_along_is_restored_all_the_same(make_system: Make, version: str) -> None:
+    """All events of the repository come late: nothing but the trash tells who deleted it."""
+    system = make_system(keep_last(1), version)
+    system.push("v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    system.deaf = True
+    Pusher(system.registry.url).put(SHOP, "v1", V1.media_type, V1.manifest)
+    Pusher(system.registry.url).put(SHOP, "stable", V1.media_type, V1.manifest)
+    deleting.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.later()
+    assert "stable" in system.tags()
+    assert no_trouble(system)

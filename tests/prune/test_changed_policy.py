@@ -1,0 +1,141 @@
+"""A changed policy that would delete much more than the one before it waits for an approval."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.policy.model import Policy
+from service.domain.retention.change import changed
+from service.domain.retention.state import State
+from service.prune import approvals
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.support.makers import tag, us
+from tests.support.system import Make, System
+from workers.sweep import sweep
+
+REPOSITORIES = ("shop/api", "shop/web", "shop/db")
+
+Change = Callable[[System, Policy], None]
+
+
+def last(count: int, **more: object) -> Policy:
+    """Keep the last `count`; no repository alone is over these bounds, and all of them together are."""
+    return keep_last(count, **{"hold_over": 50, "hold_min": 4, **more})
+
+
+@pytest.fixture
+def change(make_wiring: Callable[..., Wiring]) -> Change:
+    """change(system, policy): every worker has read another policy, and none has swept yet."""
+
+    def to(system: System, policy: Policy) -> None:
+        system.wiring = make_wiring(system.registry.url, policy)
+
+    return to
+
+
+def three_each(make_system: Make, policy: Policy) -> System:
+    """Three tags in each of three repositories, under a policy that was weighed."""
+    system = make_system(policy)
+    for repository in REPOSITORIES:
+        system.push("v1", "v2", "v3", repository=repository)
+    system.settle()
+    sweep(system.wiring)
+    system.settle()
+    return system
+
+
+def left(system: System) -> list[int]:
+    return [len(system.tags(repository)) for repository in REPOSITORIES]
+
+
+def test_what_it_would_delete_in_all_repositories_together_waits(make_system: Make, change: Change) -> None:
+    system = three_each(make_system, last(3))
+    change(system, last(1))
+    sweep(system.wiring)
+    system.settle()
+    assert left(system) == [3, 3, 3]
+    (hold, *others) = system.wiring.history.holds()
+    assert len(others) == 2
+    assert hold.reason == (
+        "the changed policy would remove 6 of the 9 tags of all repositories, more than hold_over allows; here: "
+        "it would remove 2 of 3 tags"
+    )
+    approvals.approve_all(system.wiring, None, by="alice")
+    system.settle()
+    assert left(system) == [1, 1, 1]
+    system.push("v4")
+    system.settle()
+    assert (left(system), system.wiring.history.holds()) == ([1, 1, 1], ())
+
+
+def test_no_plan_is_made_by_it_before_it_was_weighed(make_system: Make, change: Change) -> None:
+    """The worker that reads it first is not the one that sweeps."""
+    system = three_each(make_system, last(3))
+    change(system, last(1))
+    system.push("v4")
+    system.settle()
+    assert left(system) == [4, 3, 3]
+    sweep(system.wiring)
+    system.later()
+    assert left(system) == [4, 3, 3]
+    assert len(system.wiring.history.holds()) == 3
+
+
+def test_one_that_deletes_little_more_is_obeyed_at_once(make_system: Make, change: Change) -> None:
+    system = three_each(make_system, last(3))
+    change(system, last(2))
+    sweep(system.wiring)
+    system.settle()
+    assert left(system) == [2, 2, 2]
+
+
+def test_taking_it_back_ends_what_waited(make_system: Make, change: Change) -> None:
+    system = three_each(make_system, last(3))
+    for policy in (last(1), last(3)):
+        change(system, policy)
+        sweep(system.wiring)
+        system.settle()
+    assert (left(system), system.wiring.history.holds()) == ([3, 3, 3], ())
+    system.push("v4")
+    system.settle()
+    assert left(system) == [3, 3, 3]
+
+
+def test_a_second_change_does_not_slip_past_the_first(make_system: Make, change: Change) -> None:
+    """Against `keep 2`, which waits, `keep 1` deletes little more; against what was in force it deletes much."""
+    system = three_each(make_system, last(3))
+    for policy in (last(1), last(1, grace="1s")):
+        change(system, policy)
+        sweep(system.wiring)
+        system.settle()
+    system.later()
+    assert left(system) == [3, 3, 3]
+
+
+def test_pushes_after_it_are_obeyed_at_once_where_it_deletes_nothing_older(make_system: Make, change: Change) -> None:
+    system = three_each(make_system, last(3))
+    change(system, last(1))
+    sweep(system.wiring)
+    system.settle()
+    system.push("n1", "n2", repository="shop/new")
+    system.settle()
+    assert system.tags("shop/new") == {"n2"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "removed"),
+    [
+        (last(3), last(1), 2),
+        (last(1), last(1, grace="7s"), 0),
+        (last(2), last(1), 1),
+        (None, last(1), 2),
+        (last(3), last(1, dry_run=True), 0),
+        (last(1, dry_run=True), last(1), 0),
+    ],
+)
+def test_only_what_the_policy_before_kept_counts(before: Policy | None, after: Policy, removed: int) -> None:
+    state = State(repository="shop/api", tags=tuple(tag(f"v{number}", pushed=number) for number in (1, 2, 3)))
+    effect = changed([state, State(repository="shop/no")], before, after, us(99))
+    assert (effect.removed, effect.of) == (removed, 3)
+    assert effect.repositories == (("shop/api",) if removed else ())

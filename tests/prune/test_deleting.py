@@ -1,0 +1,237 @@
+"""Deleting: what the registry may answer, races with users, and never beside a collection."""
+
+import pytest
+
+from service.domain.errors import AccessDenied, DeletesDisabled, RegistryUnavailable
+from service.prune import deleting, planning
+from service.store.lease import COLLECT
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System, doomed_system
+from workers import tasks
+
+
+def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.registry.drop_connection("DELETE", handled=True)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, "shop/api")
+    system.messages.sent.clear()
+    deleting.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.tags() == {"v2"}
+    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
+    assert system.wiring.history.doomed("shop/api") == ()
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+    assert system.wiring.outbox.counters()["rule last"] == 1
+
+
+def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_system: Make) -> None:
+    system = doomed_system(make_system, fake={"delete_enabled": False})
+    with pytest.raises(DeletesDisabled, match=r"storage: delete: enabled: true"):
+        deleting.delete(system.wiring, "shop/api")
+    assert len(system.wiring.history.doomed("shop/api")) == 1
+    system.registry.delete_enabled = True
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, AccessDenied), (403, AccessDenied), (429, RegistryUnavailable), (502, RegistryUnavailable)],
+)
+def test_a_refusal_leaves_the_work_in_the_outbox(make_system: Make, status: int, error: type[Exception]) -> None:
+    system = doomed_system(make_system)
+    system.registry.fail_next("DELETE", status=status)
+    with pytest.raises(error):
+        deleting.delete(system.wiring, "shop/api")
+    assert system.wiring.outbox.backlog().doomed == 1
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+
+
+def test_a_task_backs_off_longer_each_time_and_as_long_as_the_registry_asks(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    waits = []
+    for headers in ({}, {}, {"Retry-After": "30"}):
+        system.registry.fail_next("DELETE", status=429, headers=headers)
+        system.end_back_offs()
+        tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
+        client, keys = system.wiring.connection.client, system.wiring.connection.keys
+        score = client.zscore(keys.of("doomed"), "shop/api")
+        waits.append(float(score) / 1000 - float(client.time()[0]))  # type: ignore[arg-type]
+    assert waits[0] < waits[1] < waits[2]
+    assert 28 < waits[2] < 32
+
+
+def test_an_operators_trouble_is_noted_and_ends_when_it_works_again(make_system: Make) -> None:
+    system = doomed_system(make_system, fake={"delete_enabled": False})
+    tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
+    (trouble,) = system.wiring.outbox.troubles()
+    assert "storage: delete: enabled: true" in trouble.message
+    system.registry.delete_enabled = True
+    system.end_back_offs()
+    tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_batch_goes_over_few_connections(make_system: Make) -> None:
+    system = make_system(keep_last(1), delete={"parallel": 3})
+    for number in range(20):
+        system.push(f"v{number}")
+    before = system.registry.connections
+    system.settle()
+    assert system.tags() == {"v19"}
+    assert system.registry.connections - before <= 3
+
+
+def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    with system.wiring.leases.hold(COLLECT) as lease:
+        assert lease is not None
+        deleting.delete(system.wiring, "shop/api")
+        assert system.tags() == {"v1", "v2"}
+        assert len(system.wiring.history.doomed("shop/api")) == 1
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+
+
+def test_a_tag_that_our_delete_took_along_is_put_back_at_its_last_push(make_system: Make) -> None:
+    """FACTS: the registry's own lost re-push."""
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+    system.registry.during_delete(lambda: pushed.append(system.registry.push_image("shop/api", "v1", seed="again")))
+    deleting.delete(system.wiring, "shop/api")
+    assert pushed, "the race was not provoked"
+    system.settle()
+    assert system.registry.tags("shop/api") == {"v1": pushed[0]}
+
+
+def test_a_late_event_of_a_tag_on_a_deleted_digest_brings_it_back_from_the_trash(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+    system.hear_late()
+    system.settle()
+    assert system.registry.tags("shop/api") == {"stable": digest}
+    assert "stable" in system.reasons("healed")
+
+
+def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    digest = system.registry.tags("shop/api")["v1"]
+    system.registry.before(
+        "DELETE", "", lambda: system.registry.push_image("shop/api", "stable", seed="shop/api:v1"), times=1
+    )
+    deleting.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
+
+
+def test_a_doomed_tag_that_is_pushed_again_keeps_the_time_of_that_push(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.registry.push_image("shop/api", "v1", seed="pushed again")
+    deleting.delete(system.wiring, "shop/api")
+    system.settle()
+    assert all(tag.pushed_us for tag in system.wiring.history.live("shop/api"))
+    assert system.tags() == {"v1"}
+
+
+def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    image = make_image("attestation", subject=make_image("shop/api:v9"))
+    system.registry.push("shop/api", "att", image)
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"att", "v2"}
+
+
+def test_a_tag_that_somebody_else_deleted_unheard_leaves_the_history(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    Pusher(system.registry.url).delete("shop/api", system.registry.tags("shop/api")["v1"])
+    system.deaf = False
+    deleting.delete(system.wiring, "shop/api")
+    system.settle()
+    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
+    assert "v1" in system.reasons("vanished")
+
+
+def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system: Make) -> None:
+    system = doomed_system(make_system)
+
+    def push_and_plan() -> None:
+        system.push("v3")
+        planning.enforce(system.wiring, "shop/api")
+
+    system.registry.after("DELETE", "", push_and_plan)
+    deleting.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.tags() == {"v3"}
+    assert system.reasons() == dict.fromkeys(("v1", "v2"), "older than the newest 1 (rule last)")
+
+
+def dangling_system(make_system: Make) -> System:
+    """2.8.3 deletes the manifest first and its tags after it; one that ends in between still lists the tag."""
+    system = doomed_system(make_system)
+    held = system.registry.storage.repositories["shop/api"]
+    digest = held.tags["v1"]
+    system.registry.before("DELETE", "", lambda: held.manifests.pop(digest))
+    system.registry.drop_connection("DELETE")
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v1", "v2"}
+    return system
+
+
+def test_a_tag_that_an_interrupted_delete_left_pointing_nowhere_is_removed(make_system: Make) -> None:
+    system = dangling_system(make_system)
+    deleting.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.tags() == {"v2"}
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+
+
+def test_what_is_pushed_while_its_dangling_tag_is_removed_stays(make_system: Make) -> None:
+    system = dangling_system(make_system)
+    image = make_image("shop/api:v1")
+    system.registry.after("PUT", "manifests/v1", lambda: system.registry.push(SHOP, "stable", image))
+    deleting.delete(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["stable"] == image.digest
+    assert image.digest in system.registry.manifests(SHOP)
+
+
+@pytest.mark.slow
+def test_a_failure_in_the_middle_of_a_large_batch_is_the_failure_that_is_told(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    for number in range(120):
+        system.registry.push_image("shop/api", f"v{number}", layers=0)
+    planning.enforce(system.wiring, "shop/api")
+    system.registry.fail_next("GET", "manifests/", status=503)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v119"}
+
+
+def test_a_fault_that_one_delete_meets_stops_no_other_and_starts_the_waits_anew(make_system: Make) -> None:
+    """2.8 answers 500 to a DELETE that meets a push of the same tag."""
+    system = make_system(keep_last(1), delete={"parallel": 1})
+    system.push(*(f"v{number}" for number in range(6)))
+    planning.enforce(system.wiring, "shop/api")
+    system.messages.sent.clear()
+    system.registry.fail_next("DELETE", status=500)
+    tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
+    assert len(system.tags()) == 2
+    client, key = system.wiring.connection.client, system.wiring.connection.keys.of("attempts")
+    assert client.hget(key, "doomed shop/api") == "1"
+    for _ in range(2):
+        system.end_back_offs()
+        system.registry.fail_next("DELETE", status=500)
+        tasks.attempt(system.wiring, "doomed", "shop/api", deleting.delete)
+    assert client.hget(key, "doomed shop/api") == "3", "where nothing goes at all the waits grow"
+    system.later()
+    assert system.tags() == {"v5"}

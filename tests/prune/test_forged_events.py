@@ -1,0 +1,387 @@
+"""Nothing is deleted on the word of an event: what a holder of the notify token makes up costs no kept image."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from os import utime
+from typing import Any
+
+import pytest
+
+from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX
+from service.domain.policy.model import Policy
+from service.reconcile import compare as reconcile
+from tests.conftest import keep_last
+from tests.fakes.forger import Forger, invented
+from tests.fakes.images import index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System
+
+OTHER, FORGED = make_image("other"), invented("index")
+PARTS = (make_image("part 1"), make_image("part 2"))
+INDEX = index_over(PARTS, seed="kept")
+AN_HOUR, TEN_MINUTES = timedelta(hours=1), timedelta(minutes=10)
+
+POLICIES = {
+    "protect": keep_last(3, protect=["latest"]),
+    "grace": keep_last(1, grace="1h"),
+    "untagged": Policy.model_validate(
+        {
+            "hold_over": 100,
+            "hold_min": 1_000_000,
+            "protect": ["latest"],
+            "rules": [{"name": "last", "keep": {"last": 3}, "untagged": 0}],
+        }
+    ),
+}
+
+
+def forger(system: System) -> Forger:
+    return Forger(system.hear, SHOP)
+
+
+def kept_index(system: System) -> None:
+    """A whole index stands under `latest`, and an image beside it."""
+    system.registry.push(SHOP, "other", OTHER)
+    for part in PARTS:
+        system.registry.push(SHOP, None, part)
+    system.registry.push(SHOP, "latest", INDEX)
+    system.settle()
+
+
+def can_be_pulled(system: System, tag: str = "latest") -> bool:
+    """Return True if the tag can be pulled with all of its parts."""
+    Pusher(system.registry.url).pull_whole(SHOP, tag)
+    return True
+
+
+def wrong_list(forged: Forger) -> None:
+    forged.push_index("latest", INDEX.digest, OTHER.digest)
+
+
+def wrong_list_without_a_tag(forged: Forger) -> None:
+    forged.push_index(None, INDEX.digest, OTHER.digest)
+
+
+def invented_index(forged: Forger) -> None:
+    forged.push_index("j", FORGED, *(part.digest for part in PARTS))
+
+
+def its_deletion(forged: Forger) -> None:
+    forged.delete(FORGED)
+    forged.delete(tag="j")
+
+
+def index_called_an_image(forged: Forger) -> None:
+    forged.push("latest", INDEX.digest)
+
+
+def deletion_of_the_kept_index(forged: Forger) -> None:
+    forged.delete(INDEX.digest)
+    forged.delete(tag="latest")
+
+
+def deletion_of_its_parts(forged: Forger) -> None:
+    for part in PARTS:
+        forged.delete(part.digest)
+
+
+def old_pushes_of_its_parts(forged: Forger) -> None:
+    for part in PARTS:
+        forged.push(None, part.digest, later=-2 * AN_HOUR)
+        forged.push("part", part.digest, later=-2 * AN_HOUR)
+    forged.delete(tag="part", later=-2 * AN_HOUR)
+
+
+def parts_called_artifacts(forged: Forger) -> None:
+    """As if they were about an image that is gone."""
+    for part in PARTS:
+        forged.push(f"sha256-{FORGED.removeprefix('sha256:')}", part.digest)
+        forged.push(f"sha256-{FORGED.removeprefix('sha256:')}.sig", part.digest)
+    forged.delete(FORGED)
+
+
+def tag_moves(forged: Forger) -> None:
+    forged.push("latest", invented("moved"))
+    forged.push("latest", OTHER.digest)
+
+
+STEPS = (wrong_list, invented_index, its_deletion)
+ATTACKS: dict[str, tuple[Callable[[Forger], None], ...]] = {
+    "all three steps": STEPS,
+    "the wrong list comes last": (invented_index, its_deletion, wrong_list),
+    "the wrong list without a tag": (wrong_list_without_a_tag, invented_index, its_deletion),
+    "a wrong list alone": (wrong_list,),
+    "an invented index alone": (invented_index,),
+    "its deletion alone": (its_deletion,),
+    "an invented index and its deletion": (invented_index, its_deletion),
+    "the index is called an image": (index_called_an_image, invented_index, its_deletion, old_pushes_of_its_parts),
+    "the kept index is said to be deleted": (deletion_of_the_kept_index, old_pushes_of_its_parts),
+    "the kept index is said to be deleted, and listed": (wrong_list, deletion_of_the_kept_index, wrong_list),
+    "its parts are said to be deleted": (deletion_of_its_parts, invented_index, its_deletion),
+    "its parts are said to be old": (index_called_an_image, old_pushes_of_its_parts),
+    "its parts are said to be signatures": (*STEPS, parts_called_artifacts),
+    "its tag is said to have moved": (tag_moves, *STEPS, old_pushes_of_its_parts),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("references", [True, False])
+def test_forged_events_delete_no_part_of_a_kept_index(
+    make_system: Make, attack: str, policy: str, references: bool
+) -> None:
+    system = make_system(POLICIES[policy], fake={"references": references})
+    kept_index(system)
+    for step in ATTACKS[attack]:
+        step(forger(system))
+        system.settle()
+    system.later()
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    system.later()
+    assert can_be_pulled(system)
+
+
+@pytest.mark.parametrize("attack", ["all three steps", "the index is called an image", "its tag is said to have moved"])
+def test_they_delete_none_where_the_storage_is_mounted(on_disk: Make, attack: str) -> None:
+    system = on_disk(POLICIES["untagged"], fake={"references": True})
+    kept_index(system)
+    for step in ATTACKS[attack]:
+        step(forger(system))
+        system.settle()
+    system.later()
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    system.later()
+    assert can_be_pulled(system)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_they_delete_no_part_where_they_come_before_the_first_look_at_an_old_registry(
+    make_system: Make, attack: str
+) -> None:
+    """Nobody heard of the true pushes: the registry is older than pushprune."""
+    system = make_system(POLICIES["untagged"], fake={"references": True})
+    system.deaf = True
+    kept_index(system)
+    system.missed.clear()
+    system.deaf = False
+    index_called_an_image(forger(system))
+    for step in ATTACKS[attack]:
+        step(forger(system))
+    old_pushes_of_its_parts(forger(system))
+    system.settle()
+    system.later()
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    system.later()
+    assert can_be_pulled(system)
+
+
+@pytest.mark.parametrize("tag", ["v1", "new"])
+def test_a_forged_push_of_an_image_in_the_trash_restores_nothing(make_system: Make, tag: str) -> None:
+    system = make_system(keep_last(1))
+    deleted = system.registry.push_image(SHOP, "v1")
+    system.push("v2")
+    system.settle()
+    long_ago(system)
+    forger(system).push(tag, deleted)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+
+
+def test_a_forged_push_moves_no_restored_tag(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    other = system.registry.push_image(SHOP, "v0")
+    restored = system.registry.push_image(SHOP, "v1")
+    system.push("v2")
+    system.settle()
+    system.wiring.undo.restore(SHOP, tag="v1")
+    system.settle()
+    long_ago(system)
+    forger(system).push("v1", other)
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == restored
+
+
+def long_ago(system: System) -> None:
+    """What we did is an hour ago."""
+    client: Any = system.wiring.connection.client
+    keys = system.wiring.connection.keys
+    for member in client.zrange(keys.of("trashed"), 0, -1):
+        client.zincrby(keys.of("trashed"), -3600 * 1_000_000, member)
+    for tag in client.zrange(keys.touched(SHOP), 0, -1):
+        client.zincrby(keys.touched(SHOP), -3600 * 1_000, tag)
+    for tag, packed in client.hgetall(keys.put(SHOP)).items():
+        digest, at_ms, *more = packed.split(" ")
+        client.hset(keys.put(SHOP), tag, " ".join([digest, str(int(at_ms) - 3_600_000), *more]))
+
+
+def test_a_tagged_part_of_an_index_that_an_event_called_an_image_stays(make_system: Make) -> None:
+    """As `docker manifest create` leaves it: each platform has a tag of its own, which comes before the index."""
+    system = make_system(keep_last(1, protect=["latest"]), fake={"references": True})
+    system.deaf = True
+    for number, part in enumerate(PARTS):
+        system.registry.push(SHOP, f"linux-{number}", part)
+    system.registry.push(SHOP, "latest", INDEX)
+    system.missed.clear()
+    system.deaf = False
+    index_called_an_image(forger(system))
+    for number, part in enumerate(PARTS):
+        forger(system).push(f"linux-{number}", part.digest, later=-AN_HOUR)
+    system.push("v1", "v2")
+    system.settle()
+    system.later()
+    assert can_be_pulled(system)
+    assert "v1" not in system.tags(), "nothing was pruned"
+
+
+def test_two_forged_events_delete_no_manifest_without_a_tag(make_system: Make) -> None:
+    system = make_system(keep_last(3), fake={"references": True})
+    alone = make_image("alone")
+    system.push("v1")
+    system.registry.push(SHOP, None, alone)
+    forger(system).push_index("j", FORGED, alone.digest)
+    forger(system).delete(FORGED)
+    forger(system).delete(tag="j")
+    system.settle()
+    system.later()
+    system.push("v2", "v3", "v4")
+    system.settle()
+    system.later()
+    assert alone.digest in system.registry.manifests(SHOP)
+
+
+@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
+def test_a_part_of_an_index_that_nobody_read_stays_when_its_user_deletes_it(make_system: Make, media_type: str) -> None:
+    """That it was part of the index, only an event had said."""
+    system = make_system(keep_last(3), fake={"references": True})
+    index = system.registry.push_index(SHOP, "multi", media_type=media_type)
+    parts = system.registry.manifests(SHOP).keys() - {index}
+    system.settle()
+    Pusher(system.registry.url).delete(SHOP, index)
+    system.settle()
+    system.later()
+    assert parts <= system.registry.manifests(SHOP).keys()
+
+
+def test_a_forged_deletion_of_a_signed_image_takes_no_signature(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    image = system.registry.push_image(SHOP, "v1")
+    signature = f"sha256-{image.removeprefix('sha256:')}.sig"
+    system.registry.push_image(SHOP, signature, seed="signature")
+    system.settle()
+    forger(system).delete(image)
+    forger(system).delete(tag="v1")
+    system.settle()
+    system.later()
+    assert {"v1", signature} <= system.tags()
+
+
+@pytest.mark.parametrize("later", [-TEN_MINUTES, timedelta(), TEN_MINUTES])
+def test_a_forged_deletion_of_a_restored_tag_deletes_nothing(make_system: Make, later: timedelta) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1", "v2")
+    system.settle()
+    assert system.tags() == {"v2"}
+    system.wiring.undo.restore(SHOP, tag="v1")
+    system.settle()
+    forger(system).delete(tag="v1", later=later)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v1", "v2"}
+
+
+@pytest.mark.parametrize("later", [timedelta(), timedelta(minutes=9)])
+@pytest.mark.parametrize("first", ["push", "forgery"])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_tags_said_to_point_elsewhere_push_no_kept_tag_out(
+    make_system: Make, later: timedelta, first: str, deleted: bool
+) -> None:
+    system = make_system(keep_last(3))
+    system.push("v0", "v1", "v2", "v3")
+    system.settle()
+    if first == "push":
+        system.push("v9")
+    for tag in ("v1", "v2", "v3", "x1", "x2", "x3"):
+        if deleted:
+            forger(system).delete(tag=tag, later=later)
+        forger(system).push(tag, invented(tag), later=later)
+    system.settle()
+    if first == "forgery":
+        system.push("v9")
+    system.settle()
+    system.later()
+    assert {"v2", "v3", "v9"} <= system.tags()
+
+
+def test_a_forged_push_from_the_future_pushes_no_later_push_out(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    system.push("v0")
+    pushed = {tag: system.registry.push_image(SHOP, tag) for tag in ("v1", "v2", "v3")}
+    system.settle()
+    for tag, digest in pushed.items():
+        forger(system).push(tag, digest, later=timedelta(seconds=590))
+    system.settle()
+    system.push("v9")
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2", "v3", "v9"}
+
+
+@pytest.mark.parametrize("via", ["storage", "api"])
+@pytest.mark.parametrize("later", [timedelta(), timedelta(seconds=590)])
+def test_a_forged_repetition_of_old_pushes_pushes_nothing_out_where_the_storage_is_mounted(
+    on_disk: Make, via: str, later: timedelta
+) -> None:
+    system = on_disk(keep_last(3), delete={"via": via})
+    system.push("v0")
+    pushed = {tag: system.registry.push_image(SHOP, tag) for tag in ("v1", "v2", "v3")}
+    system.settle()
+    age(system, "v1", "v2", "v3")
+    system.push("v9")
+    for tag, digest in pushed.items():
+        forger(system).push(tag, digest, later=later)
+    system.settle()
+    system.later()
+    assert "v9" in system.tags()
+    assert system.tags() == {"v2", "v3", "v9"}
+    assert "dated" in {entry.action for entry in system.wiring.history.entries(SHOP)}
+
+
+def test_a_true_repetition_of_an_old_push_counts_where_the_storage_is_mounted(on_disk: Make) -> None:
+    system = on_disk(keep_last(2))
+    system.push("v0", "v1", "v2")
+    system.settle()
+    age(system, "v1", "v2")
+    system.push("v1", "v3")
+    system.settle()
+    system.later()
+    assert system.tags() == {"v1", "v3"}
+
+
+def test_a_push_so_young_that_its_link_may_be_written_yet_is_waited_for(
+    on_disk: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "YOUNG_S", 10.0)
+    monkeypatch.setattr(reconcile, "_LONGEST_PAUSE_S", 0.02)
+    system = on_disk(keep_last(2))
+    system.push("v0")
+    pushed = {tag: system.registry.push_image(SHOP, tag) for tag in ("v1", "v2")}
+    system.settle()
+    age(system, "v1", "v2")
+    forger(system).push("v1", pushed["v1"])
+    system.push("v3")
+    system.work()
+    assert system.tags() == {"v1", "v2", "v3"}
+
+
+def age(system: System, *tags: str) -> None:
+    """These tags were pushed an hour ago, by their links in the storage."""
+    storage = system.wiring.storage
+    assert storage
+    an_hour_ago = (datetime.now(UTC) - AN_HOUR).timestamp()
+    for number, tag in enumerate(tags):
+        utime(storage.tag_folder(SHOP, tag) / "current" / "link", (an_hour_ago + number, an_hour_ago + number))

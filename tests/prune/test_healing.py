@@ -1,0 +1,332 @@
+"""Healing: what a delete of ours took along is put back where its user last put it, and never beside or after that."""
+
+import pytest
+
+from service.domain.errors import RegistryUnavailable
+from service.domain.history.lost import FOR_GOOD
+from service.domain.policy.model import Policy
+from service.prune import deleting, planning
+from service.reconcile import compare
+from tests.conftest import keep_last
+from tests.fakes.images import Image, index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.support.healing import unheard
+from tests.support.system import SHOP, Make, System, doomed_system
+
+V1 = make_image(f"{SHOP}:v1")
+
+
+def put(system: System, tag: str, image: Image) -> str:
+    """A push of a manifest whose parts are there already."""
+    return Pusher(system.registry.url).put(SHOP, tag, image.media_type, image.manifest)
+
+
+def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    newest: list[str] = []
+    system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="second"))
+    system.registry.before(
+        "PUT", "manifests/v1", lambda: newest.append(system.registry.push_image(SHOP, "v1", seed="third"))
+    )
+    deleting.delete(system.wiring, SHOP)
+    system.settle()
+    system.later()
+    assert newest, "nothing was healed"
+    assert system.registry.tags(SHOP)["v1"] == newest[0]
+
+
+def test_a_tag_put_back_where_it_stood_before_an_unheard_push_follows_that_push(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    before = system.registry.tags(SHOP)["prod"]
+    unheard(system, lambda: put(system, "prod", V1))
+    deleting.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.registry.tags(SHOP)["prod"] == before
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["prod"] == V1.digest
+
+
+def test_a_push_that_our_put_crossed_wins_also_when_it_is_heard_later(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    newest: list[str] = []
+
+    def push() -> str:
+        return system.registry.push_image(SHOP, "prod", seed="newest")
+
+    unheard(system, lambda: put(system, "prod", V1))
+    system.missed.clear()
+    system.registry.before("PUT", "manifests/prod", lambda: newest.append(unheard(system, push)))
+    deleting.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.registry.tags(SHOP)["prod"] != newest[0]
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["prod"] == newest[0]
+
+
+def test_a_push_that_met_our_delete_and_is_heard_after_it_is_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+
+    def push() -> str:
+        return system.registry.push_image(SHOP, "v1", seed="second")
+
+    system.registry.during_delete(lambda: pushed.append(unheard(system, push)))
+    deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v2"}
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+
+
+def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1", "v2")
+    system.settle()
+
+    def lose_v1() -> None:
+        system.registry.storage.repositories[SHOP].tags.pop("v1")
+        system.wiring.removals.look_at(SHOP, ["v1"])
+
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.registry.after("HEAD", "manifests/v1", lose_v1)
+    planning.enforce(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v1", "v2"}
+
+
+def test_the_children_of_an_index_that_is_heard_of_too_late_are_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    unheard(system, lambda: put(system, "v2", index_over([V1], seed="multi")))
+    deleting.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "v2")
+
+
+def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    unheard(system, lambda: put(system, "stable", index_over([V1], seed="multi")))
+    deleting.delete(system.wiring, SHOP)
+    assert V1.digest not in system.registry.manifests(SHOP)
+    compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "stable")
+
+
+def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_put_back(make_system: Make) -> None:
+    system = make_system(keep_last(1), delete={"parallel": 1})
+    system.push("moved", "v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    index = index_over([V1], seed="multi")
+    system.registry.before("DELETE", V1.digest, lambda: unheard(system, lambda: put(system, "moved", index)))
+    deleting.delete(system.wiring, SHOP)
+    assert V1.digest not in system.registry.manifests(SHOP)
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "moved")
+
+
+def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    child = make_image("child")
+    index = index_over([child], seed="index")
+    system.registry.push(SHOP, "child", child)
+    system.registry.push(SHOP, "multi", index)
+    system.push("v2")
+    planning.enforce(system.wiring, SHOP)
+    unheard(system, lambda: put(system, "stable", index))
+    deleting.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.registry.manifests(SHOP).keys().isdisjoint({index.digest, child.digest})
+    system.hear_late()
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "stable")
+
+
+def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_longer(make_system: Make) -> None:
+    system = make_system(keep_last(2), fake={"references": True})
+    part = make_image("part")
+    index = index_over([part], seed="index")
+    system.registry.push(SHOP, "part", part)
+    system.registry.push(SHOP, "multi", index)
+    system.push("moved", "v2")
+    planning.enforce(system.wiring, SHOP)
+    system.registry.before("DELETE", index.digest, lambda: unheard(system, lambda: put(system, "moved", index)))
+    deleting.delete(system.wiring, SHOP)
+    system.registry.push_image(SHOP, "moved")
+    system.hear_late()
+    system.later()
+    assert index.digest not in system.registry.manifests(SHOP)
+    assert system.tags() == {"moved", "v2"}
+
+
+def test_what_cannot_be_put_back_is_recorded_as_lost_and_blocks_nothing(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    unheard(system, lambda: put(system, "stable", V1))
+    deleting.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.hear_late()
+    system.later()
+    assert system.reasons("lost")["stable"].startswith(f"{FOR_GOOD} (")
+    assert "lost shop/api:stable" in [trouble.about for trouble in system.wiring.outbox.troubles()]
+    assert system.wiring.outbox.healing() == 0
+    system.push("v3", "v4")
+    system.later()
+    assert system.tags() == {"v4"}
+
+
+def test_a_tag_that_we_took_along_and_whose_image_its_user_deleted_is_let_go(make_system: Make) -> None:
+    """Its push is heard last of all, and names what is nowhere by then."""
+    system = doomed_system(make_system)
+    moved = make_image("moved")
+    system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "v1", moved)))
+    deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v2"}
+    Pusher(system.registry.url).delete(SHOP, moved.digest)
+    system.hear_late()
+    system.later()
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_tag_that_is_lost_is_let_go_when_it_is_heard_later_that_its_image_was_deleted(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    moved = make_image("moved")
+    unheard(system, lambda: put(system, "prod", V1))
+    system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "prod", moved)))
+    deleting.delete(system.wiring, SHOP)
+    pushes = list(system.missed)
+    system.missed.clear()
+    unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, moved.digest))
+    for envelope in pushes:
+        system.hear(envelope)
+    system.later()
+    assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["lost shop/api:prod"]
+    system.hear_late()
+    system.later()
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v2"}
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_an_image_that_its_user_deleted_is_not_put_back_from_the_trash(make_system: Make) -> None:
+    """It is there since an earlier delete of ours; the next one takes along a tag that was moved to it."""
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    system.push("v3")
+    planning.enforce(system.wiring, SHOP)
+    system.registry.during_delete(lambda: unheard(system, lambda: system.registry.push(SHOP, "v2", V1)))
+    deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v3"}
+    Pusher(system.registry.url).delete(SHOP, V1.digest)
+    system.hear_late()
+    system.later()
+    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"v3"}
+
+
+def test_what_is_doomed_is_not_healed_when_its_delete_works_and_is_never_answered(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.registry.drop_connection("DELETE", handled=True, times=None)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
+    assert system.registry.count("pushprune/", "PUT") == 0
+    system.later()
+    assert system.tags() == {"v2"}
+    assert system.wiring.history.doomed(SHOP) == ()
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+
+
+def test_a_push_that_was_looked_at_before_the_delete_took_it_is_looked_at_after_it(make_system: Make) -> None:
+    """The look that the push asked for came too early, and the registry's own delete events are lost."""
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+
+    def push_and_look() -> None:
+        pushed.append(system.registry.push_image(SHOP, "v1", seed="again"))
+        planning.enforce(system.wiring, SHOP)
+        system.deaf = True
+
+    system.registry.during_delete(push_and_look)
+    deleting.delete(system.wiring, SHOP)
+    system.messages.enforce(SHOP)
+    system.settle()
+    assert system.registry.tags(SHOP).get("v1") == pushed[0]
+
+
+def test_after_a_delete_without_an_answer_its_tags_are_looked_at_at_once(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    system.registry.drop_connection("DELETE", handled=True)
+    with pytest.raises(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    assert [name for name, _ in system.wiring.history.snapshot(SHOP).heal] == ["v1"]
+
+
+def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_collections_away(
+    make_system: Make,
+) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1")
+    system.settle()
+    gone = system.registry.tags(SHOP)["v1"]
+    system.deaf = True
+    manifest = system.wiring.client.get(SHOP, gone)
+    assert manifest is not None
+    system.wiring.client.delete(SHOP, gone)
+    system.wiring.client.put(SHOP, gone, manifest.media_type, manifest.content)  # the manifest stands, its tag is gone
+    system.missed.clear()
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.registry.drop_connection("PUT")
+    with pytest.raises(RegistryUnavailable):
+        planning.enforce(system.wiring, SHOP)
+    assert system.wiring.leases.writers() == 1
+
+
+def test_what_was_put_back_and_then_replaced_goes_as_anything_without_a_tag(make_system: Make) -> None:
+    """The DELETE had taken the tag along; its image stands again until its user pushes the tag elsewhere."""
+    rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
+    system = make_system(Policy.model_validate({"protect": ["prod"], "hold_min": 100, "rules": [rule]}))
+    system.push("v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    unheard(system, lambda: put(system, "prod", V1))
+    deleting.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.registry.after("PUT", "manifests/prod", lambda: system.registry.push_image(SHOP, "prod", seed="next"))
+    system.later()
+    assert V1.digest not in system.registry.manifests(SHOP)
+
+
+def test_a_part_of_an_inner_index_whose_push_nobody_heard_is_restored(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    inner = index_over([V1], seed="inner")
+    outer = index_over([inner], seed="outer")
+    unheard(system, lambda: put(system, inner.digest, inner))
+    system.missed.clear()
+    unheard(system, lambda: put(system, "v3", outer))
+    deleting.delete(system.wiring, SHOP)
+    assert V1.digest not in system.registry.manifests(SHOP)
+    system.hear_late()
+    system.later()
+    Pusher(system.registry.url).pull_whole(SHOP, "v3")
+
+
+def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("latest")
+    system.settle()
+    newer = make_image("newer")
+    system.deaf = True
+    system.registry.push(SHOP, "latest", newer)
+    system.wiring.removals.look_at(SHOP, ["latest"])
+    planning.enforce(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["latest"] == newer.digest
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["latest"] == newer.digest

@@ -1,0 +1,303 @@
+"""Deletes that go over the registry's disk (`delete.via: storage`): as safe as over the API, without a DELETE."""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.errors import DeletesDisabled, NotRestorable, RegistryRefused, RegistryUnavailable, StoreUnavailable
+from service.domain.oci import tombstone
+from service.prune import deleting, planning
+from service.registry.disk import Links
+from service.registry.quarantine import FOLDER, Shelf
+from service.store.deletions import Removals
+from service.store.lease import COLLECT
+from tests.conftest import keep_last
+from tests.fakes.images import Image, make_image, make_index
+from tests.fakes.pusher import Pusher
+from tests.fakes.registry_disk import TagLinks, repository_folder
+from tests.support.system import SHOP, Make, System, doomed_system
+from tests.support.undo import an_hour_ago, live
+from workers import tasks
+
+pytestmark = pytest.mark.slow
+
+REFUSING = pytest.mark.parametrize("fake", [{"delete_enabled": False}, {}], ids=["no deletes", "deletes"])
+
+
+def sent(system: System) -> int:
+    """How many writes went to the registry."""
+    return sum(system.registry.count("pushprune/", method) for method in ("PUT", "DELETE", "POST", "PATCH"))
+
+
+def shared(on_disk: Make) -> System:
+    """v1 is doomed alone: its image is also the protected latest."""
+    system = on_disk(keep_last(1, protect=["latest"]))
+    for tag in ("v1", "latest"):
+        system.registry.push_image(SHOP, tag, seed="one")
+    system.push("v2")
+    planning.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
+    return system
+
+
+@REFUSING
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_what_the_policy_does_not_keep_goes_with_its_reason(on_disk: Make, fake: dict[str, Any], version: str) -> None:
+    system = on_disk(keep_last(1), version, fake=fake)
+    system.push("v1", "v2", "v3")
+    system.registry.push(SHOP, "v4", make_index("v4"))
+    system.registry.push(SHOP, "v5", make_index("v5"))
+    system.settle()
+    assert system.tags() == {"v5"}
+    assert len(system.registry.manifests(SHOP)) == 3
+    assert Pusher(system.registry.url).pull_whole(SHOP, "v5") == make_index("v5").digest
+    reasons = {tag: reason for tag, reason in system.reasons().items() if tag}
+    assert reasons == dict.fromkeys(("v1", "v2", "v3", "v4"), "older than the newest 1 (rule last)")
+    assert system.wiring.history.doomed(SHOP) == ()
+    assert sent(system) == 0
+
+
+def test_a_tag_whose_image_is_kept_as_another_goes_alone(on_disk: Make) -> None:
+    system = shared(on_disk)
+    deleting.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.tags() == {"latest", "v2"}
+    Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image stays as latest"}
+    assert sent(system) == 0
+
+
+@pytest.mark.parametrize("image", [make_image("one"), make_index("one")], ids=["image", "index"])
+@pytest.mark.parametrize("readonly", [False, True], ids=["takes pushes", "read-only"])
+def test_what_went_can_be_restored_whatever_the_registry_takes(on_disk: Make, image: Image, readonly: bool) -> None:
+    system = on_disk(keep_last(1), fake={"delete_enabled": False})
+    system.registry.push(SHOP, "v1", image, at=an_hour_ago())
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"v2"}
+    system.registry.readonly = readonly
+    system.wiring.undo.restore(SHOP, tag="v1")
+    assert Pusher(system.registry.url).pull_whole(SHOP, "v1") == image.digest
+    back = live(system, "v1")
+    assert back is not None
+    assert abs((back.pushed_us or 0) / 1e6 - an_hour_ago().timestamp()) < 60
+    system.later()
+    assert system.tags() == {"v1", "v2"}
+
+
+def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> None:
+    system = doomed_system(on_disk, delete={"via": "api"})
+    deleting.delete(system.wiring, SHOP)
+    system.registry.readonly = True
+    with pytest.raises(NotRestorable, match="is read-only"):
+        system.wiring.undo.restore(SHOP, tag="v1")
+
+
+def test_where_deletes_are_off_and_the_storage_is_mounted_the_sentence_names_the_other_way(on_disk: Make) -> None:
+    system = doomed_system(on_disk, fake={"delete_enabled": False}, delete={"via": "api"})
+    with pytest.raises(DeletesDisabled, match=r"restart it; or set delete\.via: storage, as its storage is at /"):
+        deleting.delete(system.wiring, SHOP)
+
+
+def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:
+    """Has a push happen once, right before or right after a tag is set aside."""
+    real, done = Shelf.set_tag_aside, list[object]()
+
+    def set_tag_aside(shelf: Shelf, tag: str, digest: str) -> bool:
+        if not done and when == "before":
+            done.append(push())
+        found = real(shelf, tag, digest)
+        if not done and when == "after":
+            done.append(push())
+        return found
+
+    monkeypatch.setattr(Shelf, "set_tag_aside", set_tag_aside)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])
+@pytest.mark.parametrize("seed", ["new", "shop/api:v1"], ids=["another image", "the same image again"])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("alone", [False, True], ids=["with its image", "alone"])
+def test_a_push_that_meets_the_removal_of_its_tag_wins(
+    on_disk: Make, monkeypatch: pytest.MonkeyPatch, alone: bool, when: str, seed: str, late: bool
+) -> None:
+    system = shared(on_disk) if alone else doomed_system(on_disk)
+    pushed: list[str] = []
+
+    def push() -> None:
+        system.deaf = late
+        pushed.append(system.registry.push_image(SHOP, "v1", seed=seed))
+        system.deaf = False
+
+    at_the_moment(monkeypatch, when, push)
+    with suppress(RegistryUnavailable):
+        deleting.delete(system.wiring, SHOP)
+    assert pushed, "the push met nothing"
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+    assert Pusher(system.registry.url).pull_whole(SHOP, "v1") == pushed[0]
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags()
+
+
+def test_a_push_written_into_what_was_set_aside_wins(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2.8.3 has opened the link, and writes into it wherever that is by now."""
+    system = doomed_system(on_disk)
+    link = system.wiring.storage.tag_folder(SHOP, "v1") / "current" / "link"  # type: ignore[union-attr]
+    again = make_image("again")
+    with link.open("r+") as pushing:
+
+        def write() -> None:
+            system.registry.push(SHOP, None, again)
+            pushing.truncate(0)
+            pushing.write(again.digest)
+            pushing.flush()
+
+        real = Links.close
+
+        def close(links: Links) -> tuple[str, ...]:
+            write()
+            return real(links)
+
+        monkeypatch.setattr(Links, "close", close)
+        deleting.delete(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["v1"] == again.digest
+
+
+def test_an_image_that_was_tagged_unheard_stays(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over the API that tag would go with it."""
+    system = doomed_system(on_disk)
+    digest = system.registry.tags(SHOP)["v1"]
+
+    def push() -> None:
+        system.deaf = True
+        system.registry.push_image(SHOP, "stable", seed="shop/api:v1")
+        system.deaf = False
+        system.missed.clear()
+
+    at_the_moment(monkeypatch, "before", push)
+    deleting.delete(system.wiring, SHOP)
+    assert Pusher(system.registry.url).pull_whole(SHOP, "stable") == digest
+    system.settle()
+    system.later()
+    assert Pusher(system.registry.url).pull_whole(SHOP, "stable") == digest
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags() == {"stable"}, "it is the newest"
+
+
+def test_a_tag_that_moved_unheard_is_left_alone(on_disk: Make) -> None:
+    system = doomed_system(on_disk)
+    system.deaf = True
+    pushed = system.registry.push_image(SHOP, "v1", seed="new")
+    deleting.delete(system.wiring, SHOP)
+    system.deaf = False
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed
+
+
+def test_nothing_is_removed_while_a_collection_holds_the_registry(on_disk: Make) -> None:
+    system = doomed_system(on_disk)
+    with system.wiring.leases.hold(COLLECT):
+        deleting.delete(system.wiring, SHOP)
+        assert system.tags() == {"v1", "v2"}
+    deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v2"}
+
+
+def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = doomed_system(on_disk)
+
+    def away(*_: Any, **__: Any) -> bool:
+        raise StoreUnavailable("Redis is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Removals, "forget", away)
+        with pytest.raises(StoreUnavailable):
+            deleting.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"v2"}
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
+    assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)
+
+
+def test_what_a_worker_that_died_had_set_aside_goes_later(
+    on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    system = doomed_system(on_disk)
+
+    def die(_: Links) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Links, "close", die)
+        with pytest.raises(KeyboardInterrupt):
+            deleting.delete(system.wiring, SHOP)
+    shelf = repository_folder(tmp_path / "registry", SHOP) / FOLDER
+    assert shelf.exists()
+    monkeypatch.setattr("service.registry.quarantine._LEFT_S", -10.0)
+    system.push("v3")
+    system.settle()
+    assert system.tags() == {"v3"}
+    assert not shelf.exists()
+
+
+def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    system = doomed_system(on_disk, storage={"path": str(copy)})
+    shutil.copytree(tmp_path / "registry", copy)
+    with pytest.raises(RegistryRefused, match="is not what the registry serves"):
+        deleting.delete(system.wiring, SHOP)
+    assert TagLinks(repository_folder(copy, SHOP)).keys() == {"v1", "v2"}
+    assert system.tags() == {"v1", "v2"}
+    system.end_back_offs()
+    tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
+    (trouble,) = system.wiring.outbox.troubles()
+    assert "set storage.path to the registry's rootdirectory" in trouble.message
+
+
+def test_a_tombstone_that_was_left_over_the_api_goes_as_well(on_disk: Make, tmp_path: Path) -> None:
+    system = shared(on_disk)
+    Pusher(system.registry.url, agent="pushprune/x").put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    deleting.delete(system.wiring, SHOP)
+    system.later()
+    assert system.tags() == {"latest", "v2"}
+    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
+    assert sent(system) == 1, "nothing but that tombstone was put"
+
+
+def test_a_tag_that_points_nowhere_goes(on_disk: Make) -> None:
+    system = doomed_system(on_disk)
+    digest = system.registry.tags(SHOP)["v1"]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Removals, "forget", lambda *_, **__: False)
+        deleting.delete(system.wiring, SHOP)
+    TagLinks(repository_folder(system.wiring.storage.root, SHOP))["v1"] = digest  # type: ignore[union-attr]
+    system.later()
+    assert system.tags() == {"v2"}
+
+
+def test_a_registry_that_goes_on_serving_what_was_removed_is_told_of(on_disk: Make) -> None:
+    system = doomed_system(on_disk)
+    digest = system.registry.tags(SHOP)["v1"]
+    says = {"Docker-Content-Digest": digest, "Content-Type": "application/json", "Content-Length": "2"}
+    system.registry.fail_next("HEAD", digest, status=200, headers=says)
+    deleting.delete(system.wiring, SHOP)
+    (trouble,) = system.wiring.outbox.troubles()
+    assert "goes on serving" in trouble.message
+    system.push("v3")
+    system.settle()
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_manifest_without_a_tag_goes(on_disk: Make) -> None:
+    rule = {"name": "last", "keep": {"last": 1}, "untagged": 0}
+    system = on_disk(keep_last(1, rules=[rule]))
+    system.push("v1")
+    system.registry.push_image(SHOP, "v1", seed="again")
+    system.settle()
+    system.later()
+    assert set(system.registry.manifests(SHOP)) == {make_image("again").digest}
+    assert sent(system) == 0

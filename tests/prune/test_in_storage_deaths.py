@@ -1,0 +1,108 @@
+"""A worker that deletes over the disk dies between any two steps: what it began is ended, and nothing is left."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain import reconciliation
+from service.prune import deleting, planning
+from service.reconcile import walk as walking
+from service.registry import quarantine
+from service.registry.quarantine import FOLDER, Shelf
+from service.store.connection import Connection
+from tests.conftest import keep_last
+from tests.fakes.pusher import Pusher
+from tests.fakes.registry_disk import repository_folder
+from tests.support.system import SHOP, Make
+
+pytestmark = pytest.mark.slow
+
+STEPS = 25
+
+
+class Killed(BaseException):
+    """kill -9: what `finally` would do then is not done any more."""
+
+
+@contextmanager
+def dying(monkeypatch: pytest.MonkeyPatch, at: int, *, done: bool) -> Iterator[list[int]]:
+    """A life that ends at a step: at a call to Redis, or a step on the disk. Yields the steps that were taken."""
+    taken: list[int] = []
+
+    def mortal(real: Callable[..., Any]) -> Callable[..., Any]:
+        def step(*args: Any, **options: Any) -> Any:
+            if threading.current_thread().name.startswith("lease "):
+                return real(*args, **options)
+            taken.append(len(taken))
+            if len(taken) > at + 1 or (len(taken) == at + 1 and not done):
+                raise Killed
+            result = real(*args, **options)
+            if len(taken) > at:
+                raise Killed
+            return result
+
+        return step
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quarantine, "_PARALLEL", 1)
+        for owner, name in (
+            (Connection, "script"), (Shelf, "set_tag_aside"), (Shelf, "set_manifest_aside"), (Shelf, "settle"),
+            (quarantine, "_remove"), (quarantine, "_unlink"),
+        ):  # fmt: skip
+            patched.setattr(owner, name, mortal(getattr(owner, name)))
+        yield taken
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", range(STEPS))
+def test_wherever_a_worker_dies_the_next_one_ends_its_work(
+    on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, at: int, done: bool
+) -> None:
+    system = on_disk(keep_last(1, protect=["latest"]), delete={"via": "storage", "parallel": 1})
+    for tag, seed in (("v1", "one"), ("latest", "one"), ("v2", "two"), ("v2b", "two"), ("v3", "three"), ("v4", "four")):
+        system.registry.push_image(SHOP, tag, seed=seed, layers=0)
+    planning.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
+    with dying(monkeypatch, at, done=done) as taken, suppress(Killed):
+        deleting.delete(system.wiring, SHOP)
+    assert len(taken) > at, "it lives longer than its work takes"
+    monkeypatch.setattr(quarantine, "_LEFT_S", -10.0)
+    client, keys = system.wiring.connection.client, system.wiring.connection.keys
+    client.delete(keys.of("writers"), keys.lease(f"delete:{SHOP}"))
+    system.later()
+    system.push("v5")
+    system.settle()
+    system.later()
+    assert system.tags() == {"latest", "v5"}
+    assert len(system.registry.manifests(SHOP)) == 2
+    Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    pruned = {entry.tag for entry in system.wiring.history.entries(SHOP) if entry.action == "pruned"}
+    assert pruned >= {"v1", "v2", "v2b", "v3", "v4"}
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"latest", "v5"}
+    assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
+
+
+def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
+    on_disk: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its sign is listed as a tag, and what a push wrote into a folder that was set aside stands nowhere."""
+    system = on_disk(keep_last(9), reconcile={"rate": 100_000})
+    pushed = system.registry.push_image(SHOP, "v1")
+    links = system.wiring.unlinker.prove(SHOP)  # type: ignore[union-attr]
+    stood = system.registry.push_image(SHOP, "v2")
+    link = system.wiring.storage.tag_folder(SHOP, "v2") / "current" / "link"  # type: ignore[union-attr]
+    with link.open("r+") as pushing:
+        links.take_off("v2", (stood,))
+        pushing.write(pushed)
+    (link.parents[2] / f"{quarantine.SIGN}left").mkdir()
+    monkeypatch.setattr(quarantine, "_LEFT_S", -10.0)
+    system.wiring.walks.request(reconciliation.BY_HAND)
+    walking.go_on(system.wiring)
+    assert system.registry.tags(SHOP) == {"v1": pushed, "v2": pushed}
+    assert not (repository_folder(tmp_path / "registry", SHOP) / FOLDER).exists()
+    assert not list(link.parents[2].glob(f"{quarantine.SIGN}*"))
+    assert {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)} == {"v1": pushed, "v2": pushed}

@@ -1,0 +1,290 @@
+"""A tag that a delete of ours took along stays known, reported and restorable until it exists again."""
+
+from typing import Any
+
+import pytest
+
+from service.domain.errors import AccessDenied
+from service.domain.oci import tombstone
+from service.prune import deleting, planning
+from service.reconcile import compare
+from tests.conftest import keep_last
+from tests.fakes.images import index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System, doomed_system
+
+V1 = make_image(f"{SHOP}:v1")
+Refusal = dict[str, Any]
+READ_ONLY: Refusal = {"method": "PUT", "path_regex": "manifests/", "status": 405}
+NO_LOGIN: Refusal = {"method": "*", "status": 401}
+NO_RIGHTS: Refusal = {"method": "PUT", "path_regex": "manifests/", "status": 403}
+GONE_FOR_NOW: Refusal = {"method": "PUT", "path_regex": "manifests/", "status": 404,
+                "body": b'{"errors": [{"code": "NAME_UNKNOWN"}]}'}  # fmt: skip
+TOO_MANY: Refusal = {"method": "*", "status": 429}
+
+
+def lose_a_push(system: System) -> None:
+    """An accepted push of v1 that our DELETE takes along; its notification comes after that."""
+    push_unheard(system, "v1")
+    deleting.delete(system.wiring, SHOP)
+    assert "v1" not in system.tags()
+    system.hear_late()
+
+
+def lose_a_rescued_image(system: System) -> None:
+    """An accepted push of v1 that is heard while our DELETE of the same image is on its way."""
+    again = (SHOP, "v1", V1.media_type, V1.manifest)
+    system.registry.before("DELETE", V1.digest, lambda: Pusher(system.registry.url).put(*again))
+    deleting.delete(system.wiring, SHOP)
+    assert "v1" not in system.tags()
+
+
+def push_unheard(system: System, tag: str) -> None:
+    system.deaf = True
+    Pusher(system.registry.url).put(SHOP, tag, V1.media_type, V1.manifest)
+    system.deaf = False
+
+
+def troubles(system: System) -> dict[str, str]:
+    return {trouble.about: trouble.message for trouble in system.wiring.outbox.troubles()}
+
+
+@pytest.mark.parametrize("refusal", [READ_ONLY, NO_LOGIN, NO_RIGHTS, GONE_FOR_NOW, TOO_MANY])
+def test_what_the_registry_refuses_for_a_while_is_restored_after_that(make_system: Make, refusal: Refusal) -> None:
+    system = doomed_system(make_system)
+    lose_a_push(system)
+    system.registry.fail_next(**refusal, times=None)
+    system.later()
+    assert "v1" not in system.tags()
+    system.registry.faults.clear()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == V1.digest
+    assert troubles(system) == {}
+
+
+def test_what_is_not_restored_yet_is_reported_with_the_registrys_reason(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_a_push(system)
+    system.registry.fail_next(**NO_RIGHTS, times=None)
+    system.later()
+    said = troubles(system)[f"lost {SHOP}:v1"]
+    assert said.startswith("a delete of pushprune met a push of this image, which is not restored yet: ")
+    assert "403" in said
+
+
+def test_a_refused_restore_does_not_stop_the_policy_in_its_repository(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    push_unheard(system, "prod")
+    deleting.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.registry.fail_next(**NO_RIGHTS, times=None)
+    system.push("v3")
+    system.later()
+    assert system.tags() == {"v3"}
+    system.registry.faults.clear()
+    system.later()
+    assert system.tags() == {"prod", "v3"}
+
+
+def test_the_waits_between_refused_restores_grow(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_a_push(system)
+    system.registry.fail_next(**READ_ONLY, times=None)
+    for _ in range(3):
+        planning.enforce(system.wiring, SHOP)
+    assert system.registry.count("pushprune/", "PUT", "manifests/v1") == 1
+    assert system.wiring.history.snapshot(SHOP).heal == ()
+
+
+def test_a_collection_waits_for_what_is_not_restored_yet(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_a_push(system)
+    system.registry.fail_next(**READ_ONLY, times=None)
+    system.later()
+    assert system.wiring.outbox.unhealed() == (f"{SHOP} v1",)
+
+
+def test_a_comparison_counts_a_tag_that_is_not_restored_yet_and_keeps_it_known(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_a_push(system)
+    system.registry.fail_next(**READ_ONLY, times=None)
+    system.later()
+    done = compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    assert done.differed == 1
+    assert "v1" in {tag.name for tag in system.wiring.history.live(SHOP)}
+    system.registry.faults.clear()
+    planning.enforce(system.wiring, SHOP)
+    assert system.tags() == {"v1", "v2"}
+
+
+def test_the_trash_lists_a_tag_that_is_not_restored_yet_and_a_user_can_restore_it(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_a_rescued_image(system)
+    system.registry.fail_next(**READ_ONLY, times=None)
+    system.later()
+    assert [(one.tag, one.digest) for one in system.wiring.undo.deleted(SHOP)] == [("v1", V1.digest)]
+    system.registry.faults.clear()
+    assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)
+    assert system.registry.tags(SHOP)["v1"] == V1.digest
+    system.later()
+    assert troubles(system) == {}
+    assert "v1" not in {one.tag for one in system.wiring.undo.deleted(SHOP)}
+
+
+def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    push_unheard(system, "prod")
+    deleting.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.hear_late()
+    system.later()
+    said = troubles(system)[f"lost {SHOP}:prod"]
+    assert said.startswith("this image was lost in a race and cannot be restored: push it again (")
+    assert "layers or parts that it needs are missing" in said
+    assert len([entry for entry in system.wiring.history.entries(SHOP) if entry.action == "lost"]) == 1
+    assert "prod" not in {one.tag for one in system.wiring.undo.deleted(SHOP)}
+
+
+def test_a_lost_image_stays_known_when_the_repository_is_compared(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["prod"]))
+    system.push("prod", "v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    push_unheard(system, "prod")
+    deleting.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.hear_late()
+    system.later()
+    done = compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    assert done.differed == 1
+    assert "prod" in {tag.name for tag in system.wiring.history.live(SHOP)}
+    assert f"lost {SHOP}:prod" in troubles(system)
+
+
+def test_a_tombstone_that_cannot_be_removed_for_a_while_is_removed_after_that(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1")
+    system.settle()
+    Pusher(system.registry.url).put(SHOP, tombstone.DIGEST, tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    system.wiring.removals.look_at(SHOP, [tombstone.DIGEST])
+    system.registry.fail_next("DELETE", status=405, times=None)
+    system.later()
+    assert [entry.action for entry in system.wiring.history.entries(SHOP) if entry.action == "lost"] == []
+    system.registry.faults.clear()
+    system.later()
+    assert tombstone.DIGEST not in system.registry.manifests(SHOP)
+    assert troubles(system) == {}
+
+
+def lose_for_good(system: System) -> None:
+    """The push of `stable`, to the image of v1, is heard when a collection has deleted the layers of that image."""
+    push_unheard(system, "stable")
+    deleting.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.hear_late()
+    system.later()
+    assert list(troubles(system)) == [f"lost {SHOP}:stable"]
+
+
+def a_minute_passes(system: System) -> None:
+    system.wiring.connection.client.delete(system.wiring.connection.keys.lease("lost"))
+    system.later()
+
+
+def test_a_lost_image_takes_no_place_of_an_image_that_exists(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_for_good(system)
+    assert system.tags() == {"v2"}
+
+
+def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_for_good(system)
+    system.push("v3")
+    system.later()
+    assert troubles(system) == {}
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags() == {"v3"}
+
+
+def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag_a_day_later(make_system: Make) -> None:
+    """Nothing tells any more that a delete of ours touched the tag."""
+    system = doomed_system(make_system)
+    lose_for_good(system)
+    system.wiring.connection.client.delete(system.wiring.connection.keys.touched(SHOP))
+    system.push("v3")
+    system.later()
+    assert troubles(system) == {}
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags() == {"v3"}
+
+
+def test_the_trouble_ends_when_the_tag_exists_again_although_nobody_heard_of_that(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_for_good(system)
+    system.deaf = True
+    system.registry.push_image(SHOP, "stable", seed="another")
+    a_minute_passes(system)
+    assert troubles(system) == {}
+    assert "stable" in system.tags()
+
+
+def test_the_trouble_ends_when_its_user_deletes_the_tag(make_system: Make) -> None:
+    system = doomed_system(make_system, version="3")
+    lose_for_good(system)
+    event = {"id": "late", "timestamp": "2999-01-01T00:00:00Z", "action": "delete",
+             "target": {"repository": SHOP, "tag": "stable"}, "request": {"useragent": "docker"}}  # fmt: skip
+    event["timestamp"] = system.registry.events[-1]["timestamp"]
+    system.hear({"events": [event]})
+    system.later()
+    assert troubles(system) == {}
+
+
+def test_the_trouble_of_an_image_that_cannot_be_restored_stays(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    lose_for_good(system)
+    a_minute_passes(system)
+    assert list(troubles(system)) == [f"lost {SHOP}:stable"]
+
+
+def test_an_image_that_was_lost_is_restored_when_the_registry_takes_it_after_all(make_system: Make) -> None:
+    """Its storage was away for a moment."""
+    system = doomed_system(make_system)
+    push_unheard(system, "stable")
+    deleting.delete(system.wiring, SHOP)
+    body = b'{"errors": [{"code": "MANIFEST_BLOB_UNKNOWN"}]}'
+    system.registry.fail_next("PUT", "manifests/", status=400, body=body, times=None)
+    system.hear_late()
+    system.later()
+    assert list(troubles(system)) == [f"lost {SHOP}:stable"]
+    system.registry.faults.clear()
+    a_minute_passes(system)
+    assert "stable" in system.tags()
+    assert troubles(system) == {}
+
+
+def test_the_trouble_about_a_lost_part_ends_with_its_index(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["multi"]))
+    system.push("v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    index = index_over([V1], seed="multi")
+    system.deaf = True
+    Pusher(system.registry.url).put(SHOP, "multi", index.media_type, index.manifest)
+    deleting.delete(system.wiring, SHOP)
+    system.registry.collect()
+    system.hear_late()
+    system.later()
+    assert f"lost {SHOP}@{index.digest}" in troubles(system)
+    Pusher(system.registry.url).delete(SHOP, index.digest)
+    a_minute_passes(system)
+    assert troubles(system) == {}
+
+
+def test_a_restore_by_hand_that_the_registry_refuses_for_now_names_that_and_asks_for_no_push(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    system.registry.fail_next(**NO_RIGHTS)
+    with pytest.raises(AccessDenied, match="403"):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)

@@ -1,0 +1,402 @@
+"""What somebody asked for by hand: it goes the way of everything that goes, and never more than was asked for."""
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from service.domain.policy.model import Policy
+from service.domain.retention.manual import DRY
+from service.prune import deleting, planning
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.fakes.images import index_over, make_image, make_index
+from tests.support.makers import policy
+from tests.support.referrers import attach, sign
+from tests.support.system import SHOP, Make, System
+from tests.support.untagged import pull
+
+pytestmark = pytest.mark.slow
+
+both = pytest.mark.parametrize("version", ["2.8", "3"])
+NO_RULES = Policy()
+
+
+def ask(system: System, *names: str, force: bool = False, settle: bool = True) -> None:
+    """alice wants these tags, or digests, gone, as they stand now."""
+    tags = system.registry.tags(SHOP)
+    noted = system.wiring.asks.ask(SHOP, {name: tags.get(name, name) for name in names}, "alice", force=force)
+    assert set(noted) == set(names)
+    system.messages.enforce(SHOP)
+    if settle:
+        system.settle()
+
+
+def refused(system: System) -> Mapping[str, str]:
+    return {name: asked.refused for name, asked in system.wiring.asks.standing(SHOP).items()}
+
+
+def settled(make_system: Make, *tags: str, policy: Policy = NO_RULES, version: str = "2.8", **more: Any) -> System:
+    """These tags are there, and nothing is left to do."""
+    system = make_system(policy, version, **more)
+    system.push(*tags)
+    system.settle()
+    return system
+
+
+@both
+def test_it_goes_although_no_rule_says_so_and_the_history_says_who_wanted_it(make_system: Make, version: str) -> None:
+    system = settled(make_system, "v1", "v2", version=version)
+    ask(system, "v1")
+    assert system.tags() == {"v2"}
+    assert len(system.registry.manifests(SHOP)) == 1
+    (entry,) = (one for one in system.wiring.history.entries(SHOP) if one.action == "pruned")
+    assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
+    assert refused(system) == {}
+
+
+def test_it_goes_where_no_policy_is_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = settled(make_system, "v1", "v2")
+    monkeypatch.setattr(system.wiring.policies, "current", lambda: None)
+    ask(system, "v1")
+    assert system.tags() == {"v2"}
+
+
+def test_it_can_be_undone_and_stays_then(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    ask(system, "v1")
+    system.wiring.undo.restore(SHOP, tag="v1", lease_s=0)
+    system.later()
+    assert system.tags() == {"v1", "v2"}
+
+
+def test_an_index_that_was_put_back_stays_with_its_parts_and_signatures(make_system: Make) -> None:
+    system = make_system(NO_RULES)
+    system.registry.push_index(SHOP, "v1", platforms=3)
+    name = sign(system, "v1")
+    ask(system, "v1")
+    assert system.registry.manifests(SHOP) == {}
+    system.wiring.undo.restore(SHOP, tag="v1", lease_s=0)
+    system.later()
+    assert system.tags() == {"v1", name}
+    assert len(system.registry.manifests(SHOP)) == 5
+
+
+def test_a_simulation_takes_it_for_what_somebody_did_and_not_the_policy(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    ask(system, "v1")
+    assert [one.kind for one in system.wiring.archive.happenings(SHOP)] == ["pushed", "pushed", "deleted"]
+
+
+@both
+def test_a_digest_that_another_tag_holds_stays(make_system: Make, version: str) -> None:
+    system = make_system(policy("shared: keep"), version)
+    for tag in ("v1", "stable"):
+        system.registry.push_image(SHOP, tag, seed="one")
+    ask(system, "v1")
+    assert system.tags() == {"stable"}
+    assert system.reasons() == {"v1": "deleted by hand by alice; its image stays as stable"}
+    assert len(system.registry.manifests(SHOP)) == 1
+
+
+@both
+def test_the_parts_and_the_signatures_of_an_index_go_after_it(make_system: Make, version: str) -> None:
+    system = make_system(NO_RULES, version)
+    system.registry.push_index(SHOP, "v1", platforms=3)
+    sign(system, "v1")
+    attach(system, make_index(f"{SHOP}:v1", platforms=3))
+    system.registry.push_index(SHOP, "v2")
+    ask(system, "v1")
+    assert system.tags() == {"v2"}
+    assert len(system.registry.manifests(SHOP)) == 3
+
+
+def test_what_follows_parts_goes_after_them(make_system: Make) -> None:
+    system = make_system(NO_RULES)
+    part = make_image("part")
+    system.registry.push(SHOP, "v1", index_over([index_over([part], seed="inner")]))
+    name = f"{part.digest.replace(':', '-')}.sig"
+    system.registry.push(SHOP, name, make_image(name))
+    ask(system, "v1")
+    assert system.registry.manifests(SHOP) == {}
+
+
+def test_of_an_image_that_an_index_holds_only_the_tag_goes(make_system: Make) -> None:
+    system = make_system(NO_RULES)
+    part = make_image("part")
+    index = index_over([part])
+    system.registry.push(SHOP, "all", index)
+    system.registry.push(SHOP, "amd64", part)
+    ask(system, "amd64")
+    assert system.tags() == {"all"}
+    assert system.registry.manifests(SHOP).keys() == {index.digest, part.digest}
+    assert system.reasons()["amd64"].endswith(f"its image stays as part of the index {index.digest}")
+
+
+def test_the_parts_of_an_index_go_with_it_also_where_they_have_tags_that_go(make_system: Make) -> None:
+    system = make_system(NO_RULES)
+    part = make_image("part")
+    system.registry.push(SHOP, "all", index_over([part]))
+    system.registry.push(SHOP, "amd64", part)
+    ask(system, "amd64", "all")
+    assert system.registry.manifests(SHOP) == {}
+
+
+def test_a_tag_that_stands_elsewhere_by_now_stays(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    system.deaf = True
+    digest = system.registry.push_image(SHOP, "v1", seed="newer")
+    system.wiring.asks.ask(SHOP, {"v1": make_image(f"{SHOP}:v1").digest}, "alice")
+    system.messages.enforce(SHOP)
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == digest
+    assert (system.reasons(), refused(system)) == ({}, {})
+
+
+@pytest.mark.parametrize("seed", ["newer", None])
+def test_a_push_voids_what_was_asked_for_before(make_system: Make, seed: str | None) -> None:
+    system = settled(make_system, "v1", "v2")
+    ask(system, "v1", settle=False)
+    system.registry.push_image(SHOP, "v1", seed=seed)
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+    assert refused(system) == {}
+
+
+def test_a_push_rescues_what_is_about_to_go(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    ask(system, "v1", settle=False)
+    planning.enforce(system.wiring, SHOP)
+    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    system.push("v1")
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+
+
+def test_no_pull_holds_it_up(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    digest = system.registry.tags(SHOP)["v1"]
+    ask(system, "v1", settle=False)
+    agents = itertools.count()
+    system.registry.before("GET", "tags/list", lambda: pull(system, digest, f"{next(agents)}"), times=None)
+    planning.enforce(system.wiring, SHOP)
+    before = system.wiring.history.snapshot(SHOP)
+    pull(system, digest, "docker")
+    assert system.wiring.history.is_current(before)
+    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    assert len([one for one in system.registry.requests if one.path.endswith("tags/list")]) == 2, "planned once"
+
+
+def test_it_waits_for_no_approval_and_approves_nothing_else(make_system: Make) -> None:
+    held = keep_last(1, hold_over=0, hold_min=0)
+    system = settled(make_system, "v1", "v2", "v3", policy=held)
+    (before,) = system.wiring.history.holds([SHOP])
+    ask(system, "v1")
+    assert system.tags() == {"v2", "v3"}
+    (after,) = system.wiring.history.holds([SHOP])
+    assert (after.at_us, len(before.digests), len(after.digests)) == (before.at_us, 2, 1)
+
+
+def test_another_tag_that_a_waiting_plan_would_take_holds_the_image(make_system: Make) -> None:
+    system = make_system(keep_last(1, hold_over=0, hold_min=0))
+    for tag in ("v1", "v2"):
+        system.registry.push_image(SHOP, tag, seed="one")
+    system.push("v3")
+    system.settle()
+    ask(system, "v1")
+    assert system.tags() == {"v2", "v3"}
+    assert len(system.registry.manifests(SHOP)) == 2
+
+
+def test_the_policy_has_its_turn_afterwards(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1", "v2", "v3")
+    ask(system, "v3")
+    assert system.tags() == {"v2"}
+    assert system.reasons() == {
+        "v3": "deleted by hand by alice", "v1": "older than the newest 1 (rule last)",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "why"), [({"dry_run": True}, DRY), ({"protect": ["v1"]}, "protected by the policy")])
+def test_what_the_policy_forbids_is_refused_unless_forced(make_system: Make, said: dict[str, Any], why: str) -> None:
+    system = settled(make_system, "v1", "v2", policy=Policy.model_validate(said))
+    ask(system, "v1")
+    assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": why})
+    ask(system, "v1", force=True)
+    assert (system.tags(), refused(system)) == ({"v2"}, {})
+
+
+def test_a_dry_run_still_shows_what_would_go(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2", "v3", policy=keep_last(1, dry_run=True))
+    ask(system, "v2", force=True)
+    assert system.tags() == {"v1", "v3"}
+    assert [one.tags for one in system.wiring.history.doomed(SHOP, dry=True)] == [("v1",)]
+
+
+def test_what_is_in_use_is_refused(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    key = system.wiring.connection.keys.leased(SHOP)
+    client: Any = system.wiring.connection.client
+    client.zadd(key, {system.registry.tags(SHOP)["v1"]: time.time() * 1000 + 60_000})
+    ask(system, "v1")
+    assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": "somebody says that it is in use (lease)"})
+
+
+def test_a_signature_of_an_image_that_stands_is_refused(make_system: Make) -> None:
+    system = settled(make_system, "v1")
+    name = sign(system, "v1")
+    ask(system, name)
+    assert system.tags() == {"v1", name}
+    assert "belongs to" in refused(system)[name]
+
+
+def test_a_manifest_without_a_tag_goes_by_its_digest(make_system: Make) -> None:
+    system = make_system(NO_RULES)
+    old = system.registry.push_image(SHOP, "main", seed="old")
+    system.registry.push_image(SHOP, "main", seed="new")
+    system.settle()
+    ask(system, old)
+    assert system.registry.manifests(SHOP).keys() == {system.registry.tags(SHOP)["main"]}
+    assert system.reasons() == {"": "deleted by hand by alice"}
+
+
+def test_one_that_nobody_heard_of_goes_as_well(make_system: Make) -> None:
+    system = settled(make_system, "v1")
+    system.deaf = True
+    digest = system.registry.push_image(SHOP, None, seed="unheard of")
+    system.deaf = False
+    ask(system, digest)
+    assert digest not in system.registry.manifests(SHOP)
+    assert system.tags() == {"v1"}
+
+
+def test_one_that_stands_under_a_tag_after_all_stays(make_system: Make) -> None:
+    system = settled(make_system, "v1")
+    system.deaf = True
+    digest = system.registry.push_image(SHOP, "found", seed="unheard of")
+    system.deaf = False
+    ask(system, digest)
+    assert system.tags() == {"v1", "found"}
+    assert refused(system) == {}
+
+
+def test_one_that_an_index_holds_is_refused(make_system: Make) -> None:
+    system = make_system(NO_RULES)
+    index = make_index("all")
+    system.registry.push(SHOP, "all", index)
+    part = index.children[0].digest
+    ask(system, part)
+    assert refused(system) == {part: f"it is part of the index {index.digest}"}
+
+
+def test_a_digest_goes_with_its_tags_and_although_it_is_a_revision(make_system: Make) -> None:
+    system = make_system(policy("rules: [{name: main, keep: {revisions: 3}}]"))
+    digest = system.registry.push_image(SHOP, "main", seed="old")
+    system.registry.push_image(SHOP, "main", seed="new")
+    system.registry.push_image(SHOP, "v1", seed="old")
+    system.settle()
+    ask(system, "v1", digest)
+    assert system.tags() == {"main"}
+    assert digest not in system.registry.manifests(SHOP)
+
+
+def test_an_overwritten_digest_stays_where_only_its_tag_was_asked_for(make_system: Make) -> None:
+    system = make_system(policy("rules: [{name: main, keep: {revisions: 3}}]"))
+    digest = system.registry.push_image(SHOP, "main", seed="old")
+    system.registry.push_image(SHOP, "main", seed="new")
+    system.registry.push_image(SHOP, "v1", seed="old")
+    system.settle()
+    ask(system, "v1")
+    assert system.tags() == {"main"}
+    assert digest in system.registry.manifests(SHOP)
+
+
+@both
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_fails_in_the_middle_is_ended(make_system: Make, version: str, answered: bool) -> None:
+    system = settled(make_system, "v1", "v2", version=version)
+    system.registry.drop_connection("DELETE", handled=answered)
+    ask(system, "v1", settle=False)
+    system.work()
+    system.later()
+    assert system.tags() == {"v2"}
+    assert system.reasons() == {"v1": "deleted by hand by alice"}
+    assert refused(system) == {}
+
+
+def test_a_plan_that_is_dropped_while_its_delete_is_on_the_way_puts_nothing_back(make_system: Make) -> None:
+    system = settled(make_system, "v1", "v2")
+    system.registry.after("DELETE", "", lambda: system.wiring.outbox.mark_due([SHOP]))
+    ask(system, "v1")
+    system.later()
+    assert system.tags() == {"v2"}
+    assert system.reasons("healed") == {}
+
+
+def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_meanwhile(make_system: Make) -> None:
+    system = make_system(policy("rules: [{name: last, tags: [v*], keep: {last: 1}}]"))
+    system.push("v1", "v2", "other")
+    planning.enforce(system.wiring, SHOP)
+    other = {"other": system.registry.tags(SHOP)["other"]}
+    system.registry.after("DELETE", "", lambda: system.wiring.asks.ask(SHOP, other, "alice"))
+    deleting.delete(system.wiring, SHOP)
+    system.messages.enforce(SHOP)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+    assert system.reasons("healed") == {}
+    assert set(system.reasons()) == {"v1", "other"}
+
+
+@both
+@pytest.mark.slow
+def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make_system: Make, version: str) -> None:
+    system = make_system(NO_RULES, version)
+    names = [f"v{number}" for number in range(150)]
+    for name in names:
+        system.registry.push_image(SHOP, name, layers=0)
+    system.settle()
+    ask(system, *names[:-1])
+    assert system.tags() == {"v149"}
+    assert len(system.registry.manifests(SHOP)) == 1
+    actors = {one.actor for one in system.wiring.history.entries(SHOP, 500) if one.action == "pruned"}
+    assert actors == {"alice"}
+
+
+def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
+    system = settled(make_system, "v1", "v2", "v3", version="3")
+    ask(system, "v1", "v2", settle=False)
+    planning.enforce(system.wiring, SHOP)
+    taken = system.wiring.removals.taken
+
+    def and_drop(*args: Any) -> bool:
+        again = taken(*args)
+        system.wiring.outbox.mark_due([SHOP])
+        return again
+
+    monkeypatch.setattr(system.wiring.removals, "taken", and_drop)
+    deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v3"}
+    assert len(system.registry.manifests(SHOP)) == 3
+    system.later()
+    assert len(system.registry.manifests(SHOP)) == 1
+
+
+def test_what_was_asked_for_anew_is_not_answered_by_what_was_said_of_the_first(
+    make_wiring: Callable[..., Wiring], make_system: Make
+) -> None:
+    system = settled(make_system, "v1", policy=Policy(protect=("v1",)))
+    snapshot = system.wiring.history.snapshot(SHOP)
+    ask(system, "v1", settle=False)
+    first = system.wiring.asks.standing(SHOP)
+    ask(system, "v1", force=True, settle=False)
+    system.wiring.asks.answer(SHOP, first, {"v1": "no"})
+    assert snapshot.asked == {}
+    assert refused(system) == {"v1": ""}

@@ -1,0 +1,91 @@
+"""Where the storage is mounted it is looked at instead of asking, once it was seen to change with a write."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from service.prune import deleting
+from tests.fakes.images import make_image
+from tests.fakes.pusher import Pusher
+from tests.fakes.registry_disk import TagLinks, repository_folder
+from tests.support.system import SHOP, Make, System
+from tests.support.untagging import both, many
+
+pytestmark = pytest.mark.slow
+
+COUNT = 150
+
+
+@pytest.fixture
+def mounted(make_system: Make, tmp_path: Path) -> Make:
+    """A system whose registry has its storage on a disk; `mount`: what is mounted here, that disk unless given."""
+
+    def make(version: str = "2.8", mount: Path | None = None) -> System:
+        disk = tmp_path / "registry"
+        disk.mkdir()
+        return many(make_system, version, COUNT, fake={"disk": disk}, storage={"path": str(mount or disk)})
+
+    return make
+
+
+def gets(system: System) -> int:
+    """How often we asked for a manifest by a tag."""
+    return system.registry.count("pushprune/", "GET", "manifests/v")
+
+
+def wholly_pruned(system: System) -> bool:
+    newest = f"v{COUNT - 1}"
+    Pusher(system.registry.url).pull_whole(SHOP, newest)
+    return system.tags() == {newest} and len(system.registry.manifests(SHOP)) == 1
+
+
+@both
+def test_of_a_batch_only_the_first_manifest_is_asked_for(mounted: Make, version: str) -> None:
+    system = mounted(version)
+    deleting.delete(system.wiring, SHOP)
+    assert wholly_pruned(system)
+    assert gets(system) == 1 + (COUNT - 1 - 100), "of a hundred tags one, and of each digest that goes at once"
+    assert len(system.wiring.trash.deleted(SHOP)) == COUNT - 1
+
+
+def test_what_is_read_from_the_disk_can_be_restored(mounted: Make) -> None:
+    system = mounted()
+    digest = system.registry.tags(SHOP)["v7"]
+    deleting.delete(system.wiring, SHOP)
+    assert system.wiring.undo.restore(SHOP, tag="v7").digest == digest
+    assert system.registry.tags(SHOP)["v7"] == digest
+
+
+def test_a_stale_copy_of_the_storage_is_not_believed(mounted: Make, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    system = mounted(mount=copy)
+    shutil.copytree(tmp_path / "registry", copy)
+    again = system.registry.push_image(SHOP, "v50", seed="again")
+    TagLinks(repository_folder(copy, SHOP))["v50"] = make_image(f"{SHOP}:v50", layers=0).digest
+    deleting.delete(system.wiring, SHOP)
+    system.later()
+    assert gets(system) >= COUNT - 1
+    assert again in system.registry.manifests(SHOP)
+
+
+def test_a_tag_that_moved_unheard_is_seen_on_the_disk(mounted: Make) -> None:
+    system = mounted()
+    system.deaf = True
+    system.registry.push(SHOP, "v50", make_image("unheard"))
+    deleting.delete(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["v50"] == make_image("unheard").digest
+
+
+def test_bytes_that_are_not_what_their_digest_names_are_asked_for(mounted: Make, tmp_path: Path) -> None:
+    system = mounted()
+    whole = {tag: system.registry.manifests(SHOP)[digest].content for tag, digest in system.registry.tags(SHOP).items()}
+    for tag, digest in system.registry.tags(SHOP).items():
+        hexadecimal = digest.partition(":")[2]
+        blob = tmp_path / "registry/docker/registry/v2/blobs/sha256" / hexadecimal[:2] / hexadecimal / "data"
+        blob.write_bytes(whole[tag] + b" ")
+        system.registry.before("GET", f"manifests/{tag}$", partial(blob.write_bytes, whole[tag]))
+    deleting.delete(system.wiring, SHOP)
+    kept = {content for _, one in system.wiring.trash.manifests() for content in (one.content,)}
+    assert kept == {content for tag, content in whole.items() if tag != f"v{COUNT - 1}"}

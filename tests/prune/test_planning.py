@@ -1,0 +1,348 @@
+"""The main line over the fake registry: what is pushed beyond the last N goes, and nothing else does."""
+
+from collections.abc import Callable
+
+import pytest
+
+from service.domain.errors import RegistryUnavailable
+from service.domain.policy.model import Policy
+from service.prune import deleting, planning
+from service.reconcile import compare
+from tests.conftest import keep_last
+from tests.fakes.images import index_over, make_image
+from tests.fakes.pusher import Pusher
+from tests.support.makers import policy
+from tests.support.system import SHOP, System
+from tests.support.untagged import ago
+
+Make = Callable[..., System]
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_exactly_the_last_pushed_remain_whatever_their_names_sort_like(make_system: Make, version: str) -> None:
+    system = make_system(keep_last(3), version)
+    for tag in ("zz", "b9", "a1", "b10", "m", "0", "zzz"):
+        system.push(tag)
+        system.settle()
+    assert system.tags() == {"m", "0", "zzz"}
+    assert system.reasons() == dict.fromkeys(("zz", "b9", "a1", "b10"), "older than the newest 3 (rule last)")
+
+
+def test_a_push_that_overflows_nothing_makes_no_request(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    system.push("a", "b", "c")
+    system.settle()
+    assert system.registry.count("pushprune/") == 0
+
+
+def test_a_push_that_overflows_by_one_makes_three_requests_once_compared(make_system: Make) -> None:
+    system = make_system(keep_last(3))
+    system.push("a", "b", "c", "d")
+    system.settle()
+    before = system.registry.count("pushprune/")
+    system.push("e")
+    system.settle()
+    assert system.tags() == {"c", "d", "e"}
+    assert system.registry.count("pushprune/") - before == 3
+
+
+@pytest.mark.parametrize(("shared", "left"), [("untag", set()), ("keep", {"v1"})])
+def test_a_tag_that_shares_its_digest_with_a_kept_one_goes_alone_or_stays(
+    make_system: Make, shared: str, left: set[str]
+) -> None:
+    system = make_system(keep_last(2, protect=["latest"], shared=shared))
+    system.registry.push_image("shop/api", "v1", seed="same")
+    system.registry.push_image("shop/api", "latest", seed="same")
+    system.push("v2", "v3")
+    system.settle()
+    assert system.tags() == {"latest", "v2", "v3"} | left
+    Pusher(system.registry.url).pull_whole("shop/api", "latest")
+
+
+def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.registry.push_index("shop/api", "multi")
+    child = next(d for d in system.registry.manifests("shop/api") if d != system.registry.tags("shop/api")["multi"])
+    manifest = system.wiring.client.get("shop/api", child)
+    assert manifest is not None
+    Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
+    system.push("v2")
+    system.registry.push_index("shop/api", "multi")
+    system.settle()
+    assert {"amd64", "multi"} <= system.tags()
+    assert child in system.registry.manifests("shop/api")
+
+
+def test_what_an_index_inside_an_index_lists_stays_although_no_push_of_them_was_heard(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    leaf = make_image("leaf")
+    outer = index_over([index_over([leaf], seed="inner")], seed="outer")
+    system.deaf = True
+    system.registry.push("shop/api", "outer", outer)
+    system.missed.clear()
+    system.deaf = False
+    pusher = Pusher(system.registry.url)
+    pusher.put("shop/api", "leaf", leaf.media_type, leaf.manifest)
+    system.push("a", "b")
+    system.settle()
+    pusher.pull_whole("shop/api", "outer")
+
+
+def test_when_the_index_goes_its_tagged_child_goes_after_it(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.registry.push_index("shop/api", "multi")
+    index = system.registry.tags("shop/api")["multi"]
+    child = next(d for d in system.registry.manifests("shop/api") if d != index)
+    manifest = system.wiring.client.get("shop/api", child)
+    assert manifest is not None
+    Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"v2"}
+
+
+def test_an_old_signature_is_neither_counted_nor_deleted(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    signature = f"sha256-{'a' * 64}.sig"
+    system.push(signature, "v1", "v2", "v3")
+    system.settle()
+    assert system.tags() == {signature, "v2", "v3"}
+
+
+def test_tags_nobody_announced_are_kept_and_take_no_slot_while_they_may_still_be_announced(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.deaf = True
+    system.push("old1", "old2", "old3")
+    system.deaf = False
+    system.missed.clear()
+    system.push("v1", "v2", "v3")
+    system.settle()
+    assert system.tags() == {"old1", "old2", "old3", "v2", "v3"}
+
+
+def test_an_unannounced_second_tag_saves_the_digest_it_stands_on(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.deaf = True
+    system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
+    system.deaf = False
+    system.missed.clear()
+    system.push("v3")
+    system.settle()
+    assert system.tags() == {"stable", "v2", "v3"}
+    Pusher(system.registry.url).pull_whole("shop/api", "stable")
+
+
+def test_a_wiped_redis_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.settle()
+    connection = system.wiring.connection
+    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
+    system.push("v3", "v4")
+    system.settle()
+    assert system.tags() == {"v1", "v2", "v3", "v4"}
+
+
+def test_a_push_between_plan_and_commit_means_plan_again(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.settle()
+    system.push("v3")
+    system.registry.before("GET", "tags/list", lambda: system.push("v1"), times=1)
+    system.settle()
+    assert system.tags() == {"v1", "v3"}
+
+
+def test_a_moving_tag_that_moved_meanwhile_is_not_deleted(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    planning.enforce(system.wiring, "shop/api")
+    system.deaf = True
+    system.registry.push_image("shop/api", "v1", seed="newer")
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v1", "v2", "v3"}
+    assert system.registry.count("pushprune/", "DELETE") == 0
+    system.hear_late()
+    system.settle()
+    assert system.tags() == {"v1", "v3"}
+
+
+def test_a_doomed_digest_that_is_pushed_again_is_rescued(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    planning.enforce(system.wiring, "shop/api")
+    assert len(system.wiring.history.doomed("shop/api")) == 1
+    system.push("v1")
+    deleting.delete(system.wiring, "shop/api")
+    assert "v1" in system.tags()
+    system.settle()
+    assert system.tags() == {"v1", "v3"}
+
+
+def test_every_deleted_manifest_lies_in_the_trash_before_its_delete(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    digest = system.registry.tags("shop/api")["v1"]
+    content = system.registry.manifests("shop/api")[digest].content
+    kept: list[object] = []
+    system.registry.before("DELETE", "", lambda: kept.append(system.wiring.trash.get("shop/api", digest)))
+    system.push("v2")
+    system.settle()
+    assert [entry.content for entry in kept] == [content]  # type: ignore[attr-defined]
+
+
+def test_dry_run_decides_and_records_and_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(1, dry_run=True))
+    system.push("v1", "v2")
+    system.settle()
+    assert system.tags() == {"v1", "v2"}
+    assert [d.verdicts[0].tag.name for d in system.wiring.history.doomed("shop/api", dry=True)] == ["v1"]
+    assert system.registry.count("pushprune/", "DELETE") == 0
+
+
+def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> None:
+    policy = keep_last(1).model_copy(update={"hold_over": 50, "hold_min": 2})
+    system = make_system(policy)
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    assert system.tags() == {"v1", "v2", "v3", "v4"}
+    assert system.wiring.history.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    system.push("v5")
+    system.settle()
+    assert len(system.tags()) == 5
+    assert system.wiring.history.approve("shop/api") == 4
+    system.wiring.outbox.mark_due(["shop/api"])
+    planning.enforce(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v5"}
+
+
+def held_then_diluted(make_system: Make, said: Policy) -> System:
+    """Three of four tags wait; then other tags make them three of eight."""
+    system = make_system(said)
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    assert system.wiring.history.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    system.push("w1", "w2", "w3", "w4")
+    system.settle()
+    return system
+
+
+OF_V = policy("rules: [{tags: v*, keep: {last: 1}}]\nhold_over: 50%\nhold_min: 2")
+
+
+def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
+    system = held_then_diluted(make_system, OF_V)
+    assert len(system.tags()) == 8
+    (hold,) = system.wiring.history.holds(["shop/api"])
+    assert (len(hold.digests), hold.reason) == (
+        3,
+        "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval (a push is no approval)",
+    )
+    assert system.wiring.outlook.plan("shop/api").hold == hold.reason
+    assert system.wiring.history.approve("shop/api") == 3
+    system.wiring.outbox.mark_due(["shop/api"])
+    planning.enforce(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v4", "w1", "w2", "w3", "w4"}
+
+
+def test_a_changed_policy_is_weighed_anew(make_system: Make) -> None:
+    """Whoever changes the policy has looked at what waits."""
+    system = held_then_diluted(make_system, OF_V)
+    changed = OF_V.model_copy(update={"hold_over": 60})
+    assert system.wiring.outlook.plan("shop/api").hold is not None
+    assert system.wiring.outlook.plan("shop/api", changed).hold is None
+
+
+def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(1), "3", fake={"page_size": 2})
+    system.push("v1", "v2", "v3")
+    system.registry.fail_next("GET", "last=", status=500, times=None)
+    with pytest.raises(RegistryUnavailable):
+        system.settle()
+    assert system.tags() == {"v1", "v2", "v3"}
+
+
+def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    system.settle()
+    system.deaf = True
+    system.registry.push_image("shop/api", "v2", seed="moved while nobody listened")
+    system.deaf = False
+    system.missed.clear()
+    system.registry.notifier.instance = "another"
+    system.push("v4")
+    system.settle()
+    assert system.tags() == {"v2", "v3", "v4"}
+
+
+def test_an_artifact_that_is_about_an_image_takes_no_slot(make_system: Make) -> None:
+    """The registry says what the artifact references; that no image's config is among it makes us look into it."""
+    system = make_system(keep_last(1))
+    system.push("v1")
+    subject = make_image("shop/api:v1")
+    artifact = make_image("attestation", subject=subject)
+    system.deaf = True
+    system.registry.push("shop/api", "att", artifact)
+    for envelope in system.missed:
+        for event in envelope["events"]:
+            if event["target"].get("tag") == "att":
+                event["target"]["references"] = [{"mediaType": "application/vnd.in-toto+json", "digest": "sha256:0"}]
+    system.hear_late()
+    system.settle()
+    assert system.tags() == {"v1", "att"}
+
+
+def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured on 2.8.3: the event may come some 50 ms before the tag can be read."""
+    monkeypatch.setattr(compare, "YOUNG_S", 10.0)
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    hidden = system.registry.storage.repositories["shop/api"].tags
+    digest = hidden.pop("v3")
+    system.registry.after("HEAD", "manifests/v3", lambda: hidden.update(v3=digest))
+    system.settle()
+    assert system.tags() == {"v2", "v3"}
+    assert system.reasons("vanished") == {}
+
+
+EVERYTHING = policy("""
+    grace: 2h
+    hold_over: 30%
+    hold_min: 1
+    rules:
+    - {name: old, tags: v*, older_than: 3h, keep: {last: 1}, untagged: 5h}
+    - {name: moving, tags: latest, keep: always, untagged: 5h}
+    - {name: temporary, tags: t*, keep: none}
+""")
+PUSHED = {"v1": 9, "v2": 8, "v3": 7, "v4": 2.5, "v5": 1, "t1": 3, "t2": 1}
+
+
+def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
+    """v4 is too young for its rule, t2 for grace; the first that latest left behind has been untagged long enough."""
+    system = make_system(EVERYTHING)
+    left = [system.registry.push_image(SHOP, "latest", seed=str(hours), at=ago(hours)) for hours in (10, 6, 4, 1)]
+    for tag, hours in PUSHED.items():
+        system.registry.push_image(SHOP, tag, at=ago(hours))
+    system.messages.sent.clear()
+    planning.enforce(system.wiring, SHOP)
+    (shown,) = system.wiring.outlook.preview([SHOP])
+    assert shown.hold == system.wiring.history.held(SHOP) is not None
+    (hold,) = system.wiring.history.holds([SHOP])
+    assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
+    system.wiring.history.approve(SHOP, hold.plan)
+    (shown,) = system.wiring.outlook.preview([SHOP])
+    planning.enforce(system.wiring, SHOP)
+    committed = {
+        (verdict.tag.name, doomed.digest, verdict.reason, verdict.rule)
+        for doomed in system.wiring.history.doomed(SHOP)
+        for verdict in doomed.verdicts
+    }
+    assert {(v.tag.name, v.tag.digest, v.reason, v.rule) for v in shown.going} == committed
+    assert {tag or digest for tag, digest, _, _ in committed} == {"v1", "v2", "t1", left[0]}
+    assert shown.hold is None

@@ -1,0 +1,138 @@
+"""Referrers: signatures and the like live and die with the image they are about."""
+
+import json
+from typing import Any
+
+from service.prune import deleting, planning
+from tests.conftest import keep_last
+from tests.fakes.images import Image, make_image
+from tests.support.makers import policy
+from tests.support.referrers import attach, sign
+from tests.support.system import SHOP, Make
+
+
+def test_a_signature_goes_after_its_image_and_that_of_a_kept_one_stays(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    first = sign(system, "v1")
+    system.push("v2")
+    second = sign(system, "v2", ".att")
+    image = system.registry.tags(SHOP)["v1"]
+    system.settle()
+    assert system.tags() == {"v2", second}
+    assert system.reasons() == {
+        "v1": "older than the newest 1 (rule last)", first: f"its image {image} is gone",
+    }  # fmt: skip
+    assert len(system.registry.manifests(SHOP)) == 2
+
+
+def test_an_attached_artifact_and_its_fallback_index_go_after_their_image(make_system: Make) -> None:
+    system = make_system(policy("rules: [{name: last, keep: {last: 1}, untagged: 0s}]\nhold_over: 100%"))
+    old, new = make_image("old"), make_image("new")
+    system.registry.push(SHOP, "v1", old)
+    attach(system, old)
+    system.registry.push(SHOP, "v2", new)
+    tag, artifact = attach(system, new)
+    system.settle()
+    assert system.tags() == {"v2", tag}
+    assert set(system.registry.manifests(SHOP)) == {new.digest, artifact.digest, system.registry.tags(SHOP)[tag]}
+
+
+def test_a_referrer_with_the_config_of_an_image_goes_after_its_image(make_system: Make) -> None:
+    """No event tells of a subject, and by its config it looks like an image."""
+    system = make_system(keep_last(1), fake={"references": True})
+    old, new = make_image("old"), make_image("new")
+    system.registry.push(SHOP, "v1", old)
+    system.registry.push(SHOP, None, make_image("about old", subject=old))
+    kept = make_image("about new", subject=new)
+    system.registry.push(SHOP, "v2", new)
+    system.registry.push(SHOP, None, kept)
+    system.settle()
+    assert set(system.registry.manifests(SHOP)) == {new.digest, kept.digest}
+
+
+def test_a_manifest_without_a_tag_that_cannot_be_read_stays_and_stops_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    image = make_image("strange")
+    body = json.loads(image.manifest)
+    body["layers"][0]["size"] = "many"
+    strange = Image(image.media_type, json.dumps(body).encode(), image.blobs)
+    system.registry.push(SHOP, None, strange)
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"v2"}
+    assert strange.digest in system.registry.manifests(SHOP)
+
+
+def test_they_stay_where_a_rule_keeps_them(make_system: Make) -> None:
+    system = make_system(
+        policy("rules: [{name: last, keep: {last: 1}}, {name: signed, keep: none, tags: x, referrers: keep}]")
+    )
+    system.push("v1")
+    signature = sign(system, "v1")
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"v2", signature}
+    explained = {one.verdict.tag.name: one.verdict.reason for one in system.wiring.outlook.explain(SHOP)}
+    assert explained[signature] == "its image is gone, and rule signed keeps referrers"
+
+
+def test_one_about_an_image_that_nobody_saw_going_stays(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    signature = "sha256-" + "a" * 64 + ".sig"
+    system.registry.push(SHOP, signature, make_image("signature"))
+    system.push("v1", "v2")
+    system.settle()
+    assert system.tags() == {"v2", signature}
+
+
+def test_one_whose_image_is_back_stays(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    image = make_image("image")
+    system.registry.push(SHOP, "v1", image)
+    signature = sign(system, "v1")
+    system.push("v2")
+    planning.enforce(system.wiring, SHOP)
+    deleting.delete(system.wiring, SHOP)
+    system.registry.push(SHOP, "back", image)
+    system.settle()
+    assert system.tags() == {"back", signature}
+
+
+def test_one_whose_image_is_back_unheard_stays_and_is_asked_about_once(make_system: Make) -> None:
+    """The push of the image is lost: only the registry knows that it is there."""
+    system = make_system(keep_last(1))
+    image = make_image("image")
+    system.registry.push(SHOP, "v1", image)
+    signature = sign(system, "v1")
+    system.push("v2")
+    system.messages.sent.clear()
+    planning.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
+    deleting.delete(system.wiring, SHOP)
+    planning.enforce(system.wiring, SHOP)
+    system.deaf = True
+    system.registry.push(SHOP, None, image)
+    system.missed.clear()
+    system.deaf = False
+    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [(signature,)]
+    system.settle()
+    assert system.tags() == {"v2", signature}
+
+
+def test_what_follows_does_not_count_towards_a_hold(make_system: Make) -> None:
+    said = policy("rules: [{name: last, keep: {last: 1}}]\nhold_over: 30%\nhold_min: 3")
+    system = make_system(said)
+    for number in range(1, 9):
+        system.push(f"v{number}")
+        sign(system, f"v{number}")
+    system.settle()
+    assert len(system.tags()) == 16
+    system.wiring.history.approve(SHOP)
+    system.wiring.outbox.mark_due([SHOP])
+    system.messages.enforce(SHOP)
+    system.settle()
+    client: Any = system.wiring.connection.client
+    assert client.exists(system.wiring.connection.keys.held(SHOP)) == 0
+    assert len(system.tags()) == 2

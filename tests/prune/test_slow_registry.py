@@ -1,0 +1,63 @@
+"""A registry that takes long for a DELETE: it is waited for, batches become smaller, and what was done stays done."""
+
+import pytest
+
+from service.domain.errors import RegistryUnavailable
+from service.domain.retention import batching
+from service.prune import deleting, planning
+from tests.conftest import keep_last
+from tests.support.system import SHOP, Make, System
+
+
+def slow_deletes(system: System, seconds_a_tag: float) -> None:
+    """Each DELETE by digest reads every tag of the repository, as on object storage."""
+
+    def read_tags() -> None:
+        system.registry.closing.wait(seconds_a_tag * len(system.registry.tags(SHOP)))
+
+    system.registry.before("DELETE", "manifests/sha256:", read_tags, times=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_deletes_that_take_longer_than_any_other_answer_end(make_system: Make, version: str) -> None:
+    """As 1,000 tags at 20 ms each with a timeout of 10 s: 300 tags at 4 ms with one of 1 s."""
+    system = make_system(keep_last(10), version, registry={"timeout_s": 1, "delete_timeout_s": 60})
+    system.push(*(f"v{number}" for number in range(300)))
+    slow_deletes(system, 0.004)
+    system.settle()
+    assert len(system.tags()) == len(system.registry.manifests(SHOP)) == 10
+
+
+def test_a_delete_has_a_timeout_of_its_own(make_system: Make) -> None:
+    system = make_system(keep_last(1), registry={"timeout_s": 5, "delete_timeout_s": 0.05})
+    system.push("v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    system.registry.delay("DELETE", seconds=2)
+    with pytest.raises(RegistryUnavailable, match=r"within 0\.05 s"):
+        deleting.delete(system.wiring, SHOP)
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """A collection gets its turn between two batches, and what a batch has deleted is not done again."""
+    system = make_system(keep_last(1), version, delete={"parallel": 2})
+    system.push(*(f"v{number}" for number in range(13)))
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: False)
+    monkeypatch.setattr(deleting, "_FIRST_BATCH", 4)
+    monkeypatch.setattr(batching, "_BATCH_S", 0.1)
+    system.registry.delay("DELETE", "manifests/sha256:", seconds=0.1, times=None)
+    sizes: list[int] = []
+    remove = deleting._go
+
+    def watched(*args: object, **how: object) -> None:
+        sizes.append(len(args[2]))  # type: ignore[arg-type]
+        remove(*args, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(deleting, "_go", watched)
+    system.settle()
+    assert (sizes[0], set(sizes[1:]) <= {1, 2}, sum(sizes)) == (4, True, 12)
+    assert system.registry.count("pushprune", "DELETE", "manifests/sha256:") == 12
+    assert len(system.tags()) == 1

@@ -1,0 +1,94 @@
+"""Distribution 2.8 on object storage leaves a tag while another begins with its name: that is noticed and finished."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import keep_last
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, System
+
+Make = Callable[..., System]
+OURS = "pushprune/"
+
+
+def on_s3(make_system: Make, count: int = 1, **more: Any) -> System:
+    return make_system(keep_last(count, **more), "2.8", {"driver": "s3"})
+
+
+def listed(system: System) -> set[str]:
+    return set(system.wiring.client.tags(SHOP))
+
+
+@pytest.mark.parametrize("sibling", ["main-1", "main.1"])
+def test_a_tag_that_is_still_listed_is_not_called_pruned_and_a_trouble_names_it(
+    make_system: Make, sibling: str
+) -> None:
+    system = on_s3(make_system, protect=[sibling])
+    system.push("main", sibling, "v2")
+    system.settle()
+    assert listed(system) == {"main", sibling, "v2"}
+    assert system.wiring.client.head(SHOP, "main") is None
+    assert "main" not in system.reasons()
+    assert system.reasons("still listed") == {"main": "older than the newest 1 (rule last)"}
+    (trouble,) = system.wiring.outbox.troubles()
+    assert trouble.about == f"still listed {SHOP}"
+    assert "(main)" in trouble.message
+    assert "Upgrade the registry" in trouble.message
+
+
+def test_it_is_removed_once_nothing_begins_with_its_name_and_the_trouble_ends(make_system: Make) -> None:
+    system = on_s3(make_system, protect=["main-1"])
+    system.push("main", "main-1", "v2")
+    system.settle()
+    with Pusher(system.registry.url) as user:
+        assert user.delete(SHOP, system.registry.tags(SHOP)["main-1"]) == 202
+    system.push("v3")
+    system.settle()
+    system.later()
+    assert listed(system) == {"v3"}
+    assert system.wiring.outbox.troubles() == ()
+    assert system.wiring.removals.still_listed(SHOP) == frozenset()
+
+
+def test_what_is_deleted_together_leaves_nothing(make_system: Make) -> None:
+    system = on_s3(make_system)
+    system.deaf = True
+    system.push("main", "main-1", "main-1-a", "v2")
+    system.hear_late()
+    system.settle()
+    system.later()
+    assert listed(system) == {"v2"}
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_tag_that_is_removed_alone_is_noticed_as_well(make_system: Make) -> None:
+    system = on_s3(make_system, 2, protect=["main-1", "stays"])
+    system.registry.push_image(SHOP, "main", seed="shared")
+    system.registry.push_image(SHOP, "stays", seed="shared")
+    system.push("main-1", "v2", "v3")
+    system.settle()
+    assert "main" in listed(system)
+    assert "main" in system.reasons("still listed")
+    assert len(system.wiring.outbox.troubles()) == 1
+
+
+def test_a_deleted_tag_that_is_still_listed_can_be_restored(make_system: Make) -> None:
+    system = on_s3(make_system, protect=["main-1"])
+    system.push("main", "main-1", "v2")
+    digest = system.registry.tags(SHOP)["main"]
+    system.settle()
+    system.wiring.undo.restore(SHOP, tag="main")
+    assert system.wiring.client.head(SHOP, "main", unless=digest) is not None
+
+
+def test_a_registry_that_leaves_none_is_looked_at_once(make_system: Make) -> None:
+    system = make_system(keep_last(2), "2.8")
+    system.push("1.2", "1.2.1", "1.2.2")
+    system.settle()
+    assert listed(system) == {"1.2.1", "1.2.2"}
+    before = len(system.registry.requests)
+    system.push("1.2.1-a")
+    system.settle()
+    assert len(system.registry.requests) - before == 3, "a push that overflows by one tag costs 3 requests"

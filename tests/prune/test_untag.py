@@ -1,0 +1,295 @@
+"""Taking tags off: one alone where its image stays, all of them first where many images go; every crash in between."""
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from service.domain.errors import DeletesDisabled, RegistryUnavailable
+from service.domain.oci import tombstone
+from service.domain.policy.model import Policy
+from service.prune import deleting as prune_deleting
+from service.prune import planning
+from service.settings.reload import PolicySource
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System
+from tests.support.untagging import both, many, shared
+
+
+def no_tombstone(system: System) -> bool:
+    told = {entry.digest for entry in system.wiring.history.entries(SHOP, 5000)}
+    live = {tag.digest for tag in system.wiring.history.live(SHOP)}
+    return tombstone.DIGEST not in {*told, *live, *system.registry.manifests(SHOP)}
+
+
+@both
+def test_a_tag_whose_image_is_kept_as_another_goes_alone_and_says_why(make_system: Make, version: str) -> None:
+    system = shared(make_system, version)
+    prune_deleting.delete(system.wiring, SHOP)
+    system.settle()
+    assert system.tags() == {"latest", "v2"}
+    Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image stays as latest"}
+    assert no_tombstone(system)
+    assert system.wiring.history.doomed(SHOP) == ()
+
+
+@both
+def test_what_the_registry_can_do_is_found_out_once(make_system: Make, version: str) -> None:
+    system = shared(make_system, version)
+    prune_deleting.delete(system.wiring, SHOP)
+    before = len(system.registry.requests)
+    system.registry.push_image(SHOP, "v3", seed="one")
+    system.push("v4")
+    system.settle()
+    assert system.tags() == {"latest", "v4"}
+    ours = [(one.method, one.path.rpartition("/")[2]) for one in system.registry.requests[before:]]
+    deleted = [reference for method, reference in ours if method == "DELETE" and reference == "v3"]
+    assert deleted == (["v3"] if version == "3" else [])
+
+
+def test_where_deletes_are_off_no_tombstone_is_put_on_anything(make_system: Make) -> None:
+    system = shared(make_system, fake={"delete_enabled": False})
+    system.wiring.abilities.note_deletes_tags("1", able=False)
+    with pytest.raises(DeletesDisabled):
+        prune_deleting.delete(system.wiring, SHOP)
+    assert system.registry.count("pushprune/", "PUT") == 0
+    system.registry.delete_enabled = True
+    system.later()
+    assert system.tags() == {"latest", "v2"}
+
+
+@both
+def test_a_tag_that_was_pushed_elsewhere_is_left_alone(make_system: Make, version: str) -> None:
+    system = shared(make_system, version)
+    system.deaf = True
+    pushed = system.registry.push_image(SHOP, "v1", seed="new")
+    prune_deleting.delete(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["v1"] == pushed
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed
+
+
+Cross = Callable[[System, Callable[[], object]], None]
+CROSSINGS: dict[str, Cross] = {
+    "before the tombstone": lambda system, call: system.registry.before("PUT", "manifests/v1", call),
+    "after the tombstone": lambda system, call: system.registry.after("PUT", "manifests/v1", call),
+    "in the middle of its DELETE": lambda system, call: system.registry.during_delete(call),
+    "after its DELETE": lambda system, call: system.registry.after("DELETE", tombstone.DIGEST, call),
+}
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])
+@pytest.mark.parametrize("seed", ["new", "one"], ids=["another image", "the same image again"])
+@pytest.mark.parametrize("crossing", CROSSINGS)
+@pytest.mark.slow
+def test_a_push_that_crosses_a_tombstone_wins(make_system: Make, crossing: str, seed: str, late: bool) -> None:
+    system = shared(make_system)
+    system.wiring.abilities.note_deletes_tags("1", able=False)
+    pushed: list[str] = []
+
+    def push() -> None:
+        system.deaf = late
+        pushed.append(system.registry.push_image(SHOP, "v1", seed=seed))
+        system.deaf = False
+
+    CROSSINGS[crossing](system, push)
+    prune_deleting.delete(system.wiring, SHOP)
+    assert pushed, "the crossing was not provoked"
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags()
+    assert no_tombstone(system)
+
+
+@both
+@pytest.mark.slow
+def test_many_images_go_with_their_tags_taken_off_first(make_system: Make, version: str) -> None:
+    system = many(make_system, version)
+    prune_deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v149"}
+    assert len(system.registry.manifests(SHOP)) == 1
+    assert len(system.wiring.history.entries(SHOP, 1000)) == 150 + 149
+    assert no_tombstone(system)
+    deletes = system.registry.count("pushprune/", "DELETE")
+    # A hundred tags go first, and when 50 are left their digests go at once. On 2.8 a DELETE by tag is tried once, and
+    # one of the tombstone shows that deletes are on.
+    assert deletes == (100 + 149 if version == "3" else 1 + 1 + 1 + 149)
+    assert system.wiring.outbox.counters()["deleted"] == 149
+
+
+@pytest.mark.parametrize("at", range(1, 29))
+@pytest.mark.parametrize("handled", [False, True], ids=["before", "after"])
+@pytest.mark.slow
+def test_wherever_it_is_cut_off_it_goes_on_and_nothing_is_left(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch, at: int, handled: bool
+) -> None:
+    """Eight times GET and PUT, the tombstone, then each digest. A GET whose answer is lost is asked again."""
+    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
+    system = many(make_system, count=9)
+    counted = iter(range(1, 10_000))
+
+    def drop() -> None:
+        if next(counted) == at:
+            system.registry.drop_connection("*", "manifests/", handled=handled)
+
+    system.registry.before("*", "manifests/", drop, times=None)
+    with suppress(RegistryUnavailable):
+        prune_deleting.delete(system.wiring, SHOP)
+    assert next(counted) > at
+    system.later()
+    assert system.tags() == {"v8"}
+    assert len(system.registry.manifests(SHOP)) == 1
+    assert len(system.wiring.history.entries(SHOP, 1000)) == 9 + 8
+    assert no_tombstone(system)
+
+
+def test_tags_at_a_tombstone_whose_plan_was_dropped_are_put_back_where_the_new_plan_keeps_them(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = shared(make_system)
+    before = dict(system.registry.tags(SHOP))
+    system.registry.fail_next("DELETE", tombstone.DIGEST, status=404, body=b'{"errors":[{"code":"MANIFEST_UNKNOWN"}]}')
+    system.registry.fail_next("DELETE", tombstone.DIGEST, status=503)
+    with pytest.raises(RegistryUnavailable):
+        prune_deleting.delete(system.wiring, SHOP)
+    assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
+    keeps: Policy = keep_last(9)
+    monkeypatch.setattr(PolicySource, "current", lambda _: keeps)
+    monkeypatch.setattr(PolicySource, "name", "another")
+    system.wiring.outbox.mark_due([SHOP])
+    system.later()
+    assert system.registry.tags(SHOP) == before
+    assert "v1" in system.reasons("healed")
+    assert no_tombstone(system)
+
+
+def test_a_tombstone_under_a_tag_that_nobody_knows_is_removed_and_never_adopted(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.deaf = True
+    Pusher(system.registry.url).put(SHOP, "left", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    system.missed.clear()
+    system.deaf = False
+    system.push("v1", "v2", "v3")
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2", "v3"}
+    assert no_tombstone(system)
+
+
+@pytest.mark.parametrize("onto", ["copy", "v2"])
+def test_a_tombstone_that_a_user_copied_is_removed_and_never_in_the_history(make_system: Make, onto: str) -> None:
+    system = make_system(keep_last(2))
+    system.push("v2", "v3")
+    before = system.registry.tags(SHOP)
+    Pusher(system.registry.url).put(SHOP, onto, tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP) == before
+    assert no_tombstone(system)
+
+
+def test_the_policy_that_doomed_it_must_still_be_in_force(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has made the repository due yet: the file has only just been written."""
+    system = many(make_system, count=20)
+    keeps = keep_last(50)
+    monkeypatch.setattr(PolicySource, "current", lambda _: keeps)
+    monkeypatch.setattr(PolicySource, "name", "another")
+    prune_deleting.delete(system.wiring, SHOP)
+    assert len(system.tags()) == 20
+    system.later()
+    assert len(system.tags()) == 20
+
+
+def test_a_revision_that_a_rule_keeps_loses_only_its_tag(make_system: Make) -> None:
+    rules = [
+        {"name": "moving", "tags": ["main"], "keep": {"revisions": 1}},
+        {"name": "builds", "tags": ["b*"], "keep": {"last": 1}},
+    ]
+    said = Policy.model_validate({"hold_over": 100, "hold_min": 1000, "rules": rules})
+    system = make_system(said)
+    image = make_image("one")
+    for tag in ("b1", "main"):
+        system.registry.push(SHOP, tag, image)
+    system.push("main", "b2")
+    system.settle()
+    assert system.tags() == {"main", "b2"}
+    assert image.digest in system.registry.manifests(SHOP)
+    assert system.reasons() == {"b1": "older than the newest 1 (rule builds); its image stays as a revision of main"}
+
+
+def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
+    system = many(make_system, count=9)
+    system.registry.fail_next("PUT", "manifests/v3", status=500)
+    with pytest.raises(RegistryUnavailable):
+        prune_deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v3", "v8"}
+    assert system.registry.tags(SHOP)["v3"] != tombstone.DIGEST
+    system.later()
+    assert system.tags() == {"v8"}
+    assert len(system.registry.manifests(SHOP)) == 1
+
+
+@pytest.mark.slow
+def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) -> None:
+    """The registry refuses a DELETE that meets a PUT of the same manifest (measured: 400 or 500)."""
+    system = many(make_system, delete={"parallel": 4})
+    deleting, put, met = threading.Event(), threading.Event(), []
+
+    def clear() -> None:
+        deleting.set()
+        met.append(put.wait(0.5))
+
+    system.registry.before("PUT", "manifests/v", put.set, times=None)
+    system.registry.before("GET", "manifests/v1$", lambda: deleting.wait(10))
+    system.registry.before("DELETE", tombstone.DIGEST, clear)
+    prune_deleting.delete(system.wiring, SHOP)
+    assert met == [False]
+    assert system.tags() == {"v149"}
+
+
+@pytest.mark.parametrize("known", [False, None])
+def test_a_collection_waits_for_an_unanswered_delete_of_a_tombstone_that_may_be_left(
+    make_system: Make, known: bool | None
+) -> None:
+    """A DELETE that lands while it marks can cost a whole repository (FACTS)."""
+    system = shared(make_system)
+    if known is not None:
+        system.wiring.abilities.note_deletes_tags("1", able=known)
+    system.registry.drop_connection("DELETE", tombstone.DIGEST)
+    with pytest.raises(RegistryUnavailable):
+        prune_deleting.delete(system.wiring, SHOP)
+    assert system.wiring.leases.writers() == 1
+
+
+def test_a_tag_that_was_copied_from_one_at_a_tombstone_stays_where_it_was(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prune_deleting, "tags_first", lambda *_, **__: True)
+    system = make_system(keep_last(1, protect=["stable"]))
+    system.wiring.abilities.note_deletes_tags("1", able=False)
+    system.push("stable", "v1", "v2", "v3")
+    stable = system.registry.tags(SHOP)["stable"]
+    planning.enforce(system.wiring, SHOP)
+    system.messages.sent.clear()
+
+    def copy() -> None:
+        if system.registry.tags(SHOP)["v1"] == tombstone.DIGEST:
+            Pusher(system.registry.url).retag(SHOP, "v1", "stable")
+
+    system.registry.before("DELETE", tombstone.DIGEST, copy, times=2)
+    prune_deleting.delete(system.wiring, SHOP)
+    system.settle()
+    system.later()
+    assert system.registry.tags(SHOP)["stable"] == stable
+    assert "stable" in system.reasons("healed")
+    assert no_tombstone(system)
+    assert system.wiring.outbox.troubles() == ()

@@ -1,0 +1,101 @@
+"""A registry that is restarted on an empty or another storage takes no tag out of the history."""
+
+import pytest
+
+from service.domain.errors import RegistryRefused
+from service.reconcile import compare
+from service.reconcile import walk as walking
+from tests.conftest import keep_last
+from tests.support.system import SHOP, Make, System
+
+NAMES = ("v1", "v2", "v3")
+
+
+def known(system: System, repository: str = SHOP) -> set[str]:
+    return {tag.name for tag in system.wiring.history.live(repository)}
+
+
+def look(system: System, repository: str = SHOP) -> None:
+    compare.compare(system.wiring, system.wiring.history.snapshot(repository))
+
+
+def delete_unheard(system: System, *tags: str, repository: str = SHOP) -> None:
+    """These tags are gone from the storage, and no event tells of it."""
+    for tag in tags:
+        system.registry.storage.delete_manifest(repository, system.registry.tags(repository)[tag], lambda: None)
+
+
+def restart(system: System) -> None:
+    """The registry restarts; its first event tells of it."""
+    system.registry.notifier.instance = f"{system.registry.notifier.instance}-again"
+
+
+def test_one_push_into_an_empty_storage_takes_no_known_tag_out_of_the_history(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.push(*NAMES)
+    look(system)
+    delete_unheard(system, *NAMES)
+    restart(system)
+    system.push("v4")
+    with pytest.raises(RegistryRefused, match="all 3 known tags of shop/api are missing since the registry was rest"):
+        look(system)
+    assert known(system) == {*NAMES, "v4"}
+    assert not system.wiring.history.snapshot(SHOP).compared, "so that nothing is deleted"
+
+
+def test_nothing_is_deleted_on_account_of_it(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    look(system)
+    delete_unheard(system, "v1", "v2")
+    restart(system)
+    system.push("v3", "v4", "v5")
+    system.work()
+    system.later()
+    assert system.tags() == {"v3", "v4", "v5"}
+    assert "pushprune reconcile shop/api" in " ".join(one.message for one in system.wiring.outbox.troubles())
+
+
+def test_an_older_tag_that_is_still_there_proves_the_storage(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.push(*NAMES)
+    look(system)
+    delete_unheard(system, "v2", "v3")
+    restart(system)
+    system.push("v4")
+    look(system)
+    assert known(system) == {"v1", "v4"}
+
+
+def test_an_older_tag_of_another_repository_proves_it_as_well(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.push("v1", repository="shop/web")
+    system.push(*NAMES)
+    look(system)
+    delete_unheard(system, *NAMES)
+    restart(system)
+    system.push("v4")
+    look(system)
+    assert known(system) == {"v4"}
+
+
+def test_without_a_restart_what_is_gone_leaves_the_history(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.push(*NAMES)
+    look(system)
+    delete_unheard(system, *NAMES)
+    look(system)
+    assert known(system) == set()
+
+
+def test_a_user_who_names_the_repository_says_that_its_tags_are_really_gone(make_system: Make) -> None:
+    system = make_system(keep_last(9), reconcile={"rate": 100_000})
+    system.push(*NAMES)
+    look(system)
+    delete_unheard(system, *NAMES)
+    restart(system)
+    system.push("v4")
+    system.wiring.walks.ask([SHOP], "asked for by hand")
+    walking.go_on(system.wiring)
+    assert known(system) == {"v4"}
+    assert system.wiring.history.snapshot(SHOP).compared

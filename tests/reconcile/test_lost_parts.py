@@ -1,0 +1,84 @@
+"""A part of an index that exists is missing: said at once, seen by a comparison, listed in the trash, and put back."""
+
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.state import Tag
+from service.reconcile import compare as reconcile
+from tests.conftest import keep_last
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System
+
+
+def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
+    """A deletion of ours took a part of a kept index, as if it had been fooled. Returns the index and the part."""
+    system = make_system(keep_last(3))
+    index = system.registry.push_index(SHOP, "latest")
+    part = min(system.registry.manifests(SHOP).keys() - {index})
+    wiring = system.wiring
+    compare(system)
+    reconcile.resolve(wiring, wiring.history.snapshot(SHOP), [index])
+    system.messages.sent.clear()
+    gone = Verdict(Tag("", part, None), False, "the index is gone", None, after="sha256:" + "0" * 64)
+    doomed, snapshot = Doomed(part, (gone,)), wiring.history.snapshot(SHOP)
+    wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
+    stored = system.registry.manifests(SHOP)[part]
+    wiring.trash.put(snapshot, doomed, (stored.media_type, stored.content))
+    Pusher(system.registry.url, agent="pushprune/test").delete(SHOP, part)
+    wiring.removals.forget(snapshot, doomed)
+    return system, index, part
+
+
+def compare(system: System) -> reconcile.Compared:
+    return reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+
+
+def test_it_is_an_alarm_that_says_how_to_put_it_back(make_system: Make) -> None:
+    system, _, part = index_that_lost_a_part(make_system)
+    assert compare(system).lost == 1
+    (trouble,) = system.wiring.outbox.troubles()
+    assert trouble.about == f"part {SHOP}@{part}"
+    assert f"{SHOP}:latest" in trouble.message
+    assert f"pushprune restore {SHOP}@{part}" in trouble.message
+
+
+def test_the_trash_lists_it_and_it_can_be_restored(make_system: Make) -> None:
+    system, _, part = index_that_lost_a_part(make_system)
+    assert [(one.tag, one.digest) for one in system.wiring.undo.deleted(SHOP)] == [("", part)]
+    system.wiring.undo.restore(SHOP, digest=part)
+    assert Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    assert compare(system).lost == 0
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
+    system, _, _ = index_that_lost_a_part(make_system)
+    compare(system)
+    system.later()
+    assert Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    compare(system)
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_the_alarm_stands_until_the_image_is_pushed_again_where_nothing_can_be_put_back(make_system: Make) -> None:
+    system, index, part = index_that_lost_a_part(make_system)
+    system.wiring.trash.collected()
+    assert compare(system).lost == 1
+    system.later()
+    assert compare(system).lost == 1
+    (trouble,) = system.wiring.outbox.troubles()
+    assert "push the image again" in trouble.message
+    assert part in trouble.about
+    Pusher(system.registry.url).delete(SHOP, index)
+    system.settle()
+    assert compare(system).lost == 0
+    assert system.wiring.outbox.troubles() == ()
+
+
+def test_a_platform_that_nobody_ever_pushed_is_no_alarm(make_system: Make) -> None:
+    """Distribution 3 takes an index whose parts are not all there (validation.manifests.indexes.platforms)."""
+    system = make_system(keep_last(3))
+    index = system.registry.push_index(SHOP, "latest")
+    part = min(system.registry.manifests(SHOP).keys() - {index})
+    reconcile.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index])
+    del system.registry.storage.repositories[SHOP].manifests[part]
+    assert compare(system).lost == 0
+    assert system.wiring.outbox.troubles() == ()

@@ -1,0 +1,222 @@
+"""The inventory: repositories, tags and their past, page by page, and quick where there are many."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from threading import Lock
+from typing import get_args
+
+import pytest
+
+from service.domain.errors import NoSuchRepository, NoSuchTag
+from service.domain.page import Page, Place
+from service.domain.retention.evaluation import Weighing
+from service.domain.retention.plan import Doomed, Plan, Verdict
+from service.domain.retention.state import Tag
+from service.reports.inventory import Inventory, Listed, RepositoryOrder, TagOrder
+from service.store.catalog import Shelf
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.support.makers import policy
+from tests.support.record import NOW, digest, event, record, user_delete
+
+MakeWiring = Callable[..., Wiring]
+
+
+def everything(_: object) -> bool:
+    return True
+
+
+@pytest.fixture
+def wiring(make_wiring: MakeWiring) -> Wiring:
+    """Three tags in shop/api, one in shop/web, none any more in ops/old; the policy keeps the last two."""
+    wiring = make_wiring(policy=keep_last(2))
+    record(wiring.history, *(event(number, tag=f"v{number}") for number in (1, 2, 3)))
+    record(wiring.history, event(9, tag="v1", repository="shop/web"), event(5, tag="v1", repository="ops/old"))
+    record(wiring.history, replace(user_delete(6, "v1"), repository="ops/old"))
+    return wiring
+
+
+@pytest.fixture
+def inventory(wiring: Wiring) -> Inventory:
+    return wiring.inventory
+
+
+def test_a_repository_has_its_tags_its_last_push_and_what_is_doomed(wiring: Wiring) -> None:
+    snapshot = wiring.history.snapshot("shop/api")
+    going = Verdict(snapshot.tags[0], False, "old")
+    wiring.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
+    assert wiring.inventory.repositories(everything).rows == (
+        Shelf("ops/old", 0, None, 0), Shelf("shop/api", 3, NOW + 3000, 1), Shelf("shop/web", 1, NOW + 9000, 0),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [("name", "osw"), ("-name", "wso"), ("pushed", "osw"), ("-pushed", "wso"), ("tags", "ows"), ("-tags", "swo")],
+)
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_repositories_in_every_order_page_by_page(
+    inventory: Inventory, order: RepositoryOrder, names: str, limit: int
+) -> None:
+    called = {"o": "ops/old", "s": "shop/api", "w": "shop/web"}
+    found: list[str] = []
+    after: Place | None = None
+    for _ in range(5):
+        page = inventory.repositories(everything, order, after, limit)
+        assert page.total == 3
+        assert len(page.rows) <= limit
+        found += [shelf.repository for shelf in page.rows]
+        after = page.after
+        if after is None:
+            break
+    assert found == [called[name] for name in names]
+
+
+def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    shelves = type(inventory.catalog).shelves
+
+    def noted(self: object, names: tuple[str, ...]) -> tuple[Shelf, ...]:
+        read.extend(names)
+        return shelves(self, names)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(inventory.catalog), "shelves", noted)
+    inventory.repositories(everything, limit=1)
+    assert read == ["ops/old"]
+
+
+def test_many_repositories_are_read_in_parts(wiring: Wiring) -> None:
+    names = [f"many/r{number:04}" for number in range(1100)]
+    for start in range(0, len(names), 100):
+        record(wiring.history, *(event(7, repository=name) for name in names[start : start + 1]))
+    shelves = wiring.inventory.catalog.shelves(names)
+    assert [shelf.repository for shelf in shelves] == names
+    assert [shelf.repository for shelf in shelves if shelf.tags] == names[:1]
+
+
+def test_tags_come_with_their_verdicts_the_newest_push_first(inventory: Inventory) -> None:
+    rows = inventory.tags("shop/api", everything).rows
+    assert [(one.verdict.tag.name, one.verdict.kept) for one in rows] == [("v3", True), ("v2", True), ("v1", False)]
+    assert rows[2].verdict.reason == "older than the newest 2 (rule last)"
+
+
+def test_tags_are_found_sorted_and_paged(inventory: Inventory) -> None:
+    page = inventory.tags("shop/api", lambda name: name != "v2", "name", limit=1)
+    assert ([one.verdict.tag.name for one in page.rows], page.total, page.after) == (["v1"], 2, ("v1", "v1"))
+    rest = inventory.tags("shop/api", lambda name: name != "v2", "name", page.after, limit=1)
+    assert ([one.verdict.tag.name for one in rest.rows], rest.after) == (["v3"], None)
+
+
+def test_a_tag_whose_plan_waits_says_so(wiring: Wiring) -> None:
+    snapshot = wiring.history.snapshot("shop/api")
+    verdicts = {tag.name: (Verdict(tag, False, "old"),) for tag in snapshot.tags}
+    doomed = Doomed(digest(1), verdicts["v1"]), Doomed(digest(3), verdicts["v3"])
+    held = Plan(doomed=doomed, hold="it is much")
+    wiring.history.commit(snapshot, held, "held")
+    assert {one.verdict.tag.name: one.held for one in wiring.inventory.tags("shop/api", everything).rows} == {
+        "v1": "it is much", "v2": None, "v3": None,  # v3 is kept, whatever the plan that waits says
+    }  # fmt: skip
+
+
+def test_the_history_is_read_page_by_page_to_its_end(inventory: Inventory) -> None:
+    read: list[tuple[str, str]] = []
+    before: str | None = None
+    while True:
+        told = inventory.told(None, everything, before, limit=2)
+        read += [(entry.repository, entry.action) for entry in told.entries]
+        before = told.before
+        if before is None:
+            break
+    assert read == [
+        ("ops/old", "delete"), ("ops/old", "push"), ("shop/web", "push"), *[("shop/api", "push")] * 3,
+    ]  # fmt: skip
+
+
+def test_what_is_wanted_of_it_is_found_however_far_back(inventory: Inventory) -> None:
+    told = inventory.told("shop/api", lambda entry: entry.tag == "v1", limit=1)
+    assert ([entry.tag for entry in told.entries], told.before) == (["v1"], None)
+
+
+def test_where_a_tag_stood_is_told_also_after_it_went(inventory: Inventory) -> None:
+    (one,) = inventory.intervals("ops/old", "v1")
+    assert (one.from_us, one.to_us, one.ended) == (NOW + 5000, NOW + 6000, "deleted by ci")
+    (one,) = inventory.intervals("shop/api", "v2")
+    assert (one.digest, one.from_us, one.to_us, one.ended) == (digest(2), NOW + 2000, None, "")
+
+
+def test_what_nobody_heard_of_is_an_error(inventory: Inventory) -> None:
+    assert inventory.known("shop/api") == "shop/api"
+    with pytest.raises(NoSuchRepository, match="no repository 'shop/nope' is known"):
+        inventory.known("shop/nope")
+    with pytest.raises(NoSuchTag, match="nothing is known of a tag 'nope' in 'shop/api'"):
+        inventory.intervals("shop/api", "nope")
+
+
+MIXED = policy(
+    """
+    protect: [v1, v21]
+    grace: 1m
+    shared: keep
+    rules:
+    - {name: odd, tags: "re:[13579]$", keep: {last: 4, revisions: 2}, final: true}
+    - {name: old, older_than: 1m, keep: {last: 3, pulled_within: 1m}}
+    """
+)
+
+
+@pytest.mark.parametrize("order", get_args(TagOrder))
+def test_a_page_says_of_each_tag_what_the_plan_says(make_wiring: MakeWiring, order: TagOrder) -> None:
+    """The verdicts of a page are made alone, in the order of the page; a plan makes all of them, in its own."""
+    wiring = make_wiring(policy=MIXED)
+    record(wiring.history, *(event(number, tag=f"v{number % 23}", seed=number % 17) for number in range(60)))
+    planned = {verdict.tag.name: verdict for verdict in wiring.outlook.plan("shop/api").verdicts}
+    assert {verdict.kept for verdict in planned.values()} == {True, False}
+    rows = [page.rows for page in pages_of(wiring.inventory, order, limit=5)]
+    assert {one.verdict.tag.name: one.verdict for row in rows for one in row} == planned
+    assert all(len(row) <= 5 for row in rows)
+
+
+def test_only_what_is_on_the_page_is_decided(
+    wiring: Wiring, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided: list[str] = []
+    verdict = Weighing.verdict
+
+    def noted(self: Weighing, tag: Tag) -> Verdict:
+        decided.append(tag.name)
+        return verdict(self, tag)
+
+    monkeypatch.setattr(Weighing, "verdict", noted)
+    assert inventory.tags("shop/api", everything, limit=1).total == 3
+    assert decided == ["v3"]
+
+
+def pages_of(inventory: Inventory, order: TagOrder, limit: int) -> Iterator[Page[Listed]]:
+    after: Place | None = None
+    while True:
+        page = inventory.tags("shop/api", everything, order, after, limit)
+        yield page
+        after = page.after
+        if after is None:
+            return
+
+
+def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts share what was worked out for others: two threads must not work it out at the same time."""
+    wiring = make_wiring(policy=MIXED)
+    record(wiring.history, event(1))
+    weighed, inside = wiring.outlook.weighed("shop/api"), Lock()
+
+    def alone(self: Weighing, tag: Tag) -> Verdict:
+        assert inside.acquire(blocking=False), "somebody else is at it"
+        for _ in range(100):
+            os.sched_yield()
+        inside.release()
+        return Verdict(tag, True, "alone")
+
+    monkeypatch.setattr(Weighing, "verdict", alone)
+    with ThreadPoolExecutor(4) as threads:
+        verdicts = list(threads.map(weighed.verdict, weighed.tags * 200))
+    assert {one.reason for one in verdicts} == {"alone"}

@@ -1,0 +1,139 @@
+"""Putting a tag back to a digest that it has left for another: nothing is lost by that, and nobody's push either."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.errors import NotRestorable
+from service.domain.policy.model import Policy
+from service.reconcile import compare
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.fakes.pusher import Pusher
+from tests.support.makers import policy
+from tests.support.system import SHOP, Make, System
+
+ONE, TWO = make_image("one").digest, make_image("two").digest
+UNTAGGED_GOES = "rules: [{name: all, keep: {last: 9}, untagged: 0s}]"
+
+
+def moved(make_system: Make, said: Policy, version: str = "2.8") -> System:
+    """v1 stood at ONE, and stands at TWO."""
+    system = make_system(said, version)
+    for name, minutes in (("one", 60), ("two", 10)):
+        system.registry.push(SHOP, "v1", make_image(name), at=datetime.now(UTC) - timedelta(minutes=minutes))
+    system.settle()
+    assert system.registry.tags(SHOP) == {"v1": TWO}
+    return system
+
+
+@pytest.mark.parametrize("version", ["2.8", "3"])
+@pytest.mark.parametrize("said", [keep_last(9), policy(UNTAGGED_GOES)], ids=["in the registry", "in the trash"])
+def test_a_tag_goes_back_and_what_it_leaves_is_not_lost(make_system: Make, said: Policy, version: str) -> None:
+    system = moved(make_system, said, version)
+    system.later()
+    assert (ONE in system.registry.manifests(SHOP)) is (said == keep_last(9))
+    assert ONE in system.wiring.undo.reachable(SHOP)
+    undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, over=TWO, by="alice")
+    assert (undone.tags, undone.digest, undone.replaced) == (("v1",), ONE, TWO)
+    system.later()
+    assert system.registry.tags(SHOP) == {"v1": ONE}
+    puller = Pusher(system.registry.url)
+    assert (puller.pull_whole(SHOP, "v1"), puller.pull_whole(SHOP, TWO)) == (ONE, TWO)
+    (entry,) = (one for one in system.wiring.history.entries(SHOP) if one.action == "restored")
+    assert (entry.actor, entry.reason) == ("alice", f"put back in place of {TWO}")
+    system.wiring.undo.restore(SHOP, tag="v1", digest=TWO, over=ONE)
+    assert system.registry.tags(SHOP) == {"v1": TWO}
+
+
+def test_it_keeps_the_place_of_the_push_that_it_takes_the_place_of(make_system: Make) -> None:
+    system = moved(make_system, keep_last(2))
+    system.registry.push(SHOP, "w", make_image("w"), at=datetime.now(UTC) - timedelta(minutes=30))
+    system.settle()
+    system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, over=TWO, lease_s=0)
+    system.push("x")
+    system.later()
+    assert system.tags() == {"v1", "x"}
+
+
+@pytest.mark.parametrize("over", [None, ONE, make_image("three").digest])
+def test_where_another_stands_than_was_seen_nothing_is_overwritten(make_system: Make, over: str | None) -> None:
+    system = moved(make_system, keep_last(9))
+    with pytest.raises(NotRestorable, match=f"has since been pushed again and stands at {TWO}"):
+        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, over=over)
+    assert system.registry.tags(SHOP) == {"v1": TWO}
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", ONE), ("PUT", "/manifests/v1")])
+def test_a_push_at_that_moment_wins(make_system: Make, method: Any, path: str) -> None:
+    system = moved(make_system, keep_last(9))
+    pushed: list[str] = []
+    system.registry.before(method, path, lambda: pushed.append(system.registry.push_image(SHOP, "v1", seed="users")))
+    with pytest.raises(NotRestorable, match=r"has since been pushed again|was pushed at this moment"):
+        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, over=TWO)
+    system.later()
+    assert system.registry.tags(SHOP) == {"v1": pushed[0]}
+
+
+def test_a_tag_that_is_gone_is_put_back_to_any_of_its_digests(make_system: Make) -> None:
+    system = moved(make_system, keep_last(1))
+    system.push("v2")
+    system.later()
+    assert system.tags() == {"v2"}
+    undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE)
+    assert (undone.tags, undone.replaced, system.registry.tags(SHOP)["v1"]) == (("v1",), "", ONE)
+    assert system.reasons("restored") == {"v1": "put back, as it stood there before"}
+
+
+def test_a_digest_at_which_the_tag_never_stood_is_not_put_there(make_system: Make) -> None:
+    system = moved(make_system, keep_last(9))
+    other = system.registry.push_image(SHOP, "w")
+    with pytest.raises(NotRestorable, match="v1 is there"):
+        system.wiring.undo.restore(SHOP, tag="v1", digest=other, over=TWO)
+
+
+def test_what_is_gone_for_good_is_said_to_be(make_system: Make) -> None:
+    system = moved(make_system, policy(UNTAGGED_GOES))
+    system.later()
+    system.wiring.trash.collected()
+    with pytest.raises(NotRestorable, match=f"{ONE}, at which shop/api:v1 stood, is gone"):
+        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, over=TWO)
+
+
+def test_no_other_digest_is_put_back_than_the_one_that_is_named(make_system: Make) -> None:
+    """The deletion of v1 at ONE can be undone; nothing is known of it at TWO."""
+    system = make_system(keep_last(1, protect=["latest"]))
+    for tag in ("v1", "latest"):
+        system.registry.push(SHOP, tag, make_image("one"))
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"latest", "v2"}
+    with pytest.raises(NotRestorable):
+        system.wiring.undo.restore(SHOP, tag="v1", digest=TWO)
+    assert system.tags() == {"latest", "v2"}
+
+
+def test_one_whose_push_nobody_saw_is_not_taken_for_the_oldest_of_all(make_system: Make) -> None:
+    """Neither push was heard, and the tag is protected: nobody looks up when its image was made."""
+    system = make_system(keep_last(1, protect=["latest"]))
+    system.deaf = True
+    for name in ("one", "two"):
+        system.registry.push(SHOP, "latest", make_image(name))
+        compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    system.wiring.undo.restore(SHOP, tag="latest", digest=ONE, over=TWO)
+    (latest,) = system.wiring.history.live(SHOP)
+    assert (latest.digest, latest.pushed_us) == (ONE, None)
+
+
+def test_it_is_found_however_much_has_happened_since(make_system: Make) -> None:
+    system = make_system(keep_last(9), history={"repository_entries": 3000})
+    system.registry.push(SHOP, "v1", make_image("one"))
+    system.registry.push(SHOP, "v1", make_image("two"))
+    client: Any = system.wiring.connection.client
+    key = system.wiring.connection.keys.history(SHOP)
+    (_, newest), *_ = client.xrevrange(key, count=1)
+    for _ in range(1100):
+        client.xadd(key, newest)
+    undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, over=TWO)
+    assert undone.replaced == TWO

@@ -1,0 +1,244 @@
+"""Undo: what was deleted comes back whole, with its original push time, or is refused in one sentence."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.collection.run import Run
+from service.domain.errors import NotRestorable
+from service.prune import deleting
+from service.restore.restore import LEASE_S
+from service.store.collections import now_ms
+from service.store.lease import COLLECT
+from tests.conftest import keep_last
+from tests.fakes.images import index_over, make_image, make_index
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, Make, System
+from tests.support.undo import an_hour_ago, live, pruned
+
+pytestmark = pytest.mark.slow
+
+both = pytest.mark.parametrize("version", ["2.8", "3"])
+
+
+def whole(system: System, reference: str) -> str:
+    return Pusher(system.registry.url).pull_whole(SHOP, reference)
+
+
+@both
+def test_an_image_comes_back_with_the_time_of_its_push_and_who_pushed_it(make_system: Make, version: str) -> None:
+    system = pruned(make_system, version=version)
+    (deleted,) = system.wiring.undo.deleted(SHOP)
+    undone = system.wiring.undo.restore(SHOP, tag="v1", by="alice")
+    assert (undone.tags, undone.digest) == (("v1",), make_image("one").digest)
+    assert whole(system, "v1") == make_image("one").digest
+    back = live(system, "v1")
+    assert back is not None
+    assert abs((back.pushed_us or 0) / 1e6 - an_hour_ago().timestamp()) < 60
+    assert (deleted.tag, deleted.pushed_us, deleted.reason) == (
+        "v1",
+        back.pushed_us,
+        "older than the newest 1 (rule last)",
+    )
+    entry = next(entry for entry in system.wiring.history.entries(SHOP) if entry.action == "restored")
+    assert (entry.tag, entry.actor) == ("v1", "alice")
+    assert system.wiring.undo.deleted(SHOP) == ()
+
+
+def test_no_policy_deletes_it_again_for_a_day(make_system: Make) -> None:
+    system = pruned(make_system)
+    undone = system.wiring.undo.restore(SHOP, tag="v1")
+    assert undone.kept_until_us is not None
+    system.push("v3")
+    system.later()
+    assert system.tags() == {"v1", "v3"}
+    connection = system.wiring.connection
+    client: Any = connection.client
+    kept_until_s = client.zscore(connection.keys.restored(SHOP), undone.digest) / 1000
+    assert abs(kept_until_s - (datetime.now(UTC).timestamp() + LEASE_S)) < 60
+
+
+def test_without_a_lease_the_next_plan_deletes_it_again(make_system: Make) -> None:
+    system = pruned(make_system)
+    assert system.wiring.undo.restore(SHOP, tag="v1", lease_s=0).kept_until_us is None
+    assert whole(system, "v1")
+    system.later()
+    assert system.tags() == {"v2"}
+
+
+@both
+def test_an_index_comes_back_with_all_its_parts_and_keeps_them(make_system: Make, version: str) -> None:
+    inner = make_index("inner", platforms=2)
+    system = pruned(make_system, index_over([make_image("a"), inner, make_image("b")]), version)
+    assert len(system.registry.manifests(SHOP)) == 1
+    undone = system.wiring.undo.restore(SHOP, tag="v1")
+    assert undone.parts == 5
+    whole(system, "v1")
+    system.later()
+    whole(system, "v1")
+    assert [one.tag for one in system.wiring.undo.deleted(SHOP)] == []
+
+
+def test_its_signature_comes_back_with_it(make_system: Make) -> None:
+    image = make_image("one")
+    system = make_system(keep_last(1))
+    signature = f"sha256-{image.digest.removeprefix('sha256:')}.sig"
+    system.registry.push(SHOP, "v1", image)
+    system.registry.push_image(SHOP, signature)
+    system.push("v2")
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+    undone = system.wiring.undo.restore(SHOP, tag="v1")
+    assert undone.referrers == (signature,)
+    assert system.tags() == {"v1", "v2", signature}
+    system.later()
+    whole(system, signature)
+
+
+def test_a_signature_that_was_made_anew_is_not_replaced_although_the_tag_is_forced(make_system: Make) -> None:
+    image = make_image("one")
+    system = pruned(make_system, image)
+    signature = f"sha256-{image.digest.removeprefix('sha256:')}.sig"
+    system.registry.push_image(SHOP, signature)
+    system.settle()
+    system.later()
+    assert system.tags() == {"v2"}
+    system.registry.push(SHOP, "v3", image)
+    system.push("v1")
+    system.deaf = True  # else healing would mend it
+    newer = system.registry.push_image(SHOP, signature, seed="signed again")
+    assert system.wiring.undo.restore(SHOP, tag="v1", force=True).referrers == ()
+    assert (system.registry.tags(SHOP)["v1"], system.registry.tags(SHOP)[signature]) == (image.digest, newer)
+
+
+def test_under_another_name_the_old_one_stays_as_it_is(make_system: Make) -> None:
+    system = pruned(make_system)
+    again = system.registry.push_image(SHOP, "v1", seed="again")
+    system.settle()
+    undone = system.wiring.undo.restore(SHOP, tag="v1", as_tag="rescued")
+    assert undone.tags == ("rescued",)
+    assert system.registry.tags(SHOP)["v1"] == again
+    assert whole(system, "rescued") == make_image("one").digest
+
+
+def test_a_tag_that_was_pushed_again_is_not_overwritten_unless_forced(make_system: Make) -> None:
+    system = pruned(make_system)
+    again = system.registry.push_image(SHOP, "v1", seed="again")
+    with pytest.raises(NotRestorable, match=r"has since been pushed again .*--as TAG.*--force"):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    assert system.registry.tags(SHOP)["v1"] == again
+    system.wiring.undo.restore(SHOP, tag="v1", force=True)
+    assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
+
+
+def test_a_digest_comes_back_with_every_tag_it_went_with(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    for tag in ("v1", "stable"):
+        system.registry.push(SHOP, tag, make_image("one"))
+    system.push("v2")
+    system.settle()
+    undone = system.wiring.undo.restore(SHOP, digest=make_image("one").digest)
+    assert set(undone.tags) == {"v1", "stable"}
+    assert system.tags() == {"v1", "stable", "v2"}
+
+
+def test_a_tag_that_went_alone_comes_back(make_system: Make) -> None:
+    system = make_system(keep_last(1, protect=["latest"]))
+    for tag in ("v1", "latest"):
+        system.registry.push(SHOP, tag, make_image("one"))
+    system.push("v2")
+    system.settle()
+    assert system.tags() == {"latest", "v2"}
+    system.wiring.undo.restore(SHOP, tag="v1")
+    assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
+    system.later()
+    assert system.tags() == {"v1", "latest", "v2"}
+
+
+def test_after_a_collection_it_is_refused_in_a_sentence_that_says_so(make_system: Make) -> None:
+    system = pruned(make_system)
+    system.wiring.trash.collected()
+    system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "asked for by hand"))
+    with pytest.raises(
+        NotRestorable, match=r"shop/api:v1 cannot be restored: a garbage collection since .* push it again"
+    ):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    with pytest.raises(NotRestorable, match="is not in the trash"):
+        system.wiring.undo.restore(SHOP, digest=make_image("one").digest)
+
+
+def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_system: Make) -> None:
+    system = pruned(make_system, make_index("multi"))
+    assert system.registry.collect()
+    before = system.registry.count("pushprune/", "PUT")
+    with pytest.raises(
+        NotRestorable, match=r"its layer sha256:.* is gone, a collection has taken it; push the image again"
+    ):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    assert system.registry.count("pushprune/", "PUT") == before
+    assert system.tags() == {"v2"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("v2", "shop/api:v2 is there"),
+        ("v9", "shop/api:v9 was not deleted by pushprune; `pushprune trash shop/api` lists"),
+    ],
+)
+def test_what_was_not_deleted_is_no_matter_of_undo(make_system: Make, tag: str, said: str) -> None:
+    system = pruned(make_system)
+    with pytest.raises(NotRestorable, match=said):
+        system.wiring.undo.restore(SHOP, tag=tag)
+
+
+def test_it_waits_for_no_collection_and_never_meets_one(make_system: Make) -> None:
+    system = pruned(make_system)
+    with (
+        system.wiring.leases.hold(COLLECT),
+        pytest.raises(NotRestorable, match="a garbage collection is running or about to: try again when it is over"),
+    ):
+        system.wiring.undo.restore(SHOP, tag="v1")
+
+
+def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None:
+    """Restored between the DELETE of the manifest and that of its tags."""
+    system = make_system(keep_last(1))
+    system.registry.push(SHOP, "v1", make_image("one"))
+    system.push("v2")
+    system.messages.sent.clear()
+    system.messages.enforce(SHOP)
+
+    def restore() -> None:
+        Pusher(system.registry.url, agent="pushprune/x").put(
+            SHOP, "v1", make_image("one").media_type, make_image("one").manifest
+        )
+
+    system.registry.during_delete(restore)
+    system.settle()
+    system.wiring.undo.restore(SHOP, tag="v1")
+    system.later()
+    assert whole(system, "v1")
+    assert live(system, "v1") is not None
+
+
+def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: Make, monkeypatch: Any) -> None:
+    """Its tag is off already, and its digest is still to be deleted."""
+    monkeypatch.setattr(deleting, "tags_first", lambda *_, **__: True)
+    system = make_system(keep_last(1))
+    for number in range(5):
+        system.registry.push(SHOP, f"v{number}", make_image(number), at=an_hour_ago() + timedelta(seconds=number))
+    digest = make_image(3).digest
+    restored: list[object] = []
+    system.registry.before(
+        "DELETE", make_image(0).digest, lambda: restored.append(system.wiring.undo.restore(SHOP, tag="v3"))
+    )
+    system.settle()
+    system.later()
+    assert restored
+    assert system.tags() == {"v3", "v4"}
+    assert whole(system, "v3") == digest

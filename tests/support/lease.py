@@ -1,0 +1,11 @@
+"""Makers for tests of lease."""
+
+import time
+from collections.abc import Callable
+
+
+def until(condition: Callable[[], bool], within_s: float = 10) -> None:
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)

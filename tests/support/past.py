@@ -1,0 +1,82 @@
+"""Makers of what happened, and what a replay makes of it: `pushed("v1", 5)` is a push of v1, 5 s after the start."""
+
+from typing import Any
+
+from service.domain.policy.model import Policy
+from service.domain.retention.state import State
+from service.domain.simulation.replay import replay
+from service.domain.simulation.report import Outcome
+from service.domain.simulation.timeline import Chronicle, Happening, Kind
+from tests.support.makers import digest_of, policy, us
+
+SIZE = 1000
+DAY = 86_400
+END = 30 * DAY
+LAST_2 = policy("rules: [{name: newest, keep: {last: 2}}]")
+
+
+def happening(kind: Kind, name: str, at: float, digest: str | None = None, **more: object) -> Happening:
+    """digest: a short name, the tag's own unless given."""
+    return Happening(kind, us(at), name, digest_of(name if digest is None else digest), **more)  # type: ignore[arg-type]
+
+
+def pushed(name: str, at: float, digest: str | None = None, size: int = SIZE) -> Happening:
+    return happening("pushed", name, at, digest, size_bytes=size, actor="ci")
+
+
+def adopted(name: str, at: float, digest: str | None = None) -> Happening:
+    return happening("adopted", name, at, digest)
+
+
+def pruned(name: str, at: float, digest: str | None = None) -> Happening:
+    return happening("pruned", name, at, digest)
+
+
+def pulled(
+    name: str, at: float, digest: str | None = None, by: str = "cluster", agent: str = "containerd"
+) -> Happening:
+    """By tag; by digest where the name is empty."""
+    return happening("pulled", name, at, digest, actor=by, useragent=agent, address="10.0.0.5:1")
+
+
+def deleted(name: str, at: float) -> Happening:
+    """A tag, by somebody."""
+    return Happening("deleted", us(at), name, actor="alice")
+
+
+def deleted_digest(digest: str, at: float) -> Happening:
+    return Happening("deleted", us(at), "", digest_of(digest), actor="alice")
+
+
+def vanished(name: str, at: float) -> Happening:
+    return Happening("vanished", us(at), name)
+
+
+THREE = (pushed("v1", 1), pushed("v2", 2), pushed("v3", 3))
+
+
+def lived(
+    said: Policy,
+    *happenings: Happening,
+    start: float = 0,
+    end: float = END,
+    approve_holds: bool = False,
+    **present: Any,
+) -> Outcome:
+    """What becomes of shop/api. present: parts of its state as it stands now."""
+    chronicle = Chronicle(State(repository="shop/api", **present), happenings)
+    return replay(chronicle, said, us(start), us(end), approve_holds=approve_holds)
+
+
+def gone(outcome: Outcome) -> list[tuple[str, float]]:
+    """(tags, when) of each deletion."""
+    return [(",".join(one.tags) or f"({one.lost_tag})", one.at_us / 1e6 - us(0) / 1e6) for one in outcome.deletions]
+
+
+def missed(outcome: Outcome) -> list[tuple[str, int]]:
+    """(tags, times it was pulled afterwards)."""
+    return [(",".join(one.deletion.tags) or f"({one.deletion.lost_tag})", len(one.pulls)) for one in outcome.missed]
+
+
+def left(outcome: Outcome) -> list[str]:
+    return [tag.name for tag in outcome.left]

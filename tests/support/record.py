@@ -1,0 +1,72 @@
+"""Makers for tests of record."""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.clock import now_us
+from service.domain.events import Envelope, Event
+from service.store.connection import Connection
+from service.store.history import History
+
+NOW = now_us() - 3_600_000_000
+
+
+def digest(seed: object) -> str:
+    return "sha256:" + hashlib.sha256(str(seed).encode()).hexdigest()
+
+
+def event(number: int, action: str = "push", tag: str | None = "v1", seed: object = None, **more: object) -> Event:
+    """Event `number`: its id and its time."""
+    made = Event(
+        id=f"id-{number}", at_us=NOW + number * 1000, action=action, repository="shop/api", tag=tag,  # type: ignore[arg-type]
+        digest=digest(seed if seed is not None else number), media_type="application/vnd.oci.image.manifest.v1+json",
+        size_bytes=400, children=None, actor="ci", useragent="docker/27", address="10.0.0.9:1", instance="i1",
+    )  # fmt: skip
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def user_delete(number: int, tag: str) -> Event:
+    return event(number, "delete", tag, digest=None, media_type="")
+
+
+@pytest.fixture
+def history(connection: Connection) -> History:
+    return History(connection)
+
+
+def record(history: History, *events: Event) -> tuple[str, ...]:
+    return history.record(Envelope(tuple(events), ())).due
+
+
+def state(connection: Connection) -> dict[str, Any]:
+    """Everything in Redis that may not depend on the order or number of deliveries.
+
+    Streams count as bags of entries without their ids, and times (due, heard, instances, unread, unseen, generation) as
+    presence.
+    untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
+    """
+    found: dict[str, Any] = {}
+    client: Any = connection.client
+    prefix = connection.keys.prefix
+    for key in map(str, client.scan_iter(match=f"{prefix}*", count=1000)):
+        name = key.removeprefix(prefix)
+        kind = client.type(key)
+        if name.startswith("untagged:"):
+            continue
+        if kind == "stream":
+            found[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))
+        elif kind == "hash":
+            values = client.hgetall(key)
+            values.pop("duplicate", None)
+            found[name] = sorted(values) if name == "generation" else values
+        elif kind == "set":
+            found[name] = client.smembers(key)
+        elif kind == "zset":
+            rows = client.zrange(key, 0, -1, withscores=True)
+            found[name] = sorted(m for m, _ in rows) if name in ("due", "instances", "unread", "unseen") else dict(rows)
+        else:
+            found[name] = "some time" if name == "heard" else client.get(key)
+    return found

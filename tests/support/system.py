@@ -1,0 +1,183 @@
+"""A whole system in one process: the fake registry, a real Redis, and the workers called as messages arrive."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from service.clock import now_us
+from service.collect import quiesce, rehearse, watch
+from service.domain.events import parse
+from service.domain.policy.model import Policy
+from service.ingest.record import Recorder
+from service.prune import deleting, listing, planning
+from service.reconcile import compare
+from service.wiring import Wiring
+from tests.conftest import Messages, keep_last
+from tests.fakes.registry import FakeRegistry
+from workers import tasks
+from workers.sweep import sweep
+
+SHOP = "shop/api"
+PAUSES: dict[tuple[ModuleType, str], float] = {
+    (module, pause): getattr(module, pause)
+    for module, pause in ((quiesce, "POLL_S"), (rehearse, "POLL_S"), (quiesce, "_PASSING_S"), (watch, "_LATE_S"))
+}
+
+
+@dataclass
+class System:
+    """What the tests drive. Notifications are recorded as they come; while `deaf` they wait in `missed`."""
+
+    registry: FakeRegistry
+    wiring: Wiring
+
+    def __post_init__(self) -> None:
+        self.deaf = False
+        self.missed: list[dict[str, Any]] = []
+
+    @property
+    def messages(self) -> Messages:
+        return self.wiring.dispatch  # type: ignore[return-value]
+
+    def hear(self, envelope: dict[str, Any]) -> None:
+        if self.deaf:
+            self.missed.append(envelope)
+            return
+        # A new one each time, as a test may exchange the wiring.
+        wiring = self.wiring
+        recorder = Recorder(wiring.history, wiring.probes, wiring.policies, wiring.dispatch)
+        recorder.record(parse(json.dumps(envelope).encode(), now_us()))
+
+    def hear_late(self) -> None:
+        """What was missed arrives after all."""
+        self.deaf = False
+        for envelope in self.missed:
+            self.hear(envelope)
+        self.missed.clear()
+
+    def settle(self) -> None:
+        """Works off messages as the workers would, until there are none; fails where they never end."""
+        for _ in range(500):
+            if not self.messages.sent:
+                return
+            match self.messages.sent.pop(0):
+                case ("enforce", repository):
+                    planning.enforce(self.wiring, repository)
+                case ("delete", repository):
+                    deleting.delete(self.wiring, repository)
+        pytest.fail("the messages never end")
+
+    def work(self, at_most: int = 50) -> int:
+        """As `settle`, but a failure backs off as it does in a worker. Returns how many messages there were."""
+        for done in range(at_most):
+            if not self.messages.sent:
+                return done
+            match self.messages.sent.pop(0):
+                case ("enforce", repository):
+                    tasks.attempt(self.wiring, "due", repository, planning.enforce)
+                case ("delete", repository):
+                    tasks.attempt(self.wiring, "doomed", repository, deleting.delete)
+        return at_most
+
+    def end_back_offs(self) -> None:
+        """Time passes: no back-off is in force any more; how often it failed is remembered."""
+        client: Any = self.wiring.connection.client
+        key = self.wiring.connection.keys.of("attempts")
+        for field in client.hkeys(key):
+            if field.endswith(" until"):
+                client.hdel(key, field)
+
+    def later(self, repository: str = SHOP, rounds: int = 3) -> None:
+        """Time passes: whatever waits in the outbox is overdue, and is swept and worked off."""
+        client: Any = self.wiring.connection.client
+        keys = self.wiring.connection.keys
+        for _ in range(rounds):
+            self.end_back_offs()
+            for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.heal(repository)):
+                for member in client.zrange(key, 0, -1):
+                    client.zadd(key, {member: 1})
+            sweep(self.wiring)
+            self.work()
+
+    def push(self, *tags: str, repository: str = "shop/api") -> None:
+        for tag in tags:
+            self.registry.push_image(repository, tag)
+
+    def tags(self, repository: str = "shop/api") -> set[str]:
+        return set(self.registry.tags(repository))
+
+    def reasons(self, action: str = "pruned", repository: str = "shop/api") -> dict[str, str]:
+        entries = self.wiring.history.entries(repository)
+        return {entry.tag: entry.reason for entry in entries if entry.action == action}
+
+
+Make = Callable[..., System]
+
+
+def doomed_system(make_system: Make, **more: Any) -> System:
+    """v1 is doomed and not yet deleted; v2 is kept. The message about it is lost."""
+    system = make_system(keep_last(1), **more)
+    system.push("v1", "v2")
+    planning.enforce(system.wiring, SHOP)
+    assert len(system.wiring.history.doomed(SHOP)) == 1
+    system.messages.sent.clear()
+    return system
+
+
+@pytest.fixture
+def make_system(make_wiring: Callable[..., Wiring]) -> Iterator[Callable[..., System]]:
+    """make_system(policy, version="2.8", **settings)"""
+    with ExitStack() as stack:
+
+        def make(policy: Policy, version: Any = "2.8", fake: dict[str, Any] | None = None, **settings: Any) -> System:
+            heard: list[System] = []
+            registry = FakeRegistry(version, notify=lambda envelope: heard[0].hear(envelope), **(fake or {}))
+            stack.enter_context(registry)
+            heard.append(System(registry, make_wiring(registry.url, policy, **settings)))
+            return heard[0]
+
+        yield make
+
+
+@pytest.fixture
+def on_disk(make_system: Make, tmp_path: Path) -> Make:
+    """As make_system, with a registry whose storage is on a disk, and deletes that go over that."""
+
+    def make(policy: Policy, version: Any = "2.8", fake: dict[str, Any] | None = None, **settings: Any) -> System:
+        disk = tmp_path / "registry"
+        settings = {"storage": {"path": str(disk)}, "delete": {"via": "storage"}, **settings}
+        return make_system(policy, version, {"disk": disk, **(fake or {})}, **settings)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def old_pushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pushes are believed to be old, so that what is missed is not waited for."""
+    monkeypatch.setattr(compare, "YOUNG_S", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection looks more often whether what it waits for is there, and waits less for what may yet come."""
+    for module, pause in PAUSES:
+        monkeypatch.setattr(module, pause, 0.02)
+
+
+@pytest.fixture(autouse=True)
+def whole_listings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry is known to list every tag: a test of something else counts requests without those that try it."""
+    monkeypatch.setattr(listing, "is_whole", lambda *_: True)
+
+
+@pytest.fixture
+def real_pauses(short_pauses: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test of these pauses."""
+    for (module, pause), pause_s in PAUSES.items():
+        monkeypatch.setattr(module, pause, pause_s)
