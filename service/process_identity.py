@@ -1,6 +1,7 @@
-"""Where a process runs: a pid or a kernel lock says something only under the same kernel, in the same container.
+"""Identify processes across hosts and containers.
 
-Containers of one host may share its name, and number their processes alike; machines may have the same name.
+A pid or a kernel lock has a meaning only under the same kernel, and a pid only in the same PID namespace. Host names do
+not help: containers may share the name of their host and use the same pids, and machines may have the same name.
 """
 
 import os
@@ -13,12 +14,12 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _PIDS = Path("/proc/self/ns/pid")
 _MOUNTS = Path("/proc/self/mountinfo")
 _NAME = re.compile(r"(?P<host>\S+)/(?P<boot>[\w-]*)/(?P<pids>\d*)/(?P<pid>\d+)/(?P<alone>[0-9a-f]+)")
-# No other kernel has one of these mounted at the same time.
+# No other kernel can have one of these filesystems mounted at the same time.
 _OF_ONE_KERNEL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs"})
 
 
 def boot() -> str:
-    """Identifies the running kernel since its start; "" where it does not tell."""
+    """The boot id of the running kernel; "" if it cannot be read."""
     try:
         return _BOOT.read_text().strip()
     except OSError:
@@ -27,7 +28,15 @@ def boot() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A process, by its kernel (`boot`), its PID namespace (`pids`) and its number there. alone: no other has it."""
+    """A process.
+
+    Attributes:
+        host: the host name, for people.
+        boot: the boot id of its kernel.
+        pids: the inode of its PID namespace.
+        pid: its number in that namespace.
+        alone: a random value that makes every name unique.
+    """
 
     host: str
     boot: str
@@ -40,7 +49,7 @@ class Origin:
 
 
 def here() -> Origin:
-    """This process, by a name that no other one has, and that is another at every call."""
+    """The identity of this process, with a new unique value at every call."""
     try:
         pids = str(_PIDS.stat().st_ino)
     except OSError:
@@ -49,27 +58,28 @@ def here() -> Origin:
 
 
 def is_dead(name: str) -> bool:
-    """Whether it is proved that the process behind `str(origin)` is there no more.
+    """True if it is proved that the process with the name `str(origin)` is dead.
 
-    It is where its number is free in our own PID namespace. The number of a namespace is given to another one only
-    once nothing lives in it: what was there is then dead as well.
+    The proof is that its pid is free in the PID namespace of this process.
     """
-    found, ours = _NAME.fullmatch(name), here()
-    if not found or not ours.boot or not ours.pids:
+    match, ours = _NAME.fullmatch(name), here()
+    if not match or not ours.boot or not ours.pids:
         return False
-    if (found["boot"], found["pids"]) != (ours.boot, ours.pids) or int(found["pid"]) == ours.pid:
+    # The inode of a namespace is reused only after its last process has ended, so a reused inode proves a death, too.
+    if (match["boot"], match["pids"]) != (ours.boot, ours.pids) or int(match["pid"]) == ours.pid:
         return False
     try:
-        os.kill(int(found["pid"]), 0)
+        os.kill(int(match["pid"]), 0)
     except ProcessLookupError:
         return True
     except OSError:
+        # Not permitted: a process with this pid exists.
         return False
     return False
 
 
 def is_of_one_kernel(path: Path) -> bool:
-    """Whether a file is on a filesystem that no other machine can have mounted."""
+    """True if a file is on a filesystem that no other machine can have mounted."""
     try:
         mounts = _MOUNTS.read_text().splitlines()
         device = os.stat(path).st_dev

@@ -1,4 +1,4 @@
-"""Translates what a registry answers, or fails to answer, into the error tree: once, here."""
+"""Translate the answers of a registry, and missing answers, into the project's errors. This happens only here."""
 
 import ssl
 from collections.abc import Iterator
@@ -20,20 +20,27 @@ from service.domain.errors import (
 from service.registry.session import AnswerTooLarge
 
 GONE_CODES = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
-VERSION_1 = "X-Docker-Registry-Version"  # only a registry of version 1 says which it is, with every answer
-_SAID_AT_MOST = 200
+# Only a registry of version 1 sends this header, with every answer.
+VERSION_1 = "X-Docker-Registry-Version"
+_CODES_LENGTH = 200
 
 
 @contextmanager
 def translated(where: str, timeout_s: float) -> Iterator[None]:
-    """RegistryUnavailable for whatever keeps an answer from arriving whole, RegistryRefused for a bad certificate.
+    """Translate the errors of a request that is sent in the block.
 
-    where: who was asked, for the message.
+    Args:
+        where: the server, for the message.
+        timeout_s: the timeout of the request, for the message.
+
+    Raises:
+        RegistryUnavailable: no complete answer arrived.
+        RegistryRefused: the certificate is not trusted, or the address is not valid.
     """
     try:
         yield
     except AnswerTooLarge as error:
-        raise RegistryUnavailable(f"{where} sent {error}: this is not a registry's answer") from error
+        raise RegistryUnavailable(f"{where} sent {error}: this is not the answer of a registry") from error
     except requests.Timeout as error:
         raise RegistryUnavailable(f"{where} did not answer within {timeout_s:g} s") from error
     except requests.exceptions.SSLError as error:
@@ -42,41 +49,47 @@ def translated(where: str, timeout_s: float) -> Iterator[None]:
                 f"{where} shows a certificate that is not trusted here: set registry.ca_file to its CA's certificate"
             ) from error
         raise RegistryUnavailable(
-            f"{where} broke off the TLS handshake: if it speaks no TLS, its address begins with http://"
+            f"{where} ended the TLS handshake: if it does not use TLS, its address must begin with http://"
         ) from error
     except requests.exceptions.InvalidURL as error:
-        raise RegistryRefused(f"{where} is not an address that can be asked: correct registry.url") from error
-    except (requests.RequestException, HTTPError, ValueError) as error:  # ValueError: a Location that is no URL
+        raise RegistryRefused(f"{where} does not have a valid address: correct registry.url") from error
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        # requests raises ValueError for a redirect whose Location is not a URL.
         raise RegistryUnavailable(f"{where} cannot be reached: {_innermost(error)}") from error
 
 
-def refusal(response: requests.Response, where: str, what: str) -> Exception:
-    """The error for an answer that is none of those hoped for; what: the request, such as `DELETE /v2/shop/…`."""
+def refusal(response: requests.Response, where: str, request: str) -> Exception:
+    """Return the error for an unexpected answer.
+
+    Args:
+        response: the answer.
+        where: the server, for the message.
+        request: such as `DELETE /v2/shop/…`.
+    """
     status = response.status_code
-    said = f"{where} answers {status} to {what}{_in_its_words(response)}"
+    message = f"{where} answers {status} to {request}{_codes_of(response)}"
     if status in (401, 403):
-        return AccessDenied(f"{said}: check registry.username, registry.password and the rights they give")
+        return AccessDenied(f"{message}: check registry.username, registry.password and the rights of this login")
     if status == 405:
-        return _not_allowed(response, where, what)
+        return _not_allowed(response, where, request)
     if status == 429 or status >= 500:
+        # After a proxy's 502 or 504 the registry may still be working on the request.
         is_over = bool(error_codes(response)) or status in (429, 503)
-        return RegistryUnavailable(said, retry_after_s(response), is_fault=status == 500, is_over=is_over)
+        return RegistryUnavailable(message, retry_after_s(response), is_fault=status == 500, is_over=is_over)
     if 300 <= status < 400:
-        return RegistryRefused(f"{said}, a redirect: set registry.url to the address it really listens on")
+        return RegistryRefused(f"{message}, a redirect: set registry.url to the address of the registry itself")
     if status == 404 and VERSION_1 in response.headers:
         return RegistryTooOld(where)
     if 400 <= status < 500 and error_codes(response):
-        return RegistryRefused(said)
-    return RegistryUnavailable(f"{said}: this is not a registry's answer")
+        return RegistryRefused(message)
+    return RegistryUnavailable(f"{message}: this is not the answer of a registry")
 
 
 def is_gone(response: requests.Response) -> bool:
-    """Whether a 404 is the registry's own word that this does not exist, and not a proxy's page or a wrong address.
-
-    A HEAD has no body: there the registry's JSON content type has to do.
-    """
+    """True if the registry itself answered 404; False for the page of a proxy, or at a wrong address."""
     if response.status_code != 404:
         return False
+    # The answer to a HEAD has no body, so only the content type shows that it comes from a registry.
     if response.request.method == "HEAD":
         return response.headers.get("Content-Type", "").startswith("application/json")
     return not GONE_CODES.isdisjoint(error_codes(response))
@@ -92,7 +105,7 @@ def error_codes(response: requests.Response) -> tuple[str, ...]:
 
 
 def read_json(response: requests.Response) -> Any:
-    """The body as JSON; None where it is none."""
+    """The body as JSON; None if it is not JSON."""
     try:
         return response.json()
     except (ValueError, RecursionError):
@@ -100,7 +113,7 @@ def read_json(response: requests.Response) -> Any:
 
 
 def retry_after_s(response: requests.Response) -> float | None:
-    """What Retry-After asks for, in seconds; both of its forms, seconds and a date, are understood."""
+    """The seconds of the Retry-After header, which may be a number or a date; None if it is missing or not valid."""
     value = response.headers.get("Retry-After")
     if value is None:
         return None
@@ -110,22 +123,23 @@ def retry_after_s(response: requests.Response) -> float | None:
         return None
 
 
-def _not_allowed(response: requests.Response, where: str, what: str) -> RegistryRefused:
+def _not_allowed(response: requests.Response, where: str, request: str) -> RegistryRefused:
+    """The error for a 405: deletes are disabled, or the whole registry is read-only."""
     deletes = response.request.method == "DELETE"
     if deletes and "UNSUPPORTED" in error_codes(response):
         return DeletesDisabled(
-            f"{where} has deletes switched off: set `storage: delete: enabled: true` in the registry's config.yml, "
+            f"{where} has deletes disabled: set `storage: delete: enabled: true` in the registry's config.yml, "
             "or REGISTRY_STORAGE_DELETE_ENABLED=true in its environment, and restart it"
         )
-    said = (
-        f"{where} is read-only, it answers 405 to {what}: "
-        "take `storage: maintenance: readonly` out of the registry's config.yml and restart it"
+    message = (
+        f"{where} is read-only (it answers 405 to {request}): "
+        "remove `storage: maintenance: readonly` from the registry's config.yml and restart it"
     )
-    return DeletesDisabled(said) if deletes else WritesDisabled(said)
+    return DeletesDisabled(message) if deletes else WritesDisabled(message)
 
 
-def _in_its_words(response: requests.Response) -> str:
-    codes = ", ".join(error_codes(response))[:_SAID_AT_MOST]
+def _codes_of(response: requests.Response) -> str:
+    codes = ", ".join(error_codes(response))[:_CODES_LENGTH]
     return f" ({codes})" if codes else ""
 
 
@@ -139,8 +153,9 @@ def _innermost(error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that led to it: urllib3 hides the socket's own error in `reason` and in args."""
+    """Yield the error and all errors that led to it."""
     seen: set[int] = set()
+    # urllib3 hides the error of the socket in `reason` and in `args`.
     waiting: list[object] = [error]
     while waiting:
         cause = waiting.pop()

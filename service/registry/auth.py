@@ -1,4 +1,4 @@
-"""Logs in at a registry: Basic or Bearer token, whichever its WWW-Authenticate asks for."""
+"""Log in to a registry, with Basic or a Bearer token, as its WWW-Authenticate header demands."""
 
 import time
 from collections.abc import Callable
@@ -27,11 +27,19 @@ def build_auth(
     timeout_s: float = 10.0,
     token_server: str | None = None,
 ) -> "RegistryAuth | None":
-    """What logs in at the registry `url`; None if nothing to log in with is configured.
+    """Build the login for a registry; None if no login is configured.
 
-    username and password win over docker_config, a config.json or the directory that holds one. token_server: the only
-    one that the login is sent to; None: whichever the registry names.
-    Raises ConfigurationError for half a login or an unreadable docker_config.
+    Args:
+        url: of the registry.
+        username: with `password`, takes precedence over `docker_config`.
+        password: see `username`.
+        docker_config: a config.json, or the directory that contains it.
+        ca_file: CA certificates of the token server.
+        timeout_s: for the token server, and for a credential helper.
+        token_server: the only server that receives the login; None: the server that the registry names.
+
+    Raises:
+        ConfigurationError: half a login, or a docker_config that cannot be read.
     """
     if username is not None and password is not None:
         login = Credentials(username, password)
@@ -48,11 +56,14 @@ def build_auth(
 
 
 class RegistryAuth(requests.auth.AuthBase):
-    """The Authorization for one registry, shared by threads; requests that go to another host get none.
+    """The Authorization header for one registry, shared by threads. Requests to another host get none.
 
-    After a 401 it logs in once and sends once more; the second answer stands. What worked is sent up front from then
-    on: the Basic header, or a token for the scope that the registry named when such a request was refused.
-    Raises AccessDenied or RegistryUnavailable when the token server says no or nothing.
+    After a 401 the login happens once and the request is sent once more; the second answer counts. Later requests of
+    the same kind send the successful header at once: Basic, or a token for the scope that the registry named.
+
+    Raises:
+        AccessDenied: the token server refused.
+        RegistryUnavailable: the token server did not answer.
     """
 
     def __init__(
@@ -65,7 +76,7 @@ class RegistryAuth(requests.auth.AuthBase):
         clock: Callable[[], float] = time.monotonic,
         token_server: str | None = None,
     ) -> None:
-        """credentials: asked again whenever the registry refuses; clock: seconds that only grow."""
+        """credentials: called whenever the registry refuses. clock: monotonic seconds. Others as `build_auth`."""
         self._origin = _origin(urlsplit(url))
         self._token_origin = _origin(urlsplit(token_server)) if token_server else None
         self._credentials = credentials
@@ -90,7 +101,8 @@ class RegistryAuth(requests.auth.AuthBase):
         try:
             return self._tokens.header(challenge)
         except PushpruneError:
-            with self._lock:  # the registry may name another token server by now
+            # The registry may name another token server by now, so the next request asks it again.
+            with self._lock:
                 self._challenges.pop(_kind_of(request), None)
             raise
 
@@ -98,26 +110,27 @@ class RegistryAuth(requests.auth.AuthBase):
         request = response.request
         if response.status_code != 401 or not self._is_ours(request):
             return response
-        _ = response.content  # read to its end, so that its connection is free whatever comes
+        # The body is read to its end, so that the connection can be used again.
+        _ = response.content
         header = self._header_for(request, response)
         if header is None or header == request.headers.get("Authorization"):
             return response
-        again = request.copy()
-        again.headers["Authorization"] = header
-        second: requests.Response = response.connection.send(again, **kwargs)
+        repeated = request.copy()
+        repeated.headers["Authorization"] = header
+        second: requests.Response = response.connection.send(repeated, **kwargs)
         second.history.append(response)
-        second.request = again
+        second.request = repeated
         return second
 
     def _header_for(self, request: requests.PreparedRequest, refused: requests.Response) -> str | None:
-        """The Authorization the refusal asks for; None if it asks for nothing we have."""
+        """The Authorization header that a refusal demands; None if no configured login fits."""
         asked = {challenge.type: challenge for challenge in _challenges(refused)}
         if "bearer" in asked:
             challenge = self._challenge(asked["bearer"])
             with self._lock:
                 self._challenges[_kind_of(request)] = challenge
             return self._tokens.header(challenge, refused=request.headers.get("Authorization"))
-        # A registry that has a token server has no need of the password itself.
+        # A registry that has a token server does not need the password itself.
         takes_password = "basic" in asked and self._token_origin is None
         login = self._credentials() if takes_password else None
         if login is None or not login.username:
@@ -149,13 +162,14 @@ class RegistryAuth(requests.auth.AuthBase):
 
 
 def _challenges(response: requests.Response) -> list[WWWAuthenticate]:
-    """Each WWW-Authenticate header by itself: joined, as requests offers them, they cannot be told apart."""
+    """The WWW-Authenticate headers, one by one."""
+    # `response.headers` joins them with commas, which the parameters of a challenge also contain.
     raw = response.raw.headers.getlist("WWW-Authenticate")
     return [challenge for challenge in map(WWWAuthenticate.from_header, raw) if challenge is not None]
 
 
 def _kind_of(request: requests.PreparedRequest) -> tuple[str, str]:
-    """Requests of one kind are asked for the same scope: what is done, and to which repository."""
+    """The kind of a request: its action and its repository. The registry demands the same scope for all of a kind."""
     path = urlsplit(request.url or "").path
     repository = path.rpartition("/manifests/")[0] or path.rpartition("/tags/")[0] or path
     return ("GET" if request.method == "HEAD" else request.method or "", repository)

@@ -1,4 +1,4 @@
-"""Runs garbage-collect, reads what it printed, and sees to it that it dies with us."""
+"""Run garbage-collect, parse its output, and ensure that it dies with this process."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ from service.registry.storage import Storage
 _MARK = re.compile(r"^(?P<repository>\S+): marking manifest (?P<digest>\S+)")
 _TOTALS = re.compile(r"^(\d+) blobs marked, (\d+) blobs and (\d+) manifests eligible for deletion")
 _ELIGIBLE = re.compile(r"^blob eligible for deletion: (\S+)")
-# Distribution 3 also deletes the links by which a repository has blobs that were not marked by its turn.
+# Distribution 3 also deletes a repository's links to blobs that are not marked when that repository is enumerated.
 _LINK = re.compile(r"^(?P<repository>\S+): layer link eligible for deletion: (?P<digest>\S+)")
 _NOTHING_YET = re.compile(r"Path not found: .*/repositories")
 _POLL_S = 0.1
@@ -33,10 +33,20 @@ _PROOF_S = 1.0
 
 @dataclass(slots=True)
 class Report:
-    """What garbage-collect printed. marks: "repository digest" of each marked manifest; eligible: blobs to sweep.
+    """The parsed output of garbage-collect.
 
-    named: the same as a set; totalled: whether the totals were printed, which is before the first blob is swept.
-    links: (repository, digest) of each layer link that is deleted, whether its blob is or not; last_link: the last.
+    Attributes:
+        marked: the number of marked blobs, from the totals.
+        blobs: the number of blobs to delete, from the totals.
+        manifests: the number of manifests to delete, from the totals.
+        marks: (repository, digest) of each marked manifest.
+        eligible: the digests of the blobs to delete.
+        named: the same, as a set.
+        links: (repository, digest) of each layer link that is deleted, whether its blob is deleted or not.
+        last_link: the last of these.
+        totalled: True if the totals were printed, which happens before the first blob is deleted.
+        nothing_yet: True if nothing was ever pushed to the storage.
+        tail: the last lines, without the lines about marked manifests.
     """
 
     marked: int = 0
@@ -52,18 +62,18 @@ class Report:
     tail: list[str] = field(default_factory=list)
 
     def read(self, line: str) -> None:
-        """Takes one line of output (the formats of 2.8 and 3 are the same, but that only 3 deletes layer links)."""
+        """Parse one line of output. 2.8 and 3 print the same formats, but only 3 deletes layer links."""
         line = line.rstrip("\n")
-        if found := _MARK.match(line):
-            self.marks.add((found["repository"], found["digest"]))
-        elif found := _ELIGIBLE.match(line):
-            self.eligible.append(found[1])
-            self.named.add(found[1])
-        elif found := _LINK.match(line):
-            self.last_link = (found["repository"], found["digest"])
+        if match := _MARK.match(line):
+            self.marks.add((match["repository"], match["digest"]))
+        elif match := _ELIGIBLE.match(line):
+            self.eligible.append(match[1])
+            self.named.add(match[1])
+        elif match := _LINK.match(line):
+            self.last_link = (match["repository"], match["digest"])
             self.links.add(self.last_link)
-        elif found := _TOTALS.match(line):
-            self.marked, self.blobs, self.manifests = (int(number) for number in found.groups())
+        elif match := _TOTALS.match(line):
+            self.marked, self.blobs, self.manifests = (int(number) for number in match.groups())
             self.totalled = True
         elif _NOTHING_YET.search(line):
             self.nothing_yet = True
@@ -71,33 +81,35 @@ class Report:
             self.tail = [*self.tail[-_TAIL + 1 :], line]
 
     def excess(self, rehearsal: Self) -> str:
-        """What this one, as far as it was read, takes beyond its rehearsal; "" for nothing. Known before it sweeps."""
+        """Describe a deletion in this output, as far as it was read, that the rehearsal does not have; "" if none."""
+        # The totals are printed before the first blob is deleted, so that a collector can be stopped in time.
         if self.totalled and (self.blobs > len(rehearsal.eligible) or self.marked < rehearsal.marked):
-            return f"it was about to sweep {self.blobs} blobs, and the dry run named {len(rehearsal.eligible)}"
+            return f"it was about to delete {self.blobs} blobs, but the dry run listed {len(rehearsal.eligible)}"
         if self.eligible and self.eligible[-1] not in rehearsal.named:
-            return f"it swept {self.eligible[-1]}, which the dry run did not name"
+            return f"it deleted {self.eligible[-1]}, which the dry run did not list"
         if self.last_link and self.last_link not in rehearsal.links:
-            return f"it deleted the layer link {'@'.join(self.last_link)}, which the dry run did not name"
+            return f"it deleted the layer link {'@'.join(self.last_link)}, which the dry run did not list"
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """One run of the command: its exit code and what it printed."""
+    """One run of the command: its exit code and its parsed output."""
 
     exit_code: int
     report: Report
 
     @property
     def succeeded(self) -> bool:
-        """Exit 1 on a store where nothing was ever pushed is no failure (FACTS)."""
+        """True if the command did not fail. Exit code 1 on a storage without any push is no failure."""
         return self.exit_code == 0 or self.report.nothing_yet
 
 
 class Collector:
-    """Runs the configured `registry garbage-collect` command, one at a time on this host."""
+    """The configured `registry garbage-collect` command, of which only one runs at a time on this host."""
 
     def __init__(self, command: Sequence[str], lock: Path, timeout_s: float, storage: Storage | None = None) -> None:
+        """command: without --dry-run. lock: the file of the kernel lock. timeout_s: for each run."""
         self._command = list(command)
         self._lock = lock
         self._claimed: int | None = None
@@ -106,17 +118,22 @@ class Collector:
         self.storage = storage
 
     def heard_by(self, listener: Callable[[str], object]) -> "Collector":
-        """The same, of which `listener` hears what it prints, line by line."""
-        other = copy(self)
-        other._hears = listener
-        return other
+        """Return a copy that calls `listener` with each line of its output."""
+        collector = copy(self)
+        collector._hears = listener
+        return collector
 
     def run(self, may_go_on: Callable[[], bool], *, rehearsal: Report | None = None) -> Finished:
-        """Runs it to its end; it is killed, with all it started, as soon as `may_go_on` says no.
+        """Run the command to its end.
 
-        rehearsal: what the dry run said, to which the sweep is held; None: this is the dry run. Raises CollectionFailed
-        when it cannot be started, is already running on this host, was stopped, takes longer than the timeout, or is
-        about to sweep what was not rehearsed.
+        Args:
+            may_go_on: if it returns False, the command is killed with all processes that it started.
+            rehearsal: the report of the dry run, from which the sweep must not differ; None: do the dry run.
+
+        Raises:
+            CollectionFailed: the command cannot be started, already runs on this host, was stopped, or is about to
+                delete a blob that is not in the rehearsal.
+            CollectionTooSlow: the command took longer than the timeout.
         """
         command = self._command if rehearsal else [*self._command, "--dry-run"]
         claimed = self._claimed
@@ -132,14 +149,20 @@ class Collector:
 
     @contextmanager
     def claimed(self, token: str, succeed: Callable[[str, bool], object] = lambda *_: None) -> Iterator[None]:
-        """Holds the kernel lock while the block runs, with `token` written in it.
+        """Hold the kernel lock while the block runs, with a token written into its file.
 
-        Every run inherits the lock, with all that it starts. So whoever can take it afterwards and reads that token in
-        it has proved that the holder has let go of it, or is dead, and that no collector of its is left: `succeed` is
-        told the token of the holder before, and whether that is proved of it, before the proof is overwritten.
-        Raises CollectionFailed when one still runs on this host.
+        Every run inherits the lock, as does every process that it starts. A process that can take the lock later, and
+        reads that token, has proved that the holder released it or is dead, and that none of its collectors runs.
+
+        Args:
+            token: of the new holder.
+            succeed: called with the token of the previous holder, and True if the death of that holder is proved.
+
+        Raises:
+            CollectionFailed: a collector still runs on this host.
         """
         with self._locked() as lock:
+            # Before the token is overwritten, because the token of the previous holder is the proof.
             if (before := _token_in(lock)) and before != token:
                 succeed(before, self._proves(lock))
             os.ftruncate(lock, 0)
@@ -152,15 +175,17 @@ class Collector:
                 self._claimed = None
 
     def is_dead(self, token: str) -> bool:
-        """Whether it is proved that nothing of the holder with this token can run any more."""
+        """True if it is proved that neither the holder with this token nor its collectors can still run."""
         try:
-            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)  # a read-only mount will do for a proof
+            # For a proof, a read-only mount is enough.
+            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return False
         try:
             if _token_in(descriptor) != token or not self._proves(descriptor):
                 return False
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Read again under the lock: another holder may have come and gone since the first look.
             return _token_in(descriptor) == token
         except OSError:
             return False
@@ -168,16 +193,17 @@ class Collector:
             os.close(descriptor)
 
     def _proves(self, lock: int) -> bool:
-        """Whether a lock that is free says anything of its last holder: he was under this kernel, or under one before.
+        """True if a free lock proves the death of its last holder, because no other kernel can have held the lock.
 
-        On a network's filesystem another machine's lock may be unknown here, or lost while its collector lives on.
+        On a network filesystem, the lock of another machine may be invisible here, or lost while its collector still
+        runs.
         """
         boot = _words_in(lock)[1:2]
         return (bool(boot) and boot[0] == process_identity.boot()) or process_identity.is_of_one_kernel(self._lock)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        """A kernel lock that the collector inherits: it is held as long as either of us lives."""
+        """Take the kernel lock. The collector inherits the lock and keeps it as long as this process or it lives."""
         self._lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -202,29 +228,32 @@ class Collector:
 
     def _watch(self, process: subprocess.Popen[str], may_go_on: Callable[[], bool], rehearsal: Report | None) -> Report:
         report, end = Report(), time.monotonic() + self._timeout_s
-        assert process.stdout is not None  # noqa: S101 - it was asked for
+        assert process.stdout is not None  # noqa: S101 - Popen was called with a pipe
         for line in _lines(process.stdout):
             if line:
                 self._hears(line)
                 report.read(line)
                 if rehearsal and (excess := report.excess(rehearsal)):
-                    raise CollectionFailed(f"it was stopped: {excess}; it is tried again")
+                    raise CollectionFailed(f"it was stopped: {excess}; it will be tried again")
             if not may_go_on():
-                raise CollectionFailed("it was stopped because its lease could not be renewed; it is tried again")
+                raise CollectionFailed("it was stopped because its lease could not be renewed; it will be tried again")
             if time.monotonic() > end:
                 raise CollectionTooSlow(f"it took longer than gc.timeout ({self._timeout_s:.0f} s) and was stopped")
         return report
 
 
 def _take(descriptor: int) -> None:
-    """Takes the lock; somebody who looks for a proof of death may have it for a moment."""
+    """Take the lock."""
+    # A process that looks for a proof of death may hold the lock for a moment.
     end = time.monotonic() + _PROOF_S
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() > end:
-                raise CollectionFailed("another garbage-collect still runs on this host; it is tried again") from error
+                raise CollectionFailed(
+                    "another garbage-collect still runs on this host; this one will be tried again"
+                ) from error
             time.sleep(_POLL_S / 10)
 
 
@@ -233,12 +262,12 @@ def _token_in(descriptor: int) -> str:
 
 
 def _words_in(descriptor: int) -> list[str]:
-    """The token of the last holder, and the kernel under which it ran."""
+    """The token of the last holder, and the boot id of its kernel."""
     return os.pread(descriptor, 200, 0).decode("ascii", "replace").split()
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:
-    """Lines as they come; an empty string every now and then while none does."""
+    """Yield each line as it arrives, and an empty string at intervals while none arrives."""
     descriptor, pending = stream.fileno(), b""
     with selectors.DefaultSelector() as selector:
         selector.register(descriptor, selectors.EVENT_READ)
@@ -255,7 +284,7 @@ def _lines(stream: IO[str]) -> Iterator[str]:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Ends the whole process group and waits for its death."""
+    """Kill the whole process group and wait for its end."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""What the registry itself says of its work: writes not answered yet, notifications not delivered yet, its start."""
+"""Read the registry's debug server: unanswered writes, undelivered notifications, the start of its process."""
 
 import re
 import socket
@@ -27,50 +27,62 @@ _OURS = re.compile(r"/notifications/?$")
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When the registry's process was started: in its own words, and how long before it said so (ms)."""
+    """The start of the registry's process.
+
+    Attributes:
+        said: the start time, as the registry prints it.
+        age_ms: the age of the process when the registry answered.
+    """
 
     said: str
     age_ms: int
 
 
 class InFlight:
-    """Reads the registry's debug server (http.debug.addr, with prometheus enabled).
+    """The debug servers of the registry (http.debug.addr, with prometheus enabled).
 
-    urls: one for each registry of those that share a storage behind a balancer. What one URL's name stands for is asked
-    at every address: a balancer, or a round of DNS, would have only one of them answer.
+    A host name is resolved and every address is asked: through a load balancer, or DNS round robin, only one registry
+    would answer.
     """
 
     def __init__(self, urls: Sequence[str], timeout_s: float) -> None:
+        """urls: one for each registry, if several share a storage. timeout_s: for each request."""
         self._sessions = {url: open_session(url) for url in urls}
         self._timeout_s = timeout_s
 
     def writes(self) -> int:
-        """How many uploads and manifests are under way; a manifest that is being read counts as well.
+        """The number of uploads and manifest requests in progress. Reading a manifest counts as well.
 
-        Raises RegistryUnavailable, or RegistryRefused where one of them does not say.
+        Raises:
+            RegistryUnavailable: a debug server does not answer.
+            RegistryRefused: a debug server does not publish this metric.
         """
         return sum(_writes(at, metrics) for at, metrics in self._answers("/metrics"))
 
     def undelivered(self) -> int:
-        """How many notifications wait to be delivered to a path that ends in /notifications."""
-        return sum(_undelivered(at, said) for at, said in self._answers("/debug/vars"))
+        """The number of notifications that wait for delivery to a path that ends in /notifications.
+
+        Raises the same as `writes`.
+        """
+        return sum(_undelivered(at, variables) for at, variables in self._answers("/debug/vars"))
 
     def cache_requests(self) -> float:
-        """How often the blob-descriptor cache was asked since the registry started; 0 where there is none.
+        """The number of requests to the blob-descriptor cache since the registry started; 0 without a cache.
 
-        Raises as `writes`.
+        Raises the same as `writes`.
         """
         samples = (sample for at, metrics in self._answers("/metrics") for sample in _samples(at, metrics))
         return sum(sample.value for sample in samples if (sample.name, sample.labels) in _CACHE)
 
     def starts(self) -> tuple[Start, ...]:
-        """When each of them was started, as far as they say. Nobody waits long for it. Raises as `writes`."""
+        """The start of each registry that publishes it. Raises the same as `writes`."""
+        # The caller asks regularly and must not wait long for a hint.
         timeout_s = min(self._timeout_s, _START_TIMEOUT_S)
         starts = (_start(at, metrics) for at, metrics in self._answers("/metrics", timeout_s))
         return tuple(start for start in starts if start)
 
     def _answers(self, path: str, timeout_s: float | None = None) -> Iterator[tuple[str, requests.Response]]:
-        """What all of them say; raises when one does not."""
+        """Yield the answer of every debug server, with its address; raise if one does not answer."""
         for url, session in self._sessions.items():
             for at, host in _addresses(url):
                 yield at, self._get(session, at + path, host, timeout_s or self._timeout_s)
@@ -89,22 +101,21 @@ class InFlight:
 
 
 def _addresses(url: str) -> list[tuple[str, str]]:
-    """The same URL at each address of its host, with what is to be said for a host.
-
-    Of both kinds the older: one machine often has one of each. With TLS the name is needed.
-    """
+    """The URL at each address of its host, each with the value of the Host header."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
+    # TLS checks the certificate against the name, so the name cannot be replaced by an address.
     if parts.scheme != "http":
         return [(url, parts.netloc)]
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise RegistryUnavailable(f"registry.debug_url: nobody knows {host}") from error
-    family = min((one[0] for one in found), key=lambda kind: kind != socket.AF_INET)
-    numbers = sorted({str(one[4][0]) for one in found if one[0] == family})
-    spoken = (f"[{number}]" if ":" in number else number for number in numbers)
-    return [(urlunsplit(parts._replace(netloc=f"{number}:{port}")), parts.netloc) for number in spoken]
+        raise RegistryUnavailable(f"registry.debug_url: the host name {host} cannot be resolved") from error
+    # IPv4 if there is any: one machine often has an address of each kind, and must not be counted twice.
+    family = min((address[0] for address in addresses), key=lambda kind: kind != socket.AF_INET)
+    numbers = sorted({str(address[4][0]) for address in addresses if address[0] == family})
+    hosts = (f"[{number}]" if ":" in number else number for number in numbers)
+    return [(urlunsplit(parts._replace(netloc=f"{number}:{port}")), parts.netloc) for number in hosts]
 
 
 def _samples(at: str, metrics: requests.Response) -> list[Sample]:
@@ -116,7 +127,7 @@ def _samples(at: str, metrics: requests.Response) -> list[Sample]:
 
 
 def _start(at: str, metrics: requests.Response) -> Start | None:
-    """Return when a process started, by the clock of its answer."""
+    """The start of a process, measured by the clock of its own answer; None if the answer does not contain it."""
     started_s = next((sample.value for sample in _samples(at, metrics) if sample.name == _START), None)
     try:
         answered_s = parsedate_to_datetime(metrics.headers.get("Date", "")).timestamp()
@@ -132,14 +143,14 @@ def _writes(at: str, metrics: requests.Response) -> int:
     counts = [s.value for s in samples if s.name == _IN_FLIGHT and s.labels.get("handler") in _WRITERS]
     if not counts:
         raise RegistryRefused(
-            f"{at}/metrics does not tell of requests in flight: set `http: debug: prometheus: enabled: true`"
+            f"{at}/metrics does not count requests in flight: set `http: debug: prometheus: enabled: true`"
         )
     return sum(int(count) for count in counts)
 
 
-def _undelivered(at: str, said: requests.Response) -> int:
+def _undelivered(at: str, variables: requests.Response) -> int:
     try:
-        endpoints = said.json()["registry"]["notifications"]["endpoints"] or []
-        return sum(int(one["Metrics"]["Pending"]) for one in endpoints if _OURS.search(one["url"]))
+        endpoints = variables.json()["registry"]["notifications"]["endpoints"] or []
+        return sum(int(endpoint["Metrics"]["Pending"]) for endpoint in endpoints if _OURS.search(endpoint["url"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise RegistryRefused(f"{at}/debug/vars does not tell of notifications ({error!r})") from error
+        raise RegistryRefused(f"{at}/debug/vars does not count notifications ({error!r})") from error

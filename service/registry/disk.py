@@ -1,8 +1,8 @@
-"""Removes tags and manifests on disk as the registry itself would, where that is proved to be its disk.
+"""Delete tags and manifests in the storage as the registry itself would, once it is proved to be its storage.
 
-A DELETE takes the folder of a tag, and of a manifest the file `link` of its revision; blobs, `_layers` and the folder
-of the revision stay (Distribution 2.8.3, and 3). Here both are set aside first, which is one atomic step, and are
-looked at again there, at once and when the batch ends: what a push wrote into meanwhile is put back.
+A DELETE at the registry removes the folder of a tag, or the file `link` of a manifest's revision. Blobs, `_layers` and
+the folder of the revision are kept (Distribution 2.8.3 and 3). Here the folder or link is first moved into quarantine,
+in one atomic step, and checked there, at once and when the batch ends: if a push has written into it, it is restored.
 """
 
 import hashlib
@@ -30,39 +30,50 @@ _ELSEWHERE = "set storage.path to the registry's rootdirectory, or delete.via: a
 
 
 class Links:
-    """Those of one repository, for one batch, until `close`.
+    """The links of one repository, for one batch, until `close`.
 
-    Raises RegistryUnavailable where a push is under way just there (is_fault) or the disk fails, and RegistryRefused
-    where something stands that no registry puts there; nothing is removed then.
+    Every method raises:
+        RegistryUnavailable: a push is writing to the same tag (is_fault), or the disk fails. Nothing is deleted.
+        RegistryRefused: there is a file or folder that no registry creates. Nothing is deleted.
     """
 
     def __init__(self, storage: Storage, repository: str, shelf: Shelf) -> None:
         self.storage, self._repository, self._shelf = storage, repository, shelf
 
     def take_off(self, tag: str, stood: Collection[str]) -> bool:
-        """Removes a tag that stands at one of these digests; False where it is not there."""
+        """Delete a tag that points at one of these digests; False if the tag does not exist."""
         with translated(self._repository):
             return self._set_aside(tag, stood)
 
     def delete(self, digest: str, tags: Collection[str] | None = None) -> bool:
-        """Removes a manifest with these tags of it (None: all that stand there); False where it was not there."""
+        """Delete a manifest with these of its tags; False if the manifest does not exist.
+
+        Args:
+            digest: of the manifest.
+            tags: to delete; None means every tag that points at the manifest.
+        """
         names = self.storage.tags_at(self._repository, {digest}) if tags is None else tags
-        gone: list[str] = []
+        deleted: list[str] = []
         with translated(self._repository):
             try:
                 for tag in names:
-                    gone += [tag] if self._set_aside(tag, {digest}) else []
+                    deleted += [tag] if self._set_aside(tag, {digest}) else []
             except (RegistryUnavailable, RegistryRefused):
-                for tag in gone:
+                # All or nothing: the manifest is kept, so its tags are restored.
+                for tag in deleted:
                     self._shelf.put_tag_back(tag, digest)
                 raise
             return self._shelf.set_manifest_aside(digest)
 
     def put(self, content: bytes, tag: str = "") -> str:
-        """Links a manifest, and a tag at it, as a push of it would; its bytes must be there. Returns its digest."""
+        """Link a manifest, and a tag to it, as a push would, and return its digest.
+
+        Raises:
+            RegistryRefused: the bytes of the manifest were garbage-collected.
+        """
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if not self.storage.blob_size(digest):
-            raise RegistryRefused(f"the bytes of {self._repository}@{digest} were collected")
+            raise RegistryRefused(f"the bytes of {self._repository}@{digest} were garbage-collected")
         with translated(self._repository):
             self._shelf.write_link(self.storage.revision(self._repository, digest), digest)
             if tag:
@@ -72,11 +83,12 @@ class Links:
         return digest
 
     def close(self) -> tuple[str, ...]:
-        """Ends the batch; returns the tags whose push it met, and which stand again."""
+        """End the batch, and return the tags that were restored because a push met their deletion."""
         with translated(self._repository):
             return self._shelf.settle()
 
     def _set_aside(self, tag: str, stood: Collection[str]) -> bool:
+        """Move a tag into quarantine, and restore it at once if a push met the move."""
         digest, folder = self.storage.standing(self._repository, tag), self.storage.tag_folder(self._repository, tag)
         if digest is None and not folder.exists():
             return False
@@ -93,21 +105,24 @@ class Links:
         if unknown is None:
             raise pushed
         raise RegistryRefused(
-            f"{folder / unknown} is nothing that a registry known here puts there: remove it, or set delete.via: api"
+            f"{folder / unknown} was not created by a registry version known here: remove it, or set delete.via: api"
         )
 
 
 class Unlinker:
-    """Hands out links once it is proved that what is mounted is what the registry serves."""
+    """Give access to the links of a repository, once it is proved that the registry serves the mounted storage."""
 
     def __init__(self, storage: Storage, client: RegistryClient) -> None:
         self._storage, self._client = storage, client
 
     def prove(self, repository: str) -> Links:
-        """The links of a repository, to be closed by whoever asks.
+        """Return the links of a repository, which the caller must close.
 
-        A folder is put among its tags, under a name that no tag can have, and the registry must list it at once.
-        Raises RegistryRefused with one sentence where that, or the layout, is not as it should be.
+        As a proof, a marker folder is created among the tags, under a name that no tag can have. The registry must list
+        it at once.
+
+        Raises:
+            RegistryRefused: the registry does not list the marker, or the layout of the storage is unknown.
         """
         self._check_layout(repository)
         with translated(repository):
@@ -119,37 +134,40 @@ class Unlinker:
             sign.rmdir()
         if sign.name not in listed:
             raise RegistryRefused(
-                f"what is mounted at {self._storage.root} is not what the registry serves, which does not list what "
-                f"was put into {repository} there: {_ELSEWHERE}"
+                f"the storage mounted at {self._storage.root} is not what the registry serves: the registry does not "
+                f"list a marker that was created in {repository} there: {_ELSEWHERE}"
             )
         return Links(self._storage, repository, Shelf(self._storage, repository, uuid4().hex))
 
     def is_left(self, repository: str) -> bool:
-        """Whether a process that is gone left something there: folders set aside, or a sign that is listed as a tag."""
+        """True if a dead process left folders in quarantine, or a marker that the registry lists as a tag."""
         return is_left(self._storage, repository)
 
     def settle(self, repository: str) -> None:
-        """Puts back what a push met there, and removes the rest. Raises as `prove` and `close` do."""
+        """Settle the quarantines of dead processes. Raises the errors of `prove` and `close`."""
         self.prove(repository).close()
 
     def _sign(self, repository: str) -> Path:
-        """What we write must be the registry's to change: another user's files would break its pushes."""
+        """Create the marker folder among the tags of a repository."""
         sign = self._storage.tags_folder(repository) / f"{SIGN}{uuid4().hex}"
         manifests = sign.parent.parent
         owner, ours = manifests.stat().st_uid, os.geteuid()
         try:
+            # The registry must be able to change what is written here: files of another user would break its pushes.
             if ours not in (0, owner):
                 raise PermissionError(0, f"it belongs to user {owner}, and this is user {ours}")
-            make_folder(sign.parent, manifests)  # where nothing was ever tagged there is none
+            # A repository that never had a tag has no folder for tags.
+            make_folder(sign.parent, manifests)
             sign.mkdir()
         except OSError as error:
             raise RegistryRefused(
-                f"{sign.parent} cannot be written ({error.strerror}): mount the storage read-write and run this as the "
-                "registry's user, or set delete.via: api"
+                f"{sign.parent} is not writable ({error.strerror}): mount the storage read-write and run pushprune as "
+                "the registry's user, or set delete.via: api"
             ) from error
         return sign
 
     def _check_layout(self, repository: str) -> None:
+        """Refuse a storage with folders that no known version of the registry creates."""
         base, folder = self._storage.base, self._storage.repository_folder(repository)
         known = (
             (base, {"blobs", "repositories"}, {"blobs", "repositories"}),
@@ -157,12 +175,12 @@ class Unlinker:
         )
         for place, needed, allowed in known:
             try:
-                found = {entry.name for entry in os.scandir(place)}
+                names = {entry.name for entry in os.scandir(place)}
             except OSError as error:
                 raise RegistryRefused(f"{place} cannot be read ({error.strerror}): {_ELSEWHERE}") from error
-            if not needed <= found <= allowed:
-                odd = sorted((found - allowed) | (needed - found))[0]
-                raise RegistryRefused(f"{place / odd} is not as a registry known here lays it out: {_ELSEWHERE}")
+            if not needed <= names <= allowed:
+                odd = sorted((names - allowed) | (needed - names))[0]
+                raise RegistryRefused(f"{place / odd} is not the layout of a registry version known here: {_ELSEWHERE}")
         self._refuse_links(repository)
         strange = [
             entry.name
@@ -170,31 +188,33 @@ class Unlinker:
             if entry.name.startswith("_") and entry.name not in ("_manifests", "_layers", "_uploads", FOLDER)
         ]
         if strange:
-            raise RegistryRefused(f"{folder / strange[0]} is not as a registry known here lays it out: {_ELSEWHERE}")
+            raise RegistryRefused(
+                f"{folder / strange[0]} is not the layout of a registry version known here: {_ELSEWHERE}"
+            )
 
     def _refuse_links(self, repository: str) -> None:
-        """What somebody has linked to another repository is that one's: its tags would go with ours.
+        """Refuse a repository whose folders are symbolic links to another repository, whose tags would be deleted too.
 
-        A folder of names that lies on another disk is nothing of the kind.
+        A folder above the repository may be a symbolic link to another disk.
         """
         root, folder = self._storage.base / "repositories", self._storage.repository_folder(repository)
         places = (folder / "_manifests", folder / "_manifests" / "tags", folder / "_manifests" / "revisions")
-        found = [place for place in places if place.is_symlink()]
+        links = [place for place in places if place.is_symlink()]
         real = folder.resolve()
         if real.is_relative_to(root.resolve()) and real != root.resolve() / repository:
-            found.insert(0, folder)
-        if found:
+            links.insert(0, folder)
+        if links:
             raise RegistryRefused(
-                f"{found[0]} is a symbolic link, and what goes there would go elsewhere as well: remove it, or set "
-                "delete.via: api"
+                f"{links[0]} is a symbolic link, so a deletion there would also delete elsewhere: remove the link, or "
+                "set delete.via: api"
             )
 
 
 @contextmanager
 def translated(repository: str) -> Iterator[None]:
-    """What the disk says against it, as something to try again."""
+    """Translate an error of the disk in the block into RegistryUnavailable, so that the work is tried again."""
     try:
         yield
     except OSError as error:
-        said = f"{repository} cannot be changed on disk: {error.strerror or error} ({error.filename})"
-        raise RegistryUnavailable(said, is_over=True) from error
+        message = f"{repository} cannot be changed on disk: {error.strerror or error} ({error.filename})"
+        raise RegistryUnavailable(message, is_over=True) from error

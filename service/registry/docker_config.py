@@ -1,4 +1,4 @@
-"""Finds a registry's login in Docker's config.json: auths, credHelpers, credsStore."""
+"""Find a registry's login in Docker's config.json: auths, credHelpers, credsStore."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ from service.domain.errors import AccessDenied, ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A login: username and password, or an identity token that a token server takes in their place."""
+    """A login: username and password, or an identity token that a token server accepts instead of them."""
 
     username: str = ""
     password: str = field(default="", repr=False)
@@ -23,9 +23,14 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class DockerConfig:
-    """Where the login of one registry is looked up, afresh each time: helpers hand out logins that expire.
+    """The config.json with the login of one registry.
 
-    path: the config.json; host: the registry's host[:port], as `docker login` was given it.
+    The file and the helper are read at every call, because helpers return logins that expire.
+
+    Attributes:
+        path: the config.json.
+        host: the registry's host[:port], as it was given to `docker login`.
+        timeout_s: for a credential helper.
     """
 
     path: Path
@@ -35,19 +40,22 @@ class DockerConfig:
     def credentials(self) -> Credentials | None:
         """The login for `host`; None if there is none.
 
-        A helper named in credHelpers for this host comes first, then credsStore, then auths, as in docker itself.
-        Raises ConfigurationError for an unreadable file, AccessDenied for a helper that fails.
+        A helper for this host in credHelpers comes first, then credsStore, then auths, as in Docker itself.
+
+        Raises:
+            ConfigurationError: the file cannot be read.
+            AccessDenied: the helper failed.
         """
         config = self._read()
         helper = _of_host(config.get("credHelpers"), self.host) or config.get("credsStore")
         if isinstance(helper, str) and helper:
-            found = self._ask(helper)
-            if found is not None:
-                return found
+            login = self._ask(helper)
+            if login is not None:
+                return login
         return self._stored(_of_host(config.get("auths"), self.host))
 
     def check(self) -> None:
-        """Raises ConfigurationError if the file cannot be read, before anything depends on it."""
+        """Raise ConfigurationError if the file cannot be read, before any request needs it."""
         self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -81,7 +89,8 @@ class DockerConfig:
         return f"registry.docker_config {self.path}: the auth of {self.host} is not base64 of user:password"
 
     def _ask(self, helper: str) -> Credentials | None:
-        """Runs `docker-credential-<helper> get`; what it prints is never repeated: it may hold the secret."""
+        """Run `docker-credential-<helper> get`, and return its login."""
+        # The output is in no error message: it may contain the secret.
         command = f"docker-credential-{helper}"
         try:
             answer = subprocess.run(
@@ -104,11 +113,12 @@ class DockerConfig:
             username, secret = str(login["Username"]), str(login["Secret"])
         except (ValueError, KeyError, TypeError, RecursionError):
             raise AccessDenied(f"{command}, named in {self.path}, printed no login for {self.host}") from None
+        # By Docker's convention, this user name means that the secret is an identity token.
         return Credentials(identity_token=secret) if username == "<token>" else Credentials(username, secret)
 
 
 def _of_host(entries: Any, host: str) -> Any:
-    """The entry of `host` among keys that are a bare host[:port] or, from older dockers, a URL."""
+    """The entry of `host`. Keys are host[:port] or, if written by an older Docker, a URL."""
     if not isinstance(entries, dict):
         return None
     if host in entries:

@@ -1,4 +1,4 @@
-"""Whether an image can be pulled back whole."""
+"""Check that an image is complete: that its manifest, parts and blobs can be read."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,19 @@ MANIFEST_GONE = "its manifest is gone"
 
 
 def flaw(client: RegistryClient, repository: str, digest: str, existed: Callable[[str], bool]) -> str | None:
-    """What is missing of an image, in words; None when manifest, parts and blobs can all be read.
+    """Describe what is missing of an image; None if its manifest, parts and blobs can all be read.
 
-    What cannot be understood is taken for whole. Raises what the client raises, but for a blob that the registry fails
-    to send.
+    A manifest that cannot be understood counts as complete.
 
-    existed: True if this part of an index is known to have been in the repository. A part that never was is no flaw:
-    Distribution 3 accepts sparse indexes (validation.manifests.indexes.platforms).
+    Args:
+        client: the registry.
+        repository: the name of the repository.
+        digest: of the image.
+        existed: True if this part of an index is known to have been in the repository. A part that never was there is
+            no flaw: Distribution 3 accepts sparse indexes (validation.manifests.indexes.platforms).
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: as the client. A blob that the registry fails to send is a flaw instead.
     """
     manifest = client.get(repository, digest)
     if manifest is None:
@@ -26,9 +32,9 @@ def flaw(client: RegistryClient, repository: str, digest: str, existed: Callable
     except UnreadableManifest:
         return None
     for child in needs.children:
-        found = flaw(client, repository, child, existed)
-        if found and (found != MANIFEST_GONE or existed(child)):
-            return f"of its part {child}: {found}"
+        damage = flaw(client, repository, child, existed)
+        if damage and (damage != MANIFEST_GONE or existed(child)):
+            return f"of its part {child}: {damage}"
     for blob, _ in needs.blobs:
         if not _is_there(client, repository, blob):
             return f"its blob {blob} is gone"
@@ -39,6 +45,7 @@ def _is_there(client: RegistryClient, repository: str, blob: str) -> bool:
     try:
         return client.has_blob(repository, blob)
     except RegistryUnavailable as error:
+        # After a 500 the registry works, but it could not send this blob.
         if error.is_fault:
             return False
         raise

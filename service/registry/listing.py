@@ -12,13 +12,13 @@ from service.domain.oci import tombstone
 from service.registry.client import RegistryClient
 from service.registry.probe import REPOSITORY
 
-# What the trouble is called while only tags are deleted.
+# The name of the trouble while only tags are deleted.
 ABOUT = "listing"
-# What the trouble of a repository begins with whose deleted tags are listed for ever.
+# The beginning of the name of the trouble of a repository that keeps listing deleted tags.
 STILL_LISTED = "still listed "
 TAG = "pushprune-probe"
 HIDDEN_TAG = f"{TAG}2"
-_UNTIL_THEN = "until then only tags are deleted, and their images stay"
+_UNTIL_THEN = "until then only tags are deleted, and their images are kept"
 HIDES = (
     "the registry leaves tags out of its listings, as Distribution 3.1.0 and 3.1.1 do on object storage: an image that "
     f"looks unused may have such a tag. Upgrade the registry; {_UNTIL_THEN}"
@@ -26,10 +26,10 @@ HIDES = (
 
 
 def untried(error: Exception) -> str:
-    """The sentence for a registry that could not be tried."""
+    """The message for a registry that could not be tested."""
     return (
-        f"it could not be tried whether the registry lists every tag ({error}): let the login of registry.username "
-        f"push and delete in {REPOSITORY}, or set storage.path if the registry's storage is a disk; {_UNTIL_THEN}"
+        f"the test that the registry lists every tag failed ({error}): allow the login of registry.username to push "
+        f"and delete in {REPOSITORY}, or set storage.path if the registry's storage is a disk; {_UNTIL_THEN}"
     )
 
 
@@ -38,8 +38,8 @@ def lists_every_tag(
 ) -> bool:
     """Push two tags, one of which a faulty registry hides, and return True if both are listed.
 
-    Both point at a tombstone, which needs no blobs and which everything else takes for no image. A registry that
-    deletes no single tags (2.8) lists them in another way and is not tried.
+    Both point at a tombstone, which needs no blobs and which the rest of pushprune does not count as an image. A
+    registry that cannot delete a single tag (2.8) lists tags in another way and is not tested.
 
     Args:
         client: the registry.
@@ -47,7 +47,7 @@ def lists_every_tag(
         repository: where to push.
 
     Raises:
-        RegistryRefused: the registry does not let us try.
+        RegistryRefused: the registry does not allow the test.
         RegistryUnavailable: try again later.
     """
     with writing():
@@ -59,7 +59,7 @@ def lists_every_tag(
                 client.put(repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
         missing = {TAG, HIDDEN_TAG}.difference(client.tags(repository))
         if any(client.head(repository, tag) is None for tag in missing):
-            raise RegistryUnavailable(f"the tags that try its listing vanished from {repository}")
+            raise RegistryUnavailable(f"the tags that test the listing vanished from {repository}")
         return not missing
     finally:
         with writing():
@@ -67,7 +67,7 @@ def lists_every_tag(
 
 
 def deletes_single_tags(client: RegistryClient, repository: str) -> bool:
-    """Return True if the registry knows how to delete a tag alone: one is asked for that does not exist."""
+    """True if the registry can delete a single tag. The test deletes a tag that does not exist."""
     try:
         client.delete_tag(repository, HIDDEN_TAG)
     except TagDeletesUnknown:

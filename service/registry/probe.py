@@ -1,4 +1,4 @@
-"""Asks a registry what it is able to do, with next to nothing and in a repository of our own."""
+"""Test the abilities of a registry, with tiny pushes into a repository of pushprune."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from service.domain.oci.manifest import OCI_MANIFEST
 from service.registry.client import RegistryClient
 from service.registry.session import USER_AGENT, open_session
 
-# Where probes are pushed: what is in there belongs to no user.
+# The repository for probes; it belongs to no user.
 REPOSITORY = "pushprune/doctor"
 _BLOB = b'{"what": "a probe of pushprune doctor"}'
 _ALIASED = b'{"what": "a probe of pushprune doctor, pushed by its sha512"}'
@@ -27,7 +27,7 @@ _MANIFEST = json.dumps(
     {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": _CONFIG, "layers": []}, separators=(",", ":")
 ).encode()
 _MANIFEST_DIGEST = f"sha256:{hashlib.sha256(_MANIFEST).hexdigest()}"
-# What the doctor leaves behind until the next collection, which may take it.
+# The blobs that the doctor leaves behind until the next collection, which may delete them.
 LEFTOVERS = frozenset({_BLOB_DIGEST, _SHA256, _MANIFEST_DIGEST})
 UNKNOWN = f"sha256:{hashlib.sha256(b'nothing has this digest: pushprune doctor').hexdigest()}"
 _NO_UPLOAD = "00000000-0000-4000-8000-000000000000"
@@ -35,7 +35,7 @@ _NO_UPLOAD = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """What the registry's clock said (s since the epoch), and ours before and after it was asked."""
+    """The time of the registry (s since the epoch), and the local time before and after the request."""
 
     said_s: float
     before_s: float
@@ -43,10 +43,10 @@ class Dated:
 
 
 class Probe(RegistryClient):
-    """The registry as the doctor sees it. name: goes into the User-Agent, by which the probe's event is known again.
+    """The registry client of the doctor.
 
-    The events are our own traffic (safety rule 6). What is pushed is the same bytes every time, so that whatever stays
-    behind stays once.
+    The events that it causes are pushprune's own traffic (safety rule 6). It pushes the same bytes every time, so that
+    the leftovers of all runs exist only once.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Probe(RegistryClient):
         timeout_s: float = 10.0,
         delete_timeout_s: float = 300.0,
     ) -> None:
+        """name: of this run, for the User-Agent, by which the events of the probe are recognized."""
         super().__init__(
             url, auth=auth, ca_file=ca_file, timeout_s=timeout_s, delete_timeout_s=delete_timeout_s, parallel=1
         )
@@ -70,7 +71,7 @@ class Probe(RegistryClient):
         return self._url
 
     def date(self) -> Dated | None:
-        """The registry's clock, to the second; None where its answers carry no date."""
+        """The time of the registry, to the second; None if its answers have no date."""
         before_s = time.time()
         response = self._send("GET", "/v2/", {})
         after_s = time.time()
@@ -80,31 +81,34 @@ class Probe(RegistryClient):
             return None
 
     def try_delete(self, repository: str) -> None:
-        """Returns where manifests may be deleted: asks for one that never was. (2.8 and 3 refuse before they look.)
+        """Return if manifests may be deleted.
 
-        Raises DeletesDisabled or AccessDenied where they may not.
+        Raises:
+            DeletesDisabled: deletes are disabled at the registry.
+            AccessDenied: the login may not delete.
         """
+        # 2.8 and 3 refuse before they look the digest up, so the DELETE of an unknown digest is a test.
         self.delete(repository, UNKNOWN)
 
     def push(self, repository: str) -> None:
-        """Pushes a manifest without a tag, and its config."""
+        """Push a manifest without a tag, and its config."""
         self._upload(repository, _BLOB_DIGEST, _BLOB)
         self.put(repository, _MANIFEST_DIGEST, OCI_MANIFEST, _MANIFEST)
 
     def remove(self, repository: str) -> None:
-        """Removes the manifest and the links to its blobs; the blob itself stays until the next collection."""
+        """Delete the manifest and the link to its blob; the blob itself exists until the next collection."""
         try:
             self.delete(repository, _MANIFEST_DIGEST)
         finally:
             self._unlink(repository, _BLOB_DIGEST)
 
     def caches_descriptors(self, repository: str) -> bool | None:
-        """Whether the registry believes a blob-descriptor cache; None where its answers do not tell.
+        """True if the registry uses a blob-descriptor cache; None if its answers do not show it.
 
-        A blob is pushed by its sha512 and stored under its sha256, with a link from the one to the other. Mounting the
-        sha512 onto itself makes that link lead to itself, where no blob is. A registry that looks says 404 from then
-        on; one that remembers the blob's descriptor says 200. Measured on 2.8.3 without a cache, with `inmemory` and
-        with `redis`. A registry that stores it under its sha512 does not know the sha256.
+        A blob is pushed by its sha512 and stored under its sha256, with a link from the first to the second. Mounting
+        the sha512 onto itself makes that link point at itself, where no blob exists. From then on, a registry that
+        reads the storage answers 404, and a registry with a cache answers 200. Measured on 2.8.3 without a cache, with
+        `inmemory` and with `redis`. A registry that stores the blob under its sha512 does not know the sha256.
         """
         try:
             self._upload(repository, _SHA512, _ALIASED)
@@ -127,31 +131,36 @@ class Probe(RegistryClient):
         self._expect(self._send("PUT", f"{place}{joint}digest={digest}", octets, content), 201)
 
     def _unlink(self, repository: str, *digests: str) -> None:
-        """Where deletes are off the links stay; that is found by a check of its own."""
+        """Delete a repository's links to blobs, as far as the registry allows it."""
         for digest in digests:
             try:
                 self._send("DELETE", f"/v2/{repository}/blobs/{digest}", {})
             except PushpruneError:
+                # Deletes are probably disabled, which another check reports.
                 return
 
 
 def knock(url: str, repository: str, agent: str, timeout_s: float, ca_file: Path | None = None) -> int:
-    """Sends a write that changes nothing through the front door: cancels an upload that never was. Returns the status.
+    """Send a write that changes nothing, as clients send their writes, and return the status of the answer.
 
-    Raises RegistryUnavailable when nobody answers there.
+    The write cancels an upload that does not exist.
+
+    Raises:
+        RegistryUnavailable: there is no answer at this URL.
     """
     session = open_session(url, ca_file=ca_file)
     path = f"{url.rstrip('/').removesuffix('/v2')}/v2/{repository}/blobs/uploads/{_NO_UPLOAD}"
     try:
         return session.delete(path, headers={"User-Agent": agent}, timeout=timeout_s, allow_redirects=False).status_code
     except requests.RequestException as error:
-        raise RegistryUnavailable(f"nobody answers at {url} ({type(error).__name__})") from error
+        raise RegistryUnavailable(f"there is no answer at {url} ({type(error).__name__})") from error
 
 
 def _path_of(location: str) -> str:
-    """Behind a proxy only what follows /v2/ is sure."""
+    """The path of an upload, from the Location header."""
+    # Behind a proxy, only the part from /v2/ on is reliable.
     parts = urlsplit(location)
     at = parts.path.find("/v2/")
     if at < 0:
-        raise RegistryUnavailable("the registry begins an upload without saying where it goes on")
+        raise RegistryUnavailable("the registry started an upload without a valid Location header")
     return parts.path[at:] + (f"?{parts.query}" if parts.query else "")

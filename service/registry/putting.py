@@ -1,4 +1,4 @@
-"""Puts a manifest back: over HTTP, or on the disk of a registry that takes no writes, where deletes go over it."""
+"""Push a manifest over HTTP, or link it in the storage of a read-only registry if `delete.via` is `storage`."""
 
 from service.domain.errors import WritesDisabled
 from service.domain.oci.names import is_digest
@@ -9,7 +9,7 @@ from service.registry.disk import Unlinker
 def put(
     client: RegistryClient, unlinker: Unlinker | None, repository: str, reference: str, media_type: str, content: bytes
 ) -> str:
-    """Stores a manifest under a tag or its digest and returns the digest. Raises what RegistryClient.put raises."""
+    """Store a manifest under a tag or its digest, and return the digest. Raises the errors of RegistryClient.put."""
     try:
         return client.put(repository, reference, media_type, content)
     except WritesDisabled:

@@ -1,7 +1,7 @@
-"""Where links are set aside on disk until the batch that removes them ends, and put back from where a push met it.
+"""Hold the links of deleted tags and manifests on disk until their batch ends, and restore those that a push met.
 
-It stands in the repository's own folder, so that each step is one atomic rename on one filesystem, under a name that
-the registry takes for no repository. What a process that died left there is settled by the next one.
+The quarantine is in the repository's own folder, so that each step is one atomic rename on one filesystem. The registry
+does not take its name for a repository. If a process dies, the next process settles its quarantine.
 """
 
 import os
@@ -16,7 +16,8 @@ from service.registry.storage import Storage, read_link
 
 FOLDER = "_pushprune"
 SIGN = ".pushprune-"
-_LEFT_S = 600.0  # no batch takes as long
+# No batch takes this long, so an older quarantine belongs to a dead process.
+_LEFT_S = 600.0
 _WRITTEN_S = 60.0
 _PARALLEL = 8
 # Distribution 3 writes a link beside itself and moves it into place.
@@ -24,18 +25,18 @@ _TEMPORARY = re.compile(r"link\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp")
 
 
 class Shelf:
-    """One repository's, for one batch. Raises OSError where the disk does not do what is asked."""
+    """The quarantine of one repository for one batch. Every method raises OSError if the disk fails."""
 
     def __init__(self, storage: Storage, repository: str, token: str) -> None:
         self._storage, self._repository = storage, repository
         self._place = storage.repository_folder(repository) / FOLDER / token
 
     def set_tag_aside(self, tag: str, digest: str) -> bool:
-        """False where it is not there. digest: where it stood."""
+        """Move a tag's folder into quarantine; False if the tag does not exist. digest: where the tag pointed."""
         return _move(self._storage.tag_folder(self._repository, tag), self.tag(tag, digest))
 
     def put_tag_back(self, tag: str, digest: str) -> bool:
-        """False where it was pushed anew since: what stands there is the newer."""
+        """Restore a tag from quarantine; False if the tag was pushed again since, so that the new push is kept."""
         try:
             self.tag(tag, digest).rename(self._storage.tag_folder(self._repository, tag))
         except OSError:
@@ -45,16 +46,17 @@ class Shelf:
         return True
 
     def set_manifest_aside(self, digest: str) -> bool:
-        """False where the repository does not have it."""
+        """Move a manifest's link into quarantine; False if the repository does not have the manifest."""
         return _move(self._storage.revision(self._repository, digest), self.manifest(digest))
 
     def put_manifest_back(self, digest: str) -> None:
-        """Unless its bytes are gone. A link that was written again is the same."""
+        """Restore a manifest's link from quarantine, unless the bytes of the manifest do not exist any more."""
+        # A link that a push wrote again meanwhile is replaced by an identical one.
         if self._storage.blob_size(digest):
             self.manifest(digest).rename(self._storage.revision(self._repository, digest))
 
     def write_link(self, link: Path, digest: str) -> None:
-        """Writes a link in one step; it, and every folder that it needs, belongs to whom the repository belongs to."""
+        """Write a link in one atomic step. The link and its new folders get the owner of the repository."""
         folder = self._storage.repository_folder(self._repository)
         fresh = link.with_name(f"link.{uuid4()}.tmp")
         for parent in reversed([place for place in link.parents if folder in place.parents]):
@@ -64,10 +66,15 @@ class Shelf:
         fresh.replace(link)
 
     def settle(self) -> tuple[str, ...]:
-        """Puts back what a push met, removes the rest, and is gone; returns the tags that this is about."""
+        """Restore the links that a push met, delete the others, and remove the quarantine.
+
+        Returns:
+            The restored tags, and the tags that point at a restored manifest.
+        """
         with ThreadPoolExecutor(_PARALLEL, thread_name_prefix="unlink") as pool:
-            met = tuple(filter(None, pool.map(self._settle_tag, self._place.glob("tags/*/*"))))
+            restored = tuple(filter(None, pool.map(self._settle_tag, self._place.glob("tags/*/*"))))
             links = {_digest(link.name): link for link in self._place.glob("revisions/*")}
+            # A tag that points at one of these manifests was pushed meanwhile or has just been restored, and needs it.
             standing = self._storage.tags_at(self._repository, links) if links else {}
             for digest in set(standing.values()):
                 self.put_manifest_back(digest)
@@ -76,11 +83,12 @@ class Shelf:
         try:
             self._place.parent.rmdir()
         except OSError:
-            return (*met, *standing)  # another batch is at work, or nothing was ever set aside
-        return (*met, *standing)
+            # Another batch is using the folder, or the folder never existed.
+            return (*restored, *standing)
+        return (*restored, *standing)
 
     def _settle_tag(self, folder: Path) -> str:
-        """Its name, where it was put back; "" where it is gone."""
+        """Restore a tag that a push met, else delete its folder; return the name of a restored tag, else ""."""
         tag, digest = folder.name, _digest(folder.parent.name)
         if is_pushed_into(folder, digest) and self.put_tag_back(tag, digest):
             return tag
@@ -95,7 +103,7 @@ class Shelf:
 
 
 def settle_left(storage: Storage, repository: str) -> None:
-    """Settles the shelves, and removes the signs, of processes that are gone."""
+    """Settle the quarantines of dead processes, and remove their marker folders."""
     folder = storage.repository_folder(repository)
     for place in _left(folder / FOLDER, ""):
         Shelf(storage, repository, place.name).settle()
@@ -104,22 +112,23 @@ def settle_left(storage: Storage, repository: str) -> None:
 
 
 def is_left(storage: Storage, repository: str) -> bool:
-    """Whether there is anything to settle."""
+    """True if a dead process left something to settle."""
     folder = storage.repository_folder(repository)
     return bool(_left(folder / FOLDER, "") or _left(folder / "_manifests" / "tags", SIGN))
 
 
 def _left(folder: Path, prefix: str) -> list[Path]:
+    """The entries of a folder that begin with `prefix` and are too old for a living process."""
     since_s = time.time() - _LEFT_S
     try:
-        found = [entry for entry in os.scandir(folder) if entry.name.startswith(prefix)]
+        entries = [entry for entry in os.scandir(folder) if entry.name.startswith(prefix)]
     except FileNotFoundError:
         return []
-    return [Path(entry.path) for entry in found if entry.stat().st_mtime < since_s]
+    return [Path(entry.path) for entry in entries if entry.stat().st_mtime < since_s]
 
 
 def is_pushed_into(folder: Path, digest: str) -> bool:
-    """Whether a push is, or was, at work in the folder of a tag that stood at this digest."""
+    """True if a push is writing, or has written, in the folder of a tag that pointed at this digest."""
     current = folder / "current"
     if read_link(current / "link") != digest:
         return True
@@ -128,7 +137,7 @@ def is_pushed_into(folder: Path, digest: str) -> bool:
 
 
 def unknown_in(folder: Path) -> str | None:
-    """What stands in the folder of a tag that no registry puts there; None where all is known."""
+    """Return a file or folder that no registry puts into a tag's folder; None if all of them are known."""
     if folder.is_symlink():
         return "."
     for place, folders, files in os.walk(folder):
@@ -149,14 +158,14 @@ def unknown_in(folder: Path) -> str | None:
 
 
 def make_folder(place: Path, like: Path) -> None:
-    """Unless it is there; it belongs to whom `like` belongs to."""
+    """Create a folder with the owner of the folder `like`, if it does not exist."""
     if not place.exists():
         place.mkdir(exist_ok=True)
         _hand_over(place, like)
 
 
 def _hand_over(place: Path, folder: Path) -> None:
-    """Gives what we made the owner and the rights of the folder; a file is not to be run."""
+    """Give a new file or folder the owner and the permissions of `folder`; a file is never executable."""
     like = folder.stat()
     if os.geteuid() == 0:
         os.chown(place, like.st_uid, like.st_gid)
@@ -164,10 +173,8 @@ def _hand_over(place: Path, folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """As rmtree, with what it costs where nothing odd is expected: it is done for every tag.
-
-    What a symbolic link leads to is another's.
-    """
+    """Delete a folder, like rmtree but cheaper, because this happens for every tag."""
+    # The target of a symbolic link does not belong to the registry.
     if folder.is_symlink():
         folder.unlink()
         return

@@ -1,4 +1,4 @@
-"""Runs the commands that restart the registry."""
+"""Run the commands that restart the registry."""
 
 import subprocess
 import tempfile
@@ -7,15 +7,23 @@ from collections.abc import Sequence
 from service.child_environment import child_environment
 from service.domain.errors import CollectionFailed
 
-_SAID_BYTES = 2000
+_OUTPUT_BYTES = 2000
 
 
 def run_command(name: str, command: Sequence[str], timeout_s: float) -> None:
-    """Runs a configured command to its end. Raises CollectionFailed when it cannot be run, fails or takes too long.
+    """Run a configured command to its end.
 
-    name: the setting. It is not tied to this process, as a collector is: half a restart would leave the registry down.
-    What it starts in the background may live on, and keep its output open: so that goes to a file and not to a pipe.
+    Unlike a collector, the command is not killed with this process: half a restart would leave the registry down.
+
+    Args:
+        name: of the setting.
+        command: the program and its arguments.
+        timeout_s: after this time the command is killed.
+
+    Raises:
+        CollectionFailed: the command cannot be run, failed, or took too long.
     """
+    # A file and not a pipe: a process that the command starts in the background may keep the output open.
     with tempfile.TemporaryFile() as output:
         try:
             done = subprocess.run(
@@ -28,5 +36,5 @@ def run_command(name: str, command: Sequence[str], timeout_s: float) -> None:
             raise CollectionFailed(f"{name} took longer than {timeout_s:.0f} s and was stopped") from error
         if done.returncode != 0:
             output.seek(0)
-            said = " / ".join(output.read(_SAID_BYTES).decode("utf-8", "replace").split("\n")).strip(" /")
-            raise CollectionFailed(f"{name} ended with exit code {done.returncode}: {said[:500]}")
+            text = " / ".join(output.read(_OUTPUT_BYTES).decode("utf-8", "replace").split("\n")).strip(" /")
+            raise CollectionFailed(f"{name} ended with exit code {done.returncode}: {text[:500]}")

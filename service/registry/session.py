@@ -1,4 +1,4 @@
-"""Opens the keep-alive HTTP session that everything sent to a registry or its token server goes through."""
+"""Open the keep-alive HTTP session that every request to a registry or its token server uses."""
 
 import ssl
 import time
@@ -17,15 +17,15 @@ from service import __version__
 from service.domain.errors import ConfigurationError
 
 USER_AGENT = f"pushprune/{__version__}"
-# The longest listing that an honest registry sends in one page.
+# A registry sends no longer listing in one page.
 MOST_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 65_536
-# For the body of an answer, however slowly its bytes come.
+# For the whole body of an answer, however slowly its bytes arrive.
 _ANSWER_S = 60.0
 
 
 class StaleConnectionRetry(Retry):
-    """Sends a GET or HEAD once more when a kept-alive connection turns out to be closed; never after a timeout."""
+    """Send a GET or HEAD once more if a kept-alive connection turns out to be closed, but never after a timeout."""
 
     def increment(
         self,
@@ -42,41 +42,40 @@ class StaleConnectionRetry(Retry):
 
 
 class AnswerTooLarge(requests.RequestException):
-    """An answer without an end, or one that would fill the memory."""
+    """The answer has no end, or would fill the memory."""
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Reads an answer to its end, within bounds, unless the caller streams it.
-
-    A refusal and a redirect are read here as well: requests would read those without a bound.
-    """
+    """Read an answer to its end, within bounds, unless the caller streams it."""
 
     def send(
-        self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **how: Any
+        self, request: requests.PreparedRequest, stream: bool = False, *args: Any, **options: Any
     ) -> requests.Response:
-        response = super().send(request, stream, *args, **how)
+        response = super().send(request, stream, *args, **options)
+        # Refusals and redirects are read here even if the caller streams: requests would read them without a bound.
         if not stream or not response.ok or response.is_redirect:
             read_bounded(response, MOST_BYTES)
         return response
 
 
 def read_bounded(response: requests.Response, most_bytes: int) -> bytes:
-    """Return the body of an answer, which `response.content` is from then on.
+    """Read and return the body of an answer; `response.content` is the same body afterwards.
 
     Raises:
-        AnswerTooLarge: it is larger, or compressed although that was not asked for: a few bytes could become gigabytes.
-        requests.Timeout: it takes longer than any honest answer.
+        AnswerTooLarge: the body is larger, or is compressed although the request did not allow that.
+        requests.Timeout: the body takes longer than a real answer.
     """
     if response._content_consumed:  # type: ignore[attr-defined]
         content = response.content
         if len(content) > most_bytes:
             raise AnswerTooLarge(f"an answer of more than {most_bytes} bytes", response=response)
         return content
+    # A few compressed bytes could become gigabytes.
     if response.headers.get("Content-Encoding", "identity") != "identity":
         response.close()
         raise AnswerTooLarge("a compressed answer, which was not asked for", response=response)
     end, read = time.monotonic() + _ANSWER_S, bytearray()
-    # One piece is what one system call brings: a sender of single bytes does not hold this loop.
+    # Each piece is the result of one system call, so that a server that sends single bytes cannot block this loop.
     while piece := response.raw.read1(_PIECE_BYTES):
         read += piece
         if len(read) > most_bytes:
@@ -90,7 +89,7 @@ def read_bounded(response: requests.Response, most_bytes: int) -> bytes:
 
 
 class _Anonymous(requests.auth.AuthBase):
-    """Adds nothing; its presence keeps requests from looking for a password in ~/.netrc."""
+    """Add no login. Without this object, requests would look for a password in ~/.netrc."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         return request
@@ -99,14 +98,17 @@ class _Anonymous(requests.auth.AuthBase):
 def open_session(
     url: str, *, ca_file: Path | None = None, parallel: int = 4, auth: requests.auth.AuthBase | None = None
 ) -> requests.Session:
-    """A session for `url` with at most `parallel` connections, shared by threads, without cookies.
+    """Open a session for `url` with at most `parallel` connections, shared by threads, without cookies.
 
-    Only the proxy variables of the environment are obeyed, read once here: requests would look them up at every
-    request, and REQUESTS_CA_BUNDLE would silently win over `ca_file`.
-    Raises ConfigurationError for a `ca_file` that cannot be read or holds no certificate.
+    Of the environment only the proxy variables are used, and they are read once, here.
+
+    Raises:
+        ConfigurationError: `ca_file` cannot be read or contains no certificate.
     """
     _check_ca_file(ca_file)
     session = requests.Session()
+    # Otherwise requests would read the environment at every request, and REQUESTS_CA_BUNDLE would silently take
+    # precedence over `ca_file`.
     session.trust_env = False
     session.proxies.update(get_environ_proxies(url))
     session.verify = str(ca_file) if ca_file else True

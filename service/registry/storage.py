@@ -1,4 +1,4 @@
-"""The filesystem driver's layout, where the registry's storage is mounted here."""
+"""Read the registry's storage if it is mounted here (layout of the filesystem driver)."""
 
 import hashlib
 import os
@@ -14,18 +14,18 @@ _LONGEST_LINK = 256
 
 
 class Storage:
-    """Reads the storage under `root`, the registry's `rootdirectory`. It never writes."""
+    """The storage under `root`, the registry's `rootdirectory`, for reading only."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.base = root / "docker" / "registry" / "v2"
 
     def standing(self, repository: str, tag: str) -> str | None:
-        """The digest that a tag stands at; None where its link cannot be read."""
+        """The digest that a tag points at; None if its link cannot be read."""
         return read_link(self.tag_folder(repository, tag) / "current" / "link")
 
     def tags_at(self, repository: str, digests: Collection[str]) -> dict[str, str]:
-        """The tags that stand at one of these digests, each with its own."""
+        """Map each tag that points at one of these digests to its digest."""
         try:
             names = filter(is_tag, os.listdir(self.tags_folder(repository)))
         except FileNotFoundError:
@@ -34,9 +34,9 @@ class Storage:
         return {tag: digest for tag, digest in standings if digest and digest in digests}
 
     def manifest(self, repository: str, digest: str) -> Manifest | None:
-        """A manifest of this repository; its digest proves the bytes.
+        """Return a manifest of this repository, checked against its digest.
 
-        None where it is not there, or the registry would perhaps not serve it as just this.
+        None if the manifest does not exist, or if the registry might serve it with another media type.
         """
         algorithm, _, hexadecimal = digest.partition(":")
         if algorithm != "sha256" or not is_digest(digest) or read_link(self.revision(repository, digest)) != digest:
@@ -51,18 +51,18 @@ class Storage:
         return Manifest(digest, media_type, content)
 
     def revision(self, repository: str, digest: str) -> Path:
-        """The link by which a repository has a manifest."""
+        """The link that makes a manifest part of a repository."""
         return self._manifests(repository) / "revisions" / checked_digest(digest).replace(":", "/", 1) / "link"
 
     def blob_size(self, digest: str) -> int | None:
-        """Bytes on disk of a blob, or None when it is not there."""
-        found = self._blob(digest)
-        return found.st_size if found else None
+        """The size of a blob in the storage, in bytes; None if the blob does not exist."""
+        status = self._blob(digest)
+        return status.st_size if status else None
 
     def blob_us(self, digest: str) -> int | None:
-        """When a blob was first pushed, in µs since the epoch, or None when it is not there."""
-        found = self._blob(digest)
-        return found.st_mtime_ns // 1000 if found else None
+        """The time of a blob's first push, in µs since the epoch; None if the blob does not exist."""
+        status = self._blob(digest)
+        return status.st_mtime_ns // 1000 if status else None
 
     def _blob(self, digest: str) -> os.stat_result | None:
         try:
@@ -71,14 +71,14 @@ class Storage:
             return None
 
     def holds_tags(self, repository: str) -> bool:
-        """Whether anything was ever tagged in a repository."""
+        """True if the repository ever had a tag."""
         return (self._manifests(repository) / "tags").is_dir()
 
     def repository_folder(self, repository: str) -> Path:
         return self.base / "repositories" / checked_repository(repository)
 
     def tag_folder(self, repository: str, tag: str) -> Path:
-        """The folder of a tag. Raises ValueError for what is no tag: it could lead out of its repository."""
+        """The folder of a tag. Raises ValueError for a name that is not a tag: its path could leave the repository."""
         return self.tags_folder(repository) / checked_tag(tag)
 
     def tags_folder(self, repository: str) -> Path:
@@ -92,7 +92,7 @@ class Storage:
         return self.repository_folder(repository) / "_manifests"
 
     def pushed_us(self, repository: str, tag: str) -> int | None:
-        """When a tag was last pushed, in µs since the epoch: the link's mtime (FACTS: within milliseconds)."""
+        """The time of a tag's last push, in µs since the epoch: the mtime of its link, right within milliseconds."""
         link = self.tag_folder(repository, tag) / "current" / "link"
         try:
             return link.stat().st_mtime_ns // 1000
@@ -100,28 +100,29 @@ class Storage:
             return None
 
     def repositories(self) -> Iterator[str]:
-        """Every repository, by its folder; none where nothing was ever pushed."""
+        """Yield every repository, found by its folder."""
         root = self.base / "repositories"
         for folder, inner, _ in os.walk(root):
             if any(name.startswith("_") for name in inner):
                 yield str(Path(folder).relative_to(root))
+            # No part of a repository's name begins with `_`; such folders belong to the registry.
             inner[:] = [name for name in inner if not name.startswith("_")]
 
     def manifests(self, repository: str) -> Iterator[str]:
-        """The digests of all manifests that can be reached, with and without a tag: each is to be marked."""
+        """Yield the digests of all existing manifests, with and without a tag. A collector must mark each of them."""
         for link in (self._manifests(repository) / "revisions").glob("*/*/link"):
             digest = f"{link.parent.parent.name}:{link.parent.name}"
             if self.blob_size(digest):
                 yield digest
 
     def has_layer(self, repository: str, digest: str) -> bool:
-        """Whether the repository has a link to this config or layer."""
+        """True if the repository has a link to this config or layer."""
         return self._layer(repository, digest).exists()
 
     def layer_us(self, repository: str, digest: str) -> int | None:
-        """When a repository last got its link to a config or layer, in µs since the epoch; None if it has none.
+        """The time at which a repository's link to a config or layer was last written, in µs since the epoch.
 
-        Every upload and every mount writes this link, also where the blob itself is old.
+        Every upload and every mount writes this link, even if the blob itself is old. None if there is no link.
         """
         try:
             return self._layer(repository, digest).stat().st_mtime_ns // 1000
@@ -132,12 +133,12 @@ class Storage:
         return self.base / "repositories" / repository / "_layers" / digest.replace(":", "/", 1) / "link"
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever pushed: garbage-collect then exits 1 (FACTS)."""
+        """True if nothing was ever pushed; garbage-collect then ends with exit code 1."""
         return not (self.base / "repositories").exists()
 
 
 def read_link(link: Path) -> str | None:
-    """The digest in a link; None where it cannot be read, or is not written to its end."""
+    """The digest in a link; None if the link cannot be read, or is not completely written yet."""
     try:
         with link.open("rb") as file:
             text = file.read(_LONGEST_LINK).decode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""Fetches bearer tokens from the token server a registry names, and keeps each until shortly before it expires."""
+"""Fetch bearer tokens from the registry's token server, and keep each until shortly before it expires."""
 
 import base64
 from collections import OrderedDict
@@ -17,13 +17,15 @@ from service.registry.docker_config import Credentials
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
-_REMEMBERED = 1024  # one entry per repository and kind of access
-_DEFAULT_LIFE_S = 60.0  # distribution's token specification: a token without expires_in lives 60 s
+# There is one entry per repository and kind of access.
+_REMEMBERED = 1024
+# Distribution's token specification: a token without expires_in is valid for 60 s.
+_DEFAULT_LIFE_S = 60.0
 _CLIENT_ID = "pushprune"
 
 
 class Newest(OrderedDict[Key, Value], Generic[Key, Value]):
-    """A dictionary that keeps the entries set last, as many as are worth remembering."""
+    """A dictionary that keeps only the entries that were set last."""
 
     def __setitem__(self, key: Key, value: Value) -> None:
         super().__setitem__(key, value)
@@ -34,7 +36,7 @@ class Newest(OrderedDict[Key, Value], Generic[Key, Value]):
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a token server must be asked for: the registry's realm (a URL), its service and scope."""
+    """The parameters of a token request, from the registry's WWW-Authenticate header. realm: a URL."""
 
     realm: str
     service: str
@@ -43,7 +45,12 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """value: what goes into the header; until: the second, by the cache's clock, from which a new one is fetched."""
+    """A bearer token.
+
+    Attributes:
+        value: for the Authorization header.
+        until: the time, by the clock of the cache (s), from which a new token is fetched.
+    """
 
     value: str = field(repr=False)
     until: float
@@ -51,7 +58,7 @@ class Token:
 
 @dataclass(slots=True)
 class _Slot:
-    """One challenge's token; threads that need it at once wait for one fetch instead of each making their own."""
+    """The token of one challenge. Threads that need it at the same time wait for a single fetch."""
 
     token: Token | None = None
     lock: Lock = field(default_factory=Lock)
@@ -67,7 +74,7 @@ class Tokens:
         timeout_s: float,
         clock: Callable[[], float],
     ) -> None:
-        """credentials: asked at every fetch, none means an anonymous token; clock: seconds that only grow."""
+        """credentials: called at every fetch; None means an anonymous token. clock: monotonic seconds."""
         self._session = session
         self._credentials = credentials
         self._timeout_s = timeout_s
@@ -76,9 +83,15 @@ class Tokens:
         self._slots: Newest[Challenge, _Slot] = Newest()
 
     def header(self, challenge: Challenge, refused: str | None = None) -> str:
-        """The Authorization for `challenge`; never again the one that was just `refused`.
+        """Return the Authorization header for a challenge.
 
-        Raises AccessDenied or RegistryUnavailable when the token server says no or nothing.
+        Args:
+            challenge: of the registry.
+            refused: the header that the registry has just refused; its token is not used again.
+
+        Raises:
+            AccessDenied: the token server refused.
+            RegistryUnavailable: the token server did not answer.
         """
         with self._lock:
             slot = self._slots.get(challenge) or _Slot()
@@ -99,6 +112,7 @@ class Tokens:
             else:
                 response = self._log_in(challenge, login)
         value, life_s = _granted(response, where)
+        # Renewed a little early, so that a token does not expire on its way to the registry.
         return Token(value, asked_at + life_s - min(10.0, life_s / 5))
 
     def _log_in(self, challenge: Challenge, login: Credentials | None) -> requests.Response:
@@ -112,19 +126,19 @@ class Tokens:
         )
 
     def _refresh(self, challenge: Challenge, identity_token: str) -> requests.Response:
-        """The OAuth2 form of the same request, the only one that takes an identity token."""
+        """Send the OAuth2 form of the token request, the only form that accepts an identity token."""
         form = {"service": challenge.service, "client_id": _CLIENT_ID, "scope": challenge.scope}
         form |= {"grant_type": "refresh_token", "refresh_token": identity_token}
         return self._session.post(challenge.realm, form, timeout=self._timeout_s, allow_redirects=False)
 
 
 def basic_header(login: Credentials) -> str:
-    """The Authorization of RFC 7617, in UTF-8."""
+    """The Authorization header of RFC 7617, in UTF-8."""
     return "Basic " + base64.b64encode(f"{login.username}:{login.password}".encode()).decode()
 
 
 def _granted(response: requests.Response, where: str) -> tuple[str, float]:
-    """The token and how long it lives, in seconds."""
+    """The token in an answer, and its lifetime in seconds."""
     if response.status_code != 200:
         raise refusal(response, where, "a request for a token")
     body = read_json(response)

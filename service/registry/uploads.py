@@ -1,4 +1,4 @@
-"""Uploads that were begun and never ended: no garbage collection takes them."""
+"""Find uploads that were started and never finished. No garbage collection deletes them."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """How many, how much they hold, and how long ago the oldest was written to (s)."""
+    """The number of unfinished uploads, their size, and the seconds since the last write to the oldest."""
 
     count: int = 0
     size_bytes: int = 0
@@ -16,7 +16,10 @@ class Unfinished:
 
 
 def unfinished(root: Path, now_s: float, older_than_s: float) -> Unfinished:
-    """The uploads under the storage `root` that nobody wrote to for so long. What vanishes meanwhile does not count."""
+    """Find the uploads in the storage `root` without a write for `older_than_s` seconds.
+
+    An upload that ends meanwhile does not count.
+    """
     count, size_bytes, oldest_s = 0, 0, 0.0
     for upload in _uploads(root / "docker" / "registry" / "v2" / "repositories"):
         written_s, size = _weigh(upload)
@@ -26,24 +29,25 @@ def unfinished(root: Path, now_s: float, older_than_s: float) -> Unfinished:
 
 
 def _uploads(root: Path) -> Iterator[Path]:
-    """No part of a repository's name begins with `_`: what does is the registry's own, and only uploads are entered."""
+    """Yield the folder of every upload."""
     for folder, inner, _ in os.walk(root):
         if "_uploads" in inner:
             try:
                 yield from [Path(entry.path) for entry in os.scandir(Path(folder) / "_uploads") if entry.is_dir()]
             except FileNotFoundError:
                 continue
+        # No part of a repository's name begins with `_`; such folders belong to the registry.
         inner[:] = [name for name in inner if not name.startswith("_")]
 
 
 def _weigh(upload: Path) -> tuple[float, int]:
-    """When it was last written to (s since the epoch, 0 = it is gone), and its bytes."""
+    """The time of the last write to an upload (s since the epoch, 0 if the upload ended), and its size in bytes."""
     written_s, size = 0.0, 0
     for folder, _, files in os.walk(upload):
         for name in files:
             try:
-                found = (Path(folder) / name).stat()
+                status = (Path(folder) / name).stat()
             except FileNotFoundError:
                 continue
-            written_s, size = max(written_s, found.st_mtime), size + found.st_size
+            written_s, size = max(written_s, status.st_mtime), size + status.st_size
     return written_s, size

@@ -1,4 +1,4 @@
-"""Speaks version 1 of the registry's HTTP API, of before 2015: tags, and deleting them. It knows no digests."""
+"""The client of version 1 of the registry's HTTP API (before 2015), which has tags but no digests."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from service.registry.session import open_session
 class RegistryV1:
     """One registry of version 1. Every method raises AccessDenied, RegistryRefused or RegistryUnavailable.
 
-    A repository without a slash lies in `library/`, as the registry has it.
+    The registry itself stores a repository without a slash in `library/`.
     """
 
     def __init__(
@@ -36,21 +36,21 @@ class RegistryV1:
         self._session = open_session(self.url, ca_file=ca_file, parallel=1, auth=auth)
 
     def is_there(self) -> bool:
-        """Whether a registry of version 1 answers there, and none of a later one."""
+        """True if a registry of version 1, and not of a later version, answers."""
         return self._send("GET", "/v2/").status_code == 404 and self._send("GET", "/v1/_ping").status_code == 200
 
     def tags(self, repository: str) -> Mapping[str, str]:
-        """tag → the id of its image. Raises NoSuchRepository."""
+        """Map each tag to the id of its image. Raises NoSuchRepository."""
         response = self._send("GET", _path(repository))
         if _is_gone(response):
             raise NoSuchRepository(f"{self._where} has no repository {repository}")
         tags = self._expect(response)
         if not isinstance(tags, dict) or not all(isinstance(image, str) for image in tags.values()):
-            raise RegistryUnavailable(f"{self._where} sent a listing of {repository} that is none")
+            raise RegistryUnavailable(f"{self._where} sent no valid listing of {repository}")
         return tags
 
     def image(self, repository: str, tag: str) -> str | None:
-        """The id of the tag's image; None where there is no such tag."""
+        """The id of the tag's image; None if the tag does not exist."""
         response = self._send("GET", _path(repository, tag))
         if _is_gone(response):
             return None
@@ -60,9 +60,9 @@ class RegistryV1:
         return image
 
     def delete_tag(self, repository: str, tag: str) -> bool:
-        """Deletes a tag; its image stays. False if it was already gone.
+        """Delete a tag and keep its image; False if the tag did not exist.
 
-        The registry also answers 404 when something beside the tag was missing, which it then has deleted.
+        The registry also answers 404 if it deleted the tag but another of its files was missing.
         """
         response = self._send("DELETE", _path(repository, tag))
         if _is_gone(response):
@@ -72,8 +72,8 @@ class RegistryV1:
 
     def _expect(self, response: requests.Response) -> object:
         if response.status_code != 200:
-            what = f"{response.request.method} {response.request.path_url}"
-            raise refusal(response, self._where, what)
+            request = f"{response.request.method} {response.request.path_url}"
+            raise refusal(response, self._where, request)
         return read_json(response)
 
     def _send(self, method: str, path: str) -> requests.Response:
@@ -89,14 +89,14 @@ def _path(repository: str, tag: str | None = None) -> str:
 
 
 def _is_gone(response: requests.Response) -> bool:
-    """Whether a 404 is the registry's own word: {"error": …}, and no page of a proxy's."""
+    """True if the registry itself answered 404, with {"error": …}; False for the page of a proxy."""
     body = read_json(response) if response.status_code == 404 else None
     return isinstance(body, dict) and "error" in body
 
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A tag and the id of its image. also: the other tags of the repository that stand at the same image."""
+    """A tag and the id of its image. also: the other tags of the repository that point at the same image."""
 
     repository: str
     tag: str
@@ -119,32 +119,45 @@ def tags(registry: RegistryV1, repository: str) -> tuple[Tagged, ...]:
 
 
 def wishes(registry: RegistryV1, wanted: Sequence[Wanted], *, force: bool = False) -> tuple[Tagged, ...]:
-    """The tags that these names mean, each once; raises NoSuchTag or NotDeletable for one that means nothing there.
+    """Find the tags that a user wants to delete, each once.
 
-    force: also all tags of a repository that has none of those that were to stay.
+    Args:
+        registry: of version 1.
+        wanted: the names that the user gave.
+        force: delete all tags of a repository that has none of the tags to keep.
+
+    Raises:
+        NoSuchTag: a name matches no tag.
+        NotDeletable: a name cannot be used with version 1, or every tag would be deleted without `force`.
     """
-    found: dict[tuple[str, str], Tagged] = {}
-    for one in wanted:
-        if is_glob(one.repository):
+    chosen: dict[tuple[str, str], Tagged] = {}
+    for name in wanted:
+        if is_glob(name.repository):
             raise NotDeletable("a registry of version 1 does not list its repositories: name each one")
-        if one.digest:
-            raise NotDeletable(f"a registry of version 1 knows no digests: name a tag of {one.repository}")
-        every = {tagged.tag: tagged for tagged in tags(registry, one.repository)}
-        if one.but and every and not one.spared(every) and not force:
-            but = " or ".join(one.but)
-            raise NotDeletable(f"no tag of {one.repository} is {but}: all of them would go; --force if that is meant")
-        meant = one.tags(every)
-        if not meant and not one.but:
-            raise NoSuchTag(f"{one.called} is no tag that is there; `pushprune tags {one.repository}` lists them")
-        found |= {(one.repository, tag): every[tag] for tag in meant}
-    return tuple(found[key] for key in sorted(found))
+        if name.digest:
+            raise NotDeletable(f"a registry of version 1 knows no digests: name a tag of {name.repository}")
+        existing = {tag.tag: tag for tag in tags(registry, name.repository)}
+        if name.but and existing and not name.spared(existing) and not force:
+            exceptions = " or ".join(name.but)
+            raise NotDeletable(
+                f"no tag of {name.repository} is {exceptions}: all tags would be deleted; add --force if you want that"
+            )
+        matches = name.tags(existing)
+        if not matches and not name.but:
+            raise NoSuchTag(f"the tag {name.called} does not exist; `pushprune tags {name.repository}` lists all tags")
+        chosen |= {(name.repository, tag): existing[tag] for tag in matches}
+    return tuple(chosen[key] for key in sorted(chosen))
 
 
 def delete(registry: RegistryV1, tagged: Iterable[Tagged]) -> Iterator[tuple[Tagged, bool]]:
-    """Deletes these tags one after the other; says of each whether it is gone. One that was pushed since stays."""
-    for one in tagged:
-        standing = registry.image(one.repository, one.tag)
-        if standing == one.image:
-            registry.delete_tag(one.repository, one.tag)
-            standing = registry.image(one.repository, one.tag)
-        yield one, standing is None
+    """Delete tags one after the other, and yield each with True if it does not exist any more.
+
+    A tag that points at another image by now is kept.
+    """
+    for tag in tagged:
+        standing = registry.image(tag.repository, tag.tag)
+        if standing == tag.image:
+            registry.delete_tag(tag.repository, tag.tag)
+            # The answer to the DELETE does not prove that the tag was deleted.
+            standing = registry.image(tag.repository, tag.tag)
+        yield tag, standing is None

@@ -159,13 +159,16 @@ def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("shop/api:v1", "shop/api:v7"), "shop/api:v7 is no tag that is there; `pushprune tags shop/api` lists them"),
+        (
+            ("shop/api:v1", "shop/api:v7"),
+            "the tag shop/api:v7 does not exist; `pushprune tags shop/api` lists all tags",
+        ),
         (("shop/api:v1", "shop/none:v1"), "the registry at URL has no repository shop/none"),
         (("shop/*:v1",), "a registry of version 1 does not list its repositories: name each one"),
         ((f"shop/api@sha256:{ONE}",), "a registry of version 1 knows no digests: name a tag of shop/api"),
         (
             ("--all-but", "x", "shop/api"),
-            "no tag of shop/api is x: all of them would go; --force if that is meant",
+            "no tag of shop/api is x: all tags would be deleted; add --force if you want that",
         ),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_link_that_was_not_rehearsed_stops_the_sweep(make_wiring: Callable[...
     """
     run = collect(make_wiring(gc=collector(tmp_path, body)))
     assert run.result == "failed"
-    assert f"it deleted the layer link aaa/app@{BLOB}, which the dry run did not name" in run.message
+    assert f"it deleted the layer link aaa/app@{BLOB}, which the dry run did not list" in run.message
 
 
 def test_the_links_of_a_real_collector_are_read() -> None:

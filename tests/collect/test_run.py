@@ -413,7 +413,7 @@ def test_a_sweep_is_stopped_that_is_not_what_was_rehearsed(make_wiring: Build, t
     collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert run.result == "failed"
-    assert run.message.startswith("it was stopped: it was about to sweep ")
+    assert run.message.startswith("it was stopped: it was about to delete ")
     assert not (tmp_path / "swept").exists()
 
 
@@ -426,4 +426,4 @@ def test_a_sweep_that_takes_what_was_not_rehearsed_has_failed(make_wiring: Build
     wiring.garbage.request("by hand")
     collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
-    assert (run.result, "which the dry run did not name" in run.message) == ("failed", True)
+    assert (run.result, "which the dry run did not list" in run.message) == ("failed", True)

@@ -92,7 +92,7 @@ def test_a_front_door_that_does_not_ask_is_an_error(gated: Wiring, front: FakeRe
 
 
 def test_a_front_door_where_nobody_is_is_said(gated: Wiring) -> None:
-    with pytest.raises(RegistryUnavailable, match="nobody answers"):
+    with pytest.raises(RegistryUnavailable, match="there is no answer"):
         look("gate", quick(gated, front=f"http://127.0.0.1:{free_port()}"))
 
 

@@ -217,7 +217,7 @@ class TestListing:
         with FakeRegistry("3.1.1", readonly=True) as registry:
             finding = one("listing", quick(make_wiring(registry.url)))
         assert finding.severity == "warning"
-        assert "could not be tried" in finding.said
+        assert "the test that the registry lists every tag failed" in finding.said
 
     def test_where_the_storage_is_mounted_it_is_not_tried(self, make_wiring: Make, tmp_path: Path) -> None:
         with FakeRegistry("3.1.1") as registry:

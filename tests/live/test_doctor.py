@@ -77,7 +77,7 @@ def test_deletes_switched_off_are_found_and_nobody_loses_anything(live: Live, do
     code, findings = doctor(system)
     severity, said, mend = only(findings, "deletes")
     assert (code, severity) == (1, "error")
-    assert "deletes switched off" in said
+    assert "deletes disabled" in said
     assert mend.startswith("storage: {delete: {enabled: true}}")
     assert only(findings, "notifications")[0] == "ok"
     assert system.tags("shop/api") == {"v1"}

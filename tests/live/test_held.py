@@ -121,6 +121,6 @@ def test_where_nothing_can_be_removed_again_nothing_is_put_there(live: Live, tmp
     run = collect(system)
     assert run.result == "put off"
     assert "it could not be held: the registry" in run.message
-    assert "has deletes switched off" in run.message
+    assert "has deletes disabled" in run.message
     assert system.wiring.gate.held() == ()
     go_on(system)

@@ -151,7 +151,7 @@ def test_where_it_cannot_be_tried_only_tags_are_deleted_and_the_sentence_names_t
     assert system.tags() == {"v2"}
     assert digest in system.registry.manifests(SHOP)
     (trouble,) = system.wiring.outbox.troubles()
-    assert "could not be tried" in trouble.message
+    assert "the test that the registry lists every tag failed" in trouble.message
     assert f"push and delete in {REPOSITORY}" in trouble.message
 
 
@@ -206,4 +206,4 @@ def test_where_deletes_are_disabled_that_is_said(make_system: Make) -> None:
     system.work()
     assert system.tags() == {"v1", "v2"}
     (trouble,) = system.wiring.outbox.troubles()
-    assert "deletes switched off" in trouble.message
+    assert "deletes disabled" in trouble.message

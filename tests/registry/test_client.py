@@ -170,7 +170,7 @@ class TestNonsense:
     def test_a_proxys_404_is_not_the_registrys(self, fake: FakeRegistry, client: RegistryClient, name: str) -> None:
         """Taken for the registry's, it would say that everything is gone."""
         fake.fail_next("*", status=404, body=b"<h1>Not Found</h1>", headers={"Content-Type": "text/html"})
-        with pytest.raises(RegistryUnavailable, match="not a registry's answer"):
+        with pytest.raises(RegistryUnavailable, match="not the answer of a registry"):
             EVERY_CALL[name](client)
 
     @pytest.mark.parametrize("headers", [{}, {"Docker-Content-Digest": "sha256:short"}])
@@ -183,7 +183,7 @@ class TestNonsense:
     def test_bytes_that_are_not_what_the_digest_names(self, fake: FakeRegistry, client: RegistryClient) -> None:
         headers = {"Docker-Content-Digest": DIGEST, "Content-Type": OCI_MANIFEST}
         fake.fail_next("GET", status=200, headers=headers, body=b"{}")
-        with pytest.raises(RegistryUnavailable, match="not what"):
+        with pytest.raises(RegistryUnavailable, match="does not match"):
             client.get("shop/api", "v1")
 
     def test_another_manifest_than_the_one_asked_for(self, fake: FakeRegistry, client: RegistryClient) -> None:
@@ -191,12 +191,12 @@ class TestNonsense:
         other = fake.manifests("shop/api")[digest]
         headers = {"Docker-Content-Digest": other.digest, "Content-Type": OCI_MANIFEST}
         fake.fail_next("GET", status=200, headers=headers, body=other.content)
-        with pytest.raises(RegistryUnavailable, match="not what"):
+        with pytest.raises(RegistryUnavailable, match="does not match"):
             client.get("shop/api", DIGEST)
 
     def test_a_put_that_stored_something_else(self, fake: FakeRegistry, client: RegistryClient) -> None:
         fake.fail_next("PUT", status=201, headers={"Docker-Content-Digest": DIGEST})
-        with pytest.raises(RegistryUnavailable, match="something else"):
+        with pytest.raises(RegistryUnavailable, match="another manifest"):
             client.put("shop/api", "v1", OCI_MANIFEST, b"{}")
 
 
@@ -259,23 +259,23 @@ class TestPages:
 
         fake.before("GET", "tags/list", lead_on, times=None)
         monkeypatch.setattr("service.registry.client._MOST_PAGES", 50)
-        with pytest.raises(RegistryUnavailable, match="does not come to an end"):
+        with pytest.raises(RegistryUnavailable, match="more pages"):
             client.tags("shop/api")
         assert len(fake.requests) == 50
         monkeypatch.setattr("service.registry.client._LISTING_BYTES", 160)
-        with pytest.raises(RegistryUnavailable, match="does not come to an end"):
+        with pytest.raises(RegistryUnavailable, match="more pages"):
             client.tags("shop/api")
         assert len(fake.requests) == 50 + 11
 
     def test_a_link_that_is_no_url_is_an_error(self, fake: FakeRegistry, client: RegistryClient) -> None:
         fake.fail_next("GET", status=200, body=b'{"tags": ["v0"]}', headers={"Link": '<http://[>; rel="next"'})
-        with pytest.raises(RegistryUnavailable, match="circles"):
+        with pytest.raises(RegistryUnavailable, match="the same page"):
             client.tags("shop/api")
 
     def test_a_listing_that_leads_back_to_itself_ends(self, fake: FakeRegistry, client: RegistryClient) -> None:
         link = '</v2/shop/api/tags/list?last=v0&n=1>; rel="next"'
         fake.fail_next("GET", status=200, body=b'{"tags": ["v0"]}', headers={"Link": link}, times=None)
-        with pytest.raises(RegistryUnavailable, match="circles"):
+        with pytest.raises(RegistryUnavailable, match="the same page"):
             client.tags("shop/api")
 
 
