@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.errors import DeletesDisabled, NotRestorable, RegistryRefused, RegistryUnavailable, StoreUnavailable
+from service.domain.errors import DeletesDisabled, RegistryRefused, RegistryUnavailable, StoreUnavailable, WritesDisabled
 from service.domain.oci import tombstone
 from service.prune import deleting, planning
 from service.registry.disk import Links
@@ -93,7 +93,7 @@ def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> 
     system = doomed_system(on_disk, delete={"via": "api"})
     deleting.delete(system.wiring, SHOP)
     system.registry.readonly = True
-    with pytest.raises(NotRestorable, match="is read-only"):
+    with pytest.raises(WritesDisabled, match="is read-only"):
         system.wiring.undo.restore(SHOP, tag="v1")
 
 
