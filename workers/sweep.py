@@ -6,6 +6,7 @@ from service.domain.history.lost import lost_image
 from service.domain.oci.names import is_tag
 from service.log import log
 from service.prune.policy_change import hold_change
+from service.reconcile import lost_parts
 from service.wiring import Wiring
 from workers.schedule import follow_schedule, follow_walks
 
@@ -38,6 +39,7 @@ def sweep(wiring: Wiring) -> None:
     _end_losses(wiring)
     if wiring.registry is not None and wiring.leases.elected("broken", _BROKEN_MS):
         verify.end_alarms(wiring)
+        lost_parts.end_alarms(wiring)
     if wiring.leases.elected("trim", _TRIM_MS):
         wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
     if wiring.leases.elected("retire", _RETIRE_MS):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.domain.retention.state import Tag
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
@@ -32,6 +33,25 @@ def check_parts(wiring: Wiring, snapshot: Snapshot) -> int:
     if indexes := {index for part, index in lost.items() if part in in_trash}:
         wiring.removals.look_at(repository, sorted(indexes))
     return len(lost)
+
+
+def end_alarms(wiring: Wiring) -> None:
+    """End the alarm about each part that exists again, or that no existing index lists any more."""
+    for trouble in wiring.outbox.troubles():
+        image = trouble.about.removeprefix("part ")
+        if image == trouble.about:
+            continue
+        repository, _, part = image.partition("@")
+        snapshot = wiring.history.snapshot(repository)
+        if None in snapshot.links.values():
+            continue  # an index that nobody has read yet may list the part
+        indexes = [index for listed, index in _parts(snapshot) if listed == part]
+        try:
+            if not any(_is_lost(wiring, snapshot, part, index) for index in indexes):
+                wiring.outbox.mended(trouble.about)
+        except (RegistryUnavailable, RegistryRefused):
+            # Without an answer the alarm remains, and is checked again.
+            continue
 
 
 def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from service.domain.errors import DeletesDisabled, RegistryRefused, RegistryUnavailable, StoreUnavailable, WritesDisabled
+from service.domain.errors import (
+    DeletesDisabled,
+    RegistryRefused,
+    RegistryUnavailable,
+    StoreUnavailable,
+    WritesDisabled,
+)
 from service.domain.oci import tombstone
 from service.prune import deleting, planning
 from service.registry.disk import Links

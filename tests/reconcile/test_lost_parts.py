@@ -1,11 +1,14 @@
 """A part of an index that exists is missing: said at once, seen by a comparison, listed in the trash, and put back."""
 
+from typing import Any
+
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.reconcile import compare as reconcile
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System
+from workers.sweep import sweep
 
 
 def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
@@ -55,6 +58,26 @@ def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
     system.later()
     assert Pusher(system.registry.url).pull_whole(SHOP, "latest")
     compare(system)
+    assert system.wiring.outbox.troubles() == ()
+
+
+def swept(system: System) -> None:
+    """A minute later."""
+    client: Any = system.wiring.connection.client
+    client.delete(system.wiring.connection.keys.lease("broken"))
+    sweep(system.wiring)
+
+
+def test_the_alarm_ends_within_a_minute_and_not_with_the_next_comparison(make_system: Make) -> None:
+    system, _, part = index_that_lost_a_part(make_system)
+    compare(system)
+    swept(system)
+    assert system.wiring.outbox.troubles(), "it is still missing"
+    system.wiring.undo.restore(SHOP, digest=part)
+    system.registry.fail_next("HEAD", "manifests")
+    swept(system)
+    assert system.wiring.outbox.troubles(), "the registry did not answer"
+    swept(system)
     assert system.wiring.outbox.troubles() == ()
 
 
