@@ -1,4 +1,4 @@
-"""A replay: one repository's chronicle lived through again under a policy, as the workers would have obeyed it."""
+"""Replay the timeline of one repository under a policy, as the workers would have applied it."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,26 +12,27 @@ from service.domain.simulation.world import Past
 
 
 def replay(chronicle: Chronicle, policy: Policy, start_us: int, end_us: int, *, approve_holds: bool = False) -> Outcome:
-    """Lives through the chronicle with the policy in force from start_us to end_us (µs), whatever its `dry_run` says.
+    """Replay the timeline with the policy in force from start_us to end_us (µs). Its `dry_run` is ignored.
 
-    The policy is applied at the start, after everything that changes a tag, and whenever time alone may change a
-    verdict. A plan over `hold_over` is not applied: a deletion that nobody may ever approve is no forecast. It is
-    reported as a wait, and goes on waiting until none of it is to go any more. approve_holds: as if each were
-    approved at once.
+    The policy is applied at the start, after every change of a tag, and whenever time alone may change a verdict.
 
-    What the policy deleted comes back only when it is pushed again. What somebody deleted in reality is deleted here
-    too: that was no policy's doing. What today's policy pruned stays and goes on taking its slots; no pull of it can
-    be seen any more.
+    An image that the policy deleted exists again only after a new push. Deletions by users in the past happen in the
+    replay, too, because no policy made them. Images that the current policy pruned are kept and take slots; later pulls
+    of them are not known.
+
+    Args:
+        approve_holds: True to apply plans over `hold_over` at once. Otherwise they are reported as waits and not
+            applied, because they might never be approved. Such a wait ends when nothing of the plan is to be deleted.
     """
     life = _Life(chronicle, policy, approve_holds)
     happenings = told(chronicle)
-    life.live_as_it_was(one for one in happenings if one.at_us < start_us)
-    life.live([one for one in happenings if start_us <= one.at_us <= end_us], start_us, end_us)
+    life.live_as_it_was(event for event in happenings if event.at_us < start_us)
+    life.live([event for event in happenings if start_us <= event.at_us <= end_us], start_us, end_us)
     return life.outcome()
 
 
 class _Life:
-    """One repository under the policy: what it deletes, and who misses that."""
+    """The replay of one repository: the deletions by the policy, and the later pulls of deleted images."""
 
     def __init__(self, chronicle: Chronicle, policy: Policy, approve_holds: bool) -> None:
         self._chronicle, self._policy, self._approve_holds = chronicle, policy, approve_holds
@@ -41,7 +42,8 @@ class _Life:
         self._held: frozenset[str] = frozenset()
         self._fingerprint = policy.fingerprint()
         self._gone_tags: dict[str, Deletion] = {}
-        self._gone: dict[str, Deletion] = {}  # by digest
+        # Digest → its deletion.
+        self._gone: dict[str, Deletion] = {}
         self._index_of: dict[str, Deletion] = {}
         self._deletions: list[Deletion] = []
         self._missed: dict[Deletion, list[Happening]] = {}
@@ -51,31 +53,33 @@ class _Life:
         self._ignored: dict[tuple[str, str], bool] = {}
 
     def live_as_it_was(self, happenings: Iterable[Happening]) -> None:
-        """Before the policy is in force."""
-        for one in happenings:
-            if one.kind == "pruned":
-                self._past.remove([one.tag], one)
-            elif one.kind != "pulled":
-                self._past.change(one)
-            elif not self._ignores(one):
-                self._past.use(one)
+        """Apply the events before the policy is in force."""
+        for event in happenings:
+            if event.kind == "pruned":
+                self._past.remove([event.tag], event)
+            elif event.kind != "pulled":
+                self._past.change(event)
+            elif not self._ignores(event):
+                self._past.use(event)
 
     def live(self, happenings: list[Happening], start_us: int, end_us: int) -> None:
-        """As it would have been. What happens at one moment is one change: a comparison adopts all it finds at once."""
+        """Apply the events while the policy is in force."""
         self._next_us = start_us
-        for one in happenings:
-            self._keep_time(one.at_us - 1)
-            if one.kind == "pruned":
-                self._spare(one)
-            elif one.kind == "pulled":
-                self._pull(one)
+        for event in happenings:
+            # Events of one moment are one change, because a comparison imports all tags that it finds at once.
+            self._keep_time(event.at_us - 1)
+            if event.kind == "pruned":
+                self._spare(event)
+            elif event.kind == "pulled":
+                self._pull(event)
             else:
-                self._bring_back(one)
-                self._past.change(one)
-                self._next_us = one.at_us
+                self._bring_back(event)
+                self._past.change(event)
+                self._next_us = event.at_us
         self._keep_time(end_us)
 
     def outcome(self) -> Outcome:
+        """Return the result of the replay."""
         return Outcome(
             repository=self._chronicle.repository,
             known_from_us=self._chronicle.begins_us,
@@ -88,7 +92,7 @@ class _Life:
         )
 
     def _keep_time(self, until_us: int) -> None:
-        """Applies the policy at every moment up to this one at which that may change anything."""
+        """Apply the policy at every moment up to until_us at which its plan may change."""
         while self._concerned and self._next_us is not None and self._next_us <= until_us:
             now_us = self._next_us
             state = replace(self._past.state(), held=self._held, held_under=self._fingerprint)
@@ -117,11 +121,12 @@ class _Life:
             if doomed.only_tags:
                 self._past.untag(doomed.tags, now_us)
                 continue
-            # A part that goes after its index was missing with it already: it is no image of its own.
+            # A part that is deleted after its index was already missing with the index. It is no image of its own.
             whole = self._gone[doomed.digest] = self._index_of.get(doomed.digest, deletion)
             parts = self._past.parts(doomed.digest)
             self._index_of.update(dict.fromkeys(parts, whole))
-            if parts:  # they were kept by their index: it is their turn
+            # The index kept its parts until now. The next plan decides about them.
+            if parts:
                 self._next_us = now_us
             self._past.remove(doomed.tags, Happening("deleted", now_us, digest=doomed.digest))
 
@@ -139,22 +144,24 @@ class _Life:
             only_tags=doomed.only_tags,
         )
 
-    def _bring_back(self, one: Happening) -> None:
-        """Parts of an index too: in reality they were still there, so that nobody had to push them again."""
-        if one.kind in ("pushed", "adopted"):
-            self._gone_tags.pop(one.tag, None)
-            for digest in (one.digest, *self._past.parts(one.digest)):
+    def _bring_back(self, event: Happening) -> None:
+        """Forget the deletion of an image that is pushed again."""
+        if event.kind in ("pushed", "adopted"):
+            self._gone_tags.pop(event.tag, None)
+            # The parts of an index exist again, too. In reality they were never deleted, so nobody pushed them again.
+            for digest in (event.digest, *self._past.parts(event.digest)):
                 self._gone.pop(digest, None)
                 self._index_of.pop(digest, None)
 
     def _spare(self, pruned: Happening) -> None:
         if self._past.holds(pruned.tag, pruned.digest):
             size_bytes = self._past.size_bytes(pruned.digest)
-            said = Spared(self._chronicle.repository, pruned.digest, pruned.tag, pruned.at_us, size_bytes)
-            self._spared.setdefault(pruned.digest, said)
+            spared = Spared(self._chronicle.repository, pruned.digest, pruned.tag, pruned.at_us, size_bytes)
+            self._spared.setdefault(pruned.digest, spared)
 
     def _pull(self, pull: Happening) -> None:
-        """A pull that the policy does not take for use is none that anybody would have missed."""
+        """Apply a pull: it counts as use, or as a missed pull if the policy deleted the image."""
+        # A pull that does not count as use is no missed pull either.
         if self._ignores(pull):
             return
         missing = self._gone_tags.get(pull.tag)
@@ -166,13 +173,14 @@ class _Life:
             self._missed.setdefault(missing, []).append(pull)
 
     def _ignores(self, pull: Happening) -> bool:
-        who = (pull.useragent, pull.actor)
-        if who not in self._ignored:
-            self._ignored[who] = self._policy.ignores_pull(*who)
-        return self._ignored[who]
+        client = (pull.useragent, pull.actor)
+        if client not in self._ignored:
+            self._ignored[client] = self._policy.ignores_pull(*client)
+        return self._ignored[client]
 
 
 def _counted(deletion: Deletion, pulls: list[Happening]) -> tuple[Happening, ...]:
-    """A client that pulls an index asks for a part of it right after: that is one pull, not two."""
+    """Return the pulls to report as missed."""
+    # A client that pulls an index pulls one of its parts right after. That is one pull, not two.
     whole = tuple(pull for pull in pulls if pull.digest == deletion.digest)
     return whole or tuple(pulls)

@@ -1,4 +1,4 @@
-"""A simulation: what a policy would have deleted in a period of the past, and what of it was pulled afterwards."""
+"""The result of a simulation: the images that a policy would have deleted, and their later pulls."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,10 +10,13 @@ from service.domain.simulation.timeline import Happening
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """One digest that would have been deleted at at_us (µs); only_tags: it stays, and only these tags of it go.
+    """One digest that would have been deleted at at_us (µs).
 
-    tags: those that go with it; lost_tag: where there are none, the tag it had last, or "". size_bytes: of the image,
-    as far as the registry told.
+    Attributes:
+        tags: the tags deleted with it.
+        lost_tag: the last tag of a digest without tags, or "".
+        size_bytes: size of the image, as far as the registry reported it.
+        only_tags: True if the digest is kept and only these tags are deleted.
     """
 
     repository: str
@@ -29,7 +32,7 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """An image that would have been deleted, and its pulls after that, in the order of time."""
+    """An image that would have been deleted, and its later pulls in the order of time."""
 
     deletion: Deletion
     pulls: tuple[Happening, ...]
@@ -37,7 +40,13 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Plans that would have waited for approval from from_us on (µs); until_us: None = to the end. reason: why."""
+    """A time in which the plans of a repository would have waited for approval.
+
+    Attributes:
+        from_us: the start in µs.
+        until_us: the end in µs; None if they still wait at the end of the simulation.
+        reason: why the first plan waits.
+    """
 
     repository: str
     from_us: int
@@ -47,7 +56,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Spared:
-    """An image that today's policy pruned at at_us (µs), and that the simulated one would have kept longer."""
+    """An image that the current policy pruned at at_us (µs), and that the simulated policy would have kept longer."""
 
     repository: str
     digest: str
@@ -58,10 +67,16 @@ class Spared:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What would have become of one repository.
+    """The result of the simulation for one repository.
 
-    known_from_us: when its record begins, None when there is none. left: the tags at the end, by name. unclear: digests
-    that the workers would have looked at first: indexes whose parts, and images whose creation, nobody has looked up.
+    Attributes:
+        known_from_us: the start of its recorded history; None if there is none.
+        missed: images that would have been deleted and were pulled afterwards.
+        waits: when its plans would have waited for approval.
+        spared: images that the current policy pruned and the simulated policy keeps.
+        left: the tags at the end, sorted by name.
+        unclear: digests that a worker would have read first: indexes of unknown parts, and images of unknown creation
+            time.
     """
 
     repository: str
@@ -76,7 +91,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What would have gone together. size_bytes: layers that images share are counted for each."""
+    """A total of deletions. size_bytes: shared layers count once per image."""
 
     name: str
     tags: int
@@ -86,7 +101,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What a policy would have done from start_us to end_us (µs), repository by repository."""
+    """The result of a simulation from start_us to end_us (µs), by repository."""
 
     start_us: int
     end_us: int
@@ -94,41 +109,48 @@ class Simulation:
 
     @property
     def deletions(self) -> tuple[Deletion, ...]:
-        """In the order of time."""
-        every = (deletion for outcome in self.outcomes for deletion in outcome.deletions)
-        return tuple(sorted(every, key=lambda one: (one.at_us, one.repository)))
+        """All deletions in the order of time."""
+        deletions = (deletion for outcome in self.outcomes for deletion in outcome.deletions)
+        return tuple(sorted(deletions, key=lambda deletion: (deletion.at_us, deletion.repository)))
 
     @property
     def missed(self) -> tuple[Missed, ...]:
-        """The number that decides is how many these are. Those pulled most often first."""
-        every = (missed for outcome in self.outcomes for missed in outcome.missed)
-        return tuple(sorted(every, key=lambda one: (-len(one.pulls), one.deletion.at_us, one.deletion.repository)))
+        """All missed images, the most often pulled first. Their number shows whether the policy is too strict."""
+        missed = (image for outcome in self.outcomes for image in outcome.missed)
+        return tuple(
+            sorted(missed, key=lambda image: (-len(image.pulls), image.deletion.at_us, image.deletion.repository))
+        )
 
     @property
     def days(self) -> tuple[Total, ...]:
-        """Per day (UTC) on which anything would have gone, by date."""
+        """The total per day (UTC) with a deletion, sorted by date."""
         return _totals(
-            self.deletions, lambda one: datetime.fromtimestamp(one.at_us / 1_000_000, UTC).date().isoformat()
+            self.deletions,
+            lambda deletion: datetime.fromtimestamp(deletion.at_us / 1_000_000, UTC).date().isoformat(),
         )
 
     @property
     def rules(self) -> tuple[Total, ...]:
-        return _totals(self.deletions, lambda one: one.rule)
+        """The total per rule."""
+        return _totals(self.deletions, lambda deletion: deletion.rule)
 
     @property
     def repositories(self) -> tuple[Total, ...]:
-        return _totals(self.deletions, lambda one: one.repository)
+        """The total per repository."""
+        return _totals(self.deletions, lambda deletion: deletion.repository)
 
     @property
     def total(self) -> Total:
+        """The total of all deletions."""
         return total("", self.deletions)
 
 
 def total(name: str, deletions: Iterable[Deletion]) -> Total:
-    """What these take together; a digest that goes twice is counted twice."""
+    """Return the total of these deletions. A digest that is deleted twice counts twice."""
     deletions = tuple(deletions)
-    tags, size_bytes = sum(len(one.tags) for one in deletions), sum(one.size_bytes for one in deletions)
-    return Total(name, tags, sum(not one.only_tags for one in deletions), size_bytes)
+    tags = sum(len(deletion.tags) for deletion in deletions)
+    size_bytes = sum(deletion.size_bytes for deletion in deletions)
+    return Total(name, tags, sum(not deletion.only_tags for deletion in deletions), size_bytes)
 
 
 def _totals(deletions: Iterable[Deletion], name_of: Callable[[Deletion], str]) -> tuple[Total, ...]:

@@ -1,4 +1,4 @@
-"""A chronicle: all that is known to have happened in one repository, and what must have happened for that to be so."""
+"""The timeline (here: chronicle) of one repository: its recorded events, and the events that they imply."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +14,17 @@ _PROVES_BEFORE: tuple[Kind, ...] = ("pulled", "pruned")
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing that happened in a repository at at_us (µs since the epoch).
+    """One event in a repository at at_us (µs since the epoch).
 
-    pushed: of a tag, or of a manifest without one (tag ""). adopted: found at the registry; pushed_us is when it was
-    pushed, None when nobody knows. deleted: by somebody, a tag (digest "") or a digest with all its tags (tag "").
-    vanished: a tag that was no longer there. pruned: by today's policy. pulled: by tag, or by digest (tag "").
+    Attributes:
+        kind: the kind of event:
+            pushed    push of a tag, or of a manifest without a tag (tag "")
+            adopted   import of a tag that a comparison found at the registry
+            deleted   deletion by a user: of a tag (digest ""), or of a digest with all its tags (tag "")
+            vanished  a comparison no longer found the tag
+            pruned    deletion by the current policy
+            pulled    pull by tag, or by digest (tag "")
+        pushed_us: the push time of an imported tag; None if it is not known.
     """
 
     kind: Kind
@@ -34,61 +40,60 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Chronicle:
-    """What is recorded of one repository, in any order. present: the repository as it stands now."""
+    """The recorded events of one repository, in any order. present: the current state of the repository."""
 
     present: State
     happenings: tuple[Happening, ...] = ()
 
     @property
     def repository(self) -> str:
+        """The name of the repository."""
         return self.present.repository
 
     @property
     def begins_us(self) -> int | None:
-        """When the record begins, in µs: what was deleted before is not known. None when nothing is recorded."""
-        return min((one.at_us for one in self.happenings if one.kind != "pulled"), default=None)
+        """The start of the record in µs; None if nothing is recorded. Earlier deletions are not known."""
+        return min((event.at_us for event in self.happenings if event.kind != "pulled"), default=None)
 
     @property
     def announced(self) -> frozenset[str]:
-        """The digests whose push or adoption is recorded."""
-        return frozenset(one.digest for one in self.happenings if one.kind in _MADE_LIVE)
+        """The digests whose push or import is recorded."""
+        return frozenset(event.digest for event in self.happenings if event.kind in _MADE_LIVE)
 
 
 def told(chronicle: Chronicle) -> tuple[Happening, ...]:
-    """Everything in the order of time, with what the record implies: tags that must have been there before it begins.
+    """Return all events in the order of time, with the implied imports of tags that existed before the record begins.
 
-    These are the present tags whose push is not recorded, at the time of that push, and tags that were pulled or
-    pruned before any push of theirs is recorded. When those were pushed is not known: they count as pushed just
-    before the record begins, older than all that is in it.
+    These are the current tags whose push is not recorded, at their push time, and tags that were pulled or pruned
+    before any recorded push. The push time of the latter is not known: they count as pushed just before the record
+    begins, so that they are older than all recorded events.
     """
-    recorded = sorted(chronicle.happenings, key=lambda one: one.at_us)
-    # Sorting is stable: what is implied comes before what was recorded for the same moment.
+    recorded = sorted(chronicle.happenings, key=lambda event: event.at_us)
+    # Sorting is stable: implied events come before the recorded events of the same moment.
     everything = (*_still_there(chronicle), *_there_before(chronicle, recorded), *_dated(chronicle, recorded))
-    return tuple(sorted(everything, key=lambda one: one.at_us))
+    return tuple(sorted(everything, key=lambda event: event.at_us))
 
 
 def _dated(chronicle: Chronicle, recorded: list[Happening]) -> Iterator[Happening]:
-    """What is recorded, adoptions with the time of push where the present or a later prune tells it.
-
-    Today's policy prunes only what it knows the push of: what it pruned was pushed before it was adopted.
-    """
-    standing = {(tag.name, tag.digest): tag.pushed_us for tag in chronicle.present.tags if tag.pushed_us is not None}
-    pruned = {(one.tag, one.digest): one.at_us for one in recorded if one.kind == "pruned"}
-    for one in recorded:
-        if one.kind != "adopted":
-            yield one
+    """Yield the recorded events, with push times of imported tags from the current tag or from a later prune."""
+    push_times = {(tag.name, tag.digest): tag.pushed_us for tag in chronicle.present.tags if tag.pushed_us is not None}
+    pruned = {(event.tag, event.digest): event.at_us for event in recorded if event.kind == "pruned"}
+    for event in recorded:
+        if event.kind != "adopted":
+            yield event
             continue
-        known = (one.tag, one.digest)
-        pushed_us = standing.get(known, one.at_us + 1)
-        if pushed_us <= one.at_us:
-            yield replace(one, pushed_us=pushed_us)
+        known = (event.tag, event.digest)
+        pushed_us = push_times.get(known, event.at_us + 1)
+        if pushed_us <= event.at_us:
+            yield replace(event, pushed_us=pushed_us)
         else:
-            yield replace(one, pushed_us=one.at_us if pruned.get(known, 0) > one.at_us else None)
+            # The current policy prunes only images of known push time. So a pruned image was pushed before its import.
+            yield replace(event, pushed_us=event.at_us if pruned.get(known, 0) > event.at_us else None)
 
 
 def _still_there(chronicle: Chronicle) -> Iterator[Happening]:
-    """The present tags that no recorded push explains, at the time of their push."""
-    explained = {(one.tag, one.digest) for one in chronicle.happenings if one.kind in _MADE_LIVE}
+    """Yield imports of the current tags without a recorded push, at their push time."""
+    explained = {(event.tag, event.digest) for event in chronicle.happenings if event.kind in _MADE_LIVE}
     for tag in chronicle.present.tags:
         if (tag.name, tag.digest) not in explained:
             at_us = tag.pushed_us if tag.pushed_us is not None else chronicle.begins_us or 0
@@ -96,27 +101,27 @@ def _still_there(chronicle: Chronicle) -> Iterator[Happening]:
 
 
 def _there_before(chronicle: Chronicle, recorded: list[Happening]) -> Iterator[Happening]:
-    """The tags that the record first speaks of as pulled or pruned."""
-    standing = {tag.name: tag for tag in chronicle.present.tags}
+    """Yield imports of the tags whose first recorded event is a pull or a prune."""
+    current = {tag.name: tag for tag in chronicle.present.tags}
     for name, first in _first_mentions(recorded).items():
-        still = standing.get(name)
-        if first.kind not in _PROVES_BEFORE or (still and _stood_already(still, first)):
+        present = current.get(name)
+        if first.kind not in _PROVES_BEFORE or (present and _existed_already(present, first)):
             continue
         begins_us = first.at_us if chronicle.begins_us is None else chronicle.begins_us
         at_us = min(first.at_us, begins_us) - 1
         yield _implied(Tag(name, first.digest, at_us, first.size_bytes), at_us)
 
 
-def _stood_already(present: Tag, first: Happening) -> bool:
-    """Whether it is the present tag that was pulled: its push is known then."""
+def _existed_already(present: Tag, first: Happening) -> bool:
+    """True if the current tag was already the pulled image, so that its push time is known."""
     return present.digest == first.digest and (present.pushed_us or 0) <= first.at_us
 
 
 def _first_mentions(recorded: list[Happening]) -> Mapping[str, Happening]:
     mentions: dict[str, Happening] = {}
-    for one in recorded:
-        if one.tag:
-            mentions.setdefault(one.tag, one)
+    for event in recorded:
+        if event.tag:
+            mentions.setdefault(event.tag, event)
     return mentions
 
 

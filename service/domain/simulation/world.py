@@ -1,4 +1,4 @@
-"""A repository in its past: what stands there at a moment, changed by one happening after the other."""
+"""The replayed state of a repository, changed by one event after the other."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,20 +9,21 @@ from service.domain.simulation.timeline import Chronicle, Happening
 
 
 class Past:
-    """One repository while its chronicle is lived through. It begins without tags.
+    """The replayed state of one repository. It begins without tags.
 
-    From the present it takes what the record does not tell. What an index lists and when an image was made never
-    change; manifests that are still without a tag have been since the time that stands there; and what is leased today
-    counts as leased all along.
+    The current state completes the record. The parts of an index and the creation time of an image never change. A
+    manifest that has no tag now had none since the recorded time. A current lease counts for the whole replay.
     """
 
     def __init__(self, chronicle: Chronicle) -> None:
         present, announced = chronicle.present, chronicle.announced
         self._present = present
         self._standing: dict[str, Tag] = {}
-        self._holders: Counter[str] = Counter()  # digest → how many tags stand there
-        self._used: dict[str, int] = {}  # tag or @digest → its last pull
-        self._untagged = {one.digest: one for one in present.untagged}
+        # Digest → number of tags that point at it.
+        self._holders: Counter[str] = Counter()
+        # Tag or @digest → its last pull.
+        self._used: dict[str, int] = {}
+        self._untagged = {untagged.digest: untagged for untagged in present.untagged}
         self._revisions = {
             tag: tuple(digest for digest in digests if digest not in announced)
             for tag, digests in present.revisions.items()
@@ -32,7 +33,7 @@ class Past:
         self._created = {tag.digest: tag.created_us for tag in present.tags}
 
     def state(self) -> State:
-        """What a plan is made from."""
+        """Return the state that a plan is made from."""
         return State(
             repository=self._present.repository,
             tags=tuple(self._as_used(tag) for tag in tuple(self._standing.values())),
@@ -44,55 +45,57 @@ class Past:
         )
 
     def tags(self) -> tuple[Tag, ...]:
-        """The tags that stand, by name."""
+        """Return the live tags, sorted by name."""
         return tuple(self._as_used(self._standing[name]) for name in sorted(self._standing))
 
     def has_tag(self, name: str) -> bool:
+        """True if the tag is live."""
         return name in self._standing
 
     def holds(self, tag: str, digest: str) -> bool:
-        """Whether the tag stands at the digest; without a tag, whether the digest is there without one."""
+        """True if the tag points at the digest; for tag "", True if the digest exists without a tag."""
         if not tag:
             return digest in self._untagged
         return tag in self._standing and self._standing[tag].digest == digest
 
     def size_bytes(self, digest: str) -> int:
+        """Return the size of the image; 0 if it is not known."""
         return self._sizes.get(digest, 0)
 
     def lost_tag(self, digest: str) -> str:
-        """The tag that a digest without one had last, or ""."""
+        """Return the last tag of a digest without a tag, or ""."""
         untagged = self._untagged.get(digest)
         return untagged.tag if untagged else ""
 
     def parts(self, digest: str) -> tuple[str, ...]:
-        """What an index lists."""
+        """Return the digests that an index lists; () for other manifests."""
         known = self._links.get(digest) or self._present.links.get(digest)
         return known.children if known else ()
 
     def use(self, pull: Happening) -> None:
-        """A pull by digest counts for every tag that stands there."""
+        """Apply a pull. A pull by digest counts for every tag that points at it."""
         self._used[pull.tag or _at(pull.digest)] = pull.at_us
 
-    def change(self, one: Happening) -> None:
-        """Anything but a pull and a prune."""
-        if one.kind in ("pushed", "adopted"):
-            self._push(one)
-        elif one.digest and not one.tag:
-            self.remove([tag.name for tag in self._standing.values() if tag.digest == one.digest], one)
-        elif one.tag in self._standing:
-            tag = self._untag(one.tag)
-            self._untagged[tag.digest] = Untagged(tag.digest, one.at_us, tag.name)
+    def change(self, event: Happening) -> None:
+        """Apply an event that is neither a pull nor a prune."""
+        if event.kind in ("pushed", "adopted"):
+            self._push(event)
+        elif event.digest and not event.tag:
+            self.remove([tag.name for tag in self._standing.values() if tag.digest == event.digest], event)
+        elif event.tag in self._standing:
+            tag = self._untag(event.tag)
+            self._untagged[tag.digest] = Untagged(tag.digest, event.at_us, tag.name)
 
     def untag(self, tags: Iterable[str], at_us: int) -> None:
-        """These tags go, and their manifest stays."""
+        """Delete these tags and keep their manifest."""
         for name in tags:
             tag = self._untag(name)
             self._untagged[tag.digest] = Untagged(tag.digest, at_us, name)
 
     def remove(self, tags: Iterable[str], gone: Happening) -> None:
-        """A digest goes with these tags of it, and the parts of an index lose what held them.
+        """Delete a digest with these tags. The parts of a deleted index become manifests without a tag.
 
-        Where another tag holds the digest it stays: only these went.
+        If another tag points at the digest, only these tags are deleted.
         """
         names = [name for name in tags if name and self.holds(name, gone.digest)]
         lost = names[0] if names else self.lost_tag(gone.digest)
@@ -105,32 +108,33 @@ class Past:
         for child in known.children if known else ():
             self._untagged[child] = Untagged(child, gone.at_us, lost, index=gone.digest)
 
-    def _push(self, one: Happening) -> None:
-        self._sizes[one.digest] = max(one.size_bytes, self.size_bytes(one.digest))
-        known = self._present.links.get(one.digest)
+    def _push(self, event: Happening) -> None:
+        self._sizes[event.digest] = max(event.size_bytes, self.size_bytes(event.digest))
+        known = self._present.links.get(event.digest)
         if known:
-            self._links[one.digest] = known
-        if not one.tag:
-            self._push_untagged(one)
+            self._links[event.digest] = known
+        if not event.tag:
+            self._push_untagged(event)
             return
-        standing = self._standing.get(one.tag)
-        self._holders[one.digest] += 1
-        if standing:
-            self._holders[standing.digest] -= 1
-        if standing and standing.digest != one.digest:
-            self._untagged[standing.digest] = Untagged(standing.digest, one.at_us, one.tag)
-            before = (digest for digest in self._revisions.get(one.tag, ()) if digest != one.digest)
-            self._revisions[one.tag] = tuple(dict.fromkeys((standing.digest, *before)))
-        self._untagged.pop(one.digest, None)
-        pushed_us = one.at_us if one.kind == "pushed" else one.pushed_us
-        created_us, size_bytes = self._created.get(one.digest), self.size_bytes(one.digest)
-        self._standing[one.tag] = Tag(one.tag, one.digest, pushed_us, size_bytes, one.actor, None, created_us)
+        previous = self._standing.get(event.tag)
+        self._holders[event.digest] += 1
+        if previous:
+            self._holders[previous.digest] -= 1
+        if previous and previous.digest != event.digest:
+            self._untagged[previous.digest] = Untagged(previous.digest, event.at_us, event.tag)
+            older = (digest for digest in self._revisions.get(event.tag, ()) if digest != event.digest)
+            self._revisions[event.tag] = tuple(dict.fromkeys((previous.digest, *older)))
+        self._untagged.pop(event.digest, None)
+        pushed_us = event.at_us if event.kind == "pushed" else event.pushed_us
+        created_us, size_bytes = self._created.get(event.digest), self.size_bytes(event.digest)
+        self._standing[event.tag] = Tag(event.tag, event.digest, pushed_us, size_bytes, event.actor, None, created_us)
 
-    def _push_untagged(self, one: Happening) -> None:
-        """Of one that is not known to be without an index nobody can say which held it, and so until when."""
-        before = self._untagged.get(one.digest)
+    def _push_untagged(self, event: Happening) -> None:
+        """Apply a push without a tag, of a manifest that is known to have no tag."""
+        # Any other manifest may be part of an index. The record does not say of which index, and until when.
+        before = self._untagged.get(event.digest)
         if before:
-            self._untagged[one.digest] = replace(before, since_us=one.at_us)
+            self._untagged[event.digest] = replace(before, since_us=event.at_us)
 
     def _untag(self, name: str) -> Tag:
         self._revisions.pop(name, None)
