@@ -1,9 +1,11 @@
-"""Typed settings from YAML, the environment and secret files; nonsense is refused at the start with one sentence.
+"""Typed settings from YAML, the environment and secret files. Invalid settings are refused at the start.
 
-model.py     what can be set, its defaults and its limits
+model.py     all settings, and the checks between sections
+sections.py  the sections, with keys, defaults and descriptions
+kinds.py     the kinds of values, with their checks
 document.py  one YAML file, with the line of every key
-layers.py    who says what: overrides, environment, file, secret files; the stronger wins
-refusal.py   a validation error as one sentence that names place, key and the nearest right word
+layers.py    the sources of settings: overrides, environment, file, secret files; the stronger source wins
+refusal.py   a validation error as one sentence with its place, its key and the nearest valid word
 loading.py   load_settings, load_policy, parse_policy, policy_faults
 reload.py    PolicySource: the policy in force, read again when its file changes
 """

@@ -1,4 +1,4 @@
-"""One YAML file read with the line of every key, or refused with one sentence."""
+"""Read one YAML file with the line of every key, or refuse it with one sentence."""
 
 import re
 import stat
@@ -19,7 +19,7 @@ _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp")}
 _AS_WRITTEN = {_TAG + name for name in ("merge", "value")}
 _NUMBERS = {_TAG + "int", _TAG + "float"}
-# To YAML 010 is 8, 10:00 is 600 and 1_0 is 10, and nobody who writes them thinks so.
+# YAML reads 010 as 8, 10:00 as 600 and 1_0 as 10, which no user means.
 _ODD_NUMBER = re.compile(r"[_:xX]|^[-+]?0[0-9b]")
 _UNQUOTED = re.compile(r"(?:^|[\s\[,:-])[*!&][^\s'\"]*|[\[,-]\s*\{[^:}]*\}")
 _QUOTED = re.compile(r"(['\"])[\w!.-]{2,}\1")
@@ -27,36 +27,40 @@ _QUOTED = re.compile(r"(['\"])[\w!.-]{2,}\1")
 
 @dataclass(frozen=True)
 class Document:
-    """A file's values, and the line on which each key or list item stands (the first line is 1)."""
+    """The values of a file, and the line of each key and list item. The first line is 1."""
 
     file: Path
     values: dict[str, Any]
     lines: Mapping[Location, int]
 
     def line(self, location: Location) -> int:
-        """The line of the key, or of the nearest key around it."""
+        """Return the line of the key, or of the nearest key around it."""
         while location and location not in self.lines:
             location = location[:-1]
         return self.lines.get(location, 1)
 
     def subject(self, location: Location) -> str:
-        """What to call the value at this location when something is wrong with it."""
+        """Return the name of the value at this location, for error messages."""
         place = f"{self.file}, line {self.line(location)}"
         return f"{place}: {dotted(location)}" if location else place
 
     def spell(self, name: str) -> str:
-        """How a key of this dotted name is written here."""
+        """Return the key of this dotted name as it is written in this source."""
         return name
 
 
 def dotted(location: Location) -> str:
-    """A location as people write it: policy.rules[0].keep."""
+    """Return a location as users write it: policy.rules[0].keep."""
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
     return "".join(parts).removeprefix(".")
 
 
 def read_text(file: Path, limit_bytes: int = LIMIT_BYTES) -> str:
-    """The text of a regular file, without a byte order mark; ConfigurationError when there is none to be had."""
+    """Return the text of a regular file, without a byte order mark.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is too large, or is not UTF-8.
+    """
     try:
         if not stat.S_ISREG(file.stat().st_mode):
             raise ConfigurationError(f"cannot read {file}: it is not a file")
@@ -75,12 +79,16 @@ def read_text(file: Path, limit_bytes: int = LIMIT_BYTES) -> str:
 
 
 def read_document(file: Path) -> Document:
-    """The file's top-level mapping, {} when it is empty; ConfigurationError names file and line."""
+    """Read a YAML file. An empty file has no values.
+
+    Raises:
+        ConfigurationError: the file is not such YAML; the message names file and line.
+    """
     return parse_document(read_text(file), file)
 
 
 def parse_document(text: str, file: Path) -> Document:
-    """The text's top-level mapping, as above. file: what it is called."""
+    """Parse YAML text like `read_document`. file: its name in error messages."""
     lines: dict[Location, int] = {}
     try:
         loader = _Loader(text)
@@ -101,7 +109,7 @@ def parse_document(text: str, file: Path) -> Document:
 
 
 class _Unwanted(yaml.MarkedYAMLError):
-    """YAML, but more of it than a configuration needs; `problem` says what."""
+    """Valid YAML with a feature that a configuration does not need. `problem` says which."""
 
     def __init__(self, problem: str, mark: yaml.Mark) -> None:
         super().__init__(problem=problem, problem_mark=mark)
@@ -110,19 +118,19 @@ class _Unwanted(yaml.MarkedYAMLError):
 def _reason(error: yaml.MarkedYAMLError) -> str:
     if isinstance(error, _Unwanted):
         return str(error.problem)
-    # What it quotes may be a secret that should have stood in quotes.
-    said = _QUOTED.sub("…", ", ".join(filter(None, (error.context, error.problem))))
-    return f"this is not YAML: {' '.join(said.split())}"
+    # PyYAML's message may quote a secret whose quotation marks are missing.
+    message = _QUOTED.sub("…", ", ".join(filter(None, (error.context, error.problem))))
+    return f"this is not YAML: {' '.join(message.split())}"
 
 
 def _quoting(text: str, line: int) -> str:
-    """What to do about a pattern without quotes on the line or beside it, which YAML reads as something of its own."""
+    """Return the advice to quote patterns if a line near this line has a pattern without quotes, else ""."""
     near = text.splitlines()[max(line - 2, 0) : line + 1]
-    return "; put patterns in quotes: '!pr-*'" if any(_UNQUOTED.search(one) for one in near) else ""
+    return "; put patterns in quotes: '!pr-*'" if any(_UNQUOTED.search(nearby) for nearby in near) else ""
 
 
 class _Loader(yaml.SafeLoader):
-    """A SafeLoader that stops at aliases and at deep nesting: neither a bomb nor a recursion gets past it."""
+    """A SafeLoader that refuses aliases and deep nesting, so that no file can exhaust memory or the stack."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -143,7 +151,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _build(loader: _Loader, node: yaml.Node, at: Location, lines: dict[Location, int]) -> Any:
-    """The node's value; notes the line of every key and item under it."""
+    """Return the node's value, and add the line of every key and item under it to `lines`."""
     if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
         return _mapping(loader, node, at, lines)
     if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
@@ -159,7 +167,8 @@ def _build(loader: _Loader, node: yaml.Node, at: Location, lines: dict[Location,
         )
     try:
         return loader.construct_object(node)
-    except (ValueError, KeyError):  # a month 13, a number of 5,000 digits, !!bool perhaps
+    # Examples: a month 13, a number of 5,000 digits, `!!bool perhaps`.
+    except (ValueError, KeyError):
         raise _Unwanted("this value makes no sense; put it in quotes", node.start_mark) from None
 
 
@@ -168,10 +177,12 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, at: Location, lines: dict[
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise _Unwanted("a key must be one word", key.start_mark)
-        name = key.value  # as written: YAML would read the keys `on` and `1` as something else than text
-        here = (*at, name)
+        # The key as it is written, because YAML does not read the keys `on` and `1` as text.
+        name = key.value
+        location = (*at, name)
         if name in values:
-            raise _Unwanted(f"{dotted(here)} is already on line {lines[here]}; keep one of them", key.start_mark)
-        lines[here] = key.start_mark.line + 1
-        values[name] = _build(loader, value, here, lines)
+            reason = f"{dotted(location)} is already on line {lines[location]}; keep one of them"
+            raise _Unwanted(reason, key.start_mark)
+        lines[location] = key.start_mark.line + 1
+        values[name] = _build(loader, value, location, lines)
     return values

@@ -1,4 +1,4 @@
-"""The kinds of value a setting may hold, each with its refusal in one sentence that never shows the value."""
+"""The kinds of values of settings. Error messages are one sentence and never show the value: it may be a secret."""
 
 import ipaddress
 import re
@@ -30,13 +30,14 @@ def _defaults_if_empty(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, bool):  # pydantic takes true for 1
+    # pydantic would accept true as 1.
+    if isinstance(value, bool):
         raise PydanticCustomError("float_type", "Input should be a number")
     return value
 
 
 def to_path(value: Any) -> Any:
-    """Text as a path, with ~ replaced; anything else as it is."""
+    """Return text as a path, with ~ replaced; other values are returned unchanged."""
     if value == "":
         raise ValueError("an empty path names no file")
     try:
@@ -52,7 +53,7 @@ def _existing(path: Path) -> Path:
 
 
 def _one_word(secret: SecretStr) -> SecretStr:
-    # It is sent in an HTTP header, which has no room for blanks and line ends (RFC 9110, 5.5).
+    # A token is sent in an HTTP header, which cannot have blanks and line ends (RFC 9110, 5.5).
     if not _TOKEN.fullmatch(secret.get_secret_value()):
         raise ValueError("a token is one word of visible ASCII characters")
     return secret
@@ -65,11 +66,12 @@ def _prefix(value: str) -> str:
 
 
 def _split(url: str, schemes: set[str]) -> SplitResult | None:
-    """The parts of a URL with one of these schemes and a host, or None. The port is proved to be a number."""
+    """Return the parts of a URL with one of these schemes, a host and a valid port, or None."""
     try:
         parts = urlsplit(url)
         whole = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # its message may hold a piece of the password
+    # The message of the error is dropped, because it may contain a part of the password.
+    except ValueError:
         return None
     return parts if whole and not re.search(r"\s", url) else None
 
@@ -85,7 +87,7 @@ def _registry_url(url: str) -> str:
     if not parts or parts.query or parts.fragment:
         raise ValueError("this is not http://HOST:PORT or https://HOST:PORT")
     if "@" in parts.netloc:
-        raise ValueError("a URL is no place for credentials: use registry.username and registry.password_file")
+        raise ValueError("a URL must not contain credentials: use registry.username and registry.password_file")
     if parts.path.rstrip("/").endswith("/v2"):
         raise ValueError("leave /v2 out, it is added to every request")
     return url.rstrip("/")
@@ -112,7 +114,7 @@ def _window(value: Any) -> tuple[Hours, ...]:
     hours = value.split(",") if isinstance(value, str) else value
     if not isinstance(hours, list | tuple) or not hours:
         raise ValueError("write hours such as '22:00-06:00', or a list of them")
-    return tuple(one if isinstance(one, Hours) else parse_hours(one) for one in hours)
+    return tuple(item if isinstance(item, Hours) else parse_hours(item) for item in hours)
 
 
 def _spares_children(command: list[str]) -> list[str]:
@@ -128,11 +130,9 @@ def _spares_children(command: list[str]) -> list[str]:
 
 
 def _untagged_flags(command: Sequence[str]) -> Iterator[str]:
-    """--delete-untagged in any of its spellings, also inside a word such as that after `sh -c`.
-
-    A bare -m left of `garbage-collect` belongs to somebody else (`docker run -m 512m`).
-    """
+    """Yield --delete-untagged in all of its spellings, also inside a word such as the one after `sh -c`."""
     words = [piece for word in command for piece in word.split()]
+    # A -m before `garbage-collect` is an option of another program (`docker run -m 512m`).
     start = words.index("garbage-collect") if "garbage-collect" in words else -1
     for at, word in enumerate(words):
         if word.startswith(("--delete-untagged", "-m=")) or (at > start and _FLAG_M.fullmatch(word)):
@@ -140,27 +140,31 @@ def _untagged_flags(command: Sequence[str]) -> Iterator[str]:
 
 
 def _cron(line: str) -> str:
-    """Return the line with single blanks, or raise ValueError if no such time ever comes."""
+    """Return a cron line with single blanks.
+
+    Raises:
+        ValueError: the line is not valid, or never matches.
+    """
     fields = " ".join(line.split())
     try:
-        # CronSim would take a sixth field for seconds. StopIteration: the 31st of February.
-        comes = fields.count(" ") == 4 and next(CronSim(fields, datetime.now(UTC)))
+        # CronSim would read a sixth field as seconds. It raises StopIteration for a day such as the 31st of February.
+        is_valid = fields.count(" ") == 4 and next(CronSim(fields, datetime.now(UTC)))
     except (CronSimError, StopIteration):
-        comes = False
-    if not comes:
-        raise ValueError("this is no time that ever comes; write minute hour day month weekday, such as 0 3 * * *")
+        is_valid = False
+    if not is_valid:
+        raise ValueError("not a schedule, or never due; write minute hour day month weekday, such as 0 3 * * *")
     return fields
 
 
 def _repository(name: str) -> str:
     if not is_repository(name):
-        raise ValueError("this is no name of a repository, such as shop/api")
+        raise ValueError("this is not the name of a repository, such as shop/api")
     return name
 
 
 def _root(path: str) -> str:
     if path and not _ROOT.fullmatch(path):
-        raise ValueError("this is no path such as /pushprune")
+        raise ValueError("this is not a path such as /pushprune")
     return path
 
 
@@ -179,16 +183,20 @@ def _networks(names: list[str]) -> list[str]:
 
 def _header(name: str) -> str:
     if not _HEADER.fullmatch(name):
-        raise ValueError("this is no name of a header, such as X-Remote-User")
+        raise ValueError("this is not the name of a header, such as X-Remote-User")
     return name
 
 
 def listen_host(listen: str) -> str:
-    """The host of HOST:PORT or [HOST]:PORT, "" for all; ValueError with one sentence when it is neither."""
-    found = _LISTEN.fullmatch(listen)
-    if not found or int(found[3]) > 65_535:
+    """Return the host of HOST:PORT or [HOST]:PORT; "" for all addresses.
+
+    Raises:
+        ValueError: the text has neither form; the message is one sentence.
+    """
+    match = _LISTEN.fullmatch(listen)
+    if not match or int(match[3]) > 65_535:
         raise ValueError("this is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080")
-    return found[1] or found[2]
+    return match[1] or match[2]
 
 
 def _address(listen: str) -> str:
@@ -197,7 +205,8 @@ def _address(listen: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect there. A name is not asked for: it may mean something else tomorrow."""
+    """True if only this machine can connect to the host."""
+    # Names other than localhost are not resolved, because their address can change.
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

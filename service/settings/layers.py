@@ -1,4 +1,4 @@
-"""Who says what: overrides, environment, file and secret files, the strongest first."""
+"""The sources of settings: overrides, environment, file and secret files, the strongest first."""
 
 import json
 import re
@@ -13,15 +13,16 @@ from service.domain.errors import ConfigurationError
 from service.settings.document import Document, Location, dotted, read_text
 
 PREFIX = "PUSHPRUNE_"
-# Read by others: the first by load_settings, the second by the demo, the third before there are settings.
+# Variables that are no settings: load_settings reads the first, the demo the second, and the log the third before any
+# settings are loaded.
 _NO_SETTINGS = {"PUSHPRUNE_CONFIG", "PUSHPRUNE_REGISTRY_BIN", "PUSHPRUNE_LOG"}
-# What Kubernetes puts into every pod for a Service called pushprune or pushprune-…
+# Variables that Kubernetes sets in every pod if there is a Service called pushprune or pushprune-…
 _SERVICE_LINK = re.compile(
     r"PUSHPRUNE_(?!\w*__)(\w+_)?"
     r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT=\w+://|PORT_\d+_(TCP|UDP|SCTP)(_PROTO|_PORT|_ADDR)?=).*"
 )
 _LISTS = {("gc", name) for name in ("command", "before", "after", "window")} | {("web", "proxies"), ("web", "admins")}
-# Each may be given itself or as NAME_file; of the two, the stronger layer's counts.
+# Each may be set directly or as NAME_file. If both are set, the stronger layer wins.
 _SECRETS = (
     ("redis", "url"),
     ("registry", "password"),
@@ -33,25 +34,26 @@ _SECRET_BYTES = 64 * 1024
 
 
 class Layer(PydanticBaseSettingsSource):
-    """One source of settings that knows how to say where each of its values comes from."""
+    """One source of settings, which names the origin of each value in error messages."""
 
     def __init__(self, settings: type[BaseSettings], values: Mapping[str, Any]) -> None:
         super().__init__(settings)
         self.values = dict(values)
 
     def subject(self, location: Location) -> str:
-        """What to call the value at this location when something is wrong with it."""
+        """Return the name of the value at this location, for error messages."""
         return dotted(location)
 
     def spell(self, name: str) -> str:
-        """How the setting of this dotted name is written in this source."""
+        """Return the setting of this dotted name as it is written in this source."""
         return name
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         return self.values.get(field_name), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """The values, without the secrets that a stronger layer gives. `current_state` is what the stronger say."""
+        """Return the values, without the secrets that a stronger layer has."""
+        # `current_state` has the values of the stronger layers.
         for section, name in _SECRETS:
             mine, stronger = (_section(values, section) for values in (self.values, self.current_state))
             both = {name, f"{name}_file"}
@@ -64,7 +66,8 @@ class Layer(PydanticBaseSettingsSource):
         return self.values
 
     def _refuse_mixtures(self) -> None:
-        """A value here and settings under the same name in a stronger layer: one of them would be lost unseen."""
+        """Refuse a plain value if a stronger layer has a section of the same name."""
+        # One of the two would be lost without a message.
         for name, stronger in self.current_state.items():
             mine = self.values.get(name)
             if not isinstance(stronger, dict) or mine is None or isinstance(mine, Mapping):
@@ -77,12 +80,12 @@ class Layer(PydanticBaseSettingsSource):
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = values.get(name)
-    return found if isinstance(found, Mapping) else {}
+    section = values.get(name)
+    return section if isinstance(section, Mapping) else {}
 
 
 class Overrides(Layer):
-    """What the caller says. None means that the caller says nothing."""
+    """Values from the caller. None means that the caller does not set the value."""
 
     def __init__(self, settings: type[BaseSettings], values: Mapping[str, Any]) -> None:
         super().__init__(settings, _without_none(values))
@@ -97,7 +100,7 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Environment(Layer):
-    """PUSHPRUNE_… variables. An empty one counts as unset; `null` takes a value away that the file gives."""
+    """PUSHPRUNE_… variables. An empty variable counts as unset; `null` unsets a value of the file."""
 
     def __init__(self, settings: type[BaseSettings], environ: Mapping[str, str]) -> None:
         super().__init__(settings, {})
@@ -136,7 +139,8 @@ def _is_setting(variable: str, text: str) -> bool:
 
 
 def _decoded(variable: str, location: tuple[str, ...], text: str) -> Any:
-    """Lists and mappings are written as JSON, but never guessed where a secret may stand."""
+    """Return the value of a variable. Lists and mappings are written as JSON."""
+    # A secret may be the text "null" or begin with [ or {. So only known lists and the policy are read as JSON.
     if text == "null" and location not in _SECRETS:
         return None
     if text[0] in "[{" and (location[0] == "policy" or location in _LISTS):
@@ -148,7 +152,7 @@ def _decoded(variable: str, location: tuple[str, ...], text: str) -> Any:
 
 
 class ConfigFile(Layer):
-    """The YAML file. The files it names to be read stand beside it unless their path is absolute."""
+    """The YAML file. Relative paths of files that it names are relative to its folder."""
 
     def __init__(self, settings: type[BaseSettings], document: Document) -> None:
         super().__init__(settings, document.values)
@@ -170,12 +174,13 @@ def _files_named(values: Mapping[str, Any]) -> Iterator[tuple[str | None, str]]:
 
 
 def _beside(directory: Path, path: Any) -> Any:
-    """Only text is a path, and what begins with ~ is absolute once somebody has replaced it."""
+    """Return the path relative to the directory; values that are no relative path are returned unchanged."""
+    # A path that begins with ~ becomes absolute when ~ is replaced.
     return str(directory / path) if isinstance(path, str) and path and not path.startswith("~") else path
 
 
 class SecretFiles(Layer):
-    """The secrets whose files the stronger layers name; each without its line end."""
+    """The secrets in the files that the stronger layers name, without their line ends."""
 
     def __init__(self, settings: type[BaseSettings], stronger: tuple[Layer, ...]) -> None:
         super().__init__(settings, {})

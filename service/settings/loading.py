@@ -1,4 +1,4 @@
-"""Settings from all their sources, and a policy from its own file; refused with one sentence."""
+"""Load the settings from all sources, and a policy from its file. An error is one sentence."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -17,10 +17,15 @@ from service.settings.refusal import Given, refusal, refusals
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
-    """Settings from, strongest first: overrides (nested dicts), PUSHPRUNE_… variables, the YAML file, the defaults.
+    """Load the settings. Sources, the strongest first: overrides, PUSHPRUNE_… variables, the YAML file, the defaults.
 
-    config: the YAML file, else what PUSHPRUNE_CONFIG names, else none. environ: os.environ unless given.
-    ConfigurationError with one sentence that names file and line or variable, and the key.
+    Args:
+        config: the YAML file; None for the file that PUSHPRUNE_CONFIG names, if it is set.
+        environ: the environment; None for os.environ.
+        overrides: nested dicts.
+
+    Raises:
+        ConfigurationError: a setting is wrong; one sentence names the file and line or the variable, and the key.
     """
     environ = dict(os.environ if environ is None else environ)
     named = config or environ.get("PUSHPRUNE_CONFIG")
@@ -32,7 +37,11 @@ def load_settings(config: Path | None = None, environ: Mapping[str, str] | None 
 
 
 def load_policy(path: Path) -> Policy:
-    """The policy in its own YAML file; ConfigurationError with one sentence that names file, line and key."""
+    """Load a policy from its YAML file.
+
+    Raises:
+        ConfigurationError: the policy is wrong; one sentence names file, line and key.
+    """
     document = read_document(path)
     try:
         return Policy.model_validate(document.values)
@@ -45,11 +54,11 @@ def parse_policy(text: str, called: str, check: Callable[[Mapping[str, Any]], No
 
     Args:
         text: the YAML.
-        called: its name in sentences.
-        check: takes the values before they are made a policy, and may raise.
+        called: the name of the text in error messages.
+        check: called with the values before they become a policy; may raise.
 
     Raises:
-        ConfigurationError: it is no policy; one sentence names what it is called, line and key.
+        ConfigurationError: the text is no valid policy; one sentence names `called`, line and key.
     """
     document = parse_document(text, Path(called))
     check(document.values)
@@ -60,9 +69,13 @@ def parse_policy(text: str, called: str, check: Callable[[Mapping[str, Any]], No
 
 
 def policy_faults(values: Mapping[str, Any] | Path) -> tuple[str, ...]:
-    """What is wrong with a policy, one sentence for each fault that names its key, and in a file its line; () is right.
+    """Return the errors in a policy, one sentence each with the key, and with the line in a file; () if there are none.
 
-    values: the policy itself, or the file that holds it. ConfigurationError when there is no YAML to be had from it.
+    Args:
+        values: the values of the policy, or its file.
+
+    Raises:
+        ConfigurationError: the file is no YAML.
     """
     source = read_document(values) if isinstance(values, Path) else Given(values)
     try:
@@ -79,7 +92,7 @@ class _Origin:
     overrides: Mapping[str, Any]
 
     def layers(self) -> tuple[Layer, ...]:
-        """Strongest first."""
+        """Return all layers, the strongest first."""
         overrides = Overrides(Settings, self.overrides)
         environment = Environment(Settings, self.environ)
         file = (ConfigFile(Settings, _configuration(self.config)),) if self.config else ()
@@ -87,10 +100,12 @@ class _Origin:
         return (*given, SecretFiles(Settings, given))
 
     def policy_layers(self) -> tuple[Layer, ...]:
-        """The same, without the other settings: one of them gone wrong later must not hold the policy up."""
+        """Return the layers with the policy only."""
+        # A later error in another setting must not keep a changed policy from being read.
         layers = self.layers()[:-1]
         for layer in layers:
-            others = Settings.model_fields.keys() - {"policy"}  # `polcy` is none of them, and is refused
+            # Unknown keys are kept, so that a misspelt `polcy` is refused.
+            others = Settings.model_fields.keys() - {"policy"}
             layer.values = {key: value for key, value in layer.values.items() if key not in others}
         return layers
 
@@ -98,8 +113,8 @@ class _Origin:
 def _configuration(file: Path) -> Document:
     document = read_document(file)
     if "rules" in document.values and document.values.keys() <= Policy.model_fields.keys():
-        wanted = "put `policy: FILE` into a file and give that one"
-        raise ConfigurationError(f"{file}: this is a policy, not a configuration: {wanted}")
+        advice = "put `policy: FILE` into a file and give that one"
+        raise ConfigurationError(f"{file}: this is a policy, not a configuration: {advice}")
     return document
 
 

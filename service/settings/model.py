@@ -1,4 +1,4 @@
-"""Everything that can be set, and what of it must fit together."""
+"""All settings, and the checks between sections."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePath
@@ -24,30 +24,33 @@ from service.settings.kinds import (
 )
 from service.settings.sections import Api, Delete, Gc, History, Log, Reconcile, Redis, Registry, Storage, Tokens, Web
 
-_ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})  # they run a command where we cannot see it
+# Programs that run a command outside of the worker's process tree, where pushprune cannot prove its end.
+_ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})
 
 
-def _wherever_we_go(policy: Policy | Path | None) -> Policy | Path | None:
-    """A path that still means the same file when the policy is read again."""
+def _absolute(policy: Policy | Path | None) -> Policy | Path | None:
+    # The policy is read again later, when the process may have changed its working directory.
     return policy.absolute() if isinstance(policy, Path) else policy
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Made by `load_settings`; the constructor looks at nothing but its arguments."""
+    """All settings. `load_settings` makes them; the constructor reads no environment and no file."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    tokens: Section[Tokens] = Tokens()  # before `listen`, which is judged by them
+    # Tokens come before `listen`, because the check of `listen` uses them.
+    tokens: Section[Tokens] = Tokens()
     listen: str = Field(default="127.0.0.1:8080", description="HOST:PORT of the web process")
     data_dir: Place = Field(
         default=Path("pushprune-data"), description="the folder for the tokens and the data of `pushprune up`"
     )
     redis: Section[Redis] = Redis()
     registry: Section[Registry] = Registry()
-    policy: Annotated[Policy | Path | None, BeforeValidator(to_path), AfterValidator(_wherever_we_go)] = Field(
+    policy: Annotated[Policy | Path | None, BeforeValidator(to_path), AfterValidator(_absolute)] = Field(
         default=None, description="what to keep: the policy, or the path of a file that holds it"
     )
-    storage: Section[Storage] = Storage()  # before `delete`, which may need it
+    # The storage comes before `delete`, because the check of `delete` uses it.
+    storage: Section[Storage] = Storage()
     delete: Section[Delete] = Delete()
     gc: Section[Gc] = Gc()
     reconcile: Section[Reconcile] = Reconcile()
@@ -61,7 +64,7 @@ class Settings(BaseSettings):
 
     @field_validator("listen")
     @classmethod
-    def _strangers_need_a_token(cls, listen: str, info: ValidationInfo) -> str:
+    def _open_address_needs_tokens(cls, listen: str, info: ValidationInfo) -> str:
         host = listen_host(listen)
         if info.data.get("tokens") == Tokens() and not is_loopback(host):
             raise ValueError(
@@ -69,24 +72,24 @@ class Settings(BaseSettings):
                 "tokens.admin_file, or listen on 127.0.0.1"
             )
         if not is_loopback(host) and (tokens := info.data.get("tokens")) and (weakness := tokens.weakness):
-            raise ValueError(f"strangers may connect to this address, and {weakness}")
+            raise ValueError(f"other machines can connect to this address, and {weakness}")
         return listen
 
     @field_validator("web")
     @classmethod
-    def _signing_in_means_something(cls, web: Web, info: ValidationInfo) -> Web:
+    def _login_needs_tokens(cls, web: Web, info: ValidationInfo) -> Web:
         tokens = info.data.get("tokens")
         if web.user_header and tokens is not None and tokens.read is None and tokens.admin is None:
-            raise ValueError("user_header needs tokens.read or tokens.admin: without them everybody may do everything")
+            raise ValueError("user_header needs tokens.read or tokens.admin: without them every user has all rights")
         if web.proxies and tokens == Tokens():
-            raise ValueError("proxies needs tokens: without them everybody that a proxy lets in may do everything")
+            raise ValueError("proxies needs tokens: without them every user of the proxy has all rights")
         if web.proxies and tokens is not None and tokens.weakness:
-            raise ValueError(f"proxies let strangers connect, and {tokens.weakness}")
+            raise ValueError(f"users of the proxies can connect, and {tokens.weakness}")
         return web
 
     @field_validator("delete")
     @classmethod
-    def _the_disk_is_known(cls, delete: Delete, info: ValidationInfo) -> Delete:
+    def _storage_deletion_needs_path(cls, delete: Delete, info: ValidationInfo) -> Delete:
         storage = info.data.get("storage")
         if delete.via == "storage" and storage is not None and storage.path is None:
             raise ValueError(
@@ -96,28 +99,29 @@ class Settings(BaseSettings):
 
     @field_validator("gc")
     @classmethod
-    def _writes_under_way_can_be_counted(cls, gc: Gc, info: ValidationInfo) -> Gc:
+    def _proxy_gate_can_protect(cls, gc: Gc, info: ValidationInfo) -> Gc:
         registry = info.data.get("registry")
         if gc.gate == "proxy" and gc.command and registry is not None and registry.debug_url is None:
             raise ValueError(
                 "gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "
-                "it say which writes are under way"
+                "it report the writes in progress"
             )
         if gc.gate == "proxy" and gc.command and PurePath(gc.command[0]).name in _ELSEWHERE:
             raise ValueError(
-                f"gate: proxy needs gc.command on a machine of its worker's: what {gc.command[0]} starts elsewhere may "
-                "outlive it, and then nothing proves that it is dead; use gate: readonly, or the compose file's way"
+                f"gate: proxy needs gc.command on the worker's own machine: a collection that {gc.command[0]} starts "
+                "elsewhere may continue unnoticed after its worker died; use gate: readonly, or let the worker run "
+                "the collector itself, as in docker-compose.yml"
             )
         return gc
 
     @property
     def config_path(self) -> Path | None:
-        """The file that these settings were read from."""
+        """The file that these settings were read from; None if there was none."""
         return self._config
 
     @property
     def policy_path(self) -> Path | None:
-        """The file that holds the policy: its own, else the configuration; None when neither does."""
+        """The file with the policy: its own file, else the configuration file; None if there is neither."""
         return self.policy if isinstance(self.policy, Path) else self._config
 
     @classmethod

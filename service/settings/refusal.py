@@ -1,4 +1,4 @@
-"""A validation error as one sentence: where, which key, what is wrong, and the nearest right word."""
+"""A validation error as one sentence: the place, the key, the error, and the nearest valid word."""
 
 import difflib
 import re
@@ -41,19 +41,22 @@ _MUST = {
 
 
 class Source(Protocol):
-    """Values, and how to speak of them."""
+    """A source of values, and the names of its values in error messages."""
 
     @property
-    def values(self) -> Mapping[str, Any]: ...
+    def values(self) -> Mapping[str, Any]:
+        """The values, as they were read."""
 
-    def subject(self, location: Location) -> str: ...
+    def subject(self, location: Location) -> str:
+        """Return the name of the value at this location."""
 
-    def spell(self, name: str) -> str: ...
+    def spell(self, name: str) -> str:
+        """Return the key of this dotted name as it is written in this source."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """Values that somebody sent, spoken of by their keys alone."""
+    """Values without a file, such as those of a request. Errors name only their keys."""
 
     values: Mapping[str, Any]
 
@@ -72,29 +75,29 @@ class _Fault:
 
 
 def refusal(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> ConfigurationError:
-    """The first fault in one sentence. Values are never shown: any of them might be a secret."""
+    """Return the first error as one sentence. Values are never shown, because any of them may be a secret."""
     return ConfigurationError(next(_sentences(error, model, sources)))
 
 
 def refusals(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> tuple[str, ...]:
-    """Every fault, one sentence each, in the order in which they were found."""
+    """Return all errors, one sentence each, in the order in which validation found them."""
     return tuple(_sentences(error, model, sources))
 
 
 def _sentences(error: ValidationError, model: type[BaseModel], sources: Sequence[Source]) -> Iterator[str]:
-    """The same one by one: thousands of faults take seconds to put into words."""
+    # The sentences are made one by one, because thousands of them would take seconds.
     faults = [_located(detail, sources) for detail in error.errors(include_url=False)]
     outer = {fault.location[:length] for fault in faults for length in range(len(fault.location))}
     at: dict[tuple[int, Location], list[_Fault]] = {}
     for fault in faults:
-        # Of a union's branches, the one that got furthest is the one that was meant.
+        # For a union, the user most likely meant the branch that validation followed furthest.
         if fault.location not in outer:
             at.setdefault((id(fault.source), fault.location), []).append(fault)
     return (_one_sentence(same, model) for same in at.values())
 
 
 def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
-    """What is wrong at one place."""
+    """Return the sentence for all errors at one place."""
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
         return f"{same[0].source.subject(same[0].location)} must {_musts(same)}{_meant(same)}"
@@ -102,7 +105,7 @@ def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
 
 
 def _meant(same: Sequence[_Fault]) -> str:
-    """The word that was probably meant, where only certain words are possible, or one of them among other things."""
+    """Return the suggestion of a valid word if only certain words are possible; "" if none is similar."""
     for fault in same:
         if fault.detail["type"] == "literal_error" and isinstance(fault.detail["input"], str):
             words = _WORD.findall(fault.detail["ctx"]["expected"])
@@ -113,14 +116,14 @@ def _meant(same: Sequence[_Fault]) -> str:
 
 
 def _located(detail: ErrorDetails, sources: Sequence[Source]) -> _Fault:
-    """The fault at its place in the source that goes furthest along its path; the stronger one if several do."""
-    found = [(_walk(source.values, detail["loc"]), source) for source in sources]
-    location, source = max(found, key=lambda pair: len(pair[0]))
+    """Return the error with its place in the source that has most of its path; the stronger source in a tie."""
+    places = [(_walk(source.values, detail["loc"]), source) for source in sources]
+    location, source = max(places, key=lambda pair: len(pair[0]))
     return _Fault(location, source, detail)
 
 
 def _walk(values: Any, location: Location) -> Location:
-    """The location without the names that pydantic adds for the branches of a union."""
+    """Return the location without the names that pydantic adds for the branches of a union."""
     path: Location = ()
     for part in location:
         if isinstance(values, Mapping):
@@ -156,21 +159,24 @@ def _sentence(fault: _Fault, model: type[BaseModel]) -> str:
 
 
 def _advice(location: Location, model: type[BaseModel], source: Source) -> str:
-    """What was probably meant, else what is known at this place."""
+    """Return a suggestion for an unknown key, or the list of keys that are valid at this place."""
     word = str(location[-1]).lower()
     parent = "".join("[]" if isinstance(part, int) else f".{part}" for part in location[:-1]).removeprefix(".")
     whole = f"{parent}.{word}".removeprefix(".")
     scores = {name: _likeness(whole, name) for name in _names(model)}
     best = max(scores.values())
     if best > 0:
-        meant = [_spelt(name, source, parent) for name in scores if scores[name] == best][:2]
-        return f"did you mean {' or '.join(meant)}?"
+        matches = [_spelt(name, source, parent) for name in scores if scores[name] == best][:2]
+        return f"did you mean {' or '.join(matches)}?"
     siblings = [_spelt(name, source, parent) for name in scores if name.rpartition(".")[0] == parent]
-    return f"known here: {', '.join(siblings)}" if siblings else "nothing is known there"
+    return f"known here: {', '.join(siblings)}" if siblings else "no key is valid here"
 
 
 def _likeness(written: str, name: str) -> float:
-    """0 to 1: of words at the same place, of the same word at another place, or of the names as a whole."""
+    """Return the similarity of two dotted names, from 0 to 1.
+
+    Words at the same place are compared, then the same word at another place, then whole names.
+    """
     parent, _, word = name.rpartition(".")
     written_parent, _, written_word = written.rpartition(".")
     if parent == written_parent:
@@ -183,13 +189,14 @@ def _likeness(written: str, name: str) -> float:
 
 
 def _spelt(name: str, source: Source, parent: str) -> str:
-    """A key inside a list has no name of its own anywhere else: it is named from the place where it was looked for."""
+    """Return a key as it is written in the source."""
+    # A key inside a list has no full name, so it is named relative to its parent.
     return name.removeprefix(f"{parent}.") if "[]" in name else source.spell(name)
 
 
 @cache
 def _names(model: type[BaseModel]) -> tuple[str, ...]:
-    """Every key of a model and of those inside it, dotted; a list adds [] to its name."""
+    """Return the dotted names of all keys of a model and its inner models. A list adds [] to its name."""
     return tuple(_walk_names(model))
 
 

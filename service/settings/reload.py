@@ -1,4 +1,4 @@
-"""The policy in force, read again when its file changes, or the configuration that names the file."""
+"""The policy in force. It is read again when its file or the configuration that names the file changes."""
 
 import hashlib
 import threading
@@ -14,8 +14,8 @@ from service.domain.policy.model import Policy
 from service.settings.loading import load_policy
 from service.settings.model import Settings
 
-# A file that is still being written is not a policy yet: cut short, `last: 10` reads `last: 1`.
-# Longer than the tick of a file system's clock (4 ms), so that no write hides in the tick of the one before.
+# A file that is still being written must not be used: the beginning of `last: 10` is `last: 1`.
+# The pause is longer than the tick of a file system's clock (4 ms), so that every write changes the modification time.
 _SETTLE_S = 0.1
 
 NONE_IN_FORCE = "no policy is in force"
@@ -26,9 +26,16 @@ _Prints = dict[Path, tuple[int, ...] | None]
 
 @dataclass(frozen=True)
 class _State:
-    """What is in force; the files it came from as they were; why a newer version is not in force.
+    """The policy in force and its origin.
 
-    file: the one that holds the policy; None when no file does. read_s: when that was, seconds since the epoch.
+    Attributes:
+        policy: the policy; None if there is none.
+        digest: the hash of the policy.
+        prints: the fingerprints of the files when they were read.
+        file: the file with the policy; None if there is none.
+        is_settled: False if the files must be read again although they look unchanged.
+        error: why a newer version is not in force, else None.
+        read_s: when the policy was read, in seconds since the epoch.
     """
 
     policy: Policy | None
@@ -41,20 +48,25 @@ class _State:
 
 
 class PolicySource:
-    """The policy in force. Safe to share between threads; a look at unchanged files costs one stat each."""
+    """The policy in force. Threads may share it. A check of unchanged files costs one stat per file."""
 
     def __init__(
         self, settings: Settings, *, patient: bool = False, remembered: Callable[[], str] | None = None
     ) -> None:
-        """ConfigurationError when the policy cannot be read.
+        """Read the policy.
 
-        patient: one in a file of its own is waited for instead, with `error` saying why: who only listens must not stop
-        listening on its account. Until then the remembered policy is in force.
-        remembered: the policy last put in force, as `written` wrote it; may raise StoreUnavailable.
+        Args:
+            patient: True to start even if the policy's own file cannot be read; then `error` says why. The web process
+                must receive notifications even then. Until the file can be read, the remembered policy is in force.
+            remembered: returns the policy that was last in force, in the format of `written`; may raise
+                StoreUnavailable.
+
+        Raises:
+            ConfigurationError: the policy cannot be read.
         """
         self._settings = settings
         self._remembered = remembered
-        # Watched also for a policy that is still to be written there, or to move to another file.
+        # The configuration is watched, too: a policy may be added to it, or it may name another policy file.
         self._config = settings.config_path if settings._reread_policy else None
         self._lock = threading.Lock()
         prints: _Prints = {}
@@ -66,7 +78,10 @@ class PolicySource:
             self._state = _State(None, _digest(None), prints, settings.policy, is_settled=False, error=str(error))
 
     def current(self) -> Policy | None:
-        """The policy in force; None when there is none. One that cannot be read leaves the one before in force."""
+        """Return the policy in force; None if there is none.
+
+        If a changed policy cannot be read, the previous policy stays in force.
+        """
         with self._lock:
             if not self._state.is_settled or _prints(self._state.prints) != self._state.prints:
                 self._state = self._read_again()
@@ -76,12 +91,12 @@ class PolicySource:
 
     @property
     def error(self) -> str | None:
-        """One sentence when `current` last found a policy that it cannot take, else None."""
+        """The reason why the last call of `current` could not use a changed policy, one sentence; None if it could."""
         return self._state.error
 
     @property
     def complaint(self) -> str | None:
-        """The same sentence with what it means: which policy is in force instead, if any."""
+        """The sentence of `error`, with the policy that is in force instead; None if there is no error."""
         if self._state.error is None:
             return None
         instead = "what was in force before stays in force" if self._state.policy else f"{NONE_IN_FORCE}, {_NO_DELETES}"
@@ -89,31 +104,31 @@ class PolicySource:
 
     @property
     def file(self) -> Path | None:
-        """The file that holds the policy, or would: its own, else the configuration; None when neither does."""
+        """The file with the policy, even if it cannot be read: its own, else the configuration; None without both."""
         return self._state.file
 
     @property
     def read_ms(self) -> int:
-        """When this process read the policy that is in force (ms since the epoch)."""
+        """The time at which this process read the policy in force, in ms since the epoch."""
         return round(self._state.read_s * 1000)
 
     @property
     def written(self) -> str:
-        """The policy that `current` last gave, as JSON; "" for none."""
+        """The last result of `current` as JSON; "" for no policy."""
         return self._state.policy.model_dump_json(exclude_none=True) if self._state.policy else ""
 
     @property
     def name(self) -> str:
-        """A short name for the policy that `current` last gave: equal for equal policies, in every process."""
+        """A short name of the last result of `current`. It is the same for equal policies in every process."""
         return self._state.digest[:12]
 
     @property
     def digest(self) -> str:
-        """Of the policy that `current` last gave: equal for equal policies, in every process."""
+        """A hash of the last result of `current`. It is the same for equal policies in every process."""
         return self._state.digest
 
     def _read(self, prints: _Prints) -> _State:
-        """prints: takes up every file that was looked at, also when the last one is refused."""
+        """Read the policy. prints: the fingerprint of every file is added here before it is read, even if it fails."""
         policy, file = self._settings.policy, self._config
         if self._config and self._settings._reread_policy:
             prints |= _prints([self._config])
@@ -138,36 +153,37 @@ class PolicySource:
         return replace(self._state, is_settled=False) if is_moving else state
 
     def _recalled(self) -> _State:
-        """With the policy of an earlier life in force; as it is, where none is remembered or nobody can be asked."""
+        """Return the state with the remembered policy in force; unchanged if there is none or Redis is away."""
         try:
             text = self._remembered() if self._remembered else ""
             policy = Policy.model_validate_json(text) if text else None
-        except (StoreUnavailable, ValidationError):  # ValidationError: an older version understood it
+        # ValidationError: another version of pushprune wrote the policy.
+        except (StoreUnavailable, ValidationError):
             return self._state
         return replace(self._state, policy=policy, digest=_digest(policy))
 
 
 def _prints(files: Iterable[Path]) -> _Prints:
-    """What changes when a file does, also when it is replaced by another: None for one that is not there."""
+    """Return a fingerprint of each file, which changes when the file is changed or replaced; None if it is missing."""
     return {file: _print(file) for file in files}
 
 
 def _print(file: Path) -> tuple[int, ...] | None:
     try:
-        found = file.stat()
+        status = file.stat()
     except (OSError, ValueError):
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_dev, found.st_ctime_ns
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev, status.st_ctime_ns
 
 
 def _is_fresh(prints: _Prints) -> bool:
-    """Whether a file was written so lately that another write could leave the same print."""
+    """True if a file was written so recently that another write could leave the same fingerprint."""
     now_ns = time.time_ns()
     return any(abs(now_ns - seen[0]) < _SETTLE_S * 1e9 for seen in prints.values() if seen)
 
 
 def _may_pass(error: ConfigurationError, prints: _Prints) -> bool:
-    """Whether reading failed on files that are there: nothing about them need change before it works again."""
+    """True if existing files could not be read. Reading may work later without any change of the files."""
     return isinstance(error.__cause__, OSError) and None not in prints.values()
 
 

@@ -31,6 +31,8 @@ SHORTEST_TOKEN = 16
 
 
 class Part(BaseModel):
+    """A section. Errors never show its values, which may be secrets."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
@@ -39,7 +41,8 @@ class Redis(Part):
 
     url: RedisUrl | None = Field(
         default=None,
-        repr=False,  # may hold a password
+        # The URL may contain a password.
+        repr=False,
         description="the URL of Redis or Valkey: redis://…, rediss://… or unix://…",
     )
     url_file: Place | None = Field(default=None, description="a file that holds the URL")
@@ -95,7 +98,7 @@ class Tokens(Part):
 
     @property
     def weakness(self) -> str:
-        """What makes these tokens too weak for strangers, and what to do; "" if nothing does."""
+        """The reason why these tokens are too weak for an address that other machines can reach; "" if they are not."""
         given = {
             name: token.get_secret_value() for name in ("notify", "read", "admin") if (token := getattr(self, name))
         }
@@ -126,9 +129,9 @@ class Web(Part):
     session: Annotated[Duration, Field(ge=60)] = Field(default=43_200, description="how long a login lasts")
 
     @model_validator(mode="after")
-    def _somebody_says_who_it_is(self) -> "Web":
+    def _users_come_from_proxies(self) -> "Web":
         if self.user_header and not self.proxies:
-            raise ValueError("web.user_header needs web.proxies, which say whose word is taken for it")
+            raise ValueError("web.user_header needs web.proxies: only these proxies may name the user")
         if self.admins and not self.user_header:
             raise ValueError("web.admins needs web.user_header, in which the proxy names who signed in")
         return self

@@ -78,22 +78,23 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         (
             "gc: {gate: proxy, command: x}",
             "gc: gate: proxy needs registry.debug_url, the address of the registry's http.debug.addr: only there does "
-            "it say which writes are under way",
+            "it report the writes in progress",
         ),
         (
             "{gc: {gate: proxy, command: docker exec r x}, registry: {debug_url: 'http://r:5001'}}",
-            "gc: gate: proxy needs gc.command on a machine of its worker's: what docker starts elsewhere may outlive "
-            "it, and then nothing proves that it is dead; use gate: readonly, or the compose file's way",
+            "gc: gate: proxy needs gc.command on the worker's own machine: a collection that docker starts elsewhere "
+            "may continue unnoticed after its worker died; use gate: readonly, or let the worker run the collector "
+            "itself, as in docker-compose.yml",
         ),
         ("gc: {command: [a, 1]}", "gc.command[1] must be text: put it in quotes"),
         ("gc: {command: {a: b}}", "gc.command must be a list"),
         ("gc: {command: 'a \"b'}", "gc.command: a quotation mark in this command is never closed"),
         ("gc: {schedule: '@daily'}",
-         "gc.schedule: this is no time that ever comes; write minute hour day month weekday, such as 0 3 * * *"),
+         "gc.schedule: not a schedule, or never due; write minute hour day month weekday, such as 0 3 * * *"),
         ("gc: {schedule: '61 * * * *'}",
-         "gc.schedule: this is no time that ever comes; write minute hour day month weekday, such as 0 3 * * *"),
+         "gc.schedule: not a schedule, or never due; write minute hour day month weekday, such as 0 3 * * *"),
         ("gc: {schedule: '0 3 31 2 *'}",
-         "gc.schedule: this is no time that ever comes; write minute hour day month weekday, such as 0 3 * * *"),
+         "gc.schedule: not a schedule, or never due; write minute hour day month weekday, such as 0 3 * * *"),
         ("gc: {timeout: 1x}",
          "gc.timeout: '1x' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d"),
         ("gc: {timeout: 0s}", "gc.timeout must be at least 1"),
