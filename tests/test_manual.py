@@ -188,7 +188,7 @@ QUOTED = {
     ),
     "troubleshooting": (
         "evicts keys when its memory is full", "history gets lost", "answers and lets us in", "mend: ",
-        "has deletes switched off", "it claims blobs that were collected, and breaks pushes",
+        "has deletes disabled", "it claims blobs that were collected, and breaks pushes",
     ),
 }  # fmt: skip
 
