@@ -1,4 +1,4 @@
-"""What an undo would put back: deletions that can be undone, and digests that a tag has left for another."""
+"""Find the images that a restore can bring back: deleted images, and images whose tag was overwritten."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +16,10 @@ _STOOD = ("push", "adopted", "restored", "healed")
 
 @dataclass(frozen=True)
 class Undoable:
-    """Finds it in one repository. Raises StoreUnavailable, RegistryUnavailable and RegistryRefused beside its own."""
+    """The deletions in one repository that a restore can undo.
+
+    Every method raises, beside its own errors, StoreUnavailable, RegistryUnavailable and RegistryRefused.
+    """
 
     history: History
     trash: Trash
@@ -25,37 +28,38 @@ class Undoable:
     deleted: tuple[Deleted, ...]
 
     def found(self, tag: str | None, digest: str | None) -> list[Deleted]:
-        """The deletions of a tag, or of a digest, to undo: one for each tag.
+        """Return the deletions of a tag, or of a digest, to undo: one for each tag.
 
-        Raises NotRestorable with one sentence where there are none.
+        Raises:
+            NotRestorable: there are none; with one sentence for the user.
         """
         if tag:
-            found = [one for one in self.deleted if one.tag == tag and digest in (None, one.digest)]
-            found = found or self._standing(tag, digest) or self._left(tag, digest)
-            if not found:
+            deletions = [entry for entry in self.deleted if entry.tag == tag and digest in (None, entry.digest)]
+            deletions = deletions or self._standing(tag, digest) or self._left(tag, digest)
+            if not deletions:
                 raise NotRestorable(self._why_not(tag, digest))
-            return found[:1]
-        found = [one for one in self.deleted if one.digest == digest]
-        if not found and self.trash.get(self.repository, digest or "") is None:
+            return deletions[:1]
+        deletions = [entry for entry in self.deleted if entry.digest == digest]
+        if not deletions and self.trash.get(self.repository, digest or "") is None:
             raise NotRestorable(
-                f"{self.repository}@{digest} is not in the trash: it was not deleted by pushprune, or a collection "
-                "may have taken its layers since; push it again"
+                f"{self.repository}@{digest} is not in the trash: it was not deleted by pushprune, or a garbage "
+                "collection may have deleted its layers since; push the image again"
             )
-        return [one for one in found if one.tag] or found
+        return [entry for entry in deletions if entry.tag] or deletions
 
     def existed(self, digest: str) -> bool:
         """True if a manifest is known to have been in the repository: its push or deletion was recorded."""
         return any(entry.digest == digest for entry in self._entries)
 
     def pushed_by(self, tag: str, digest: str) -> str:
-        """Who pushed it there last, "" where that is not recorded."""
-        pushes = (one for one in self._entries if one.action == "push" and (one.tag, one.digest) == (tag, digest))
-        return next((one.actor for one in pushes), "")
+        """The user who last pushed this digest under this tag; "" if that is not recorded."""
+        pushes = (push for push in self._entries if push.action == "push" and (push.tag, push.digest) == (tag, digest))
+        return next((push.actor for push in pushes), "")
 
     def _standing(self, tag: str, digest: str | None) -> list[Deleted]:
-        """A deletion whose image stands all the same: under another tag, or put back already."""
-        entries = [one for one in self._entries if one.tag == tag]
-        pruned = next((one for one in entries if one.action in _DELETED), None)
+        """The deletion of a tag whose image exists nevertheless: under another tag, or restored already."""
+        entries = [entry for entry in self._entries if entry.tag == tag]
+        pruned = next((entry for entry in entries if entry.action in _DELETED), None)
         if pruned is None or digest not in (None, pruned.digest):
             return []
         if (entries and entries[0].action in ("push", "restored")) or not self._stands(pruned.digest):
@@ -63,15 +67,15 @@ class Undoable:
         return [self._as_deleted(pruned)]
 
     def _left(self, tag: str, digest: str | None) -> list[Deleted]:
-        """A digest at which the tag stood before: the registry has it still, or the trash."""
-        stood = next((one for one in self._entries if one.digest == digest and self._stood(one, tag)), None)
+        """The digest at which the tag pointed before, if the image is still in the registry or in the trash."""
+        stood = next((entry for entry in self._entries if entry.digest == digest and self._stood(entry, tag)), None)
         if stood is None or not (self._stands(stood.digest) or self.trash.get(self.repository, stood.digest)):
             return []
         return [replace(self._as_deleted(stood), left=True)]
 
     def _as_deleted(self, entry: Entry) -> Deleted:
-        pushes = (one for one in self._entries if one.action == "push" and one.tag == entry.tag)
-        pushed_us = next((one.at_us for one in pushes if one.digest == entry.digest), None)
+        pushes = (push for push in self._entries if push.action == "push" and push.tag == entry.tag)
+        pushed_us = next((push.at_us for push in pushes if push.digest == entry.digest), None)
         return Deleted(entry.tag, entry.digest, pushed_us, entry.at_us, entry.size_bytes, entry.reason)
 
     def _stood(self, entry: Entry, tag: str) -> bool:
@@ -85,18 +89,19 @@ class Undoable:
         return self.history.entries(self.repository, None)
 
     def _why_not(self, tag: str, digest: str | None) -> str:
+        """Describe to the user why a tag cannot be restored."""
         name = f"{self.repository}:{tag}"
-        pruned = next((one for one in self._entries if one.tag == tag and one.action in _DELETED), None)
-        if digest and any(self._stood(one, tag) and one.digest == digest for one in self._entries):
-            return f"{digest}, at which {name} stood, is gone from the registry and not in the trash: push it again"
+        pruned = next((entry for entry in self._entries if entry.tag == tag and entry.action in _DELETED), None)
+        if digest and any(self._stood(entry, tag) and entry.digest == digest for entry in self._entries):
+            return f"{digest}, at which {name} pointed, is neither in the registry nor in the trash: push it again"
         if tag in self.history.snapshot(self.repository).lost:
             return f"{name} was lost in a race with its push and cannot be restored: push it again"
         if any(live.name == tag for live in self.history.live(self.repository)):
-            return f"{name} is there; `pushprune trash {self.repository}` lists what can be restored"
+            return f"{name} exists; `pushprune trash {self.repository}` lists what can be restored"
         if pruned is None:
             return (
                 f"{name} was not deleted by pushprune; `pushprune trash {self.repository}` lists what can be restored"
             )
         if self.trash.kept_us(pruned.at_us):
-            return f"{name} cannot be restored: a garbage collection since may have taken its layers; push it again"
-        return f"{name} cannot be restored: what was kept of it is gone by now (history.trash); push it again"
+            return f"{name} cannot be restored: a garbage collection since may have deleted its layers; push it again"
+        return f"{name} cannot be restored: it was in the trash for longer than history.trash allows; push it again"

@@ -1,4 +1,4 @@
-"""Restore images from a folder of deleted images, at a registry that no history is kept of."""
+"""Restore images from a folder of deleted images, to a registry without a history."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from service.restore.trash_folder import Saved, TrashFolder
 
 
 class Outcome(StrEnum):
-    """How the restore of one tag, or of one manifest without a tag, ended."""
+    """The outcome of the restore of one tag, or of one manifest without a tag."""
 
     RESTORED = "restored"
     PRESENT = "was there already"
@@ -24,10 +24,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One tag, or one manifest without a tag ("").
+    """The result for one tag, or for one manifest without a tag ("").
 
     Attributes:
-        reason: why it was not restored; "" where it was.
+        reason: why the tag was not restored; "" if it was.
     """
 
     repository: str
@@ -39,7 +39,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """A deleted image, with the tags that it is to get back."""
+    """A deleted image, with the tags to restore."""
 
     repository: str
     digest: str
@@ -48,28 +48,28 @@ class _Image:
 
 
 class RestoreFolder:
-    """Puts images back with everything that belongs to them: parts before their index, an image before its signatures.
+    """Restores images with all that belongs to them: parts before their index, an image before its signatures.
 
-    Every manifest is checked against its digest before it is sent. A tag that points at another digest by now is left
-    alone, unless `force` is set.
+    Every manifest is checked against its digest before it is sent. A tag that points at another digest by now is not
+    changed, unless `force` is set.
     """
 
     def __init__(self, folder: TrashFolder, registry: RegistryClient, *, force: bool) -> None:
         self._folder, self._registry, self._force = folder, registry, force
 
     def restore(self, wanted: Wanted | None = None) -> Iterator[Result]:
-        """Restore what is wanted, or everything, and yield how that ended, tag by tag.
+        """Restore the wanted images, or all, and yield the result of each tag.
 
         Raises:
-            ConfigurationError: the folder holds no deleted images.
-            NotRestorable: nothing in it matches what is wanted.
-            RegistryUnavailable, RegistryRefused: the registry cannot be asked; what was restored by then stays so.
+            ConfigurationError: the folder contains no deleted images.
+            NotRestorable: no image in the folder matches.
+            RegistryUnavailable, RegistryRefused: the registry cannot be asked. Images restored until then are kept.
         """
         images = _images(self._folder.saved())
         chosen = _chosen(images, wanted)
         if not chosen:
-            what = f"of {wanted.called} " if wanted else ""
-            raise NotRestorable(f"nothing {what}is in {self._folder.path}")
+            name = f"of {wanted.called} " if wanted else ""
+            raise NotRestorable(f"no deleted image {name}is in {self._folder.path}")
         for repository in sorted({image.repository for image in chosen}):
             known = {image.digest: image for image in images if image.repository == repository}
             mine = [image for image in chosen if image.repository == repository]
@@ -81,7 +81,7 @@ class _Repository:
 
     def __init__(self, folder: TrashFolder, registry: RegistryClient, known: dict[str, _Image], *, force: bool) -> None:
         self._folder, self._registry, self._known, self._force = folder, registry, known, force
-        self._there: set[str] = set()
+        self._visited: set[str] = set()
         self._put: set[str] = set()
 
     def restore(self, chosen: Iterable[_Image]) -> Iterator[Result]:
@@ -105,7 +105,7 @@ class _Repository:
         return Result(image.repository, "", image.digest, outcome)
 
     def _point(self, image: _Image, tag: str) -> Result:
-        """Have a tag point at its image again."""
+        """Let a tag point at its image again."""
         standing = self._registry.head(image.repository, tag, unless=image.digest)
         if standing and standing.digest == image.digest:
             return Result(image.repository, tag, image.digest, Outcome.PRESENT)
@@ -117,14 +117,14 @@ class _Repository:
         return Result(image.repository, tag, image.digest, Outcome.RESTORED)
 
     def _bring(self, repository: str, digest: str) -> None:
-        """Have the registry hold a manifest, with all of its parts.
+        """Push a manifest, with all of its parts, as far as the registry does not have them.
 
         Raises:
-            NotRestorable: a part, a layer or the manifest itself is nowhere any more.
+            NotRestorable: a part, a layer or the manifest itself exists nowhere.
         """
-        if digest in self._there:
+        if digest in self._visited:
             return
-        self._there.add(digest)
+        self._visited.add(digest)
         standing = self._registry.head(repository, digest)
         manifest = self._manifest(repository, digest)
         references = _references(manifest)
@@ -147,18 +147,18 @@ class _Repository:
         self._put.add(manifest.digest)
 
     def _manifest(self, repository: str, digest: str) -> Manifest:
-        """The manifest from the folder, or from the registry where only a tag of it was deleted."""
+        """The manifest from the folder, or from the registry if only its tag was deleted."""
         image = self._known.get(digest)
         content = self._folder.content(digest) if image and image.media_type else None
         if image and content is not None:
             return Manifest(digest, image.media_type, content)
-        found = self._registry.get(repository, digest)
-        if found is None:
-            raise NotRestorable(f"{digest} is neither at the registry nor unchanged in {self._folder.path}")
-        return found
+        manifest = self._registry.get(repository, digest)
+        if manifest is None:
+            raise NotRestorable(f"{digest} is neither in the registry nor unchanged in {self._folder.path}")
+        return manifest
 
     def _in_order(self, todo: dict[str, _Image]) -> Iterator[_Image]:
-        """What is to be restored, each image before its signatures, with all signatures that were deleted as well."""
+        """The images to restore, each before its signatures; all deleted signatures are included."""
         owners = {digest: subject for digest, image in self._known.items() if (subject := self._subject(image))}
         wanted = dict(todo)
         reached = self._with_parts(wanted)
@@ -172,16 +172,16 @@ class _Repository:
         return iter(sorted(wanted.values(), key=lambda image: _depth(image.digest, owners)))
 
     def _with_parts(self, digests: Iterable[str]) -> set[str]:
-        """These digests, and all that the indexes among them list, at any depth."""
-        found: set[str] = set()
+        """These digests, and the parts of the indexes among them, at any depth."""
+        reached: set[str] = set()
         unread = list(digests)
         while unread:
             digest = unread.pop()
-            if digest not in found:
-                found.add(digest)
+            if digest not in reached:
+                reached.add(digest)
                 references = self._references_of.get(digest)
                 unread += references.children if references else ()
-        return found
+        return reached
 
     def _subject(self, image: _Image) -> str | None:
         references = self._references_of.get(image.digest)
@@ -190,24 +190,25 @@ class _Repository:
 
     @cached_property
     def _references_of(self) -> dict[str, References]:
-        """What each deleted manifest references, as far as its bytes are in the folder."""
-        found: dict[str, References] = {}
+        """The references of each deleted manifest, as far as its bytes are in the folder."""
+        references_of: dict[str, References] = {}
         for digest, image in self._known.items():
             content = self._folder.content(digest) if image.media_type else None
             references = _references(Manifest(digest, image.media_type, content)) if content is not None else None
             if references:
-                found[digest] = references
-        return found
+                references_of[digest] = references
+        return references_of
 
 
 def _images(saved: Iterable[Saved]) -> tuple[_Image, ...]:
     """Each deleted image once. A tag that was deleted from several digests belongs to the last of them."""
     last: dict[tuple[str, str], str] = {}
     types: dict[tuple[str, str], str] = {}
-    for one in saved:
-        last |= {(one.repository, tag): one.digest for tag in one.tags}
-        place = (one.repository, one.digest)
-        types[place] = one.media_type or types.get(place, "")
+    for image in saved:
+        last |= {(image.repository, tag): image.digest for tag in image.tags}
+        place = (image.repository, image.digest)
+        # An entry without a media type deleted only tags; another entry may have saved the manifest.
+        types[place] = image.media_type or types.get(place, "")
     tags: dict[tuple[str, str], list[str]] = {place: [] for place in types}
     for (repository, tag), digest in last.items():
         tags[(repository, digest)].append(tag)
@@ -218,7 +219,7 @@ def _images(saved: Iterable[Saved]) -> tuple[_Image, ...]:
 
 
 def _chosen(images: Iterable[_Image], wanted: Wanted | None) -> list[_Image]:
-    """The images that are wanted, with those of their tags that are."""
+    """The wanted images, each with its wanted tags."""
     if wanted is None:
         return list(images)
     chosen = []
@@ -234,7 +235,7 @@ def _chosen(images: Iterable[_Image], wanted: Wanted | None) -> list[_Image]:
 
 
 def _depth(digest: str, owners: dict[str, str]) -> int:
-    """How many images must be restored before this one: a signature of a signature comes last."""
+    """The number of images that must be restored before this one: a signature of a signature comes last."""
     seen: list[str] = []
     while digest in owners and digest not in seen:
         seen.append(digest)

@@ -1,4 +1,4 @@
-"""Undo: put back what was deleted, its parts first, as long as no collection may have taken its layers."""
+"""Restore deleted or overwritten images from the trash, until a garbage collection may have deleted their layers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,11 +24,15 @@ LEASE_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """What is back. tags: those that stand again; parts: manifests of an index that had to be put back with it.
+    """The result of a restore.
 
-    referrers: tags, or digests, of signatures and the like that went after it, and are back as well. kept_until_us:
-    until when no policy deletes it again (µs), None where it is not held. replaced: the digest that lost the tag for
-    it, which nobody deletes for a day; "" where none did, or that was forced.
+    Attributes:
+        tags: the restored tags.
+        parts: the number of manifests that were restored because the index needs them.
+        referrers: tags, or digests, of the signatures and other referrers that were restored as well.
+        kept_until_us: the time until which no policy deletes the image again (µs); None if it is not leased.
+        replaced: the digest at which the tag pointed before; it is not deleted for a day. "" if there was none, or
+            with `force`.
     """
 
     repository: str
@@ -42,7 +46,7 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """A manifest and what must be put before it. missing: what the registry does not have, the deepest first."""
+    """A manifest and the manifests that it needs. missing: those that the registry does not have, the deepest first."""
 
     manifest: Manifest
     references: References
@@ -51,7 +55,10 @@ class _Tree:
 
 @dataclass(frozen=True)
 class Undo:
-    """Restores from the trash. Raises StoreUnavailable, RegistryUnavailable and RegistryRefused beside its own."""
+    """Restores from the trash.
+
+    Every method raises, beside its own errors, StoreUnavailable, RegistryUnavailable and RegistryRefused.
+    """
 
     history: History
     trash: Trash
@@ -62,17 +69,17 @@ class Undo:
     unlinker: Unlinker | None = field(default=None, repr=False)
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
-        """What can still be put back in a repository, the latest deletion first."""
+        """The deletions in a repository that can still be undone, the latest first."""
         return self.trash.deleted(repository)
 
     def reachable(self, repository: str) -> frozenset[str]:
-        """The digests that a tag may be put back to, as far as is known: in the registry, or in the trash."""
+        """The known digests at which a tag can be restored: those in the registry and those in the trash."""
         return self.standing(repository) | self.trash.digests(repository)
 
     def standing(self, repository: str) -> frozenset[str]:
-        """Return the digests that the registry has, as far as is known."""
+        """The digests that the registry has, as far as the history knows."""
         known = self.history.snapshot(repository)
-        return frozenset({tag.digest for tag in known.tags} | {one.digest for one in known.untagged})
+        return frozenset({tag.digest for tag in known.tags} | {manifest.digest for manifest in known.untagged})
 
     def restore(
         self,
@@ -82,48 +89,66 @@ class Undo:
         digest: str | None = None,
         as_tag: str | None = None,
         force: bool = False,
-        over: str | None = None,
+        replaces: str | None = None,
         lease_s: int = LEASE_S,
         by: str = "",
     ) -> Undone:
-        """Puts a tag, or a digest with the tags it went with, back where it stood, with its original push time.
+        """Restore a tag, or a digest with the tags that were deleted with it, with the original push time.
 
-        Of several deletions of a tag the latest is undone, or that of the digest; a digest that the tag has left for
-        another is put back as well. as_tag: under this name instead. force: also where the tag has been pushed again
-        since. over: also where it stands at this digest; then it keeps the place of that push, and what stood there is
-        not deleted for a day. lease_s: for how long no policy deletes it again, in seconds; 0 = it may go with the next
-        plan. by: who wants it, for the history.
-        Raises NotRestorable with one sentence that says why not.
+        The latest deletion of the tag is undone, or the deletion from `digest`. An overwritten image can be restored,
+        too: then the tag points at it again.
+
+        Args:
+            repository: the name of the repository.
+            tag: to restore; None: restore `digest` with all of its deleted tags.
+            digest: of the image; None: of the latest deletion of the tag.
+            as_tag: restore under this name instead.
+            force: also if the tag was pushed again since.
+            replaces: also if the tag points at this digest. The tag then keeps its place in the push order, and the
+                replaced digest is not deleted for a day.
+            lease_s: seconds for which no policy deletes the image again; 0: the next plan may delete it.
+            by: the user, for the history.
+
+        Raises:
+            NotRestorable: with one sentence for the user.
         """
         with self.leases.write() as permit:
             if permit is None:
-                raise NotRestorable("a garbage collection is running or about to: try again when it is over")
-            return _Restoring(self, permit, repository, force, over, lease_s, by).restore(tag, digest, as_tag)
+                raise NotRestorable("a garbage collection is running or about to start: try again when it has finished")
+            return _Restoring(self, permit, repository, force, replaces, lease_s, by).restore(tag, digest, as_tag)
 
     def restore_referrers(
         self, repository: str, since: Mapping[str, int], permit: Lease, by: str, reason: str
     ) -> tuple[str, ...]:
-        """Restore the signatures and the like that followed these images; returns their tags, or digests without one.
+        """Restore the signatures and other referrers that were deleted after their images.
 
-        A referrer that exists, or whose layers are gone, is left alone.
+        A referrer that exists, or whose layers were deleted, is skipped.
 
         Args:
-            since: digest of an image → referrers deleted at this time (µs) or later followed it.
+            repository: the name of the repository.
+            since: digest of an image → referrers deleted at this time (µs) or later belong to its deletion.
             permit: the right to write, which the caller holds.
+            by: the user, for the history.
             reason: for the history.
+
+        Returns:
+            The tags of the restored referrers, or the digest of a referrer without a tag.
         """
-        restoring = _Restoring(self, permit, repository, force=False, over=None, lease_s=0, by=by)
+        restoring = _Restoring(self, permit, repository, force=False, replaces=None, lease_s=0, by=by)
         return restoring.restore_referrers(since, reason)
 
 
 class _Restoring:
+    """One restore in one repository, under a write permit."""
+
     def __init__(
-        self, undo: Undo, permit: Lease, repository: str, force: bool, over: str | None, lease_s: int, by: str
+        self, undo: Undo, permit: Lease, repository: str, force: bool, replaces: str | None, lease_s: int, by: str
     ) -> None:
         if undo.registry is None:
             raise NotRestorable("registry.url is not set: set it to the registry's address")
         self._undo, self._permit, self._registry = undo, permit, undo.registry
-        self._repository, self._force, self._over, self._lease_s, self._by = repository, force, over, lease_s, by
+        self._repository, self._force, self._lease_s, self._by = repository, force, lease_s, by
+        self._replaces = replaces
         self._deleted = undo.trash.deleted(repository)
         self._undoable = Undoable(undo.history, undo.trash, undo.registry, repository, self._deleted)
         self._replaced = ""
@@ -132,43 +157,50 @@ class _Restoring:
         self._learnt: dict[str, References] = {}
 
     def restore(self, tag: str | None, digest: str | None, as_tag: str | None) -> Undone:
-        found = self._undoable.found(tag, digest)
-        digest = found[0].digest if found else digest or ""
-        names = {as_tag: found[0] if found else None} if as_tag else {one.tag: one for one in found}
+        deletions = self._undoable.found(tag, digest)
+        digest = deletions[0].digest if deletions else digest or ""
+        deletion_of_as_tag = deletions[0] if deletions else None
+        names = {as_tag: deletion_of_as_tag} if as_tag else {deletion.tag: deletion for deletion in deletions}
         self._before = {name: self._undo.restorations.standing(self._repository, name) for name in names if name}
         for name in filter(None, names):
             self._refuse_if_pushed_again(name, digest, force=self._force)
         tree = self._tree(digest)
-        digests = (digest, *(one.digest for one in tree.missing))
+        digests = (digest, *(manifest.digest for manifest in tree.missing))
+        # Leased before the first PUT, so that no plan dooms a part that was just restored.
         until_us = self._undo.restorations.lease(self._repository, digests, self._lease_s) if self._lease_s else None
         if self._replaced:
             self._undo.restorations.lease(self._repository, (self._replaced,), LEASE_S)
         self._put_missing(tree, digest)
-        for name, one in (names or {"": None}).items():
-            self._put(name or "", tree, one, force=self._force)
-        parts = sum(1 for one in tree.missing if one.digest != digest)
+        for name, deletion in (names or {"": None}).items():
+            self._put(name or "", tree, deletion, force=self._force)
+        parts = sum(1 for manifest in tree.missing if manifest.digest != digest)
         tags = tuple(name for name in names if name)
-        images = {digest, *self._learnt, *(one.digest for one in tree.missing)}
+        images = {digest, *self._learnt, *(manifest.digest for manifest in tree.missing)}
         referrers = self.restore_referrers(dict.fromkeys(images, 0))
         log.info("restored", repository=self._repository, digest=digest, tags=tags, referrers=referrers, by=self._by)
         return Undone(self._repository, digest, tags, parts, referrers, until_us, self._replaced)
 
     def _refuse_if_pushed_again(self, tag: str, digest: str, *, force: bool) -> None:
+        """Refuse to overwrite a tag that points at another digest, unless the caller named that digest."""
         if force:
             return
         standing = self._registry.head(self._repository, tag, unless=digest)
         if standing is None or standing.digest in (digest, tombstone.DIGEST):
             return
-        if standing.digest == self._over:
+        if standing.digest == self._replaces:
             self._replaced = standing.digest
         else:
             raise NotRestorable(
-                f"{self._repository}:{tag} has since been pushed again and stands at {standing.digest}: "
-                "restore it under another name (--as TAG), or replace that (--force)"
+                f"{self._repository}:{tag} was pushed again since and points at {standing.digest}: "
+                "restore the image under another name (--as TAG), or replace the tag (--force)"
             )
 
     def _tree(self, digest: str) -> _Tree:
-        """The manifest with all that is missing. Raises NotRestorable where anything of it cannot be put back."""
+        """Return the manifest with all missing parts.
+
+        Raises:
+            NotRestorable: the manifest, a part or a layer cannot be restored.
+        """
         standing = self._registry.get(self._repository, digest)
         manifest = standing or self._kept(digest)
         try:
@@ -179,53 +211,62 @@ class _Restoring:
             self._learnt[digest] = references
         missing: list[Manifest] = []
         for child in references.children:
-            there = self._registry.head(self._repository, child)
-            if there is None and self._never_existed(child):
-                continue  # a sparse index: the registry has accepted it without this part, and decides again
-            if there is None or there.media_type in INDEX_TYPES:
+            part = self._registry.head(self._repository, child)
+            if part is None and self._never_existed(child):
+                # A sparse index: the registry accepted the index without this part once, and decides again now.
+                continue
+            # An inner index that exists may still lack parts of its own.
+            if part is None or part.media_type in INDEX_TYPES:
                 missing += self._tree(child).missing
         if standing is None:
             self._refuse_without_layers(digest, references)
             missing.append(manifest)
-        return _Tree(manifest, references, tuple({one.digest: one for one in missing}.values()))
+        return _Tree(manifest, references, tuple({part.digest: part for part in missing}.values()))
 
     def _never_existed(self, digest: str) -> bool:
         return self._undo.trash.get(self._repository, digest) is None and not self._undoable.existed(digest)
 
     def _kept(self, digest: str) -> Manifest:
+        """The manifest from the trash."""
         kept = self._undo.trash.get(self._repository, digest)
         if kept is None:
             raise NotRestorable(
-                f"{self._repository}@{digest} is gone from the registry and not in the trash: push the image again"
+                f"{self._repository}@{digest} is neither in the registry nor in the trash: push the image again"
             )
         return Manifest(kept.digest, kept.media_type, kept.content)
 
     def _refuse_without_layers(self, digest: str, references: References) -> None:
-        """A collection that was not ours may have taken them; a blob-descriptor cache would not say so."""
+        """Refuse to restore an image whose config or layers do not exist any more."""
+        # A collection that pushprune did not run may have deleted them. `has_blob` also sees this behind a
+        # blob-descriptor cache, with which the registry would accept the manifest of a broken image.
         for blob, _ in references.blobs:
             if not self._registry.has_blob(self._repository, blob):
                 raise NotRestorable(
-                    f"{self._repository}@{digest} cannot be restored: its layer {blob} is gone, a collection has taken "
-                    "it; push the image again"
+                    f"{self._repository}@{digest} cannot be restored: its layer {blob} was deleted by a garbage "
+                    "collection; push the image again"
                 )
 
     def _put_missing(self, tree: _Tree, digest: str) -> None:
-        for one in tree.missing:
-            if one.digest != digest:
+        """Push the missing parts, the deepest first, because the registry accepts an index only after its parts."""
+        for manifest in tree.missing:
+            if manifest.digest != digest:
                 self._permit.check()
-                self._send(one.digest, one)
+                self._send(manifest.digest, manifest)
 
     def _put(self, tag: str, tree: _Tree, deleted: Deleted | None, *, force: bool, reason: str = "") -> None:
-        """Under its tag, or by its digest; then the history knows."""
+        """Push the manifest under its tag, or by its digest, and record the restore in the history."""
         self._permit.check()
         if tag:
+            # Checked again right before the PUT: pushing the parts may have taken a while.
             self._refuse_if_pushed_again(tag, tree.manifest.digest, force=force)
+            # Recorded before the PUT, so that its event is not taken for a push by a user.
             self._undo.removals.putting(self._repository, tag, tree.manifest.digest)
         self._send(tag or tree.manifest.digest, tree.manifest)
         entry = deleted or self._any_deletion(tree.manifest.digest)
         pushed_us = (entry.pushed_us if entry else None) or 0
         replaced_us = int(self._before.get(tag) or 0)
-        if self._replaced and replaced_us:  # 0: nobody saw that push either
+        # The restored image must not count as older than the push that it replaces. 0: that push time is unknown, too.
+        if self._replaced and replaced_us:
             pushed_us = max(pushed_us, replaced_us + 1)
         is_plain = tree.manifest.media_type not in INDEX_TYPES and tree.references.subject is None
         size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
@@ -240,14 +281,14 @@ class _Restoring:
         )  # fmt: skip
         if not noted:
             raise NotRestorable(
-                f"{self._repository}:{tag} was pushed at this moment, and that push stays: "
-                "restore it under another name (--as TAG)"
+                f"{self._repository}:{tag} was pushed at this moment, and that push is kept: "
+                "restore the image under another name (--as TAG)"
             )
 
     def _reason(self, tag: str, deleted: Deleted | None) -> str:
         if self._replaced and tag in self._before:
-            return f"put back in place of {self._replaced}"
-        return "put back, as it stood there before" if deleted and deleted.left else "its deletion was undone"
+            return f"restored in place of {self._replaced}"
+        return "restored after it was overwritten" if deleted and deleted.left else "its deletion was undone"
 
     def _send(self, reference: str, manifest: Manifest) -> None:
         try:
@@ -256,26 +297,26 @@ class _Restoring:
                 put(*where, reference, manifest.media_type, manifest.content)
         except ManifestRefused as error:
             name = f"{self._repository}@{manifest.digest}"
-            raise NotRestorable(f"the registry does not take {name} back, push it again: {error}") from error
+            raise NotRestorable(f"the registry does not accept {name}, push the image again: {error}") from error
 
     def _any_deletion(self, digest: str) -> Deleted | None:
-        return next((one for one in self._deleted if one.digest == digest), None)
+        return next((deletion for deletion in self._deleted if deletion.digest == digest), None)
 
     def restore_referrers(self, since: Mapping[str, int], reason: str = "") -> tuple[str, ...]:
-        """Restore what followed these images, and what followed that; as `Undo.restore_referrers`."""
-        since, left, restored = dict(since), list(self._deleted), []
-        while found := [one for one in left if self._follows(one, since)]:
-            for one in found:
-                left.remove(one)
-                since.setdefault(one.digest, one.at_us)
-                if self._restore_referrer(one, reason):
-                    restored.append(one.tag or one.digest)
+        """Restore the referrers of these images, and the referrers of those; see `Undo.restore_referrers`."""
+        since, remaining, restored = dict(since), list(self._deleted), []
+        while referrers := [deletion for deletion in remaining if self._follows(deletion, since)]:
+            for referrer in referrers:
+                remaining.remove(referrer)
+                since.setdefault(referrer.digest, referrer.at_us)
+                if self._restore_referrer(referrer, reason):
+                    restored.append(referrer.tag or referrer.digest)
         if self._learnt:
             self._undo.history.resolve(self._undo.history.snapshot(self._repository), self._learnt)
         return tuple(restored)
 
     def _follows(self, deleted: Deleted, since: Mapping[str, int]) -> bool:
-        """True if this was deleted after one of these images, and is about it. What a tag has only left is not."""
+        """True if this is a referrer of one of these images and was deleted with the image or later."""
         if deleted.at_us < min(since.values(), default=0):
             return False
         kept = self._undo.trash.get(self._repository, deleted.digest)
@@ -283,7 +324,8 @@ class _Restoring:
         return subject is not None and deleted.at_us >= since.get(subject, deleted.at_us + 1)
 
     def _restore_referrer(self, deleted: Deleted, reason: str) -> bool:
-        """Restore one referrer. A newer one stays: force is about the tag that was named."""
+        """Restore one referrer; False if that is not possible, or if its tag points at another referrer by now."""
+        # `force` is only for the tag that the user named, not for its signatures.
         standing = self._registry.head(self._repository, deleted.tag or deleted.digest)
         if standing is not None and standing.digest != tombstone.DIGEST:
             return False

@@ -1,7 +1,7 @@
-"""A folder that keeps what was deleted: the manifests, and an index of what each deletion took.
+"""A folder with deleted images: their manifests, and an index with one line for each deletion.
 
-It outlives the command that deleted, and Redis. `pushprune restore --from` puts images back from it, until a garbage
-collection has taken their layers.
+The folder survives the command that deleted, and Redis. `pushprune restore --from` restores images from the folder,
+until a garbage collection has deleted their layers.
 """
 
 import errno
@@ -28,7 +28,7 @@ class Saved:
     """One image, as it was saved right before its deletion.
 
     Attributes:
-        media_type: "" where only these tags were to be deleted, and the manifest was kept.
+        media_type: "" if only these tags were to be deleted, and the manifest was kept.
         tags: () for a manifest without a tag.
         reason: why it was deleted.
         at: when, as RFC 3339.
@@ -43,7 +43,7 @@ class Saved:
 
 
 class TrashFolder:
-    """The manifests in `manifests/<algorithm>-<hex>`, and `index.jsonl` with one line for each deletion."""
+    """The folder: manifests in `manifests/<algorithm>-<hex>`, and `index.jsonl` with one line for each deletion."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,7 +51,7 @@ class TrashFolder:
         self._lock = Lock()
 
     def prepare(self) -> None:
-        """Create the folder. Raises TrashUnwritable where that is not possible."""
+        """Create the folder. Raises TrashUnwritable if that is not possible."""
         try:
             (self.path / _MANIFESTS).mkdir(parents=True, exist_ok=True)
             for folder in (self.path, *self.path.parents[:2]):
@@ -61,13 +61,15 @@ class TrashFolder:
         self._made = True
 
     def save(self, repository: str, doomed: Doomed, manifest: tuple[str, bytes] | None) -> None:
-        """Write an image to the disk, and return once it is there for certain (safety rule 4).
+        """Write an image to the disk, and return only once it would survive a power failure (safety rule 4).
 
         Args:
-            manifest: media type and bytes; None where only the tags are to be deleted.
+            repository: the name of the repository.
+            doomed: the image, with the reasons of its deletion.
+            manifest: media type and bytes; None if only the tags are to be deleted.
 
         Raises:
-            TrashUnwritable: it is not saved, so that it must not be deleted.
+            TrashUnwritable: the image is not saved, so it must not be deleted.
         """
         media_type, content = manifest or ("", b"")
         reason = "; ".join(dict.fromkeys(verdict.reason for verdict in doomed.verdicts))
@@ -79,30 +81,30 @@ class TrashFolder:
         try:
             if manifest:
                 self._write(doomed.digest, content)
-            # The line comes last: what the index names has its manifest on the disk.
+            # The line is written last, so that every manifest that the index names is on the disk.
             self._append(line)
         except OSError as error:
             raise self._unwritable(error) from error
 
     def saved(self) -> tuple[Saved, ...]:
-        """Everything that was saved, the first deletion first.
+        """All saved images, the first deletion first.
 
-        A line that was cut off when the machine stopped is left out: its image was not deleted yet.
+        An incomplete line, left by a machine that stopped, is skipped: its image was not deleted yet.
 
         Raises:
-            ConfigurationError: the folder is not one of these, or cannot be read.
+            ConfigurationError: the folder contains no deleted images, or cannot be read.
         """
         try:
             lines = (self.path / _INDEX).read_bytes().split(b"\n")
         except OSError as error:
             raise ConfigurationError(
-                f"{self.path} holds no deleted images ({error.strerror}): name the folder that `pushprune prune "
+                f"{self.path} contains no deleted images ({error.strerror}): name the folder that `pushprune prune "
                 "--registry` printed at its end"
             ) from error
         return tuple(_read(lines))
 
     def content(self, digest: str) -> bytes | None:
-        """The bytes of a manifest; None where they are not here, or are not what the digest names."""
+        """The bytes of a manifest; None if they are not in the folder, or do not match the digest."""
         try:
             content = self._file(digest).read_bytes()
             algorithm, _, expected = digest.partition(":")
@@ -111,11 +113,12 @@ class TrashFolder:
             return None
 
     def _append(self, line: bytes) -> None:
-        """Add a line to the index. A line that was cut off before is ended, so that it does not spoil this one."""
+        """Add a line to the index."""
         path = self.path / _INDEX
         with path.open("ab+", buffering=0) as index:
             with self._lock:
                 end = index.seek(0, os.SEEK_END)
+                # If the last line is incomplete, a line feed ends it, so that it does not spoil the new line.
                 index.seek(max(end - 1, 0))
                 line = line if index.read(1) in (b"", b"\n") else b"\n" + line
                 if index.write(line) != len(line):
@@ -125,7 +128,7 @@ class TrashFolder:
             _flush_folder(self.path)
 
     def _write(self, digest: str, content: bytes) -> None:
-        """Write a manifest under its digest. An unfinished file of an earlier attempt is replaced."""
+        """Write a manifest under its digest. An incomplete file of an earlier attempt is replaced."""
         if self.content(digest) == content:
             return
         with self._file(digest).open("wb") as file:
@@ -145,13 +148,13 @@ class TrashFolder:
 
 
 def default_folder(url: str, now: datetime) -> Path:
-    """The folder for what a command deletes from this registry now, below the current directory."""
+    """The folder for the images that a command deletes from this registry now, below the current directory."""
     host = urlsplit(url).netloc.rpartition("@")[2].replace(":", "-")
     return Path("pushprune-trash") / (host or "registry") / now.strftime("%Y%m%d-%H%M%S")
 
 
 def _flush_folder(path: Path) -> None:
-    """Have the names in a folder survive a power failure, not only the bytes of the files."""
+    """Make the names in a folder survive a power failure, not only the bytes of the files."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

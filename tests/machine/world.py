@@ -297,7 +297,7 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                undone = self.wiring.undo.restore(SHOP, tag=tag, digest=digest, over=over, by="alice")
+                undone = self.wiring.undo.restore(SHOP, tag=tag, digest=digest, replaces=over, by="alice")
         except NotRestorable:
             assert self.registry.tags().get(tag) == over, f"{tag} was not put back, and has moved"
             return

@@ -126,7 +126,7 @@ def test_under_another_name_the_old_one_stays_as_it_is(make_system: Make) -> Non
 def test_a_tag_that_was_pushed_again_is_not_overwritten_unless_forced(make_system: Make) -> None:
     system = pruned(make_system)
     again = system.registry.push_image(SHOP, "v1", seed="again")
-    with pytest.raises(NotRestorable, match=r"has since been pushed again .*--as TAG.*--force"):
+    with pytest.raises(NotRestorable, match=r"was pushed again since .*--as TAG.*--force"):
         system.wiring.undo.restore(SHOP, tag="v1")
     assert system.registry.tags(SHOP)["v1"] == again
     system.wiring.undo.restore(SHOP, tag="v1", force=True)
@@ -176,7 +176,7 @@ def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_syst
     assert system.registry.collect()
     before = system.registry.count("pushprune/", "PUT")
     with pytest.raises(
-        NotRestorable, match=r"its layer sha256:.* is gone, a collection has taken it; push the image again"
+        NotRestorable, match=r"its layer sha256:.* was deleted by a garbage collection; push the image again"
     ):
         system.wiring.undo.restore(SHOP, tag="v1")
     assert system.registry.count("pushprune/", "PUT") == before
@@ -186,7 +186,7 @@ def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_syst
 @pytest.mark.parametrize(
     ("tag", "said"),
     [
-        ("v2", "shop/api:v2 is there"),
+        ("v2", "shop/api:v2 exists"),
         ("v9", "shop/api:v9 was not deleted by pushprune; `pushprune trash shop/api` lists"),
     ],
 )
@@ -200,7 +200,9 @@ def test_it_waits_for_no_collection_and_never_meets_one(make_system: Make) -> No
     system = pruned(make_system)
     with (
         system.wiring.leases.hold(COLLECT),
-        pytest.raises(NotRestorable, match="a garbage collection is running or about to: try again when it is over"),
+        pytest.raises(
+            NotRestorable, match="a garbage collection is running or about to start: try again when it has finished"
+        ),
     ):
         system.wiring.undo.restore(SHOP, tag="v1")
 

@@ -77,7 +77,7 @@ def test_only_the_tag_that_is_named_comes_back(shop: Shop) -> None:
     shop.delete(image, "v1", "stable")
     assert outcomes(shop.restore(Wanted(SHOP, "v1"))) == {"v1": Outcome.RESTORED}
     assert set(shop.registry.tags(SHOP)) == {"v1"}
-    with pytest.raises(NotRestorable, match="nothing of shop/api:v2 is in"):
+    with pytest.raises(NotRestorable, match="no deleted image of shop/api:v2 is in"):
         shop.restore(Wanted(SHOP, "v2"))
 
 

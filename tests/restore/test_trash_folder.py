@@ -86,7 +86,7 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TrashUnwritable, match=r"cannot be saved in .*file/trash \(Not a directory\), so nothing more"):
         TrashFolder(tmp_path / "file" / "trash").save("shop/api", doomed("v1"), MANIFEST)
-    with pytest.raises(ConfigurationError, match="holds no deleted images"):
+    with pytest.raises(ConfigurationError, match="contains no deleted images"):
         TrashFolder(tmp_path).saved()
 
 

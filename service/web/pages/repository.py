@@ -84,7 +84,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             tag=_a_tag(form.get("tag", "")),
             digest=_a_digest(form.get("digest", "")),
             as_tag=_a_tag(form.get("as_tag", "").strip()),
-            over=_a_digest(form.get("over", "")),
+            replaces=_a_digest(form.get("over", "")),
             by=frame.who().name,
         )
         names = ", ".join((*undone.tags, *undone.referrers)) or undone.digest
