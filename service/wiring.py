@@ -136,7 +136,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     removals = Removals(connection, limits, settings.history.trash)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
-    registry = _registry(settings, meter)
+    registry = _registry(settings, meter, history.word)
     on_disk = settings.delete.via == "storage"
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
     debug_urls = settings.registry.debug_url
@@ -177,15 +177,16 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     )
 
 
-def probe(settings: Settings, name: str) -> Probe | None:
+def probe(wiring: Wiring, name: str) -> Probe | None:
     """What the doctor asks the registry with; None where `registry.url` is not set. name: its own, for this run."""
-    registry = settings.registry
+    settings, registry = wiring.settings, wiring.settings.registry
     if registry.url is None:
         return None
     auth = _auth(settings, registry.url)
     return Probe(
         registry.url, name, auth=auth, ca_file=registry.ca_file,
         timeout_s=registry.timeout_s, delete_timeout_s=registry.delete_timeout_s,
+        word=wiring.history.word,
     )  # fmt: skip
 
 
@@ -212,7 +213,9 @@ def registry_v1(settings: Settings) -> RegistryV1:
     return RegistryV1(registry.url, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
 
 
-def _registry(settings: Settings, meter: Meter | None = None) -> RegistryClient | None:
+def _registry(
+    settings: Settings, meter: Meter | None = None, word: Callable[[], str] | None = None
+) -> RegistryClient | None:
     registry = settings.registry
     if registry.url is None:
         return None
@@ -229,6 +232,7 @@ def _registry(settings: Settings, meter: Meter | None = None) -> RegistryClient 
         delete_timeout_s=registry.delete_timeout_s,
         parallel=settings.delete.parallel,
         timed=timed,
+        word=word,
         instead=f"or set delete.via: storage, as its storage is at {place}" if (place := settings.storage.path) else "",
     )
 

@@ -88,5 +88,5 @@ def open_case(
         is_web_named=web is not None,
         is_web_known=web is not None or not is_everywhere,
         patience_s=patience_s,
-        _probe=probe(wiring.settings, name),
+        _probe=probe(wiring, name),
     )

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from service.doctor.case import Case
 from service.domain.finding import Finding, error, fine, warning
 from service.domain.gate import client_of
-from service.registry.probe import knock
-from service.registry.session import USER_AGENT
+from service.registry.probe import knock, look_agent
 
 _NAME = "gate"
 
@@ -34,7 +33,7 @@ def check(case: Case) -> Iterator[Finding]:
             f"pushprune doctor --front {case.front}   # after it",
         )
         return
-    agent = f"{USER_AGENT} (probe {case.name})"
+    agent = look_agent(case.name)
     knock(case.front, case.repository, agent, settings.registry.timeout_s, settings.registry.ca_file)
     if case.wiring.probes.admitted(case.repository, _hash(agent)):
         yield fine(_NAME, f"writes through {case.front} ask the gate")

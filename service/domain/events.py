@@ -17,7 +17,8 @@ BLOB_TYPE = "application/octet-stream"
 OUR_AGENT = "pushprune/"
 MOST_EVENTS = 1000
 
-_PROBE = re.compile(r"pushprune/\S+ \(probe ([0-9a-f]{16})\)", re.ASCII)
+# Our requests that change something: the word of the installation, and the name of a probe of the doctor.
+_WITH_WORD = re.compile(r"pushprune/\S+ \(([\w-]+)(?:; probe ([0-9a-f]{16}))?\)", re.ASCII)
 _FUTURE_US = 10 * 60 * 1_000_000
 
 Action = Literal["push", "pull", "mount", "delete"]
@@ -71,17 +72,27 @@ class Event:
         return self.is_index or self.artifact
 
     @property
-    def is_ours(self) -> bool:
-        """True if pushprune itself sent the request (safety rule 6: our own traffic is not usage)."""
+    def is_by_pushprune(self) -> bool:
+        """True if the request names pushprune as its client: this installation, another one, or a stranger."""
         return self.useragent.startswith(OUR_AGENT)
 
-    @property
-    def probe(self) -> str | None:
-        """The name of the doctor's probe if this event is the push of its manifest, else None."""
-        if self.action != "push" or self.is_blob or not self.is_ours:
+    def is_ours(self, word: str) -> bool:
+        """Return True if the event is our own traffic, which is not usage (safety rule 6).
+
+        Any client can send the name pushprune; only this installation knows its word. A pull needs no word, because a
+        pull by any pushprune is no use of an image.
+        """
+        if not self.is_by_pushprune:
+            return False
+        match = _WITH_WORD.fullmatch(self.useragent)
+        return self.action == "pull" or (match is not None and match[1] == word)
+
+    def probe(self, word: str) -> str | None:
+        """Return the name of the doctor's probe if this event is the push of its manifest, else None."""
+        if self.action != "push" or self.is_blob or not self.is_ours(word):
             return None
-        match = _PROBE.fullmatch(self.useragent)
-        return match[1] if match else None
+        match = _WITH_WORD.fullmatch(self.useragent)
+        return match[2] if match else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +113,21 @@ class Envelope:
     @property
     def has_pulls(self) -> bool:
         """True if a client other than pushprune pulled a manifest."""
-        return any(event.action == "pull" and not event.is_blob and not event.is_ours for event in self.events)
+        return any(event.action == "pull" and not event.is_blob and not event.is_by_pushprune for event in self.events)
 
-    @property
-    def echoes(self) -> frozenset[str]:
-        """The registry instances that sent this envelope if it need not be recorded; empty if it must be recorded.
+    def echoes(self, word: str) -> frozenset[str]:
+        """Return the registry instances that sent this envelope if it need not be recorded; else nothing.
 
-        An envelope need not be recorded if pushprune itself caused all of its events.
+        An envelope need not be recorded if this installation, which has the `word`, caused all of its events.
         """
-        # A delete is always recorded: a race may have removed a tag too, or another pushprune may have sent the DELETE.
-        ours = not self.rejected and all(event.is_ours and event.action != "delete" for event in self.events)
+        # A delete is always recorded: a race may have removed a tag too.
+        ours = not self.rejected and all(event.is_ours(word) and event.action != "delete" for event in self.events)
         return frozenset(event.instance for event in self.events) if ours else frozenset()
 
-    @property
-    def probes(self) -> tuple[tuple[str, bool], ...]:
-        """The doctor's probes among the events: (name, True if the registry sends the references of manifests)."""
-        return tuple((event.probe, event.blobs is not None) for event in self.events if event.probe)
+    def probes(self, word: str) -> tuple[tuple[str, bool], ...]:
+        """Return the doctor's probes among the events: (name, True if the registry sends the references of manifests)."""
+        named = ((event.probe(word), event.blobs is not None) for event in self.events)
+        return tuple((name, references) for name, references in named if name)
 
     def discounting(self, ignores: Callable[[str, str], bool]) -> "Envelope":
         """Return the envelope with `counts` set to False on each pull for which `ignores(useragent, actor)` is true."""

@@ -25,10 +25,12 @@ class Recorder:
         Raises:
             StoreUnavailable: Redis is away, so nothing was recorded and the registry must send it again.
         """
-        for name, references in envelope.probes:
+        word = self._history.word()
+        for name, references in envelope.probes(word):
             self._probes.heard(name, references=references)
         # Events that our own requests caused tell nothing new, unless they are the first sign of a restarted registry.
-        if envelope.echoes and envelope.echoes <= self._instances:
+        echoes = envelope.echoes(word)
+        if echoes and echoes <= self._instances:
             return _NOTHING
         if envelope.has_pulls and (policy := self._policies.current()):
             envelope = envelope.discounting(policy.ignores_pull)

@@ -23,7 +23,7 @@ from service.domain.oci.manifest import DOCKER_MANIFEST, MANIFEST_TYPES
 from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_url, manifest_path
 from service.registry.answers import error_codes, is_gone, read_json, refusal, translated
-from service.registry.session import AnswerTooLarge, open_session, read_bounded
+from service.registry.session import USER_AGENT, AnswerTooLarge, agent_with, open_session, read_bounded
 
 CATALOG_PAGE = 1000
 # Bounds for a hostile registry. Real ones stay far below: a million names in pages of 100 are 10,000 pages.
@@ -78,6 +78,7 @@ class RegistryClient:
         parallel: int = 4,
         instead: str = "",
         timed: Callable[[str, float], object] = lambda *_: None,
+        word: Callable[[], str] | None = None,
     ) -> None:
         """Open the session; nothing is sent yet.
 
@@ -90,6 +91,8 @@ class RegistryClient:
             parallel: requests at once, at most.
             instead: an alternative for the user, added to the error of a registry that does not delete.
             timed: called after each request with "<method> <status>" (or "<method> none") and its seconds.
+            word: of this installation. Requests that change something carry it in their User-Agent, so that their
+                events are known as ours. It reaches no other host: only GET and HEAD follow a redirect.
 
         Raises:
             ConfigurationError: a bad url or ca_file.
@@ -98,6 +101,7 @@ class RegistryClient:
         self._where = f"the registry at {self._url}"
         self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
         self._delete_timeout_s = delete_timeout_s
+        self._word = word
         self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
 
     def ping(self, timeout_s: float | None = None) -> None:
@@ -333,6 +337,10 @@ class RegistryClient:
             raise RegistryUnavailable(f"{self._where} named no size in its answer to {_request_of(response)}")
         return int(size)
 
+    def _agent(self) -> str:
+        """The User-Agent of a request that changes something."""
+        return agent_with(self._word()) if self._word else USER_AGENT
+
     def _send(
         self,
         method: str,
@@ -346,17 +354,19 @@ class RegistryClient:
         """Send a request and return the response, whatever its status. The time it took is reported to `timed`."""
         # Session.request would merge the session's settings into every request, which costs a third of the time of one.
         session, prepared, status = self._session, requests.PreparedRequest(), "none"
+        is_look = method in ("GET", "HEAD")
+        named = {} if is_look else {"User-Agent": self._agent()}
         began_s, timeout_s = time.monotonic(), timeout_s or self._timeout_s
         try:
             with translated(self._where, timeout_s):
                 prepared.prepare(
-                    method, self._url + path, {**session.headers, **headers}, data=content, auth=session.auth
+                    method, self._url + path, {**session.headers, **named, **headers}, data=content, auth=session.auth
                 )
                 response = session.send(
                     prepared,
                     timeout=(min(timeout_s, self._timeout_s), timeout_s),
                     stream=stream,
-                    allow_redirects=method in ("GET", "HEAD"),
+                    allow_redirects=is_look,
                     proxies=session.proxies,
                     verify=session.verify,
                     cert=session.cert,

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import requests.auth
 from service.domain.errors import PushpruneError, RegistryUnavailable
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.registry.client import RegistryClient
-from service.registry.session import USER_AGENT, open_session
+from service.registry.session import USER_AGENT, agent_with, open_session
 
 # The repository for probes; it belongs to no user.
 REPOSITORY = "pushprune/doctor"
@@ -42,6 +43,11 @@ class Dated:
     after_s: float
 
 
+def look_agent(name: str) -> str:
+    """Return the User-Agent of a probe's requests that change nothing."""
+    return f"{USER_AGENT} (probe {name})"
+
+
 class Probe(RegistryClient):
     """The registry client of the doctor.
 
@@ -58,13 +64,20 @@ class Probe(RegistryClient):
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
         delete_timeout_s: float = 300.0,
+        word: Callable[[], str] | None = None,
     ) -> None:
         """name: of this run, for the User-Agent, by which the events of the probe are recognized."""
         super().__init__(
-            url, auth=auth, ca_file=ca_file, timeout_s=timeout_s, delete_timeout_s=delete_timeout_s, parallel=1
+            url,
+            auth=auth,
+            ca_file=ca_file,
+            timeout_s=timeout_s,
+            delete_timeout_s=delete_timeout_s,
+            parallel=1,
+            word=word,
         )
-        self.agent = f"{USER_AGENT} (probe {name})"
-        self._session.headers["User-Agent"] = self.agent
+        self._name = name
+        self._session.headers["User-Agent"] = look_agent(name)
 
     @property
     def url(self) -> str:
@@ -121,6 +134,9 @@ class Probe(RegistryClient):
             return self.claims_blob(repository, _SHA512)
         finally:
             self._unlink(repository, _SHA512, _SHA256)
+
+    def _agent(self) -> str:
+        return agent_with(self._word(), self._name) if self._word else look_agent(self._name)
 
     def _upload(self, repository: str, digest: str, content: bytes) -> None:
         begun = self._send("POST", f"/v2/{repository}/blobs/uploads/", {})

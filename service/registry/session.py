@@ -17,6 +17,13 @@ from service import __version__
 from service.domain.errors import ConfigurationError
 
 USER_AGENT = f"pushprune/{__version__}"
+
+
+def agent_with(word: str, probe: str = "") -> str:
+    """Return the User-Agent of a request that changes something: its event is known as ours by the word."""
+    return f"{USER_AGENT} ({word}; probe {probe})" if probe else f"{USER_AGENT} ({word})"
+
+
 # A registry sends no longer listing in one page.
 MOST_BYTES = 64 * 1024 * 1024
 _PIECE_BYTES = 65_536

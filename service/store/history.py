@@ -30,6 +30,7 @@ from service.store.packing import (
     unpack_layers,
 )
 from service.store.snapshot import Snapshot, unpack_snapshot
+from service.store.word import Word
 
 _APPROVED_MS = 86_400_000
 # Parts of an image are pushed before the first tag of its repository.
@@ -83,10 +84,11 @@ class History:
         self._look_again_ms = look_again_ms
         self._keys = connection.keys
         self._limits = limits or Limits()
+        self.word = Word(connection)
 
     def record(self, envelope: Envelope) -> Recorded:
         """Records an envelope exactly once, in one atomic call; doing it again changes nothing."""
-        return record(self._connection, envelope, self._limits, self._gate, self._look_again_ms)
+        return record(self._connection, envelope, self.word(), self._limits, self._gate, self._look_again_ms)
 
     def snapshot(self, repository: str) -> Snapshot:
         """Everything a plan needs, read at one moment."""

@@ -37,10 +37,16 @@ class Recorded:
     refused: int = 0
 
 
-def record(connection: Connection, envelope: Envelope, limits: Limits, gate: Bounds, look_again_ms: int) -> Recorded:
-    """Records an envelope exactly once, in one atomic call; doing it again changes nothing.
+def record(
+    connection: Connection, envelope: Envelope, word: str, limits: Limits, gate: Bounds, look_again_ms: int
+) -> Recorded:
+    """Record an envelope exactly once, in one atomic call; doing it again changes nothing.
 
-    Raises StoreUnavailable when Redis is away.
+    Args:
+        word: of this installation, by which it knows its own traffic.
+
+    Raises:
+        StoreUnavailable: Redis is away.
     """
     numbers: dict[str, int] = {}
     for event in envelope.events:
@@ -50,9 +56,10 @@ def record(connection: Connection, envelope: Envelope, limits: Limits, gate: Bou
     args += [look_again_ms, gate.youth_ms, gate.pushes, gate.blobs, limits.repository_layers]
     args += [limits.unseen_repositories, limits.unseen_tags, *numbers]
     for rejected in envelope.rejected:
-        args += [rejected.reason, rejected.excerpt]
+        # Who may look at rejected events must not learn the word.
+        args += [rejected.reason, rejected.excerpt.replace(word, "…")]
     for event in envelope.events:
-        args += _args(event, numbers[event.repository])
+        args += _args(event, numbers[event.repository], word)
     keys = list(_keys(connection.keys, numbers))
     recorded, duplicates, refused, *due = connection.script("record", keys, args)
     return Recorded(int(recorded), int(duplicates), tuple(due), int(refused))
@@ -68,10 +75,10 @@ def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:
         yield from (key(repository) for key in each)
 
 
-def _args(event: Event, repository: int) -> tuple[str | int, ...]:
-    kind = "own" if event.is_ours else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
+def _args(event: Event, repository: int, word: str) -> tuple[str | int, ...]:
+    kind = "own" if event.is_ours(word) else "blob" if event.is_blob else "manifest" if event.counts else "ignored"
     if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
-        kind = "tombstone"
+        kind = "other tombstone" if event.is_by_pushprune else "tombstone"
     digest, is_push = event.digest or "", event.action == "push"
     return (
         event.id, event.at_us, event.action, repository, event.tag or "", digest, short(digest), event.size_bytes,

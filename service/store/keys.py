@@ -214,6 +214,9 @@ Global
   changes       string  changes that were asked for over the API in this minute. Life: a minute. Writer, reader: change.
   unheard       hash    R → tags that the policy keeps only because their pushes were not heard. Life: until a plan
                         finds none. Writer: commit. Readers: /readyz, command line, API, doctor.
+  word          string  the random word of this installation, which its writes to the registry carry in their
+                        User-Agent: events without it are not its own traffic. Life: for ever; after Redis lost
+                        everything it is stored again. Writers, readers: web, workers.
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   clock         string  the time of Redis at the last sweep (ms): an earlier one tells that its clock was set back.
                         Life: for ever. Writer, reader: clock.

@@ -4,6 +4,7 @@ import pytest
 
 from service.domain.errors import DeletesDisabled
 from service.registry.probe import Probe
+from service.registry.session import agent_with
 from tests.contract.conftest import Site, Sites
 
 REPOSITORY = "pushprune/doctor"
@@ -27,13 +28,13 @@ def test_deletes_are_tried_without_deleting_anything(sites: Sites) -> None:
 
 
 def test_the_probe_is_heard_under_its_name_and_leaves_no_tag_and_no_manifest(site: Site) -> None:
-    probe = Probe(site.url, NAME)
+    probe = Probe(site.url, NAME, word=lambda: "w0rd")
     for _ in range(2):
         probe.push(REPOSITORY)
         probe.remove(REPOSITORY)
     assert site.client.tags(REPOSITORY) == ()
     agents = {event["request"]["useragent"] for event in site.events_until_marker()}
-    assert agents == {probe.agent}
+    assert agents == {agent_with("w0rd", NAME)}
     (manifest,) = {
         event["target"]["digest"]
         for event in site.events_until_marker()

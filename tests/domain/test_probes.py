@@ -8,13 +8,14 @@ from service.domain.events import BLOB_TYPE
 from service.domain.oci.manifest import OCI_MANIFEST
 from tests.support.makers import event, understood
 
-AGENT = "pushprune/0.1.0 (probe 0123456789abcdef)"
+WORD = "w0rd-_of-us"
+AGENT = f"pushprune/0.1.0 ({WORD}; probe 0123456789abcdef)"
 
 
 def probes(**changed: Any) -> tuple[tuple[str, bool], ...]:
     made = event(tag=None, useragent=AGENT)
     target = {"mediaType": OCI_MANIFEST, **changed.pop("target", {})}
-    return understood(made | changed | {"target": made["target"] | target}).probes
+    return understood(made | changed | {"target": made["target"] | target}).probes(WORD)
 
 
 def test_the_push_of_its_manifest_is_the_probe() -> None:
@@ -28,9 +29,11 @@ def test_the_push_of_its_manifest_is_the_probe() -> None:
     [
         {"target": {"mediaType": BLOB_TYPE}},
         {"action": "pull"},
-        {"request": {"useragent": "docker/27 (probe 0123456789abcdef)"}},
+        {"request": {"useragent": f"docker/27 ({WORD}; probe 0123456789abcdef)"}},
         {"request": {"useragent": "pushprune/0.1.0"}},
-        {"request": {"useragent": "pushprune/0.1.0 (probe 0123456789ABCDEF)"}},
+        {"request": {"useragent": "pushprune/0.1.0 (probe 0123456789abcdef)"}},
+        {"request": {"useragent": "pushprune/0.1.0 (guessed; probe 0123456789abcdef)"}},
+        {"request": {"useragent": f"pushprune/0.1.0 ({WORD}; probe 0123456789ABCDEF)"}},
         {"request": {"useragent": f"{AGENT} "}},
     ],
 )

@@ -111,7 +111,7 @@ def test_every_event_says_who_when_and_from_where(version: str) -> None:
             assert event.instance
             assert re.fullmatch(r"127\.0\.0\.1:\d+", event.address)
             assert 1_795_000_000_000_000 < event.at_us < RECORDED_AT_US
-            assert not event.is_ours
+            assert not event.is_by_pushprune
 
 
 @pytest.mark.parametrize("version", VERSIONS)

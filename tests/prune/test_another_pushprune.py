@@ -1,4 +1,4 @@
-"""What `pushprune prune --registry` deleted before the service was started is no loss, and stays deleted."""
+"""What `pushprune prune --registry` deletes is no loss and stays deleted; a stranger gains nothing by its name."""
 
 import pytest
 
@@ -91,3 +91,42 @@ def test_what_a_delete_of_the_workers_took_along_is_restored_all_the_same(make_s
     system.later()
     assert "stable" in system.tags()
     assert no_trouble(system)
+
+
+def test_a_tombstone_that_another_pushprune_is_about_to_delete_is_not_undone_meanwhile(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1")
+    Pusher(system.registry.url).put(SHOP, "stable", V1.media_type, V1.manifest)
+    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    system.settle()
+    assert system.registry.tags(SHOP)["v1"] == tombstone.DIGEST
+    one_off(system).delete(SHOP, tombstone.DIGEST)
+    system.later()
+    assert system.tags() == {tag.name for tag in system.wiring.history.live(SHOP)} == {"stable"}
+    assert no_trouble(system)
+
+
+def test_a_tombstone_that_whoever_calls_itself_pushprune_leaves_on_a_tag_is_undone(make_system: Make) -> None:
+    system = make_system(keep_last(5))
+    system.push("v1")
+    one_off(system).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    system.later()
+    assert system.registry.tags(SHOP) == {"v1": V1.digest}
+    assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"v1"}
+
+
+@VERSIONS
+def test_a_push_by_a_client_that_calls_itself_pushprune_counts(make_system: Make, version: str) -> None:
+    system = make_system(keep_last(3), version)
+    for number in range(6):
+        Pusher(system.registry.url, agent="pushprune/0.1.0 (me)").push(SHOP, f"v{number}", make_image(number))
+    system.settle()
+    assert system.tags() == {"v3", "v4", "v5"}
+
+
+def test_no_delete_that_borrows_our_name_has_a_tag_restored_that_nothing_of_ours_deleted(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    Pusher(system.registry.url, agent="pushprune/0.1.0 (me)").delete(SHOP, system.registry.tags(SHOP)["v2"])
+    system.later()
+    assert system.tags() == set()

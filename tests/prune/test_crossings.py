@@ -147,7 +147,7 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     system = doomed_system(make_system)
     old = V1.digest
     system.wiring.removals.putting(SHOP, "v1", make_image("astray").digest)
-    Pusher(system.registry.url, agent="pushprune/x").push(SHOP, "v1", make_image("astray"))
+    Pusher(system.registry.url, agent=system.agent).push(SHOP, "v1", make_image("astray"))
     deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()

@@ -266,7 +266,7 @@ def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_pat
 
 def test_a_tombstone_that_was_left_over_the_api_goes_as_well(on_disk: Make, tmp_path: Path) -> None:
     system = shared(on_disk)
-    Pusher(system.registry.url, agent="pushprune/x").put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
+    Pusher(system.registry.url, agent=system.agent).put(SHOP, "v1", tombstone.MEDIA_TYPE, tombstone.CONTENT)
     deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"latest", "v2"}

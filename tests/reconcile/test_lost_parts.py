@@ -25,7 +25,7 @@ def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
     wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
     stored = system.registry.manifests(SHOP)[part]
     wiring.trash.put(snapshot, doomed, (stored.media_type, stored.content))
-    Pusher(system.registry.url, agent="pushprune/test").delete(SHOP, part)
+    Pusher(system.registry.url, agent=system.agent).delete(SHOP, part)
     wiring.removals.forget(snapshot, doomed)
     return system, index, part
 

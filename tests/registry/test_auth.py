@@ -15,6 +15,7 @@ from service.domain.errors import AccessDenied, ConfigurationError, RegistryUnav
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.docker_config import Credentials
+from service.registry.session import USER_AGENT, agent_with
 from service.registry.tokens import Token
 from tests.fakes.certificates import make_certificates
 from tests.fakes.registry import FakeRegistry, Login
@@ -363,3 +364,11 @@ class TestTokenServer:
         with pytest.raises(AccessDenied):
             client.tags("shop/api")
         assert all("Authorization" not in request.headers for request in basic.requests)
+
+    def test_it_never_gets_the_word_that_our_writes_carry(self, bearer: FakeRegistry) -> None:
+        auth = RegistryAuth(bearer.url, lambda: RIGHT)
+        RegistryClient(bearer.url, auth=auth, word=lambda: "w0rd").delete("shop/api", UNKNOWN)
+        told = [request.user_agent for request in bearer.requests if request.path.startswith("/token")]
+        sent = [request.user_agent for request in bearer.requests if request.method == "DELETE"]
+        assert set(told) == {USER_AGENT}
+        assert set(sent) == {agent_with("w0rd")}

@@ -15,9 +15,11 @@ from service.domain.errors import (
     DeletesDisabled,
     RegistryRefused,
     RegistryUnavailable,
+    StoreUnavailable,
 )
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.registry.client import RegistryClient
+from service.registry.session import USER_AGENT
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.registry import FakeRegistry
 
@@ -380,3 +382,27 @@ class TestNames:
     def test_the_end_of_a_url_does_not_matter(self, fake: FakeRegistry, end: str) -> None:
         RegistryClient(fake.url + end).ping()
         assert fake.requests[0].path == "/v2/"
+
+
+class TestTheWord:
+    def test_what_changes_something_carries_it_and_what_looks_does_not(self, fake: FakeRegistry) -> None:
+        client = RegistryClient(fake.url, word=lambda: "w0rd")
+        client.tags("shop/api")
+        client.head("shop/api", "v1")
+        client.takes_writes("shop/api")
+        client.delete("shop/api", f"sha256:{'0' * 64}")
+        agents = {request.method: request.user_agent for request in fake.requests}
+        assert agents == {
+            "GET": USER_AGENT, "HEAD": USER_AGENT,
+            "PUT": f"{USER_AGENT} (w0rd)", "DELETE": f"{USER_AGENT} (w0rd)",
+        }  # fmt: skip
+
+    def test_it_is_asked_for_only_when_it_is_sent(self, fake: FakeRegistry) -> None:
+        def away() -> str:
+            raise StoreUnavailable("Redis does not answer")
+
+        client = RegistryClient(fake.url, word=away)
+        assert client.tags("shop/api") == ()
+        with pytest.raises(StoreUnavailable):
+            client.delete("shop/api", f"sha256:{'0' * 64}")
+        assert [request.method for request in fake.requests] == ["GET"]

@@ -216,7 +216,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
     system.messages.enforce(SHOP)
 
     def restore() -> None:
-        Pusher(system.registry.url, agent="pushprune/x").put(
+        Pusher(system.registry.url, agent=system.agent).put(
             SHOP, "v1", make_image("one").media_type, make_image("one").manifest
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain.gate import Wish, client_of
+from service.registry.session import agent_with
 from service.store.connection import Connection
 from service.store.gate import MORE, Bounds, Gate
 from service.store.history import History
@@ -226,7 +227,7 @@ def test_a_mount_that_was_heard_of_is_loose_and_our_own_pushes_and_pulls_are_not
     gate: Gate, connection: Connection
 ) -> None:
     history = History(connection)
-    blob_heard(history, digest("ours"), 1, useragent="pushprune/1")
+    blob_heard(history, digest("ours"), 1, useragent=agent_with(history.word()))
     blob_heard(history, digest("pulled"), 2, action="pull")
     blob_heard(history, digest("mounted"), 3, action="mount")
     assert loose(gate, *map(digest, ("ours", "pulled", "mounted"))) == {digest("mounted")}

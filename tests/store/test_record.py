@@ -9,6 +9,7 @@ from service.domain.events import Envelope, Event
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
+from service.registry.session import agent_with
 from service.store.connection import Connection
 from service.store.history import Committed, History
 from service.store.keys import short
@@ -123,8 +124,7 @@ def test_a_rescue_by_digest_alone_has_the_repository_planned_again(history: Hist
 
 
 def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, connection: Connection) -> None:
-    ours = "pushprune/0.1.0"
-    connection.client.zadd(connection.keys.touched("shop/api"), {"v0": 1})
+    ours = agent_with(history.word())
     record(history, event(1))
     before = state(connection)["tags:shop/api"]
     record(history, event(2, seed="x", useragent=ours), event(3, "pull", useragent=ours))
@@ -133,24 +133,30 @@ def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, conne
     assert "pulled:shop/api" not in state(connection)
 
 
-def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(
-    history: History, connection: Connection
-) -> None:
-    connection.client.zadd(connection.keys.touched("shop/api"), {"v0": 1})
+def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(history: History) -> None:
     record(history, event(1))
     history.commit(history.snapshot("shop/api"), Plan(), "none")
-    due = record(history, event(4, "delete", digest=None, media_type="", useragent="pushprune/0.1.0"))
+    due = record(history, event(4, "delete", digest=None, media_type="", useragent=agent_with(history.word())))
     assert due == ("shop/api",)
     assert history.snapshot("shop/api").heal[0][0] == "v1"
 
 
-def test_a_delete_by_another_pushprune_of_an_unknown_manifest_is_no_history(
-    history: History, connection: Connection
-) -> None:
-    ours = "pushprune/0.1.0"
+def test_a_delete_of_ours_of_an_unknown_manifest_is_no_history(history: History) -> None:
+    ours = agent_with(history.word())
     record(history, event(1, "delete", None, useragent=ours), event(2, "delete", digest=None, useragent=ours))
     assert history.repositories() == ()
     assert history.entries("shop/api") == ()
+
+
+@pytest.mark.parametrize("agent", ["pushprune/0.1.0", "pushprune/0.1.0 (guessed)", "pushprune/0.1.0 (probe 0)"])
+def test_a_push_and_a_delete_by_a_stranger_that_borrows_our_name_count_as_those_of_a_user(
+    history: History, agent: str
+) -> None:
+    record(history, event(1, tag="v1", useragent=agent), event(2, tag="v2", useragent=agent))
+    assert {tag.name for tag in history.live("shop/api")} == {"v1", "v2"}
+    record(history, event(3, "delete", "v2", digest=None, media_type="", useragent=agent))
+    assert [tag.name for tag in history.live("shop/api")] == ["v1"]
+    assert [entry.action for entry in history.entries("shop/api")] == ["delete", "push", "push"]
 
 
 def test_a_push_of_what_lies_in_the_trash_makes_the_tag_looked_at(history: History, connection: Connection) -> None:

@@ -47,6 +47,7 @@ def state(connection: Connection) -> dict[str, Any]:
     Streams count as bags of entries without their ids, and times (due, heard, instances, unread, unseen, generation) as
     presence.
     untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
+    So is the word, which no event changes.
     """
     found: dict[str, Any] = {}
     client: Any = connection.client
@@ -54,7 +55,7 @@ def state(connection: Connection) -> dict[str, Any]:
     for key in map(str, client.scan_iter(match=f"{prefix}*", count=1000)):
         name = key.removeprefix(prefix)
         kind = client.type(key)
-        if name.startswith("untagged:"):
+        if name.startswith("untagged:") or name == "word":
             continue
         if kind == "stream":
             found[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))

@@ -17,6 +17,7 @@ from service.domain.policy.model import Policy
 from service.ingest.record import Recorder
 from service.prune import deleting, listing, planning
 from service.reconcile import compare
+from service.registry.session import agent_with
 from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
 from tests.fakes.registry import FakeRegistry
@@ -44,6 +45,11 @@ class System:
     @property
     def messages(self) -> Messages:
         return self.wiring.dispatch  # type: ignore[return-value]
+
+    @property
+    def agent(self) -> str:
+        """The User-Agent of the workers' writes."""
+        return agent_with(self.wiring.history.word())
 
     def hear(self, envelope: dict[str, Any]) -> None:
         if self.deaf:

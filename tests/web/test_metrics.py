@@ -8,6 +8,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.collection.run import STALE, SWEEPING, Run, Under
+from service.registry.session import agent_with
 from tests.conftest import keep_last
 from tests.support.health import replace_file
 from tests.support.makers import blob_event, envelope, event
@@ -79,7 +80,7 @@ def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
 
 
 def test_what_was_heard_is_counted(edge: Edge) -> None:
-    own = event(useragent="pushprune/0.1.0", tag="mine")
+    own = event(useragent=agent_with(edge.wiring.history.word()), tag="mine")
     edge.http.post(
         "/notifications", data=envelope(event(), event(), event(), blob_event("mount"), event("pull"), own, 5)
     )

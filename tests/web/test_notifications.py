@@ -11,6 +11,7 @@ import redis
 from werkzeug.test import TestResponse
 
 from service.domain.events import Envelope
+from service.registry.session import agent_with
 from service.store.history import History
 from service.web.problems import MAX_BODY_BYTES
 from tests.support.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, blob_event, digest_of, envelope, event
@@ -77,7 +78,7 @@ def test_each_newly_due_repository_is_sent_once(edge: Edge) -> None:
 
 
 def test_what_moves_no_tag_asks_for_no_plan(edge: Edge) -> None:
-    ours = event(useragent="pushprune/0.1.0", tag="mine")
+    ours = event(useragent=agent_with(edge.wiring.history.word()), tag="mine")
     assert post(edge, blob_event(), blob_event("mount"), event("pull"), event(tag=None), ours).json == answer(5)
     assert (edge.sent, edge.tags()) == ([], [])
 
@@ -269,7 +270,7 @@ def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(se
 
 
 def test_what_we_did_ourselves_costs_redis_nothing_once_its_registry_is_known(edge: Edge) -> None:
-    ours: dict[str, Any] = {"useragent": "pushprune/1", "instance": "one"}
+    ours: dict[str, Any] = {"useragent": agent_with(edge.wiring.history.word()), "instance": "one"}
     for number in range(3):
         post(edge, event("pull", tag="v1", **ours), event("push", tag="v2", **ours))
         if not number:

@@ -15,7 +15,8 @@ local EACH = {'tags', 'live', 'pulled', 'gone', 'links', 'doomed', 'heal', 'hist
 -- that nobody has seen at the registry yet, unseen_tags: tags, or indexes, of each of them.
 local LIMITS = {'resend', 'history', 'events', 'pulls', 'rejected', 'seen', 'again', 'youth', 'pushes', 'blobs', 'layers',
                 'unseen', 'unseen_tags'}
--- index: 0 or 1. kind: manifest, tombstone (that a user pushed), blob, own or ignored. references: short digests of the blobs and children of a push.
+-- index: 0 or 1. kind: manifest, tombstone (that a user pushed), other tombstone (that another pushprune pushed), blob,
+-- own or ignored. references: short digests of the blobs and children of a push.
 -- layers: each "mark:size"; '' = not known.
 local EVENT = {'id', 'at_us', 'action', 'repository', 'tag', 'digest', 'short', 'size', 'index', 'actor',
                'agent', 'address', 'instance', 'kind', 'media', 'client', 'references', 'layers'}
@@ -106,7 +107,7 @@ for _ = 1, events do
     elseif e.kind == 'blob' then
       count('blob')
       if e.action ~= 'pull' and e.action ~= 'delete' then open_push(r, e) end
-    elseif e.kind == 'tombstone' then copied_tombstone(r, e)
+    elseif e.kind == 'tombstone' or e.kind == 'other tombstone' then copied_tombstone(r, e)
     elseif e.action == 'push' then
       push(r, e)
       end_push(r, e)

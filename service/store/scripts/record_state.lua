@@ -27,6 +27,12 @@ local function look_at(r, tag, later)
   redis.call('ZADD', all.healing, 'LT', now_ms + limit.resend, r.name)
 end
 
+-- Look only when a DELETE that is on its way must have ended.
+local function look_later(r, tag)
+  redis.call('ZADD', r.heal, 'NX', now_ms + limit.again, tag)
+  redis.call('ZADD', all.healing, 'LT', now_ms + limit.resend, r.name)
+end
+
 -- A write of ours can have met only what happened at the registry before it ended. An event that tells of more may be
 -- forged: healing must not put back what was deleted, or move a tag, because of it.
 local MET_MS = 60000
@@ -56,18 +62,6 @@ local function make_void(r, member, at_us)
   redis.call('ZADD', r.gone, 'GT', at_us, member)
   redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
   redis.call('EXPIRE', r.gone, 86400)
-end
-
--- True where the history knows of a manifest: with a tag, without one, or as an index.
-local function is_known(r, digest, short)
-  if redis.call('HEXISTS', r.untagged, short) == 1 or redis.call('HEXISTS', r.untagged, digest) == 1
-    or redis.call('HEXISTS', r.links, digest) == 1 then
-    return true
-  end
-  for _, standing in ipairs(redis.call('HVALS', r.live)) do
-    if string.sub(standing, 1, #short + 1) == short .. ' ' then return true end
-  end
-  return false
 end
 
 local function stood_at(r, tag)

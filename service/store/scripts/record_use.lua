@@ -55,23 +55,10 @@ local function delete(r, e)
   if pulled and tonumber(pulled) <= e.at then redis.call('ZREM', r.pulled, e.tag) end
 end
 
--- A delete with our User-Agent that the workers did not send: another pushprune did, such as `pushprune prune --registry`
--- before this service was started. What the workers delete is in the trash before it is sent, and void after a collection.
-local function is_by_another_pushprune(r, e)
-  if e.tag ~= '' then
-    return redis.call('HEXISTS', r.live, e.tag) == 1 and redis.call('EXISTS', r.trash) == 0
-      and redis.call('EXISTS', r.touched) == 0
-  end
-  return redis.call('HEXISTS', r.trash, e.digest) == 0 and redis.call('HEXISTS', r.doomed, e.short) == 0
-    and void_until(r, '@' .. e.short) < 0 and is_known(r, e.digest, e.short)
-end
-
 -- Our own traffic changes nothing, but a delete of ours that took along a tag which is not doomed must be healed.
 local function own(r, e)
   count('own')
-  if e.action ~= 'delete' then return end
-  if is_by_another_pushprune(r, e) then return delete(r, e) end
-  if e.tag == '' then return end
+  if e.action ~= 'delete' or e.tag == '' then return end
   local digest = stood_at(r, e.tag)
   if digest and redis.call('HEXISTS', r.doomed, digest) == 0 then
     look_at(r, e.tag, false)
@@ -80,10 +67,12 @@ local function own(r, e)
   end
 end
 
--- Somebody copied a tag that was being taken off. It is no image: it goes, and a tag that it stands under is put back.
+-- A tombstone that this installation did not push. It is no image: it is deleted, and a tag that it stands under is
+-- restored. Another pushprune deletes its tombstone itself: until it has had the time for that, nothing is restored.
 local function copied_tombstone(r, e)
-  look_at(r, e.digest, false)
-  if e.tag ~= '' then look_at(r, e.tag, false) end
+  local look = e.kind == 'other tombstone' and look_later or look_at
+  look(r, e.digest)
+  if e.tag ~= '' then look(r, e.tag) end
   changed(r)
   mark_due(r)
 end

@@ -1,0 +1,45 @@
+"""The word of this installation: by it the events tell our own requests from those of whoever borrows our name."""
+
+import secrets
+import time
+
+from service.domain.errors import StoreUnavailable
+from service.store.connection import Connection
+
+# So long a process may go on with its word after Redis lost everything and another process made up a new one.
+_READ_AGAIN_S = 10.0
+
+
+class Word:
+    """The key `word` of Redis, remembered by this process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: tuple[str, float] | None = None
+
+    def __call__(self) -> str:
+        """Return the word; where there is none, all processes agree on a random one.
+
+        After Redis lost everything the word that this process knows is stored again.
+
+        Raises:
+            StoreUnavailable: Redis is away, and this process never knew the word.
+        """
+        known, now_s = self._known, time.monotonic()
+        if known and now_s < known[1]:
+            return known[0]
+        try:
+            word = self._agree_on(known[0] if known else secrets.token_urlsafe(16))
+        except StoreUnavailable:
+            if known is None:
+                raise
+            word = known[0]
+        self._known = word, now_s + _READ_AGAIN_S
+        return word
+
+    def _agree_on(self, proposed: str) -> str:
+        key = self._connection.keys.of("word")
+        with self._connection.reached() as client, client.pipeline() as pipeline:
+            pipeline.set(key, proposed, nx=True)
+            pipeline.get(key)
+            return str(pipeline.execute()[1])
