@@ -125,7 +125,7 @@ class Envelope:
         return frozenset(event.instance for event in self.events) if ours else frozenset()
 
     def probes(self, word: str) -> tuple[tuple[str, bool], ...]:
-        """Return the doctor's probes among the events: (name, True if the registry sends the references of manifests)."""
+        """Return the doctor's probes among the events: (name, True if the registry sends what manifests reference)."""
         named = ((event.probe(word), event.blobs is not None) for event in self.events)
         return tuple((name, references) for name, references in named if name)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from importlib.resources import files
+from math import inf
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,6 +74,8 @@ class Ground:
         made = wire(settings, client=self.client)
         object.__setattr__(made, "dispatch", Messages())
         direct.connect(made.client, self.adapter)
+        # Known for good: a look at Redis that comes by the clock would make the count of steps a matter of chance.
+        made.history.word._known = "machine", inf
         return made
 
 

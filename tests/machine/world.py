@@ -70,6 +70,7 @@ class World:
         self._unanswered: list[Callable[[], object]] = []
         self.wiring = ground.wiring(rule, self.keys)
         self.history = History(Connection(ground.plain, self.keys))
+        self.history.word = self.wiring.history.word
         self.model = Model(rule, self.registry)
         self.watch = Watch(self.model)
         self.late = False
