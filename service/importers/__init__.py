@@ -1,11 +1,11 @@
-"""Other tools' policies as ours: which tools are known, and who reads the policy of each.
+"""Translate policies of other tools into the policy language of pushprune.
 
 translation.py  the result: rules, notes, and the YAML text
 document.py     JSON, with the line of every value      flags.py  command lines
 pattern.py      regexes, globs and prefixes             period.py  durations
-and a file for each tool, which says where its meaning is from.
+and a file for each tool, with the source of the rules that it follows.
 
-Where a tool's meaning cannot be said, the translation keeps more than the tool did, and a note says so.
+If a policy cannot be expressed exactly, the translation keeps more than the tool did, and a note says so.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,23 +33,28 @@ DOCUMENTS: Mapping[str, ReadDocument] = {
     "gitlab": gitlab.read_document,
     "quay": quay.read_document,
 }
-# Those whose policies belong to one place that they do not name.
+# Tools whose policies do not name the repository or project that they belong to.
 PLACED = ("harbor", "ecr", "gcp", "gitlab", "quay")
 TOOLS = tuple(dict.fromkeys((*COMMANDS, *DOCUMENTS)))
 
 
 @dataclass(frozen=True)
 class Text:
-    """What somebody gave, and what to call it when something is wrong with it."""
+    """A text to import, and its name in error messages."""
 
     name: str
     content: str
 
 
 def import_document(tool: str, text: Text, place: str | None = None) -> Translation:
-    """The policy in this JSON text of a tool of DOCUMENTS. place: where it applied, as `--within` has it.
+    """Translate a policy in JSON.
 
-    ConfigurationError names the text, the line and the key that cannot be translated.
+    Args:
+        tool: a key of DOCUMENTS.
+        place: the repository or project that the policy belongs to, as for `--within`; None if it is not known.
+
+    Raises:
+        ConfigurationError: the policy cannot be translated; the message names the text, the line and the key.
     """
     document = Document("", None)
     try:
@@ -61,7 +66,11 @@ def import_document(tool: str, text: Text, place: str | None = None) -> Translat
 
 
 def import_command(tool: str, words: Sequence[str], place: str | None = None) -> Translation:
-    """The policy that these flags of a tool of COMMANDS make; ConfigurationError names the flag that cannot be."""
+    """Translate a command line. tool: a key of COMMANDS. place: as for `import_document`.
+
+    Raises:
+        ConfigurationError: the command line cannot be translated; the message names the flag.
+    """
     try:
         return COMMANDS[tool](words, place)
     except NotImportable as error:

@@ -26,18 +26,22 @@ _SWITCHES = ("untagged", "dry-run", "include-locked")
 _REPOSITORY = re.compile(r"[a-z0-9]+([_/-]+[a-z0-9]+)*", re.ASCII)
 _LOCKS = "no equivalent: locks; `acr purge` leaves locked tags alone, `protect: […]` does so here."
 _UNLOCKED = "no equivalent: --include-locked; nothing is locked here."
-_SHARED = "differs: a tag stays while a kept tag names the same image."
+_SHARED = "differs: a tag is kept while another kept tag points at the same image."
 
 
 class _Retention(Envelope):
-    """properties.policies.retentionPolicy of a registry, and what `az acr config retention show` prints."""
+    """properties.policies.retentionPolicy of a registry, as `az acr config retention show` prints it."""
 
     days: int
     status: str = "enabled"
 
 
 def read_command(words: Sequence[str], _place: str | None) -> Translation:
-    """The filters as a rule each; NotImportable names the flag that cannot be understood."""
+    """Translate each filter into a rule.
+
+    Raises:
+        NotImportable: a flag is not understood; the message names it.
+    """
     rest = list(without_program(_purge(words), ("acr", "acr-cli", "purge")))
     flags = parse_flags([_spelt_out(word) for word in rest], (*_POLICY, *_ELSEWHERE), _SWITCHES, "--")
     if not flags.all("filter") or "ago" not in flags:
@@ -52,7 +56,7 @@ def read_command(words: Sequence[str], _place: str | None) -> Translation:
 
 
 def read_document(document: Document, _place: str | None) -> Translation:
-    """The retention policy of a whole registry, which is for untagged manifests only."""
+    """Translate the retention policy of a whole registry. It is about untagged manifests only."""
     values = document.values
     for key in ("properties", "policies", "retentionPolicy"):
         values = values.get(key, values) if isinstance(values, dict) else values
@@ -85,7 +89,7 @@ def _rules(flags: Flags, ago_s: int) -> Iterator[ImportedRule]:
 
 
 def _purge(words: Sequence[str]) -> Sequence[str]:
-    """The words of `acr purge`, also from within `az acr run --cmd "acr purge …"` or `az acr task create`."""
+    """Return the words of `acr purge`, also from inside `az acr run --cmd "acr purge …"` or `az acr task create`."""
     if list(words[:1]) != ["az"]:
         return words
     given = " ".join(words[words.index("--cmd") + 1 :][:1]) if "--cmd" in words else ""
@@ -95,12 +99,13 @@ def _purge(words: Sequence[str]) -> Sequence[str]:
     except ValueError as error:
         raise NotImportable(f"--cmd: this is no command line: {str(error).lower()}") from error
     if "purge" not in inside:
-        raise NotImportable("paste what stands in --cmd, such as acr purge --filter 'shop/api:.*' --ago 30d")
+        raise NotImportable("paste the command in --cmd, such as acr purge --filter 'shop/api:.*' --ago 30d")
     return inside
 
 
 def _repository(regex: str) -> str:
-    """acr anchors it at both ends."""
+    """Return the pattern for the repositories of a filter."""
+    # acr anchors the expression of the repository at both ends.
     return named(regex) if _REPOSITORY.fullmatch(regex) else whole(regex)
 
 
@@ -112,7 +117,8 @@ def _ago(flags: Flags) -> int:
 
 
 def _split(written: str) -> tuple[str, str]:
-    """Repository and tag, at the one colon that belongs to no (?: and no [[:alpha:]]."""
+    """Split a filter into repository and tag."""
+    # The separator is the one colon that is part of neither (?: nor [[:alpha:]].
     colons = [
         at
         for at, letter in enumerate(written)
@@ -131,7 +137,7 @@ def _split(written: str) -> tuple[str, str]:
 
 
 def _spelt_out(word: str) -> str:
-    """-f as --filter, also where its value follows at once: -fREPO:TAG."""
+    """Return a short flag as the long one: -f and -f=… as --filter."""
     if len(word) > 1 and word[0] == "-" and word[1] in _SHORT and (len(word) == 2 or word[2] == "="):
         return f"--{_SHORT[word[1]]}{word[2:]}"
     return word

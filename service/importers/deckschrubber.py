@@ -13,7 +13,11 @@ _SWITCHES = ("dry", "debug", "v", "insecure", "paginate")
 
 
 def read_command(words: Sequence[str], _place: str | None) -> Translation:
-    """Its flags as one rule; NotImportable names the flag that cannot be understood."""
+    """Translate the flags into one rule.
+
+    Raises:
+        NotImportable: a flag is not understood; the message names it.
+    """
     rest = without_program(words, ("deckschrubber",))
     if not rest:
         raise NotImportable("no flag was given; give deckschrubber's flags, such as -month 2 -latest 10")
@@ -52,17 +56,17 @@ def _regex(flags: Flags, flag: str) -> str:
 
 
 def _differences(flags: Flags, age_s: int) -> Iterator[str]:
-    yield "differs: where an image does not say when it was created, the time of its push counts."
+    yield "differs: for an image without a creation date, the time of its push counts."
     if age_s:
         yield "differs: deckschrubber counts the age from the image's creation, pushprune from its last push."
     if "month" in flags or "year" in flags:
-        yield "differs: a month counts 31 days here and a year 366, so that nothing goes sooner."
+        yield "differs: a month counts 31 days here and a year 366, so that nothing is deleted sooner."
 
 
 def _elsewhere(flags: Flags) -> Iterator[str]:
     if not flags.last("repos") or flags.last("repos").isdigit():
         number = flags.last("repos") or "5, its default"
-        yield f"no equivalent: -repos ({number}) looked at that many repositories only; this rule is for all of them."
+        yield f"no equivalent: -repos ({number}) handled only that many repositories; this rule is for all of them."
     given = [f"-{name}" for name in (*_ELSEWHERE, *_SWITCHES) if name in flags and name != "dry"]
     if given:
         yield f"no equivalent: {', '.join(given)}: no part of a policy; see `registry:` in the configuration."

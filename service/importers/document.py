@@ -1,4 +1,4 @@
-"""A JSON document of another tool: its values, the line of each, and the refusal of what does not fit."""
+"""A JSON document of another tool: its values with their lines, and their validation."""
 
 import json
 from collections.abc import Iterable
@@ -34,13 +34,13 @@ _MUST = {
 
 
 class Part(BaseModel):
-    """A part of another tool's policy. An unknown key may be a condition: it is refused, never passed over."""
+    """A part of another tool's policy. An unknown key is refused, never ignored, because it may be a condition."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True)
 
 
 class Envelope(Part):
-    """A part that carries more than its policy; what is not understood there decides nothing."""
+    """A part that contains more than a policy. Unknown keys are ignored, because they decide nothing."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -53,12 +53,16 @@ class Document:
     values: Any
 
     def line(self, at: Location) -> int:
-        """The line of the value at this place, or of the nearest one around it; the first is 1."""
+        """Return the line of the value at this place, or of the nearest value around it. The first line is 1."""
         return self.text.count("\n", 0, _offset(self.text, at)) + 1
 
 
 def parse_document(text: str) -> Document:
-    """The document in this text; NotImportable when it is not JSON, or JSON that nobody would write by hand."""
+    """Parse a JSON text.
+
+    Raises:
+        NotImportable: the text is empty, is not JSON, or is JSON that no policy needs, such as deep nesting.
+    """
     if not text.strip():
         raise NotImportable("this is empty; give it the policy as JSON")
     try:
@@ -70,12 +74,19 @@ def parse_document(text: str) -> Document:
     except NotImportable:
         raise
     except ValueError as error:
-        raise NotImportable("a number in it is too long to be meant") from error
+        raise NotImportable("a number in it is too long") from error
     return Document(text, values)
 
 
 def checked(model: type[Model], values: Any, at: Location = ()) -> Model:
-    """The values as this model has them; NotImportable names the first that does not fit. at: where they stand."""
+    """Validate values by a model.
+
+    Args:
+        at: the place of the values in the document.
+
+    Raises:
+        NotImportable: a value is not valid; the message is about the first one.
+    """
     try:
         return model.model_validate_json(json.dumps(values))
     except RecursionError as error:
@@ -86,14 +97,18 @@ def checked(model: type[Model], values: Any, at: Location = ()) -> Model:
 
 
 def listed(values: list[Any]) -> list[Any]:
-    """The list itself; NotImportable when it is longer than any policy."""
+    """Return the list.
+
+    Raises:
+        NotImportable: the list has more than MOST_RULES items.
+    """
     if len(values) > MOST_RULES:
         raise NotImportable(f"this holds more than {MOST_RULES} policies; import them in parts")
     return values
 
 
 def dotted(at: Location) -> str:
-    """A place as people write it: rules[0].selection.countType."""
+    """Return a place as users write it: rules[0].selection.countType."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in at).removeprefix(".")
 
 
@@ -110,7 +125,7 @@ def _fault(detail: ErrorDetails) -> str:
 
 
 def _place(values: Any, detail: ErrorDetails) -> Location:
-    """Where the fault is, without the names that pydantic adds for the branches of a union."""
+    """Return the place of the error, without the names that pydantic adds for the branches of a union."""
     path: Location = ()
     for part in detail["loc"]:
         known = part in values if isinstance(values, dict) else isinstance(values, list) and isinstance(part, int)
@@ -124,7 +139,7 @@ def _object(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:
         if key in made:
-            raise NotImportable(f"the key {shown(key)!r} stands twice in one object; keep one of them")
+            raise NotImportable(f"the key {shown(key)!r} occurs twice in one object; keep one of them")
         made[key] = value
     return made
 
@@ -134,43 +149,43 @@ def _no_number(word: str) -> NoReturn:
 
 
 def _offset(text: str, at: Location) -> int:
-    """Where the value at this place begins, or the nearest around it."""
-    here = _skip(text, 0)
+    """Return the offset of the value at this place, or of the nearest value around it."""
+    offset = _skip(text, 0)
     for part in at:
-        inside = _item(text, here, part) if isinstance(part, int) else _member(text, here, part)
+        inside = _item(text, offset, part) if isinstance(part, int) else _member(text, offset, part)
         if inside is None:
             break
-        here = inside
-    return here
+        offset = inside
+    return offset
 
 
-def _item(text: str, here: int, number: int) -> int | None:
-    if text[here] != "[":
+def _item(text: str, offset: int, number: int) -> int | None:
+    if text[offset] != "[":
         return None
-    here = _skip(text, here + 1)
+    offset = _skip(text, offset + 1)
     for _ in range(number):
-        here = _skip(text, _JSON.raw_decode(text, here)[1])
-        if text[here] != ",":
+        offset = _skip(text, _JSON.raw_decode(text, offset)[1])
+        if text[offset] != ",":
             return None
-        here = _skip(text, here + 1)
-    return here if text[here] != "]" else None
+        offset = _skip(text, offset + 1)
+    return offset if text[offset] != "]" else None
 
 
-def _member(text: str, here: int, name: str) -> int | None:
-    if text[here] != "{":
+def _member(text: str, offset: int, name: str) -> int | None:
+    if text[offset] != "{":
         return None
-    here = _skip(text, here + 1)
-    while text[here] != "}":
-        key, here = _JSON.raw_decode(text, here)
-        here = _skip(text, _skip(text, here) + 1)
+    offset = _skip(text, offset + 1)
+    while text[offset] != "}":
+        key, offset = _JSON.raw_decode(text, offset)
+        offset = _skip(text, _skip(text, offset) + 1)
         if key == name:
-            return here
-        here = _skip(text, _JSON.raw_decode(text, here)[1])
-        here = _skip(text, here + 1) if text[here] == "," else here
+            return offset
+        offset = _skip(text, _JSON.raw_decode(text, offset)[1])
+        offset = _skip(text, offset + 1) if text[offset] == "," else offset
     return None
 
 
-def _skip(text: str, here: int) -> int:
-    while here < len(text) and text[here] in _SPACE:
-        here += 1
-    return here
+def _skip(text: str, offset: int) -> int:
+    while offset < len(text) and text[offset] in _SPACE:
+        offset += 1
+    return offset

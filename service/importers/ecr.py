@@ -1,6 +1,7 @@
-"""Amazon ECR's lifecycle policy: the policy itself, or what `aws ecr get-lifecycle-policy` prints.
+"""Amazon ECR's lifecycle policy: the policy itself, or the output of `aws ecr get-lifecycle-policy`.
 
-Rules apply from the lowest priority number up, and what one has matched no later one can touch: each is `final`.
+Rules apply from the lowest priority number up. An image that one rule matches is not touched by later rules, so each
+rule becomes `final`.
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_parameters.html
 """
 
@@ -25,10 +26,10 @@ from service.importers.translation import (
 )
 
 _PLACE = "a lifecycle policy belongs to one repository: run this with --within REPOSITORY, or name it below."
-_UNTAGGED = "differs: what is untagged counts from the loss of its last tag, not from its push."
+_UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag, not from its push."
 _COUNTED = (
     "differs: ECR counts the images that earlier rules matched, and untagged ones, among the newest {}; here they"
-    " are not counted, so that more stay."
+    " are not counted, so that more are kept."
 )
 _COUNT_TYPES = ("imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned")
 
@@ -82,7 +83,7 @@ class _Printed(Envelope):
 
 
 def read_document(document: Document, place: str | None) -> Translation:
-    """Its rules in their order of priority."""
+    """Translate the rules in the order of their priority."""
     values = document.values
     if isinstance(values, dict) and "lifecyclePolicyText" in values:
         printed = checked(_Printed, values)
@@ -95,35 +96,36 @@ def read_document(document: Document, place: str | None) -> Translation:
     for number, rule in enumerate(policy.rules):
         _check(rule, ("rules", number))
     rules = sorted(policy.rules, key=lambda rule: rule.rule_priority)
-    twice = next((one for one, other in pairwise(rules) if _same_place(one, other)), None)
+    twice = next((rule for rule, other in pairwise(rules) if rule.rule_priority == other.rule_priority), None)
     if twice:
         raise NotImportable(f"two rules have the priority {twice.rule_priority}; give each its own")
     repos = within(place, itself=True, below=False)
     return translation("ECR", _rules(rules, repos), [*([_PLACE] if place is None else []), *_left_out(rules)])
 
 
-def _same_place(one: _Rule, other: _Rule) -> bool:
-    return one.rule_priority == other.rule_priority
-
-
 def _check(rule: _Rule, at: Location) -> None:
-    """NotImportable when the rule is none that ECR would take."""
-    selection, here = rule.selection, (*at, "selection")
+    """Check a rule as ECR does.
+
+    Raises:
+        NotImportable: ECR would refuse the rule.
+    """
+    selection, place = rule.selection, (*at, "selection")
     if selection.tag_status not in ("tagged", "untagged", "any"):
-        raise NotImportable("must be tagged, untagged or any", (*here, "tagStatus"))
+        raise NotImportable("must be tagged, untagged or any", (*place, "tagStatus"))
     if (selection.tag_status == "tagged") != bool(rule.patterns):
-        raise NotImportable("tagged needs tagPatternList or tagPrefixList, and nothing else may have one", here)
+        raise NotImportable("tagged needs tagPatternList or tagPrefixList, and nothing else may have one", place)
     if selection.count_type not in _COUNT_TYPES:
-        raise NotImportable(f"must be one of {', '.join(_COUNT_TYPES)}", (*here, "countType"))
+        raise NotImportable(f"must be one of {', '.join(_COUNT_TYPES)}", (*place, "countType"))
     if selection.count_type != _COUNT_TYPES[0] and selection.count_unit != "days":
-        raise NotImportable("must be days", (*here, "countUnit"))
+        raise NotImportable("must be days", (*place, "countUnit"))
     if rule.action.type not in ("expire", "transition"):
         raise NotImportable("must be expire or transition", (*at, "action", "type"))
-    bounded(selection.count_number * DAY_S, f"{selection.count_number} days", (*here, "countNumber"))
+    bounded(selection.count_number * DAY_S, f"{selection.count_number} days", (*place, "countNumber"))
 
 
 def _rules(rules: Sequence[_Rule], repos: tuple[str, ...]) -> Iterator[ImportedRule]:
-    """Each says the same of what is untagged: of a tag that a final rule takes, no later one is asked."""
+    """Yield the translated rules."""
+    # Every rule gets the same `untagged`: rules after a final one do not see its tags, so they could not decide.
     untagged = _untagged(rules)
     made = [
         imported_rule(rule.title, repos=repos, tags=rule.patterns, keep=_keep(rule), untagged=untagged, final=True,
@@ -155,21 +157,22 @@ def _notes(rule: _Rule, *, is_first: bool) -> Iterator[str]:
 
 
 def _no_equivalent(rule: _Rule) -> str | None:
-    """Why the images of a rule are all kept here."""
+    """Return why pushprune keeps all images of a rule, or None if it need not."""
     if not rule.expires:
-        return "no equivalent: there is no archive to move images to; the images of this rule stay."
+        return "no equivalent: there is no archive to move images to; the images of this rule are kept."
     if rule.selection.count_type == "sinceImageTransitioned":
-        return "no equivalent: nothing here is ever archived; the images of this rule stay."
+        return "no equivalent: nothing here is ever archived; the images of this rule are kept."
     if len(rule.patterns) > 1:
         return (
             "no equivalent: ECR selects an image only when its tags match all of these patterns together; here each tag"
-            " stands for itself, so the tags of this rule stay. If you meant any of them, say what to keep."
+            " is matched alone, so the tags of this rule are kept. If you meant any of the patterns, set what to keep."
         )
     return None
 
 
 def _untagged(rules: Sequence[_Rule]) -> int | None:
-    """How long what is untagged stays, in seconds: the first rule that concerns it decides; None = for ever."""
+    """Return for how long untagged images are kept, in seconds; None = for ever."""
+    # The first rule about untagged images decides.
     first = _first_on_untagged(rules)
     if first is None or not first.expires or first.selection.count_type != "sinceImagePushed":
         return None
@@ -186,9 +189,9 @@ def _left_out(rules: Sequence[_Rule]) -> Iterator[str]:
         yield _UNTAGGED
     elif first is not None:
         yield (
-            f"no equivalent: what {first.title!r} does with untagged images; they stay. Give a rule"
+            f"no equivalent: what {first.title!r} does with untagged images; they are kept. Give a rule"
             " `untagged: 24h`, say, to delete them by age."
         )
     for rule in rules:
         if rule.is_for_the_archive:
-            yield f"no equivalent: {rule.title!r} is for archived images, of which there are none here; it is left out."
+            yield f"no equivalent: {rule.title!r} is for archived images, which do not exist here; it is left out."

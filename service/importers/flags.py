@@ -1,4 +1,4 @@
-"""The flags of a command line as somebody pasted it, with or without the program's name in front."""
+"""The flags of a command line as a user pastes it, with or without the name of the program."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MOST = 1_000_000
 
 @dataclass(frozen=True)
 class Flags:
-    """The values given for each flag, by the flag's own name and in their order."""
+    """The values of each flag in their order, by the flag's name without dashes."""
 
     given: Mapping[str, tuple[str, ...]]
     dash: str = "-"
@@ -22,11 +22,15 @@ class Flags:
         return self.given.get(name, ())
 
     def last(self, name: str, default: str = "") -> str:
-        """The value that counts: the last one given."""
+        """Return the last value of the flag, which is the one that counts."""
         return self.given.get(name, (default,))[-1]
 
     def is_on(self, name: str) -> bool:
-        """Whether a switch is set; NotImportable when it says neither yes nor no."""
+        """True if a switch is set.
+
+        Raises:
+            NotImportable: its value is neither true nor false.
+        """
         value = self.last(name, "false").lower()
         if value not in ("true", "t", "1", "false", "f", "0"):
             raise NotImportable(f"{self.dash}{name}={shown(value)} is neither true nor false")
@@ -37,7 +41,11 @@ class Flags:
 
 
 def parse_count(text: str, flag: str) -> int:
-    """A whole number from 0; NotImportable names the flag."""
+    """Return a whole number from 0 to MOST.
+
+    Raises:
+        NotImportable: the text is no such number; the message names the flag.
+    """
     if not (text.isascii() and text.isdigit()):
         raise NotImportable(f"{flag} {shown(text)}: this is no whole number from 0 up")
     if len(text) > 9 or int(text) > MOST:
@@ -46,7 +54,13 @@ def parse_count(text: str, flag: str) -> int:
 
 
 def without_program(words: Sequence[str], programs: Sequence[str]) -> tuple[str, ...]:
-    """The words behind the program's name, be it a path or an image; all of them when they begin with a flag."""
+    """Return the words after the name of the program, which may be a path or an image.
+
+    Words that begin with a flag are returned unchanged.
+
+    Raises:
+        NotImportable: the first word is neither a flag nor one of these programs.
+    """
     rest = list(words)
     while rest and not rest[0].startswith("-"):
         called = [at for at, word in enumerate(rest) if _program(word) in programs]
@@ -59,10 +73,15 @@ def without_program(words: Sequence[str], programs: Sequence[str]) -> tuple[str,
 
 
 def parse_flags(words: Sequence[str], valued: Sequence[str], switches: Sequence[str], dash: str = "-") -> Flags:
-    """Flags as Go's programs read them: -name value, --name value, -name=value. valued: those that need a value.
-    dash: how the tool writes them.
+    """Parse flags as Go programs do: -name value, --name value, -name=value.
 
-    NotImportable names the word that is no such flag.
+    Args:
+        valued: the flags that need a value.
+        switches: the flags without a value.
+        dash: the dashes with which the tool writes its flags, for error messages.
+
+    Raises:
+        NotImportable: a word is no such flag; the message names it.
     """
     given: dict[str, tuple[str, ...]] = {}
     known = ", ".join(f"{dash}{name}" for name in (*valued, *switches))
@@ -71,7 +90,7 @@ def parse_flags(words: Sequence[str], valued: Sequence[str], switches: Sequence[
         word = rest.pop(0)
         name, sign, value = word.lstrip("-").partition("=")
         if not word.startswith("-") or name not in (*valued, *switches):
-            raise NotImportable(f"{shown(word)!r} is no flag that is known here; known: {known}")
+            raise NotImportable(f"{shown(word)!r} is no known flag; known: {known}")
         if name in valued and not sign:
             if not rest:
                 raise NotImportable(f"{shown(word)} needs a value behind it")
@@ -81,5 +100,5 @@ def parse_flags(words: Sequence[str], valued: Sequence[str], switches: Sequence[
 
 
 def _program(word: str) -> str:
-    """The last part of a path or of an image's name, without the image's tag."""
+    """Return the last part of a path or of the name of an image, without the tag of the image."""
     return word.rpartition("/")[2].partition(":")[0]

@@ -1,6 +1,6 @@
 """Google Artifact Registry's cleanup policies: the policy file, or a repository as `gcloud … describe` prints it.
 
-A version that a Keep policy matches stays, whatever Delete policies match it; Keep alone deletes nothing.
+A version that a Keep policy matches is kept even if a Delete policy matches it. Keep policies alone delete nothing.
 https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy
 """
 
@@ -28,7 +28,7 @@ from service.importers.translation import (
 _PLACE = "cleanup policies belong to one repository: run this with --within PROJECT/REPOSITORY, or name it below."
 _AGE = "differs: Google counts the age from the upload of a version, pushprune from the last push of a tag."
 _ALONE = "a Keep policy alone deletes nothing, there and here."
-_UNTAGGED = "differs: what is untagged counts from the loss of its last tag."
+_UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag."
 _STATES = ("any", "tagged", "untagged")
 
 
@@ -42,7 +42,8 @@ class _Condition(Part):
 
     @property
     def state(self) -> str:
-        """any, tagged or untagged; a prefix can only match what is tagged."""
+        """The state of the tag: any, tagged or untagged."""
+        # A prefix of a tag can only match a version with a tag.
         return "tagged" if self.tag_prefixes else (self.tag_state or "any").lower().removeprefix("tag_state_")
 
     @property
@@ -72,8 +73,8 @@ class _Policy(Part):
 
     @property
     def verb(self) -> str:
-        said = self.action.get("type") if isinstance(self.action, dict) else self.action
-        return said.lower() if isinstance(said, str) else ""
+        verb = self.action.get("type") if isinstance(self.action, dict) else self.action
+        return verb.lower() if isinstance(verb, str) else ""
 
 
 class _Repository(Envelope):
@@ -83,7 +84,14 @@ class _Repository(Envelope):
 
 @dataclass(frozen=True)
 class _Limit:
-    """What holds for all versions of these packages: the newest stay, what is young stays, what is untagged goes."""
+    """The limits for all versions of packages with these prefixes.
+
+    Attributes:
+        packages: the prefixes.
+        last: the number of newest versions to keep.
+        young_s: younger versions are kept.
+        untagged_s: the age at which versions without a tag are deleted; None = never.
+    """
 
     packages: tuple[str, ...]
     last: int = 0
@@ -96,7 +104,7 @@ class _Limit:
 
 @dataclass(frozen=True)
 class _Keeping:
-    """All that the Keep policies say. untagged: whether any of them may hold versions without a tag."""
+    """All Keep policies. untagged: True if one of them may keep versions without a tag."""
 
     rules: tuple[ImportedRule, ...]
     limits: tuple[_Limit, ...]
@@ -104,7 +112,11 @@ class _Keeping:
 
 
 def read_document(document: Document, place: str | None) -> Translation:
-    """Keep policies by name as rules of their own, those by number or age as limits of every Delete policy's rule."""
+    """Translate the policies.
+
+    A Keep policy that selects by name becomes a rule. A Keep policy by number or age becomes a limit in the rules of
+    all Delete policies.
+    """
     placed, dry_run = _policies(document.values)
     for policy, at in placed:
         _check(policy, at)
@@ -132,16 +144,19 @@ def read_document(document: Document, place: str | None) -> Translation:
 def _policies(values: Any) -> tuple[list[tuple[_Policy, Location]], bool]:
     if isinstance(values, dict) and "cleanupPolicies" in values:
         repository = checked(_Repository, values)
-        return [(one, ("cleanupPolicies", key)) for key, one in repository.cleanup_policies.items()], (
-            repository.cleanup_policy_dry_run
-        )
+        policies = [(policy, ("cleanupPolicies", key)) for key, policy in repository.cleanup_policies.items()]
+        return policies, repository.cleanup_policy_dry_run
     if not isinstance(values, list):
         raise NotImportable("this must be a list of cleanup policies, [{…}], or a repository with cleanupPolicies")
     return [(checked(_Policy, value, (number,)), (number,)) for number, value in enumerate(listed(values))], False
 
 
 def _check(policy: _Policy, at: Location) -> None:
-    """NotImportable when the policy is none that Google would take."""
+    """Check a policy as Google does.
+
+    Raises:
+        NotImportable: Google would refuse the policy.
+    """
     if policy.verb not in ("delete", "keep"):
         raise NotImportable('must be {"type": "Delete"} or {"type": "Keep"}', (*at, "action"))
     if (policy.condition is None) == (policy.most_recent_versions is None):
@@ -151,7 +166,7 @@ def _check(policy: _Policy, at: Location) -> None:
 
 
 def _reason(policy: _Policy) -> str:
-    """Why a Delete policy cannot be said here, or ""."""
+    """Return why a Delete policy cannot be translated, or ""."""
     if policy.condition is None:
         return "Delete with mostRecentVersions"
     if policy.condition.version_name_prefixes:
@@ -188,13 +203,13 @@ def _kept(title: str, condition: _Condition, place: str | None) -> ImportedRule:
         "versionNamePrefixes": condition.version_name_prefixes,
     }
     names = [name for name, given in dropped.items() if given]
-    notes = [f"no equivalent: {', '.join(names)} in a Keep policy; all these tags stay here."] if names else []
+    notes = [f"no equivalent: {', '.join(names)} in a Keep policy; all these tags are kept here."] if names else []
     repos = _repositories(condition.packages, place)
     return imported_rule(title, repos=repos, tags=condition.tags, keep="always", notes=notes)
 
 
 def _deleting(policy: _Policy, age_s: int, limits: Sequence[_Limit], place: str | None) -> Iterator[ImportedRule]:
-    """A rule for every set of packages to which other limits apply; the longest prefixes decide first."""
+    """Yield a rule for each set of packages that share the same limits, the longest prefixes first."""
     condition = policy.condition
     if condition is None or condition.state == "untagged":
         return
@@ -209,7 +224,7 @@ def _deleting(policy: _Policy, age_s: int, limits: Sequence[_Limit], place: str 
 
 
 def _limit_on(package: str, limits: Sequence[_Limit]) -> _Limit:
-    """All limits on packages that begin so, taken together."""
+    """Return the combined limits for packages with this prefix."""
     covering = [limit for limit in limits if limit.covers(package)]
     return _Limit(
         (),
@@ -220,7 +235,8 @@ def _limit_on(package: str, limits: Sequence[_Limit]) -> _Limit:
 
 
 def _untagged(usable: Sequence[tuple[_Policy, int]], keeping: _Keeping) -> Iterator[_Limit]:
-    """A limit for each Delete policy on what is untagged: of a tag that a final rule takes, no later one is asked."""
+    """Yield a limit for each Delete policy about versions without a tag."""
+    # Limits enter every rule, because rules after a final one do not see its tags and could not decide.
     for policy, age_s in usable:
         condition = policy.condition
         if condition is not None and condition.state != "tagged" and not keeping.untagged:
@@ -232,8 +248,8 @@ def _untagged_that_stay(usable: Sequence[tuple[_Policy, int]], keeping: _Keeping
     if concerned and keeping.untagged:
         titles = ", ".join(repr(policy.title) for policy in concerned)
         yield (
-            f"no equivalent: a Keep policy may hold versions without a tag, which cannot be said here, so those of"
-            f" {titles} stay. Give a rule for all tags `untagged: 7d`, say, to delete them by age."
+            f"no equivalent: a Keep policy may keep versions without a tag, which cannot be expressed here, so those of"
+            f" {titles} are kept. Give a rule for all tags `untagged: 7d`, say, to delete them by age."
         )
 
 

@@ -1,4 +1,4 @@
-"""GitLab's container_expiration_policy: alone, or within a project as its API shows it."""
+"""GitLab's container_expiration_policy: alone, or inside a project as the API returns it."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _KEYS = ("container_expiration_policy", "container_expiration_policy_attributes"
 _PERIOD = re.compile(r"(\d{1,6})\s*(h|hour|d|day|w|week|m|mon|month|y|year)s?", re.ASCII)
 _UNITS_S = {"h": HOUR_S, "d": DAY_S, "w": 7 * DAY_S, "m": MONTH_S, "y": YEAR_S}
 _NOTES = (
-    "differs: a tag stays while a kept tag names the same image.",
+    "differs: a tag is kept while another kept tag points at the same image.",
     "no equivalent: protected and immutable tags of the project's settings; put their names into `protect: […]`.",
 )
 _PLACE = "an expiration policy belongs to one project: run this with --within GROUP/PROJECT, or name it below."
@@ -42,7 +42,7 @@ class _Policy(Envelope):
 
 
 def read_document(document: Document, place: str | None) -> Translation:
-    """Its one rule, for every image of the project."""
+    """Translate the policy into one rule for all images of the project."""
     values, at = _policy(document.values)
     policy = checked(_Policy, values, at)
     if place is None and isinstance(document.values, dict) and document.values is not values:
@@ -54,7 +54,7 @@ def read_document(document: Document, place: str | None) -> Translation:
     if policy.cadence:
         notes.append(f"no equivalent: cadence ({policy.cadence}); pushprune acts straight after each push.")
     if policy.enabled is False:
-        notes.append("differs: it is not enabled there; here `dry_run` has the same effect.")
+        notes.append("differs: the policy is disabled in GitLab; here `dry_run` has the same effect.")
     rules = tuple(_rules(policy, within(place, itself=True, below=True), at))
     return translation("GitLab", rules, notes, dry_run=policy.enabled is False)
 
@@ -97,7 +97,7 @@ def _count(keep_n: int | None, at: Location) -> int:
 def _period(text: str | None, at: Location) -> int:
     if not text:
         return 0
-    found = _PERIOD.fullmatch(text.strip().lower())
-    if not found or not int(found[1]):
+    match = _PERIOD.fullmatch(text.strip().lower())
+    if not match or not int(match[1]):
         raise NotImportable(f"{shown(text)!r} is no age such as 7d, 14d, 30d or 90d", at)
-    return bounded(int(found[1]) * _UNITS_S[found[2][0]], text, at)
+    return bounded(int(match[1]) * _UNITS_S[match[2][0]], text, at)

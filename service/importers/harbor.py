@@ -1,7 +1,7 @@
-"""Harbor's tag retention policy, as its API has it.
+"""Harbor's tag retention policy, as its API returns it.
 
-Every rule retains; what no rule retains goes, in each repository that any rule is for. An image is retained with all
-its tags. https://github.com/goharbor/harbor, src/pkg/retention and src/lib/selector
+Every rule retains tags. In each repository that a rule is for, Harbor deletes the tags that no rule retains. An image
+is retained with all its tags. https://github.com/goharbor/harbor, src/pkg/retention and src/lib/selector
 """
 
 import json
@@ -28,10 +28,10 @@ from service.importers.translation import (
 
 _PLACE = "a retention policy belongs to one project: run this with --within PROJECT, or name it below."
 _IMMUTABLE = "no equivalent: immutable tags of the project; put their names into `protect: […]`."
-_UNTAGGED = "differs: Harbor deletes untagged images at its next run, pushprune once they have been so for 24h."
-_REST = "Harbor deletes what none of its rules retains."
+_UNTAGGED = "differs: Harbor deletes untagged images at its next run, pushprune once they have been untagged for 24h."
+_REST = "Harbor deletes all tags that none of its rules retains."
 _PULLS = "differs: a push counts as a pull here; for Harbor only a pull does."
-_WIDER = "no equivalent: {}; the rule is for more tags here, and keeps {}."
+_WIDER = "no equivalent: {}; the rule selects more tags here, and keeps {}."
 _COUNTS = {"latestPushedK": "last", "latestPulledN": "last_pulled", "latestActiveK": "last_pulled"}
 _DAYS = {"nDaysSinceLastPush": "pushed_within", "lastXDays": "pushed_within", "nDaysSinceLastPull": "pulled_within"}
 
@@ -46,14 +46,15 @@ class _Selector(Part):
 
     @property
     def retains_untagged(self) -> bool:
-        """Whether it selects images without a tag; by default it does, and `excludes` turns the word round."""
+        """True if the selector selects images without a tag."""
+        # By default it does. With `excludes`, the value of `untagged` has the opposite meaning.
         excludes = self.decoration == "excludes"
         try:
             extras = json.loads(self.extras) if self.extras else None
         except (ValueError, RecursionError):
             extras = None
-        said = extras.get("untagged", False) is True if isinstance(extras, dict) else not excludes
-        return said != excludes
+        untagged = extras.get("untagged", False) is True if isinstance(extras, dict) else not excludes
+        return untagged != excludes
 
 
 class _Rule(Part):
@@ -81,14 +82,14 @@ class _Policy(Envelope):
 
 @dataclass(frozen=True)
 class _Tags:
-    """Which tags a rule is for. wider: what had to be left out of the selection, or ""."""
+    """The tags that a rule selects. wider: the part of the selection that could not be translated, or ""."""
 
     patterns: tuple[str, ...]
     wider: str
 
 
 def read_document(document: Document, place: str | None) -> Translation:
-    """A rule for each that is enabled, and one for what they leave."""
+    """Translate each enabled rule, and add rules that delete all tags that no rule retains."""
     policy = checked(_Policy, document.values)
     if policy.algorithm != "or":
         raise NotImportable("must be or; Harbor has no other", ("algorithm",))
@@ -107,7 +108,7 @@ def read_document(document: Document, place: str | None) -> Translation:
 
 def _rule(rule: _Rule, place: str | None, at: Location) -> ImportedRule:
     if rule.action not in (None, "retain"):
-        raise NotImportable("must be retain; another kind of rule is not for deleting", (*at, "action"))
+        raise NotImportable("must be retain; no other kind of rule deletes tags", (*at, "action"))
     tags = _tags(rule.tag_selectors or (), (*at, "tag_selectors"))
     keep = _keep(rule, at)
     notes = [_PULLS] if rule.template == "latestPulledN" else []
@@ -126,15 +127,15 @@ def _keep(rule: _Rule, at: Location) -> Any:
     limit = _COUNTS.get(template) or _DAYS.get(template)
     if limit is None:
         known = ", ".join((*_COUNTS, *_DAYS, "always"))
-        raise NotImportable(f"{shown(template)!r} is no template that is known here; known: {known}", (*at, "template"))
+        raise NotImportable(f"{shown(template)!r} is no known template; known: {known}", (*at, "template"))
     number = (rule.params or {}).get(template)
-    here = (*at, "params", template)
+    location = (*at, "params", template)
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 100 * MOST:
-        raise NotImportable("must be a whole number from 0 up", here)
+        raise NotImportable("must be a whole number from 0 up", location)
     if template in _DAYS:
-        number = bounded(number * DAY_S, f"{number} days", here)
+        number = bounded(number * DAY_S, f"{number} days", location)
     elif number > MOST:
-        raise NotImportable(f"must be at most {MOST}", here)
+        raise NotImportable(f"must be at most {MOST}", location)
     return {
         "last": keep_of(number),
         "last_pulled": keep_of(last_pulled=number),
@@ -144,7 +145,9 @@ def _keep(rule: _Rule, at: Location) -> Any:
 
 
 def _tags(selectors: Sequence[_Selector], at: Location) -> _Tags:
-    """Every selector must select a tag; a list of ours is satisfied by any of its patterns, but by each `!` one."""
+    """Return the tags that all selectors select."""
+    # A list of patterns here selects a tag that any positive pattern and no `!` pattern matches. So exclusions combine
+    # as in Harbor, but only one selector may match.
     matching: list[tuple[str, ...]] = []
     excluded: list[tuple[str, ...]] = []
     wider = ""
@@ -169,10 +172,10 @@ def _repositories(rule: _Rule, place: str | None, at: Location) -> tuple[str, ..
     matching: list[tuple[str, ...]] = []
     excluded: list[str] = []
     for number, selector in enumerate(scopes.get("repository", ())):
-        here = (*at, "scope_selectors", "repository", number)
+        location = (*at, "scope_selectors", "repository", number)
         if selector.kind != "doublestar" or selector.decoration not in ("repoMatches", "repoExcludes"):
-            raise NotImportable("must be doublestar with repoMatches or repoExcludes", here)
-        patterns = doublestar(selector.pattern, (*here, "pattern"))
+            raise NotImportable("must be doublestar with repoMatches or repoExcludes", location)
+        patterns = doublestar(selector.pattern, (*location, "pattern"))
         if selector.decoration == "repoMatches":
             matching.append(patterns)
         else:
@@ -183,7 +186,7 @@ def _repositories(rule: _Rule, place: str | None, at: Location) -> tuple[str, ..
 
 
 def _rest(rules: Sequence[ImportedRule], untagged_stay: bool) -> Iterator[ImportedRule]:
-    """For each set of repositories a rule that selects every tag, if there is none yet."""
+    """Yield a rule for every tag for each set of repositories that has no such rule yet."""
     scopes = dict.fromkeys(tuple(rule.keys.get("repos", ())) for rule in rules)
     for repos in scopes:
         of_scope = [rule for rule in rules if tuple(rule.keys.get("repos", ())) == repos]

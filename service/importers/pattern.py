@@ -1,4 +1,4 @@
-"""Other tools' patterns as ours: regexes, globs, prefixes and plain names."""
+"""Translate patterns of other tools: regexes, globs, prefixes and plain names."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,11 @@ _MOST_ALTERNATIVES = 64
 
 
 def searched(regex: str, at: Location = ()) -> str:
-    """A regex that matches when it is found anywhere; NotImportable when RE2, which pushprune uses, refuses it."""
+    """Return the pattern for a regex that may match anywhere in a name.
+
+    Raises:
+        NotImportable: RE2, which pushprune uses, refuses the regex.
+    """
     try:
         expression_of(f"re:{regex}")
     except ValueError as error:
@@ -25,7 +29,7 @@ def searched(regex: str, at: Location = ()) -> str:
 
 
 def searched_in_python(regex: str, at: Location = ()) -> str:
-    """The same for a regex of Python's `re`."""
+    """Return the pattern for a regex of Python's `re` that may match anywhere in a name."""
     if "[[:" in regex:
         raise NotImportable(
             f"{shown(regex)!r}: Python reads [[: as letters and RE2 as a class; write the letters out", at
@@ -34,37 +38,38 @@ def searched_in_python(regex: str, at: Location = ()) -> str:
 
 
 def whole(regex: str, at: Location = ()) -> str:
-    """A regex that must match the whole name."""
+    """Return the pattern for a regex that must match the whole name."""
     searched(regex, at)
     return searched(f"^(?:{regex})$", at)
 
 
 def named(name: str) -> str:
-    """Exactly this name."""
+    """Return the pattern for exactly this name."""
     return name if _PLAIN.fullmatch(name) else f"re:^{_literal(name)}$"
 
 
 def starting(prefix: str) -> str:
-    """Every tag that begins so."""
+    """Return the pattern for every tag with this prefix."""
     return f"{prefix}*" if not prefix or _PLAIN.fullmatch(prefix) else f"re:^{_literal(prefix)}"
 
 
 def repositories_starting(prefix: str) -> str:
-    """Every repository that begins so, whatever the number of its parts."""
+    """Return the pattern for every repository with this prefix, with any number of parts."""
     return f"re:^{_literal(prefix)}" if prefix else "**"
 
 
 def wildcards(pattern: str) -> str:
-    """A pattern whose only special letter is *, for tags."""
+    """Return the pattern for tags of a text in which * is the only special character."""
     if all(_PLAIN.fullmatch(f"x{part}") for part in pattern.split("*")):
         return pattern
     return "re:^" + ".*".join(_literal(part) for part in pattern.split("*")) + "$"
 
 
 def doublestar(pattern: str, at: Location = ()) -> tuple[str, ...]:
-    """Go's doublestar: {a,b} becomes a pattern each; an empty one matches everything."""
+    """Return the patterns for one of Go's doublestar: {a,b} becomes two patterns. "" matches every name."""
     alternatives = _alternatives(pattern, at) if pattern else ["**"]
-    return tuple(f"\\{one}" if one.startswith(("!", "re:")) else one for one in alternatives if one)
+    # A leading ! or re: is literal in doublestar.
+    return tuple(f"\\{glob}" if glob.startswith(("!", "re:")) else glob for glob in alternatives if glob)
 
 
 def negated(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -72,7 +77,13 @@ def negated(patterns: Iterable[str]) -> tuple[str, ...]:
 
 
 def within(place: str | None, *, itself: bool, below: bool) -> tuple[str, ...]:
-    """The repositories of the place that a policy belonged to. None: nobody said; the pattern matches none then."""
+    """Return the patterns for the repositories of the place that a policy belongs to.
+
+    Args:
+        place: a repository or a project; "" for all repositories; None if it is not known: then nothing matches.
+        itself: True to include the repository of that name.
+        below: True to include all repositories below it.
+    """
     if place == "":
         return ("**",)
     name = PLACEHOLDER if place is None else checked_place(place)
@@ -80,7 +91,7 @@ def within(place: str | None, *, itself: bool, below: bool) -> tuple[str, ...]:
 
 
 def inside(place: str | None, patterns: Sequence[str]) -> tuple[str, ...]:
-    """Patterns that another tool matches below the place, as patterns for whole repository names."""
+    """Return patterns for whole repository names, from patterns that the tool applies to the names below the place."""
     if place == "":
         return tuple(patterns)
     name = PLACEHOLDER if place is None else checked_place(place)
@@ -88,10 +99,14 @@ def inside(place: str | None, patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def checked_place(place: str) -> str:
-    """The place itself; NotImportable when no repository can be called so."""
+    """Return the place.
+
+    Raises:
+        NotImportable: no repository can have that name.
+    """
     if not _NAME.fullmatch(place):
         raise NotImportable(
-            f"--within {shown(place)!r} is no name of a repository or of a part of one, such as shop/api"
+            f"--within {shown(place)!r} is no name of a repository or a project, such as shop/api or shop"
         )
     return place
 
@@ -109,16 +124,16 @@ def _below(name: str, pattern: str) -> str:
 
 
 def _alternatives(pattern: str, at: Location) -> list[str]:
-    """The pattern once for each way through its {a,b}."""
+    """Return the pattern once for each combination of its {a,b}."""
     done, todo = [], [pattern]
     while todo:
-        one = todo.pop(0)
-        braces = _innermost(one)
+        glob = todo.pop(0)
+        braces = _innermost(glob)
         if braces is None:
-            done.append(one)
+            done.append(glob)
             continue
         start, end = braces
-        todo.extend(one[:start] + choice + one[end + 1 :] for choice in one[start + 1 : end].split(","))
+        todo.extend(glob[:start] + choice + glob[end + 1 :] for choice in glob[start + 1 : end].split(","))
         if len(done) + len(todo) > _MOST_ALTERNATIVES:
             raise NotImportable(
                 f"{shown(pattern)!r} stands for more than {_MOST_ALTERNATIVES} patterns; write fewer", at
@@ -127,7 +142,7 @@ def _alternatives(pattern: str, at: Location) -> list[str]:
 
 
 def _innermost(pattern: str) -> tuple[int, int] | None:
-    """The places of an innermost { and its }, neither escaped."""
+    """Return the indexes of an innermost { and its }, neither escaped; None if there are none."""
     start, at = None, 0
     while at < len(pattern):
         if pattern[at] == "\\":

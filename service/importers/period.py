@@ -1,4 +1,4 @@
-"""Other tools' durations, in whole seconds, rounded up: what is rounded is kept longer, never shorter."""
+"""Durations of other tools in whole seconds, rounded up so that images are kept longer, never shorter."""
 
 import math
 import re
@@ -17,9 +17,13 @@ _PART = re.compile(r"(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(ns|us|µs|μs|ms|s|m|h
 
 
 def parse_period(text: str, at: Location = (), *, units: str = "") -> int:
-    """Seconds from "720h", "1h15m", "2d3h6m", "30d" or "2592000s"; NotImportable otherwise.
+    """Return the seconds of "720h", "1h15m", "2d3h6m", "30d" or "2592000s".
 
-    units: those that the tool knows, separated by blanks, where it does not know all of them.
+    Args:
+        units: the units that the tool supports, separated by blanks; "" if it supports all.
+
+    Raises:
+        NotImportable: the text is no such duration.
     """
     known = units.split() or list(_UNITS)
     parts = _PART.findall(text)
@@ -34,7 +38,11 @@ def parse_period(text: str, at: Location = (), *, units: str = "") -> int:
 
 
 def bounded(period_s: float, written: str, at: Location = ()) -> int:
-    """Whole seconds; NotImportable when it is longer than anybody can mean."""
+    """Return whole seconds, rounded up.
+
+    Raises:
+        NotImportable: the period is longer than 100 years.
+    """
     if not period_s <= _LONGEST_S:
         raise NotImportable(
             f"{shown(written)} is more than 100 years; write a shorter time, or keep these tags for ever", at

@@ -1,4 +1,4 @@
-"""Quay's auto-prune policies: one as its API shows it, a list of them, or {"policies": […]}."""
+"""Quay's auto-prune policies: one policy as the API returns it, a list of policies, or {"policies": […]}."""
 
 from collections.abc import Iterator, Sequence
 
@@ -37,16 +37,19 @@ class _Policies(Envelope):
 
 
 def read_document(document: Document, place: str | None) -> Translation:
-    """Policies that choose among the same tags as one rule, since a tag goes there as soon as one of them says so."""
+    """Translate the policies. Policies that select the same tags become one rule."""
+    # In Quay, a tag is deleted as soon as one policy deletes it. So the conditions of these policies must all hold.
     placed = tuple(_placed(document))
     chosen: dict[tuple[str, ...], list[tuple[_Policy, Location]]] = {}
     for policy, at in placed:
         chosen.setdefault(_tags(policy, at), []).append((policy, at))
     repos = within(place, itself=bool(place and "/" in place), below=not (place and "/" in place))
     rules = [_rule(number, repos, tags, same) for number, (tags, same) in enumerate(chosen.items(), 1)]
-    notes = ["differs: a tag stays while a kept tag names the same image."]
+    notes = ["differs: a tag is kept while another kept tag points at the same image."]
     if len(rules) > 1:
-        notes.append("differs: Quay deletes what any of its policies deletes; here a tag stays that any of them keeps.")
+        notes.append(
+            "differs: Quay deletes a tag if any policy deletes it; here a tag is kept if any of them keeps it."
+        )
     return translation("Quay", rules, [*([_PLACE] if place is None else []), *notes])
 
 
@@ -79,7 +82,7 @@ def _rule(
             counts.append(_count(policy.value, (*at, "value")))
         else:
             periods.append(_period(policy.value, (*at, "value")))
-    keep = keep_of(min(counts, default=0), pushed_within=min(periods, default=0), every=True)
+    keep = keep_of(min(counts, default=0), pushed_within=min(periods, default=0), needs_all=True)
     return imported_rule(f"auto-prune {number}", repos=repos, tags=tags, count="tags", keep=keep)
 
 
@@ -93,5 +96,5 @@ def _count(value: int | str, at: Location) -> int:
 def _period(value: int | str, at: Location) -> int:
     period_s = parse_period(str(value), at, units="s m h d w")
     if not period_s:
-        raise NotImportable("must be more than no time at all; every tag would go", at)
+        raise NotImportable("must be more than 0; otherwise every tag would be deleted", at)
     return period_s

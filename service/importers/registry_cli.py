@@ -25,24 +25,28 @@ _ELSEWHERE = ("--debug", "--no-validate-ssl", "--layers")
 
 _BY_NUMBER = (
     "differs: registry-cli sorts the numbers inside names by value (v9 before v10), `order: name` letter by letter: so"
-    " there are two rules, by name and by version (where there is none: by push), and what either keeps stays."
+    " there are two rules, by name and by version (without one: by push), and a tag is kept if either keeps it."
 )
 
-_ANY_TAG = "differs: --delete-by-hours passes over --tags-like and deletes any old tag; here only those tags go."
+_ANY_TAG = "differs: --delete-by-hours ignores --tags-like and deletes any old tag; here only those tags go."
 _NONE_LEFT = "with --num 0 registry-cli deletes nothing, and neither does this rule."
-_CREATED = "differs: where an image does not say when it was created, the time of its push counts."
+_CREATED = "differs: for an image without a creation date, the time of its push counts."
 
 
 class _Parser(argparse.ArgumentParser):
-    """registry.py reads its flags with argparse; so do we, to understand them as it does."""
+    """A parser for the flags of registry.py. It uses argparse, as registry.py does, to read them in the same way."""
 
     def error(self, message: str) -> NoReturn:
-        what, colon, given = message.partition(": ")
-        raise NotImportable(f"this is no command line of registry-cli: {what}{colon}{shown(given)}")
+        reason, colon, given = message.partition(": ")
+        raise NotImportable(f"this is no command line of registry-cli: {reason}{colon}{shown(given)}")
 
 
 def read_command(words: Sequence[str], _place: str | None) -> Translation:
-    """Its flags as rules; NotImportable names the flag that cannot be understood."""
+    """Translate the flags into rules.
+
+    Raises:
+        NotImportable: a flag is not understood; the message names it.
+    """
     rest = without_program(words, _PROGRAMS)
     if not rest:
         raise NotImportable("no flag was given; give registry-cli's flags, such as --delete --num 10")
@@ -70,7 +74,7 @@ def _parser() -> _Parser:
 
 
 def _repositories(given: argparse.Namespace) -> tuple[str, ...] | None:
-    """Which repositories it works on; None when there are none whose tags it may choose among."""
+    """Return the patterns of the repositories; None if the command line selects single tags only."""
     if given.image is not None:
         return tuple(named(image) for image in given.image if ":" not in image) or None
     return tuple(_searched(regex, "--images-like") for regex in given.images_like)
@@ -95,7 +99,8 @@ def _rules(given: argparse.Namespace, repos: tuple[str, ...]) -> Iterator[Import
 def _chosen(
     given: argparse.Namespace, repos: tuple[str, ...], tags: Sequence[str], newer_s: int
 ) -> Iterator[ImportedRule]:
-    """What --delete and --delete-all do, which is all that --delete-by-hours does to the same tags."""
+    """Yield the rules for --delete and --delete-all."""
+    # These rules include what --delete-by-hours does to the same tags.
     last = 0 if given.delete_all else parse_count(given.num, "--num")
     keep = keep_of(last, pushed_within=newer_s)
     notes = [_age("--keep-by-hours")] if newer_s else []
@@ -128,14 +133,14 @@ def _age(flag: str) -> str:
 
 def _remarks(given: argparse.Namespace, deletes: bool) -> Iterator[str]:
     if not deletes:
-        yield "it deletes nothing: no --delete, --delete-all or --delete-by-hours, or no repository to do it in."
+        yield "it deletes nothing: no --delete, --delete-all or --delete-by-hours, or no repository is selected."
     if given.images_like and given.image is not None:
-        yield "no equivalent: --images-like, which registry-cli passes over when there is --image."
+        yield "no equivalent: --images-like, which registry-cli ignores if there is --image."
     for image in given.image or ():
         if ":" in image:
             yield f"no equivalent: {image} names one tag; a policy is for many, and no command here deletes one."
     names = {"login": "-l", "host": "-r", "read_password": "-w"}
     names |= {flag[2:].replace("-", "_"): flag for flag in (*_ELSEWHERE_VALUED, *_ELSEWHERE)}
-    found = [flag for name, flag in names.items() if getattr(given, name)]
-    if found:
-        yield f"no equivalent: {', '.join(found)}: no part of a policy; see `registry:` in the configuration."
+    flags = [flag for name, flag in names.items() if getattr(given, name)]
+    if flags:
+        yield f"no equivalent: {', '.join(flags)}: no part of a policy; see `registry:` in the configuration."

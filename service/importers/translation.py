@@ -1,4 +1,4 @@
-"""A policy made from another tool's: its rules, what has no equivalent, and how all of it is written as YAML."""
+"""A policy translated from another tool: its rules, notes on differences, and its YAML text."""
 
 import json
 import textwrap
@@ -23,7 +23,11 @@ _EVERY_REPOSITORY = _EVERY_EXPRESSION | {"**"}
 
 
 class NotImportable(ValueError):
-    """What was given is no policy of that tool, or one that must not be guessed at. One sentence; `at` says where."""
+    """The input is no policy of that tool, or its meaning is not certain. The message is one sentence.
+
+    Attributes:
+        at: the place in the document; () for the whole input.
+    """
 
     def __init__(self, message: str, at: Location = ()) -> None:
         super().__init__(message)
@@ -31,14 +35,14 @@ class NotImportable(ValueError):
 
 
 def shown(text: object) -> str:
-    """What somebody gave, as an error message shows it: not all of it where it is long."""
+    """Return a part of the input for an error message, shortened if it is long."""
     whole = str(text)
     return whole if len(whole) <= LONGEST_SHOWN else whole[: LONGEST_SHOWN - 1] + "…"
 
 
 @dataclass(frozen=True)
 class ImportedRule:
-    """One rule: its keys as the policy language has them, in the order they are written, and what to say beside it."""
+    """One rule: its keys in the policy language, in the order in which they are written, and its comments."""
 
     keys: Mapping[str, Any]
     notes: tuple[str, ...] = ()
@@ -54,7 +58,13 @@ class ImportedRule:
 
 @dataclass(frozen=True)
 class Translation:
-    """A whole policy. settings: its top-level keys besides `rules`; notes: what concerns all of it."""
+    """A whole translated policy.
+
+    Attributes:
+        tool: the name of the tool in the first comments.
+        settings: the top-level keys besides `rules`.
+        notes: the comments about the whole policy.
+    """
 
     tool: str
     rules: tuple[ImportedRule, ...] = ()
@@ -63,12 +73,12 @@ class Translation:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The policy without the comments, as the policy language reads it."""
+        """The policy without its comments, as values of the policy language."""
         return {**self.settings, "rules": [_plain(rule.keys) for rule in self.rules]}
 
     @property
     def text(self) -> str:
-        """The policy as YAML, a comment beside everything that has no equivalent or means something else there."""
+        """The policy as YAML, with comments about everything that has no equivalent or a different meaning."""
         return "\n".join(self._lines()) + "\n"
 
     def _lines(self) -> Iterator[str]:
@@ -86,14 +96,14 @@ class Translation:
                 yield f"{'  ' if number else '- '}{key}: {_written(key, value)}"
 
 
-# An image that another tag keeps stays there with all its tags.
+# Tools that keep an image with all of its tags if one of its tags is kept.
 _DELETE_WHOLE_IMAGES = frozenset({"deckschrubber", "registry-cli", "Harbor", "ECR", "Google Artifact Registry"})
 
 
 def translation(
     tool: str, rules: Iterable[ImportedRule], notes: Iterable[str] = (), *, dry_run: bool = False
 ) -> Translation:
-    """The whole of it, each rule with a name of its own."""
+    """Make a translation. Each rule gets a unique name."""
     settings: dict[str, Any] = {"dry_run": True} if dry_run else {}
     named = tuple(_named_apart(rules))
     if named and tool in _DELETE_WHOLE_IMAGES:
@@ -115,7 +125,7 @@ def imported_rule(
     referrers: str | None = None,
     final: bool = False,
 ) -> ImportedRule:
-    """A rule without the keys that stay at their default. Durations are in seconds."""
+    """Make a rule without the keys that have their default. Durations are in seconds."""
     given = {
         "name": _printable(name)[:LONGEST_NAME].strip() or "imported",
         "repos": _without(repos, _EVERY_REPOSITORY),
@@ -133,11 +143,14 @@ def imported_rule(
 
 
 def keep_of(
-    last: int = 0, *, last_pulled: int = 0, pushed_within: int = 0, pulled_within: int = 0, every: bool = False
+    last: int = 0, *, last_pulled: int = 0, pushed_within: int = 0, pulled_within: int = 0, needs_all: bool = False
 ) -> Any:
-    """The value of `keep` for these limits, periods in seconds; 0 = no such limit, and `none` where there is none.
+    """Return the value of `keep` for these limits; `none` if there is no limit.
 
-    every: a tag is kept only when all of them keep it.
+    Args:
+        last, last_pulled: numbers; 0 = no such limit.
+        pushed_within, pulled_within: seconds; 0 = no such limit.
+        needs_all: True if a tag is kept only if all limits keep it.
     """
     limits = {
         "last": last or None,
@@ -146,15 +159,15 @@ def keep_of(
         "pulled_within": spell_duration(pulled_within) if pulled_within else None,
     }
     given = {key: limit for key, limit in limits.items() if limit is not None}
-    if every and len(given) > 1:
+    if needs_all and len(given) > 1:
         given["mode"] = "all"
     return given or "none"
 
 
-def _without(patterns: Sequence[str], every: frozenset[str]) -> tuple[str, ...]:
-    """The patterns, without the positive ones where one of them already matches everything."""
+def _without(patterns: Sequence[str], match_all: frozenset[str]) -> tuple[str, ...]:
+    """Return the patterns, without the positive ones if one of them already matches everything."""
     unique = tuple(dict.fromkeys(patterns))
-    return tuple(one for one in unique if one.startswith("!")) if every.intersection(unique) else unique
+    return tuple(pattern for pattern in unique if pattern.startswith("!")) if match_all.intersection(unique) else unique
 
 
 def _named_apart(rules: Iterable[ImportedRule]) -> Iterator[ImportedRule]:
@@ -187,7 +200,7 @@ def _written(key: str, value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A JSON string, which is YAML too; what YAML does not allow in a file is escaped."""
+    """Return a JSON string, which is also YAML. Characters that YAML does not allow are escaped."""
     return "".join(
         letter if letter.isprintable() and letter not in "\ufeff\u2028\u2029" else _escaped(letter)
         for letter in json.dumps(text, ensure_ascii=False)
@@ -210,5 +223,5 @@ def _comment(note: str) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    """On one line, whatever somebody wrote into it."""
+    """Return a text of another tool on one line, without control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

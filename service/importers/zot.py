@@ -1,7 +1,7 @@
-"""zot's `storage.retention`: within a whole zot configuration, or alone.
+"""zot's `storage.retention`: inside a whole zot configuration, or alone.
 
-The first policy that matches a repository decides, and in it the first keepTags entry that matches a tag; a tag that
-none matches goes. https://github.com/project-zot/zot, pkg/retention/retention.go
+The first policy that matches a repository decides, and in it the first keepTags entry that matches a tag. A tag that no
+entry matches is deleted. https://github.com/project-zot/zot, pkg/retention/retention.go
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,10 +23,10 @@ from service.importers.translation import (
     translation,
 )
 
-_SHARED = "differs: a tag stays while a kept tag names the same image."
-_UNTAGGED = "differs: what is untagged counts from the loss of its last tag."
+_SHARED = "differs: a tag is kept while another kept tag points at the same image."
+_UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag."
 _PULLS = "differs: a push counts as a pull in `last_pulled`; in zot only a pull does."
-_ELSEWHERE = "differs: where no policy matches, zot deletes untagged manifests all the same; here they stay there."
+_ELSEWHERE = "differs: where no policy matches, zot still deletes untagged manifests; here they are kept."
 
 
 class _KeepTags(Part):
@@ -56,7 +56,7 @@ class _Retention(Part):
 
 
 def read_document(document: Document, _place: str | None) -> Translation:
-    """Its policies, each without the repositories of those before it."""
+    """Translate the policies, each without the repositories of earlier policies."""
     values, at = _retention(document.values)
     retention = checked(_Retention, values, at)
     storage = _storage(document.values)
@@ -65,10 +65,10 @@ def read_document(document: Document, _place: str | None) -> Translation:
     taken: tuple[str, ...] = tuple(pattern for route in apart for pattern in (route, f"{route}/**"))
     rules: list[ImportedRule] = []
     for number, policy in enumerate(retention.policies or ()):
-        here = (*at, "policies", number)
-        own = _repositories(policy, here)
+        location = (*at, "policies", number)
+        own = _repositories(policy, location)
         if own:
-            rules += _rules(policy, (*own, *negated(taken)), delay_s, here)
+            rules += _rules(policy, (*own, *negated(taken)), delay_s, location)
         taken = (*taken, *own)
     collects = storage.get("gc") is not False
     notes = (_SHARED, _ELSEWHERE, *_remarks(apart, collects))
@@ -81,7 +81,9 @@ def _retention(values: Any) -> tuple[Any, Location]:
         if isinstance(values, dict) and key in values:
             values, at = values[key], (*at, key)
     if not isinstance(values, dict) or (at[-1:] != ("retention",) and "policies" not in values):
-        raise NotImportable("there is no storage.retention in it, and it is none by itself", at)
+        raise NotImportable(
+            "this is neither a zot configuration with storage.retention nor a storage.retention alone", at
+        )
     return values, at
 
 
@@ -91,19 +93,20 @@ def _storage(values: Any) -> dict[str, Any]:
 
 
 def _apart(storage: dict[str, Any]) -> Iterator[str]:
-    """Repositories that are stored, and retained, apart."""
+    """Yield the repositories of `subPaths`, which have their own storage and their own retention."""
     routes = storage.get("subPaths")
     for route in routes if isinstance(routes, dict) else ():
         yield from doublestar(route.strip("/")) if route.strip("/") else ()
 
 
 def _repositories(policy: _Policy, at: Location) -> tuple[str, ...]:
-    """In zot a/** matches a itself, too."""
-    found: list[str] = []
+    """Return the patterns of the repositories of a policy."""
+    patterns: list[str] = []
     for number, pattern in enumerate(policy.repositories):
-        for one in doublestar(pattern, (*at, "repositories", number)):
-            found += [one, one.removesuffix("/**")] if one.endswith("/**") and one != "/**" else [one]
-    return tuple(dict.fromkeys(found))
+        for glob in doublestar(pattern, (*at, "repositories", number)):
+            # In zot, a/** also matches a itself.
+            patterns += [glob, glob.removesuffix("/**")] if glob.endswith("/**") and glob != "/**" else [glob]
+    return tuple(dict.fromkeys(patterns))
 
 
 def _rules(policy: _Policy, repos: Sequence[str], delay_s: int, at: Location) -> Iterator[ImportedRule]:
@@ -141,6 +144,6 @@ def _entry(entry: _KeepTags, at: Location) -> tuple[tuple[str, ...], Any]:
 
 def _remarks(apart: Sequence[str], collects: bool) -> Iterator[str]:
     if apart:
-        yield f"no equivalent: storage.subPaths ({', '.join(apart)}); these repositories are left alone here."
+        yield f"no equivalent: storage.subPaths ({', '.join(apart)}); pushprune does not touch these repositories."
     if not collects:
-        yield "differs: `gc` is off there, so that zot deletes nothing; here `dry_run` has the same effect."
+        yield "differs: `gc` is off in zot, so that it deletes nothing; here `dry_run` has the same effect."

@@ -142,7 +142,7 @@ COUNT = "imageCountMoreThan"
         ("nope", "line 1: this is not JSON"),
         ("[" * 99_999, "nested too deeply"),
         ('{"rules": [NaN]}', "NaN is no number"),
-        ('{"rules": [%s]}' % ("9" * 5000), "too long to be meant"),
+        ('{"rules": [%s]}' % ("9" * 5000), "a number in it is too long"),
         ([], "must be an object"),
         ({"rules": [{}]}, "rules[0].rulePriority: this is missing"),
         (policy(expire(1, "some", COUNT, 1)), "rules[0].selection.tagStatus: must be tagged, untagged or any"),

@@ -46,7 +46,7 @@ def test_policies_for_the_same_tags_must_all_keep_a_tag() -> None:
 
 def test_policies_for_different_tags_keep_more_here() -> None:
     made = imported("quay", [count(1), age("5d", tagPattern="^v")])
-    assert "here a tag stays that any of them keeps" in made.text
+    assert "here a tag is kept if any of them keeps it" in made.text
     assert gone(made, aged("x", 1), aged("v1", 2), aged("v0", 9)) == {"v0"}
 
 

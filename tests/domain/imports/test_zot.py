@@ -103,7 +103,7 @@ def test_a_pattern_never_becomes_a_negation() -> None:
     [
         ("", "this is empty"),
         ('{"storage": }', "line 1: this is not JSON"),
-        ('{"policies": [], "policies": []}', "the key 'policies' stands twice"),
+        ('{"policies": [], "policies": []}', "the key 'policies' occurs twice"),
         ({"storage": {}}, "storage: there is no storage.retention in it"),
         ([], "there is no storage.retention in it"),
         (alone({"repositories": "**"}), "policies[0].repositories: must be a list"),
