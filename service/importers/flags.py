@@ -90,7 +90,7 @@ def parse_flags(words: Sequence[str], valued: Sequence[str], switches: Sequence[
         word = rest.pop(0)
         name, sign, value = word.lstrip("-").partition("=")
         if not word.startswith("-") or name not in (*valued, *switches):
-            raise NotImportable(f"{shown(word)!r} is no known flag; known: {known}")
+            raise NotImportable(f"{shown(word)!r} is no flag; known: {known}")
         if name in valued and not sign:
             if not rest:
                 raise NotImportable(f"{shown(word)} needs a value behind it")

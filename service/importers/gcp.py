@@ -144,8 +144,8 @@ def read_document(document: Document, place: str | None) -> Translation:
 def _policies(values: Any) -> tuple[list[tuple[_Policy, Location]], bool]:
     if isinstance(values, dict) and "cleanupPolicies" in values:
         repository = checked(_Repository, values)
-        policies = [(policy, ("cleanupPolicies", key)) for key, policy in repository.cleanup_policies.items()]
-        return policies, repository.cleanup_policy_dry_run
+        placed = repository.cleanup_policies.items()
+        return [(policy, ("cleanupPolicies", key)) for key, policy in placed], repository.cleanup_policy_dry_run
     if not isinstance(values, list):
         raise NotImportable("this must be a list of cleanup policies, [{…}], or a repository with cleanupPolicies")
     return [(checked(_Policy, value, (number,)), (number,)) for number, value in enumerate(listed(values))], False

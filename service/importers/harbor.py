@@ -127,7 +127,7 @@ def _keep(rule: _Rule, at: Location) -> Any:
     limit = _COUNTS.get(template) or _DAYS.get(template)
     if limit is None:
         known = ", ".join((*_COUNTS, *_DAYS, "always"))
-        raise NotImportable(f"{shown(template)!r} is no known template; known: {known}", (*at, "template"))
+        raise NotImportable(f"{shown(template)!r} is no template; known: {known}", (*at, "template"))
     number = (rule.params or {}).get(template)
     location = (*at, "params", template)
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 100 * MOST:

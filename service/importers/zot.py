@@ -81,9 +81,7 @@ def _retention(values: Any) -> tuple[Any, Location]:
         if isinstance(values, dict) and key in values:
             values, at = values[key], (*at, key)
     if not isinstance(values, dict) or (at[-1:] != ("retention",) and "policies" not in values):
-        raise NotImportable(
-            "this is neither a zot configuration with storage.retention nor a storage.retention alone", at
-        )
+        raise NotImportable("there is no storage.retention in it, and it has no `policies` itself", at)
     return values, at
 
 

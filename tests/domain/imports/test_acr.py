@@ -106,7 +106,7 @@ def test_the_command_within_az_is_found(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", [("az", "acr", "run"), ("az", "acr", "run", "--cmd", "$PURGE_CMD", "/dev/null")])
 def test_az_without_a_purge_in_it_says_what_to_paste(words: tuple[str, ...]) -> None:
-    assert "paste what stands in --cmd" in refused_command("acr", *words)
+    assert "paste the command in --cmd" in refused_command("acr", *words)
 
 
 def test_a_colon_in_a_group_or_a_class_is_no_divider() -> None:

@@ -70,7 +70,7 @@ def test_the_whole_line_may_be_given_with_the_program_in_front(front: str) -> No
     ("line", "sentence"),
     [
         ("", "no flag was given"),
-        ("-wat 3", "'-wat' is no known flag"),
+        ("-wat 3", "'-wat' is no flag; known:"),
         ("-latest", "-latest needs a value"),
         ("-latest -3", "-latest -3: this is no whole number"),
         ("-day 99999999999999999999", "-day 99999999999999999999: this is more than"),

@@ -89,7 +89,7 @@ def test_what_has_lost_a_tag_that_a_policy_deletes_goes_by_the_age_for_what_is_u
 def test_untagged_versions_stay_where_a_keep_policy_may_hold_them(keeping: dict[str, Any]) -> None:
     made = imported("gcp", [delete(tagState="untagged", olderThan="7d"), keeping])
     assert not untagged_gone(made, 99)
-    assert "a Keep policy may hold versions without a tag" in made.text
+    assert "a Keep policy may keep versions without a tag" in made.text
 
 
 @pytest.mark.parametrize("condition", [{"newerThan": "3d"}, {"versionNamePrefixes": ["sha256:a"]}])

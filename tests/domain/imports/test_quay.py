@@ -67,7 +67,7 @@ def test_a_repository_is_meant_alone_and_an_organization_with_all_below_it() -> 
         (count(-5), "value: must be a number of tags from 1"),
         (count("9" * 999), "value: must be a number of tags from 1"),
         (age("7y"), "value: '7y' is no duration"),
-        (age("0d"), "value: must be more than no time"),
+        (age("0d"), "value: must be more than 0"),
         (age("99999999w"), "more than 100 years"),
         (age("7d", tagPattern="(?=x)"), "tagPattern: '(?=x)' is no expression"),
         (count(True), "value: must be"),

@@ -86,7 +86,7 @@ def test_a_dry_run_and_a_collector_that_is_off_delete_nothing() -> None:
     assert imported("zot", alone(dryRun=True), None).values["dry_run"] is True
     off = imported("zot", {"storage": {"gc": False, "retention": alone()}}, None)
     assert off.values["dry_run"] is True
-    assert "`gc` is off there" in off.text
+    assert "`gc` is off in zot" in off.text
 
 
 def test_the_old_name_of_repositories_is_understood() -> None:
