@@ -1,8 +1,9 @@
-"""Ties a child process to the one that started it: when the parent dies, however it dies, the child is told by signal.
+"""Tie a child process to its parent: when the parent dies, for any reason, the child gets a signal.
 
-Linux does it with PR_SET_PDEATHSIG (see prctl(2)), which only a process itself can ask for. Popen's `preexec_fn` would
-be the place, but it is unsafe beside threads; so this file doubles as a tiny launcher that asks and then becomes the
-command. The kernel counts the *thread* that forked as the parent: start leashed children from one that lives on.
+Linux does this with PR_SET_PDEATHSIG (see prctl(2)), which a process can set only for itself. Popen's `preexec_fn`
+would be the place, but it is unsafe beside threads. So this file is also a tiny launcher that sets the signal and then
+executes the command. For the kernel, the parent is the *thread* that forked: start leashed children from a thread that
+lives as long as they do.
 """
 
 import os
@@ -15,10 +16,9 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127  # the exit codes a shell gives for a comma
 
 
 def leashed(command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL) -> list[str]:
-    """Return the argv that runs `command` so that it gets `death_signal` once the caller's process or thread is dead.
+    """Return the argv that runs `command` so that it gets `death_signal` when the caller's process or thread dies.
 
-    To be started by the process that calls this, not by another. Where there is no such leash (anything but Linux) the
-    command comes back unchanged.
+    Only the process that calls this may start the argv. On systems other than Linux, the command is returned unchanged.
     """
     if not sys.platform.startswith("linux"):
         return list(command)
@@ -26,9 +26,10 @@ def leashed(command: Sequence[str], death_signal: signal.Signals = signal.SIGKIL
 
 
 def become(death_signal: int, parent_pid: int, command: Sequence[str]) -> int:
-    """Put the leash on this process and replace it by `command`; returns an exit code only where that fails."""
+    """Set the death signal of this process and replace it by `command`. Returns an exit code only on failure."""
     _set_death_signal(death_signal)
-    if os.getppid() != parent_pid:  # it died before the leash was on: nobody will tell us any more
+    # The parent died before the signal was set: the kernel will send none.
+    if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGKILL)
     _restore_signals()
     try:
@@ -39,7 +40,8 @@ def become(death_signal: int, parent_pid: int, command: Sequence[str]) -> int:
 
 
 def _set_death_signal(death_signal: int) -> None:
-    import ctypes  # only the launcher needs it
+    # Imported here: only the launcher needs it.
+    import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
@@ -48,7 +50,7 @@ def _set_death_signal(death_signal: int) -> None:
 
 
 def _restore_signals() -> None:
-    """Undo what the interpreter set up for itself: an ignored signal would stay ignored in the command."""
+    """Restore the signals that Python ignores: otherwise the command would ignore them, too."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
 

@@ -8,7 +8,7 @@ import structlog
 
 
 def configure(form: Literal["auto", "console", "json"] = "auto", level: str = "info") -> None:
-    """Sets up structlog and the standard library's loggers, once per process."""
+    """Configure structlog and the standard library's loggers, once per process."""
     number = logging.getLevelNamesMapping()[level.upper()]
     readable = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_brief)
@@ -31,13 +31,13 @@ def configure(form: Literal["auto", "console", "json"] = "auto", level: str = "i
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Celery prints a page when Redis goes away; the line after it says as much."""
+    """Remove the traceback that Celery logs when it loses Redis: its next line says the same in one sentence."""
     record.exc_info = None
     return True
 
 
 def _tracebacks() -> Any:
-    """Tracebacks without the values of variables: a token or password may be among them."""
+    """Return a renderer of tracebacks without local variables, which may contain a token or a password."""
     transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     return structlog.processors.ExceptionRenderer(transform)
 

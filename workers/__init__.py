@@ -1,1 +1,1 @@
-"""The queue edge: Celery tasks over the outbox in Redis."""
+"""The workers: Celery tasks over the outbox in Redis."""

@@ -1,4 +1,4 @@
-"""`celery -A workers.app`: the worker, the tick that makes any worker the sweeper, and its look at the registry."""
+"""`celery -A workers.app`: the worker, with its tick and its watch over the registry."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ from workers.tick import tick
 
 
 def build() -> Celery:
-    """The Celery application with its tasks; a configuration that cannot be obeyed ends the process in one sentence."""
+    """Return the Celery application with its tasks. An invalid configuration ends the process with one sentence."""
     try:
         wiring = wire(load_settings(), patient=True)
     except ConfigurationError as error:

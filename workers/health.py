@@ -1,4 +1,4 @@
-"""`python -m workers.health NAME`: exit 0 while the worker NAME of this host gives signs of life, for health checks."""
+"""`python -m workers.health NAME`: exit 0 while the worker NAME of this host gives signs of life. For health checks."""
 
 import socket
 import sys
@@ -15,7 +15,7 @@ SILENT_S = 10.0
 def is_alive(connection: Connection, name: str) -> bool:
     """Return True if a worker of this name, as `-n NAME@%h` gave it, gave a sign of life lately on this host.
 
-    Raises StoreUnavailable when Redis is away.
+    Raises StoreUnavailable if Redis does not answer.
     """
     silent_ms = connection.now_ms() - SILENT_S * 1000
     node = f"{name}@{socket.gethostname()}"
@@ -23,7 +23,7 @@ def is_alive(connection: Connection, name: str) -> bool:
 
 
 def main(name: str) -> None:
-    """Ends the process: silently when all is well, else with one sentence and exit code 1."""
+    """Exit silently with 0 if the worker is alive, else with one sentence and exit code 1."""
     try:
         alive = is_alive(_connection(), name)
     except PushpruneError as error:
@@ -33,7 +33,7 @@ def main(name: str) -> None:
 
 
 def _connection() -> Connection:
-    # Without the wiring, which takes Celery along: this runs every few seconds.
+    # Not through the wiring, which imports Celery: a health check runs every few seconds and must be cheap.
     redis = load_settings().redis
     if redis.url is None:
         raise ConfigurationError("redis.url is not set: set it to the address that the worker has")

@@ -1,4 +1,4 @@
-"""Notice within seconds that the registry does not answer or does not let us in, also while there is nothing to do."""
+"""Notice within seconds that the registry does not answer or refuses the login, also while there is no work."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ _WINDOW_S = 60.0
 
 
 def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
-    """Look at the registry every five seconds, in the worker that is elected for it, until the process ends."""
+    """Check the registry every five seconds, in the worker that is elected for it, until the process ends."""
     answers = Answers()
     while not stopping.wait(_LOOK_S):
         try:
@@ -30,15 +30,16 @@ def watch_registry(wiring: Wiring, stopping: threading.Event) -> None:
                 look_at_registry(wiring)
                 answers.look_at(wiring, time.monotonic())
         except StoreUnavailable:
-            continue  # the tick says so
+            # The tick of this process already logs that Redis is away.
+            continue
         except Exception:  # noqa: BLE001 - the look must outlive anything, as the tick does
             log.exception("looking at the registry failed; it is looked at again")
 
 
 def look_at_registry(wiring: Wiring) -> None:
-    """Note a trouble while the registry does not answer or does not let us in, and end it once it does.
+    """Record a trouble while the registry does not answer or refuses the login, and end the trouble afterwards.
 
-    Then everything that backs off goes on at once.
+    At the end of the trouble, all work that waits for a retry is retried at once.
     """
     known = next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == REGISTRY), None)
     message = _why_not(wiring)
@@ -68,14 +69,19 @@ def _why_not(wiring: Wiring) -> str | None:
 class Answers:
     """The answers of the registry in the last minute, from the timings of all processes.
 
-    A trouble while many of them are slow. A DELETE may be slow in a large repository, and is not counted.
+    Many slow answers are a trouble. A DELETE is not counted, as it is slow in any large repository.
     """
 
     def __init__(self) -> None:
         self._readings: deque[tuple[float, int, int]] = deque()
 
     def look_at(self, wiring: Wiring, now_s: float) -> None:
-        """Note the trouble, or its end. now_s: of a clock that only goes forward."""
+        """Record the trouble, or its end.
+
+        Args:
+            wiring: the collaborators.
+            now_s: the time of a monotonic clock.
+        """
         timings = wiring.meter.read().timings
         counted = [timing for (name, label), timing in timings.items() if _counts(name, label)]
         slow = sum(timing.more + sum(_slow(timing.counts)) for timing in counted)

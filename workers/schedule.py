@@ -1,4 +1,4 @@
-"""Wants a collection, or a walk over the registry, when its time has come; notices that the registry restarted."""
+"""Request collections and reconcile runs when they are due, and notice restarts of the registry."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ _START_MS = 5000
 
 
 def follow_schedule(wiring: Wiring) -> None:
-    """Wants a collection where a time of the schedule has come since the last look."""
+    """Request a collection if the schedule had a time since the last check."""
     schedule = wiring.settings.gc.schedule
     if not schedule or wiring.collector is None:
         return
@@ -25,7 +25,10 @@ def follow_schedule(wiring: Wiring) -> None:
 
 
 def follow_walks(wiring: Wiring) -> None:
-    """Wants everything compared at the first start, after every restart and by the schedule; sends what is overdue."""
+    """Request a reconcile run at the first start, after every restart of the registry and by the schedule.
+
+    A run that is overdue is sent to the workers again.
+    """
     walks, now = wiring.walks, now_ms()
     if wiring.in_flight and wiring.leases.elected("started", _START_MS):
         _note_start(wiring, wiring.in_flight)
@@ -42,11 +45,15 @@ def follow_walks(wiring: Wiring) -> None:
 
 
 def _note_start(wiring: Wiring, debug: InFlight) -> None:
-    """Events get lost at a restart, and until the next one comes nothing else tells of it."""
+    """Record restarts of the registry, by its debug server.
+
+    The registry loses unsent notifications at a restart. Without the debug server, only the next event would show it.
+    """
     try:
         starts = debug.starts()
     except (RegistryUnavailable, RegistryRefused):
-        return  # whoever cannot do without the debug server says so
+        # Functions that need the debug server report its failure themselves.
+        return
     restarted = [start for start in starts if wiring.walks.started(start.said, start.age_ms)]
     if restarted:
         log.info("the registry was restarted; what it had not told yet is looked for")

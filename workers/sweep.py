@@ -22,7 +22,7 @@ _WEEK_US = 7 * 86_400 * 1_000_000
 
 
 def sweep(wiring: Wiring) -> None:
-    """Sends again what a lost message, a dead worker or a crash between two writes left in the outbox."""
+    """Send again the work that a lost message, a dead worker or a crash between two writes left in the outbox."""
     _follow_policy(wiring)
     _follow_clock(wiring)
     queue = f"{wiring.settings.redis.prefix}enforce"
@@ -53,23 +53,25 @@ def sweep(wiring: Wiring) -> None:
 
 
 def _follow_clock(wiring: Wiring) -> None:
-    """Let what waits by the clock of Redis go on if that was set back, and say so for an hour."""
+    """Shorten leases and waiting times if the clock of Redis was set back, and report that for an hour."""
     back_s = wiring.leases.follow_clock()
     if back_s:
         wiring.outbox.hasten_healing(wiring.trash.look_again_ms)
-        said = f"the clock of Redis was set back by {back_s:.0f} s: leases and waiting times were shortened by as much"
-        wiring.outbox.complain(_SET_BACK, f"{said}. Keep that clock right by NTP")
-        log.warning(said)
+        sentence = (
+            f"the clock of Redis was set back by {back_s:.0f} s: leases and waiting times were shortened by as much"
+        )
+        wiring.outbox.complain(_SET_BACK, f"{sentence}. Keep that clock right by NTP")
+        log.warning(sentence)
     for trouble in wiring.outbox.troubles():
         if trouble.about == _SET_BACK and now_us() > trouble.at_ms * 1000 + _HOUR_US:
             wiring.outbox.mended(_SET_BACK)
 
 
 def _end_losses(wiring: Wiring) -> None:
-    """End the troubles about lost images that nobody misses any more, and look at the others again.
+    """End the troubles about lost images that are no longer missed, and check the other images again.
 
-    A tag that left the history was deleted by its user, or by the policy. A tag that exists again, whatever it points
-    at, ends its trouble when it is looked at. After a week without a new push a lost image is given up.
+    A tag that is no longer in the history was deleted by its user, or by the policy. A tag that exists again, with any
+    digest, ends its trouble when it is checked. After a week without a new push, a lost image is given up.
     """
     lost: dict[str, list[str]] = {}
     for trouble in wiring.outbox.troubles():
@@ -88,7 +90,10 @@ def _end_losses(wiring: Wiring) -> None:
 
 
 def _follow_policy(wiring: Wiring) -> None:
-    """A changed policy is applied to every repository. None because of a mistake is no change: it will be mended."""
+    """Plan every repository again after a change of the policy.
+
+    A policy file with a fault and no earlier policy is not a change: the operator will correct the file.
+    """
     policies = wiring.policies
     if policies.current() is None and policies.error:
         return

@@ -22,7 +22,7 @@ from service.wiring import Wiring
 
 
 def register(app: Celery, wiring: Wiring) -> None:
-    """Adds the tasks to a Celery application."""
+    """Add the tasks to a Celery application."""
 
     @app.task(name=ENFORCE)
     def enforce(repository: str) -> None:
@@ -42,7 +42,7 @@ def register(app: Celery, wiring: Wiring) -> None:
 
 
 def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wiring, str], None]) -> None:
-    """Runs one piece of work; a failure leaves it in the outbox and backs off."""
+    """Do one piece of work. After a failure, the work remains in the outbox and is retried after a wait."""
     try:
         work(wiring, repository)
     except (RegistryUnavailable, RegistryRefused, TrashUnwritable) as error:
@@ -57,7 +57,7 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
 
 
 def attempt_collection(wiring: Wiring) -> None:
-    """Makes the wanted collection; a failure leaves it wanted."""
+    """Run the requested collection. After a failure, it remains requested."""
     try:
         run.collect(wiring)
     except PushpruneError as error:
@@ -65,7 +65,7 @@ def attempt_collection(wiring: Wiring) -> None:
 
 
 def attempt_walk(wiring: Wiring) -> None:
-    """Goes on with the walk under way; a failure leaves it to the sweep."""
+    """Continue the reconcile run under way. After a failure, the sweep sends it again."""
     try:
         walk.go_on(wiring)
     except PushpruneError as error:

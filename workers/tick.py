@@ -13,11 +13,11 @@ TICK_S = 0.5
 
 
 def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) -> None:
-    """Twice a second, in every worker: a sign of life, and for the one that is elected the sweep.
+    """Twice a second, give a sign of life; in the worker that is elected, sweep.
 
     Args:
         wiring: the collaborators.
-        sign: notes a sign of life of this process.
+        sign: records a sign of life of this process.
         stopping: set when the process ends.
     """
     waits, refused = False, None

@@ -1,4 +1,4 @@
-"""`pushprune prune --approve` and `--approve-all`: approve plans that wait."""
+"""`pushprune prune --approve` and `--approve-all`: approve plans that wait for approval."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,15 @@ from service.wiring import Wiring
 
 
 def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -> None:
-    """Approves the waiting plan of each repository. plan: its name; without one somebody is asked, unless yes."""
+    """Approve the waiting plan of each repository.
+
+    Args:
+        plan: the name of the plan to approve; None for the plan that waits now.
+        yes: approve without asking the user. Has no effect with `plan`, which never asks.
+
+    Raises:
+        NotWaiting: no plan waits, or the plan changed meanwhile.
+    """
     holds = wiring.history.holds(names)
     if not holds:
         raise NotWaiting("nothing waits for approval there; `pushprune prune --held` shows what does")
@@ -30,8 +38,8 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
         try:
             approved += approvals.approve(wiring, hold.repository, plan or hold.plan, by=login_name())
         except NotWaiting as error:
-            told = f"another plan for {hold.repository} waits by now; `pushprune prune --held` shows it"
-            raise NotWaiting(told) from error
+            message = f"another plan for {hold.repository} waits by now; `pushprune prune --held` shows it"
+            raise NotWaiting(message) from error
     click.echo(f"approved: {_images(approved)}")
 
 
@@ -54,9 +62,9 @@ def approve_all(wiring: Wiring, yes: bool) -> None:
     click.echo(f"approved: {_images(approved.images)} of {_repositories(approved.repositories)}")
 
 
-def _agreed(what: str) -> bool:
-    """Whether somebody at the terminal wants it to go on."""
-    line(what)
+def _agreed(question: str) -> bool:
+    """Ask the user, and return True if the answer is yes."""
+    line(question)
     return click.confirm("let it go?")
 
 

@@ -1,4 +1,4 @@
-"""`pushprune demo`: see it at work, with nothing of yours involved."""
+"""`pushprune demo`: show pushprune at work, on a registry of its own."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`pushprune doctor`: what is wrong with the running system, and the line that mends it."""
+"""`pushprune doctor`: check the running system, and print a fix for every problem."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -44,7 +44,7 @@ def doctor(
 
 
 def _seen(case: Case, as_json: bool) -> Iterator[Finding]:
-    """The findings, each shown as soon as it is found; what is looked at meanwhile stands on a terminal's last line."""
+    """Yield the findings, and print each at once. The last line of a terminal names the check under way."""
     with Console(stderr=True).status("looking") as status:
         for finding in examine(case, lambda name: status.update(f"looking at: {name}")):
             if not as_json:

@@ -1,4 +1,4 @@
-"""`pushprune explain REPO[:TAG]`: why a tag stays or goes, and when it could go."""
+"""`pushprune explain REPO[:TAG]`: why a tag is kept or deleted, and the earliest time of its deletion."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -42,81 +42,81 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     if tag and not explained:
         raise NoSuchTag(_what_became(wiring, repository, tag))
     if as_json:
-        show_json([asdict(one) for one in explained])
+        show_json([asdict(explanation) for explanation in explained])
         return
     if tag:
-        for said in _in_full(repository, explained[0]):
-            line(said)
+        for sentence in _in_full(repository, explained[0]):
+            line(sentence)
     else:
-        table(("tag", "digest", "verdict", "why", "could go"), (_row(one) for one in explained))
-        for said in waiting(repository, (one.held for one in explained)):
-            line(said)
+        table(("tag", "digest", "verdict", "why", "could go"), (_row(explanation) for explanation in explained))
+        for sentence in waiting(repository, (explanation.held for explanation in explained)):
+            line(sentence)
     if wiring.outlook.is_dry():
         line(DRY)
 
 
 def waiting(repository: str, held: Iterable[str | None]) -> Iterator[str]:
-    """What to say under a table of tags, some of which are held for these reasons."""
+    """Yield the lines below a table of tags: one for each reason for which a plan waits for approval."""
     for reason in dict.fromkeys(reason for reason in held if reason):
         yield f"the plan waits: {reason}; let it go: pushprune prune --approve {repository}"
 
 
 def verdict_of(kept: bool, held: str | None) -> str:
-    """The verdict in a table."""
+    """Return the verdict as a cell of a table."""
     if kept:
         return "kept"
     return "to go once the plan is approved" if held else "to go"
 
 
-def _row(one: Explanation) -> tuple[str, ...]:
-    verdict, tag = one.verdict, one.verdict.tag
-    said = verdict_of(verdict.kept, one.held)
-    return (tag.name, short_digest(tag.digest), said, verdict.reason, _could_go(one))
+def _row(explanation: Explanation) -> tuple[str, ...]:
+    verdict, tag = explanation.verdict, explanation.verdict.tag
+    status = verdict_of(verdict.kept, explanation.held)
+    return (tag.name, short_digest(tag.digest), status, verdict.reason, _could_go(explanation))
 
 
-def _could_go(one: Explanation) -> str:
-    if one.held:
+def _could_go(explanation: Explanation) -> str:
+    if explanation.held:
         return "when its plan is approved"
-    if one.could_go_us is None:
+    if explanation.could_go_us is None:
         return "not by age"
-    said = "now" if one.could_go_us <= now_us() else when(one.could_go_us)
-    return f"{said}, once approved" if one.needs_approval else said
+    moment = "now" if explanation.could_go_us <= now_us() else when(explanation.could_go_us)
+    return f"{moment}, once approved" if explanation.needs_approval else moment
 
 
-def _in_full(repository: str, one: Explanation) -> Iterator[str]:
-    verdict, tag = one.verdict, one.verdict.tag
+def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
+    verdict, tag = explanation.verdict, explanation.verdict.tag
     yield f"{tag.called(repository)}  {tag.digest}  {size(tag.size_bytes or None)}"
     yield f"pushed {when(tag.pushed_us)}{' by ' + tag.actor if tag.actor else ''}, {_pulled(tag.pulled_us)}"
-    approve = f" (pushprune prune --approve {repository})" if one.held else ""
-    yield f"{verdict_of(verdict.kept, one.held)}{approve}: {verdict.reason}"
-    if one.held:
-        yield f"  the plan waits: {one.held}"
-    for opinion in one.opinions:
+    approve = f" (pushprune prune --approve {repository})" if explanation.held else ""
+    yield f"{verdict_of(verdict.kept, explanation.held)}{approve}: {verdict.reason}"
+    if explanation.held:
+        yield f"  the plan waits: {explanation.held}"
+    for opinion in explanation.opinions:
         yield _said(opinion, verdict.reason)
-    if one.index:
-        yield f"  part of the index {one.index}"
-    for other in one.shares:
+    if explanation.index:
+        yield f"  part of the index {explanation.index}"
+    for other in explanation.shares:
         yield f"  same digest: {other.tag.name} ({'kept' if other.kept else 'to go'}: {other.reason})"
-    yield f"could go: {_could_go_in_full(one)}"
+    yield f"could go: {_could_go_in_full(explanation)}"
 
 
 def _said(opinion: Opinion, verdict_reason: str) -> str:
-    """What one rule says, without the reason where the verdict has just given it."""
+    """Return the line for one rule. The reason is left out if the verdict above already gives it."""
     place = f" (place {opinion.place}, last: {opinion.limit})" if opinion.place else ""
     reason = "" if opinion.reason == verdict_reason else f": {opinion.reason.removesuffix(f' (rule {opinion.rule})')}"
     until = f", until {when(opinion.until_us)}" if opinion.until_us else ""
     return f"  rule {opinion.rule} {'keeps it' if opinion.keep else 'deletes it'}{reason}{place}{until}"
 
 
-def _could_go_in_full(one: Explanation) -> str:
-    if one.held:
-        return _could_go(one)
-    said = _could_go(one)
-    if one.could_go_us is None:
-        return f"{said} (needs {one.only_after})"
-    if one.verdict.kept and one.verdict.tag.pushed_us is None:
-        return f"{said}, as soon as its creation date is read"
-    return said if one.could_go_us <= now_us() else f"{said}, if nothing more is pushed or pulled"
+def _could_go_in_full(explanation: Explanation) -> str:
+    if explanation.held:
+        return _could_go(explanation)
+    moment = _could_go(explanation)
+    if explanation.could_go_us is None:
+        return f"{moment} (needs {explanation.only_after})"
+    if explanation.verdict.kept and explanation.verdict.tag.pushed_us is None:
+        return f"{moment}, as soon as its creation date is read"
+    return moment if explanation.could_go_us <= now_us() else f"{moment}, if nothing more is pushed or pulled"
 
 
 def _pulled(at_us: int | None) -> str:
@@ -124,18 +124,18 @@ def _pulled(at_us: int | None) -> str:
 
 
 def _what_became(wiring: Wiring, repository: str, tag: str) -> str:
-    """What became of a tag that is not live, by its history."""
+    """Return the sentence on a tag that no longer exists, from its history."""
     entries = wiring.history.entries(repository, wiring.settings.history.repository_entries)
     of_tag = (entry for entry in entries if entry.tag == tag)
     newest = max(of_tag, key=lambda entry: entry.at_us, default=None)
     name = f"{repository}:{tag}"
     if newest is None:
-        near = get_close_matches(tag, [one.name for one in wiring.history.live(repository)], cutoff=0.5)
+        near = get_close_matches(tag, [image.name for image in wiring.history.live(repository)], cutoff=0.5)
         return f"{name}: no tag of that name was ever seen" + (f"; near: {', '.join(near)}" if near else "")
     if newest.action not in _BECAME:
         return f"{name} is gone; `pushprune history {name}` shows what is known of it"
     by = f" by {newest.actor}" if newest.actor else ""
     why = f": {newest.reason}" if newest.reason else ""
-    back = any(one.tag == tag and one.digest == newest.digest for one in wiring.undo.deleted(repository))
-    how = f"; `pushprune restore {name}` puts it back" if back else ""
-    return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}{how}"
+    back = any(image.tag == tag and image.digest == newest.digest for image in wiring.undo.deleted(repository))
+    hint = f"; `pushprune restore {name}` puts it back" if back else ""
+    return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}{hint}"

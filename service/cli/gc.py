@@ -1,4 +1,4 @@
-"""`pushprune gc`: have a garbage collection or a dry run made; how the last ones went, and when the next comes."""
+"""`pushprune gc`: start a garbage collection or a dry run, show the last runs and the time of the next."""
 
 import time
 from collections.abc import Iterable
@@ -66,7 +66,7 @@ def gc(
 
 
 def _queued(wiring: Wiring) -> str:
-    """Return what becomes of a collection that could not be made yet."""
+    """Return the sentence on a collection that was postponed."""
     return (
         f"it stays queued and is tried again, and {permanent(wiring.figures.trashed())} with it: "
         "`pushprune gc --cancel` cancels it"
@@ -74,7 +74,11 @@ def _queued(wiring: Wiring) -> str:
 
 
 def _open(wiring: Wiring, yes: bool) -> None:
-    """Workers open the gate once they have proved that the collector is dead. A machine that is lost proves nothing."""
+    """Open the gate by hand, after a worker's machine was lost during a collection.
+
+    Workers open the gate themselves once they have proved that the collector is dead. A lost machine proves nothing:
+    only the operator can know that the collector no longer runs there.
+    """
     held = wiring.gate.standing()
     if held is None:
         click.echo("the gate is open")
@@ -88,7 +92,11 @@ def _open(wiring: Wiring, yes: bool) -> None:
 
 
 def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
-    """The run that was asked for, once it is over. tells: what it is at is said meanwhile, on standard error."""
+    """Request a run, wait for its end, and return it.
+
+    Args:
+        tells: print each stage of the run on standard error.
+    """
     gc_settings = wiring.settings.gc
     asked_ms = time.time_ns() // 1_000_000
     reason = ask(wiring, dry_run=dry_run)
@@ -96,33 +104,33 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
         click.echo("asked for by hand: gc.window and gc.min_interval do not count for it", err=True)
     if tells and not dry_run:
         click.echo(f"{permanent(wiring.figures.trashed())} with it; `pushprune trash` lists them", err=True)
-    told = ""
+    shown_stage = ""
     while not (new := [run for run in wiring.garbage.runs(5) if run.started_ms >= asked_ms and run.reason == reason]):
         under = wiring.garbage.under_way()
         if under is None and wiring.outbox.workers() == 0:
             raise CollectionFailed("no worker is running that could collect: start one; it is made then")
-        if under and tells and under.stage != told:
-            told = under.stage
-            click.echo(f"{told}…", err=True)
+        if under and tells and under.stage != shown_stage:
+            shown_stage = under.stage
+            click.echo(f"{shown_stage}…", err=True)
         time.sleep(_POLL_S)
     return new[-1]
 
 
-def _show_overview(found: Overview, as_json: bool) -> None:
+def _show_overview(status: Overview, as_json: bool) -> None:
     if as_json:
-        show_json(asdict(found))
+        show_json(asdict(status))
         return
-    if found.under:
-        line(f"under way: {found.under.stage}, because {found.under.reason}")
-    elif found.wanted:
-        kept = f"; it waits: {found.waits.message} (said {found.waits.times}×)" if found.waits else ""
-        line(f"queued: {found.wanted}{kept}")
-        line(f"{permanent(found.permanent)} with it; cancel it with: pushprune gc --cancel")
-    if found.gate:
-        line(f"the gate is {found.gate.state} since {when(found.gate.since_ms * 1000)}: {found.gate.reason}")
-    if found.next_ms:
-        line(f"next by the schedule: {when(found.next_ms * 1000)}")
-    _show_runs(found.runs)
+    if status.under:
+        line(f"under way: {status.under.stage}, because {status.under.reason}")
+    elif status.wanted:
+        kept = f"; it waits: {status.waits.message} (said {status.waits.times}×)" if status.waits else ""
+        line(f"queued: {status.wanted}{kept}")
+        line(f"{permanent(status.permanent)} with it; cancel it with: pushprune gc --cancel")
+    if status.gate:
+        line(f"the gate is {status.gate.state} since {when(status.gate.since_ms * 1000)}: {status.gate.reason}")
+    if status.next_ms:
+        line(f"next by the schedule: {when(status.next_ms * 1000)}")
+    _show_runs(status.runs)
 
 
 def _show_runs(runs: Iterable[Run]) -> None:

@@ -1,4 +1,4 @@
-"""`pushprune history REPO[:TAG]`: what happened, when, by whom, and why; or where a tag stood, from when to when."""
+"""`pushprune history REPO[:TAG]`: the recorded events; or the digests that a tag pointed at, with times."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -37,9 +37,9 @@ def history(
     if as_json:
         show_json([asdict(entry) for entry in entries])
         return
-    one = len(names) == 1
+    is_single = len(names) == 1
     rows = [
-        (when(e.at_us), e.action, e.tag if one else f"{e.repository}:{e.tag}", short_digest(e.digest), e.actor,
+        (when(e.at_us), e.action, e.tag if is_single else f"{e.repository}:{e.tag}", short_digest(e.digest), e.actor,
          e.useragent, e.reason)
         for e in entries
     ]  # fmt: skip
@@ -47,8 +47,8 @@ def history(
 
 
 def _entries(wiring: Wiring, names: tuple[str, ...], tag: str, count: int) -> list[Entry]:
-    """The newest of all these repositories together, by the time of their arrival."""
-    matches = compile_patterns((tag,)) if is_glob(tag) else lambda found: tag in ("", found)
+    """Return the newest entries of all these repositories together, ordered by the time of their arrival."""
+    matches = compile_patterns((tag,)) if is_glob(tag) else lambda candidate: tag in ("", candidate)
     entries = [
         entry
         for name in names
@@ -62,14 +62,20 @@ def _arrival(entry: Entry) -> tuple[int, int]:
     return int(ms), int(nth)
 
 
-def _show_intervals(repository: str, tag: str, found: tuple[Interval, ...], as_json: bool) -> None:
+def _show_intervals(repository: str, tag: str, intervals: tuple[Interval, ...], as_json: bool) -> None:
     if as_json:
-        show_json([{"repository": repository, "tag": tag, **asdict(one)} for one in found])
+        show_json([{"repository": repository, "tag": tag, **asdict(interval)} for interval in intervals])
         return
     rows = (
-        (when(one.from_us), when(one.to_us) if one.ended else "now", short_digest(one.digest), one.by, one.ended)
-        for one in found
+        (
+            when(interval.from_us),
+            when(interval.to_us) if interval.ended else "now",
+            short_digest(interval.digest),
+            interval.by,
+            interval.ended,
+        )
+        for interval in intervals
     )
     table(("from", "to", "digest", "by", "why it left"), rows)
-    if not found:
+    if not intervals:
         line(f"nothing is recorded of where {repository}:{tag} stood")

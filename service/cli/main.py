@@ -1,4 +1,4 @@
-"""The command `pushprune`: finds the verb, runs it, and turns every failure into one sentence and an exit code."""
+"""The command `pushprune`: find the verb, run it, and turn every failure into one sentence and an exit code."""
 
 import os
 import sys
@@ -12,7 +12,8 @@ from service.domain.errors import ConfigurationError, PushpruneError, StoreRefus
 
 FAILED, MISUSED = 1, 2
 
-# verb: (module that has it, what `pushprune --help` says of it). Imported only when asked for.
+# verb: (its module, its line in `pushprune --help`).
+# A module is imported only when its verb is used: importing all of them would slow every command down.
 VERBS = {
     "up": ("service.cli.up", "Run everything in this terminal: web, worker and an embedded Redis."),
     "demo": ("service.cli.demo", "Show it at work on a registry of its own, with a story of pushes."),
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.Abort:  # what click makes of Ctrl-C
+    # click turns Ctrl-C into Abort.
+    except click.Abort:
         _fail("interrupted", FAILED)
     except ConfigurationError as error:
         _fail(str(error), MISUSED)

@@ -1,4 +1,4 @@
-"""How a repository, or one of its tags, is named on the command line: REPO or REPO:TAG."""
+"""Names on the command line: REPO, REPO:TAG and REPO@DIGEST."""
 
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_repository, is_tag
@@ -6,11 +6,11 @@ from service.domain.retention.selector import Wanted, check_globs, is_glob
 
 
 class UnclearName(ConfigurationError):
-    """What was given names no repository and no tag of one."""
+    """An argument names no repository, tag or digest."""
 
 
 def parse_name(name: str) -> tuple[str, str]:
-    """(repository, tag); the tag is "" where none is named. Raises UnclearName."""
+    """Return (repository, tag); the tag is "" for a repository alone. Raises UnclearName."""
     above, slash, last = name.rpartition("/")
     below, colon, tag = last.rpartition(":") if ":" in last else (last, "", "")
     repository = above + slash + below
@@ -25,7 +25,7 @@ def parse_name(name: str) -> tuple[str, str]:
 
 
 def parse_repository(name: str) -> str:
-    """The repository. Raises UnclearName, also where a tag is named."""
+    """Return the repository. Raises UnclearName, also for REPO:TAG."""
     repository, tag = parse_name(name)
     if tag:
         raise UnclearName(f"name a repository, not a tag: write {repository}")
@@ -33,7 +33,7 @@ def parse_repository(name: str) -> str:
 
 
 def parse_repositories(name: str) -> str:
-    """A repository, or a glob that means some. Raises UnclearName, also where a tag is named or none can match."""
+    """Return a repository or a glob. Raises UnclearName, also for REPO:TAG and for a glob that can match nothing."""
     repository = parse_repository(name)
     if is_glob(repository):
         _check_globs(repository)
@@ -43,17 +43,24 @@ def parse_repositories(name: str) -> str:
 
 
 def parse_tag(name: str) -> str:
-    """The tag. Raises UnclearName for what can be none."""
+    """Return the tag. Raises UnclearName for an impossible name."""
     if not is_tag(name):
         raise UnclearName(f"{name[:40]!r} can be no tag: write one such as v1")
     return name
 
 
-def parse_wanted(name: str, but: tuple[str, ...] = ()) -> Wanted:
-    """REPO:TAG (globs or not) or REPO@DIGEST; with `but`, the tags that stay, only REPO. Raises UnclearName."""
-    if but:
-        _check_globs(*but, name)
-        return Wanted(parse_repository(name), but=but)
+def parse_wanted(name: str, kept_tags: tuple[str, ...] = ()) -> Wanted:
+    """Parse an argument of `pushprune rm`: REPO:TAG (globs or not) or REPO@DIGEST.
+
+    Args:
+        kept_tags: tags or globs not to delete. If given, `name` must be REPO, and means all its other tags.
+
+    Raises:
+        UnclearName: `name` has another form.
+    """
+    if kept_tags:
+        _check_globs(*kept_tags, name)
+        return Wanted(parse_repository(name), but=kept_tags)
     repository, tag, digest = parse_reference(name)
     _check_globs(repository, tag or "x")
     if digest and is_glob(repository):
@@ -62,7 +69,7 @@ def parse_wanted(name: str, but: tuple[str, ...] = ()) -> Wanted:
 
 
 def parse_listed(name: str) -> tuple[str, str]:
-    """(repository, tag) of REPO or REPO:TAG, each a name or a glob; the tag is "" where none is named."""
+    """Return (repository, tag) of REPO or REPO:TAG, each a name or a glob; the tag is "" for REPO."""
     repository, tag = parse_name(name)
     _check_globs(repository, tag or "x")
     return repository, tag
@@ -76,7 +83,7 @@ def _check_globs(*globs: str) -> None:
 
 
 def parse_reference(name: str) -> tuple[str, str | None, str | None]:
-    """(repository, tag, digest) of REPO:TAG or REPO@DIGEST; one of the two is None. Raises UnclearName."""
+    """Return (repository, tag, digest) of REPO:TAG or REPO@DIGEST; tag or digest is None. Raises UnclearName."""
     before, at, digest = name.partition("@")
     if not at:
         repository, tag = parse_name(name)

@@ -1,4 +1,4 @@
-"""`--registry URL`: a verb without any service, on a registry that it looks at itself."""
+"""`--registry URL`: run a verb without a pushprune service, directly on a registry."""
 
 import os
 import sys
@@ -18,13 +18,15 @@ from service.local.oneoff import OneOff, one_off
 def look_once(
     url: str, config: Path | None, policy: Policy, repositories: Sequence[str] = (), trash: Path | None = None
 ) -> OneOff:
-    """The system of this verb, which ends with it: these repositories are compared and the policy was tried.
+    """Start a system for this verb alone, compare the repositories with the registry, and try the policy.
+
+    The system ends together with the verb.
 
     Progress is printed on standard error, where that is a terminal.
 
     Args:
-        repositories: all where there are none, or a glob is among them.
-        trash: the folder for what is deleted.
+        repositories: names. All repositories are compared if this is empty or contains a glob.
+        trash: the folder that saves deleted images.
 
     Raises:
         RegistryRefused: the registry does not list its repositories, and the settings do not name any.
@@ -32,12 +34,12 @@ def look_once(
     refuse_v1(config)
     _say(f"looking at {url} …")
     system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ, trash))
-    found = system.compare(() if any(map(is_glob, repositories)) else repositories)
-    _say(f"{found.repositories} repositories with {found.tags} tags")
-    if found.catalog and not system.wiring.settings.reconcile.repositories:
-        raise RegistryRefused(f"{found.catalog}: {NAME_THEM}")
-    if found.catalog:
-        click.echo(f"pushprune: {found.catalog}", err=True)
+    compared = system.compare(() if any(map(is_glob, repositories)) else repositories)
+    _say(f"{compared.repositories} repositories with {compared.tags} tags")
+    if compared.catalog and not system.wiring.settings.reconcile.repositories:
+        raise RegistryRefused(f"{compared.catalog}: {NAME_THEM}")
+    if compared.catalog:
+        click.echo(f"pushprune: {compared.catalog}", err=True)
     system.rest()
     return system
 

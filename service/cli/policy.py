@@ -1,4 +1,4 @@
-"""`pushprune policy …`: check a policy, see its schema, try it on the past, bring one from another tool."""
+"""`pushprune policy …`: check a policy, print its schema, simulate it on the past, import one from another tool."""
 
 import sys
 from pathlib import Path
@@ -30,12 +30,12 @@ def check(file: Path) -> None:
         click.echo(f"pushprune: {fault}", err=True)
     if faults:
         sys.exit(_MISUSED)
-    found = load_policy_file(file)
-    for disabled in disabled_rules(found):
+    loaded = load_policy_file(file)
+    for disabled in disabled_rules(loaded):
         click.echo(f"pushprune: warning: {file}: {disabled.sentence}", err=True)
-    rules = found.rules
-    said = f"{len(rules)} {'rule' if len(rules) == 1 else 'rules'}, understood" if rules else "no rule: nothing goes"
-    click.echo(f"{file}: {said}")
+    rules = loaded.rules
+    summary = f"{len(rules)} {'rule' if len(rules) == 1 else 'rules'}, understood" if rules else "no rule: nothing goes"
+    click.echo(f"{file}: {summary}")
 
 
 @policy.command(name="schema")

@@ -9,22 +9,22 @@ from service.settings.document import read_document
 
 
 def load_policy_file(file: Path) -> Policy:
-    """The policy in the file, or in the configuration that the file is; ConfigurationError with one sentence."""
+    """Return the policy of a policy file or of a configuration file. Raises ConfigurationError with one sentence."""
     if not _is_configuration(file):
         return load_policy(file)
-    found = load_settings(file, environ={}).policy
-    policy = load_policy(found) if isinstance(found, Path) else found
+    configured = load_settings(file, environ={}).policy
+    policy = load_policy(configured) if isinstance(configured, Path) else configured
     return policy or Policy()
 
 
 def faults_of(file: Path) -> tuple[str, ...]:
-    """Everything that is wrong with the file's policy, a sentence each; () when it can be obeyed."""
+    """Return every fault of the file's policy, a sentence each; () for a valid policy."""
     try:
         if not _is_configuration(file):
             _refuse_without_policy(file)
             return policy_faults(file)
-        found = load_settings(file, environ={}).policy
-        return policy_faults(found) if isinstance(found, Path) else ()
+        configured = load_settings(file, environ={}).policy
+        return policy_faults(configured) if isinstance(configured, Path) else ()
     except ConfigurationError as error:
         return (str(error),)
 

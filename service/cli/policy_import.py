@@ -55,7 +55,7 @@ def import_policy(tool: str, within: str | None, given: tuple[str, ...]) -> None
 
 
 def _check(values: dict[str, Any]) -> None:
-    """ConfigurationError when no policy can say this: nothing is ever written that `policy check` would refuse."""
+    """Raise ConfigurationError for values that `policy check` would reject, so that no such policy is printed."""
     try:
         Policy.model_validate(values)
     except ValidationError as error:
@@ -64,7 +64,7 @@ def _check(values: dict[str, Any]) -> None:
 
 
 def _text(tool: str, given: tuple[str, ...]) -> Text | None:
-    """What the one argument holds; None when the arguments are flags themselves."""
+    """Return the text that the only argument names or contains; None if the arguments are flags themselves."""
     if tool not in COMMANDS and len(given) != 1:
         raise click.UsageError(f"name the one FILE that holds the policy of {tool}, or - for standard input")
     if len(given) != 1 or (given[0].startswith("-") and given[0] != "-"):
@@ -77,7 +77,7 @@ def _text(tool: str, given: tuple[str, ...]) -> Text | None:
 
 
 def _words(text: Text) -> tuple[str, ...]:
-    """The words of a command line, as a shell would split it."""
+    """Return the words of a command line, split as a shell does."""
     try:
         return tuple(shlex.split(text.content.replace("\\\r\n", " ").replace("\\\n", " ")))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`pushprune policy simulate FILE`: what a policy would have deleted in the past, and who would have missed it."""
+"""`pushprune policy simulate FILE`: the images that a policy would have deleted in the past, and their later pulls."""
 
 import re
 import sys
@@ -68,8 +68,8 @@ def simulate(
         return
     _show_missed(simulation)
     _show_totals(simulation, spell_duration(since))
-    for said in _reservations(simulation, pulls_from_us):
-        line(said)
+    for sentence in _reservations(simulation, pulls_from_us):
+        line(sentence)
 
 
 def _chronicles(wiring: Wiring, names: Iterable[str]) -> Iterator[Chronicle]:
@@ -80,13 +80,13 @@ def _chronicles(wiring: Wiring, names: Iterable[str]) -> Iterator[Chronicle]:
 
 
 def _shown(names: tuple[str, ...]) -> Iterable[str]:
-    """The names, with the progress on a terminal as they are taken."""
+    """Yield the names, and show the progress on a terminal."""
     shown = sys.stderr.isatty()
     return track(names, "simulating", console=Console(stderr=True), transient=True, disable=not shown)
 
 
 def _show_missed(simulation: Simulation) -> None:
-    """The number that decides, before everything else."""
+    """Print the number of deleted images that were pulled later. It comes first, as it decides about the policy."""
     gone, missed = simulation.total.digests, len(simulation.missed)
     if missed:
         were = "was" if missed == 1 else "were"
@@ -113,7 +113,7 @@ def _show_totals(simulation: Simulation, since: str) -> None:
 
 
 def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator[str]:
-    """What the figures leave out."""
+    """Yield the limits of the figures, a sentence each."""
     yield from _waits(simulation)
     spared = sum(len(outcome.spared) for outcome in simulation.outcomes)
     if spared:
@@ -139,7 +139,7 @@ def _waits(simulation: Simulation) -> Iterator[str]:
 
 
 def _unknown(simulation: Simulation) -> Iterator[str]:
-    """Where the record begins later than the simulation, or not at all."""
+    """Yield a sentence for each repository whose history begins after the start of the simulation, or is empty."""
     bare = [outcome.repository for outcome in simulation.outcomes if outcome.known_from_us is None]
     later = [(outcome.known_from_us, outcome.repository) for outcome in simulation.outcomes
              if outcome.known_from_us is not None and outcome.known_from_us > simulation.start_us]  # fmt: skip
@@ -157,18 +157,18 @@ def _unknown(simulation: Simulation) -> Iterator[str]:
 
 def _row(missed: Missed) -> tuple[str, ...]:
     gone, last = missed.deletion, missed.pulls[-1]
-    who = (last.actor or _host(last.address), last.useragent, str(len(missed.pulls)))
-    return (_named(gone), short_digest(gone.digest), when(gone.at_us), gone.rule, when(last.at_us), *who)
+    client = (last.actor or _host(last.address), last.useragent, str(len(missed.pulls)))
+    return (_named(gone), short_digest(gone.digest), when(gone.at_us), gone.rule, when(last.at_us), *client)
 
 
 def _host(address: str) -> str:
-    """An address without its port, which tells nobody anything."""
-    found = _ADDRESS.fullmatch(address)
-    return found[1] if found else address
+    """Return a client's address without its port, which is random."""
+    match = _ADDRESS.fullmatch(address)
+    return match[1] if match else address
 
 
 def _named(gone: Deletion) -> str:
-    """Every tag that goes with it; of a digest without one, the tag that was moved away from it."""
+    """Return the deleted image by all its tags; without a tag, by the tag that was moved away from its digest."""
     if gone.tags:
         return f"{gone.repository}:{', '.join(gone.tags)}"
     return f"{gone.repository}:{gone.lost_tag} (overwritten)" if gone.lost_tag else f"{gone.repository} (no tag)"
@@ -178,8 +178,8 @@ def _figures(total: Total) -> tuple[str, ...]:
     return (total.name, str(total.tags), str(total.digests), size(total.size_bytes))
 
 
-def _many(count: int, one: str, more: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
+def _many(count: int, singular: str, plural: str | None = None) -> str:
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
 def _them(count: int) -> str:

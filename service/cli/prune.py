@@ -1,4 +1,4 @@
-"""`pushprune prune`: look at what would go, approve a plan that waits, or have repositories planned now."""
+"""`pushprune prune`: show what would be deleted, approve a plan that waits, or plan repositories now."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -109,26 +109,26 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
 
 
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
-    found = approvals.waiting(wiring, names)
+    plans = approvals.waiting(wiring, names)
     if as_json:
-        show_json([asdict(one.hold) | {"refused_by": one.refusal.by if one.refusal else None} for one in found])
+        show_json([asdict(plan.hold) | {"refused_by": plan.refusal.by if plan.refusal else None} for plan in plans])
         return
-    if not found:
+    if not plans:
         click.echo("nothing waits")
         return
     rows = (
-        (one.hold.repository, when(one.hold.at_us), str(len(one.hold.digests)), one.hold.plan, _why(one))
-        for one in found
+        (plan.hold.repository, when(plan.hold.at_us), str(len(plan.hold.digests)), plan.hold.plan, _why(plan))
+        for plan in plans
     )
     table(("repository", "since", "images", "plan", "why it waits"), rows)
-    holds = [one.hold for one in found]
+    holds = [plan.hold for plan in plans]
     if len(holds) > 1:
         line("see what each would delete: pushprune prune --dry-run; approve them all: pushprune prune --approve-all")
     line(_next_steps(*(holds[0].repository, holds[0].plan) if len(holds) == 1 else ("REPO", "PLAN")))
 
 
-def _why(one: Waiting) -> str:
-    return f"refused by {one.refusal.by}: {one.hold.reason}" if one.refusal else one.hold.reason
+def _why(plan: Waiting) -> str:
+    return f"refused by {plan.refusal.by}: {plan.hold.reason}" if plan.refusal else plan.hold.reason
 
 
 def _next_steps(repository: str, plan: str) -> str:
@@ -153,12 +153,12 @@ def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
     rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in going)
     table(("repository", "tag", "digest", "why it would go"), rows)
     click.echo()
-    shares = ((one.rule, str(one.tags), str(one.digests), _up_to(one)) for one in totals(previews))
+    shares = ((share.rule, str(share.tags), str(share.digests), _up_to(share)) for share in totals(previews))
     table(("rule", "tags", "images", "up to"), shares)
     going_from = [preview for preview in previews if preview.going]
     where = "this repository" if len(going_from) == 1 else "its repository"
-    said = _freed(freed_together(preview.freed for preview in going_from), where)
-    click.echo(f"up to: layers that images share are counted for each; {said}")
+    freed = _freed(freed_together(preview.freed for preview in going_from), where)
+    click.echo(f"up to: layers that images share are counted for each; {freed}")
     for preview in previews:
         if preview.hold:
             line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")

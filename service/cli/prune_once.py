@@ -24,7 +24,7 @@ from service.settings import load_settings
 
 
 def policy_for_once(keep_last: int | None, order: str | None, file: Path | None, config: Path | None) -> Policy:
-    """The policy that was asked for. Raises ConfigurationError where there is none, or two.
+    """Return the policy to apply once. Raises ConfigurationError if there is none, or two.
 
     Its first plan waits for no approval: the command itself asks before it deletes.
     """
@@ -44,7 +44,7 @@ def policy_for_once(keep_last: int | None, order: str | None, file: Path | None,
 
 @dataclass(frozen=True)
 class PruneOnce:
-    """One `prune --registry`, as it was asked for.
+    """One run of `prune --registry`.
 
     Attributes:
         names: repositories or globs; () for all.
@@ -81,7 +81,7 @@ class PruneOnce:
         self._delete(system, previews, folder)
 
     def _delete(self, system: OneOff, previews: Sequence[Preview], folder: TrashFolder) -> None:
-        """Delete, and say what was deleted, also where that was stopped half-way."""
+        """Delete, and print what was deleted, also if an error stopped the deletion half-way."""
         try:
             system.obey(self.policy, dry_run=False)
             system.rest()
@@ -96,7 +96,7 @@ class PruneOnce:
         if self.as_json:
             show_json({"previews": [asdict(preview) for preview in previews], **_rows(deletions), "trash": folder.path})
             return
-        deleted = {(one.repository, tag) for one in deletions for tag in one.tags}
+        deleted = {(result.repository, tag) for result in deletions for tag in result.tags}
         for preview in previews:
             for verdict in preview.going:
                 if verdict.tag.name and (preview.repository, verdict.tag.name) not in deleted:
@@ -109,7 +109,7 @@ class PruneOnce:
 
 
 def doubtful(previews: Sequence[Preview]) -> str:
-    """The sentence on images that are kept because their age is not known; "" where there are none."""
+    """Return the sentence on images that are kept because their age is not known; "" if there are none."""
     images = {(preview.repository, v.tag.digest): v.doubt for preview in previews for v in preview.doubtful}
     counts = Counter(images.values())
     if not counts:
@@ -124,27 +124,27 @@ def doubtful(previews: Sequence[Preview]) -> str:
 
 
 def _rows(deletions: Sequence[Deletions]) -> dict[str, Any]:
-    """The manifests that were deleted, with their tags; and tags whose manifest is kept."""
+    """Return the deleted manifests with their tags, and the deleted tags whose manifest is kept."""
     deleted = [
-        {"repository": one.repository, "digest": digest, "tags": sorted(_tags_of(one, digest))}
-        for one in deletions
-        for digest in sorted(one.digests)
+        {"repository": result.repository, "digest": digest, "tags": sorted(_tags_of(result, digest))}
+        for result in deletions
+        for digest in sorted(result.digests)
     ]
     untagged = [
-        {"repository": one.repository, "tag": tag, "digest": digest}
-        for one in deletions
-        for tag, digest in sorted(one.tags.items())
-        if digest not in one.digests
+        {"repository": result.repository, "tag": tag, "digest": digest}
+        for result in deletions
+        for tag, digest in sorted(result.tags.items())
+        if digest not in result.digests
     ]
     return {"deleted": deleted, "untagged": untagged}
 
 
 def _counted(deletions: Sequence[Deletions], previews: Sequence[Preview]) -> str:
-    """The images, and apart from them what was deleted because it belonged to one of them."""
+    """Return the counts as text: deleted images, other manifests deleted with them, tags whose image is kept."""
     planned = {(preview.repository, verdict.tag.digest) for preview in previews for verdict in preview.going}
-    digests = {(one.repository, digest) for one in deletions for digest in one.digests}
-    tags = sum(digest in one.digests for one in deletions for digest in one.tags.values())
-    alone = sum(len(one.tags) for one in deletions) - tags
+    digests = {(result.repository, digest) for result in deletions for digest in result.digests}
+    tags = sum(digest in result.digests for result in deletions for digest in result.tags.values())
+    alone = sum(len(result.tags) for result in deletions) - tags
     parts = [f"{number(len(digests & planned), 'image')} with {number(tags, 'tag')}"]
     if more := len(digests - planned):
         parts.append(f"{number(more, 'manifest')} that belonged to them")

@@ -1,4 +1,4 @@
-"""How a verb reaches the running system: its settings, or the data directory of `pushprune up`."""
+"""The connection of a verb to the running system: by settings, or by the data directory of `pushprune up`."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -18,7 +18,7 @@ from service.wiring import Wiring, wire
 
 
 def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that say where the running system is: --config and --data; or --registry, for one of its own."""
+    """Add the options --config and --data, which name the running system, and --registry for a system of its own."""
     file = click.Path(dir_okay=False, path_type=Path)
     folder = click.Path(file_okay=False, path_type=Path)
     command = click.option("--config", metavar="FILE", type=file, help="Settings as YAML [PUSHPRUNE_CONFIG].")(command)
@@ -29,13 +29,18 @@ def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> Wiring:
-    """The collaborators of the running system, or of one that looks at --registry for this verb alone.
+    """Return the collaborators of the running system; with --registry, those of a system for this verb alone.
 
-    only: names or globs of the repositories that are asked about; () for all. Raises ConfigurationError when nothing
-    says where its Redis is, RegistryTooOld for a registry of version 1.
+    Args:
+        only: names or globs of the repositories that the verb reads; () for all.
+
+    Raises:
+        ConfigurationError: no setting and no data directory names the system's Redis.
+        RegistryTooOld: the registry is of version 1.
     """
     if url := asked_registry():
-        from service.cli.once import look_once  # its supervisor and all: only for whom it is
+        # Imported here: the supervisor and its processes would slow down every verb that does not need them.
+        from service.cli.once import look_once
 
         return look_once(url, config, Policy(), () if any(map(is_glob, only)) else only).wiring
     refuse_v1(config)
@@ -56,7 +61,8 @@ def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> W
 def _wired(settings: Settings) -> Wiring:
     wiring = wire(settings, patient=True)
     if settings.log.level == "info":
-        log.configure(settings.log.format, "warning")  # a verb says itself what it does
+        # A verb prints its own result: log lines of level info would only repeat it.
+        log.configure(settings.log.format, "warning")
     if wiring.policies.error:
         wiring.policies.current()
         click.echo(f"pushprune: {wiring.policies.complaint}", err=True)
@@ -64,31 +70,31 @@ def _wired(settings: Settings) -> Wiring:
 
 
 def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
-    """The same names. Raises NoSuchRepository for one that nothing is known of."""
-    every = set(wiring.history.repositories())
+    """Return the names unchanged. Raises NoSuchRepository for an unknown repository."""
+    all_names = set(wiring.history.repositories())
     names = tuple(repositories)
     for name in names:
-        if name not in every:
+        if name not in all_names:
             raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
     return names
 
 
 def meant(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
-    """The repositories that these names and globs mean, each once. Raises NoSuchRepository for one that means none."""
-    every, found = wiring.history.repositories(), dict[str, None]()
+    """Return the repositories that match the names and globs, each once. Raises NoSuchRepository for no match."""
+    all_names, matched = wiring.history.repositories(), dict[str, None]()
     for name in names:
-        those = Wanted(name).repositories(every)
-        if not those:
+        matches = Wanted(name).repositories(all_names)
+        if not matches:
             raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
-        found |= dict.fromkeys(those)
-    return tuple(found)
+        matched |= dict.fromkeys(matches)
+    return tuple(matched)
 
 
 def need_policy(wiring: Wiring) -> Policy:
-    """The policy in force, also while what stands in its place is broken; else one that takes nothing."""
+    """Return the policy in force, also while its file is broken; without any, a policy that deletes nothing."""
     return wiring.policies.current() or Policy()
 
 
 def show_json(value: Any) -> None:
-    """Prints one JSON document."""
+    """Print one JSON document."""
     click.echo(json.dumps(value, indent=2, default=str))

@@ -59,19 +59,19 @@ def reconcile(
 
 
 def _awaited(wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_ms: int, *, tells: bool) -> Walked:
-    """How the walk that was asked for went, once it is over. What it is at is shown meanwhile on a terminal."""
-    told = ""
+    """Wait for the end of the requested reconcile run, and return its result. A terminal shows the progress."""
+    shown_message = ""
     columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, transient=True, disable=not (tells and sys.stdout.isatty())) as progress:
         bar = progress.add_task("repositories", total=None)
         while True:
             last, under = wiring.walks.last(), wiring.walks.under_way()
-            over = last and last.at_ms >= asked_ms and (last.reason == reason or bool(repositories))
-            if last and over and not wiring.walks.waiting(repositories):
+            is_over = last and last.at_ms >= asked_ms and (last.reason == reason or bool(repositories))
+            if last and is_over and not wiring.walks.waiting(repositories):
                 return last
-            if under and under.message not in ("", told):
-                told = under.message
-                click.echo(f"goes on later: {told}", err=True)
+            if under and under.message not in ("", shown_message):
+                shown_message = under.message
+                click.echo(f"goes on later: {shown_message}", err=True)
             if under:
                 done = under.repositories + under.failed
                 total = done + under.todo if under.listed else None
@@ -85,21 +85,21 @@ def _trouble(wiring: Wiring) -> str:
     return next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == "reconcile"), "")
 
 
-def _show_overview(found: Overview, as_json: bool) -> None:
+def _show_overview(status: Overview, as_json: bool) -> None:
     if as_json:
-        show_json(asdict(found))
+        show_json(asdict(status))
         return
-    if found.under:
-        line(f"under way: {_at(found.under)}, because: {found.under.reason}")
-        if found.under.message:
-            line(f"the last failure: {found.under.message}")
-    elif found.wanted:
-        line(f"wanted: {found.wanted}")
-    if found.next_ms:
-        line(f"next by the schedule: {when(found.next_ms * 1000)}")
-    if found.last:
-        _show_last(found.last, as_json=False)
-    elif not found.under:
+    if status.under:
+        line(f"under way: {_at(status.under)}, because: {status.under.reason}")
+        if status.under.message:
+            line(f"the last failure: {status.under.message}")
+    elif status.wanted:
+        line(f"wanted: {status.wanted}")
+    if status.next_ms:
+        line(f"next by the schedule: {when(status.next_ms * 1000)}")
+    if status.last:
+        _show_last(status.last, as_json=False)
+    elif not status.under:
         line("nothing was compared yet")
 
 
@@ -118,12 +118,12 @@ def _show_last(last: Walked, as_json: bool) -> None:
 
 
 def _at(under: Walk) -> str:
-    left = f"{under.todo} to go" if under.listed else "the catalog is being read"
-    return f"{_repositories(under)} compared, {under.changed} differed, {left}"
+    remaining = f"{under.todo} to go" if under.listed else "the catalog is being read"
+    return f"{_repositories(under)} compared, {under.changed} differed, {remaining}"
 
 
-def _repositories(found: Walk | Walked) -> str:
-    return f"{_counted(found.repositories)} with {number(found.tags, 'tag')}"
+def _repositories(walk: Walk | Walked) -> str:
+    return f"{_counted(walk.repositories)} with {number(walk.tags, 'tag')}"
 
 
 def _counted(repositories: int) -> str:

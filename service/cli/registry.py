@@ -1,4 +1,4 @@
-"""The options --registry and --v1, and the registry that they name for the verb under way."""
+"""The options --registry and --v1, and the registry that they name."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,7 +17,7 @@ _KEY = "service.cli.registry"
 
 
 def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --registry and --v1, which `asked_registry` and `reach_v1` tell."""
+    """Add the options --registry and --v1, which `asked_registry` and `reach_v1` read."""
 
     def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
         context.meta[f"{_KEY}.{option.name}"] = value
@@ -33,7 +33,7 @@ def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def trash_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --trash, the folder for what a verb deletes with --registry."""
+    """Add the option --trash, the folder that saves what a verb deletes with --registry."""
     return click.option(
         "--trash", metavar="DIR", type=click.Path(file_okay=False, path_type=Path),
         help="With --registry: save what is deleted in DIR [./pushprune-trash/HOST/TIME].",
@@ -41,12 +41,12 @@ def trash_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def trash_folder(url: str, trash: Path | None) -> TrashFolder:
-    """The folder for what the verb under way deletes at this registry."""
+    """Return the folder that saves what the current verb deletes at this registry."""
     return TrashFolder((trash or default_folder(url, datetime.now())).absolute())
 
 
 def undo_hint(folder: Path) -> str:
-    """The sentence that says how a deletion with --registry is undone."""
+    """Return the sentence on undoing a deletion with --registry."""
     return (
         f"what was deleted is saved in {folder}; to undo it, before the next garbage collection: "
         f"pushprune restore --registry {asked_registry()} --from {folder}"
@@ -54,15 +54,15 @@ def undo_hint(folder: Path) -> str:
 
 
 def asked_registry() -> str | None:
-    """The registry that the verb under way is to look at itself, or None."""
+    """Return the URL of --registry, or None."""
     url: str | None = click.get_current_context().meta.get(f"{_KEY}.registry")
     return url
 
 
 def reach_v1(config: Path | None) -> RegistryV1 | None:
-    """The registry of version 1 that is meant, by --v1 or because the one at --registry is; None where none is.
+    """Return the registry of version 1 that --v1 or --registry names; None for version 2 or without both options.
 
-    Raises ConfigurationError where --v1 means none that is known.
+    Raises ConfigurationError if --v1 is given and no registry is known.
     """
     url, v1 = asked_registry(), bool(click.get_current_context().meta.get(f"{_KEY}.v1"))
     if not (url or v1):
@@ -72,6 +72,6 @@ def reach_v1(config: Path | None) -> RegistryV1 | None:
 
 
 def refuse_v1(config: Path | None) -> None:
-    """Raises RegistryTooOld where a registry of version 1 is meant."""
+    """Raise RegistryTooOld if the registry is of version 1."""
     if old := reach_v1(config):
         raise RegistryTooOld(f"the registry at {old.url}")

@@ -33,28 +33,28 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
     except ValueError as error:
         raise UnclearName(str(error)) from error
     wiring = reach(config, data)
-    found = wiring.inventory.repositories(
+    page = wiring.inventory.repositories(
         lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
     )
-    holds = {hold.repository: hold.reason for hold in wiring.history.holds([one.repository for one in found.rows])}
+    holds = {hold.repository: hold.reason for hold in wiring.history.holds([row.repository for row in page.rows])}
     unheard = wiring.history.unheard()
     if as_json:
         show_json(
             [
                 {
-                    "repository": one.repository, "tags": one.tags, "pushed_us": one.pushed_us,
-                    "doomed": one.doomed, "held": holds.get(one.repository), "unheard": unheard.get(one.repository, 0),
+                    "repository": row.repository, "tags": row.tags, "pushed_us": row.pushed_us,
+                    "doomed": row.doomed, "held": holds.get(row.repository), "unheard": unheard.get(row.repository, 0),
                 }
-                for one in found.rows
+                for row in page.rows
             ]
         )  # fmt: skip
         return
     rows = (
         (
-            one.repository, str(one.tags), when(one.pushed_us), str(one.doomed or ""),
-            "; ".join(_remarks(holds.get(one.repository), unheard.get(one.repository, 0))),
+            row.repository, str(row.tags), when(row.pushed_us), str(row.doomed or ""),
+            "; ".join(_remarks(holds.get(row.repository), unheard.get(row.repository, 0))),
         )
-        for one in found.rows
+        for row in page.rows
     )  # fmt: skip
     table(("repository", "tags", "last push", "going", ""), rows)
 

@@ -1,4 +1,4 @@
-"""`pushprune restore REPO:TAG | REPO@DIGEST`: put back what was deleted; or `--from DIR`, from a folder."""
+"""`pushprune restore REPO:TAG | REPO@DIGEST`: restore a deleted image; with `--from DIR`, from a folder."""
 
 from dataclasses import asdict
 from pathlib import Path

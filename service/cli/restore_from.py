@@ -1,4 +1,4 @@
-"""`pushprune restore --registry URL --from DIR [REPO[:TAG]]`: undo what was deleted without a service."""
+"""`pushprune restore --registry URL --from DIR [REPO[:TAG]]`: undo deletions made without a service."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -16,10 +16,10 @@ from service.wiring import restore_folder
 
 
 def restore_from(folder: Path, name: str | None, config: Path | None, *, force: bool, as_json: bool) -> None:
-    """Restore from a folder, all of it or what is named, and say how that ended.
+    """Restore everything in a folder, or only the named images, and print the result of each.
 
     Raises:
-        NotRestorable: something was not restored, as said before.
+        NotRestorable: at least one image was not restored; its line was printed before.
     """
     url = asked_registry()
     settings = load_settings(config, **({"registry": {"url": url}} if url else {}))

@@ -1,4 +1,4 @@
-"""`pushprune rm REPO:TAG… | REPO@DIGEST… | --all-but TAG REPO…`: delete by hand."""
+"""`pushprune rm REPO:TAG… | REPO@DIGEST… | --all-but TAG REPO…`: delete manually."""
 
 import sys
 import time
@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     from service.local.oneoff import OneOff
 
 _POLL_S = 0.1
-_NO_WORKER_S = 30  # one that is restarted is waited for
+# A worker that is being restarted comes back within this time.
+_NO_WORKER_S = 30
 
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="REPO:TAG|REPO@DIGEST|REPO...")
 @reaching
-@click.option("--all-but", "but", multiple=True, metavar="TAG", help="Every tag of each REPO but this one; or a glob.")
+@click.option(
+    "--all-but", "kept_tags", multiple=True, metavar="TAG", help="Every tag of each REPO but this one; or a glob."
+)
 @click.option("--dry-run", is_flag=True, help="Only show what would go.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--force", is_flag=True, help="Also what the policy protects, or only shows (dry_run).")
@@ -43,14 +46,14 @@ _NO_WORKER_S = 30  # one that is restarted is waited for
 @trash_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 def rm(
-    names: tuple[str, ...], config: Path | None, data: Path | None, but: tuple[str, ...], dry_run: bool, yes: bool,
-    force: bool, no_wait: bool, trash: Path | None, as_json: bool,
+    names: tuple[str, ...], config: Path | None, data: Path | None, kept_tags: tuple[str, ...], dry_run: bool,
+    yes: bool, force: bool, no_wait: bool, trash: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Delete tags, or manifests with all of their tags, whatever the policy says. REPO and TAG may be globs.
 
     Nothing goes that another tag or an index holds: there the tag goes alone. `pushprune restore` puts it back.
     """
-    wanted = [parse_wanted(name, but) for name in names]
+    wanted = [parse_wanted(name, kept_tags) for name in names]
     if no_wait and asked_registry():
         raise click.UsageError("--no-wait leaves the work to a service, and with --registry there is none")
     if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
@@ -67,24 +70,25 @@ def rm(
         return
     once = _once(wanted, config, folder.path) if folder else None
     wiring = once.wiring if once else reach(config, data)
-    found = wishes(wiring, wanted, force=force)
+    planned = wishes(wiring, wanted, force=force)
     if not as_json:
-        _show(found)
-    if dry_run or not any(wish.going for wish in found):
+        _show(planned)
+    if dry_run or not any(wish.going for wish in planned):
         if as_json:
-            show_json({"going": list(_rows_of(found, going=True)), "staying": list(_rows_of(found, going=False))})
+            show_json({"going": list(_rows_of(planned, going=True)), "staying": list(_rows_of(planned, going=False))})
         return
     if not yes:
         click.confirm("delete it?", abort=True)
     if folder:
         folder.prepare()
-    asked = ask(wiring, found, login_name(), force=force)
+    asked = ask(wiring, planned, login_name(), force=force)
     if no_wait:
         _say_asked(asked, as_json)
         return
     _wait(wiring, asked, once=once is not None)
     if once:
-        once.rest()  # what follows goes with this command, or not at all
+        # Referrers and parts are deleted after their image. Without a service no process would do that later.
+        once.rest()
     _say_done(
         wiring, asked, as_json, undo_hint(folder.path) if folder else "`pushprune trash` lists what can be restored"
     )
@@ -93,16 +97,17 @@ def rm(
 
 
 def _once(wanted: Sequence[Wanted], config: Path | None, trash: Path) -> "OneOff":
-    """A system for --registry, which has looked at what is wanted."""
-    from service.cli.once import look_once  # its supervisor and all: only for whom it is
+    """Start a system for --registry, and compare the selected repositories."""
+    # Imported here: the supervisor and its processes would slow down every verb that does not need them.
+    from service.cli.once import look_once
 
-    repositories = tuple(dict.fromkeys(one.repository for one in wanted))
+    repositories = tuple(dict.fromkeys(selection.repository for selection in wanted))
     return look_once(asked_registry() or "", config, Policy(), repositories, trash)
 
 
-def _show(found: Sequence[Wish]) -> None:
-    going = [(wish.repository, verdict) for wish in found for verdict in wish.going]
-    staying = [(wish.repository, verdict) for wish in found for verdict in wish.staying]
+def _show(planned: Sequence[Wish]) -> None:
+    going = [(wish.repository, verdict) for wish in planned for verdict in wish.going]
+    staying = [(wish.repository, verdict) for wish in planned for verdict in wish.staying]
     if going:
         columns = ("goes", "digest", "size", "pushed", "its image stays as")
         table(columns, (_row(repository, verdict) for repository, verdict in going))
@@ -123,30 +128,34 @@ def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
 
 
 def _wait(wiring: Wiring, asked: Sequence[Wish], *, once: bool) -> None:
-    """Returns once nothing is left to do. Raises NotDeletable where somebody must mend something first.
+    """Wait until every requested deletion is done or rejected.
 
-    once: nobody goes on when this command has ended.
+    Args:
+        once: True with --registry: no service continues the work after this command.
+
+    Raises:
+        NotDeletable: the operator must fix something first.
     """
-    total, told, alone_s = sum(len(wish.asks) for wish in asked), "", 0.0
+    total, shown_reason, alone_s = sum(len(wish.asks) for wish in asked), "", 0.0
     bar = Progress(console=Console(stderr=True), transient=True) if sys.stderr.isatty() else None
     with bar or nullcontext():
         task = bar.add_task("deleting", total=total) if bar else None
         while (now := standing(wiring, asked)).left:
             alone_s = 0.0 if now.has_worker else alone_s + _POLL_S
             _raise_trouble(now, alone_s, once=once)
-            if now.waits and now.waits != told:
-                told = now.waits
-                click.echo(f"waits: {told}", err=True)
+            if now.waits and now.waits != shown_reason:
+                shown_reason = now.waits
+                click.echo(f"waits: {shown_reason}", err=True)
             if bar and task is not None:
                 bar.update(task, completed=max(total - now.left, 0))
             time.sleep(_POLL_S)
 
 
 def _raise_trouble(now: Standing, alone_s: float, *, once: bool) -> None:
-    """With a service it stays asked for, and goes once that is mended."""
+    """Raise NotDeletable for a trouble. A service keeps the request, and deletes once the trouble is fixed."""
     if now.trouble:
-        how = "mend this first" if once else "it goes on by itself once this is mended"
-        raise NotDeletable(f"{number(now.left, 'deletion')} left, {how}: {now.trouble}")
+        next_step = "mend this first" if once else "it goes on by itself once this is mended"
+        raise NotDeletable(f"{number(now.left, 'deletion')} left, {next_step}: {now.trouble}")
     if alone_s > _NO_WORKER_S:
         raise NotDeletable(now.waits)
 
@@ -160,12 +169,12 @@ def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
 
 def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -> None:
     stays = stayed(wiring, asked)
-    there = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
+    kept = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_json:
         rows = [
-            row for row in _rows_of(asked, going=True) if (row["repository"], row["tag"] or row["digest"]) not in there
+            row for row in _rows_of(asked, going=True) if (row["repository"], row["tag"] or row["digest"]) not in kept
         ]
-        show_json({"deleted": rows, "staying": [_json(*one) for one in stays]})
+        show_json({"deleted": rows, "staying": [_json(*item) for item in stays]})
     else:
         gone = sum(len(wish.going) for wish in asked) - len(stays)
         line(f"deleted: {gone}; {undo}")
@@ -175,8 +184,8 @@ def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -
         raise NotDeletable(f"not deleted: {number(len(stays), 'tag or manifest')}, as said above")
 
 
-def _rows_of(found: Iterable[Wish], *, going: bool) -> Iterable[dict[str, object]]:
-    for wish in found:
+def _rows_of(planned: Iterable[Wish], *, going: bool) -> Iterable[dict[str, object]]:
+    for wish in planned:
         for verdict in wish.going if going else wish.staying:
             yield _json(wish.repository, verdict, verdict.reason if not going else "")
 

@@ -1,4 +1,4 @@
-"""How times, digests and tables look on a terminal."""
+"""Times, digests and tables as text for a terminal."""
 
 import sys
 from collections.abc import Iterable
@@ -11,24 +11,24 @@ from rich.text import Text
 
 
 def when(at_us: int | None) -> str:
-    """A time in µs since the epoch, in local time."""
+    """Format a time in µs since the epoch as local time; "unknown" for None or 0."""
     if not at_us:
         return "unknown"
     return datetime.fromtimestamp(at_us / 1_000_000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def short_digest(digest: str) -> str:
-    """Enough of a digest to tell it from others."""
+    """Return the first characters of a digest, enough to distinguish digests."""
     return digest[:19]
 
 
 def number(count: int, of: str) -> str:
-    """A number of things that make their plural with an s."""
+    """Return a count with its noun, such as "2 tags". The plural adds an s."""
     return f"{count} {of}" if count == 1 else f"{count} {of}s"
 
 
 def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Prints a table; what registries and clients sent shows as text, whatever it holds."""
+    """Print a table. Control characters that a registry or a client sent are replaced."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         made.add_column(heading, overflow="fold")
@@ -38,7 +38,7 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
 
 
 def line(text: str) -> None:
-    """Prints one line; what registries and clients sent shows as text, whatever it holds."""
+    """Print one line. Control characters that a registry or a client sent are replaced."""
     click.echo(_printable(text))
 
 

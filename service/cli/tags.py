@@ -1,4 +1,4 @@
-"""`pushprune tags REPO[:TAG]…`: the tags of repositories, and what the policy says of each."""
+"""`pushprune tags REPO[:TAG]`: the tags of repositories, each with its verdict."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -36,38 +36,38 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
     wiring = reach(config, data, [repository])
     need_policy(wiring)
     names = meant(wiring, (repository,))
-    listed = [one for repository in names for one in _listed(wiring, repository, tag)]
+    listed = [row for repository in names for row in _listed(wiring, repository, tag)]
     if tag and not listed:
         raise NoSuchTag(f"{name} is no tag that is there; `pushprune tags {repository}` lists them")
     platforms = _platforms(wiring, listed) if with_platforms else {}
     if as_json:
-        show_json([_json(one, platforms if with_platforms else None) for one in listed])
+        show_json([_json(row, platforms if with_platforms else None) for row in listed])
         return
     _show(listed, platforms if with_platforms else None, one_repository=len(names) == 1)
     for repository in names:
-        for said in waiting(repository, (one.held for one in listed if one.repository == repository)):
-            line(said)
+        for sentence in waiting(repository, (row.held for row in listed if row.repository == repository)):
+            line(sentence)
     if wiring.outlook.is_dry():
         line(DRY)
 
 
 def _listed(wiring: Wiring, repository: str, tag: str) -> Iterable[Listed]:
-    """A glob leaves out what belongs to another image; without a tag everything is meant."""
+    """Return the tags that match. A glob never matches signatures and other referrers; "" matches every tag."""
     rows = wiring.inventory.tags(repository, lambda _: True).rows
     if not tag:
         return rows
-    names = Wanted(repository, tag).tags({one.verdict.tag.name for one in rows})
-    return (one for one in rows if one.verdict.tag.name in names)
+    names = Wanted(repository, tag).tags({row.verdict.tag.name for row in rows})
+    return (row for row in rows if row.verdict.tag.name in names)
 
 
 def _platforms(wiring: Wiring, listed: Iterable[Listed]) -> Platforms:
     digests: dict[str, list[str]] = {}
-    for one in listed:
-        digests.setdefault(one.repository, []).append(one.verdict.tag.digest)
+    for row in listed:
+        digests.setdefault(row.repository, []).append(row.verdict.tag.digest)
     return {
-        (repository, digest): said
+        (repository, digest): names
         for repository, wanted in digests.items()
-        for digest, said in wiring.platforms.of(repository, wanted).items()
+        for digest, names in wiring.platforms.of(repository, wanted).items()
     }
 
 
@@ -76,29 +76,29 @@ def _show(listed: Iterable[Listed], platforms: Platforms | None, *, one_reposito
     if platforms is not None:
         headings.insert(3, "platforms")
     rows = []
-    for one in listed:
-        verdict, tag = one.verdict, one.verdict.tag
+    for entry in listed:
+        verdict, tag = entry.verdict, entry.verdict.tag
         row = [
-            tag.name if one_repository else tag.called(one.repository), short_digest(tag.digest),
+            tag.name if one_repository else tag.called(entry.repository), short_digest(tag.digest),
             size(tag.size_bytes or None), when(tag.pushed_us), tag.actor, when(tag.pulled_us) if tag.pulled_us else "",
-            verdict_of(verdict.kept, one.held), verdict.reason + _until(one),
+            verdict_of(verdict.kept, entry.held), verdict.reason + _until(entry),
         ]  # fmt: skip
         if platforms is not None:
-            row.insert(3, ", ".join(platforms.get((one.repository, tag.digest), ())))
+            row.insert(3, ", ".join(platforms.get((entry.repository, tag.digest), ())))
         rows.append(row)
     table(headings, rows)
 
 
-def _until(one: Listed) -> str:
-    until_us = one.verdict.until_us if one.verdict.kept else None
+def _until(row: Listed) -> str:
+    until_us = row.verdict.until_us if row.verdict.kept else None
     return f", until {when(until_us)}" if until_us else ""
 
 
-def _json(one: Listed, platforms: Platforms | None) -> dict[str, object]:
-    verdict, tag = one.verdict, one.verdict.tag
-    known = {} if platforms is None else {"platforms": list(platforms.get((one.repository, tag.digest), ()))}
+def _json(row: Listed, platforms: Platforms | None) -> dict[str, object]:
+    verdict, tag = row.verdict, row.verdict.tag
+    known = {} if platforms is None else {"platforms": list(platforms.get((row.repository, tag.digest), ()))}
     return {
-        "repository": one.repository, "tag": tag.name, "digest": tag.digest, "size_bytes": tag.size_bytes or None,
+        "repository": row.repository, "tag": tag.name, "digest": tag.digest, "size_bytes": tag.size_bytes or None,
         "pushed_us": tag.pushed_us, "pulled_us": tag.pulled_us, "actor": tag.actor, "kept": verdict.kept,
-        "reason": verdict.reason, "rule": verdict.rule, "until_us": verdict.until_us, "held": one.held, **known,
+        "reason": verdict.reason, "rule": verdict.rule, "until_us": verdict.until_us, "held": row.held, **known,
     }  # fmt: skip

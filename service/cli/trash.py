@@ -1,4 +1,4 @@
-"""`pushprune trash [REPO]`: what was deleted and can still be put back."""
+"""`pushprune trash [REPO]`: the deleted images that can still be restored."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -25,9 +25,9 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     wiring = reach(config, data)
     names = known(wiring, [repository]) if repository else wiring.history.repositories()
     life_us = wiring.settings.history.trash * 1_000_000
-    deleted = [(name, one) for name in names for one in wiring.undo.deleted(name)]
+    deleted = [(name, image) for name in names for image in wiring.undo.deleted(name)]
     if as_json:
-        show_json([_row(name, one, life_us) for name, one in deleted])
+        show_json([_row(name, image, life_us) for name, image in deleted])
         return
     if not deleted:
         click.echo("nothing can be restored" + (f" in {repository}" if repository else ""))
@@ -35,9 +35,10 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     table(
         ("image", "digest", "size", "pushed", "deleted", "until", "why it went"),
         (
-            (f"{name}:{one.tag}" if one.tag else f"{name}@{one.digest}", short_digest(one.digest),
-             size(one.size_bytes or None), when(one.pushed_us), when(one.at_us), when(one.at_us + life_us), one.reason)
-            for name, one in deleted
+            (f"{name}:{image.tag}" if image.tag else f"{name}@{image.digest}", short_digest(image.digest),
+             size(image.size_bytes or None), when(image.pushed_us), when(image.at_us), when(image.at_us + life_us),
+             image.reason)
+            for name, image in deleted
         ),
     )  # fmt: skip
     comes = next_ms(wiring)
@@ -45,7 +46,8 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     line(f"until: or until {collection}; pushprune restore REPO:TAG, or REPO@DIGEST, puts one back")
 
 
-def _row(repository: str, one: Deleted, life_us: int) -> dict[str, Any]:
-    known = asdict(one)
-    del known["left"]  # all of these were deleted
-    return {"repository": repository, **known, "until_us": one.at_us + life_us}
+def _row(repository: str, image: Deleted, life_us: int) -> dict[str, Any]:
+    known = asdict(image)
+    # Every image listed here was deleted: the field would say the same in each row.
+    del known["left"]
+    return {"repository": repository, **known, "until_us": image.at_us + life_us}

@@ -15,49 +15,54 @@ _SHORT = 12
 
 
 def show_tags(registry: RegistryV1, repository: str, tag: str, as_json: bool) -> None:
-    """Every tag that is meant (all for ""), the image it stands at, and the other tags of that."""
+    """Print the tags that match (all for ""), each with its image and the other tags of that image."""
     if is_glob(repository):
         raise NoSuchRepository("a registry of version 1 does not list its repositories: name each one")
-    every = {one.tag: one for one in tags(registry, repository)}
-    meant = Wanted(repository, tag).tags(every) if tag else every
-    if tag and not meant:
+    all_tags = {tagged.tag: tagged for tagged in tags(registry, repository)}
+    selected = Wanted(repository, tag).tags(all_tags) if tag else all_tags
+    if tag and not selected:
         raise NoSuchTag(f"{repository}:{tag} is no tag that is there; `pushprune tags {repository}` lists them")
-    found = [every[name] for name in sorted(meant)]
+    rows = [all_tags[name] for name in sorted(selected)]
     if as_json:
-        show_json([asdict(one) for one in found])
+        show_json([asdict(tagged) for tagged in rows])
         return
-    table(("tag", "image", "also"), ((one.tag, one.image[:_SHORT], ", ".join(one.also)) for one in found))
+    table(("tag", "image", "also"), ((tagged.tag, tagged.image[:_SHORT], ", ".join(tagged.also)) for tagged in rows))
 
 
 def remove(
     registry: RegistryV1, wanted: Sequence[Wanted], *, dry_run: bool, yes: bool, force: bool, as_json: bool
 ) -> None:
-    """Shows what goes, asks, and deletes it. The images stay: nothing in version 1 removes them."""
-    found = wishes(registry, wanted, force=force)
+    """Show the selected tags, ask, and delete them. Version 1 has no request that deletes an image: images are kept."""
+    selected = wishes(registry, wanted, force=force)
     if not as_json:
-        _show(found)
-    if dry_run or not found:
+        _show(selected)
+    if dry_run or not selected:
         if as_json:
-            show_json({"going": [asdict(one) for one in found]})
+            show_json({"going": [asdict(tagged) for tagged in selected]})
         return
     if not yes:
         click.confirm("delete it?", abort=True)
-    done = tuple(delete(registry, found))
-    stays = tuple(one for one, gone in done if not gone)
+    done = tuple(delete(registry, selected))
+    stays = tuple(tagged for tagged, gone in done if not gone)
     if as_json:
-        show_json({"deleted": [asdict(one) for one, gone in done if gone], "staying": [asdict(one) for one in stays]})
+        show_json(
+            {
+                "deleted": [asdict(tagged) for tagged, gone in done if gone],
+                "staying": [asdict(tagged) for tagged in stays],
+            }
+        )
     else:
         line(f"deleted: {number(len(done) - len(stays), 'tag')}; version 1 keeps the images, so a tag can be put back:")
         put = f"{registry.url}/v1/repositories/REPO/tags/TAG"
         line(f"""curl -X PUT -H 'Content-Type: application/json' -d '"IMAGE"' {put}""")
     if stays:
-        names = ", ".join(f"{one.repository}:{one.tag}" for one in stays)
+        names = ", ".join(f"{tagged.repository}:{tagged.tag}" for tagged in stays)
         raise NotDeletable(f"pushed meanwhile, so it stays: {names}")
 
 
-def _show(found: Sequence[Tagged]) -> None:
-    if not found:
+def _show(selected: Sequence[Tagged]) -> None:
+    if not selected:
         click.echo("nothing goes")
         return
-    rows = ((f"{one.repository}:{one.tag}", one.image, ", ".join(one.also)) for one in found)
+    rows = ((f"{tagged.repository}:{tagged.tag}", tagged.image, ", ".join(tagged.also)) for tagged in selected)
     table(("goes", "image", "its image has also the tags"), rows)

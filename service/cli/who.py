@@ -1,11 +1,12 @@
-"""Who is at the command line, for the history."""
+"""The user of the command line, for the history."""
 
 import getpass
 
 
 def login_name() -> str:
-    """The user's login name."""
+    """Return the user's login name."""
     try:
         return getpass.getuser()[:64]
-    except (OSError, KeyError):  # a numeric user without a name, as in a container
+    # A container may run under a numeric user without a name.
+    except (OSError, KeyError):
         return "command line"

@@ -1,6 +1,6 @@
-"""The doctor: looks at the running system and says what is wrong, each finding with the one line that mends it.
+"""The doctor: check the running system, and report every problem with one line that fixes it.
 
-One file for each part that is looked at; every check stands alone, and one that fails is a finding itself.
+Each file checks one part of the system. Checks do not depend on each other; a check that fails is itself a finding.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,7 @@ __all__ = ["CHECKS", "REPOSITORY", "Case", "examine", "open_case"]
 
 Check = Callable[[Case], Iterable[Finding]]
 
-# What is looked at → how. What is named first is what others rest upon.
+# In this order, as the later parts need the earlier ones: the first error often explains the others.
 CHECKS: dict[str, Check] = {
     "redis": redis.check,
     "registry": registry.check,
@@ -35,7 +35,11 @@ CHECKS: dict[str, Check] = {
 
 
 def examine(case: Case, begin: Callable[[str], object] = lambda name: None) -> Iterator[Finding]:
-    """What every check finds, as it is found. begin: told the name of each check before it starts."""
+    """Make every check, and yield its findings.
+
+    Args:
+        begin: called with the name of each check before its start.
+    """
     for name, check in CHECKS.items():
         begin(name)
         yield from _found(name, check, case)

@@ -1,4 +1,4 @@
-"""What one run of the doctor looks at, and with what."""
+"""One run of the doctor: the system to check, and the options of the run."""
 
 import os
 import time
@@ -18,11 +18,16 @@ __all__ = ["REPOSITORY", "Case", "open_case"]
 
 @dataclass(frozen=True)
 class Case:
-    """name: of this run's probe. repository: where it is pushed. front: the address clients push to, None = unknown.
+    """One run of the doctor.
 
-    web: where the web process is asked; is_web_named: by whoever asks; is_web_known: or it must be
-    reachable from this machine.
-    patience_s: how long the probe's event is waited for.
+    Attributes:
+        name: the name of this run's probe.
+        repository: the repository that the probe is pushed to.
+        front: the address that clients push to; None if unknown.
+        web: the URL of the web process.
+        is_web_named: True if the user gave `web`.
+        is_web_known: True if the web process must be reachable at `web` from this machine.
+        patience_s: the longest wait for the probe's event.
     """
 
     wiring: Wiring
@@ -37,18 +42,18 @@ class Case:
 
     @property
     def probe(self) -> Probe:
-        """What asks the registry. Raises what kept it from answering at all, without asking a second time."""
+        """The client that probes the registry. Raises the first request's error, without repeating the request."""
         if isinstance(self._answers, PushpruneError):
             raise self._answers
         return self._answers
 
     @property
     def address(self) -> str:
-        """Where the registry is to send its notifications, as far as can be told from here."""
+        """The URL for the registry's notifications, as far as this machine knows."""
         return self.web if self.is_web_named else address(self.wiring.settings)
 
     def now_s(self) -> float:
-        """This machine's clock, in seconds since the epoch."""
+        """Return this machine's time in seconds since the epoch."""
         return time.time()
 
     @cached_property
@@ -70,7 +75,7 @@ def open_case(
     web: str | None = None,
     patience_s: float = 10.0,
 ) -> Case:
-    """A run over the system that these settings mean. Raises ConfigurationError for names that cannot be."""
+    """Prepare a run on the system of these settings. Raises ConfigurationError for an invalid repository or URL."""
     if not is_repository(repository):
         raise ConfigurationError(f"--probe-repository {repository[:80]!r} is not a repository name")
     for option, url in (("--front", front), ("--web", web)):

@@ -1,4 +1,4 @@
-"""Whether garbage is ever collected, and how that last went."""
+"""Check that garbage is collected, and the result of the last collection."""
 
 import shutil
 from collections.abc import Iterator
@@ -33,7 +33,10 @@ def _last(case: Case) -> Run | None:
 
 
 def _command(binary: str, last: Run | None) -> Iterator[Finding]:
-    """The worker that collects may be on another machine than we are: where it last could, it has the command."""
+    """Check the command of the collector.
+
+    The worker that collects may run on another machine. Its last successful run proves that the command exists there.
+    """
     is_here = shutil.which(binary) is not None
     if last is not None and last.result == "failed":
         yield error(_NAME, f"the last collection failed: {last.message}", "pushprune gc --now   # once that is mended")
@@ -42,12 +45,16 @@ def _command(binary: str, last: Run | None) -> Iterator[Finding]:
     elif last is not None:
         yield fine(_NAME, f"the command is not on this machine; the worker has it: the last collection: {last.result}")
     else:
-        said = f"{binary} is not on this machine, and no collection was ever made"
-        yield error(_NAME, said, f"which {binary}   # where the worker of the queue garbage runs; correct gc.command")
+        sentence = f"{binary} is not on this machine, and no collection was ever made"
+        yield error(
+            _NAME, sentence, f"which {binary}   # where the worker of the queue garbage runs; correct gc.command"
+        )
 
 
 def _trash(case: Case) -> Iterator[Finding]:
     kept = case.wiring.figures.trashed()
     if kept > _MANY:
-        said = f"{kept} deleted manifests are kept in Redis, to be put back: until a collection, or for history.trash"
-        yield warning(_NAME, said, "history: {trash: 7d}")
+        sentence = (
+            f"{kept} deleted manifests are kept in Redis, to be put back: until a collection, or for history.trash"
+        )
+        yield warning(_NAME, sentence, "history: {trash: 7d}")

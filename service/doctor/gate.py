@@ -17,13 +17,13 @@ def check(case: Case) -> Iterator[Finding]:
         yield fine(_NAME, f"gc.gate is {kind}: nothing to look at")
         return
     if not case.wiring.gate.processes():
-        said = "no gate process runs: the proxy refuses every push while nobody answers it"
-        yield error(_NAME, said, f"pushprune gate   # it listens at gc.gate_listen ({settings.gc.gate_listen})")
+        sentence = "no gate process runs: the proxy refuses every push while nobody answers it"
+        yield error(_NAME, sentence, f"pushprune gate   # it listens at gc.gate_listen ({settings.gc.gate_listen})")
         return
     if case.front is None:
-        said = "whether writes ask the gate was not looked at: nobody said where clients push to"
+        sentence = "whether writes ask the gate was not looked at: nobody said where clients push to"
         yield warning(
-            _NAME, said, "pushprune doctor --front https://registry.example.com   # the address that clients use"
+            _NAME, sentence, "pushprune doctor --front https://registry.example.com   # the address that clients use"
         )
         return
     if case.wiring.leases.collecting():
@@ -38,12 +38,12 @@ def check(case: Case) -> Iterator[Finding]:
     if case.wiring.probes.admitted(case.repository, _hash(agent)):
         yield fine(_NAME, f"writes through {case.front} ask the gate")
     else:
-        said = f"a write through {case.front} did not ask the gate: a collection can break what is pushed there"
+        sentence = f"a write through {case.front} did not ask the gate: a collection can break what is pushed there"
         yield error(
-            _NAME, said, "auth_request /-/gate;   # in `location /v2/` of the nginx there, see config/nginx.conf"
+            _NAME, sentence, "auth_request /-/gate;   # in `location /v2/` of the nginx there, see config/nginx.conf"
         )
 
 
 def _hash(agent: str) -> str:
-    """How the gate names a User-Agent."""
+    """Return the name that the gate gives to a User-Agent."""
     return client_of("", agent).rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Whether the registry's notifications arrive: pushes a probe, and waits for the web process to hear of it."""
+"""Check that the registry's notifications arrive: push a probe, and wait for its event at the web process."""
 
 import time
 from collections.abc import Iterator
@@ -31,21 +31,22 @@ def check(case: Case) -> Iterator[Finding]:
     if state == "heard references":
         yield fine(_NAME, f"a push was heard of after {took_s:.1f} s")
     elif state == "heard":
-        said = "pushes are heard of, but not what they reference: sizes stay unknown, and indexes must be asked for"
-        yield warning(_NAME, said, f"notifications: {{events: {{includereferences: true}}}}   # {_WHERE}")
+        sentence = "pushes are heard of, but not what they reference: sizes stay unknown, and indexes must be asked for"
+        yield warning(_NAME, sentence, f"notifications: {{events: {{includereferences: true}}}}   # {_WHERE}")
     else:
         yield _unheard(case)
 
 
 def _push(case: Case) -> bool:
-    """Pushes the probe and removes it; False where a collection keeps us from it."""
+    """Push the probe and delete it. Returns False if a collection forbids writing."""
     probe = case.probe
     with case.wiring.leases.write() as permit:
         if permit is None:
             return False
         case.wiring.probes.begin(case.name)
         probe.push(case.repository)
-        with suppress(DeletesDisabled):  # found by a check of its own
+        # The check "deletes" reports this error.
+        with suppress(DeletesDisabled):
             probe.remove(case.repository)
     return True
 
@@ -60,17 +61,17 @@ def _wait(case: Case) -> tuple[Heard, float]:
 
 
 def _unheard(case: Case) -> Finding:
-    said = f"the registry did not tell of a push within {case.patience_s:g} s"
+    sentence = f"the registry did not tell of a push within {case.patience_s:g} s"
     refused = [trouble for trouble in case.wiring.outbox.troubles() if trouble.about == _NAME]
     if refused:
         mend = f'headers: {{Authorization: ["Bearer <the value of tokens.notify>"]}}   # of our endpoint {_WHERE}'
-        return error(_NAME, f"{said}: {refused[0].message}", mend)
+        return error(_NAME, f"{sentence}: {refused[0].message}", mend)
     waiting = _waiting(case)
     if waiting:
-        said += f"; {waiting} notifications wait in its queue: it cannot reach us, or is refused"
+        sentence += f"; {waiting} notifications wait in its queue: it cannot reach us, or is refused"
     headers = '{Authorization: ["Bearer <tokens.notify>"]}'
     endpoint = f'{{name: pushprune, url: "{case.address}/notifications", headers: {headers}}}'
-    return error(_NAME, said, f"notifications: {{endpoints: [{endpoint}]}}   # {_WHERE}")
+    return error(_NAME, sentence, f"notifications: {{endpoints: [{endpoint}]}}   # {_WHERE}")
 
 
 def _waiting(case: Case) -> int:

@@ -1,4 +1,4 @@
-"""Whether a policy is in force, and does what somebody may think it does."""
+"""Check that a policy is in force, and that all its rules can have an effect."""
 
 from collections.abc import Iterator
 
@@ -19,8 +19,8 @@ def check(case: Case) -> Iterator[Finding]:
             _NAME, policies.complaint, f"pushprune policy check {policies.file or 'FILE'}   # says all that is wrong"
         )
     elif policy is None or not policy.rules:
-        said = "there is no policy, or one without rules: nothing is ever deleted"
-        yield warning(_NAME, said, "policy: {protect: [latest], rules: [{keep: {last: 10}}]}")
+        sentence = "there is no policy, or one without rules: nothing is ever deleted"
+        yield warning(_NAME, sentence, "policy: {protect: [latest], rules: [{keep: {last: 10}}]}")
     elif policy.dry_run:
         yield warning(
             _NAME, "the policy has dry_run: it decides and records, and deletes nothing", "policy: {dry_run: false}"
@@ -28,8 +28,10 @@ def check(case: Case) -> Iterator[Finding]:
     else:
         count = len(policy.rules)
         disabled = disabled_rules(policy)
-        for one in disabled:
-            yield warning(_NAME, one.sentence, f"pushprune policy check {policies.file or 'FILE'}   # after the change")
+        for rule in disabled:
+            yield warning(
+                _NAME, rule.sentence, f"pushprune policy check {policies.file or 'FILE'}   # after the change"
+            )
         if not disabled:
             yield fine(_NAME, f"a policy of {count} {'rule' if count == 1 else 'rules'} is in force")
     yield from _held(case)

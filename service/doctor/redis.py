@@ -1,4 +1,4 @@
-"""Whether the history is safe in Redis: nothing evicted, everything kept, and room left."""
+"""Check that the history is safe in Redis: no eviction, writes kept on disk, and memory left."""
 
 from collections.abc import Iterator
 
@@ -32,11 +32,12 @@ def check(case: Case) -> Iterator[Finding]:
     except StoreUnavailable as away:
         yield error(_NAME, str(away), "redis: {url: redis://HOST:6379/0}   # where it really is; then start it")
         return
-    found = [*_version(server), *_eviction(server), *_memory(server), *_persistence(server)]
-    if refusal and worst(found) != "error":  # nothing explains it
-        found.append(refusal)
-    yield from found
-    if not found:
+    findings = [*_version(server), *_eviction(server), *_memory(server), *_persistence(server)]
+    # Another error, such as full memory, already explains the refusal and its fix.
+    if refusal and worst(findings) != "error":
+        findings.append(refusal)
+    yield from findings
+    if not findings:
         kept = "appends every write to disk" if server.appends else "saves snapshots"
         yield fine(_NAME, f"{server.name} {kept} and evicts nothing")
 
@@ -57,44 +58,49 @@ def _version(server: Server) -> Iterator[Finding]:
 
 
 def _eviction(server: Server) -> Iterator[Finding]:
-    """Also the volatile policies evict: leases, and what keeps an event from being recorded twice, have a life."""
+    """Check that Redis evicts no key.
+
+    The `volatile-*` policies are as harmful as the others: leases and the keys against recording an event twice expire.
+    """
     if server.eviction in ("noeviction", ""):
         return
     mend = "redis-cli CONFIG SET maxmemory-policy noeviction   # and `maxmemory-policy noeviction` in redis.conf"
-    said = f"{server.name} evicts keys when its memory is full (maxmemory-policy {server.eviction}): history gets lost"
+    sentence = (
+        f"{server.name} evicts keys when its memory is full (maxmemory-policy {server.eviction}): history gets lost"
+    )
     if server.limit_bytes:
-        yield error(_NAME, said, mend)
+        yield error(_NAME, sentence, mend)
     else:
-        yield warning(_NAME, f"{said}; it has no maxmemory now", mend)
+        yield warning(_NAME, f"{sentence}; it has no maxmemory now", mend)
 
 
 def _memory(server: Server) -> Iterator[Finding]:
     if not server.limit_bytes:
         return
     share = server.used_bytes / server.limit_bytes
-    said = f"{share:.0%} of maxmemory is in use ({server.used_bytes >> 20} of {server.limit_bytes >> 20} MiB)"
+    sentence = f"{share:.0%} of maxmemory is in use ({server.used_bytes >> 20} of {server.limit_bytes >> 20} MiB)"
     more = max(64, 2 * (max(server.used_bytes, server.limit_bytes) >> 20))
     mend = f"redis-cli CONFIG SET maxmemory {more}mb   # and `maxmemory` in redis.conf"
     if share >= 0.95:
-        yield error(_NAME, f"{said}: writes are refused, or keys evicted, at 100%", mend)
+        yield error(_NAME, f"{sentence}: writes are refused, or keys evicted, at 100%", mend)
     elif share >= 0.8:
-        yield warning(_NAME, said, mend)
+        yield warning(_NAME, sentence, mend)
 
 
 def _replay(server: Server) -> Iterator[Finding]:
     line = "user default off ~* &* +@all   # in redis.conf or its ACL file: off, nobody can log in as this user"
     if server.replays is False:
-        said = (
+        sentence = (
             f"the user `default` of {server.name} may not do everything: it reads the append-only file as this user, "
             "so its next start loses most of the history"
         )
-        yield error(_NAME, said, line)
+        yield error(_NAME, sentence, line)
     elif server.replays is None:
-        said = (
+        sentence = (
             f"our user may not look at the user `default` of {server.name}, as which it reads the append-only file: if "
             "that user may not do everything, the next start loses most of the history"
         )
-        yield warning(_NAME, said, line)
+        yield warning(_NAME, sentence, line)
 
 
 def _persistence(server: Server) -> Iterator[Finding]:
@@ -109,9 +115,9 @@ def _persistence(server: Server) -> Iterator[Finding]:
         yield from _replay(server)
         return
     if server.saves is None:
-        said = f"{server.name} appends nothing to disk and refuses CONFIG: whether it saves snapshots is not known"
+        sentence = f"{server.name} appends nothing to disk and refuses CONFIG: whether it saves snapshots is not known"
         yield warning(
-            _NAME, said, "appendonly yes   # in the settings of the managed server, or see that it has backups"
+            _NAME, sentence, "appendonly yes   # in the settings of the managed server, or see that it has backups"
         )
     elif server.saves:
         yield warning(_NAME, f"{server.name} only saves snapshots: a crash loses what came after the last one", mend)

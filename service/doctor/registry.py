@@ -1,4 +1,4 @@
-"""Whether the registry answers, lets us in, deletes, remembers what is gone, and has the right time."""
+"""Check the registry: it answers, accepts the login, deletes, caches no deleted blobs, and has the right time."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ _LATE_S, _WRONG_S = 5, 60
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Reachable, the certificate trusted, the login accepted."""
+    """Check that the registry is reachable, its certificate trusted, and the login accepted."""
     url = case.wiring.settings.registry.url
     try:
         probe = case.probe
@@ -54,7 +54,10 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def check_deletes(case: Case) -> Iterator[Finding]:
-    """Over the API whether it deletes; on its disk whether that is proved to be the registry's, and ours to change."""
+    """Check that deleting works: by a request to the registry, or with `delete.via: storage` in its storage.
+
+    In the storage, the check proves that the mounted folder is the one that the registry serves, and is writable.
+    """
     storage = case.wiring.storage
     if case.wiring.unlinker:
         yield _check_disk(case, case.wiring.unlinker)
@@ -71,7 +74,7 @@ def check_deletes(case: Case) -> Iterator[Finding]:
 
 
 def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
-    """In the first repository that is there."""
+    """Check the storage with the first repository that has a tag."""
     storage = case.wiring.storage
     repository = next((name for name in storage.repositories() if storage.holds_tags(name)), "") if storage else ""
     if not repository:
@@ -94,12 +97,12 @@ def check_catalog(case: Case) -> Iterator[Finding]:
     try:
         next(case.probe.repositories(), None)
     except RegistryRefused as refused:
-        said = f"the registry does not list its repositories: {refused}"
+        sentence = f"the registry does not list its repositories: {refused}"
         if named:
-            yield fine("catalog", f"{said}; reconcile.repositories names {len(named)}")
+            yield fine("catalog", f"{sentence}; reconcile.repositories names {len(named)}")
         else:
             yield error(
-                "catalog", said, "reconcile: {repositories: [shop/api]}   # or a login that may read the catalog"
+                "catalog", sentence, "reconcile: {repositories: [shop/api]}   # or a login that may read the catalog"
             )
     else:
         yield fine("catalog", "the registry lists its repositories")
@@ -107,7 +110,8 @@ def check_catalog(case: Case) -> Iterator[Finding]:
 
 def check_listing(case: Case) -> Iterator[Finding]:
     """Check that the registry lists every tag; one that hides some keeps its images."""
-    _ = case.probe  # a registry that does not answer at all is found by a check of its own
+    # Raises if the registry does not answer at all: that is the finding then, not its listing.
+    _ = case.probe
     if case.wiring.storage:
         yield fine("listing", "not tried: the registry's storage is a file system, and only object storage hides tags")
         return
@@ -127,7 +131,7 @@ def check_listing(case: Case) -> Iterator[Finding]:
 
 
 def check_cache(case: Case) -> Iterator[Finding]:
-    """By the registry's answers; where they do not tell, by its debug server."""
+    """Check for a blob-descriptor cache: by the registry's answers, else by the metrics of its debug server."""
     probe, debug = case.probe, case.wiring.in_flight
     with case.wiring.leases.write() as permit:
         if permit is None:
@@ -138,38 +142,43 @@ def check_cache(case: Case) -> Iterator[Finding]:
         except RegistryRefused:
             caches = None
     if caches is None and debug:
-        probe.has_blob(case.repository, UNKNOWN)  # a cache is asked for it
+        # A registry with a cache looks this blob up in the cache, and counts the lookup in its metrics.
+        probe.has_blob(case.repository, UNKNOWN)
         caches = debug.cache_requests() > 0
     if caches is None:
-        said = "whether the registry has a blob-descriptor cache could not be found out"
+        sentence = "whether the registry has a blob-descriptor cache could not be found out"
         yield warning(
-            "cache", said, 'registry: {debug_url: "http://registry:5001"}   # its http.debug.addr, with prometheus'
+            "cache", sentence, 'registry: {debug_url: "http://registry:5001"}   # its http.debug.addr, with prometheus'
         )
     elif caches:
-        said = "the registry has a blob-descriptor cache: it claims blobs that were collected, and breaks pushes"
-        yield error("cache", said, _NO_CACHE)
+        sentence = "the registry has a blob-descriptor cache: it claims blobs that were collected, and breaks pushes"
+        yield error("cache", sentence, _NO_CACHE)
     else:
         yield fine("cache", "the registry has no blob-descriptor cache")
 
 
 def check_clocks(case: Case) -> Iterator[Finding]:
-    """The registry tells its time in whole seconds, cut off; an answer may take a while. Only what is sure is said."""
+    """Check that the registry, Redis and this machine have the same time.
+
+    The registry sends its time in whole seconds, rounded down, and its answer may be slow. Only a certain difference
+    is reported.
+    """
     dated, before_us = case.probe.date(), case.wiring.connection.now_us()
     apart = {"the registry": _apart(dated.said_s, dated.said_s + 1, dated.before_s, dated.after_s)} if dated else {}
     apart["Redis"] = _apart(before_us / 1e6, before_us / 1e6, case.now_s())
-    farthest = max(apart, key=lambda who: abs(apart[who]))
+    farthest = max(apart, key=lambda clock: abs(apart[clock]))
     spread = max(*apart.values(), 0.0) - min(*apart.values(), 0.0)
     if spread <= _LATE_S:
         yield fine("clocks", f"{', '.join(apart)} and this machine have the same time")
         return
     way = "ahead of" if apart[farthest] > 0 else "behind"
-    said = f"the clock of {farthest} is {abs(apart[farthest]):.0f} s {way} ours"
+    sentence = f"the clock of {farthest} is {abs(apart[farthest]):.0f} s {way} ours"
     mend = f"timedatectl set-ntp true   # on the machine of {farthest}, or on this one: whichever is wrong"
-    yield error("clocks", said, mend) if spread > _WRONG_S else warning("clocks", said, mend)
+    yield error("clocks", sentence, mend) if spread > _WRONG_S else warning("clocks", sentence, mend)
 
 
 def _apart(least_s: float, most_s: float, before_s: float, after_s: float | None = None) -> float:
-    """By how much a clock is ahead of ours at least, negative for behind; 0 where the two may agree."""
+    """Return by how many seconds a clock is at least ahead of ours; negative if behind, 0 if both may agree."""
     after_s = before_s if after_s is None else after_s
     if least_s > after_s:
         return least_s - after_s

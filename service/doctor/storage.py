@@ -1,4 +1,4 @@
-"""Where the storage is mounted: uploads that nobody ends, and room left on the disk."""
+"""Check the mounted storage: abandoned uploads, and free space on the disk."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,26 +19,28 @@ def check(case: Case) -> Iterator[Finding]:
         yield fine(_NAME, "not looked at: storage.path is not set")
         return
     if not storage.root.is_dir():
-        said = f"storage.path {storage.root} is no folder on this machine"
+        sentence = f"storage.path {storage.root} is no folder on this machine"
         yield warning(
-            _NAME, said, "storage: {path: /var/lib/registry}   # the registry's rootdirectory, as it is mounted here"
+            _NAME,
+            sentence,
+            "storage: {path: /var/lib/registry}   # the registry's rootdirectory, as it is mounted here",
         )
         return
-    found = (*_uploads(case), *_room(case))
-    yield from found
-    if not found:
+    findings = (*_uploads(case), *_room(case))
+    yield from findings
+    if not findings:
         yield fine(_NAME, f"no upload under {storage.root} is older than a day")
 
 
 def _uploads(case: Case) -> Iterator[Finding]:
     storage = case.wiring.storage
-    left = unfinished(storage.root, case.now_s(), _DAY_S) if storage else None
-    if left and left.count:
-        said = (
-            f"{left.count} uploads that nobody ended in a day hold {_mb(left.size_bytes)} MB, the oldest for "
-            f"{left.oldest_s / _DAY_S:.0f} days: no garbage collection takes them"
+    uploads = unfinished(storage.root, case.now_s(), _DAY_S) if storage else None
+    if uploads and uploads.count:
+        sentence = (
+            f"{uploads.count} uploads that nobody ended in a day hold {_mb(uploads.size_bytes)} MB, the oldest for "
+            f"{uploads.oldest_s / _DAY_S:.0f} days: no garbage collection takes them"
         )
-        yield warning(_NAME, said, f"{_PURGE}   # {_PURGED}")
+        yield warning(_NAME, sentence, f"{_PURGE}   # {_PURGED}")
 
 
 def _room(case: Case) -> Iterator[Finding]:
@@ -47,11 +49,11 @@ def _room(case: Case) -> Iterator[Finding]:
         return
     disk = shutil.disk_usage(storage.root)
     share = disk.free / disk.total
-    said = f"{share:.0%} of the disk under {storage.root} is free ({_mb(disk.free)} MB)"
+    sentence = f"{share:.0%} of the disk under {storage.root} is free ({_mb(disk.free)} MB)"
     if share < 0.02:
-        yield error(_NAME, f"{said}: pushes are about to fail", "pushprune gc --now")
+        yield error(_NAME, f"{sentence}: pushes are about to fail", "pushprune gc --now")
     elif share < 0.1:
-        yield warning(_NAME, said, "pushprune gc --now")
+        yield warning(_NAME, sentence, "pushprune gc --now")
 
 
 def _mb(size_bytes: int) -> str:

@@ -1,4 +1,4 @@
-"""Whether the web process lives, reaches Redis, and takes the token that the settings name."""
+"""Check that the web process runs, reaches Redis, and accepts the notify token of the settings."""
 
 from collections.abc import Iterator
 
@@ -20,16 +20,21 @@ def check(case: Case) -> Iterator[Finding]:
     except requests.RequestException as away:
         yield _silent(case, type(away).__name__)
         return
-    if reason := _why_not(posted) or _why_not(ready):  # only the first has details without a token to read
-        said = f"the web process at {case.web} answers, and cannot record events, which wait at the registry: {reason}"
-        yield error(_NAME, said, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis is well")
+    # The POST first: its answer has details also for a client without a read token.
+    if reason := _why_not(posted) or _why_not(ready):
+        sentence = (
+            f"the web process at {case.web} answers, and cannot record events, which wait at the registry: {reason}"
+        )
+        yield error(
+            _NAME, sentence, "redis: {url: redis://HOST:6379/0}   # as the web process sees it, once Redis is well"
+        )
     elif posted.status_code == 401:
-        said = f"the web process at {case.web} refuses tokens.notify of these settings: it was started with another"
-        yield error(_NAME, said, f"{_START}   # restart it with these settings")
+        sentence = f"the web process at {case.web} refuses tokens.notify of these settings: it was started with another"
+        yield error(_NAME, sentence, f"{_START}   # restart it with these settings")
     elif ready.status_code != 200 or posted.status_code != 200:
         answers = f"{ready.status_code} to GET /readyz, {posted.status_code} to POST /notifications"
-        said = f"what answers at {case.web} is no pushprune ({answers})"
-        yield error(_NAME, said, "pushprune doctor --web http://HOST:PORT   # where the web process really listens")
+        sentence = f"what answers at {case.web} is no pushprune ({answers})"
+        yield error(_NAME, sentence, "pushprune doctor --web http://HOST:PORT   # where the web process really listens")
     else:
         yield fine(_NAME, f"the web process at {case.web} answers and takes the token of notifications")
 
@@ -42,8 +47,8 @@ def _why_not(answer: requests.Response) -> str | None:
         body = answer.json()
     except ValueError:
         body = {}
-    said = body.get("redis") or body.get("detail") if isinstance(body, dict) else None
-    return str(said or "it cannot reach Redis")[:200]
+    reason = body.get("redis") or body.get("detail") if isinstance(body, dict) else None
+    return str(reason or "it cannot reach Redis")[:200]
 
 
 def _post(case: Case) -> requests.Response:
@@ -55,14 +60,16 @@ def _post(case: Case) -> requests.Response:
 
 
 def _session(case: Case) -> requests.Session:
-    """Past any proxy: that would not know the addresses of this machine."""
+    """Return a session that uses no proxy, as a proxy may not know the addresses of this machine."""
     session = open_session(case.web)
     session.proxies.clear()
     return session
 
 
 def _silent(case: Case, why: str) -> Finding:
-    said = f"no web process answers at {case.web} ({why})"
+    sentence = f"no web process answers at {case.web} ({why})"
     if case.is_web_known:
-        return error(_NAME, f"{said}: notifications wait at the registry", _START)
-    return warning(_NAME, f"{said}, from this machine", "pushprune doctor --web http://HOST:PORT   # where it listens")
+        return error(_NAME, f"{sentence}: notifications wait at the registry", _START)
+    return warning(
+        _NAME, f"{sentence}, from this machine", "pushprune doctor --web http://HOST:PORT   # where it listens"
+    )

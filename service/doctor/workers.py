@@ -1,4 +1,4 @@
-"""Workers that live and keep up, and troubles that they and the web process have noted."""
+"""Check that workers run and keep up, and report the troubles that they and the web process recorded."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _DAY_MS = 86_400_000
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """Find out if a worker lives for every queue, and if the workers keep up."""
+    """Check that a worker runs for every queue, and that the workers keep up."""
     health = system_health(case.wiring)
     reading, missing = health.reading, tuple(queue for queue, workers in health.queues.items() if not workers)
     waits = f"{reading.waiting['due']} repositories to plan, {reading.waiting['doomed']} to delete from"
@@ -24,59 +24,61 @@ def check(case: Case) -> Iterator[Finding]:
         return
     workers, oldest_s = reading.workers, reading.oldest_s
     if any(trouble.about.startswith(LATE) for trouble in health.troubles):
-        said = f"{workers} of them do not keep up: {waits}, the oldest of these waits since {oldest_s:.0f} s"
+        sentence = f"{workers} of them do not keep up: {waits}, the oldest of these waits since {oldest_s:.0f} s"
         mend = f"{start_line(tuple(health.queues))}   # one more of them, once no other finding explains it"
-        yield error("workers", said, mend) if oldest_s > _STUCK_S else warning("workers", said, mend)
+        yield error("workers", sentence, mend) if oldest_s > _STUCK_S else warning("workers", sentence, mend)
     else:
         each = ", ".join(f"{queue} {count}" for queue, count in health.queues.items())
         yield fine("workers", f"{workers} {'lives' if workers == 1 else 'live'} ({each}), nothing is late")
 
 
 def check_troubles(case: Case) -> Iterator[Finding]:
-    """What was complained of and is not mended; and events of the last day that could not be understood."""
-    found = False
+    """Report open troubles, and events of the last day that were rejected."""
+    has_findings = False
     for trouble in case.wiring.outbox.troubles():
         if trouble.about == REGISTRY:
-            continue  # the doctor asks the registry itself
-        found = True
+            # The registry checks report this with today's answer.
+            continue
+        has_findings = True
         yield error("troubles", f"{trouble.about}: {trouble.message}", _mending(trouble.about, trouble.message))
     for trouble in system_health(case.wiring).troubles:
         if trouble.about == "unheard":
-            found = True
+            has_findings = True
             yield warning(
                 "troubles", trouble.message, "storage: {path: /var/lib/registry}   # then: pushprune reconcile"
             )
     rejected = case.wiring.figures.last_rejected()
     if rejected and rejected[0] > case.wiring.connection.now_ms() - _DAY_MS:
-        found = True
+        has_findings = True
         key = case.wiring.connection.keys.of("rejected")
-        said = f"events could not be understood, the last of them: {rejected[1]}"
-        yield warning("troubles", said, f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them with the reason")
-    if not found:
+        sentence = f"events could not be understood, the last of them: {rejected[1]}"
+        yield warning("troubles", sentence, f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them with the reason")
+    if not has_findings:
         yield fine("troubles", "nobody complains")
 
 
 def _mending(about: str, message: str) -> str:
     """Return what to do about a trouble.
 
-    about: as the workers and the web process name it: `notifications`, `garbage`, `lost R:TAG`, `part R@DIGEST`,
-    `<queue> R`.
+    Args:
+        about: the name of the trouble: `notifications`, `garbage`, `lost R:TAG`, `part R@DIGEST`, `<queue> R`.
+        message: the sentence of the trouble.
     """
-    who, _, what = about.partition(" ")
+    kind, _, name = about.partition(" ")
     if "storage: delete: enabled: true" in message:
         return NO_DELETES
-    if who == "notifications":
+    if kind == "notifications":
         return 'headers: {Authorization: ["Bearer <tokens.notify>"]}   # of the endpoint in the registry\'s config.yml'
-    if who == "garbage":
+    if kind == "garbage":
         return "pushprune gc --now   # once that is mended"
     if about == SLOW:
         return "curl -s http://PUSHPRUNE/metrics | grep registry_request   # which requests are slow"
     if about == "redis clock":
         return "timedatectl set-ntp true   # on the machine of Redis"
-    if who == "part":
-        return f"pushprune restore {what}   # or push the image again"
-    if who == "lost" and is_for_good(message):
-        return f"docker push REGISTRY/{what}   # by whoever has the image"
-    if who == "lost":
-        return f"pushprune restore {what}   # once that is mended; pushprune also tries again by itself"
-    return f"pushprune prune {what}   # tries again, once that is mended"
+    if kind == "part":
+        return f"pushprune restore {name}   # or push the image again"
+    if kind == "lost" and is_for_good(message):
+        return f"docker push REGISTRY/{name}   # by whoever has the image"
+    if kind == "lost":
+        return f"pushprune restore {name}   # once that is mended; pushprune also tries again by itself"
+    return f"pushprune prune {name}   # tries again, once that is mended"

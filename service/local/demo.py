@@ -1,4 +1,4 @@
-"""`pushprune demo`: a registry of its own, a story of pushes, and a look at what became of each tag."""
+"""`pushprune demo`: a registry of its own, a story of pushes, and the result for each tag."""
 
 import json
 import os
@@ -25,12 +25,12 @@ _PATIENCE_S = 60.0
 
 
 class NotAsPromised(PushpruneError):
-    """The registry does not hold exactly what the policy says."""
+    """The registry does not contain exactly what the policy keeps."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the demo plays: everything is running."""
+    """The running system of the demo."""
 
     console: Console
     supervisor: Supervisor
@@ -40,9 +40,11 @@ class Stage:
 
 
 def demo(console: Console, *, once: bool) -> None:
-    """Play the demo; with `once` end after it, else stay up until Ctrl-C.
+    """Run the demo; with `once` end after it, else keep everything running until Ctrl-C.
 
-    Raises NotAsPromised with one sentence for everything that is not as the policy says, and other PushpruneErrors.
+    Raises:
+        NotAsPromised: the registry does not contain exactly what the policy keeps; the message lists all differences.
+        PushpruneError: something could not be started.
     """
     binary = registry_binary.find(say=console.print)
     with tempfile.TemporaryDirectory(prefix="pushprune-demo-") as folder:
@@ -96,16 +98,16 @@ def _tell(stage: Stage) -> None:
     console = stage.console
     pushes = _push(stage)
     _settle(stage, pushes)
-    told = outcome.fates(stage.wiring, pushes)
-    console.print(outcome.table(told))
+    fates = outcome.fates(stage.wiring, pushes)
+    console.print(outcome.table(fates))
     expected = story.remains(pushes, KEEP_LAST, PROTECTED)
-    wrong = outcome.disagreements(stage.registry, told, expected)
+    wrong = outcome.disagreements(stage.registry, fates, expected)
     run, before, after = _collect(stage)
-    wrong += outcome.disagreements(stage.registry, told, expected)
-    went = {fate.digest for fate in told if not fate.stays}
+    wrong += outcome.disagreements(stage.registry, fates, expected)
+    went = {fate.digest for fate in fates if not fate.stays}
     if before - after < len(went) * story.LAYER_BYTES:
         wrong += (f"the collection gave only {before - after:,} bytes of {len(went)} images back",)
-    _summarize(console, told, run, before, after)
+    _summarize(console, fates, run, before, after)
     if wrong:
         raise NotAsPromised(f"not as the policy says: {'; '.join(dict.fromkeys(wrong))}.")
     console.print("[green]everything is exactly as the policy says, by the registry's own word[/]")
@@ -124,7 +126,7 @@ def _push(stage: Stage) -> tuple[story.Pushed, ...]:
 
 
 def _settle(stage: Stage, pushes: Sequence[story.Pushed]) -> None:
-    """Wait until every push was heard of and nothing is left to do."""
+    """Wait until every push was reported, and all its deletions are done."""
     repositories = {push.repository for push in pushes}
     pushed = {(push.repository, push.tag, push.digest) for push in pushes}
 
@@ -139,7 +141,7 @@ def _settle(stage: Stage, pushes: Sequence[story.Pushed]) -> None:
 
 
 def _collect(stage: Stage) -> tuple[Run, int, int]:
-    """Have a collection made; returns its record, and the bytes of the storage before and after."""
+    """Run a collection. Returns its record, and the bytes of the storage before and after."""
     before = stage.demo_registry.stored_bytes()
     stage.wiring.garbage.request("asked for by the demo")
 
@@ -152,12 +154,12 @@ def _collect(stage: Stage) -> tuple[Run, int, int]:
     return run, before, stage.demo_registry.stored_bytes()
 
 
-def _summarize(console: Console, told: Sequence[outcome.Fate], run: Run, before: int, after: int) -> None:
-    builds = [fate for fate in told if fate.repository == story.APP and fate.tag.startswith("build-")]
+def _summarize(console: Console, fates: Sequence[outcome.Fate], run: Run, before: int, after: int) -> None:
+    builds = [fate for fate in fates if fate.repository == story.APP and fate.tag.startswith("build-")]
     kept, went = [fate for fate in builds if fate.stays], [fate for fate in builds if not fate.stays]
     console.print(f"\n{len(kept)} kept builds of {story.APP}:")
     for fate in kept:
-        also = [other.tag for other in told if other.digest == fate.digest and other.tag != fate.tag]
+        also = [other.tag for other in fates if other.digest == fate.digest and other.tag != fate.tag]
         console.print(f"  {fate.tag:<9} {fate.reason}{''.join(f', also tagged {tag}' for tag in also)}")
     console.print(f"{len(went)} builds went:")
     for fate in went:
@@ -168,12 +170,12 @@ def _summarize(console: Console, told: Sequence[outcome.Fate], run: Run, before:
     )
 
 
-def _until(stage: Stage, condition: Callable[[], bool], what: str) -> None:
-    until(condition, what, patience_s=_PATIENCE_S, meanwhile=lambda: stage.supervisor.check(deaths=10))
+def _until(stage: Stage, condition: Callable[[], bool], failure: str) -> None:
+    until(condition, failure, patience_s=_PATIENCE_S, meanwhile=lambda: stage.supervisor.check(deaths=10))
 
 
 def _undisturbed(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would lead the demo to somebody's real Redis, registry or settings."""
+    """Return the environment without variables that name a real Redis, registry or settings file of the user."""
     return {
         name: value
         for name, value in environ.items()

@@ -1,4 +1,4 @@
-"""The data directory of `pushprune up`: one start at a time, and none before all of the last one is gone."""
+"""The data directory of `pushprune up`: one start at a time, after every process of the last start has ended."""
 
 import fcntl
 import os
@@ -9,7 +9,8 @@ from typing import Self
 
 from service.domain.errors import ConfigurationError, PushpruneError
 
-_PATIENCE_S = 20.0  # for what a killed `up` left behind: Redis writes its last lines, requests are answered
+# Processes of a killed `up` still work for a moment: Redis writes its last lines, the web process answers requests.
+_PATIENCE_S = 20.0
 _POLL_S = 0.05
 
 
@@ -20,14 +21,17 @@ class DirectoryInUse(PushpruneError):
 class DataDirectory:
     """A claimed data directory.
 
-    Two kernel locks, which no death can leave behind: `up.lock` is ours alone; `children.lock` is handed down to all
-    children (`children_fd`) and so is free only when the last of their descendants is gone as well.
+    It is held by two kernel locks, which the kernel releases when a process dies. `up.lock` belongs to this process
+    alone. `children.lock` is inherited by all children (`children_fd`): it is free only when the last of their
+    descendants has ended, too.
     """
 
     def __init__(self, path: Path, patience_s: float = _PATIENCE_S) -> None:
-        """Claim the directory, and make it where there is none.
+        """Claim the directory, and create it if it does not exist.
 
-        Raises DirectoryInUse with one sentence, ConfigurationError when the directory cannot be used.
+        Raises:
+            DirectoryInUse: another `pushprune up`, or a process that it left, still uses the directory.
+            ConfigurationError: the directory cannot be created or written.
         """
         self.path = path.absolute()
         self._descriptors: list[int] = []
@@ -49,7 +53,7 @@ class DataDirectory:
         self.release()
 
     def release(self) -> None:
-        """Give the directory up."""
+        """Release the directory."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 

@@ -1,6 +1,6 @@
 """The environment that `pushprune up` gives its children, kept so that the other verbs reach the same system.
 
-Secrets are in files of their own: an environment is seen by every process of the same user, and inherited.
+Secrets are in files of their own: every process of the same user can read an environment, and children inherit it.
 """
 
 import json
@@ -34,7 +34,7 @@ def secrets_in_files(directory: Path, environ: Mapping[str, str]) -> dict[str, s
 
 
 def keep_environment(directory: Path, environ: Mapping[str, str]) -> None:
-    """Keeps the settings among `environ` in the data directory, readable for its owner only."""
+    """Save the settings of `environ` in the data directory, readable by its owner only."""
     settings = {name: value for name, value in environ.items() if name.startswith("PUSHPRUNE_")}
     new = directory / f"{_FILE}.new"
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -44,7 +44,7 @@ def keep_environment(directory: Path, environ: Mapping[str, str]) -> None:
 
 
 def environment_of(directory: Path) -> dict[str, str] | None:
-    """What was kept there; None where no `pushprune up` ever ran."""
+    """Return the saved settings; None if `pushprune up` never ran in this directory."""
     try:
         kept = json.loads((directory / _FILE).read_text())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""A whole system for one command: its own Redis in memory, one worker, and a registry it has just compared."""
+"""A whole system for one command: a Redis of its own, one worker, and a comparison with the registry."""
 
 import io
 import sys
@@ -25,17 +25,19 @@ from service.wiring import Wiring, wire
 
 _READY_S = 60.0
 _FAR_S = 86_400.0
-_EVERYTHING = "100000000"  # what was deleted is read from the history at the end
-_RATE = "1000"  # a look by hand at a registry that nobody watches: quicker than beside everyday pushes
+# The deletions are read from the history at the end: it must not be trimmed.
+_EVERYTHING = "100000000"
+# Requests per second. The user waits for the comparison, so it is faster than the one beside everyday pushes.
+_RATE = "1000"
 
 
 @dataclass(frozen=True)
 class Deletions:
-    """What was deleted in one repository.
+    """The deletions in one repository.
 
     Attributes:
         tags: tag → the digest that it pointed at.
-        digests: of the manifests that were deleted.
+        digests: the digests of the deleted manifests.
     """
 
     repository: str
@@ -45,14 +47,14 @@ class Deletions:
 
 @dataclass(frozen=True)
 class OneOff:
-    """The running system. It hears no notifications: what it knows of the registry is what it found there."""
+    """The running system. It receives no notifications: it knows only the result of comparing with the registry."""
 
     wiring: Wiring
     _supervisor: Supervisor
     _policy_file: Path
 
     def obey(self, policy: Policy, *, dry_run: bool) -> None:
-        """Puts a policy in force. Whoever runs this has seen what goes: no plan waits for approval."""
+        """Put a policy in force. No plan waits for approval: the user has just confirmed the deletions."""
         agreed = policy.model_copy(update={"dry_run": dry_run, "hold_over": 100, "hold_min": 1_000_000_000})
         fresh = self._policy_file.with_suffix(".new")
         private(fresh, agreed.model_dump_json(exclude_none=True))
@@ -63,7 +65,7 @@ class OneOff:
         return lambda: self.wiring.policies.current() == policy
 
     def compare(self, repositories: Sequence[str] = ()) -> Walked:
-        """Compares these repositories, or all, with the registry. Raises RegistryRefused where one could not be."""
+        """Compare these repositories, or all, with the registry. Raises RegistryRefused if one failed."""
         walks = self.wiring.walks
         ask(self.wiring, repositories)
         self._until(lambda: not (walks.wanted() or walks.under_way()), "the registry was not compared")
@@ -74,19 +76,24 @@ class OneOff:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the registry kept of what was deleted, a sentence each: images, or tags that it still lists."""
-        return tuple(one.message for one in self.wiring.outbox.troubles() if _is_remark(one.about))
+        """A sentence on every deleted image or tag that the registry still serves or lists."""
+        return tuple(trouble.message for trouble in self.wiring.outbox.troubles() if _is_remark(trouble.about))
 
     def rest(self) -> None:
-        """Returns when nothing is left to plan, to delete or to heal. Raises RegistryRefused for what stops it."""
+        """Wait until nothing is left to plan, delete or heal. Raises RegistryRefused if a trouble stops the work."""
         outbox, policies = self.wiring.outbox, self.wiring.policies
 
         def rests() -> bool:
             policies.current()
             if outbox.policy_changed(policies.digest, policies.written):
-                return False  # the worker has not read it yet
-            # A registry that did not answer for a moment is asked again; one that stays away stops the work itself.
-            stops = (one for one in outbox.troubles() if one.about != REGISTRY and not _is_remark(one.about))
+                # The worker has not read the new policy yet: an empty backlog proves nothing.
+                return False
+            # A registry that did not answer for a moment is retried. A long failure is a trouble of the work itself.
+            stops = (
+                candidate
+                for candidate in outbox.troubles()
+                if candidate.about != REGISTRY and not _is_remark(candidate.about)
+            )
             if trouble := next(stops, None):
                 raise RegistryRefused(trouble.message)
             backlog = outbox.backlog()
@@ -95,20 +102,22 @@ class OneOff:
         self._until(rests, "it does not come to rest")
 
     def deletions(self) -> tuple["Deletions", ...]:
-        """What was deleted, by repository, as far as anything was."""
-        found = (self._deletions(repository) for repository in self.wiring.history.repositories())
-        return tuple(one for one in found if one.tags or one.digests)
+        """Return the deletions of each repository that has any."""
+        results = (self._deletions(repository) for repository in self.wiring.history.repositories())
+        return tuple(result for result in results if result.tags or result.digests)
 
     def _deletions(self, repository: str) -> "Deletions":
         wiring = self.wiring
-        pruned = [one for one in wiring.history.entries(repository, None) if one.action in ("pruned", "still listed")]
+        pruned = [
+            entry for entry in wiring.history.entries(repository, None) if entry.action in ("pruned", "still listed")
+        ]
         snapshot = wiring.history.snapshot(repository)
-        standing = {tag.digest for tag in snapshot.tags} | {one.digest for one in snapshot.untagged}
-        tags = {one.tag: one.digest for one in pruned if one.tag}
+        standing = {tag.digest for tag in snapshot.tags} | {entry.digest for entry in snapshot.untagged}
+        tags = {entry.tag: entry.digest for entry in pruned if entry.tag}
         return Deletions(repository, tags, frozenset(wiring.trash.digests(repository) - standing))
 
-    def _until(self, condition: processes.Condition, what: str) -> None:
-        processes.until(condition, what, patience_s=_FAR_S, meanwhile=self._supervisor.check)
+    def _until(self, condition: processes.Condition, failure: str) -> None:
+        processes.until(condition, failure, patience_s=_FAR_S, meanwhile=self._supervisor.check)
 
 
 def _is_remark(about: str) -> bool:
@@ -120,11 +129,15 @@ def _is_remark(about: str) -> bool:
 def one_off(
     registry: str, policy: Policy, config: Path | None, inherited: Mapping[str, str], trash: Path | None = None
 ) -> Iterator[OneOff]:
-    """Starts it for as long as the block lasts, with the policy as a dry run; only the trash is left afterwards.
+    """Run a system while the block lasts, with the policy as a dry run. Only the trash remains afterwards.
 
-    trash: the folder in which everything is saved before it is deleted.
+    Args:
+        trash: the folder in which every image is saved before its deletion.
 
-    Raises ConfigurationError, NotReady or ChildKeepsDying with one sentence when it cannot.
+    Raises:
+        ConfigurationError: a setting is wrong or missing.
+        NotReady: a process did not answer in time.
+        ChildKeepsDying: a process ended again and again.
     """
     with tempfile.TemporaryDirectory(prefix="pushprune-") as name:
         folder = Path(name)
@@ -138,7 +151,8 @@ def one_off(
             "PUSHPRUNE_POLICY": str(file),
             "PUSHPRUNE_LISTEN": "127.0.0.1:8080",
             "PUSHPRUNE_LOG__LEVEL": "error",
-            "PUSHPRUNE_RECONCILE__LATE": "0s",  # nobody will tell of a push
+            # No notification will ever report a push, so the comparison need not wait for late ones.
+            "PUSHPRUNE_RECONCILE__LATE": "0s",
             "PUSHPRUNE_HISTORY__REPOSITORY_ENTRIES": _EVERYTHING,
         }
         if trash:
@@ -146,9 +160,9 @@ def one_off(
         if not config:
             environ.setdefault("PUSHPRUNE_RECONCILE__RATE", _RATE)
         settings = load_settings(environ=environ)
-        said = io.StringIO()
-        supervisor = Supervisor(Transcript(said, speakers=("redis", "worker")))
-        with _telling(said), stopping_on_signals(supervisor), supervisor:
+        output = io.StringIO()
+        supervisor = Supervisor(Transcript(output, speakers=("redis", "worker")))
+        with _showing_failure(output), stopping_on_signals(supervisor), supervisor:
             supervisor.start(redis.child(environ))
             processes.until(
                 lambda: redis_server.is_up(url),
@@ -167,10 +181,10 @@ def one_off(
 
 
 @contextmanager
-def _telling(said: io.StringIO) -> Iterator[None]:
-    """What the processes said is shown only where it explains that they did not come up."""
+def _showing_failure(output: io.StringIO) -> Iterator[None]:
+    """Print the output of the processes only if they failed to start, as it explains the failure."""
     try:
         yield
     except (processes.NotReady, ChildKeepsDying):
-        sys.stderr.write(said.getvalue())
+        sys.stderr.write(output.getvalue())
         raise

@@ -1,4 +1,4 @@
-"""What the demo shows and checks: every tag with its fate and the reason, compared with what had to become of it."""
+"""The result of the demo: every tag, kept or deleted, with the reason, compared with the expected result."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one tag: whether it stays, and the reason pushprune gives. digest: where it stood last."""
+    """The result for one tag.
+
+    Attributes:
+        digest: the digest that the tag pointed at last.
+        stays: True if the tag is kept.
+        reason: the reason that pushprune gives.
+    """
 
     repository: str
     tag: str
@@ -25,7 +31,7 @@ class Fate:
 
 
 def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
-    """Every tag of the story in the order of its last push, with the reason from today's plan or from the history."""
+    """Return every tag of the story in the order of its last push, with the reason from today's plan or the history."""
     last: dict[tuple[str, str], str] = {}
     for push in pushes:
         last.pop((push.repository, push.tag), None)
@@ -43,29 +49,31 @@ def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
     )
 
 
-def table(told: Iterable[Fate]) -> Table:
-    """The fates, tag by tag."""
+def table(tag_fates: Iterable[Fate]) -> Table:
+    """Return a table with a row for every tag."""
     shown = Table("tag", "digest", "", "why", title="what stays, what went, and why", title_justify="left")
-    for fate in told:
+    for fate in tag_fates:
         mark = "[green]stays[/]" if fate.stays else "[red]went[/]"
         shown.add_row(fate.name, fate.digest.removeprefix("sha256:")[:12], mark, fate.reason)
     return shown
 
 
-def disagreements(registry: Registry, told: Iterable[Fate], expected: dict[tuple[str, str], str]) -> tuple[str, ...]:
-    """One sentence for everything that is not as the policy says, by the registry's own word; none is the aim."""
-    told = tuple(told)
-    found: dict[tuple[str, str], str] = {}
-    for repository in {fate.repository for fate in told}:
-        found |= {(repository, tag): digest for tag, digest in registry.tags(repository).items()}
-    wrong = [f"{':'.join(name)} is not there, but must stay" for name in expected.keys() - found.keys()]
-    wrong += [f"{':'.join(name)} is there, but must be gone" for name in found.keys() - expected.keys()]
+def disagreements(
+    registry: Registry, tag_fates: Iterable[Fate], expected: dict[tuple[str, str], str]
+) -> tuple[str, ...]:
+    """Return a sentence for each difference between the expected result, the registry's answers and the history."""
+    tag_fates = tuple(tag_fates)
+    actual: dict[tuple[str, str], str] = {}
+    for repository in {fate.repository for fate in tag_fates}:
+        actual |= {(repository, tag): digest for tag, digest in registry.tags(repository).items()}
+    wrong = [f"{':'.join(name)} is not there, but must stay" for name in expected.keys() - actual.keys()]
+    wrong += [f"{':'.join(name)} is there, but must be gone" for name in actual.keys() - expected.keys()]
     wrong += [
-        f"{':'.join(name)} stands at {found[name]} instead of {expected[name]}"
-        for name in expected.keys() & found.keys()
-        if expected[name] != found[name]
+        f"{':'.join(name)} stands at {actual[name]} instead of {expected[name]}"
+        for name in expected.keys() & actual.keys()
+        if expected[name] != actual[name]
     ]
-    for fate in told:
+    for fate in tag_fates:
         name = (fate.repository, fate.tag)
         if name in expected and not registry.is_whole(fate.repository, fate.digest):
             wrong.append(f"{fate.name} cannot be pulled whole")

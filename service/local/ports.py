@@ -1,18 +1,18 @@
-"""TCP ports: which are free."""
+"""Free TCP ports."""
 
 import os
 import socket
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
 def why_not_listen(host: str, port: int) -> str | None:
-    """Why one cannot listen there now; None when one can. host: "" for all addresses."""
+    """Return the reason that forbids listening at this address now, or None. A host of "" means all addresses."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, port), family=family):

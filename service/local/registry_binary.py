@@ -1,4 +1,4 @@
-"""Where a `registry` binary (CNCF Distribution) comes from: named, on PATH, or fetched from Debian without root."""
+"""Find a `registry` binary (CNCF Distribution): named, on PATH, or downloaded from Debian without root."""
 
 import os
 import re
@@ -19,13 +19,17 @@ _INSTALL = "install the package docker-registry, or set PUSHPRUNE_REGISTRY_BIN t
 
 
 class FetchFailed(PushpruneError):
-    """A registry binary could not be had from Debian."""
+    """The registry binary could not be downloaded from Debian."""
 
 
 def find(environ: Mapping[str, str] | None = None, say: Callable[[str], None] = lambda _text: None) -> Path:
-    """The binary: PUSHPRUNE_REGISTRY_BIN, else `registry` or `docker-registry` on PATH, else fetched into the cache.
+    """Return PUSHPRUNE_REGISTRY_BIN, else `registry` or `docker-registry` on PATH, else download it into the cache.
 
-    say: told before anything is downloaded. Raises ConfigurationError that says what to do.
+    Args:
+        say: called with a sentence before a download.
+
+    Raises:
+        ConfigurationError: no binary was found; the message contains the fix.
     """
     environ = os.environ if environ is None else environ
     if named := environ.get("PUSHPRUNE_REGISTRY_BIN"):
@@ -33,14 +37,17 @@ def find(environ: Mapping[str, str] | None = None, say: Callable[[str], None] = 
             raise ConfigurationError(f"PUSHPRUNE_REGISTRY_BIN={named} is no `registry` binary of Distribution.")
         return Path(shutil.which(named) or named).absolute()
     for name in NAMES:
-        found = shutil.which(name, path=environ.get("PATH"))
-        if found and version(found):
-            return Path(found)
+        path = shutil.which(name, path=environ.get("PATH"))
+        if path and version(path):
+            return Path(path)
     return _from_debian(cache(environ), environ, say)
 
 
 def version(binary: str | Path) -> str | None:
-    """What it prints for --version when it is Distribution's registry, else None: other programs have that name too."""
+    """Return the output of --version; None if the program is not Distribution's registry.
+
+    Other programs are called `registry`, too.
+    """
     try:
         shown = subprocess.run(
             [binary, "--version"], capture_output=True, text=True, timeout=_VERSION_TIMEOUT_S, check=False
@@ -51,7 +58,7 @@ def version(binary: str | Path) -> str | None:
 
 
 def cache(environ: Mapping[str, str]) -> Path:
-    """Our folder in the user's cache, by the XDG base directory specification."""
+    """Return pushprune's folder in the user's cache, by the XDG base directory specification."""
     base = environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "pushprune"
 
@@ -81,7 +88,7 @@ def _from_debian(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
 
 
 def _fetch(folder: Path, environ: Mapping[str, str]) -> None:
-    """Download the package; where apt knows of none (its lists are empty), with lists of our own."""
+    """Download the package. If apt does not know it, as its lists are empty, download lists of our own first."""
     try:
         _run(["apt-get", "download", PACKAGE], folder, environ)
     except FetchFailed:

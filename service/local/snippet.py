@@ -1,4 +1,4 @@
-"""The lines an operator pastes into the registry's config.yml, so that it tells us of every push."""
+"""The lines that an operator adds to the registry's config.yml, so that the registry reports every push."""
 
 import socket
 
@@ -9,13 +9,13 @@ DELETE_HINT = "# The registry must also allow deleting:  storage: {delete: {enab
 
 
 def address(settings: Settings) -> str:
-    """The address others reach us at: `listen`, with this machine's name where it says "everywhere"."""
+    """Return the address for other machines: `listen`, with this machine's name if it means all addresses."""
     host, _, port = settings.listen.rpartition(":")
     return f"http://{socket.gethostname() if host in _EVERYWHERE else host}:{port}"
 
 
 def notifications(url: str, token: str) -> str:
-    """The `notifications:` block, six lines of YAML, for a service at `url` that knows the notify token."""
+    """Return the `notifications:` block, six lines of YAML, for a service at `url` with this notify token."""
     return f"""\
 notifications:
   events: {{includereferences: true}}

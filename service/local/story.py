@@ -1,4 +1,4 @@
-"""The demo's story: small real images pushed over plain HTTP, and what must be left of them, worked out apart."""
+"""The demo's story: small real images pushed over plain HTTP, and the result to expect, computed independently."""
 
 import gzip
 import hashlib
@@ -18,7 +18,8 @@ from service.domain.oci.manifest import MANIFEST_TYPES, OCI_INDEX, OCI_MANIFEST
 
 APP, SITE = "shop/api", "shop/web"
 BUILDS = 15
-RETAGGED, AFTER = 3, 12  # after build 12, build 3 is tagged `stable` as well
+# After build 12, build 3 gets the tag `stable`, too.
+RETAGGED, AFTER = 3, 12
 LAYER_BYTES = 200_000
 _CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -27,7 +28,7 @@ _TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Pushed:
-    """One push by tag: what a developer did."""
+    """One push by tag."""
 
     repository: str
     tag: str
@@ -35,12 +36,13 @@ class Pushed:
 
 
 class Registry:
-    """The registry as any client sees it, with requests of our own: what the demo claims is checked here."""
+    """A plain client of the registry, independent of `service.registry`, so that it can check the demo's claims."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = requests.Session()
-        self._session.trust_env = False  # it is on this machine: no proxy, no .netrc
+        # The registry is on this machine: a proxy or a .netrc of the user must not interfere.
+        self._session.trust_env = False
 
     def answers(self) -> bool:
         try:
@@ -64,38 +66,38 @@ class Registry:
         return _digest(content)
 
     def retag(self, repository: str, digest: str, tag: str) -> str:
-        """Push what stands at the digest once more, under another tag."""
-        found = self._manifest(repository, digest)
-        self._ask("PUT", f"/v2/{repository}/manifests/{tag}", found.content, found.headers["Content-Type"])
+        """Push the manifest with this digest again, under another tag."""
+        response = self._manifest(repository, digest)
+        self._ask("PUT", f"/v2/{repository}/manifests/{tag}", response.content, response.headers["Content-Type"])
         return digest
 
     def tags(self, repository: str) -> dict[str, str]:
-        """Every tag with the digest it stands at."""
+        """Return every tag with the digest that it points at."""
         listed = self._ask("GET", f"/v2/{repository}/tags/list").json()["tags"] or []
         return {tag: self._manifest(repository, tag).headers["Docker-Content-Digest"] for tag in listed}
 
     def is_whole(self, repository: str, digest: str) -> bool:
-        """Whether a manifest and everything it references can be downloaded and is what its digest says."""
-        found = self._manifest(repository, digest, missing_is_fine=True)
-        if not found.ok or _digest(found.content) != digest:
+        """True if a manifest and everything it references can be downloaded and matches its digest."""
+        response = self._manifest(repository, digest, missing_is_fine=True)
+        if not response.ok or _digest(response.content) != digest:
             return False
-        manifest = found.json()
+        manifest = response.json()
         blobs = [manifest["config"], *manifest["layers"]] if "layers" in manifest else []
         return all(self.has_blob(repository, blob["digest"]) for blob in blobs) and all(
             self.is_whole(repository, child["digest"]) for child in manifest.get("manifests", ())
         )
 
     def size(self, repository: str, digest: str) -> int:
-        """Bytes of a manifest."""
+        """Return the bytes of a manifest."""
         return len(self._manifest(repository, digest).content)
 
     def has_manifest(self, repository: str, digest: str) -> bool:
         return self._manifest(repository, digest, missing_is_fine=True).ok
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether the blob can be downloaded in full: a HEAD would believe a cache."""
-        found = self._ask("GET", f"/v2/{repository}/blobs/{digest}", missing_is_fine=True)
-        return found.ok and _digest(found.content) == digest
+        """True if the blob can be downloaded in full. A HEAD is not enough: a cache may answer it."""
+        response = self._ask("GET", f"/v2/{repository}/blobs/{digest}", missing_is_fine=True)
+        return response.ok and _digest(response.content) == digest
 
     def _manifest(self, repository: str, reference: str, *, missing_is_fine: bool = False) -> requests.Response:
         path = f"/v2/{repository}/manifests/{reference}"
@@ -134,10 +136,10 @@ def tell(registry: Registry) -> Iterator[Pushed]:
 
 
 def remains(pushes: Iterable[Pushed], last: int, protected: str) -> dict[tuple[str, str], str]:
-    """(repository, tag) → digest of all that a policy "keep the last N, protect one tag" leaves, from the pushes alone.
+    """Return (repository, tag) → digest of all tags that "keep the last N, protect one tag" keeps.
 
-    A digest counts from the newest push of any of its tags but the protected one, which takes no slot; the tags of a
-    kept digest stay, all of them, and so does what the protected tag stands at.
+    Only the pushes are used. The age of a digest is the newest push of any of its tags except the protected tag, which
+    takes no slot. All tags of a kept digest are kept, and so is the digest that the protected tag points at.
     """
     standing: dict[tuple[str, str], str] = {}
     order: dict[str, list[str]] = {}  # repository → digests, the most recently pushed last
@@ -152,7 +154,7 @@ def remains(pushes: Iterable[Pushed], last: int, protected: str) -> dict[tuple[s
 
 
 def _image(registry: Registry, repository: str, reference: str | None, text: str, architecture: str = "amd64") -> str:
-    """Push an image of one layer nobody else has."""
+    """Push an image with one layer that no other image has."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w") as archive:
         entry = tarfile.TarInfo("app/build")

@@ -1,4 +1,4 @@
-"""Keeps named processes running as one: starts them, restarts what died, ends them in order, leaves no orphan."""
+"""Run several processes as one: start them, restart those that die, end them in order, and leave no orphan."""
 
 import os
 import signal
@@ -16,25 +16,31 @@ from service.die_with_parent import leashed
 from service.domain.errors import PushpruneError
 from service.local.transcript import Transcript
 
-SHORTEST_PAUSE_S = 0.2  # before the first restart; doubles with each further death
+# The wait before the first restart. It doubles with each further death.
+SHORTEST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 15.0
-STEADY_S = 30.0  # a child that lived this long starts with a clean slate
-LAST_WORDS_S = 1.0  # how long to go on reading what a dead child's descendants may still hold open
-# Longest wait in one piece: a signal that comes just before the main thread goes to sleep does not wake it.
+# After a life of this length, the next wait is the shortest again.
+STEADY_S = 30.0
+# A dead child's descendants may hold its output open: reading ends after this time.
+LAST_WORDS_S = 1.0
+# The longest single sleep: a signal that comes just before the main thread sleeps does not wake it.
 TURN_S = 0.1
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildKeepsDying(PushpruneError):
-    """A process ended again and again before the whole was ready."""
+    """A process ended again and again before the system was ready."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """One process to keep running, and how it wants to be ended.
+    """One process to keep running.
 
-    `death_signal` is what it gets when we die without a word; `grace_s` how long `stop_signal` is given to work.
-    `held_fds` are passed on, so that what they lock stays locked until the child and all its descendants are gone.
+    Attributes:
+        stop_signal: asks the process to end.
+        death_signal: sent by the kernel when the supervisor dies.
+        grace_s: the time after `stop_signal` before SIGKILL.
+        held_fds: inherited by the child, so that their locks are held until the child and all its descendants ended.
     """
 
     name: str
@@ -48,18 +54,27 @@ class Child:
 
 
 class Keeper(threading.Thread):
-    """One child's own thread: the kernel ties the child to it (see leash), so it lives as long as the child does."""
+    """The thread of one child.
+
+    The kernel ties the child to the thread that started it (`die_with_parent.py`), so the thread must live as long.
+    """
 
     def __init__(self, child: Child, transcript: Transcript, all_end: Callable[[], bool]) -> None:
-        """all_end: whether no child is to be started any more."""
+        """Prepare the thread; `start` starts it.
+
+        Args:
+            all_end: returns True if no child may be started any more.
+        """
         super().__init__(name=f"keeper of {child.name}", daemon=True)
         self.child = child
         self.deaths = 0
         self._transcript = transcript
         self._all_end = all_end
         self._asked_to_stop = threading.Event()
-        self._lock = threading.RLock()  # the signal handler may come while its thread holds it
-        self._process: subprocess.Popen[bytes] | None = None  # None once it is buried: its pid may belong to others
+        # Reentrant: the signal handler may run in a thread that holds the lock.
+        self._lock = threading.RLock()
+        # None after the child was reaped: its pid may belong to another process then.
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -81,11 +96,12 @@ class Keeper(threading.Thread):
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def stop(self) -> None:
-        """Ask the child to end, insist once its grace is over; it and its process group are gone on return."""
+        """Ask the child to end, and kill it after its grace. On return, its whole process group has ended."""
         self._asked_to_stop.set()
         with self._lock:
             if self._process:
-                os.kill(self._process.pid, self.child.stop_signal)  # Popen.send_signal would reap it behind our back
+                # Popen.send_signal would reap the child, and `_bury` could no longer signal its group.
+                os.kill(self._process.pid, self.child.stop_signal)
         deadline = time.monotonic() + self.child.grace_s
         while self.is_alive() and time.monotonic() < deadline:
             self.join(TURN_S)
@@ -95,7 +111,7 @@ class Keeper(threading.Thread):
             self.join()
 
     def kill(self) -> None:
-        """SIGKILL to the child's whole process group, now."""
+        """Send SIGKILL to the child's whole process group."""
         with self._lock:
             if self._process:
                 with suppress(ProcessLookupError):
@@ -105,7 +121,7 @@ class Keeper(threading.Thread):
         return self._asked_to_stop.is_set() or self._all_end()
 
     def _live(self) -> str:
-        """Run the child once and say how it ended."""
+        """Run the child once, and return the manner of its end as text."""
         try:
             process = self._launch()
         except OSError as error:
@@ -123,16 +139,18 @@ class Keeper(threading.Thread):
                 stderr=subprocess.STDOUT,
                 env=dict(self.child.environ),
                 cwd=self.child.cwd,
-                process_group=0,  # a Ctrl-C in the terminal is for us alone: we end the children in order
+                # A Ctrl-C in the terminal must reach only the supervisor, which ends the children in order.
+                process_group=0,
                 pass_fds=self.child.held_fds,
             )
             return self._process
 
     def _bury(self, process: subprocess.Popen[bytes]) -> int:
-        """Relay what the child says until it dies, end what it left behind, and return its exit code."""
+        """Relay the child's output until it dies, kill its descendants, and return its exit code."""
         relay = threading.Thread(target=self._transcript.relay, args=(process.stdout, self.child.name), daemon=True)
         relay.start()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: the pid is still ours to signal
+        # WNOWAIT does not reap the child, so its pid cannot belong to another process before `kill`.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         self.kill()
         relay.join(LAST_WORDS_S)
         with self._lock:
@@ -141,9 +159,10 @@ class Keeper(threading.Thread):
 
 
 class Supervisor:
-    """Several children as one: started in the order given, ended in the opposite one.
+    """Several children as one: started in the given order, ended in the opposite order.
 
-    stopping: no child is started any more, whatever dies.
+    Attributes:
+        stopping: True if no child is started any more.
     """
 
     def __init__(self, transcript: Transcript) -> None:
@@ -164,12 +183,15 @@ class Supervisor:
         keeper.start()
 
     def wait(self) -> None:
-        """Wait until a signal says to stop: its KeyboardInterrupt is lost where it meets a finalizer."""
+        """Wait until a signal asks to stop.
+
+        `stopping` is polled: a KeyboardInterrupt that is raised inside a finalizer is lost.
+        """
         while not self.stopping:
             time.sleep(TURN_S)
 
     def stop(self) -> None:
-        """End all children, the youngest first. Nothing of them runs on return."""
+        """End all children, the youngest first. On return, no process of theirs runs."""
         self.stopping = True
         for keeper in reversed(self._keepers):
             keeper.stop()
@@ -181,11 +203,11 @@ class Supervisor:
             keeper.kill()
 
     def pid(self, name: str) -> int | None:
-        """The child's process id; None while it is down."""
+        """Return the child's process id; None while it does not run."""
         return self._keeper(name).pid
 
     def check(self, deaths: int = 3) -> None:
-        """Raise ChildKeepsDying when a child died that often, KeyboardInterrupt when a signal said to stop."""
+        """Raise ChildKeepsDying if a child died `deaths` times, KeyboardInterrupt if a signal asked to stop."""
         if self.stopping:
             raise KeyboardInterrupt
         for keeper in self._keepers:
@@ -200,7 +222,7 @@ class Supervisor:
 
 @contextmanager
 def stopping_on_signals(supervisor: Supervisor) -> Iterator[None]:
-    """Make SIGINT, SIGTERM and SIGHUP a KeyboardInterrupt here; asked again while stopping, kill all at once."""
+    """Turn SIGINT, SIGTERM and SIGHUP into a KeyboardInterrupt; a second signal kills all children at once."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         if supervisor.stopping:

@@ -1,4 +1,4 @@
-"""The tokens of `pushprune up`: made on the first start, kept in the data directory for those that follow."""
+"""The tokens of `pushprune up`: created at the first start, and kept in the data directory."""
 
 import os
 import secrets
@@ -14,16 +14,21 @@ _BYTES = 32
 
 @dataclass(frozen=True)
 class Tokens:
-    """Where each token lies. fresh: at least one was made just now."""
+    """The file of each token.
+
+    Attributes:
+        files: the file of each token, by the token's name.
+        fresh: True if at least one token was created by this start.
+    """
 
     files: dict[str, Path]
     fresh: bool
 
 
 def tokens(directory: Path, names: Iterable[str] = NAMES) -> Tokens:
-    """Make the named tokens that `directory` does not hold yet; only its owner can read what is there.
+    """Create the named tokens that `directory` does not contain yet; only its owner can read them.
 
-    Raises ConfigurationError when the directory cannot be used.
+    Raises ConfigurationError if the directory cannot be used.
     """
     files = {name: directory / name for name in names}
     try:
@@ -36,7 +41,7 @@ def tokens(directory: Path, names: Iterable[str] = NAMES) -> Tokens:
 
 
 def _keep_or_make(file: Path) -> bool:
-    """True when a token was made: there was none, or only the empty file of a start that was cut short."""
+    """Create the token if its file is missing, or empty because a start was interrupted. Returns True if created."""
     if file.exists() and file.read_bytes().strip():
         file.chmod(0o600)
         return False
@@ -45,11 +50,12 @@ def _keep_or_make(file: Path) -> bool:
 
 
 def private(file: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
+    """Write a file atomically; only its owner can read it."""
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as stream:
-        os.fchmod(descriptor, 0o600)  # whatever the umask says
+        # The umask may have removed permissions from the mode of `open`.
+        os.fchmod(descriptor, 0o600)
         stream.write(text)
         stream.flush()
         os.fsync(descriptor)

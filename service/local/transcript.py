@@ -1,4 +1,4 @@
-"""The one readable log of several processes: every line carries its speaker's name, lines never mix."""
+"""The common log of several processes: every line has the name of its process, and lines never mix."""
 
 import sys
 import threading
@@ -6,15 +6,16 @@ from contextlib import suppress
 from typing import IO, TextIO
 
 OURSELVES = "pushprune"
-LONGEST_LINE_BYTES = 16_384  # a longer one is cut into pieces: a child must not fill our memory
+# A longer line is split, so that a child cannot fill our memory.
+LONGEST_LINE_BYTES = 16_384
 _COLOURS = ("36", "33", "32", "35", "34", "31")
 _RESET = "\x1b[0m"
 
 
 class Transcript:
-    """Writes lines of named speakers to one stream, aligned, with a colour for each on a terminal.
+    """Write lines of named speakers to one stream, aligned, with a colour for each on a terminal.
 
-    Once the stream is gone (a closed pipe) it goes on silently: that nobody listens is no reason to stop.
+    After the stream was closed (a closed pipe), writing does nothing: the system must run on without a reader.
     """
 
     def __init__(
@@ -24,11 +25,12 @@ class Transcript:
         self._colour = self._out.isatty() if colour is None else colour
         self._width = max(len(name) for name in (OURSELVES, *speakers))
         self._colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate((OURSELVES, *speakers))}
-        self._lock = threading.RLock()  # a signal handler may speak while its own thread is speaking
+        # Reentrant: a signal handler may write while its own thread is writing.
+        self._lock = threading.RLock()
 
     @property
     def is_terminal(self) -> bool:
-        """True if a person reads along; False for a file, a pipe or a log that is kept."""
+        """True if the stream is a terminal; False for a file, a pipe or a log."""
         with suppress(ValueError):  # the stream is closed
             return self._out.isatty()
         return False
@@ -41,7 +43,7 @@ class Transcript:
         self._write("".join(f"{prefix}{line}\n" for line in text.splitlines() or [""]))
 
     def plain(self, text: str) -> None:
-        """Write text without a name before it: a block that is meant to be copied."""
+        """Write text without a name before it, so that the user can copy it."""
         self._write(text if text.endswith("\n") else text + "\n")
 
     def turn_to(self, out: TextIO) -> None:
@@ -65,6 +67,6 @@ class Transcript:
 
 
 def _printable(line: bytes) -> str:
-    """Bytes of a child as text that cannot move the cursor: colours stay, other control characters are shown."""
+    """Return a child's line as text that cannot move the cursor: colours are kept, control characters are escaped."""
     text = line.decode("utf-8", "replace").rstrip("\r\n")
     return "".join(mark if mark.isprintable() or mark in "\t\x1b" else repr(mark)[1:-1] for mark in text)

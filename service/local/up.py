@@ -21,7 +21,8 @@ from service.settings.kinds import listen_host
 from service.wiring import wire
 
 SPEAKERS = ("redis", "web", "gate", "worker", "registry")
-_REDIS_PATIENCE_S = 300.0  # a long history takes a while to load
+# Redis loads its data before it answers, and a long history takes minutes.
+_REDIS_PATIENCE_S = 300.0
 _READY_PATIENCE_S = 60.0
 _THIS_MACHINE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - where "everywhere" is reached
 
@@ -39,9 +40,11 @@ rules:
 
 @dataclass(frozen=True)
 class Options:
-    """What the operator said on the command line; None where nothing was said. `more`: further PUSHPRUNE_ variables.
+    """The options of the command line; None for an option that was not given.
 
-    applies_first_plan: with keep_last, the first clean-up of a repository waits for no approval.
+    Attributes:
+        applies_first_plan: with `keep_last`, the first clean-up of a repository waits for no approval.
+        more: further PUSHPRUNE_ variables.
     """
 
     registry: str | None = None
@@ -53,28 +56,32 @@ class Options:
     more: Mapping[str, str] = field(default_factory=dict)
 
     def environ(self, inherited: Mapping[str, str]) -> dict[str, str]:
-        """The environment with these options in it: the children read their settings from there."""
+        """Return the environment of the children, with these options as settings."""
         config = self.config or inherited.get("PUSHPRUNE_CONFIG")
-        said = {
+        overrides = {
             "PUSHPRUNE_CONFIG": os.path.abspath(config) if config else None,
             "PUSHPRUNE_REGISTRY__URL": self.registry,
             "PUSHPRUNE_LISTEN": self.listen,
             "PUSHPRUNE_DATA_DIR": self.data and str(self.data),
             **self.more,
         }
-        return {**inherited, **{name: value for name, value in said.items() if value}}
+        return {**inherited, **{name: value for name, value in overrides.items() if value}}
 
 
 @dataclass(frozen=True)
 class System:
-    """Everything prepared, nothing started: settings that were found good, and what the children will be told."""
+    """A system that is prepared and not started yet: valid settings, and the environment of the children.
+
+    Attributes:
+        announced: True if the lines for the registry are the same as at the last start.
+    """
 
     settings: Settings
     environ: Mapping[str, str]
     tokens: Tokens
     redis: RedisServer | None
     held_fds: tuple[int, ...]
-    announced: bool = False  # the lines for the registry are the same as at the last start
+    announced: bool = False
 
     @property
     def address(self) -> str:
@@ -93,10 +100,15 @@ class System:
         return snippet.notifications(snippet.address(self.settings), token.get_secret_value() if token else "")
 
     def start(self, supervisor: Supervisor, report: Callable[[str], None] | None = None) -> None:
-        """Start Redis, then web and worker; return once all answer. report: takes what is wrong, and no obstacle.
+        """Start Redis, then web and worker, and wait until all answer.
 
-        Raises NotReady or ChildKeepsDying with one sentence when they do not, ConfigurationError for a policy file that
-        cannot be obeyed while none is remembered from an earlier life.
+        Args:
+            report: called with a sentence for each problem that does not prevent the start.
+
+        Raises:
+            NotReady: a process did not answer in time.
+            ChildKeepsDying: a process ended again and again.
+            ConfigurationError: the policy file is invalid, and Redis has no policy of an earlier start.
         """
         url = str(self.settings.redis.url)
         if self.redis:
@@ -117,7 +129,7 @@ class System:
         outbox = wire(self.settings, patient=True).outbox
 
         def ready() -> bool:
-            """The worker of the last start gave its signs of life as well: only one since we started counts."""
+            """True if web and worker answer. Signs of life that the last start's worker left are not counted."""
             return processes.is_ready(self.address) and outbox.workers(within_s=time.monotonic() - started) > 0
 
         processes.until(
@@ -136,9 +148,9 @@ class System:
             )
 
     def policy_complaint(self) -> str | None:
-        """What is wrong with the policy's file while the policy of an earlier life stays in force; None: nothing.
+        """Return the fault of the policy file if the policy of an earlier start remains in force; None for no fault.
 
-        Raises ConfigurationError where there is none of an earlier life either.
+        Raises ConfigurationError if there is no earlier policy either.
         """
         policies = wire(self.settings, patient=True).policies
         if policies.current() is None and policies.error:
@@ -146,7 +158,7 @@ class System:
         return policies.complaint
 
     def registry_trouble(self) -> str | None:
-        """One sentence when the registry does not answer or does not let us in."""
+        """Return a sentence if the registry does not answer or refuses the login, else None."""
         try:
             wire(self.settings, patient=True).client.ping()
         except PushpruneError as error:
@@ -161,8 +173,8 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
     Raises ConfigurationError or DirectoryInUse with one sentence, before anything is started.
     """
     environ = options.environ(os.environ if inherited is None else inherited)
-    # The tokens lie in the data directory, which is a setting: until they are there, an address that needs them is not
-    # looked at.
+    # The data directory is a setting, and the tokens are created in it. A public `listen` needs tokens, so this first
+    # reading uses a local address.
     first_look = load_settings(environ=environ, listen="127.0.0.1:8080")
     if not first_look.registry.url:
         raise ConfigurationError("the registry's address is missing: give it with --registry http://HOST:PORT.")
@@ -178,7 +190,8 @@ def prepared(options: Options, inherited: Mapping[str, str] | None = None) -> It
             private(directory.path / "policy.yaml", written)
             environ["PUSHPRUNE_POLICY"] = str(directory.path / "policy.yaml")
         if first_look.log.format == "auto":
-            environ["PUSHPRUNE_LOG__FORMAT"] = "console"  # the children write into a pipe, but to a reader
+            # The children write into a pipe, where "auto" means JSON; but a person reads their lines.
+            environ["PUSHPRUNE_LOG__FORMAT"] = "console"
         environ = secrets_in_files(directory.path, environ)
         settings = _with_free_addresses(environ)
         system = System(settings, environ, made, redis, (directory.children_fd,))
@@ -207,7 +220,7 @@ def up(options: Options, transcript: Transcript) -> None:
 def _introduce(system: System, transcript: Transcript) -> None:
     data_dir = system.settings.data_dir
     if not system.announced and not transcript.is_terminal:
-        # A log is kept and read by others (journald, docker logs), and the lines hold the token.
+        # Other people can read a stored log (journald, docker logs), and these lines contain the token.
         transcript.say(f"add the lines in {data_dir / 'notifications.yml'} to the registry's config.yml and restart it")
         transcript.plain(snippet.DELETE_HINT)
     elif not system.announced:
@@ -227,7 +240,7 @@ def _tokens(settings: Settings, directory: Path, environ: dict[str, str]) -> Tok
 
 
 def _redis(settings: Settings, directory: Path, environ: dict[str, str]) -> RedisServer | None:
-    """The embedded Redis, where neither the settings nor REDIS_URL name another."""
+    """Prepare the embedded Redis; returns None if the settings or REDIS_URL name another."""
     if settings.redis.url:
         return None
     if url := environ.pop("REDIS_URL", ""):
@@ -247,18 +260,23 @@ def _with_free_addresses(environ: dict[str, str]) -> Settings:
     return load_settings(environ=environ)
 
 
-def _free(listen: str, how: str) -> str:
-    """The address, with a free port in place of 0. how: the option or the setting that chooses another one."""
+def _free(listen: str, option: str) -> str:
+    """Return the address, with a free port instead of 0.
+
+    Args:
+        listen: HOST:PORT.
+        option: the option or setting that changes the address, for the error's sentence.
+    """
     host, _, port = listen.rpartition(":")
     if port == "0":
         return f"{host}:{free_port()}"
     if reason := why_not_listen(listen_host(listen), int(port)):
-        raise ConfigurationError(f"cannot listen on {listen}: {reason}; choose another address with {how}.")
+        raise ConfigurationError(f"cannot listen on {listen}: {reason}; choose another address with {option}.")
     return listen
 
 
 def _reached(listen: str) -> str:
-    """The URL at which this machine reaches what listens there."""
+    """Return the URL at which this machine reaches a process that listens there."""
     host, port = listen_host(listen), listen.rpartition(":")[2]
     host = _THIS_MACHINE.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{host}:{port}"
