@@ -19,7 +19,9 @@ from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
 from tests.support.record import NOW, digest, event, record
-from tests.support.verbs import Run
+from tests.support.verbs import Run, run
+
+__all__ = ["run"]  # the fixture
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "pushprune.yaml"
 
