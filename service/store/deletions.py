@@ -10,12 +10,11 @@ from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.history import name_of
 from service.store.keys import short
+from service.store.lease import UNANSWERED_MS
 from service.store.limits import Limits
 from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, LOOK_AGAIN_MS, RESEND_MS
 from service.store.packing import pack_doomed
 from service.store.snapshot import Snapshot
-
-_MET_MS = 60_000  # as record has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,7 @@ class Removals:
         with self._connection.reached() as client:
             packed: str | None = client.hget(self._keys.put(repository), tag.name)
         put_ms = int(packed.split(" ")[1]) if packed and " " in packed else None
-        return put_ms is None or (tag.pushed_us or 0) <= (put_ms + LOOK_AGAIN_MS + _MET_MS) * 1000
+        return put_ms is None or (tag.pushed_us or 0) <= (put_ms + LOOK_AGAIN_MS + UNANSWERED_MS) * 1000
 
     def is_restored(self, repository: str, tag: str) -> bool:
         """Return True if the last PUT of ours under a tag was a restore that a user asked for, within a day."""

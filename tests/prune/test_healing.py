@@ -1,5 +1,7 @@
 """Healing: what a delete of ours took along is put back where its user last put it, and never beside or after that."""
 
+from typing import Any
+
 import pytest
 
 from service.domain.errors import RegistryUnavailable
@@ -330,3 +332,18 @@ def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(mak
     system.hear_late()
     system.later()
     assert system.registry.tags(SHOP)["latest"] == newer.digest
+
+
+def test_a_push_is_restored_that_meets_a_delete_which_nobody_waits_for_any_more(make_system: Make) -> None:
+    """The registry may work for ten minutes at a DELETE that it did not answer in time."""
+    system = doomed_system(make_system)
+    deleting.delete(system.wiring, SHOP)
+    client: Any = system.wiring.connection.client
+    touched, minutes_ms = system.wiring.connection.keys.touched(SHOP), 9 * 60_000
+    for tag in client.zrange(touched, 0, -1):
+        client.zincrby(touched, -minutes_ms, tag)
+    image = make_image("pushed while the DELETE went on")
+    system.registry.push(SHOP, "v1", image)
+    del system.registry.storage.repositories[SHOP].tags["v1"]
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == image.digest

@@ -34,8 +34,9 @@ local function look_later(r, tag)
 end
 
 -- A write of ours can have met only what happened at the registry before it ended. An event that tells of more may be
--- forged: healing must not put back what was deleted, or move a tag, because of it.
-local MET_MS = 60000
+-- forged: healing must not put back what was deleted, or move a tag, because of it. A request that was not answered in
+-- time may go on at the registry for UNANSWERED_MS of lease.py: a push that it removes must be restored.
+local MET_MS = 600000
 local function may_have_met_us(r, e)
   local function met(began_us)
     return began_us and e.at <= tonumber(began_us) + (limit.again + MET_MS) * 1000
