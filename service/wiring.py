@@ -1,4 +1,4 @@
-"""Builds every collaborator once; the only place that knows them all."""
+"""Construct every collaborator once. Only this module knows all of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ from service.store.trash import Trash
 
 @dataclass(frozen=True)
 class Wiring:
-    """Every collaborator, built and not yet connected. None: what is not set, or not needed by what is."""
+    """Every collaborator, constructed but not connected yet. None: not configured, or not needed by the settings."""
 
     settings: Settings
     connection: Connection
@@ -88,31 +88,35 @@ class Wiring:
 
     @property
     def client(self) -> RegistryClient:
-        """The registry's client; ConfigurationError where `registry.url` is not set."""
+        """The client of the registry. Raises ConfigurationError if `registry.url` is not set."""
         if self.registry is None:
             raise ConfigurationError("registry.url is not set: set it to the registry's address, http:// or https://")
         return self.registry
 
     @property
     def collect_after(self) -> CollectAfter:
-        """What makes a collection due; nothing does where none can be made."""
+        """The deletions, and their bytes, after which a collection is due; none if no collector is configured."""
         gc = self.settings.gc
         return CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0) if self.collector else CollectAfter()
 
 
 def redis_url(settings: Settings) -> str:
-    """Where Redis is; ConfigurationError with one sentence where it is not set."""
+    """The URL of Redis. Raises ConfigurationError, with one sentence, if it is not set."""
     if settings.redis.url is None:
         raise ConfigurationError("redis.url is not set: set it to redis://HOST:PORT/0, or use `pushprune up`")
     return settings.redis.url
 
 
 def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool = False) -> Wiring:
-    """The collaborators for these settings. client: another Redis client than the one settings.redis.url means.
+    """Construct the collaborators for these settings.
 
-    patient: a policy file that cannot be read is waited for, with the policy in force that was so before.
+    Args:
+        settings: of this process.
+        client: a Redis client, instead of one for `redis.url`.
+        patient: if the policy file cannot be read, wait for it and use the last policy until then.
 
-    Raises ConfigurationError when there is no Redis to connect to, or the policy cannot be read.
+    Raises:
+        ConfigurationError: `redis.url` is not set, or the policy cannot be read.
     """
     log.configure(settings.log.format, settings.log.level)
     hasty = client or connect(redis_url(settings), answer_s=PULSE_S)
@@ -126,7 +130,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         repository_layers=bounds.repository_layers,
         unseen_repositories=bounds.unseen_repositories,
     )
-    # So long a DELETE of a worker that was killed may still be at work at the registry.
+    # After a worker is killed, the registry may still be working on its DELETE for this long.
     look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
     pushes = Bounds(settings.gc.youth * 1000)
@@ -178,7 +182,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
 
 
 def probe(wiring: Wiring, name: str) -> Probe | None:
-    """What the doctor asks the registry with; None where `registry.url` is not set. name: its own, for this run."""
+    """The registry client of the doctor; None if `registry.url` is not set. name: of this run of the doctor."""
     settings, registry = wiring.settings, wiring.settings.registry
     if registry.url is None:
         return None
@@ -191,24 +195,24 @@ def probe(wiring: Wiring, name: str) -> Probe | None:
 
 
 def restore_folder(settings: Settings, folder: Path, *, force: bool) -> RestoreFolder:
-    """Restores images from a folder at `registry.url`; ConfigurationError where that is not set."""
+    """The object that restores images from a folder. Raises ConfigurationError if `registry.url` is not set."""
     registry = _registry(settings)
     if registry is None:
-        raise ConfigurationError("--from needs to know the registry: --registry URL, or registry.url")
+        raise ConfigurationError("--from needs a registry: add --registry URL, or set registry.url")
     return RestoreFolder(TrashFolder(folder), registry, force=force)
 
 
 def _also_saved(settings: Settings) -> tuple[Callable[[str, Doomed, tuple[str, bytes] | None], None], ...]:
-    """The second place where deleted images are saved, if there is one."""
+    """The function that also saves deleted images in a folder, if one is configured."""
     folder = settings.history.trash_dir
     return (TrashFolder(folder.absolute()).save,) if folder else ()
 
 
 def registry_v1(settings: Settings) -> RegistryV1:
-    """A registry of version 1, at `registry.url`; ConfigurationError where that is not set."""
+    """The client of a registry of version 1. Raises ConfigurationError if `registry.url` is not set."""
     registry = settings.registry
     if registry.url is None:
-        raise ConfigurationError("--v1 needs to know which registry: --registry URL, or registry.url")
+        raise ConfigurationError("--v1 needs a registry: add --registry URL, or set registry.url")
     auth = _auth(settings, registry.url)
     return RegistryV1(registry.url, auth=auth, ca_file=registry.ca_file, timeout_s=registry.timeout_s)
 
@@ -220,9 +224,9 @@ def _registry(
     if registry.url is None:
         return None
 
-    def timed(what: str, seconds: float) -> None:
+    def timed(request: str, seconds: float) -> None:
         if meter:
-            meter.time("registry_request", what, seconds)
+            meter.time("registry_request", request, seconds)
 
     return RegistryClient(
         registry.url,
@@ -252,8 +256,9 @@ def _auth(settings: Settings, url: str) -> RegistryAuth | None:
 
 
 def _collector(settings: Settings, storage: Storage | None) -> Collector | None:
-    """The lock stands beside what it protects, so that every host that mounts the storage sees it."""
+    """The collector, if one is configured."""
     if not settings.gc.command:
         return None
+    # The lock file is in the storage that it protects, so that every host that mounts the storage sees it.
     lock = (storage.root if storage else settings.data_dir) / ".pushprune-collect.lock"
     return Collector(settings.gc.command, lock, settings.gc.timeout, storage)

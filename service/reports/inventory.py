@@ -1,4 +1,4 @@
-"""What there is and was: repositories, tags with their verdicts, where a tag stood when. For command line and API."""
+"""List repositories, tags with their verdicts, plans and the past of tags, for the command line and the API."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,12 +33,17 @@ _TAG_PLACES: dict[str, Callable[[Tag], int | str]] = {
     "size": lambda tag: tag.size_bytes,
 }
 _PAGE = 1000
-_MOST_READ = 100_000  # entries that one answer looks through
+# The number of history entries that one answer may read.
+_MOST_READ = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A live tag and its verdict. held: why the plan that would delete it waits for approval; None: none waits."""
+    """A live tag and its verdict.
+
+    Attributes:
+        held: the reason why the plan that would delete the tag waits for approval; None if no plan waits.
+    """
 
     repository: str
     verdict: Verdict
@@ -47,19 +52,24 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The live tags of a repository at one moment. waits: digest → why the plan that would delete it waits."""
+    """The live tags of a repository at one moment.
+
+    Attributes:
+        waits: digest → the reason why the plan that would delete the digest waits for approval.
+    """
 
     repository: str
     weighed: Weighed
     waits: Mapping[str, str]
 
     def page(
-        self, found: Matcher, order: TagOrder = "-pushed", after: Place | None = None, limit: int | None = None
+        self, matches: Matcher, order: TagOrder = "-pushed", after: Place | None = None, limit: int | None = None
     ) -> Page[Listed]:
-        """Those whose names are `found`, a page of them or all. Only what is on the page is decided."""
+        """Return a page of the tags whose names match, or all of them if there is no limit."""
+        # Only the tags on the page get their verdicts: deciding about all tags would be slow.
         place, tags = _TAG_PLACES[order.lstrip("-")], self.weighed.tags
         chosen = page(
-            (tag for tag in tags if found(tag.name)),
+            (tag for tag in tags if matches(tag.name)),
             lambda tag: (place(tag), tag.name),
             descending=order.startswith("-"),
             after=after,
@@ -74,7 +84,11 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Entries of a history, the newest first. before: the id that older ones stand before; None: there are none."""
+    """Entries of a history, the newest first.
+
+    Attributes:
+        before: the id of the oldest entry that was read, to ask for older entries; None if there are no older ones.
+    """
 
     entries: tuple[Entry, ...]
     before: str | None
@@ -82,9 +96,12 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What is planned for a repository. going: to be deleted next; would_go: that would be, but for dry_run.
+    """The plan of a repository.
 
-    held: the plan that waits for approval; None: none does.
+    Attributes:
+        going: the images that are deleted next.
+        would_go: the images that would be deleted without `dry_run`.
+        held: the plan that waits for approval; None if no plan waits.
     """
 
     repository: str
@@ -95,7 +112,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Answers from what is recorded; nothing is changed by asking. Raises StoreUnavailable when Redis is away."""
+    """Answers from Redis that change nothing. Every method raises StoreUnavailable if Redis is unavailable."""
 
     history: History
     catalog: Catalog
@@ -103,20 +120,20 @@ class Inventory:
     outlook: Outlook
 
     def known(self, repository: str) -> str:
-        """The same name. Raises NoSuchRepository where nothing is known of it."""
+        """Return the same name. Raises NoSuchRepository if the repository is not known."""
         if not self.catalog.is_known(repository):
             raise NoSuchRepository(f"no repository {repository!r} is known")
         return repository
 
     def repositories(
         self,
-        found: Matcher,
+        matches: Matcher,
         order: RepositoryOrder = "name",
         after: Place | None = None,
         limit: int = _PAGE,
     ) -> Page[Shelf]:
-        """The repositories whose names are `found`, a page of them. after: of the page before."""
-        names = tuple(filter(found, self.history.repositories()))
+        """Return a page of the repositories whose names match. after: the place where the page before ended."""
+        names = tuple(filter(matches, self.history.repositories()))
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
             return self._by_name(names, descending=descending, after=after, limit=limit)
@@ -130,7 +147,8 @@ class Inventory:
         )
 
     def _by_name(self, names: Sequence[str], *, descending: bool, after: Place | None, limit: int) -> Page[Shelf]:
-        """Only what stands on the page is read. names: sorted."""
+        """Return a page of the repositories, by name. names: all of them, sorted."""
+        # Unlike in any other order, only the repositories on the page need to be read.
         total = len(names)
         if descending:
             behind = names[: bisect_left(names, after[1])] if after else names
@@ -144,26 +162,26 @@ class Inventory:
     def tags(
         self,
         repository: str,
-        found: Matcher,
+        matches: Matcher,
         order: TagOrder = "-pushed",
         after: Place | None = None,
         limit: int | None = None,
     ) -> Page[Listed]:
-        """The live tags of a repository whose names are `found`, a page of them or all."""
-        return self.listing(repository).page(found, order, after, limit)
+        """Return a page of the live tags of a repository whose names match, or all of them if there is no limit."""
+        return self.listing(repository).page(matches, order, after, limit)
 
     def listing(self, repository: str) -> Listing:
-        """The live tags of a repository as they stand now."""
+        """The live tags of a repository at this moment."""
         waits = {digest: hold.reason for hold in self.history.holds([repository]) for digest in hold.digests}
         return Listing(repository, self.outlook.weighed(repository), waits)
 
-    def planned(self, found: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[Planned]:
-        """The repositories for which something is planned, by name, a page of them."""
-        names = tuple(filter(found, self.history.repositories()))
+    def planned(self, matches: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[Planned]:
+        """Return a page of the repositories that have a plan, by name."""
+        names = tuple(filter(matches, self.history.repositories()))
         holds = {hold.repository: hold for hold in self.history.holds(names)}
         shelves = self.catalog.shelves(names)
-        some = [one.repository for one in shelves if one.doomed or one.dry or one.repository in holds]
-        chosen = page(some, lambda name: (name, name), descending=False, after=after, limit=limit)
+        planned = [shelf.repository for shelf in shelves if shelf.doomed or shelf.dry or shelf.repository in holds]
+        chosen = page(planned, lambda name: (name, name), descending=False, after=after, limit=limit)
         rows = (
             Planned(name, self.history.doomed(name), self.history.doomed(name, dry=True), holds.get(name))
             for name in chosen.rows
@@ -173,7 +191,14 @@ class Inventory:
     def told(
         self, repository: str | None, wanted: Callable[[Entry], bool], before: str | None = None, limit: int = 100
     ) -> Told:
-        """The newest entries that are `wanted`, of one repository or of all, older than the id `before`."""
+        """Return the newest entries of one repository, or of all, for which `wanted` returns True.
+
+        Args:
+            repository: the name of the repository; None: all.
+            wanted: chooses the entries.
+            before: return only entries that are older than the entry with this id.
+            limit: the number of entries to return at most.
+        """
         entries: list[Entry] = []
         read, last = 0, before
         for batch in self._batches(repository, before):
@@ -184,6 +209,7 @@ class Inventory:
                 if len(entries) == limit:
                     return Told(tuple(entries), last if self._is_older(repository, last) else None)
             read += len(batch)
+            # The caller can continue from here: a filter that matches little must not read the whole history at once.
             if read >= _MOST_READ:
                 return Told(tuple(entries), last)
         return Told(tuple(entries), None)
@@ -199,10 +225,14 @@ class Inventory:
             before = batch[-1].id
 
     def intervals(self, repository: str, tag: str) -> tuple[Interval, ...]:
-        """Where a tag stood, the latest first. Raises NoSuchTag where nothing was ever heard of it."""
+        """The digests at which a tag pointed, each with its times, the latest first.
+
+        Raises:
+            NoSuchTag: the tag was never reported.
+        """
         entries = [entry for batch in self._batches(repository, None) for entry in batch]
         standing = self.catalog.standing(repository, tag)
-        found = intervals(tag, reversed(entries), standing)
-        if not found and not any(entry.tag == tag for entry in entries):
-            raise NoSuchTag(f"nothing is known of a tag {tag!r} in {repository!r}")
-        return found
+        periods = intervals(tag, reversed(entries), standing)
+        if not periods and not any(entry.tag == tag for entry in entries):
+            raise NoSuchTag(f"no tag {tag!r} is known in {repository!r}")
+        return periods

@@ -1,6 +1,6 @@
-"""The platforms of images, read from the registry when somebody asks, and remembered while this process lives.
+"""The platforms of images, read from the registry on request, and cached as long as this process lives.
 
-A digest never changes its meaning, so what is remembered is never out of date. Our own reading is no pull.
+A digest always means the same bytes, so the cache is never out of date. The requests do not count as pulls.
 """
 
 from collections import OrderedDict
@@ -18,31 +18,34 @@ _CONFIG_BYTES = 4 * 1024 * 1024
 
 
 class Platforms:
-    """One request for each index, two for each image, and none for what is remembered."""
+    """A cache of platforms. An index costs one request to the registry, an image two, a cached digest none."""
 
     def __init__(self, registry: RegistryClient | None, parallel: int, remembered: int = _REMEMBERED) -> None:
-        """parallel: requests at a time. remembered: digests at most; the one asked for longest ago is forgotten."""
+        """parallel: requests at once, at most. remembered: digests in the cache, at most; the oldest is dropped."""
         self._registry, self._parallel, self._remembered = registry, parallel, remembered
         self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._lock = Lock()
 
     def of(self, repository: str, digests: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-        """Digest → its platforms; () for what says none or is gone.
+        """Map each digest to its platforms; () if the image names none or does not exist.
 
-        Raises ConfigurationError where no registry is set, RegistryUnavailable and RegistryRefused.
+        Raises:
+            ConfigurationError: no registry is set.
+            RegistryUnavailable, RegistryRefused: the registry cannot be asked.
         """
         wanted = tuple(dict.fromkeys(digests))
-        found = self._remember({})
-        unknown = [digest for digest in wanted if digest not in found]
+        platforms = self._remember({})
+        unknown = [digest for digest in wanted if digest not in platforms]
         if unknown:
             if self._registry is None:
                 raise ConfigurationError("registry.url is not set, and only the registry knows platforms")
             with ThreadPoolExecutor(self._parallel, thread_name_prefix="platforms") as pool:
                 looks = [pool.submit(self._look, self._registry, repository, digest) for digest in unknown]
                 read = {digest: look.result() for digest, look in zip(unknown, looks, strict=True)}
-            found = {**found, **read}
-            self._remember({digest: said for digest, said in read.items() if said})
-        return {digest: found[digest] for digest in wanted}
+            platforms = {**platforms, **read}
+            # An image that does not exist now may be pushed later, so an empty answer is not cached.
+            self._remember({digest: names for digest, names in read.items() if names})
+        return {digest: platforms[digest] for digest in wanted}
 
     def _look(self, registry: RegistryClient, repository: str, digest: str) -> tuple[str, ...]:
         manifest = registry.get(repository, digest)
@@ -55,10 +58,10 @@ class Platforms:
         return platform_of_config(content) if content else ()
 
     def _remember(self, read: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
-        """Adds what was read, and returns all that is known."""
+        """Add platforms to the cache, and return the whole cache."""
         with self._lock:
-            for digest, said in read.items():
-                self._known[digest] = said
+            for digest, names in read.items():
+                self._known[digest] = names
                 self._known.move_to_end(digest)
             while len(self._known) > self._remembered:
                 self._known.popitem(last=False)

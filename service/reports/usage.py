@@ -1,4 +1,4 @@
-"""How much the images of all repositories hold together, each config and layer counted once."""
+"""The size of the images of all repositories together, with each config and layer counted once."""
 
 import time
 from collections.abc import Callable
@@ -14,9 +14,13 @@ _PATIENCE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """tags: live ones. size_bytes: of the configs and layers that are known, in the first `weighed` repositories.
+    """The size of all images.
 
-    repositories: how many there are.
+    Attributes:
+        repositories: the number of repositories.
+        tags: the number of live tags.
+        size_bytes: of the known configs and layers in the first `weighed` repositories.
+        weighed: the number of repositories for which there was time.
     """
 
     repositories: int
@@ -26,15 +30,18 @@ class Weight:
 
 
 class Scales:
-    """Weighs at most once a minute, and not for long: what there was no time for is left out, and said."""
+    """Measures the size of all images, at most once a minute and for a limited time.
+
+    Repositories for which there is no time are left out; `Weight.weighed` shows that.
+    """
 
     def __init__(self, history: History, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: seconds that only grow."""
+        """clock: monotonic seconds."""
         self._history, self._catalog, self._clock = history, catalog, clock
         self._lock, self._weight, self._until_s = Lock(), Weight(0, 0, 0, 0), float("-inf")
 
     def weigh(self) -> Weight:
-        """Raises StoreUnavailable when Redis is away."""
+        """Return the last size, or measure it again. Raises StoreUnavailable if Redis is unavailable."""
         with self._lock:
             if self._clock() >= self._until_s:
                 self._weight = self._weighed()
@@ -48,6 +55,7 @@ class Scales:
         seen: set[str] = set()
         size_bytes = 0
         for weighed, name in enumerate(names):
+            # The first repository is always measured, however long that takes.
             if weighed and self._clock() >= end_s:
                 return Weight(len(names), tags, size_bytes, weighed)
             for blobs in self._history.layers(name).values():

@@ -1,4 +1,4 @@
-"""What the policy makes of the history: plans, explanations and previews, as the workers would decide them now."""
+"""Plans, explanations and previews of a repository, as the workers would make them now."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,9 +20,9 @@ from service.store.history import History
 
 @dataclass(frozen=True)
 class Weighed:
-    """The tags of a repository at one moment, and what today's policy says of each, worked out when it is asked for.
+    """The tags of a repository at one moment, with their verdicts by the current policy. Shared by threads.
 
-    A page of a hundred of them does not cost the verdicts of all. Several threads may ask.
+    A verdict is computed only when it is asked for, so that a page of a hundred tags does not cost the verdicts of all.
     """
 
     _weighing: Weighing
@@ -31,16 +31,16 @@ class Weighed:
 
     @property
     def tags(self) -> tuple[Tag, ...]:
-        """The newest push first."""
+        """The tags, the newest push first."""
         return self._weighing.newest_first
 
     @property
     def holders(self) -> Mapping[str, tuple[Tag, ...]]:
-        """digest → the tags that stand there, by name."""
+        """Map each digest to the tags that point at it, by name."""
         return self._weighing.holders
 
     def verdict(self, tag: Tag) -> Verdict:
-        """The same as a plan of this moment holds for the tag."""
+        """The verdict that a plan of this moment has for the tag."""
         with self._lock:
             verdict = self._weighing.verdict(tag)
         return _unruled([verdict])[0] if self._is_lost else verdict
@@ -48,36 +48,42 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Outlook:
-    """Answers from one snapshot each; nothing is changed by asking. Raises StoreUnavailable when Redis is away."""
+    """Answers from one snapshot each, that change nothing.
+
+    Every method raises StoreUnavailable if Redis is unavailable.
+    """
 
     history: History
     policies: PolicySource
 
     def plan(self, repository: str, policy: Policy | None = None) -> Plan:
-        """What would be committed now, by the policy in force or by this one; nothing goes where there is none."""
+        """The plan that would be committed now, by the given policy or the current one; without any, all is kept."""
         return self._plan(self.history.snapshot(repository), policy)
 
     def weighed(self, repository: str) -> Weighed:
-        """The tags of a repository, to be asked for their verdicts by the policy in force."""
+        """The tags of a repository, for their verdicts by the current policy."""
         return Weighed(Weighing(self.history.snapshot(repository), self._policy(None), now_us()), self._is_lost)
 
     def verdicts(self, repository: str) -> tuple[Verdict, ...]:
-        """What today's policy says of every tag of a repository, newest push first."""
+        """The verdict of the current policy on every tag of a repository, the newest push first."""
         return self.plan(repository).verdicts
 
     def explain(self, repository: str, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
-        """Explains these tags of a repository (all when not given), the newest push first."""
+        """Explain the verdicts on these tags of a repository (None: all), the newest push first."""
         explained = explain(self.history.snapshot(repository), self._policy(None), now_us(), names)
         if not self._is_lost:
             return explained
-        return tuple(replace(one, verdict=_unruled([one.verdict])[0], shares=_unruled(one.shares)) for one in explained)
+        return tuple(
+            replace(item, verdict=_unruled([item.verdict])[0], shares=_unruled(item.shares)) for item in explained
+        )
 
     def preview(self, repositories: Iterable[str], policy: Policy | None = None) -> tuple[Preview, ...]:
-        """What would go from each repository, by the policy in force or by this one."""
+        """The images of each repository that would be deleted, by the given policy or the current one."""
         return tuple(self._preview(repository, policy) for repository in repositories)
 
     def _preview(self, repository: str, policy: Policy | None) -> Preview:
-        """Layers are read only for what goes, and never for a plan alone."""
+        """Preview one repository."""
+        # Reading the layers is slow, and only a plan that deletes an image needs them.
         state = self.history.snapshot(repository)
         plan = self._plan(state, policy)
         return previewed(
@@ -89,7 +95,7 @@ class Outlook:
         return replace(plan, verdicts=_unruled(plan.verdicts)) if policy is None and self._is_lost else plan
 
     def is_dry(self, policy: Policy | None = None) -> bool:
-        """Whether the policy in force, or this one, only shows what would go."""
+        """True if the given policy, or the current one, deletes nothing (`dry_run`)."""
         return self._policy(policy).dry_run
 
     def _policy(self, policy: Policy | None) -> Policy:
@@ -97,10 +103,10 @@ class Outlook:
 
     @property
     def _is_lost(self) -> bool:
-        """Whether there should be a policy, and none is in force."""
+        """True if a policy is configured but none could be read."""
         return self.policies.current() is None and self.policies.error is not None
 
 
 def _unruled(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
-    """What goes by hand goes by no policy."""
+    """Give each verdict the reason that there is no policy, except manual deletions, which need none."""
     return tuple(verdict if verdict.by_hand else replace(verdict, reason=NONE_IN_FORCE) for verdict in verdicts)

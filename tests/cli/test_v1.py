@@ -93,7 +93,7 @@ def test_a_tag_may_be_called_error(run: Run, registry: FakeRegistryV1) -> None:
 
 
 def test_the_configured_one_may_be_meant(run: Run, registry: FakeRegistryV1, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "pushprune: --v1 needs to know which registry: --registry URL, or registry.url\n"
+    said = "pushprune: --v1 needs a registry: add --registry URL, or set registry.url\n"
     assert run("tags", "shop/api", "--v1")[::2] == (2, said)
     monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
     assert run("tags", "shop/api", "--v1")[0] == 0

@@ -136,7 +136,7 @@ def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring:
         2, "pushprune: --intervals is about one tag: write REPO:TAG, such as shop/api:v1\n",
     )  # fmt: skip
     assert run("history", "shop/api:nope", "--intervals")[::2] == (
-        1, "pushprune: nothing is known of a tag 'nope' in 'shop/api'\n",
+        1, "pushprune: no tag 'nope' is known in 'shop/api'\n",
     )  # fmt: skip
 
 

@@ -150,7 +150,7 @@ def test_what_nobody_heard_of_is_an_error(inventory: Inventory) -> None:
     assert inventory.known("shop/api") == "shop/api"
     with pytest.raises(NoSuchRepository, match="no repository 'shop/nope' is known"):
         inventory.known("shop/nope")
-    with pytest.raises(NoSuchTag, match="nothing is known of a tag 'nope' in 'shop/api'"):
+    with pytest.raises(NoSuchTag, match="no tag 'nope' is known in 'shop/api'"):
         inventory.intervals("shop/api", "nope")
 
 
