@@ -8,9 +8,9 @@ from service.web.api.door import refusals
 
 _HEADER = {"schema": {"type": "string"}}
 _UNCHANGED = {"description": "it is what If-None-Match names", "headers": {"ETag": _HEADER}}
-_AWAY = (HTTPStatus.SERVICE_UNAVAILABLE, "Redis is away: try again later")
+_AWAY = (HTTPStatus.SERVICE_UNAVAILABLE, "Redis is not available: try again later")
 _STRANGER = (HTTPStatus.UNAUTHORIZED, "the token is missing or wrong")
-_TOO_LITTLE = (HTTPStatus.FORBIDDEN, "the token may not do this")
+_TOO_LITTLE = (HTTPStatus.FORBIDDEN, "the token lacks the right to do this")
 _BODY = (
     (HTTPStatus.BAD_REQUEST, "the body is not JSON"),
     (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the body is larger than 4 MiB"),

@@ -1,22 +1,22 @@
-"""/api/v1: what may be asked and changed, one file per resource.
+"""The HTTP API under /api/v1, one file per resource.
 
-door.py          what all resources have in common: the prefix, the token, the bound on changes, ETags, the refusals
+door.py          what all resources have in common: prefix, token, rate limit of changes, ETags, error responses
 paging.py        pages of a listing, and cursors
 repository.py    a repository, or a tag of one, by its name
-name.py          tags and digests, as they come in
+name.py          validated tags and digests of a request
 overview.py      the figures of the first page
-repositories.py  which there are
-tags.py          the tags of a repository, and where a tag stood when
-events.py        what happened
-plan.py          the plan as it stands
-explanations.py  why each tag stays or goes
-previews.py      what would go now, by the policy in force or by another
-policy.py        the policy in force, and the schema of one
+repositories.py  the known repositories
+tags.py          the tags of a repository, and the history of a tag
+events.py        recorded events
+plan.py          the current plan
+explanations.py  the reason why each tag is kept or deleted
+previews.py      what the current policy, or another policy, would delete now
+policy.py        the current policy, and the schema of policies
 holds.py         plans that wait for approval
-deletions.py     deleting by hand
-trash.py         what was deleted, and putting it back
-collections.py   garbage collections: those that ran, and having one made
-reconciliation.py  comparing the history with the registry
+deletions.py     manual deletions
+trash.py         deleted images, and restoring them
+collections.py   garbage collections: past runs, and requesting a run
+reconciliation.py  reconcile runs: comparing the history with the registry
 """
 
 from flask_openapi.openapi import OpenAPI
@@ -45,7 +45,7 @@ _RESOURCES = (
 
 
 def register(app: OpenAPI, wiring: Wiring, *, documented: bool) -> None:
-    """Adds every resource to the application; documented: and to its OpenAPI document."""
+    """Add every resource to the application and, if `documented`, to its OpenAPI document."""
     for resource in _RESOURCES:
         for pages in resource.blueprints(wiring, documented=documented):
             app.register_api(pages)

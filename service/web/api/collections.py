@@ -1,4 +1,4 @@
-"""Garbage collections: those that ran, the one under way, and having one made."""
+"""Garbage collections: past runs, the current run, and requesting a run."""
 
 from dataclasses import asdict
 from http import HTTPStatus
@@ -14,87 +14,87 @@ from service.web.api.door import door, refusals
 from service.web.models import Answer, Asked
 from service.wiring import Wiring
 
-_NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it sweeps already")
+_NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it is already deleting blobs")
 _NONE = (HTTPStatus.CONFLICT, "no collector is configured")
 
 
 class CollectionRun(Answer):
-    """How one went. Times are ms since the epoch."""
+    """A collection that ended. Times are ms since the epoch."""
 
     started_ms: int = Field(description="its start")
     ended_ms: int = Field(description="its end")
     result: str = Field(description="done, failed, put off, or dry run")
-    reason: str = Field(description="why it was wanted")
-    exit_code: int | None = Field(description="of garbage-collect; null: it did not come to that")
-    marked: int = Field(description="blobs that were marked")
-    blobs: int = Field(description="blobs that were swept, or in a dry run would be")
-    manifests: int = Field(description="manifests that were")
-    bytes_freed: int | None = Field(description="bytes that they took; null: nothing is known of it")
-    unsized: int = Field(description="of how many blobs the size is not known: it is more by these")
-    final: int = Field(description="deletions that can no longer be undone since")
-    checked: int = Field(description="manifests pushed meanwhile that were looked at, blob by blob")
-    closed_ms: int = Field(description="for how long the write gate was closed")
-    gate: str = Field(description="what kept others from pushing meanwhile: none, proxy, readonly")
+    reason: str = Field(description="why it was requested")
+    exit_code: int | None = Field(description="of garbage-collect; null: garbage-collect was not run")
+    marked: int = Field(description="blobs in use")
+    blobs: int = Field(description="blobs that were deleted, or in a dry run would be")
+    manifests: int = Field(description="manifests that were deleted, or in a dry run would be")
+    bytes_freed: int | None = Field(description="bytes freed by deleting these blobs; null: unknown")
+    unsized: int = Field(description="number of deleted blobs of unknown size, which bytes_freed leaves out")
+    final: int = Field(description="deletions that this run made permanent")
+    checked: int = Field(description="manifests pushed during the run whose blobs were verified")
+    closed_ms: int = Field(description="for how long the write gate was closed, ms")
+    gate: str = Field(description="how pushes were blocked during the run: none, proxy, readonly")
     message: str = Field(description="what went wrong, in one sentence")
-    note: str = Field(description="what else is to be known, such as what was not protected")
+    note: str = Field(description="further remarks, such as what was not protected")
 
 
 class CollectionUnder(Answer):
-    """The one under way."""
+    """The collection that is running."""
 
-    stage: str = Field(description="what it is at, in words")
-    since_ms: int = Field(description="since when, ms since the epoch")
+    stage: str = Field(description="the current stage, in words")
+    since_ms: int = Field(description="start of this stage, ms since the epoch")
     started_ms: int = Field(description="its start, ms since the epoch")
-    reason: str = Field(description="why it was wanted")
+    reason: str = Field(description="why it was requested")
 
 
 class CollectionWait(Answer):
-    """Why the wanted one is not made yet."""
+    """The reason why the requested collection has not started yet."""
 
     message: str = Field(description="the last reason, in one sentence")
-    since_ms: int = Field(description="since when it waits, ms since the epoch")
-    at_ms: int = Field(description="when that was last found, ms since the epoch")
-    times: int = Field(description="how often it was found")
+    since_ms: int = Field(description="since when the collection waits, ms since the epoch")
+    at_ms: int = Field(description="when this reason was last found, ms since the epoch")
+    times: int = Field(description="how often this reason was found")
 
 
 class CollectionGate(Answer):
     """The write gate while it is not open."""
 
-    state: str = Field(description="draining: pushes under way go on; closed: every write waits")
-    since_ms: int = Field(description="since when it drains, ms since the epoch")
-    reason: str = Field(description="why that collection was wanted, or what keeps it closed")
+    state: str = Field(description="draining: pushes that already began may finish; closed: every write waits")
+    since_ms: int = Field(description="start of the draining, ms since the epoch")
+    reason: str = Field(description="why the collection was requested, or what keeps the gate closed")
 
 
 class CollectionOverview(Answer):
     """All that is known of collections."""
 
-    under: CollectionUnder | None = Field(description="the one under way; null: there is none")
-    wanted: str | None = Field(description="why one is wanted; null: none is")
-    waits: CollectionWait | None = Field(description="what keeps the wanted one; null: nothing")
-    next_ms: int | None = Field(description="when gc.schedule has one made, ms since the epoch; null: no schedule")
-    gate: CollectionGate | None = Field(description="the write gate; null: it is open")
-    permanent: int = Field(description="deletions that the next one makes permanent")
-    runs: tuple[CollectionRun, ...] = Field(description="the newest first")
+    under: CollectionUnder | None = Field(description="the running collection; null: none is running")
+    wanted: str | None = Field(description="why a collection is requested; null: none is requested")
+    waits: CollectionWait | None = Field(description="what the requested collection waits for; null: nothing")
+    next_ms: int | None = Field(description="next run by gc.schedule, ms since the epoch; null: no schedule")
+    gate: CollectionGate | None = Field(description="the write gate; null: the gate is open")
+    permanent: int = Field(description="deletions that the next collection makes permanent")
+    runs: tuple[CollectionRun, ...] = Field(description="past runs, newest first")
 
 
 class CollectionWish(Asked):
-    """What to have made."""
+    """A request for a collection."""
 
-    dry_run: StrictBool = Field(default=False, description="only say what would be swept")
+    dry_run: StrictBool = Field(default=False, description="only report what would be deleted")
 
 
 class CollectionAsked(Answer):
-    """It is queued: a worker makes it as soon as it can, and tries again until then. Its run bears this reason."""
+    """The queued collection. A worker runs it as soon as possible; the recorded run has this reason."""
 
-    reason: str = Field(description="of the run that will be recorded")
-    dry_run: bool = Field(description="whether nothing will be swept")
-    permanent: int = Field(description="deletions that it makes permanent; 0 for a dry run")
+    reason: str = Field(description="reason of the run that will be recorded")
+    dry_run: bool = Field(description="true if nothing will be deleted")
+    permanent: int = Field(description="deletions that this collection makes permanent; 0 for a dry run")
 
 
 class CollectionCancelled(Answer):
-    """The queued collection is not made."""
+    """The collection that was cancelled."""
 
-    reason: str = Field(description="why it was wanted")
+    reason: str = Field(description="why it was requested")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -102,19 +102,19 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/collections", responses={HTTPStatus.OK: CollectionOverview})
     def collections() -> Response:
-        """The collections that ran, the one under way, and what the next waits for"""
+        """List past collections, the running collection, and what the next collection waits for"""
         return CollectionOverview.model_validate(asdict(overview(wiring))).response()
 
     @pages.post("/collections", responses={HTTPStatus.OK: CollectionAsked, **refusals([_NONE])})
     def collect(body: CollectionWish) -> Response:
-        """Have a collection made now, whatever gc.window and gc.min_interval say, or only a dry run"""
+        """Run a collection now, regardless of gc.window and gc.min_interval, or only a dry run"""
         reason = _asked(wiring, body.dry_run)
         permanent = 0 if body.dry_run else wiring.figures.trashed()
         return CollectionAsked(reason=reason, dry_run=body.dry_run, permanent=permanent).response()
 
     @pages.delete("/collections", responses={HTTPStatus.OK: CollectionCancelled, **refusals([_NOT_QUEUED])})
     def cancel_collection() -> Response:
-        """Cancel the collection that is queued and does not sweep yet"""
+        """Cancel the queued collection, unless it is already deleting blobs"""
         try:
             return CollectionCancelled(reason=cancel(wiring)).response()
         except NotWaiting as error:

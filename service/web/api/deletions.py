@@ -1,4 +1,4 @@
-"""Deleting by hand, whatever the policy says: what would go, having it go, and what became of it."""
+"""Manual deletions, regardless of the policy: preview them, request them, list pending requests."""
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -22,7 +22,7 @@ from service.web.problems import Faulty
 from service.wiring import Wiring
 
 _MOST_NAMES = 1000
-_STAYS = (HTTPStatus.CONFLICT, "what was named stays, or no registry is configured; the sentence says why")
+_STAYS = (HTTPStatus.CONFLICT, "the named images cannot be deleted, or no registry is configured; `detail` says why")
 
 
 def _a_glob(value: str) -> str:
@@ -35,23 +35,31 @@ _Globs = Annotated[tuple[_Glob, ...], Field(max_length=_MOST_NAMES)]
 
 
 class Deletion(Asked):
-    """What is to go from one repository, or from several."""
+    """A request to delete tags or manifests of one repository or of several."""
 
-    repository: _Glob = Field(description="its name, or a glob", examples=["shop/api"])
-    tags: _Globs = Field(default=(), description="tags, or globs of them")
+    repository: _Glob = Field(description="name of the repository, or a glob", examples=["shop/api"])
+    tags: _Globs = Field(default=(), description="tags, or globs of tags")
     digests: Annotated[tuple[Digest, ...], Field(max_length=_MOST_NAMES)] = Field(
-        default=(), description="manifests, with all tags that stand there; of one repository"
+        default=(), description="manifests of one repository, each with all tags that point at it"
     )
-    all_but: _Globs = Field(default=(), description="instead: every tag but what these match")
-    force: StrictBool = Field(default=False, description="also what the policy protects, or only shows (dry_run)")
-    dry_run: StrictBool = Field(default=False, description="only say what would go")
+    all_but: _Globs = Field(
+        default=(), description="instead of tags and digests: delete every tag except those that match"
+    )
+    force: StrictBool = Field(
+        default=False, description="delete even if protected, and even if the policy is a dry run"
+    )
+    dry_run: StrictBool = Field(default=False, description="only report what would be deleted")
 
     def wanted(self) -> tuple[Wanted, ...]:
-        """What is meant. Raises Faulty where nothing is, or two things that exclude each other."""
+        """Return the requested tags and digests.
+
+        Raises:
+            Faulty: nothing is named, or fields that exclude each other.
+        """
         if bool(self.tags or self.digests) == bool(self.all_but):
-            raise Faulty(["name either tags or digests that are to go, or with all_but the tags that stay"])
+            raise Faulty(["name either tags or digests to delete, or with all_but the tags to keep"])
         if self.digests and is_glob(self.repository):
-            raise Faulty(["digests: a digest belongs to one repository, so name that and no glob"])
+            raise Faulty(["digests: a digest belongs to one repository; name that repository instead of a glob"])
         if self.all_but:
             return (Wanted(self.repository, but=self.all_but),)
         tags = [Wanted(self.repository, tag) for tag in self.tags]
@@ -59,13 +67,15 @@ class Deletion(Asked):
 
 
 class DeletedByHand(Answer):
-    """A tag, or a manifest without one, that goes or stays."""
+    """A tag, or a manifest without a tag, that is deleted or kept."""
 
-    repository: str = Field(description="its name")
-    tag: str | None = Field(description="the tag; null: the manifest has none")
-    digest: str = Field(description="where it stands")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry told")
-    stays_as: str | None = Field(description="what keeps the image, so that only the tag goes; null: it goes")
+    repository: str = Field(description="name of the repository")
+    tag: str | None = Field(description="the tag; null: the manifest has no tag")
+    digest: str = Field(description="digest of the manifest")
+    size_bytes: int = Field(description="of the image in bytes, as far as the registry reported it")
+    stays_as: str | None = Field(
+        description="what keeps the image, so that only the tag is deleted; null: the image is deleted"
+    )
     reason: str = Field(description="why, in words")
 
     @classmethod
@@ -82,27 +92,27 @@ class DeletedByHand(Answer):
 
 
 class Deletions(Answer):
-    """What goes, and what stays of what was meant."""
+    """Tags and manifests that will be deleted, and those that will be kept."""
 
-    asked: bool = Field(description="whether workers delete it now; what is pushed meanwhile stays all the same")
+    asked: bool = Field(description="true if workers delete these images now; images pushed meanwhile are kept")
     going: tuple[DeletedByHand, ...]
     staying: tuple[DeletedByHand, ...]
 
 
 class Pending(Answer):
-    """What somebody asked for and is not done."""
+    """A manual deletion that was requested and is not done yet, or was rejected."""
 
     name: str = Field(description="a tag, or the digest of a manifest")
-    digest: str = Field(description="where it stood")
-    by: str = Field(description="who asked")
-    at_us: int = Field(description="when, µs since the epoch")
-    refused: str | None = Field(description="why nobody follows it; null: it will be done")
+    digest: str = Field(description="digest of the manifest at the time of the request")
+    by: str = Field(description="the user who requested the deletion")
+    at_us: int = Field(description="time of the request, µs since the epoch")
+    refused: str | None = Field(description="why the request was rejected; null: the request is pending")
 
 
 class Pendings(Answer):
-    """What is not done of a repository."""
+    """The pending and rejected deletion requests of one repository."""
 
-    repository: str = Field(description="its name")
+    repository: str = Field(description="name of the repository")
     pending: tuple[Pending, ...]
 
 
@@ -115,11 +125,11 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
     @pages.get("/deletions/<path:repository>", responses={HTTPStatus.OK: Pendings, **refusals([UNKNOWN])})
     def deletions(path: RepositoryPath) -> Response:
-        """What was asked for by hand in a repository and is not done yet, or was refused"""
+        """List manual deletions of a repository that are pending or were rejected"""
         repository = wiring.inventory.known(path.repository)
         pending = (
-            Pending(name=name, digest=one.digest, by=one.by, at_us=one.at_us, refused=one.refused or None)
-            for name, one in sorted(wiring.asks.standing(repository).items())
+            Pending(name=name, digest=ask.digest, by=ask.by, at_us=ask.at_us, refused=ask.refused or None)
+            for name, ask in sorted(wiring.asks.standing(repository).items())
         )
         return Pendings(repository=repository, pending=tuple(pending)).response()
 
@@ -131,7 +141,7 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
     @pages.post("/deletions", responses={HTTPStatus.OK: Deletions, **refusals([UNKNOWN, _STAYS, REGISTRY])})
     def delete(body: Deletion) -> Response:
-        """Have tags or manifests deleted now, whatever the policy says, or see what would go"""
+        """Delete tags or manifests now, regardless of the policy, or preview the deletion"""
         return _deleted(wiring, body.wanted(), body).response()
 
     return pages
@@ -139,14 +149,14 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
 def _deleted(wiring: Wiring, wanted: Sequence[Wanted], asked: Deletion) -> Deletions:
     try:
-        found = wishes(wiring, wanted, force=asked.force)
-        asks = not asked.dry_run and any(wish.going for wish in found)
+        planned = wishes(wiring, wanted, force=asked.force)
+        asks = not asked.dry_run and any(wish.going for wish in planned)
         if asks:
-            found = (*ask(wiring, found, "API", force=asked.force), *(wish for wish in found if not wish.going))
+            planned = (*ask(wiring, planned, "API", force=asked.force), *(wish for wish in planned if not wish.going))
     except (ConfigurationError, NotDeletable) as error:
         raise Conflict(str(error)) from error
-    going = tuple(row for wish in found for row in _rows(wish, wish.going))
-    staying = tuple(row for wish in found for row in _rows(wish, wish.staying))
+    going = tuple(row for wish in planned for row in _rows(wish, wish.going))
+    staying = tuple(row for wish in planned for row in _rows(wish, wish.staying))
     return Deletions(asked=asks, going=going, staying=staying)
 
 

@@ -1,4 +1,4 @@
-"""The door of the API: behind the same prefix, every resource asks for a token and refuses in the same words."""
+"""The common part of all API resources: prefix, token check, rate limit, ETags and error responses."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -14,22 +14,25 @@ from service.wiring import Wiring
 
 _ALWAYS = {
     HTTPStatus.UNAUTHORIZED: "the token is missing or wrong",
-    HTTPStatus.FORBIDDEN: "the token may not do this",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "the request is not what is described here",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Redis is away: try again later",
+    HTTPStatus.FORBIDDEN: "the token lacks the right to do this",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "the request does not match this description",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Redis is not available: try again later",
 }
-_MANY = {HTTPStatus.TOO_MANY_REQUESTS: "more changes than api.changes_per_minute: Retry-After says when to come back"}
+_MANY = {HTTPStatus.TOO_MANY_REQUESTS: "more changes than api.changes_per_minute: try again after Retry-After"}
 
 _LOOKS = ("GET", "HEAD", "OPTIONS")
 
 
 def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", post: Right | None = None) -> APIBlueprint:
-    """An empty blueprint under /api/v1 whose token is looked at before anything else of a request.
+    """Return an empty blueprint under /api/v1 that checks the token before it handles a request.
 
-    name: of the resource, unlike any other; the part before a dash is the heading it stands under in the document.
-    documented: whether it is to stand in the document, which takes longer to write than all else takes to build.
-    post: what changes by POST and DELETE need, where that differs: two blueprints of one path would hide each other in
-    the document.
+    Args:
+        name: a unique name. The part before a dash is the heading of the resource in the OpenAPI document.
+        documented: True to describe the resource in the OpenAPI document. Writing the document takes longer than
+            building everything else.
+        right: the right that a request needs.
+        post: the right that changes (POST, DELETE) need, if it differs. A second blueprint for the changes would not
+            do: two blueprints of one path hide each other in the OpenAPI document.
     """
     pages = APIBlueprint(
         name,
@@ -52,7 +55,7 @@ def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", pos
 
 
 def refusals(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str | int | HTTPStatus, Any]:
-    """These refusals as OpenAPI describes them. meanings: each status with what it means."""
+    """Return OpenAPI responses for these errors, given as pairs of status and meaning."""
     schema = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
     content = {"application/problem+json": schema}
     return {status: {"description": meaning, "content": content} for status, meaning in meanings}
@@ -63,17 +66,17 @@ def _changes(needed: Right) -> bool:
 
 
 def _too_many(wiring: Wiring) -> Response | None:
-    """The answer to one change too many. One that is not counted was not made."""
+    """Return the error response if the rate limit of changes is reached, else None. Rejected changes do not count."""
     wait_s = wiring.changes.wait_s()
     if not wait_s:
         return None
     most = wiring.settings.api.changes_per_minute
-    said = f"more than {most} changes in a minute (api.changes_per_minute): come back in {wait_s} s"
-    return problem(HTTPStatus.TOO_MANY_REQUESTS, said, Retry_After=str(wait_s))
+    message = f"more than {most} changes in a minute (api.changes_per_minute): try again in {wait_s} s"
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, message, Retry_After=str(wait_s))
 
 
 def _unless_known(response: Response) -> Response:
-    """What is looked at bears an ETag, and is not sent to whoever has it already (RFC 9110, 13.1.2)."""
+    """Add an ETag to successful reads, and answer 304 if the client already has this version (RFC 9110, 13.1.2)."""
     if request.method in ("GET", "HEAD") and response.status_code == HTTPStatus.OK:
         response.add_etag()
         response.cache_control.private = response.cache_control.no_cache = True
@@ -82,5 +85,5 @@ def _unless_known(response: Response) -> Response:
 
 
 def _operation_id(*, name: str, path: str, method: str) -> str:
-    """The name of the function behind it."""
+    """Return the name of the view function as the OpenAPI operation id."""
     return name

@@ -1,4 +1,4 @@
-"""What happened: to the tags of one repository, or of all."""
+"""Recorded events of one repository, or of all repositories."""
 
 import re
 from http import HTTPStatus
@@ -18,31 +18,33 @@ _ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
 
 
 class EventsQuery(PageQuery):
-    """Which events."""
+    """Filters and page of an event listing."""
 
-    action: str = Field(default="", max_length=40, description="only of this kind, such as push; empty: of all kinds")
-    tag: str = Field(default="", max_length=128, description="only of this tag; empty: of all")
+    action: str = Field(
+        default="", max_length=40, description="only events of this kind, such as push; empty: all kinds"
+    )
+    tag: str = Field(default="", max_length=128, description="only events of this tag; empty: all tags")
 
 
 class Event(Answer):
-    """Something that happened."""
+    """A recorded event of a tag or a manifest."""
 
-    id: str = Field(description="of the entry: the ms of its arrival, and a number")
-    at_us: int = Field(description="when it happened, µs since the epoch")
+    id: str = Field(description="id of the event: its arrival in ms since the epoch, a dash, and a number")
+    at_us: int = Field(description="time of the event, µs since the epoch")
     action: str = Field(
         description="push, delete, adopted, vanished, pruned, still listed, rescued, healed, lost, restored or dated: "
         "see docs/redis-schema.md"
     )
-    repository: str = Field(description="its name")
-    tag: str = Field(description="the tag; empty: a manifest by its digest")
-    digest: str = Field(description="of the manifest; empty: the registry did not tell")
-    media_type: str = Field(description="of a manifest that was pushed or found; empty: nobody noted it")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry told")
-    actor: str = Field(description="who did it; empty: unknown")
-    useragent: str = Field(description="with which client; empty: unknown")
-    address: str = Field(description="from where; empty: unknown")
-    reason: str = Field(description="why, in words; empty: somebody just did it")
-    rule: str = Field(description="the rule of the policy that said so; empty: none did")
+    repository: str = Field(description="name of the repository")
+    tag: str = Field(description="the tag; empty: the event is about a manifest without a tag")
+    digest: str = Field(description="digest of the manifest; empty: not reported by the registry")
+    media_type: str = Field(description="media type of the manifest, for pushes and imports; empty: not recorded")
+    size_bytes: int = Field(description="of the image in bytes, as far as the registry reported it")
+    actor: str = Field(description="the user; empty: unknown")
+    useragent: str = Field(description="the client; empty: unknown")
+    address: str = Field(description="the network address; empty: unknown")
+    reason: str = Field(description="the reason, in words; empty: no reason, such as for a push by a user")
+    rule: str = Field(description="the rule of the policy that decided; empty: none")
 
     @classmethod
     def of(cls, entry: Entry) -> "Event":
@@ -50,7 +52,7 @@ class Event(Answer):
 
 
 class Events(Paged):
-    """A page of what happened, the newest first."""
+    """A page of events, newest first."""
 
     events: tuple[Event, ...]
 
@@ -60,21 +62,21 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/events", responses={HTTPStatus.OK: Events})
     def events(query: EventsQuery) -> Response:
-        """What happened to the tags of all repositories"""
-        return _told(wiring, None, query).response()
+        """List the events of all repositories, newest first"""
+        return _page(wiring, None, query).response()
 
     @pages.get("/repositories/<path:repository>/events", responses={HTTPStatus.OK: Events, **refusals([UNKNOWN])})
     def repository_events(path: RepositoryPath, query: EventsQuery) -> Response:
-        """What happened to the tags of a repository"""
-        return _told(wiring, wiring.inventory.known(path.repository), query).response()
+        """List the events of a repository, newest first"""
+        return _page(wiring, wiring.inventory.known(path.repository), query).response()
 
     return (pages,)
 
 
-def _told(wiring: Wiring, repository: str | None, query: EventsQuery) -> Events:
+def _page(wiring: Wiring, repository: str | None, query: EventsQuery) -> Events:
     def wanted(entry: Entry) -> bool:
         return query.action in ("", entry.action) and query.tag in ("", entry.tag)
 
     before = id_of(query.cursor, lambda text: _ID.fullmatch(text) is not None)
-    told = wiring.inventory.told(repository, wanted, before, query.limit)
-    return Events(next=told.before, events=tuple(Event.of(entry) for entry in told.entries))
+    page = wiring.inventory.told(repository, wanted, before, query.limit)
+    return Events(next=page.before, events=tuple(Event.of(entry) for entry in page.entries))

@@ -1,4 +1,4 @@
-"""Why each tag stays or goes."""
+"""Explanations: the reason why each tag is kept or deleted."""
 
 from http import HTTPStatus
 
@@ -16,25 +16,25 @@ from service.wiring import Wiring
 
 
 class TagQuery(Asked):
-    """Which tags."""
+    """The tags to explain."""
 
     tag: tuple[str, ...] = Field(default=(), description="a tag; may be given several times; all tags when absent")
 
 
 class RuleOpinion(Answer):
-    """What one rule that selects the tag says of it. One opinion to keep it wins."""
+    """The decision of one rule that selects the tag. A tag is kept if any rule keeps it."""
 
-    rule: str = Field(description="its name, or its number such as #2")
-    keep: bool = Field(description="whether it keeps the tag")
-    reason: str = Field(description="why, in words")
+    rule: str = Field(description="name of the rule, or its number such as #2")
+    keep: bool = Field(description="true if the rule keeps the tag")
+    reason: str = Field(description="the reason, in words")
     until_us: int | None = Field(
-        description="µs since the epoch at which time alone may turn a keep round; null: never"
+        description="when the rule stops keeping the tag by time alone, µs since the epoch; null: never"
     )
     place: int | None = Field(
-        description="the tag's place in the order of `last`, from 1; null: the rule has no `last`, or the place is far "
-        "beyond it and was not counted"
+        description="the tag's rank in the order of `last`, from 1; null: the rule has no `last`, or the rank is far "
+        "below and was not counted"
     )
-    limit: int | None = Field(description="how many `last` keeps; null: the rule has no `last`")
+    limit: int | None = Field(description="number of tags that `last` keeps; null: the rule has no `last`")
 
     @classmethod
     def of(cls, opinion: Opinion) -> "RuleOpinion":
@@ -49,41 +49,41 @@ class RuleOpinion(Answer):
 
 
 class SharingTag(Answer):
-    """Another tag of the same digest."""
+    """Another tag that points at the same digest."""
 
-    tag: str = Field(description="its name")
-    kept: bool = Field(description="whether it stays")
+    tag: str = Field(description="name of the tag")
+    kept: bool = Field(description="true if the tag is kept")
 
 
 class ExplainedTag(Answer):
-    """One tag, and why it stays or goes."""
+    """A tag, with the reason why it is kept or deleted."""
 
     name: str = Field(description="the tag")
-    digest: str = Field(description="of the manifest it points at")
-    pushed_us: int | None = Field(description="its last push, µs since the epoch; null: nobody saw it")
-    pulled_us: int | None = Field(description="its last pull, µs since the epoch; null: none was seen")
+    digest: str = Field(description="digest of the manifest that the tag points at")
+    pushed_us: int | None = Field(description="last push, µs since the epoch; null: unknown")
+    pulled_us: int | None = Field(description="last pull, µs since the epoch; null: no pull was recorded")
     created_us: int | None = Field(
-        description="when the image says it was made, µs since the epoch; 0: it does not say; null: nobody has looked"
+        description="creation date in the image, µs since the epoch; 0: the image has none; null: not read yet"
     )
-    actor: str = Field(description="who pushed it; empty: unknown")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry told")
-    kept: bool = Field(description="whether it stays")
-    reason: str = Field(description="why, in words")
-    rule: str | None = Field(description="the rule that decided; null: none did")
-    opinions: tuple[RuleOpinion, ...] = Field(description="of each rule that selects it")
-    shares: tuple[SharingTag, ...] = Field(description="the other tags of its digest")
-    index: str | None = Field(description="the digest of an index that lists it, or null")
+    actor: str = Field(description="the user who pushed the tag; empty: unknown")
+    size_bytes: int = Field(description="of the image in bytes, as far as the registry reported it")
+    kept: bool = Field(description="true if the tag is kept")
+    reason: str = Field(description="the reason, in words")
+    rule: str | None = Field(description="the rule that decided; null: none")
+    opinions: tuple[RuleOpinion, ...] = Field(description="the decision of each rule that selects the tag")
+    shares: tuple[SharingTag, ...] = Field(description="the other tags that point at its digest")
+    index: str | None = Field(description="digest of an index that lists this image; null: none")
     could_go_us: int | None = Field(
-        description="the earliest moment at which it could go if nothing more is pushed or pulled, µs since the epoch: "
-        "now for one that goes; null: time alone will not do it"
+        description="earliest time of a deletion if nothing more is pushed or pulled, µs since the epoch: "
+        "now for a tag to be deleted; null: the tag does not expire by time alone"
     )
     only_after: str | None = Field(
-        description="where time alone will not do it: what has to happen before it could go; null: time does it"
+        description="what must happen before a deletion, if the tag does not expire by time alone; null: it does"
     )
     needs_approval: bool = Field(
-        description="whether its deletion waits for an approval: it was there before pushprune or a changed policy"
+        description="true if its deletion needs approval: the tag is older than pushprune or than the current policy"
     )
-    held: str | None = Field(description="why the plan that would delete it waits for approval; null: none waits")
+    held: str | None = Field(description="why the plan that deletes the tag waits for approval; null: no plan waits")
 
     @classmethod
     def of(cls, explained: Explanation) -> "ExplainedTag":
@@ -110,10 +110,10 @@ class ExplainedTag(Answer):
 
 
 class Explanations(Answer):
-    """The tags of a repository, the newest push first."""
+    """The explained tags of a repository, newest push first."""
 
-    repository: str = Field(description="its name")
-    dry_run: bool = Field(description="whether the policy only shows what would go: nothing is deleted")
+    repository: str = Field(description="name of the repository")
+    dry_run: bool = Field(description="true if the policy is a dry run: nothing is deleted")
     tags: tuple[ExplainedTag, ...]
 
 
@@ -125,22 +125,27 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         responses={HTTPStatus.OK: Explanations, **refusals([UNKNOWN])},
     )
     def explain(path: RepositoryPath, query: TagQuery) -> Response:
-        """Why each tag stays or goes, by the policy in force"""
+        """Explain why each tag is kept or deleted by the current policy"""
         explained = _explained(wiring, path.repository, query.tag)
-        tags = tuple(ExplainedTag.of(one) for one in explained)
+        tags = tuple(ExplainedTag.of(explanation) for explanation in explained)
         return Explanations(repository=path.repository, dry_run=wiring.outlook.is_dry(), tags=tags).response()
 
     return (pages,)
 
 
 def _explained(wiring: Wiring, repository: str, names: tuple[str, ...]) -> tuple[Explanation, ...]:
-    """The explanations of these tags, of all when none is named. Raises NoSuchRepository or NoSuchTag."""
+    """Return the explanations of the named tags, or of all tags if `names` is empty.
+
+    Raises:
+        NoSuchRepository: nothing is known about the repository.
+        NoSuchTag: a named tag does not exist.
+    """
     explained = wiring.outlook.explain(repository, names or None)
-    found = {one.verdict.tag.name for one in explained}
-    if not found:
+    existing = {explanation.verdict.tag.name for explanation in explained}
+    if not existing:
         known(wiring, [repository])
     for name in names:
-        if name not in found:
+        if name not in existing:
             raise NoSuchTag(f"there is no tag {name!r} in {repository!r}")
     for hold in wiring.history.holds([repository]):
         explained = with_hold(explained, hold.digests, hold.reason)

@@ -1,4 +1,4 @@
-"""Plans that wait for approval, because they would remove much of a repository at once."""
+"""Plans that wait for approval because they would delete a large part of a repository."""
 
 from http import HTTPStatus
 
@@ -16,56 +16,57 @@ from service.wiring import Wiring
 
 NOTHING_WAITS = (
     HTTPStatus.CONFLICT,
-    "nothing of that repository waits for approval, or another plan than the one named",
+    "no plan of this repository waits for approval, or the waiting plan is not the named one",
 )
-ALL_DECIDED = (HTTPStatus.CONFLICT, "nothing waits for approval, or other plans than those named")
+ALL_DECIDED = (HTTPStatus.CONFLICT, "no plan waits for approval, or the waiting plans are not the named ones")
 
 
 class HeldPlan(Answer):
-    """A plan that waits."""
+    """A plan that waits for approval."""
 
-    repository: str = Field(description="its name")
-    reason: str = Field(description="why it waits, in words")
-    at_us: int = Field(description="since when, µs since the epoch")
-    digests: tuple[str, ...] = Field(description="of the images that would go")
-    plan: str = Field(description="its name: another as soon as other images would go")
-    refused_by: str | None = Field(description="who said that this one is not wanted; null: nobody")
+    repository: str = Field(description="name of the repository")
+    reason: str = Field(description="why the plan needs approval, in words")
+    at_us: int = Field(description="since when the plan waits, µs since the epoch")
+    digests: tuple[str, ...] = Field(description="digests of the images that the plan would delete")
+    plan: str = Field(description="name of the plan; it changes whenever the images to be deleted change")
+    refused_by: str | None = Field(description="the user who rejected this plan; null: not rejected")
 
 
 class Holds(Answer):
-    """All plans that wait."""
+    """All plans that wait for approval."""
 
     holds: tuple[HeldPlan, ...]
     plans: str | None = Field(
-        description="a name for those that nobody rejected, to approve them together; null: none waits"
+        description="common name of the plans that were not rejected, to approve them together; null: no plan waits"
     )
 
 
 class PlanQuery(Asked):
-    """Which plan is approved."""
+    """The plan to approve."""
 
-    plan: str | None = Field(default=None, description="the plan that was looked at; absent: whichever waits")
+    plan: str | None = Field(default=None, description="the plan that was reviewed; absent: the plan that waits now")
 
 
 class PlansQuery(Asked):
-    """Which plans are approved."""
+    """The plans to approve."""
 
     plans: str | None = Field(
-        default=None, description="the plans that were looked at, as GET /holds names them; absent: whichever wait"
+        default=None,
+        description="the plans that were reviewed, as named by GET /holds; absent: the plans that wait now",
     )
 
 
 class ApprovalOfAll(Answer):
-    """The plans that were approved together; it holds for a day."""
+    """The plans that were approved together. The approval is valid for one day."""
 
     repositories: int = Field(description="repositories whose plan is approved")
     approved: int = Field(description="images whose deletion is approved")
 
 
 class Approval(Answer):
-    """What was approved; it holds for a day."""
+    """The plan that was approved. The approval is valid for one day."""
 
-    repository: str = Field(description="its name")
+    repository: str = Field(description="name of the repository")
     approved: int = Field(description="images whose deletion is approved")
 
 
@@ -78,19 +79,19 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
-        """The plans that wait for approval"""
+        """List the plans that wait for approval"""
         waiting = approvals.waiting(wiring)
-        undecided = [one.hold for one in waiting if one.refusal is None]
+        undecided = [held.hold for held in waiting if held.refusal is None]
         plans = (
             HeldPlan(
-                repository=one.hold.repository,
-                reason=one.hold.reason,
-                at_us=one.hold.at_us,
-                digests=one.hold.digests,
-                plan=one.hold.plan,
-                refused_by=one.refusal.by if one.refusal else None,
+                repository=held.hold.repository,
+                reason=held.hold.reason,
+                at_us=held.hold.at_us,
+                digests=held.hold.digests,
+                plan=held.hold.plan,
+                refused_by=held.refusal.by if held.refusal else None,
             )
-            for one in waiting
+            for held in waiting
         )
         return Holds(holds=tuple(plans), plans=approvals.together(undecided) if undecided else None).response()
 
@@ -105,7 +106,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         responses={HTTPStatus.OK: Approval, **refusals([UNKNOWN, NOTHING_WAITS])},
     )
     def approve(path: RepositoryPath, query: PlanQuery) -> Response:
-        """Approve the waiting plan of a repository, and have it planned again now"""
+        """Approve the waiting plan of a repository, and plan the repository again now"""
         (repository,) = known(wiring, [path.repository])
         try:
             approved = approvals.approve(wiring, repository, query.plan, by="API")
@@ -115,7 +116,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
     @pages.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **refusals([ALL_DECIDED])})
     def approve_all(query: PlansQuery) -> Response:
-        """Approve every plan that waits and was not rejected, and have the repositories planned again now"""
+        """Approve every waiting plan that was not rejected, and plan the repositories again now"""
         try:
             approved = approvals.approve_all(wiring, query.plans, by="API")
         except NotWaiting as error:

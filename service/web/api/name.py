@@ -1,4 +1,4 @@
-"""Names of tags and manifests, as they come in."""
+"""Validated types for the tags and digests of a request."""
 
 from typing import Annotated
 
@@ -9,13 +9,13 @@ from service.domain.oci.names import is_digest, is_tag
 
 def _a_tag(value: str) -> str:
     if not is_tag(value):
-        raise ValueError("this is no tag; write one such as v1")
+        raise ValueError("not a valid tag; write a tag such as v1")
     return value
 
 
 def _a_digest(value: str) -> str:
     if not is_digest(value):
-        raise ValueError("this is no digest; write a whole one such as sha256:ab12…")
+        raise ValueError("not a valid digest; write a complete digest such as sha256:ab12…")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The figures of the first page: how much there is, what waits, what is wrong."""
+"""The figures of the overview page: amounts, queued work, and problems."""
 
 from http import HTTPStatus
 
@@ -13,40 +13,40 @@ from service.wiring import Wiring
 
 
 class Trouble(Answer):
-    """Something that an operator must mend."""
+    """A problem that an operator must fix."""
 
-    about: str = Field(description="what it is about, such as a queue and a repository")
-    message: str = Field(description="what is wrong, and what mends it")
+    about: str = Field(description="the subject, such as a queue and a repository")
+    message: str = Field(description="the problem and its fix")
     at_ms: int = Field(description="since when, ms since the epoch")
 
 
 class Overview(Answer):
-    """All of it at one moment."""
+    """The state of the whole system at one moment."""
 
-    repositories: int = Field(description="those anything is known of")
-    tags: int = Field(description="live tags of all of them")
+    repositories: int = Field(description="number of known repositories")
+    tags: int = Field(description="number of live tags in all repositories")
     doomed: int = Field(description="images and tags that are to be deleted next")
     held: int = Field(description="plans that wait for approval")
     trashed: int = Field(description="deletions that can still be undone")
     events: dict[str, int] = Field(
-        description="since the beginning, by what was counted: push, pull, delete, duplicate, rejected, deleted, "
+        description="totals since the first start, by kind: push, pull, delete, duplicate, rejected, deleted, "
         "untagged, healed, lost, restored and others"
     )
-    last_event_ms: int | None = Field(description="when the history grew last, ms since the epoch; null: never")
+    last_event_ms: int | None = Field(description="time of the last recorded event, ms since the epoch; null: never")
     due: int = Field(description="repositories that wait to be planned")
-    deleting: int = Field(description="repositories with something to delete")
-    healing: int = Field(description="repositories where something must be looked at")
-    oldest_s: float = Field(description="since how many seconds the most overdue of these waits")
-    workers: int = Field(description="those that gave a sign of life within 10 s")
-    queues: dict[str, int] = Field(description="workers that consume each queue of messages that needs one")
-    registry: bool | None = Field(description="true while the registry answers and lets us in; null: not known")
-    policy: str = Field(description="in force, none, or why what stands in its place cannot be obeyed")
-    dry_run: bool = Field(description="whether the policy only shows what would go: nothing is deleted")
-    collection: str | None = Field(description="what the collection under way is at; null: none is")
-    reconciled_ms: int | None = Field(
-        description="when the history was compared with the registry last, ms since the epoch; null: never"
+    deleting: int = Field(description="repositories with images to delete")
+    healing: int = Field(description="repositories with tags to check after a deletion")
+    oldest_s: float = Field(description="longest delay of these repositories, in seconds")
+    workers: int = Field(description="workers seen within the last 10 s")
+    queues: dict[str, int] = Field(description="number of workers per message queue, for each queue that needs workers")
+    registry: bool | None = Field(
+        description="true if the registry is reachable and accepts the credentials; null: unknown"
     )
-    troubles: tuple[Trouble, ...] = Field(description="what must be mended")
+    policy: str = Field(description="`in force`, `none`, or why the policy file is invalid")
+    dry_run: bool = Field(description="true if the policy is a dry run: nothing is deleted")
+    collection: str | None = Field(description="stage of the running collection; null: none is running")
+    reconciled_ms: int | None = Field(description="end of the last reconcile run, ms since the epoch; null: never")
+    troubles: tuple[Trouble, ...] = Field(description="problems that an operator must fix")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -54,7 +54,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/overview", responses={HTTPStatus.OK: Overview})
     def overview() -> Response:
-        """How much there is, what waits, and what is wrong"""
+        """Return the state of the system: amounts, queued work, and problems"""
         return _overview(wiring).response()
 
     return (pages,)

@@ -1,4 +1,4 @@
-"""Listings page by page: how many rows, and a cursor that says where the next page begins."""
+"""Paged listings: the page size, and the cursor at which the next page begins."""
 
 import base64
 import json
@@ -16,22 +16,22 @@ from service.web.problems import Faulty
 MOST_ROWS = 1000
 _LONGEST_CURSOR = 1000
 _MOST_NUMBER = 2**63
-_NO_CURSOR = "cursor: it is none that the page before gave for this order; leave it out to begin at the first page"
+_NO_CURSOR = "cursor: invalid for this sort order; leave it out to begin at the first page"
 
 Row = TypeVar("Row")
 
 
 class PageQuery(Asked):
-    """Which page."""
+    """The page of a listing."""
 
-    limit: int = Field(default=100, ge=1, le=MOST_ROWS, description="rows of a page at most")
+    limit: int = Field(default=100, ge=1, le=MOST_ROWS, description="page size")
     cursor: str | None = Field(
-        default=None, max_length=_LONGEST_CURSOR, description="`next` of the page before; absent: the first page"
+        default=None, max_length=_LONGEST_CURSOR, description="`next` of the previous page; absent: the first page"
     )
 
 
 class SearchQuery(PageQuery):
-    """Which of them, and which page."""
+    """A search, and the page of its matches."""
 
     search: str = Field(
         default="",
@@ -40,7 +40,7 @@ class SearchQuery(PageQuery):
     )
 
     def finding(self) -> Matcher:
-        """What is searched for. Raises Faulty for what is no glob."""
+        """Return the matcher of the search. Raises Faulty if the search is not a valid glob."""
         try:
             return finding(self.search)
         except ValueError as error:
@@ -50,22 +50,31 @@ class SearchQuery(PageQuery):
 class Paged(Answer):
     """A page of a listing."""
 
-    next: str | None = Field(description="the cursor of the next page; null: this is the last one")
+    next: str | None = Field(description="cursor of the next page; null: this is the last page")
 
 
 def cursor_of(page: Page[Row], order: str) -> str | None:
-    """The cursor of the page after this one; it says in which order it counts."""
+    """Return the cursor of the next page, or None after the last page. The cursor contains the sort order."""
     return packed([order, *page.after]) if page.after else None
 
 
 def place_of(cursor: str | None, order: str, kind: type) -> Place | None:
-    """The place behind a cursor. kind: what is sorted by, int or str. Raises Faulty for what is no cursor of ours."""
+    """Return the place that a cursor encodes, or None for the first page.
+
+    Args:
+        cursor: the cursor from the request.
+        order: the sort order of this request. The cursor must be from the same order.
+        kind: the type of the sort key, int or str.
+
+    Raises:
+        Faulty: the cursor was not made by `cursor_of` for this order.
+    """
     if cursor is None:
         return None
     match unpacked(cursor):
-        case [str(said), int(by) | str(by), str(name)] if said == order and type(by) is kind:
-            if isinstance(by, str) or abs(by) < _MOST_NUMBER:
-                return by, name
+        case [str(sort), int(key) | str(key), str(name)] if sort == order and type(key) is kind:
+            if isinstance(key, str) or abs(key) < _MOST_NUMBER:
+                return key, name
     raise Faulty([_NO_CURSOR])
 
 
@@ -74,7 +83,7 @@ def packed(value: list[int | str]) -> str:
 
 
 def unpacked(cursor: str) -> object:
-    """The value that was packed. Raises Faulty for what is no cursor of ours."""
+    """Return the packed value. Raises Faulty if the cursor was not made by `packed`."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         return json.loads(text)
@@ -83,7 +92,7 @@ def unpacked(cursor: str) -> object:
 
 
 def id_of(cursor: str | None, is_id: Callable[[str], bool]) -> str | None:
-    """The id of an entry of a history behind a cursor. Raises Faulty for what is none."""
+    """Return the id of a history entry that a cursor holds. Raises Faulty if the cursor is not such an id."""
     if cursor is not None and not is_id(cursor):
         raise Faulty([_NO_CURSOR])
     return cursor

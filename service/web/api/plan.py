@@ -1,4 +1,4 @@
-"""The plan as it stands: what is to be deleted next, what would be, and what waits for approval."""
+"""The current plan: images to be deleted next, images a dry run would delete, and plans that wait for approval."""
 
 from http import HTTPStatus
 
@@ -17,20 +17,22 @@ _ORDER = "name"
 
 
 class PlannedTag(Answer):
-    """A tag that goes, or a manifest without one."""
+    """A tag to be deleted, or a manifest without a tag."""
 
-    tag: str | None = Field(description="its name; null: the manifest goes, and has none")
-    reason: str = Field(description="why, in words")
-    rule: str | None = Field(description="the rule that decided; null: none did")
-    by: str = Field(description="who asked for it by hand; empty: the policy did")
+    tag: str | None = Field(description="name of the tag; null: a manifest without a tag is deleted")
+    reason: str = Field(description="the reason, in words")
+    rule: str | None = Field(description="the rule that decided; null: none")
+    by: str = Field(description="the user who requested the deletion manually; empty: the policy decided")
 
 
 class PlannedImage(Answer):
-    """An image that goes, or of which only these tags go."""
+    """An image to be deleted, or only these tags of it."""
 
-    digest: str = Field(description="of its manifest")
-    stays_as: str | None = Field(description="what keeps the image, so that only the tags go; null: it goes")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry told")
+    digest: str = Field(description="digest of the manifest")
+    stays_as: str | None = Field(
+        description="what keeps the image, so that only the tags are deleted; null: the image is deleted"
+    )
+    size_bytes: int = Field(description="of the image in bytes, as far as the registry reported it")
     tags: tuple[PlannedTag, ...]
 
     @classmethod
@@ -40,8 +42,8 @@ class PlannedImage(Answer):
             stays_as=next((verdict.stays_as for verdict in doomed.verdicts if verdict.stays_as), None),
             size_bytes=max((verdict.tag.size_bytes for verdict in doomed.verdicts), default=0),
             tags=tuple(
-                PlannedTag(tag=one.tag.name or None, reason=one.reason, rule=one.rule, by=one.by)
-                for one in doomed.verdicts
+                PlannedTag(tag=verdict.tag.name or None, reason=verdict.reason, rule=verdict.rule, by=verdict.by)
+                for verdict in doomed.verdicts
             ),
         )
 
@@ -49,17 +51,19 @@ class PlannedImage(Answer):
 class WaitingPlan(Answer):
     """A plan that waits for approval."""
 
-    reason: str = Field(description="why, in words")
-    digests: tuple[str, ...] = Field(description="of the images that go once it is approved")
+    reason: str = Field(description="the reason, in words")
+    digests: tuple[str, ...] = Field(description="digests of the images that are deleted once the plan is approved")
 
 
 class RepositoryPlan(Answer):
-    """What is planned for one repository."""
+    """The plan of one repository."""
 
-    repository: str = Field(description="its name")
-    going: tuple[PlannedImage, ...] = Field(description="what is to be deleted next")
-    would_go: tuple[PlannedImage, ...] = Field(description="what would be, as the policy only shows it (dry_run)")
-    waiting: WaitingPlan | None = Field(description="the plan that waits for approval; null: none does")
+    repository: str = Field(description="name of the repository")
+    going: tuple[PlannedImage, ...] = Field(description="images to be deleted next")
+    would_go: tuple[PlannedImage, ...] = Field(
+        description="images that would be deleted if the policy were not a dry run (dry_run)"
+    )
+    waiting: WaitingPlan | None = Field(description="the plan that waits for approval; null: none")
 
     @classmethod
     def of(cls, planned: Planned) -> "RepositoryPlan":
@@ -73,9 +77,9 @@ class RepositoryPlan(Answer):
 
 
 class Plans(Paged):
-    """A page of the repositories for which something is planned."""
+    """A page of the repositories with a plan."""
 
-    total: int = Field(description="how many these are, on all pages")
+    total: int = Field(description="total number of matches on all pages")
     repositories: tuple[RepositoryPlan, ...]
 
 
@@ -84,9 +88,9 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/plan", responses={HTTPStatus.OK: Plans})
     def plan(query: SearchQuery) -> Response:
-        """What is planned as it was decided last: what goes next, what would go, and what waits for approval"""
+        """List the latest plans: images to be deleted next, dry runs, and plans that wait for approval"""
         page = wiring.inventory.planned(query.finding(), place_of(query.cursor, _ORDER, str), query.limit)
-        rows = tuple(RepositoryPlan.of(one) for one in page.rows)
+        rows = tuple(RepositoryPlan.of(planned) for planned in page.rows)
         return Plans(next=cursor_of(page, _ORDER), total=page.total, repositories=rows).response()
 
     return (pages,)

@@ -1,4 +1,4 @@
-"""The policy in force, and the schema of one."""
+"""The current policy, and the JSON Schema of policies."""
 
 from http import HTTPStatus
 from typing import Any
@@ -16,15 +16,15 @@ _A_SCHEMA = {"description": "a JSON Schema (2020-12)", "content": {"application/
 
 
 class PolicyInForce(Answer):
-    """The policy in force, where it came from, and why a newer version is not in force."""
+    """The current policy, its source, and the reason why a newer version is not active."""
 
     policy: dict[str, Any] | None = Field(
-        description="as GET /api/v1/policy/schema describes it, with its defaults written out; durations with "
-        "their unit, percentages from 0 to 100; null: there is none, and nothing is deleted"
+        description="as described by GET /api/v1/policy/schema, with all defaults; durations with "
+        "their unit, percentages from 0 to 100; null: there is no policy, and nothing is deleted"
     )
-    digest: str = Field(description="SHA-256 over the policy: equal for equal policies")
-    source: str = Field(description="the path of the file that holds it, or `configuration` where no file does")
-    error: str | None = Field(description="why what stands there now is not in force; null: it is")
+    digest: str = Field(description="SHA-256 of the policy: equal for equal policies")
+    source: str = Field(description="path of the policy file, or `configuration` if the policy is in the configuration")
+    error: str | None = Field(description="why the latest version at the source is not active; null: it is active")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -32,12 +32,12 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/policy", responses={HTTPStatus.OK: PolicyInForce})
     def policy() -> Response:
-        """The policy in force"""
+        """Return the current policy"""
         return _in_force(wiring).response()
 
     @pages.get("/policy/schema", responses={HTTPStatus.OK: _A_SCHEMA})
     def policy_schema() -> Response:
-        """The JSON Schema of a policy, for editors"""
+        """Return the JSON Schema of policies, for editors"""
         return jsonify(schema())
 
     return (pages,)

@@ -1,4 +1,4 @@
-"""What would go now, by the policy in force or by another. Asking changes nothing."""
+"""Previews: the images that the current policy, or another policy, would delete now. They change nothing."""
 
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
@@ -22,28 +22,26 @@ from service.wiring import Wiring
 
 
 class RepositoryQuery(Asked):
-    """Which repositories."""
+    """The repositories to preview."""
 
-    repository: tuple[str, ...] = Field(
-        default=(), description="a repository; may be given several times; all when absent"
-    )
+    repository: tuple[str, ...] = Field(default=(), description="a repository; may be given several times; absent: all")
 
 
 class Question(Asked):
-    """What would go by this policy."""
+    """A policy to preview, and the repositories."""
 
     policy: dict[str, Any] = Field(description="a whole policy, as GET /api/v1/policy/schema describes it")
-    repositories: tuple[str, ...] | None = Field(default=None, description="their names; all when absent")
+    repositories: tuple[str, ...] | None = Field(default=None, description="names of the repositories; absent: all")
 
 
 class GoingTag(Answer):
-    """A tag, or a manifest without one, that would go."""
+    """A tag, or a manifest without a tag, that would be deleted."""
 
-    tag: str = Field(description="its name; empty: the manifest has no tag")
-    digest: str = Field(description="of the manifest")
-    reason: str = Field(description="why, in words")
-    rule: str | None = Field(description="the rule that decided; null: none did")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry told")
+    tag: str = Field(description="name of the tag; empty: the manifest has no tag")
+    digest: str = Field(description="digest of the manifest")
+    reason: str = Field(description="the reason, in words")
+    rule: str | None = Field(description="the rule that decided; null: none")
+    size_bytes: int = Field(description="of the image in bytes, as far as the registry reported it")
 
     @classmethod
     def of(cls, verdict: Verdict) -> "GoingTag":
@@ -52,32 +50,34 @@ class GoingTag(Answer):
 
 
 class RuleShare(Answer):
-    """What would go by one rule."""
+    """The part of a preview that one rule decided."""
 
-    rule: str = Field(description="its name, or its number such as #2; empty: none decided")
-    tags: int = Field(description="how many tags")
-    digests: int = Field(description="how many images")
-    size_bytes: int = Field(description="of those images in bytes; layers that they share count each time")
-    unsized: int = Field(description="of how many of those images the size is not known; size_bytes leaves them out")
+    rule: str = Field(description="name of the rule, or its number such as #2; empty: no rule decided")
+    tags: int = Field(description="number of tags")
+    digests: int = Field(description="number of images")
+    size_bytes: int = Field(description="size of those images in bytes; shared layers are counted for each image")
+    unsized: int = Field(description="number of those images with unknown size, which size_bytes leaves out")
 
 
 class RepositoryPreview(Answer):
-    """What would go from one repository."""
+    """The images that would be deleted from one repository."""
 
-    repository: str = Field(description="its name")
-    going: tuple[GoingTag, ...] = Field(description="what would go")
-    shares: tuple[RuleShare, ...] = Field(description="how much of it by which rule")
-    hold: str | None = Field(description="why the plan would wait for approval; null: it would not")
-    unclear: tuple[str, ...] = Field(description="digests that must be looked at before anything goes")
+    repository: str = Field(description="name of the repository")
+    going: tuple[GoingTag, ...] = Field(description="tags and manifests that would be deleted")
+    shares: tuple[RuleShare, ...] = Field(description="the same by rule")
+    hold: str | None = Field(description="why the plan would need approval; null: it would not")
+    unclear: tuple[str, ...] = Field(
+        description="digests that must be fetched from the registry before anything is deleted"
+    )
     freed_bytes: int | None = Field(
-        description="layers and configs that go for good once collected, in bytes, each counted once: nothing that "
-        "stays in this repository references them (another one may); null: no layers of what goes are known"
+        description="bytes of layers and configs that a collection would free, each counted once: no kept image in "
+        "this repository references them (another repository may); null: no layers of these images are known"
     )
     freed_at_most: bool = Field(
-        description="something that stays may hold some of these bytes: its layers are not known"
+        description="true if freed_bytes is an upper bound: a kept image with unknown layers may need some of them"
     )
     freed_unknown: int = Field(
-        description="of how many manifests that go the layers are not known; freed_bytes leaves them out"
+        description="number of manifests to be deleted whose layers are unknown, which freed_bytes leaves out"
     )
 
     @classmethod
@@ -86,8 +86,14 @@ class RepositoryPreview(Answer):
             repository=preview.repository,
             going=tuple(GoingTag.of(verdict) for verdict in preview.going),
             shares=tuple(
-                RuleShare(rule=of.rule, tags=of.tags, digests=of.digests, size_bytes=of.size_bytes, unsized=of.unsized)
-                for of in preview.shares
+                RuleShare(
+                    rule=share.rule,
+                    tags=share.tags,
+                    digests=share.digests,
+                    size_bytes=share.size_bytes,
+                    unsized=share.unsized,
+                )
+                for share in preview.shares
             ),
             hold=preview.hold,
             unclear=preview.unclear,
@@ -98,9 +104,9 @@ class RepositoryPreview(Answer):
 
 
 class Previews(Answer):
-    """What would go, repository by repository."""
+    """The previews of all requested repositories."""
 
-    dry_run: bool = Field(description="whether the policy only shows what would go: nothing is deleted")
+    dry_run: bool = Field(description="true if the policy is a dry run: nothing is deleted")
     repositories: tuple[RepositoryPreview, ...]
 
 
@@ -110,14 +116,14 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/preview", responses=answers)
     def preview(query: RepositoryQuery) -> Response:
-        """What would go now, by the policy in force"""
+        """Preview what the current policy would delete now"""
         names = known(wiring, query.repository) or wiring.history.repositories()
         with trials.turn():
             return _previews(_previewed(wiring, names), wiring.outlook.is_dry())
 
     @pages.post("/preview", responses=answers)
     def preview_by_policy(body: Question) -> Response:
-        """What would go now by another policy; it changes nothing"""
+        """Preview what another policy would delete now; this changes nothing"""
         trials.check_size(len(to_json(body.policy)))
         trials.check_patterns(body.policy)
         names = wiring.history.repositories() if body.repositories is None else known(wiring, body.repositories)
@@ -129,7 +135,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _policy(values: dict[str, Any]) -> Policy:
-    """The policy in these values; Faulty when it cannot be obeyed."""
+    """Return the policy in these values. Raises Faulty if the policy is invalid."""
     try:
         return Policy.model_validate(values)
     except ValidationError as error:
@@ -142,4 +148,6 @@ def _previewed(wiring: Wiring, names: Iterable[str], policy: Policy | None = Non
 
 
 def _previews(previews: Iterable[Preview], dry_run: bool) -> Response:
-    return Previews(dry_run=dry_run, repositories=tuple(RepositoryPreview.of(one) for one in previews)).response()
+    return Previews(
+        dry_run=dry_run, repositories=tuple(RepositoryPreview.of(preview) for preview in previews)
+    ).response()

@@ -1,4 +1,4 @@
-"""Comparing the history with the registry: how that goes and went, and having it done."""
+"""Reconcile runs, which compare the history with the registry: the current run, the last run, requesting a run."""
 
 from dataclasses import asdict
 from http import HTTPStatus
@@ -19,56 +19,58 @@ _NONE = (HTTPStatus.CONFLICT, "no registry is configured")
 
 
 class WalkUnder(Answer):
-    """The one under way."""
+    """The current reconcile run."""
 
-    reason: str = Field(description="why it was wanted")
-    since_ms: int = Field(description="its start, ms since the epoch")
-    whole: bool = Field(description="whether it is over all repositories")
-    listed: bool = Field(description="whether all of them are known by now")
-    todo: int = Field(description="repositories that are still to be compared")
-    repositories: int = Field(description="those that were")
-    tags: int = Field(description="their tags")
-    changed: int = Field(description="in how many of these the history differed")
+    reason: str = Field(description="why the run was requested")
+    since_ms: int = Field(description="start of the run, ms since the epoch")
+    whole: bool = Field(description="true if the run covers all repositories")
+    listed: bool = Field(description="true if all repositories are listed already")
+    todo: int = Field(description="repositories still to be compared")
+    repositories: int = Field(description="repositories that were compared")
+    tags: int = Field(description="tags of the compared repositories")
+    changed: int = Field(description="number of compared repositories whose history differed")
     failed: int = Field(description="repositories that could not be compared")
     message: str = Field(description="the last failure, in one sentence")
 
 
 class WalkLast(Answer):
-    """The one that ended last."""
+    """The last reconcile run that ended."""
 
-    at_ms: int = Field(description="its end, ms since the epoch")
-    took_ms: int = Field(description="how long it took")
-    reason: str = Field(description="why it was wanted")
-    whole: bool = Field(description="whether it was over all repositories")
-    repositories: int = Field(description="those that were compared")
-    tags: int = Field(description="their tags")
-    changed: int = Field(description="in how many of these the history differed")
+    at_ms: int = Field(description="end of the run, ms since the epoch")
+    took_ms: int = Field(description="duration of the run, ms")
+    reason: str = Field(description="why the run was requested")
+    whole: bool = Field(description="true if the run covered all repositories")
+    repositories: int = Field(description="repositories that were compared")
+    tags: int = Field(description="tags of the compared repositories")
+    changed: int = Field(description="number of compared repositories whose history differed")
     failed: int = Field(description="repositories that could not be compared")
-    catalog: str = Field(description="why only known and configured repositories were; empty: the catalog was read")
+    catalog: str = Field(
+        description="why only known and configured repositories were compared; empty: the registry's catalog was read"
+    )
     message: str = Field(description="the last failure, in one sentence")
 
 
 class Reconciliation(Answer):
-    """All that is known of comparisons with the registry."""
+    """The state of the reconcile runs."""
 
-    under: WalkUnder | None = Field(description="the one under way; null: there is none")
-    wanted: str | None = Field(description="why everything is to be compared; null: it is not")
-    last: WalkLast | None = Field(description="the one that ended last; null: none ever did")
-    next_ms: int | None = Field(
-        description="when reconcile.schedule has it done, ms since the epoch; null: no schedule"
-    )
+    under: WalkUnder | None = Field(description="the current run; null: none is running")
+    wanted: str | None = Field(description="why a run over all repositories is requested; null: none is requested")
+    last: WalkLast | None = Field(description="the last run that ended; null: none yet")
+    next_ms: int | None = Field(description="next run by reconcile.schedule, ms since the epoch; null: no schedule")
 
 
 class ReconciliationWish(Asked):
-    """What to compare."""
+    """The repositories to compare with the registry."""
 
-    repositories: tuple[RepositoryName, ...] = Field(default=(), max_length=1000, description="none: all of them")
+    repositories: tuple[RepositoryName, ...] = Field(
+        default=(), max_length=1000, description="names of the repositories; empty: all"
+    )
 
 
 class ReconciliationAsked(Answer):
-    """It is asked for; a worker does it as soon as it can. What is recorded bears this reason."""
+    """The requested reconcile run. A worker starts it as soon as possible; the recorded run has this reason."""
 
-    reason: str = Field(description="of the comparison that will be recorded")
+    reason: str = Field(description="reason of the run that will be recorded")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -76,12 +78,12 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/reconciliation", responses={HTTPStatus.OK: Reconciliation})
     def reconciliation() -> Response:
-        """The comparison with the registry that is under way, the last one, and when the next comes"""
+        """Return the current reconcile run, the last run, and the time of the next run"""
         return Reconciliation.model_validate(asdict(overview(wiring))).response()
 
     @pages.post("/reconciliation", responses={HTTPStatus.OK: ReconciliationAsked, **refusals([_NONE])})
     def reconcile(body: ReconciliationWish) -> Response:
-        """Have repositories, or all of them, compared with the registry now"""
+        """Compare some repositories, or all, with the registry now"""
         try:
             return ReconciliationAsked(reason=ask(wiring, body.repositories, by="API")).response()
         except ConfigurationError as error:

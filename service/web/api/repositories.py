@@ -1,4 +1,4 @@
-"""Repositories: which there are, how many tags each has, and when it was pushed to last."""
+"""The known repositories, each with its number of tags and its last push."""
 
 from http import HTTPStatus
 
@@ -14,26 +14,26 @@ from service.wiring import Wiring
 
 
 class RepositoriesQuery(SearchQuery):
-    """Which repositories, in which order."""
+    """Search, order and page of a repository listing."""
 
-    sort: RepositoryOrder = Field(default="name", description="by what; - turns it round")
+    sort: RepositoryOrder = Field(default="name", description="sort field; prefix with - for descending order")
 
 
 class Repository(Answer):
-    """A repository at a glance."""
+    """The summary of a repository."""
 
-    repository: str = Field(description="its name")
-    tags: int = Field(description="how many it has")
-    pushed_us: int | None = Field(description="its last push, µs since the epoch; null: none was seen")
+    repository: str = Field(description="name of the repository")
+    tags: int = Field(description="number of tags")
+    pushed_us: int | None = Field(description="last push, µs since the epoch; null: no push was recorded")
     doomed: int = Field(description="images and tags that are to be deleted next")
-    held: str | None = Field(description="why its plan waits for approval; null: none waits")
-    unheard: int = Field(description="tags that are kept only because the events of their pushes were lost")
+    held: str | None = Field(description="why its plan waits for approval; null: no plan waits")
+    unheard: int = Field(description="number of tags kept only because the events of their pushes were lost")
 
 
 class Repositories(Paged):
     """A page of the repositories."""
 
-    total: int = Field(description="how many are meant, on all pages")
+    total: int = Field(description="total number of matches on all pages")
     repositories: tuple[Repository, ...]
 
 
@@ -42,22 +42,22 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get("/repositories", responses={HTTPStatus.OK: Repositories})
     def repositories(query: RepositoriesQuery) -> Response:
-        """The repositories, searched, sorted and page by page"""
+        """List the known repositories"""
         kind = str if query.sort.endswith("name") else int
         after = place_of(query.cursor, query.sort, kind)
         page = wiring.inventory.repositories(query.finding(), query.sort, after, query.limit)
         unheard = wiring.history.unheard()
-        holds = {hold.repository: hold.reason for hold in wiring.history.holds([one.repository for one in page.rows])}
+        holds = {hold.repository: hold.reason for hold in wiring.history.holds([row.repository for row in page.rows])}
         rows = (
             Repository(
-                repository=one.repository,
-                tags=one.tags,
-                pushed_us=one.pushed_us,
-                doomed=one.doomed,
-                held=holds.get(one.repository),
-                unheard=unheard.get(one.repository, 0),
+                repository=row.repository,
+                tags=row.tags,
+                pushed_us=row.pushed_us,
+                doomed=row.doomed,
+                held=holds.get(row.repository),
+                unheard=unheard.get(row.repository, 0),
             )
-            for one in page.rows
+            for row in page.rows
         )
         return Repositories(next=cursor_of(page, query.sort), total=page.total, repositories=tuple(rows)).response()
 

@@ -1,4 +1,4 @@
-"""A repository by its name, as it stands in a path."""
+"""A repository, or a tag of a repository, named in the path of a request."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -9,26 +9,26 @@ from service.domain.errors import NoSuchRepository
 from service.web.models import Asked
 from service.wiring import Wiring
 
-UNKNOWN = (HTTPStatus.NOT_FOUND, "nothing is known of a repository or tag of that name")
-REGISTRY = (HTTPStatus.BAD_GATEWAY, "the registry is away, or refuses")
+UNKNOWN = (HTTPStatus.NOT_FOUND, "repository or tag not found")
+REGISTRY = (HTTPStatus.BAD_GATEWAY, "the registry is not reachable, or rejected the request")
 
 
 class RepositoryPath(Asked):
-    """Which repository."""
+    """The repository of a request."""
 
-    repository: str = Field(description="its name, with its slashes as they are", examples=["shop/api"])
+    repository: str = Field(description="name of the repository; slashes are not escaped", examples=["shop/api"])
 
 
 class TagPath(RepositoryPath):
-    """Which tag of a repository."""
+    """The repository and the tag of a request."""
 
     tag: str = Field(description="the tag", examples=["v7"])
 
 
 def known(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
-    """The same names, each once. Raises NoSuchRepository for one that nothing is known of."""
-    wanted, every = tuple(dict.fromkeys(names)), frozenset(wiring.history.repositories())
-    for name in wanted:
-        if name not in every:
+    """Return the names without duplicates. Raises NoSuchRepository if nothing is known about a repository."""
+    unique, existing = tuple(dict.fromkeys(names)), frozenset(wiring.history.repositories())
+    for name in unique:
+        if name not in existing:
             raise NoSuchRepository(f"no repository {name!r} is known")
-    return wanted
+    return unique

@@ -1,4 +1,4 @@
-"""The tags of a repository, each with its verdict; and where a tag stood, from when to when."""
+"""The tags of a repository with their verdicts, and the history of a tag."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,44 +21,46 @@ from service.web.problems import Faulty
 from service.wiring import Wiring
 
 _MOST_LOOKED_INTO = 100
-_NO_REGISTRY = (HTTPStatus.CONFLICT, "platforms were asked for, and no registry is configured")
+_NO_REGISTRY = (HTTPStatus.CONFLICT, "platforms were requested, but no registry is configured")
 
 Verdict = Literal["kept", "going", "waiting"]
 
 
 class TagsQuery(SearchQuery):
-    """Which tags, in which order."""
+    """Search, order and page of a tag listing."""
 
-    sort: TagOrder = Field(default="-pushed", description="by what; - turns it round")
+    sort: TagOrder = Field(default="-pushed", description="sort field; prefix with - for descending order")
     platforms: bool = Field(
         default=False,
-        description=f"ask the registry which platforms each is for; with a limit of {_MOST_LOOKED_INTO} at most",
+        description=f"also list the platforms of each image; slower, and the limit must not exceed {_MOST_LOOKED_INTO}",
     )
 
 
 class ListedTag(Answer):
-    """A tag, and what becomes of it."""
+    """A tag and its retention status."""
 
     name: str = Field(description="the tag")
-    digest: str = Field(description="of the manifest it points at")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry told; 0: it did not")
+    digest: str = Field(description="digest of the manifest that the tag points at")
+    size_bytes: int = Field(
+        description="size of the image in bytes, as far as the registry reported it; 0: not reported"
+    )
     platforms: tuple[str, ...] | None = Field(
-        description="such as linux/arm64; empty: its manifest does not say; null: that was not asked for"
+        description="such as linux/arm64; empty: not in the manifest; null: not requested"
     )
-    pushed_us: int | None = Field(description="its last push, µs since the epoch; null: nobody saw it")
-    pulled_us: int | None = Field(description="its last pull, µs since the epoch; null: none was seen")
-    actor: str = Field(description="who pushed it; empty: unknown")
-    verdict: Verdict = Field(description="kept; going: to be deleted; waiting: going once its plan is approved")
-    reason: str = Field(description="why, in words")
-    rule: str | None = Field(description="the rule that decided; null: none did")
+    pushed_us: int | None = Field(description="last push, µs since the epoch; null: unknown")
+    pulled_us: int | None = Field(description="last pull, µs since the epoch; null: no pull was recorded")
+    actor: str = Field(description="the user who pushed the tag; empty: unknown")
+    verdict: Verdict = Field(description="kept; going: to be deleted; waiting: to be deleted once its plan is approved")
+    reason: str = Field(description="the reason, in words")
+    rule: str | None = Field(description="the rule that decided; null: none")
     until_us: int | None = Field(
-        description="when time alone may turn a kept one round, µs since the epoch; null: it cannot"
+        description="when a kept tag may expire by time alone, µs since the epoch; null: it does not expire by time"
     )
-    held: str | None = Field(description="why the plan that would delete it waits for approval; null: none waits")
+    held: str | None = Field(description="why the plan that deletes the tag waits for approval; null: no plan waits")
 
     @classmethod
-    def of(cls, one: Listed, platforms: Mapping[str, tuple[str, ...]] | None) -> "ListedTag":
-        tag = one.verdict.tag
+    def of(cls, listed: Listed, platforms: Mapping[str, tuple[str, ...]] | None) -> "ListedTag":
+        tag = listed.verdict.tag
         return cls(
             name=tag.name,
             digest=tag.digest,
@@ -67,48 +69,52 @@ class ListedTag(Answer):
             pushed_us=tag.pushed_us,
             pulled_us=tag.pulled_us,
             actor=tag.actor,
-            verdict="kept" if one.verdict.kept else "waiting" if one.held else "going",
-            reason=one.verdict.reason,
-            rule=one.verdict.rule,
-            until_us=one.verdict.until_us,
-            held=one.held,
+            verdict="kept" if listed.verdict.kept else "waiting" if listed.held else "going",
+            reason=listed.verdict.reason,
+            rule=listed.verdict.rule,
+            until_us=listed.verdict.until_us,
+            held=listed.held,
         )
 
 
 class Tags(Paged):
     """A page of the tags of a repository."""
 
-    repository: str = Field(description="its name")
-    dry_run: bool = Field(description="whether the policy only shows what would go: nothing is deleted")
-    total: int = Field(description="how many are meant, on all pages")
+    repository: str = Field(description="name of the repository")
+    dry_run: bool = Field(description="true if the policy is a dry run: nothing is deleted")
+    total: int = Field(description="total number of matches on all pages")
     tags: tuple[ListedTag, ...]
 
 
 class Standing(Answer):
-    """A tag at one digest, from when to when."""
+    """A period during which a tag pointed at one digest."""
 
-    digest: str = Field(description="of the manifest")
-    media_type: str = Field(description="of the manifest; empty: nobody noted it")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry told; 0: it did not")
-    from_us: int | None = Field(description="since when, µs since the epoch; null: from before the record begins")
-    to_us: int | None = Field(description="until when, µs since the epoch; null: it stands there, or nobody knows")
-    how: Literal["push", "adopted", "restored", "healed", ""] = Field(
-        description="what brought it there; adopted: it was found there; empty: that is not recorded"
+    digest: str = Field(description="digest of the manifest")
+    media_type: str = Field(description="media type of the manifest; empty: not recorded")
+    size_bytes: int = Field(
+        description="size of the image in bytes, as far as the registry reported it; 0: not reported"
     )
-    by: str = Field(description="whose push it was; empty: unknown")
-    useragent: str = Field(description="with which client; empty: unknown")
-    pushed_us: int | None = Field(description="its last push while it stood there, µs since the epoch")
-    pushes: int = Field(description="how many pushes of it were heard")
-    ended: str = Field(description="why it stands there no longer, in words; empty: it does")
-    ended_by: str = Field(description="who ended that; empty: unknown, or nobody")
-    rule: str = Field(description="the rule of the policy that ended it; empty: none did")
-    deleted: bool = Field(description="whether the tag went then, and did not only move on")
+    from_us: int | None = Field(description="start, µs since the epoch; null: before the recorded history begins")
+    to_us: int | None = Field(
+        description="end, µs since the epoch; null: the tag still points there, or the end is unknown"
+    )
+    how: Literal["push", "adopted", "restored", "healed", ""] = Field(
+        description="how the period began; adopted: imported from the registry; empty: not recorded"
+    )
+    by: str = Field(description="the user who pushed; empty: unknown")
+    useragent: str = Field(description="the client that pushed; empty: unknown")
+    pushed_us: int | None = Field(description="last push in this period, µs since the epoch")
+    pushes: int = Field(description="number of recorded pushes in this period")
+    ended: str = Field(description="why the period ended, in words; empty: the tag still points there")
+    ended_by: str = Field(description="the user who ended the period; empty: unknown, or no user")
+    rule: str = Field(description="the rule of the policy that ended the period; empty: none")
+    deleted: bool = Field(description="true if the tag was deleted then; false if it only moved to another digest")
 
 
 class TagHistory(Answer):
-    """Where a tag stood, the latest first."""
+    """The history of a tag, latest period first."""
 
-    repository: str = Field(description="its name")
+    repository: str = Field(description="name of the repository")
     tag: str = Field(description="the tag")
     history: tuple[Standing, ...]
 
@@ -121,9 +127,11 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         responses={HTTPStatus.OK: Tags, **refusals([UNKNOWN, REGISTRY, _NO_REGISTRY])},
     )
     def tags(path: RepositoryPath, query: TagsQuery) -> Response:
-        """The tags of a repository with their verdicts by the policy in force"""
+        """List the tags of a repository with their verdicts by the current policy"""
         if query.platforms and query.limit > _MOST_LOOKED_INTO:
-            raise Faulty([f"limit: at most {_MOST_LOOKED_INTO} with platforms, as each costs the registry requests"])
+            raise Faulty(
+                [f"limit: at most {_MOST_LOOKED_INTO} with platforms, because each tag needs requests to the registry"]
+            )
         repository = wiring.inventory.known(path.repository)
         after = place_of(query.cursor, query.sort, str if query.sort.endswith("name") else int)
         page = wiring.inventory.tags(repository, query.finding(), query.sort, after, query.limit)
@@ -133,7 +141,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
             repository=repository,
             dry_run=wiring.outlook.is_dry(),
             total=page.total,
-            tags=tuple(ListedTag.of(one, platforms) for one in page.rows),
+            tags=tuple(ListedTag.of(listed, platforms) for listed in page.rows),
         ).response()
 
     @pages.get(
@@ -141,9 +149,9 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         responses={HTTPStatus.OK: TagHistory, **refusals([UNKNOWN])},
     )
     def tag_history(path: TagPath) -> Response:
-        """At which digests a tag stood, from when to when, by whom, and why it left; also of one that is gone"""
-        found = wiring.inventory.intervals(wiring.inventory.known(path.repository), path.tag)
-        history = tuple(Standing.model_validate(asdict(one)) for one in found)
+        """Return the history of a tag, also of a deleted tag"""
+        intervals = wiring.inventory.intervals(wiring.inventory.known(path.repository), path.tag)
+        history = tuple(Standing.model_validate(asdict(interval)) for interval in intervals)
         return TagHistory(repository=path.repository, tag=path.tag, history=history).response()
 
     return (pages,)
@@ -151,6 +159,6 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 def _platforms(wiring: Wiring, repository: str, page: Page[Listed]) -> Mapping[str, tuple[str, ...]]:
     try:
-        return wiring.platforms.of(repository, (one.verdict.tag.digest for one in page.rows))
+        return wiring.platforms.of(repository, (listed.verdict.tag.digest for listed in page.rows))
     except ConfigurationError as error:
         raise Conflict(str(error)) from error

@@ -1,4 +1,4 @@
-"""What was deleted and can still be put back; and putting it back."""
+"""Deleted images that can still be restored, and restoring them."""
 
 from http import HTTPStatus
 from typing import Any
@@ -17,21 +17,24 @@ from service.web.models import Answer, Asked
 from service.web.problems import Faulty
 from service.wiring import Wiring
 
-_NOT_POSSIBLE = (HTTPStatus.CONFLICT, "it cannot be put back, or not there; the sentence says why and what to do")
+_NOT_POSSIBLE = (
+    HTTPStatus.CONFLICT,
+    "the image cannot be restored, or not under this tag; `detail` says why and what to do",
+)
 
 
 class DeletedImage(Answer):
-    """Something that was deleted and can still be put back."""
+    """A deleted tag or manifest that can still be restored."""
 
-    tag: str | None = Field(description="the tag that went; null: a manifest that had none")
-    digest: str = Field(description="where it stood")
-    pushed_us: int | None = Field(description="its last push, µs since the epoch; null: nobody saw it")
-    deleted_us: int = Field(description="when it was deleted, µs since the epoch")
+    tag: str | None = Field(description="the deleted tag; null: a manifest without a tag")
+    digest: str = Field(description="digest of the manifest")
+    pushed_us: int | None = Field(description="last push, µs since the epoch; null: unknown")
+    deleted_us: int = Field(description="time of the deletion, µs since the epoch")
     until_us: int = Field(
-        description="until when it is kept, µs since the epoch, unless a collection comes before that"
+        description="restorable until this time, µs since the epoch, or until the next collection if sooner"
     )
-    size_bytes: int = Field(description="of the image, as far as the registry told")
-    reason: str = Field(description="why it was deleted")
+    size_bytes: int = Field(description="size of the image in bytes, as far as the registry reported it")
+    reason: str = Field(description="reason of the deletion")
 
     @classmethod
     def of(cls, deleted: Deleted, life_us: int) -> "DeletedImage":
@@ -47,31 +50,37 @@ class DeletedImage(Answer):
 
 
 class RepositoryTrash(Answer):
-    """What can still be put back in one repository, the latest deletion first."""
+    """The restorable images of one repository, latest deletion first."""
 
-    repository: str = Field(description="its name")
+    repository: str = Field(description="name of the repository")
     deleted: tuple[DeletedImage, ...]
 
 
 class Restoration(Asked):
-    """What to put back, by its tag or by its digest."""
+    """A request to restore an image, by its tag or by its digest."""
 
-    tag: TagName | None = Field(default=None, description="the tag that went")
-    digest: Digest | None = Field(default=None, description="instead: the manifest, with the tags that it went with")
-    as_tag: TagName | None = Field(default=None, description="under this tag instead")
-    force: StrictBool = Field(default=False, description="also where the tag has been pushed again since")
-    keep_for: Span = Field(default=LEASE_S, description="for how long no policy deletes it again; 0: the next plan may")
+    tag: TagName | None = Field(default=None, description="the deleted tag")
+    digest: Digest | None = Field(
+        default=None, description="instead of a tag: the manifest, with the tags that were deleted with it"
+    )
+    as_tag: TagName | None = Field(default=None, description="restore under this tag instead")
+    force: StrictBool = Field(default=False, description="restore even if the tag was pushed again since")
+    keep_for: Span = Field(
+        default=LEASE_S, description="protect from deletion by policy for this long; 0: no protection"
+    )
 
 
 class Restored(Answer):
-    """What is back."""
+    """The restored image."""
 
-    repository: str = Field(description="its name")
-    digest: str = Field(description="of the manifest")
-    tags: tuple[str, ...] = Field(description="those that stand there again")
-    parts: int = Field(description="manifests of an index that were put back with it")
-    referrers: tuple[str, ...] = Field(description="tags of signatures and the like that are back as well")
-    kept_until_us: int | None = Field(description="until when no policy deletes it, µs since the epoch; null: not held")
+    repository: str = Field(description="name of the repository")
+    digest: str = Field(description="digest of the manifest")
+    tags: tuple[str, ...] = Field(description="tags that point at the manifest again")
+    parts: int = Field(description="number of parts of an index that were restored with it")
+    referrers: tuple[str, ...] = Field(description="tags of referrers, such as signatures, that were restored with it")
+    kept_until_us: int | None = Field(
+        description="until when no policy deletes it, µs since the epoch; null: not protected"
+    )
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -83,10 +92,10 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
     @pages.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **refusals([UNKNOWN])})
     def trash(path: RepositoryPath) -> Response:
-        """What was deleted from a repository and can still be put back"""
+        """List the deleted images of a repository that can still be restored"""
         (repository,) = known(wiring, [path.repository])
         life_us = wiring.settings.history.trash * 1_000_000
-        deleted = tuple(DeletedImage.of(one, life_us) for one in wiring.undo.deleted(repository))
+        deleted = tuple(DeletedImage.of(image, life_us) for image in wiring.undo.deleted(repository))
         return RepositoryTrash(repository=repository, deleted=deleted).response()
 
     return pages
@@ -100,7 +109,7 @@ def _restoring(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         responses={HTTPStatus.OK: Restored, **refusals([UNKNOWN, _NOT_POSSIBLE, REGISTRY])},
     )
     def restore(path: RepositoryPath, body: Restoration) -> Response:
-        """Put back what was deleted, with its parts and signatures and the time of its original push"""
+        """Restore a deleted image, with its parts, its signatures and its original push time"""
         (repository,) = known(wiring, [path.repository])
         return Restored(**_restored(wiring, repository, body)).response()
 
@@ -109,7 +118,7 @@ def _restoring(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
 def _restored(wiring: Wiring, repository: str, asked: Restoration) -> dict[str, Any]:
     if (asked.tag is None) == (asked.digest is None):
-        raise Faulty(["name either the tag or the digest that is to come back"])
+        raise Faulty(["name either the tag or the digest to restore"])
     undone = wiring.undo.restore(
         repository, tag=asked.tag, digest=asked.digest, as_tag=asked.as_tag, force=asked.force,
         lease_s=asked.keep_for, by="API",

@@ -22,7 +22,7 @@ def test_one_too_many_is_told_when_to_come_back(serve: ServeEdge) -> None:
     response = change(other)
     wait_s = int(response.headers["Retry-After"])
     assert 1 <= wait_s <= 60
-    sentence = f"more than 3 changes in a minute (api.changes_per_minute): come back in {wait_s} s"
+    sentence = f"more than 3 changes in a minute (api.changes_per_minute): try again in {wait_s} s"
     assert problem(response) == (429, sentence)
     assert look(one).status_code == 200
 

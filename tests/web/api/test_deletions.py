@@ -87,7 +87,7 @@ def test_what_is_not_there_is_not_found(edge: Edge) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [({}, "name either tags or digests"), ({"tags": ["v1"], "all_but": ["v2"]}, "name either tags or digests"),
-     ({"tags": ["!v1"]}, "begins with !"), ({"digests": ["v1"]}, "this is no digest"), ({"tags": []}, "name either"),
+     ({"tags": ["!v1"]}, "begins with !"), ({"digests": ["v1"]}, "not a valid digest"), ({"tags": []}, "name either"),
      ({"repository": "shop/*", "digests": ["sha256:" + "0" * 64]}, "a digest belongs to one repository")],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_with_a_sentence(edge: Edge, asked: dict[str, Any], said: str) -> None:

@@ -15,7 +15,7 @@ from tests.web.problem import problem
 
 pytestmark = pytest.mark.slow
 
-NO_CURSOR = "cursor: it is none that the page before gave for this order; leave it out to begin at the first page"
+NO_CURSOR = "cursor: invalid for this sort order; leave it out to begin at the first page"
 
 
 @pytest.fixture
@@ -95,7 +95,10 @@ def test_platforms_are_asked_for_where_wanted(serve_over_valkey: ServeEdge) -> N
         assert registry.requests == []
         assert read(edge, "repositories/shop/api/tags", platforms=True)["tags"][0]["platforms"] == ["linux/arm64"]
         many = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true&limit=101")
-        assert problem(many) == (422, "limit: at most 100 with platforms, as each costs the registry requests")
+        assert problem(many) == (
+            422,
+            "limit: at most 100 with platforms, because each tag needs requests to the registry",
+        )
     away = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true")
     assert away.status_code == 200, "what was read is remembered"
 
