@@ -35,7 +35,7 @@ def test_it_is_put_back(pruned: Edge, registry: FakeRegistry, asked: dict[str, s
         ({"tag": "v1", "digest": V1}, 422, "name either the tag or the digest to restore"),
         ({"tag": "v1", "as_tag": "a b"}, 422, "as_tag: not a valid tag; write a tag such as v1"),
         ({"tag": "v9"}, 409, "shop/api:v9 was not deleted by pushprune"),
-        ({"tag": "v2"}, 409, "shop/api:v2 is there"),
+        ({"tag": "v2"}, 409, "shop/api:v2 exists"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(pruned: Edge, asked: dict[str, str], status: int, said: str) -> None:
