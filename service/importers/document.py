@@ -88,6 +88,7 @@ def checked(model: type[Model], values: Any, at: Location = ()) -> Model:
         NotImportable: a value is not valid; the message is about the first one.
     """
     try:
+        # Strict models accept a list for a tuple in JSON only, not in Python values.
         return model.model_validate_json(json.dumps(values))
     except RecursionError as error:
         raise NotImportable("this is nested too deeply to be a policy", at) from error

@@ -48,6 +48,7 @@ def parse_count(text: str, flag: str) -> int:
     """
     if not (text.isascii() and text.isdigit()):
         raise NotImportable(f"{flag} {shown(text)}: this is no whole number from 0 up")
+    # The length is checked first, because Python refuses to convert thousands of digits.
     if len(text) > 9 or int(text) > MOST:
         raise NotImportable(f"{flag} {shown(text)}: this is more than {MOST}; nothing would ever be deleted")
     return int(text)

@@ -70,6 +70,7 @@ def _policy(values: Any) -> tuple[Any, Location]:
 
 
 def _rules(policy: _Policy, repos: tuple[str, ...], at: Location) -> Iterator[ImportedRule]:
+    # `name_regex` is GitLab's older name of `name_regex_delete`.
     key = "name_regex_delete" if policy.name_regex_delete else "name_regex"
     regex = policy.name_regex_delete or policy.name_regex
     if not regex:

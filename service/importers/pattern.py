@@ -136,7 +136,7 @@ def _alternatives(pattern: str, at: Location) -> list[str]:
         todo.extend(glob[:start] + choice + glob[end + 1 :] for choice in glob[start + 1 : end].split(","))
         if len(done) + len(todo) > _MOST_ALTERNATIVES:
             raise NotImportable(
-                f"{shown(pattern)!r} stands for more than {_MOST_ALTERNATIVES} patterns; write fewer", at
+                f"{shown(pattern)!r} expands to more than {_MOST_ALTERNATIVES} patterns; write fewer", at
             )
     return list(dict.fromkeys(done))
 

@@ -200,7 +200,8 @@ def _written(key: str, value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a JSON string, which is also YAML. Characters that YAML does not allow are escaped."""
+    """Return the text as a JSON string, which is also YAML."""
+    # YAML does not allow all characters that JSON allows. These are escaped.
     return "".join(
         letter if letter.isprintable() and letter not in "\ufeff\u2028\u2029" else _escaped(letter)
         for letter in json.dumps(text, ensure_ascii=False)
@@ -224,4 +225,5 @@ def _comment(note: str) -> list[str]:
 
 def _printable(text: str) -> str:
     """Return a text of another tool on one line, without control characters."""
+    # A line break would end the YAML comment, and the rest of the text would become part of the policy.
     return "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))

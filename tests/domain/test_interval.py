@@ -97,6 +97,6 @@ def test_a_deletion_tells_of_a_push_that_is_no_longer_recorded() -> None:
 def test_what_stands_there_has_the_last_word() -> None:
     assert told(now=standing(4, "a")) == [(A, us(4), None, "")]
     assert told(entry("push", 1), now=standing(4, "b")) == [(B, us(4), None, ""), (A, us(1), us(4), "overwritten")]
-    gone = "it is gone, and nothing says when or why any more"
+    gone = "it was deleted; the history no longer says when and why"
     assert told(entry("push", 1)) == [(A, us(1), None, gone)]
     assert told() == []

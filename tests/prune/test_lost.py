@@ -68,7 +68,7 @@ def test_what_is_not_restored_yet_is_reported_with_the_registrys_reason(make_sys
     system.registry.fail_next(**NO_RIGHTS, times=None)
     system.later()
     said = troubles(system)[f"lost {SHOP}:v1"]
-    assert said.startswith("a delete of pushprune met a push of this image, which is not restored yet: ")
+    assert said.startswith("a deletion by pushprune removed this image during its push; it is not restored yet: ")
     assert "403" in said
 
 

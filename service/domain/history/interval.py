@@ -8,7 +8,7 @@ from service.domain.retention.state import Tag
 
 _BEGINS = frozenset({"push", "adopted", "restored", "healed"})
 _ENDS = frozenset({"delete", "pruned", "still listed", "vanished", "lost"})
-_FORGOTTEN = "it is gone, and nothing says when or why any more"
+_FORGOTTEN = "it was deleted; the history no longer says when and why"
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,12 +125,12 @@ class Rule(_Strict):
     count: Literal["digests", "tags"] = Field(default="digests", description="what the limits count")
     keep: Annotated[
         Keep | Literal["always", "none"], BeforeValidator(_no_bare_number), AfterValidator(_says_something)
-    ] = Field(description="what stays; `none` deletes all it selects")
+    ] = Field(description="the tags to keep; `none` deletes all selected tags")
     untagged: Span | Literal["keep"] | None = Field(
         default=None, description="delete manifests that have been without a tag this long; or keep them"
     )
     referrers: Literal["follow", "keep"] = Field(
-        default="follow", description="signatures and the like go once their image is gone; or stay"
+        default="follow", description="follow: delete signatures and the like after their image; keep: keep them"
     )
     final: bool = Field(default=False, description="later rules skip the tags this one selects")
 
@@ -157,7 +157,8 @@ class Policy(_Strict):
         default="hold", description="hold: the first clean-up of a repository that was there before waits for approval"
     )
     shared: Literal["untag", "keep"] = Field(
-        default="untag", description="a tag to delete whose image another tag keeps: it goes alone; or it stays as well"
+        default="untag",
+        description="if another tag keeps the image of a tag to delete. untag: delete the tag alone; keep: keep it",
     )
     ignore_pulls: Patterns = Field(default=(), description="user agents or actors whose pulls do not count as use")
     rules: Annotated[tuple[Rule, ...], BeforeValidator(_with_taken_names)] = Field(

@@ -85,9 +85,9 @@ def _unresolved(weighing: Weighing, dooms: bool) -> list[str]:
 
 
 def _postpones_approval(verdicts: Iterable[Verdict], weighing: Weighing) -> bool:
-    """Return True if the plan deletes nothing that needs an approval, only because ages are not known.
+    """True if the plan deletes nothing that needs an approval only because the ages of some tags are not known.
 
-    Enough later pushes make a plan that deletes such tags, and nobody has approved any plan until then.
+    After enough later pushes a plan deletes such tags. No plan was approved until then, so they still need an approval.
     """
     before = [verdict for verdict in verdicts if weighing.needs_approval(verdict.tag)]
     deletes = any(not (verdict.kept or verdict.follows or verdict.by_hand) for verdict in before)

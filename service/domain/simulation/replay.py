@@ -148,7 +148,7 @@ class _Life:
         """Forget the deletion of an image that is pushed again."""
         if event.kind in ("pushed", "adopted"):
             self._gone_tags.pop(event.tag, None)
-            # The parts of an index exist again, too. In reality they were never deleted, so nobody pushed them again.
+            # The parts of an index exist again, too. In reality they were never deleted, so they were not pushed again.
             for digest in (event.digest, *self._past.parts(event.digest)):
                 self._gone.pop(digest, None)
                 self._index_of.pop(digest, None)

@@ -116,7 +116,7 @@ def test_a_pattern_never_becomes_a_negation() -> None:
         (alone({"repositories": ["**"], "keepTags": [{"mostRecentlyPushedCount": -1}]}), "must be at least 0"),
         (alone({"repositories": ["**"], "keepTags": [{"mostRecentlyPulledCount": 10**30}]}), "must be at most"),
         (alone({"repositories": ["**"], "keepTags": [{"pushedWithin": "9999999999h"}]}), "more than 100 years"),
-        (alone({"repositories": ["{a,b}" * 9]}), "stands for more than 64 patterns"),
+        (alone({"repositories": ["{a,b}" * 9]}), "expands to more than 64 patterns"),
         (alone(*[{}] * 300), "policies: must hold at most 200"),
     ],
 )
