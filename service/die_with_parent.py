@@ -22,6 +22,7 @@ def leashed(command: Sequence[str], death_signal: signal.Signals = signal.SIGKIL
     """
     if not sys.platform.startswith("linux"):
         return list(command)
+    # -I and -S: the launcher needs no installed package, and must start fast and independent of the environment.
     return [sys.executable, "-I", "-S", os.path.abspath(__file__), str(int(death_signal)), str(os.getpid()), *command]
 
 

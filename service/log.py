@@ -11,6 +11,7 @@ def configure(form: Literal["auto", "console", "json"] = "auto", level: str = "i
     """Configure structlog and the standard library's loggers, once per process."""
     number = logging.getLevelNamesMapping()[level.upper()]
     readable = form == "console" or (form == "auto" and sys.stderr.isatty())
+    # The default exception formatter prints local variables, which may contain a token or a password.
     renderer: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_brief)
     structlog.configure(
         processors=[

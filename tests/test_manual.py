@@ -179,15 +179,16 @@ def test_anchors_are_those_of_github() -> None:
 # The words of the programs that the manual quotes. Whoever changes a sentence there changes the manual as well.
 QUOTED = {
     "command-line": (
-        "its image stays as", "delete it?", "lists what can be restored", "why it went", "puts one back", "restored: ",
+        "image is kept as", "delete it?", "lists what can be restored", "restorable until that time or", "restored: ",
         "no policy deletes it before", "to keep it for good, name it under",
     ),
     "policy": (
-        "could go", "never pulled, as far as we know", "if nothing more is pushed or pulled", "not by age", "to go",
-        "protected by the policy", "would have gone", "pulled last", " pulled afterwards", "it would have deleted",
+        "could be deleted", "never pulled, as far as we know", "if nothing more is pushed or pulled", "not by age",
+        "to be deleted", "protected by the policy", "would delete at", "pulled last", " pulled afterwards",
+        "it would have deleted",
     ),
     "troubleshooting": (
-        "evicts keys when its memory is full", "history gets lost", "answers and lets us in", "mend: ",
+        "evicts keys when its memory is full", "history gets lost", "is reachable and accepts the login", "fix: ",
         "has deletes disabled", "it claims blobs that were collected, and breaks pushes",
     ),
 }  # fmt: skip

@@ -56,4 +56,4 @@ def _note_start(wiring: Wiring, debug: InFlight) -> None:
         return
     restarted = [start for start in starts if wiring.walks.started(start.said, start.age_ms)]
     if restarted:
-        log.info("the registry was restarted; what it had not told yet is looked for")
+        log.info("the registry was restarted; a comparison finds the pushes that it had not reported")

@@ -10,6 +10,7 @@ from service.reconcile import lost_parts
 from service.wiring import Wiring
 from workers.schedule import follow_schedule, follow_walks
 
+# A queue of this length keeps the workers busy: more messages would only repeat those that wait.
 _QUEUE_ENOUGH = 100
 _TRIM_MS = 60_000
 _RETIRE_MS = 3_600_000
@@ -44,7 +45,7 @@ def sweep(wiring: Wiring) -> None:
         wiring.trash.drop_before(now_us() - wiring.settings.history.trash * 1_000_000)
     if wiring.leases.elected("retire", _RETIRE_MS):
         for repository in wiring.history.retire(wiring.settings.history.trash):
-            log.info("forgotten: it was empty for long", repository=repository)
+            log.info("removed from the history: the repository was empty for long", repository=repository)
     follow_schedule(wiring)
     if wiring.registry is not None:
         if wiring.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.history.unseen()):

@@ -48,7 +48,7 @@ def attempt(wiring: Wiring, queue: Queue, repository: str, work: Callable[[Wirin
     except (RegistryUnavailable, RegistryRefused, TrashUnwritable) as error:
         _back_off(wiring, queue, repository, error)
     except LeaseLost as error:
-        log.info("goes on later", repository=repository, reason=str(error))
+        log.info("continued later", repository=repository, reason=str(error))
     except StoreUnavailable as error:
         log.warning("goes on when Redis is back", repository=repository, error=str(error))
     except Exception as error:  # noqa: BLE001 - a fault of ours must neither hammer the registry nor go unseen
@@ -69,7 +69,7 @@ def attempt_walk(wiring: Wiring) -> None:
     try:
         walk.go_on(wiring)
     except PushpruneError as error:
-        log.warning("the comparison with the registry goes on later", error=str(error))
+        log.warning("the comparison with the registry is continued later", error=str(error))
 
 
 def _back_off(
@@ -80,10 +80,11 @@ def _back_off(
         wiring.meter.count("failures", queue)
         wait_s = wiring.outbox.put_off(queue, repository, asked_s)
         must_act = not isinstance(error, RegistryUnavailable)
+        # The first retries come within a second: a failure that they end is no trouble for the operator.
         if must_act or wait_s > 1:
             wiring.outbox.complain(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
         log.warning("goes on when Redis is back", repository=repository, error=str(unavailable))
         return
     say = log.error if must_act else log.warning
-    say("the work is put off; nothing is lost", repository=repository, error=str(error), again_in_s=wait_s)
+    say("the work is postponed; nothing is lost", repository=repository, error=str(error), again_in_s=wait_s)

@@ -29,7 +29,7 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
             if wiring.leases.elected("tick", int(TICK_S * 1000)):
                 sweep(wiring)
             if waits:
-                log.info("the sweep goes on")
+                log.info("the sweep continues")
             waits = False
             if wiring.policies.complaint != refused:
                 refused = wiring.policies.complaint
@@ -42,4 +42,4 @@ def tick(wiring: Wiring, sign: Callable[[], None], stopping: threading.Event) ->
                 log.warning("the sweep waits", error=str(error))
             waits = True
         except Exception:  # noqa: BLE001 - the tick must outlive anything: without it lost work stays lost
-            log.exception("the sweep failed; it goes on")
+            log.exception("the sweep failed; it is repeated")

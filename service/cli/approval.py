@@ -24,11 +24,13 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
     """
     holds = wiring.history.holds(names)
     if not holds:
-        raise NotWaiting("nothing waits for approval there; `pushprune prune --held` shows what does")
+        raise NotWaiting(
+            "no plan of these repositories waits for approval; `pushprune prune --held` lists those that do"
+        )
     if plan is None and not yes and not sys.stdin.isatty():
         raise click.UsageError(
-            f"say which plan: --plan {holds[0].plan} for what `pushprune prune --held` shows of {holds[0].repository}, "
-            "or --yes for whichever waits"
+            f"not a terminal: add --plan {holds[0].plan} to approve the plan that `pushprune prune --held` shows for "
+            f"{holds[0].repository}, or --yes to approve the plan that waits now"
         )
     approved = 0
     for hold in holds:
@@ -38,7 +40,7 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
         try:
             approved += approvals.approve(wiring, hold.repository, plan or hold.plan, by=login_name())
         except NotWaiting as error:
-            message = f"another plan for {hold.repository} waits by now; `pushprune prune --held` shows it"
+            message = f"the plan for {hold.repository} has changed; `pushprune prune --held` shows the new one"
             raise NotWaiting(message) from error
     click.echo(f"approved: {_images(approved)}")
 
@@ -47,7 +49,7 @@ def approve_all(wiring: Wiring, yes: bool) -> None:
     """Approve every plan that waits and was not rejected; unless `yes`, the user is asked first."""
     holds = approvals.undecided(wiring)
     if not holds:
-        raise NotWaiting("nothing waits for approval; `pushprune prune --held` shows what does")
+        raise NotWaiting("no plan waits for approval")
     if not yes and not sys.stdin.isatty():
         raise click.UsageError("not a terminal: add --yes to approve every plan that `pushprune prune --held` shows")
     if not yes:
@@ -55,17 +57,18 @@ def approve_all(wiring: Wiring, yes: bool) -> None:
             line(f"{hold.repository}: {_images(len(hold.digests))}: {hold.reason}")
         together = f"{_images(sum(len(hold.digests) for hold in holds))} of {_repositories(len(holds))}"
         click.confirm(f"delete {together}?", abort=True)
+    # The user confirmed exactly the plans above: a plan that changed meanwhile must not be approved with them.
     try:
         approved = approvals.approve_all(wiring, None if yes else approvals.together(holds), by=login_name())
     except NotWaiting as error:
-        raise NotWaiting("other plans wait by now; `pushprune prune --held` shows them") from error
+        raise NotWaiting("the plans have changed; `pushprune prune --held` shows the new ones") from error
     click.echo(f"approved: {_images(approved.images)} of {_repositories(approved.repositories)}")
 
 
 def _agreed(question: str) -> bool:
     """Ask the user, and return True if the answer is yes."""
     line(question)
-    return click.confirm("let it go?")
+    return click.confirm("approve?")
 
 
 def _repositories(count: int) -> str:

@@ -18,23 +18,27 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 @click.command()
 @reaching
-@click.option("--front", metavar="URL", help="Where clients push to: whether writes there ask the gate.")
-@click.option("--web", metavar="URL", help="Where the web process is reached from here [as `listen` says].")
+@click.option("--front", metavar="URL", help="The address that clients push to: check that writes there ask the gate.")
+@click.option("--web", metavar="URL", help="The address of the web process, as seen from here [from `listen`].")
 @click.option(
-    "--probe-repository", default=REPOSITORY, show_default=True, metavar="REPO", help="Where to push a probe."
+    "--probe-repository", default=REPOSITORY, show_default=True, metavar="REPO", help="The repository for the probe."
 )
 @click.option(
-    "--wait", default=10, show_default=True, type=click.IntRange(1, 600), help="Seconds for its notification."
+    "--wait",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1, 600),
+    help="Seconds to wait for the probe's notification.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(
     config: Path | None, data: Path | None, front: str | None, web: str | None, probe_repository: str, wait: int,
     as_json: bool,
 ) -> int:  # fmt: skip
-    """Say what is wrong with the registry, Redis, web and workers, each with the line that mends it.
+    """Check the registry, Redis, the web process and the workers, and print a fix for every problem.
 
-    Exits with 1 when something is an error. Nothing of anybody's is touched: it pushes a tiny manifest into a
-    repository of its own, and removes it again.
+    Exits with 1 if there is an error. No image is touched: the doctor pushes a tiny manifest into a repository of its
+    own, and deletes it again.
     """
     case = open_case(reach(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
     findings = tuple(_seen(case, as_json))
@@ -45,8 +49,8 @@ def doctor(
 
 def _seen(case: Case, as_json: bool) -> Iterator[Finding]:
     """Yield the findings, and print each at once. The last line of a terminal names the check under way."""
-    with Console(stderr=True).status("looking") as status:
-        for finding in examine(case, lambda name: status.update(f"looking at: {name}")):
+    with Console(stderr=True).status("checking") as status:
+        for finding in examine(case, lambda name: status.update(f"checking: {name}")):
             if not as_json:
                 status.stop()
                 _show(finding)
@@ -60,4 +64,4 @@ def _show(finding: Finding) -> None:
     click.echo(f"{severity}  {finding.name:<{width}}  ", nl=False)
     line(finding.said)
     if finding.mend:
-        line(f"{'':7}  {'':{width}}  mend: {finding.mend}")
+        line(f"{'':7}  {'':{width}}  fix: {finding.mend}")

@@ -22,7 +22,7 @@ _BECAME = {
     "pruned": "was deleted",
     "still listed": "was deleted",
     "delete": "was deleted",
-    "vanished": "was found to be gone",
+    "vanished": "was found missing",
 }
 
 
@@ -31,7 +31,7 @@ _BECAME = {
 @reaching
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
-    """Say for a tag, or for each tag of a repository: kept or not, by which rule, and when it could go."""
+    """Show for a tag, or for each tag of a repository, if it is kept, by which rule, and when it could be deleted."""
     repository, tag = parse_name(name)
     wiring = reach(config, data)
     need_policy(wiring)
@@ -48,7 +48,9 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
         for sentence in _in_full(repository, explained[0]):
             line(sentence)
     else:
-        table(("tag", "digest", "verdict", "why", "could go"), (_row(explanation) for explanation in explained))
+        table(
+            ("tag", "digest", "verdict", "reason", "could be deleted"), (_row(explanation) for explanation in explained)
+        )
         for sentence in waiting(repository, (explanation.held for explanation in explained)):
             line(sentence)
     if wiring.outlook.is_dry():
@@ -58,14 +60,14 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
 def waiting(repository: str, held: Iterable[str | None]) -> Iterator[str]:
     """Yield the lines below a table of tags: one for each reason for which a plan waits for approval."""
     for reason in dict.fromkeys(reason for reason in held if reason):
-        yield f"the plan waits: {reason}; let it go: pushprune prune --approve {repository}"
+        yield f"the plan waits for approval: {reason}; approve: pushprune prune --approve {repository}"
 
 
 def verdict_of(kept: bool, held: str | None) -> str:
     """Return the verdict as a cell of a table."""
     if kept:
         return "kept"
-    return "to go once the plan is approved" if held else "to go"
+    return "to be deleted once approved" if held else "to be deleted"
 
 
 def _row(explanation: Explanation) -> tuple[str, ...]:
@@ -90,14 +92,14 @@ def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
     approve = f" (pushprune prune --approve {repository})" if explanation.held else ""
     yield f"{verdict_of(verdict.kept, explanation.held)}{approve}: {verdict.reason}"
     if explanation.held:
-        yield f"  the plan waits: {explanation.held}"
+        yield f"  the plan waits for approval: {explanation.held}"
     for opinion in explanation.opinions:
         yield _said(opinion, verdict.reason)
     if explanation.index:
         yield f"  part of the index {explanation.index}"
     for other in explanation.shares:
-        yield f"  same digest: {other.tag.name} ({'kept' if other.kept else 'to go'}: {other.reason})"
-    yield f"could go: {_could_go_in_full(explanation)}"
+        yield f"  same digest: {other.tag.name} ({'kept' if other.kept else 'to be deleted'}: {other.reason})"
+    yield f"could be deleted: {_could_go_in_full(explanation)}"
 
 
 def _said(opinion: Opinion, verdict_reason: str) -> str:
@@ -133,9 +135,9 @@ def _what_became(wiring: Wiring, repository: str, tag: str) -> str:
         near = get_close_matches(tag, [image.name for image in wiring.history.live(repository)], cutoff=0.5)
         return f"{name}: no tag of that name was ever seen" + (f"; near: {', '.join(near)}" if near else "")
     if newest.action not in _BECAME:
-        return f"{name} is gone; `pushprune history {name}` shows what is known of it"
+        return f"{name} no longer exists; `pushprune history {name}` shows its events"
     by = f" by {newest.actor}" if newest.actor else ""
     why = f": {newest.reason}" if newest.reason else ""
     back = any(image.tag == tag and image.digest == newest.digest for image in wiring.undo.deleted(repository))
-    hint = f"; `pushprune restore {name}` puts it back" if back else ""
+    hint = f"; `pushprune restore {name}` restores it" if back else ""
     return f"{name} {_BECAME[newest.action]} {when(newest.at_us)}{by}{why}{hint}"

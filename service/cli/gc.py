@@ -22,10 +22,16 @@ _LISTED = 50
 
 @click.command()
 @reaching
-@click.option("--dry-run", is_flag=True, help="Have a worker say what a collection would sweep; nothing is swept.")
-@click.option("--now", is_flag=True, help="Have one made now, whatever gc.window and gc.min_interval say; wait for it.")
+@click.option("--dry-run", is_flag=True, help="Show which blobs a collection would delete; nothing is deleted.")
+@click.option(
+    "--now", is_flag=True, help="Run a collection now, ignoring gc.window and gc.min_interval, and wait for it."
+)
 @click.option("--cancel", is_flag=True, help="Cancel the collection that is queued.")
-@click.option("--status", is_flag=True, help="What is under way, wanted and next, and the last runs (the default).")
+@click.option(
+    "--status",
+    is_flag=True,
+    help="Show the current, the queued and the next collection, and the last runs (the default).",
+)
 @click.option("--open", "open_gate", is_flag=True, help="Open the gate that a lost machine left closed.")
 @click.option("--yes", is_flag=True, help="Do not ask (--open).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -40,7 +46,7 @@ def gc(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Collect the garbage of the registry: never two at once, never beside a delete of ours."""
+    """Run garbage collection of the registry. It never runs twice at once, nor beside deletions by pushprune."""
     if dry_run + now + cancel + status + open_gate > 1:
         raise click.UsageError("give one of --dry-run, --now, --cancel, --status and --open")
     wiring = reach(config, data)
@@ -85,7 +91,10 @@ def _open(wiring: Wiring, yes: bool) -> None:
         return
     click.echo(f"the gate is {held.state} since {when(held.since_ms * 1000)}: {held.reason}")
     if not yes:
-        click.confirm("Is it certain that its garbage-collect runs no more? If it does, images will break", abort=True)
+        click.confirm(
+            "Is it certain that its garbage-collect no longer runs? If it still runs, images will be corrupted",
+            abort=True,
+        )
     wiring.gate.open(held.token)
     wiring.outbox.mended("gate")
     click.echo("the gate is open")
@@ -101,14 +110,14 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
     asked_ms = time.time_ns() // 1_000_000
     reason = ask(wiring, dry_run=dry_run)
     if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
-        click.echo("asked for by hand: gc.window and gc.min_interval do not count for it", err=True)
+        click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
     if tells and not dry_run:
         click.echo(f"{permanent(wiring.figures.trashed())} with it; `pushprune trash` lists them", err=True)
     shown_stage = ""
     while not (new := [run for run in wiring.garbage.runs(5) if run.started_ms >= asked_ms and run.reason == reason]):
         under = wiring.garbage.under_way()
         if under is None and wiring.outbox.workers() == 0:
-            raise CollectionFailed("no worker is running that could collect: start one; it is made then")
+            raise CollectionFailed("no worker is running: start one, and the collection runs then")
         if under and tells and under.stage != shown_stage:
             shown_stage = under.stage
             click.echo(f"{shown_stage}…", err=True)
@@ -123,7 +132,7 @@ def _show_overview(status: Overview, as_json: bool) -> None:
     if status.under:
         line(f"under way: {status.under.stage}, because {status.under.reason}")
     elif status.wanted:
-        kept = f"; it waits: {status.waits.message} (said {status.waits.times}×)" if status.waits else ""
+        kept = f"; waiting: {status.waits.message} (tried {status.waits.times}×)" if status.waits else ""
         line(f"queued: {status.wanted}{kept}")
         line(f"{permanent(status.permanent)} with it; cancel it with: pushprune gc --cancel")
     if status.gate:
@@ -139,23 +148,23 @@ def _show_runs(runs: Iterable[Run]) -> None:
          _freed(run), run.reason, "; ".join(filter(None, (run.message, run.note))))
         for run in runs
     ]  # fmt: skip
-    table(("started", "result", "took", "blobs", "freed", "wanted because", ""), rows)
+    table(("started", "result", "took", "blobs", "freed", "reason", ""), rows)
 
 
 def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
     took = f"{(run.ended_ms - run.started_ms) / 1000:.1f} s"
     if rehearsal is not None:
         table(
-            ("would be swept", "size"), ((short_digest(digest), size(of)) for digest, of in rehearsal.blobs[:_LISTED])
+            ("would be deleted", "size"), ((short_digest(digest), size(of)) for digest, of in rehearsal.blobs[:_LISTED])
         )
         more = f", {run.blobs - _LISTED} of them not listed" if run.blobs > _LISTED else ""
-        line(f"a collection would sweep {run.blobs} blobs{more} and free {_freed(run)}; nothing was swept ({took})")
+        line(f"a collection would delete {run.blobs} blobs{more} and free {_freed(run)}; nothing was deleted ({took})")
         return
-    line(f"{run.result} in {took}: {run.marked} marked, {run.blobs} blobs swept, {_freed(run)} freed")
+    line(f"{run.result} in {took}: {run.marked} marked, {run.blobs} blobs deleted, {_freed(run)} freed")
     if run.final:
         line(f"deletions that can no longer be undone: {run.final}")
     if run.checked:
-        line(f"manifests pushed meanwhile, looked at blob by blob: {run.checked}")
+        line(f"manifests pushed meanwhile, checked blob by blob: {run.checked}")
     if run.closed_ms:
         line(f"the gate was closed for {run.closed_ms / 1000:.1f} s")
     if run.note:

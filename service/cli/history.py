@@ -18,8 +18,10 @@ from service.wiring import Wiring
 @click.command()
 @click.argument("name", metavar="REPO[:TAG]")
 @reaching
-@click.option("--count", default=50, show_default=True, type=click.IntRange(min=1), help="How many entries.")
-@click.option("--intervals", "standing", is_flag=True, help="Where TAG stood, from when to when, and why it left.")
+@click.option("--count", default=50, show_default=True, type=click.IntRange(min=1), help="The number of entries.")
+@click.option(
+    "--intervals", "standing", is_flag=True, help="Show the digests that TAG pointed at, with times and reasons."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def history(
     name: str, config: Path | None, data: Path | None, count: int, standing: bool, as_json: bool
@@ -43,7 +45,7 @@ def history(
          e.useragent, e.reason)
         for e in entries
     ]  # fmt: skip
-    table(("when", "what", "tag", "digest", "by", "with", "why"), rows)
+    table(("when", "event", "tag", "digest", "by", "with", "reason"), rows)
 
 
 def _entries(wiring: Wiring, names: tuple[str, ...], tag: str, count: int) -> list[Entry]:
@@ -76,6 +78,6 @@ def _show_intervals(repository: str, tag: str, intervals: tuple[Interval, ...], 
         )
         for interval in intervals
     )
-    table(("from", "to", "digest", "by", "why it left"), rows)
+    table(("from", "to", "digest", "by", "reason"), rows)
     if not intervals:
-        line(f"nothing is recorded of where {repository}:{tag} stood")
+        line(f"no history of {repository}:{tag} is recorded")

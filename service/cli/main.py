@@ -16,21 +16,21 @@ FAILED, MISUSED = 1, 2
 # A module is imported only when its verb is used: importing all of them would slow every command down.
 VERBS = {
     "up": ("service.cli.up", "Run everything in this terminal: web, worker and an embedded Redis."),
-    "demo": ("service.cli.demo", "Show it at work on a registry of its own, with a story of pushes."),
+    "demo": ("service.cli.demo", "Show pushprune at work on a registry of its own."),
     "web": ("service.web.commands", "Serve notifications, the API and the dashboard (without containers: production)."),
     "gate": ("service.web.commands", "Answer the proxy that asks before a write passes (gc.gate: proxy)."),
-    "doctor": ("service.cli.doctor", "Say what is wrong, and the line that mends it."),
+    "doctor": ("service.cli.doctor", "Check the whole system and print a fix for every problem."),
     "repos": ("service.cli.repos", "List the repositories."),
-    "tags": ("service.cli.tags", "List the tags of a repository, each with its verdict and the reason."),
+    "tags": ("service.cli.tags", "List the tags of a repository with verdict and reason."),
     "history": ("service.cli.history", "Show what happened to a repository or a tag, and why."),
-    "explain": ("service.cli.explain", "Say why a tag stays or goes, and when it could go."),
-    "prune": ("service.cli.prune", "Show what would go, approve a plan that waits, or plan now."),
+    "explain": ("service.cli.explain", "Show why a tag is kept or deleted, and when it could be deleted."),
+    "prune": ("service.cli.prune", "Show what would be deleted, approve a plan, or plan now."),
     "rm": ("service.cli.rm", "Delete tags, or manifests by their digest, whatever the policy says."),
-    "trash": ("service.cli.trash", "List what was deleted and can still be put back."),
-    "restore": ("service.cli.restore", "Put back what was deleted."),
-    "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and see how that went."),
-    "gc": ("service.cli.gc", "Collect the registry's garbage, and see how the last collections went."),
-    "policy": ("service.cli.policy", "Check a policy, try it on the past, or bring one from another tool."),
+    "trash": ("service.cli.trash", "List deleted images that can still be restored."),
+    "restore": ("service.cli.restore", "Restore deleted images."),
+    "reconcile": ("service.cli.reconcile", "Compare the history with the registry, and show the result."),
+    "gc": ("service.cli.gc", "Run garbage collection, and show the last runs."),
+    "policy": ("service.cli.policy", "Check a policy, simulate it on the past, or import one from another tool."),
 }
 
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigurationError as error:
         _fail(str(error), MISUSED)
     except StoreRefuses as error:
-        _fail(f"{error}; `pushprune doctor` says what mends it", FAILED)
+        _fail(f"{error}; `pushprune doctor` shows the fix", FAILED)
     except StoreUnavailable as error:
         _fail(f"{error}: is it running, and `pushprune up` if it is the one of its data directory?", FAILED)
     except PushpruneError as error:

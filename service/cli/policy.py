@@ -18,13 +18,13 @@ _MISUSED = 2
 
 @click.group()
 def policy() -> None:
-    """Check a policy before it is put in force, try it on the past, or bring one from another tool."""
+    """Check a policy before it is in force, simulate it on the past, or import one from another tool."""
 
 
 @policy.command()
 @click.argument("file", type=_FILE)
 def check(file: Path) -> None:
-    """Say whether FILE, a policy or a configuration that holds one, can be obeyed; exit with 2 when not."""
+    """Check that FILE, a policy or a configuration that contains one, is valid; exit with 2 if not."""
     faults = faults_of(file)
     for fault in faults:
         click.echo(f"pushprune: {fault}", err=True)
@@ -34,7 +34,9 @@ def check(file: Path) -> None:
     for disabled in disabled_rules(loaded):
         click.echo(f"pushprune: warning: {file}: {disabled.sentence}", err=True)
     rules = loaded.rules
-    summary = f"{len(rules)} {'rule' if len(rules) == 1 else 'rules'}, understood" if rules else "no rule: nothing goes"
+    summary = (
+        f"{len(rules)} {'rule' if len(rules) == 1 else 'rules'}, understood" if rules else "no rule: nothing is deleted"
+    )
     click.echo(f"{file}: {summary}")
 
 

@@ -29,7 +29,11 @@ class _Pasted(click.Command):
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
 )
 @click.option(
-    "--from", "tool", type=click.Choice(TOOLS, case_sensitive=False), required=True, help="Whose policy it is."
+    "--from",
+    "tool",
+    type=click.Choice(TOOLS, case_sensitive=False),
+    required=True,
+    help="The tool that the policy is from.",
 )
 @click.option(
     "--within",
@@ -60,7 +64,7 @@ def _check(values: dict[str, Any]) -> None:
         Policy.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ConfigurationError(f"this cannot be said in a policy: {first['msg']}") from error
+        raise ConfigurationError(f"a policy cannot express this: {first['msg']}") from error
 
 
 def _text(tool: str, given: tuple[str, ...]) -> Text | None:
@@ -85,6 +89,7 @@ def _words(text: Text) -> tuple[str, ...]:
 
 
 def _standard_input() -> str:
+    # One byte more than the limit proves that the input is too large, without reading all of it.
     content = sys.stdin.buffer.read(LIMIT_BYTES + 1)
     if len(content) > LIMIT_BYTES:
         raise ConfigurationError(f"cannot read standard input: it is larger than {LIMIT_BYTES // 1024} KiB")

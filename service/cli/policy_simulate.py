@@ -34,7 +34,7 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     if not duration_s:
-        raise click.BadParameter("0 is no past to try it on; write a duration such as 30d")
+        raise click.BadParameter("0 is too short; write a duration such as 30d")
     return duration_s
 
 
@@ -42,16 +42,18 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int
 @click.argument("file", type=_FILE)
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @reaching
-@click.option("--since", default="30d", show_default=True, callback=_duration, help="How far back the past begins.")
+@click.option(
+    "--since", default="30d", show_default=True, callback=_duration, help="How far back the simulation starts."
+)
 @click.option("--approve-holds", is_flag=True, help="As if every plan that waits for approval were approved at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def simulate(
     file: Path, repositories: tuple[str, ...], config: Path | None, data: Path | None, since: int, approve_holds: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Try the policy in FILE on the recorded past: what it would have deleted, and what of that was pulled afterwards.
+    """Simulate the policy in FILE on the recorded past: what it would have deleted, and which of that was pulled later.
 
-    Each REPO (all, when none is named) is lived through again with the policy in force since then. Nothing is changed.
+    The history of each REPO (all if none is named) is replayed with this policy. Nothing is changed.
     """
     policy, end_us = load_policy_file(file), now_us()
     start_us = max(end_us - since * 1_000_000, 0)
@@ -91,7 +93,7 @@ def _show_missed(simulation: Simulation) -> None:
     if missed:
         were = "was" if missed == 1 else "were"
         line(f"{missed:,} of the {_many(gone, 'image')} it would have deleted {were} pulled afterwards:")
-        headings = ("image", "digest", "would have gone", "by rule", "pulled last", "by", "with", "times")
+        headings = ("image", "digest", "would delete at", "by rule", "pulled last", "by", "with", "times")
         table(headings, (_row(missed) for missed in simulation.missed))
         line("")
     elif gone:
@@ -120,7 +122,7 @@ def _reservations(simulation: Simulation, pulls_from_us: int | None) -> Iterator
         yield f"{_many(spared, 'image')} would have been kept longer than today's policy kept {_them(spared)}."
     unclear = sum(len(outcome.unclear) for outcome in simulation.outcomes)
     if unclear:
-        yield f"{_many(unclear, 'image')} would have been looked into first: what they hold or their age is not known."
+        yield f"{_many(unclear, 'image')} would have been read first: their content or their age is not known."
     yield from _unknown(simulation)
     if pulls_from_us and pulls_from_us > simulation.start_us:
         yield f"Pulls are known since {when(pulls_from_us)} only; a larger history.pulls keeps more of them."
@@ -144,9 +146,9 @@ def _unknown(simulation: Simulation) -> Iterator[str]:
     later = [(outcome.known_from_us, outcome.repository) for outcome in simulation.outcomes
              if outcome.known_from_us is not None and outcome.known_from_us > simulation.start_us]  # fmt: skip
     if len(bare) > _MOST_LINES:
-        yield f"Of {len(bare):,} repositories only the tags that stand today are known (--json lists them)."
+        yield f"Of {len(bare):,} repositories only the current tags are known (--json lists them)."
     else:
-        yield from (f"Of {repository} only the tags that stand today are known." for repository in bare)
+        yield from (f"Of {repository} only the current tags are known." for repository in bare)
     if len(later) > _MOST_LINES:
         latest = when(max(later)[0])
         yield f"The record begins later in {len(later):,} repositories, the latest {latest}; --json lists them."

@@ -26,7 +26,7 @@ from service.wiring import Wiring
 @click.command()
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @reaching
-@click.option("--dry-run", is_flag=True, help="Only show what would go, and why.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted, and why.")
 @click.option(
     "--policy", "policy_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
     help="With --dry-run or --registry: by the policy in FILE instead of the one in force.",
@@ -34,7 +34,7 @@ from service.wiring import Wiring
 @click.option("--keep-last", metavar="N", type=click.IntRange(min=1), help="With --registry: keep the last N of each.")
 @click.option(
     "--order", type=click.Choice(("pushed", "created", "semver", "name")),
-    help="With --keep-last: what N counts by [pushed; or created, where nobody saw the push].",
+    help="With --keep-last: the order that N counts by [pushed; or created, if the push was not seen].",
 )  # fmt: skip
 @trash_option
 @click.option("--held", is_flag=True, help="Show the plans that wait for approval.")
@@ -64,7 +64,7 @@ def prune(
         option = "--keep-last" if keep_last else "--order" if order else "--trash"
         raise click.UsageError(f"{option} belongs to --registry; what a service does is set in its configuration")
     if policy_file and not dry_run:
-        raise click.UsageError("--policy only looks ahead: add --dry-run; what is in force is set in the configuration")
+        raise click.UsageError("--policy needs --dry-run; the policy in force is set in the configuration")
     _check_approval(repositories, approve, approve_all, plan, yes)
     wiring = reach(config, data)
     if approve_all:
@@ -102,7 +102,7 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
         wiring.dispatch.enforce(name)
     click.echo(f"planned now: {', '.join(names) or 'nothing'}")
     for hold in wiring.history.holds(names):
-        line(f"{hold.repository}: nothing goes, the plan waits for approval: {hold.reason}")
+        line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))
     if wiring.outlook.is_dry():
         line(DRY)
@@ -114,7 +114,7 @@ def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
         show_json([asdict(plan.hold) | {"refused_by": plan.refusal.by if plan.refusal else None} for plan in plans])
         return
     if not plans:
-        click.echo("nothing waits")
+        click.echo("no plan waits for approval")
         return
     rows = (
         (plan.hold.repository, when(plan.hold.at_us), str(len(plan.hold.digests)), plan.hold.plan, _why(plan))
@@ -123,7 +123,7 @@ def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
     table(("repository", "since", "images", "plan", "why it waits"), rows)
     holds = [plan.hold for plan in plans]
     if len(holds) > 1:
-        line("see what each would delete: pushprune prune --dry-run; approve them all: pushprune prune --approve-all")
+        line("review: pushprune prune --dry-run; approve all: pushprune prune --approve-all")
     line(_next_steps(*(holds[0].repository, holds[0].plan) if len(holds) == 1 else ("REPO", "PLAN")))
 
 
@@ -133,7 +133,7 @@ def _why(plan: Waiting) -> str:
 
 def _next_steps(repository: str, plan: str) -> str:
     approve = f"pushprune prune --approve {repository} --plan {plan}"
-    return f"see it: pushprune prune --dry-run {repository}; let it go: {approve}"
+    return f"review: pushprune prune --dry-run {repository}; approve: {approve}"
 
 
 def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
@@ -148,10 +148,10 @@ def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
         line(doubtful(previews))
         click.echo()
     if not going:
-        click.echo("nothing would go")
+        click.echo("nothing would be deleted")
         return
     rows = ((name, v.tag.name or "(no tag)", short_digest(v.tag.digest), v.reason) for name, v in going)
-    table(("repository", "tag", "digest", "why it would go"), rows)
+    table(("repository", "tag", "digest", "reason"), rows)
     click.echo()
     shares = ((share.rule, str(share.tags), str(share.digests), _up_to(share)) for share in totals(previews))
     table(("rule", "tags", "images", "up to"), shares)
@@ -163,7 +163,7 @@ def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
         if preview.hold:
             line(f"{preview.repository}: the plan would wait for approval: {preview.hold}")
         if preview.unclear:
-            line(f"{preview.repository}: {len(preview.unclear)} manifests must be looked at first; the plan may change")
+            line(f"{preview.repository}: {len(preview.unclear)} manifests must be read first; the plan may change")
 
 
 def _up_to(share: Share) -> str:

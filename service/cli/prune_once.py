@@ -65,7 +65,7 @@ class PruneOnce:
         """Show what is to be deleted, and delete it unless this is a dry run; without `yes` the user is asked first."""
         deletes = not self.dry_run and not self.policy.dry_run
         if deletes and not self.yes and not sys.stdin.isatty():
-            raise click.UsageError("nobody is there to say yes: add --yes to delete, or --dry-run to look")
+            raise click.UsageError("not a terminal: add --yes to delete, or --dry-run to preview")
         folder = trash_folder(self.url, self.trash)
         system = look_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
         names = meant(system.wiring, self.names) or system.wiring.history.repositories()
@@ -77,6 +77,7 @@ class PruneOnce:
             self.show(previews, False)
         if not self.yes:
             click.confirm("delete it?", abort=True, err=True)
+        # After the confirmation, so that a cancelled command leaves no empty folder.
         folder.prepare()
         self._delete(system, previews, folder)
 

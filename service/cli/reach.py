@@ -52,8 +52,8 @@ def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> W
     environ = environment_of(data)
     if environ is None:
         raise ConfigurationError(
-            f"nothing says where Redis is: set redis.url (--config), or name the data directory of `pushprune up` "
-            f"(--data; {data} is none)"
+            f"no running pushprune found in {data}: start `pushprune up`, name its data directory with --data, or "
+            "set redis.url (--config)"
         )
     return _wired(load_settings(config, environ=environ))
 

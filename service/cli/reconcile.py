@@ -23,15 +23,19 @@ _POLL_S = 0.1
 @click.command()
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
 @reaching
-@click.option("--status", is_flag=True, help="What is under way and next, and how the last one went; compare nothing.")
-@click.option("--no-wait", is_flag=True, help="Have a worker do it, and do not wait for the end.")
+@click.option(
+    "--status",
+    is_flag=True,
+    help="Show the current and the next comparison, and the result of the last; compare nothing.",
+)
+@click.option("--no-wait", is_flag=True, help="Do not wait for the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def reconcile(
     repositories: tuple[str, ...], config: Path | None, data: Path | None, status: bool, no_wait: bool, as_json: bool
 ) -> None:
-    """Compare each REPO (everything, when none is named; or globs) with the registry, and take over what differs.
+    """Compare each REPO (all if none is named; or globs) with the registry, and update the history.
 
-    Unknown and moved tags come into the history, vanished ones go out of it; nothing is changed at the registry.
+    Unknown and moved tags are added to the history, missing tags are removed from it. The registry is not changed.
     """
     if status and (repositories or no_wait):
         raise click.UsageError("--status compares nothing: leave REPO and --no-wait out")
@@ -40,12 +44,13 @@ def reconcile(
     if status:
         _show_overview(overview(wiring), as_json)
         return
-    globs = tuple(filter(is_glob, named))  # what is named itself may be unknown yet
+    # Only globs are looked up in the history: a repository that is named in full may be new and unknown so far.
+    globs = tuple(filter(is_glob, named))
     repositories = tuple(dict.fromkeys((*(name for name in named if name not in globs), *meant(wiring, globs))))
     asked_ms = wiring.connection.now_ms()
     reason = ask(wiring, repositories)
     if no_wait:
-        click.echo("asked for; `pushprune reconcile --status` says how it goes")
+        click.echo("requested; `pushprune reconcile --status` shows the progress")
         return
     last = _awaited(wiring, repositories, reason, asked_ms, tells=not as_json)
     _show_last(last, as_json)
@@ -71,13 +76,13 @@ def _awaited(wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_m
                 return last
             if under and under.message not in ("", shown_message):
                 shown_message = under.message
-                click.echo(f"goes on later: {shown_message}", err=True)
+                click.echo(f"continued later: {shown_message}", err=True)
             if under:
                 done = under.repositories + under.failed
                 total = done + under.todo if under.listed else None
                 progress.update(bar, completed=done, total=total, description=f"repositories, {under.tags} tags")
             if wiring.outbox.workers() == 0:
-                raise RegistryRefused("no worker is running that could compare: start one; it is done then")
+                raise RegistryRefused("no worker is running: start one, and the comparison runs then")
             time.sleep(_POLL_S)
 
 
@@ -94,7 +99,7 @@ def _show_overview(status: Overview, as_json: bool) -> None:
         if status.under.message:
             line(f"the last failure: {status.under.message}")
     elif status.wanted:
-        line(f"wanted: {status.wanted}")
+        line(f"queued: {status.wanted}")
     if status.next_ms:
         line(f"next by the schedule: {when(status.next_ms * 1000)}")
     if status.last:
@@ -118,7 +123,7 @@ def _show_last(last: Walked, as_json: bool) -> None:
 
 
 def _at(under: Walk) -> str:
-    remaining = f"{under.todo} to go" if under.listed else "the catalog is being read"
+    remaining = f"{under.todo} left" if under.listed else "the catalog is being read"
     return f"{_repositories(under)} compared, {under.changed} differed, {remaining}"
 
 

@@ -24,11 +24,11 @@ def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
     command = click.option(
         "--v1", is_flag=True, expose_value=False, callback=keep, is_eager=True,
-        help="It is a registry of version 1, of which there is no history: tags and rm speak to it.",
+        help="Legacy v1 registry, without history (tags and rm only).",
     )(command)  # fmt: skip
     return click.option(
         "--registry", metavar="URL", expose_value=False, callback=keep, is_eager=True,
-        help="Without any service: look at the registry at URL, now and once.",
+        help="Work directly on the registry at URL, without a pushprune service.",
     )(command)  # fmt: skip
 
 

@@ -33,7 +33,9 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     help="From the folder of `prune --registry` or `rm --registry`; REPO, or no name at all, restores all of it.",
 )
 @click.option("--as", "as_tag", metavar="TAG", help="Restore it under this tag instead.")
-@click.option("--force", is_flag=True, help="Also where the tag has been pushed again since: that push loses the tag.")
+@click.option(
+    "--force", is_flag=True, help="Also if the tag was pushed again since: the tag then no longer points at that push."
+)
 @click.option(
     "--for",
     "lease_s",
@@ -41,19 +43,21 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
     callback=_span,
     default=spell_duration(LEASE_S),
     show_default=True,
-    help="For how long no policy deletes it again; 0: the next plan may.",
+    help="Protect the image from policies for this time (0: no protection).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")  # fmt: skip
 def restore(
     name: str | None, folder: Path | None, as_tag: str | None, force: bool, lease_s: int, config: Path | None,
     data: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Put back what was deleted: with its parts and its signatures, and the time of its original push."""
+    """Restore a deleted image with its parts, its signatures and the time of its original push."""
     if asked_registry():
         refuse_v1(config)
     if folder:
         if as_tag:
-            raise click.UsageError("--as and --from do not go together: images of a folder get their own tags back")
+            raise click.UsageError(
+                "--as and --from exclude each other: images of a folder are restored under their own tags"
+            )
         restore_from(folder, name, config, force=force, as_json=as_json)
         return
     if asked_registry():

@@ -39,10 +39,10 @@ _NO_WORKER_S = 30
 @click.option(
     "--all-but", "kept_tags", multiple=True, metavar="TAG", help="Every tag of each REPO but this one; or a glob."
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Also what the policy protects, or only shows (dry_run).")
-@click.option("--no-wait", is_flag=True, help="Do not wait until it is gone.")
+@click.option("--force", is_flag=True, help="Delete also what the policy protects, and while dry_run is on.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is deleted.")
 @trash_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 def rm(
@@ -51,13 +51,13 @@ def rm(
 ) -> None:  # fmt: skip
     """Delete tags, or manifests with all of their tags, whatever the policy says. REPO and TAG may be globs.
 
-    Nothing goes that another tag or an index holds: there the tag goes alone. `pushprune restore` puts it back.
+    An image that another tag or an index needs is kept; only the tag is deleted. `pushprune restore` undoes a deletion.
     """
     wanted = [parse_wanted(name, kept_tags) for name in names]
     if no_wait and asked_registry():
         raise click.UsageError("--no-wait leaves the work to a service, and with --registry there is none")
     if not (dry_run or yes) and (as_json or not sys.stdin.isatty()):
-        raise click.UsageError("nobody is asked here: say --yes, or --dry-run to see what would go")
+        raise click.UsageError("cannot ask here: add --yes to delete, or --dry-run to preview")
     url = asked_registry()
     if trash and not url:
         raise click.UsageError(
@@ -79,6 +79,7 @@ def rm(
         return
     if not yes:
         click.confirm("delete it?", abort=True)
+    # After the confirmation, so that a cancelled command leaves no empty folder.
     if folder:
         folder.prepare()
     asked = ask(wiring, planned, login_name(), force=force)
@@ -109,16 +110,16 @@ def _show(planned: Sequence[Wish]) -> None:
     going = [(wish.repository, verdict) for wish in planned for verdict in wish.going]
     staying = [(wish.repository, verdict) for wish in planned for verdict in wish.staying]
     if going:
-        columns = ("goes", "digest", "size", "pushed", "its image stays as")
+        columns = ("to delete", "digest", "size", "pushed", "image is kept as")
         table(columns, (_row(repository, verdict) for repository, verdict in going))
         images = {(repository, v.tag.digest) for repository, v in going if not v.stays_as}
         tags = sum(1 for _, v in going if v.tag.name)
         line(f"{number(tags, 'tag')}, {number(len(images), 'image')}")
     else:
-        click.echo("nothing goes")
+        click.echo("nothing to delete")
     for repository, verdict in staying:
         until = f", until {when(verdict.until_us)}" if verdict.until_us else ""
-        line(f"stays: {verdict.tag.called(repository)}: {verdict.reason}{until}")
+        line(f"kept: {verdict.tag.called(repository)}: {verdict.reason}{until}")
 
 
 def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
@@ -145,7 +146,7 @@ def _wait(wiring: Wiring, asked: Sequence[Wish], *, once: bool) -> None:
             _raise_trouble(now, alone_s, once=once)
             if now.waits and now.waits != shown_reason:
                 shown_reason = now.waits
-                click.echo(f"waits: {shown_reason}", err=True)
+                click.echo(f"waiting: {shown_reason}", err=True)
             if bar and task is not None:
                 bar.update(task, completed=max(total - now.left, 0))
             time.sleep(_POLL_S)
@@ -154,7 +155,7 @@ def _wait(wiring: Wiring, asked: Sequence[Wish], *, once: bool) -> None:
 def _raise_trouble(now: Standing, alone_s: float, *, once: bool) -> None:
     """Raise NotDeletable for a trouble. A service keeps the request, and deletes once the trouble is fixed."""
     if now.trouble:
-        next_step = "mend this first" if once else "it goes on by itself once this is mended"
+        next_step = "fix this first" if once else "continued automatically once this is fixed"
         raise NotDeletable(f"{number(now.left, 'deletion')} left, {next_step}: {now.trouble}")
     if alone_s > _NO_WORKER_S:
         raise NotDeletable(now.waits)
@@ -164,7 +165,7 @@ def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
     if as_json:
         show_json({"asked": list(_rows_of(asked, going=True))})
     else:
-        line(f"asked for: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
+        line(f"requested: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
 
 
 def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -> None:
@@ -179,7 +180,7 @@ def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -
         gone = sum(len(wish.going) for wish in asked) - len(stays)
         line(f"deleted: {gone}; {undo}")
         for repository, verdict, why in stays:
-            line(f"stays: {verdict.tag.called(repository)}: {why}")
+            line(f"kept: {verdict.tag.called(repository)}: {why}")
     if stays:
         raise NotDeletable(f"not deleted: {number(len(stays), 'tag or manifest')}, as said above")
 

@@ -34,6 +34,7 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         made.add_column(heading, overflow="fold")
     for row in rows:
         made.add_row(*(Text(_printable(cell)) for cell in row))
+    # Without a terminal, rich assumes 80 columns and would fold most rows.
     Console(width=None if sys.stdout.isatty() else 200).print(made)
 
 
@@ -43,4 +44,5 @@ def line(text: str) -> None:
 
 
 def _printable(text: str) -> str:
+    # An escape sequence in a tag or a User-Agent could otherwise control the user's terminal.
     return "".join(letter if letter.isprintable() else "�" for letter in text)

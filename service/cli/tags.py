@@ -24,7 +24,7 @@ Platforms = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
 @click.command()
 @click.argument("name", metavar="REPO[:TAG]")
 @reaching
-@click.option("--platforms", "with_platforms", is_flag=True, help="Ask the registry which platforms each is for.")
+@click.option("--platforms", "with_platforms", is_flag=True, help="Show the platforms of each tag; asks the registry.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool, as_json: bool) -> None:
     """List the tags of REPO, newest push first, each with its verdict and the reason. REPO and TAG may be globs."""
@@ -38,7 +38,7 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
     names = meant(wiring, (repository,))
     listed = [row for repository in names for row in _listed(wiring, repository, tag)]
     if tag and not listed:
-        raise NoSuchTag(f"{name} is no tag that is there; `pushprune tags {repository}` lists them")
+        raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
     platforms = _platforms(wiring, listed) if with_platforms else {}
     if as_json:
         show_json([_json(row, platforms if with_platforms else None) for row in listed])

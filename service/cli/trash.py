@@ -19,7 +19,7 @@ from service.domain.policy.size import size
 @click.argument("repository", metavar="[REPO]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trash(repository: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
-    """List what was deleted and can still be put back: until the next garbage collection, or history.trash is over."""
+    """List deleted images that can be restored: until the next garbage collection, at most for history.trash."""
     if repository:
         repository = parse_repository(repository)
     wiring = reach(config, data)
@@ -33,7 +33,7 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
         click.echo("nothing can be restored" + (f" in {repository}" if repository else ""))
         return
     table(
-        ("image", "digest", "size", "pushed", "deleted", "until", "why it went"),
+        ("image", "digest", "size", "pushed", "deleted", "until", "reason"),
         (
             (f"{name}:{image.tag}" if image.tag else f"{name}@{image.digest}", short_digest(image.digest),
              size(image.size_bytes or None), when(image.pushed_us), when(image.at_us), when(image.at_us + life_us),
@@ -43,7 +43,7 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     )  # fmt: skip
     comes = next_ms(wiring)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
-    line(f"until: or until {collection}; pushprune restore REPO:TAG, or REPO@DIGEST, puts one back")
+    line(f"restorable until that time or {collection}: pushprune restore REPO:TAG, or REPO@DIGEST")
 
 
 def _row(repository: str, image: Deleted, life_us: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import click
     "--data",
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where tokens and history are kept; go on there next time [./pushprune-data].",
+    help="The folder of tokens and history, used again at the next start [./pushprune-data].",
 )
 @click.option(
     "--config",
@@ -31,7 +31,7 @@ def up(
 ) -> None:
     """Run web, worker and, unless redis.url is set, an embedded Redis, until Ctrl-C.
 
-    Everything is kept in DIR: a second start goes on where the first one was. With --keep-last, `latest` is protected.
+    Everything is kept in DIR: a second start continues there. With --keep-last, `latest` is protected.
     """
     if yes and not keep_last:
         raise click.UsageError("--yes belongs to --keep-last; in a policy of your own write `first_plan: apply`")

@@ -21,7 +21,7 @@ def show_tags(registry: RegistryV1, repository: str, tag: str, as_json: bool) ->
     all_tags = {tagged.tag: tagged for tagged in tags(registry, repository)}
     selected = Wanted(repository, tag).tags(all_tags) if tag else all_tags
     if tag and not selected:
-        raise NoSuchTag(f"{repository}:{tag} is no tag that is there; `pushprune tags {repository}` lists them")
+        raise NoSuchTag(f"{repository}:{tag}: tag not found; `pushprune tags {repository}` lists them")
     rows = [all_tags[name] for name in sorted(selected)]
     if as_json:
         show_json([asdict(tagged) for tagged in rows])
@@ -52,17 +52,17 @@ def remove(
             }
         )
     else:
-        line(f"deleted: {number(len(done) - len(stays), 'tag')}; version 1 keeps the images, so a tag can be put back:")
+        line(f"deleted: {number(len(done) - len(stays), 'tag')}; version 1 keeps the images, so a tag can be restored:")
         put = f"{registry.url}/v1/repositories/REPO/tags/TAG"
         line(f"""curl -X PUT -H 'Content-Type: application/json' -d '"IMAGE"' {put}""")
     if stays:
         names = ", ".join(f"{tagged.repository}:{tagged.tag}" for tagged in stays)
-        raise NotDeletable(f"pushed meanwhile, so it stays: {names}")
+        raise NotDeletable(f"not deleted, as it was pushed meanwhile: {names}")
 
 
 def _show(selected: Sequence[Tagged]) -> None:
     if not selected:
-        click.echo("nothing goes")
+        click.echo("nothing to delete")
         return
     rows = ((f"{tagged.repository}:{tagged.tag}", tagged.image, ", ".join(tagged.also)) for tagged in selected)
-    table(("goes", "image", "its image has also the tags"), rows)
+    table(("to delete", "image", "other tags of the image"), rows)

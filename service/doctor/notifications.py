@@ -29,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
         with suppress(PushpruneError):
             probes.end(case.name)
     if state == "heard references":
-        yield fine(_NAME, f"a push was heard of after {took_s:.1f} s")
+        yield fine(_NAME, f"the notification of a push arrived after {took_s:.1f} s")
     elif state == "heard":
         sentence = "pushes are heard of, but not what they reference: sizes stay unknown, and indexes must be asked for"
         yield warning(_NAME, sentence, f"notifications: {{events: {{includereferences: true}}}}   # {_WHERE}")

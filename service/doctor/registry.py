@@ -50,7 +50,7 @@ def check(case: Case) -> Iterator[Finding]:
     except RegistryUnavailable as away:
         yield error("registry", str(away), _elsewhere(url))
     else:
-        yield fine("registry", f"{probe.url} answers and lets us in")
+        yield fine("registry", f"{probe.url} is reachable and accepts the login")
 
 
 def check_deletes(case: Case) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def _check_disk(case: Case, unlinker: Unlinker) -> Finding:
             unlinker.prove(repository)
         except RegistryRefused as refused:
             return error("deletes", str(refused), _DISK)
-    return fine("deletes", "deletes go over the registry's disk, which is proved to be the one that it serves")
+    return fine("deletes", "deletes are made in the storage, which is proved to be the one that the registry serves")
 
 
 def check_catalog(case: Case) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ def check(case: Case) -> Iterator[Finding]:
         yield error("workers", sentence, mend) if oldest_s > _STUCK_S else warning("workers", sentence, mend)
     else:
         each = ", ".join(f"{queue} {count}" for queue, count in health.queues.items())
-        yield fine("workers", f"{workers} {'lives' if workers == 1 else 'live'} ({each}), nothing is late")
+        yield fine("workers", f"{workers} {'worker runs' if workers == 1 else 'workers run'} ({each}), no backlog")
 
 
 def check_troubles(case: Case) -> Iterator[Finding]:
@@ -54,7 +54,7 @@ def check_troubles(case: Case) -> Iterator[Finding]:
         sentence = f"events could not be understood, the last of them: {rejected[1]}"
         yield warning("troubles", sentence, f"redis-cli XREVRANGE {key} + - COUNT 5   # shows them with the reason")
     if not has_findings:
-        yield fine("troubles", "nobody complains")
+        yield fine("troubles", "no open troubles")
 
 
 def _mending(about: str, message: str) -> str:

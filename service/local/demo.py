@@ -53,6 +53,7 @@ def demo(console: Console, *, once: bool) -> None:
             with log.open("w") as stream:
                 _play(console, Transcript(stream, speakers=SPEAKERS), binary, Path(folder), once=once)
         except PushpruneError:
+            # Log lines contain brackets, which rich would take for markup.
             console.print(log.read_text(), markup=False, highlight=False)
             raise
 
@@ -106,11 +107,11 @@ def _tell(stage: Stage) -> None:
     wrong += outcome.disagreements(stage.registry, fates, expected)
     went = {fate.digest for fate in fates if not fate.stays}
     if before - after < len(went) * story.LAYER_BYTES:
-        wrong += (f"the collection gave only {before - after:,} bytes of {len(went)} images back",)
+        wrong += (f"the collection freed only {before - after:,} bytes of {len(went)} images",)
     _summarize(console, fates, run, before, after)
     if wrong:
         raise NotAsPromised(f"not as the policy says: {'; '.join(dict.fromkeys(wrong))}.")
-    console.print("[green]everything is exactly as the policy says, by the registry's own word[/]")
+    console.print("[green]verified: the registry contains exactly what the policy keeps[/]")
 
 
 def _push(stage: Stage) -> tuple[story.Pushed, ...]:
@@ -161,11 +162,11 @@ def _summarize(console: Console, fates: Sequence[outcome.Fate], run: Run, before
     for fate in kept:
         also = [other.tag for other in fates if other.digest == fate.digest and other.tag != fate.tag]
         console.print(f"  {fate.tag:<9} {fate.reason}{''.join(f', also tagged {tag}' for tag in also)}")
-    console.print(f"{len(went)} builds went:")
+    console.print(f"{len(went)} builds deleted:")
     for fate in went:
         console.print(f"  {fate.tag:<9} {fate.reason}")
     console.print(
-        f"collection: {run.blobs} blobs swept, {before - after:,} bytes given back "
+        f"collection: {run.blobs} blobs deleted, {before - after:,} bytes freed "
         f"(the registry's storage: {before:,} → {after:,} bytes)"
     )
 

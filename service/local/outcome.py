@@ -51,9 +51,9 @@ def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
 
 def table(tag_fates: Iterable[Fate]) -> Table:
     """Return a table with a row for every tag."""
-    shown = Table("tag", "digest", "", "why", title="what stays, what went, and why", title_justify="left")
+    shown = Table("tag", "digest", "", "why", title="kept and deleted tags, with reasons", title_justify="left")
     for fate in tag_fates:
-        mark = "[green]stays[/]" if fate.stays else "[red]went[/]"
+        mark = "[green]kept[/]" if fate.stays else "[red]deleted[/]"
         shown.add_row(fate.name, fate.digest.removeprefix("sha256:")[:12], mark, fate.reason)
     return shown
 
@@ -80,7 +80,7 @@ def disagreements(
         if name not in expected and registry.has_manifest(fate.repository, fate.digest):
             wrong.append(f"{fate.name} is gone, but its manifest {fate.digest} is not")
         if fate.stays != (name in expected):
-            wrong.append(f"{fate.name}: the history says that it {'stays' if fate.stays else 'went'}")
+            wrong.append(f"{fate.name}: the history says that it {'is kept' if fate.stays else 'was deleted'}")
         if not fate.reason:
             wrong.append(f"{fate.name}: the history gives no reason")
     return tuple(sorted(wrong))

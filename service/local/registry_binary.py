@@ -70,7 +70,7 @@ def _from_debian(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
         return binary
     if not all(shutil.which(tool, path=environ.get("PATH")) for tool in ("apt-get", "dpkg-deb")):
         raise ConfigurationError(f"no registry binary found: {_INSTALL}")
-    say(f"fetching the Debian package {PACKAGE} into {folder}")
+    say(f"downloading {PACKAGE} (Debian package) to {folder}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as draft:

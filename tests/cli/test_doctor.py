@@ -49,7 +49,7 @@ def test_what_is_wrong_is_shown_with_the_line_that_mends_it(run: Run, plant: Pla
     code, output, progress = run()
     assert code == 1
     assert [line.split() for line in output.splitlines()] == [
-        ["error", "thing", "it", "is", "broken"], ["mend:", "mend", "it"], ["ok", "other", "all", "well"],
+        ["error", "thing", "it", "is", "broken"], ["fix:", "mend", "it"], ["ok", "other", "all", "well"],
     ]  # fmt: skip
     assert progress == ""
 

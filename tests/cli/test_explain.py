@@ -57,11 +57,10 @@ def held(wiring: Wiring) -> None:
 def test_a_tag_whose_plan_waits_goes_once_it_is_approved(run: Run) -> None:
     _, said = run("explain", "shop/api:v1")
     assert (
-        "to go once the plan is approved (pushprune prune --approve shop/api): older than the newest 2 (rule last)"
-        in said
+        "to be deleted once approved (pushprune prune --approve shop/api): older than the newest 2 (rule last)" in said
     )
-    assert f"the plan waits: {WAITS}" in said
-    assert said.splitlines()[-1] == "could go: when its plan is approved"
+    assert f"the plan waits for approval: {WAITS}" in said
+    assert said.splitlines()[-1] == "could be deleted: when its plan is approved"
     _, said = run("explain", "shop/api:v5")
     assert "approve" not in said
 
@@ -70,8 +69,8 @@ def test_a_tag_whose_plan_waits_goes_once_it_is_approved(run: Run) -> None:
 @pytest.mark.parametrize("verb", ["explain", "tags"])
 def test_a_list_of_tags_knows_what_waits(run: Run, verb: str) -> None:
     _, said = run(verb, "shop/api")
-    assert said.count("to go once the plan is approved") == 3
-    assert said.splitlines()[-1] == f"the plan waits: {WAITS}; let it go: pushprune prune --approve shop/api"
+    assert said.count("to be deleted once approved") == 3
+    assert said.splitlines()[-1] == f"the plan waits for approval: {WAITS}; approve: pushprune prune --approve shop/api"
     _, said = run(verb, "shop/api", "--json")
     assert [tag["held"] for tag in json.loads(said)] == [None, None, WAITS, WAITS, WAITS]
 
@@ -117,18 +116,18 @@ def test_of_a_tag_that_was_never_seen_it_says_what_is_near(run: Run) -> None:
 def test_planning_a_repository_that_waits_says_that_it_waits(run: Run) -> None:
     code, said = run("prune", "shop/api")
     assert code == 0
-    assert f"shop/api: nothing goes, the plan waits for approval: {WAITS}" in said
+    assert f"shop/api: nothing is deleted: the plan waits for approval: {WAITS}" in said
 
 
 def test_the_plans_that_wait_are_followed_by_what_to_do(
     run: Run, wiring: Wiring, request: pytest.FixtureRequest
 ) -> None:
-    assert run("prune", "--held") == (0, "nothing waits\n")
+    assert run("prune", "--held") == (0, "no plan waits for approval\n")
     request.getfixturevalue("held")
     plan = wiring.history.holds()[0].plan
     _, said = run("prune", "--held")
     assert said.splitlines()[-1] == (
-        f"see it: pushprune prune --dry-run shop/api; let it go: pushprune prune --approve shop/api --plan {plan}"
+        f"review: pushprune prune --dry-run shop/api; approve: pushprune prune --approve shop/api --plan {plan}"
     )
     assert f" {plan} " in said.splitlines()[1] + " "
     assert json.loads(run("prune", "--held", "--json")[1])[0]["plan"] == plan
@@ -165,7 +164,7 @@ def approved(wiring: Wiring) -> int:
 
 @pytest.mark.usefixtures("held")
 def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: Wiring) -> None:
-    another = (1, "pushprune: another plan for shop/api waits by now; `pushprune prune --held` shows it\n")
+    another = (1, "pushprune: the plan for shop/api has changed; `pushprune prune --held` shows the new one\n")
     assert run("prune", "--approve", "shop/api", "--plan", "another") == another
     assert approved(wiring) == 0
     (hold,) = wiring.history.holds()
@@ -179,8 +178,8 @@ def test_nobody_who_can_be_asked_must_say_which_plan(run: Run, wiring: Wiring) -
     (hold,) = wiring.history.holds()
     assert (code, approved(wiring)) == (2, 0)
     assert said.splitlines()[-1] == (
-        f"Error: say which plan: --plan {hold.plan} for what `pushprune prune --held` shows of shop/api, "
-        "or --yes for whichever waits"
+        f"Error: not a terminal: add --plan {hold.plan} to approve the plan that `pushprune prune --held` shows for "
+        "shop/api, or --yes to approve the plan that waits now"
     )
     assert run("prune", "--approve", "shop/api", "--yes") == (0, "approved: 3 images\n")
 

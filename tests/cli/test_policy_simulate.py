@@ -122,7 +122,7 @@ def test_a_wrong_period_is_wrong_usage(run: Run) -> None:
 
 
 def test_no_past_at_all_is_wrong_usage(run: Run) -> None:
-    with pytest.raises(click.BadParameter, match="0 is no past"):
+    with pytest.raises(click.BadParameter, match="0 is too short"):
         run(KEEP_2, "--since", "0")
 
 

@@ -51,19 +51,19 @@ def test_the_status_says_what_is_wanted_and_what_comes_next(run: Run, wiring: Wi
     assert "nothing was compared yet" in output
     assert "next by the schedule" in output
     wiring.walks.request(reconciliation.FIRST_START)
-    assert "wanted: first start" in run("reconcile", "--status")[1]
+    assert "queued: first start" in run("reconcile", "--status")[1]
     wiring.walks.begin()
     assert "the catalog is being read, because: first start" in run("reconcile", "--status")[1]
 
 
 def test_without_a_worker_it_says_so(run: Run, wiring: Wiring) -> None:
     code, _, error = run("reconcile")
-    assert (code, error) == (1, "pushprune: no worker is running that could compare: start one; it is done then\n")
+    assert (code, error) == (1, "pushprune: no worker is running: start one, and the comparison runs then\n")
 
 
 def test_it_need_not_be_waited_for(run: Run, wiring: Wiring) -> None:
     code, output, _ = run("reconcile", "shop/api", "--no-wait")
-    assert (code, "asked for" in output) == (0, True)
+    assert (code, "requested" in output) == (0, True)
     assert wiring.walks.waiting(["shop/api"]) == ("shop/api",)
 
 
@@ -113,7 +113,7 @@ def test_what_a_walk_waits_for_is_said_meanwhile(run: Run, wiring: Wiring, monke
     monkeypatch.setattr("service.dispatch.Dispatch.reconcile", fails)
     monkeypatch.setattr("service.cli.reconcile.time.sleep", recovers)
     code, output, error = run("reconcile")
-    assert (code, error) == (0, "goes on later: the registry cannot be reached\n")
+    assert (code, error) == (0, "continued later: the registry cannot be reached\n")
     assert "1 repository with 3 tags compared" in output
 
 

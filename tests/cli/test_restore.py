@@ -84,10 +84,10 @@ def test_of_a_tag_that_can_come_back_explain_says_how(
     run: Run, registry: FakeRegistry, make_wiring: Callable[..., Wiring]
 ) -> None:
     assert run("explain", "shop/api:v1")[1].endswith(
-        "older than the newest 1 (rule last); `pushprune restore shop/api:v1` puts it back\n"
+        "older than the newest 1 (rule last); `pushprune restore shop/api:v1` restores it\n"
     )
     assert make_wiring(registry.url, keep_last(1)).trash.collected() == 1
-    assert "puts it back" not in run("explain", "shop/api:v1")[1]
+    assert "restores it" not in run("explain", "shop/api:v1")[1]
 
 
 @pytest.mark.parametrize("name", ["shop/api:v1", f"shop/api@{V1}"])

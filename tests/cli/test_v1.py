@@ -63,7 +63,7 @@ def test_a_glob_means_some_of_them(run: Run) -> None:
     _, output, _ = run("tags", "shop/api:v*", *HERE, "--json")
     assert [row["tag"] for row in json.loads(output)] == ["v1", "v2"]
     assert run("tags", "shop/api:x*", *HERE)[::2] == (
-        1, "pushprune: shop/api:x* is no tag that is there; `pushprune tags shop/api` lists them\n",
+        1, "pushprune: shop/api:x*: tag not found; `pushprune tags shop/api` lists them\n",
     )  # fmt: skip
     assert run("tags", "shop/*", *HERE)[::2] == (
         1, "pushprune: a registry of version 1 does not list its repositories: name each one\n",
@@ -135,7 +135,7 @@ def test_rm_takes_globs_and_all_but(run: Run, registry: FakeRegistryV1) -> None:
     assert registry.tags("shop/web") == {"latest": THREE}
     assert run("rm", "--all-but", "latest", "shop/api", *HERE, "--yes")[0] == 0
     assert registry.tags("shop/api") == {"latest": TWO}
-    assert run("rm", "--all-but", "latest", "shop/api", *HERE, "--yes")[:2] == (0, "nothing goes\n")
+    assert run("rm", "--all-but", "latest", "shop/api", *HERE, "--yes")[:2] == (0, "nothing to delete\n")
 
 
 def test_a_dry_run_deletes_nothing(run: Run, registry: FakeRegistryV1) -> None:
@@ -152,7 +152,7 @@ def test_json_says_what_is_gone(run: Run) -> None:
 
 def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -> None:
     code, _, error = run("rm", "shop/api:v1", *HERE)
-    assert (code, "say --yes, or --dry-run" in error) == (2, True)
+    assert (code, "add --yes to delete, or --dry-run" in error) == (2, True)
     assert len(registry.tags("shop/api")) == 3
 
 
@@ -189,7 +189,7 @@ def test_what_is_pushed_meanwhile_stays(run: Run, registry: FakeRegistryV1) -> N
     pushes = iter(({"v2": THREE}, {}))
     registry.after_delete = lambda: registry.push("shop/api", **next(pushes))
     code, _, error = run("rm", "shop/api:v1", "shop/api:v2", *HERE, "--yes")
-    assert (code, error) == (1, "pushprune: pushed meanwhile, so it stays: shop/api:v2\n")
+    assert (code, error) == (1, "pushprune: not deleted, as it was pushed meanwhile: shop/api:v2\n")
     assert registry.tags("shop/api") == {"v2": THREE, "latest": TWO}
 
 

@@ -36,7 +36,7 @@ def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_wa
 ) -> None:
     ended = subprocess.run(command("--once"), env=environment, capture_output=True, text=True, check=False, timeout=170)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    stayed, heading, went = ended.stdout.partition("10 kept builds of shop/api:\n")[2].partition("5 builds went:\n")
+    stayed, heading, went = ended.stdout.partition("10 kept builds of shop/api:\n")[2].partition("5 builds deleted:\n")
     assert heading
     names = [line.split()[0] for line in stayed.splitlines()]
     assert sorted(names) == sorted(f"build-{number}" for number in (3, *range(7, 16)))
@@ -45,8 +45,8 @@ def test_once_ends_well_and_its_last_lines_say_what_stayed_what_went_and_what_wa
     assert [line.split(maxsplit=1) for line in gone] == [
         [f"build-{number}", "older than the newest 10 (rule last-10)"] for number in (1, 2, 4, 5, 6)
     ]
-    assert collected.startswith("collection: 15 blobs swept, 1,0")
-    assert last == "everything is exactly as the policy says, by the registry's own word"
+    assert collected.startswith("collection: 15 blobs deleted, 1,0")
+    assert last == "verified: the registry contains exactly what the policy keeps"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -64,7 +64,7 @@ def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doc
     code, findings = doctor(system, "--wait", "60")
     wrong = [finding for found in findings.values() for finding in found if finding["severity"] != "ok"]
     assert (code, wrong) == (0, [])
-    assert "a push was heard of after" in only(findings, "notifications")[1]
+    assert "the notification of a push arrived after" in only(findings, "notifications")[1]
     assert system.wiring.history.repositories() == ()
     assert system.wiring.history.entries() == ()
     assert (system.tags(REPOSITORY), system.registry.manifests(REPOSITORY)) == (set(), frozenset())

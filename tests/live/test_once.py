@@ -139,7 +139,7 @@ def test_a_catalog_that_cannot_be_read_is_no_registry_without_anything_to_delete
         assert (found.returncode, found.stdout) == (1, "")
         assert "does not list its repositories" in found.stderr
         named = pushprune("prune", "--registry", fake.url, "--keep-last", "1", "--yes", "shop/api")
-        assert (named.returncode, named.stdout) == (0, "nothing would go\n"), named.stderr
+        assert (named.returncode, named.stdout) == (0, "nothing would be deleted\n"), named.stderr
 
 
 def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:

@@ -26,7 +26,7 @@ def test_all_but_some_go_although_the_worker_dies_in_the_middle_and_one_comes_ba
     wait_until(lambda: system.heard("shop/api", every) and system.quiet(), "the pushes were not heard")
 
     output = pushprune(system, "rm", "--all-but", "latest", "--all-but", "v3?", "shop/*", "--yes", "--no-wait")
-    assert "asked for: 31 deletions" in output
+    assert "requested: 31 deletions" in output
     wait_until(lambda: system.tags("shop/api") < every, "nothing goes")
     system.kill(worker)
     system.start_worker()

@@ -49,8 +49,8 @@ def changed(fate: Fate, **fields: Any) -> Fate:
         ({"v2": "c"}, "b", (WENT, STAYS), "app:v2 stands at c instead of b"),
         ({"v2": "b"}, "", (WENT, STAYS), "app:v2 cannot be pulled whole"),
         ({"v2": "b"}, "ab", (WENT, STAYS), "app:v1 is gone, but its manifest a is not"),
-        ({"v2": "b"}, "b", (changed(WENT, stays=True), STAYS), "app:v1: the history says that it stays"),
-        ({"v2": "b"}, "b", (WENT, changed(STAYS, stays=False)), "app:v2: the history says that it went"),
+        ({"v2": "b"}, "b", (changed(WENT, stays=True), STAYS), "app:v1: the history says that it is kept"),
+        ({"v2": "b"}, "b", (WENT, changed(STAYS, stays=False)), "app:v2: the history says that it was deleted"),
         ({"v2": "b"}, "b", (changed(WENT, reason=""), STAYS), "app:v1: the history gives no reason"),
     ],
 )

@@ -86,7 +86,7 @@ def test_on_debian_it_is_fetched_into_the_cache_once(tmp_path: Path, path: Path,
     found = find(environ, said.append)
     assert found == tmp_path / "cache/pushprune/docker-registry/usr/bin/docker-registry"
     assert [note.split()[0:2] for note in notes(environ)] == [["apt-get", "download"], ["dpkg-deb", "-x"]]
-    assert said == [f"fetching the Debian package docker-registry into {tmp_path / 'cache/pushprune'}"]
+    assert said == [f"downloading docker-registry (Debian package) to {tmp_path / 'cache/pushprune'}"]
     assert find(environ, said.append) == found
     assert len(notes(environ)) == 2
     assert [entry.name for entry in (tmp_path / "cache/pushprune").iterdir()] == ["docker-registry"]
