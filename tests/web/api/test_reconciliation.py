@@ -46,7 +46,7 @@ def test_what_is_no_repository_is_refused(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:5000"})
     answer = edge.http.post("/api/v1/reconciliation", json={"repositories": ["Shop/../x"]})
     status, _ = problem(answer)
-    assert (status, "no name of a repository" in answer.text) == (422, True)
+    assert (status, "not the name of a repository" in answer.text) == (422, True)
 
 
 def test_without_a_registry_nobody_can_compare(edge: Edge) -> None:

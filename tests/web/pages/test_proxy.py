@@ -95,8 +95,8 @@ def test_a_change_over_the_proxy_is_of_its_host(serve: ServeEdge) -> None:
         ({"web": {"user_header": "X-User", "proxies": ["10.0.0.7"]}}, "needs tokens.read or tokens.admin"),
         ({"web": {"proxies": ["127.0.0.1"]}}, "proxies needs tokens"),
         ({"web": {"proxies": ["10.0.0.7/8"]}}, "write addresses or networks"),
-        ({"web": {"prefix": "pushprune/"}}, "no path such as /pushprune"),
-        ({"web": {"user_header": "X User"}, "tokens": TOKENS}, "no name of a header"),
+        ({"web": {"prefix": "pushprune/"}}, "not a path such as /pushprune"),
+        ({"web": {"user_header": "X User"}, "tokens": TOKENS}, "not the name of a header"),
     ],
 )
 def test_half_a_proxy_is_refused(settings: dict[str, Any], said: str) -> None:
