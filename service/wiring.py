@@ -119,6 +119,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         ConfigurationError: `redis.url` is not set, or the policy cannot be read.
     """
     log.configure(settings.log.format, settings.log.level)
+    # The pulse must show within PULSE_S that Redis hangs, so it has a client with a shorter timeout.
     hasty = client or connect(redis_url(settings), answer_s=PULSE_S)
     connection = Connection(client or connect(redis_url(settings)), Keys(settings.redis.prefix), hasty)
     bounds = settings.history

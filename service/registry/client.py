@@ -91,8 +91,8 @@ class RegistryClient:
             parallel: requests at once, at most.
             instead: an alternative for the user, added to the error of a registry that does not delete.
             timed: called after each request with "<method> <status>" (or "<method> none") and its seconds.
-            word: of this installation. Requests that change something carry it in their User-Agent, so that their
-                events are known as ours. It reaches no other host: only GET and HEAD follow a redirect.
+            word: of this installation. Requests that change something have it in their User-Agent, so that pushprune
+                recognizes their events. No other host receives the word: only GET and HEAD follow a redirect.
 
         Raises:
             ConfigurationError: a bad url or ca_file.

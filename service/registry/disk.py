@@ -40,10 +40,10 @@ class Links:
     def __init__(self, storage: Storage, repository: str, shelf: Shelf) -> None:
         self.storage, self._repository, self._shelf = storage, repository, shelf
 
-    def take_off(self, tag: str, stood: Collection[str]) -> bool:
+    def take_off(self, tag: str, expected: Collection[str]) -> bool:
         """Delete a tag that points at one of these digests; False if the tag does not exist."""
         with translated(self._repository):
-            return self._set_aside(tag, stood)
+            return self._set_aside(tag, expected)
 
     def delete(self, digest: str, tags: Collection[str] | None = None) -> bool:
         """Delete a manifest with these of its tags; False if the manifest does not exist.
@@ -87,13 +87,13 @@ class Links:
         with translated(self._repository):
             return self._shelf.settle()
 
-    def _set_aside(self, tag: str, stood: Collection[str]) -> bool:
+    def _set_aside(self, tag: str, expected: Collection[str]) -> bool:
         """Move a tag into quarantine, and restore it at once if a push met the move."""
         digest, folder = self.storage.standing(self._repository, tag), self.storage.tag_folder(self._repository, tag)
         if digest is None and not folder.exists():
             return False
         pushed = RegistryUnavailable(f"{self._repository}:{tag} is being pushed", is_fault=True, is_over=True)
-        if digest is None or digest not in stood:
+        if digest is None or digest not in expected:
             raise pushed
         if not self._shelf.set_tag_aside(tag, digest):
             return False

@@ -6,7 +6,7 @@ from service.domain.errors import RegistryUnavailable
 from service.domain.oci.manifest import UnreadableManifest, read_references
 from service.registry.client import RegistryClient
 
-MANIFEST_GONE = "its manifest is gone"
+MANIFEST_GONE = "its manifest is missing"
 
 
 def flaw(client: RegistryClient, repository: str, digest: str, existed: Callable[[str], bool]) -> str | None:
@@ -34,10 +34,10 @@ def flaw(client: RegistryClient, repository: str, digest: str, existed: Callable
     for child in needs.children:
         damage = flaw(client, repository, child, existed)
         if damage and (damage != MANIFEST_GONE or existed(child)):
-            return f"of its part {child}: {damage}"
+            return f"in its part {child}: {damage}"
     for blob, _ in needs.blobs:
         if not _is_there(client, repository, blob):
-            return f"its blob {blob} is gone"
+            return f"its blob {blob} is missing"
     return None
 
 

@@ -17,7 +17,7 @@ from service.registry.storage import Storage, read_link
 FOLDER = "_pushprune"
 SIGN = ".pushprune-"
 # No batch takes this long, so an older quarantine belongs to a dead process.
-_LEFT_S = 600.0
+_ABANDONED_S = 600.0
 _WRITTEN_S = 60.0
 _PARALLEL = 8
 # Distribution 3 writes a link beside itself and moves it into place.
@@ -105,21 +105,21 @@ class Shelf:
 def settle_left(storage: Storage, repository: str) -> None:
     """Settle the quarantines of dead processes, and remove their marker folders."""
     folder = storage.repository_folder(repository)
-    for place in _left(folder / FOLDER, ""):
+    for place in _abandoned(folder / FOLDER, ""):
         Shelf(storage, repository, place.name).settle()
-    for place in _left(folder / "_manifests" / "tags", SIGN):
+    for place in _abandoned(folder / "_manifests" / "tags", SIGN):
         place.rmdir()
 
 
 def is_left(storage: Storage, repository: str) -> bool:
     """True if a dead process left something to settle."""
     folder = storage.repository_folder(repository)
-    return bool(_left(folder / FOLDER, "") or _left(folder / "_manifests" / "tags", SIGN))
+    return bool(_abandoned(folder / FOLDER, "") or _abandoned(folder / "_manifests" / "tags", SIGN))
 
 
-def _left(folder: Path, prefix: str) -> list[Path]:
+def _abandoned(folder: Path, prefix: str) -> list[Path]:
     """The entries of a folder that begin with `prefix` and are too old for a living process."""
-    since_s = time.time() - _LEFT_S
+    since_s = time.time() - _ABANDONED_S
     try:
         entries = [entry for entry in os.scandir(folder) if entry.name.startswith(prefix)]
     except FileNotFoundError:

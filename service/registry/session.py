@@ -20,7 +20,7 @@ USER_AGENT = f"pushprune/{__version__}"
 
 
 def agent_with(word: str, probe: str = "") -> str:
-    """Return the User-Agent of a request that changes something: its event is known as ours by the word."""
+    """Return the User-Agent of a request that changes something. Its event is recognized by the word."""
     return f"{USER_AGENT} ({word}; probe {probe})" if probe else f"{USER_AGENT} ({word})"
 
 

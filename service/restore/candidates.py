@@ -11,7 +11,7 @@ from service.store.history import History
 from service.store.trash import Trash
 
 _DELETED = ("pruned", "still listed")
-_STOOD = ("push", "adopted", "restored", "healed")
+_POINTING = ("push", "adopted", "restored", "healed")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Undoable:
         """
         if tag:
             deletions = [entry for entry in self.deleted if entry.tag == tag and digest in (None, entry.digest)]
-            deletions = deletions or self._standing(tag, digest) or self._left(tag, digest)
+            deletions = deletions or self._deleted_but_existing(tag, digest) or self._overwritten(tag, digest)
             if not deletions:
                 raise NotRestorable(self._why_not(tag, digest))
             return deletions[:1]
@@ -56,32 +56,35 @@ class Undoable:
         pushes = (push for push in self._entries if push.action == "push" and (push.tag, push.digest) == (tag, digest))
         return next((push.actor for push in pushes), "")
 
-    def _standing(self, tag: str, digest: str | None) -> list[Deleted]:
+    def _deleted_but_existing(self, tag: str, digest: str | None) -> list[Deleted]:
         """The deletion of a tag whose image exists nevertheless: under another tag, or restored already."""
         entries = [entry for entry in self._entries if entry.tag == tag]
         pruned = next((entry for entry in entries if entry.action in _DELETED), None)
         if pruned is None or digest not in (None, pruned.digest):
             return []
-        if (entries and entries[0].action in ("push", "restored")) or not self._stands(pruned.digest):
+        if (entries and entries[0].action in ("push", "restored")) or not self._exists(pruned.digest):
             return []
         return [self._as_deleted(pruned)]
 
-    def _left(self, tag: str, digest: str | None) -> list[Deleted]:
+    def _overwritten(self, tag: str, digest: str | None) -> list[Deleted]:
         """The digest at which the tag pointed before, if the image is still in the registry or in the trash."""
-        stood = next((entry for entry in self._entries if entry.digest == digest and self._stood(entry, tag)), None)
-        if stood is None or not (self._stands(stood.digest) or self.trash.get(self.repository, stood.digest)):
+        previous = next(
+            (entry for entry in self._entries if entry.digest == digest and self._pointed(entry, tag)), None
+        )
+        if previous is None or not (self._exists(previous.digest) or self.trash.get(self.repository, previous.digest)):
             return []
-        return [replace(self._as_deleted(stood), left=True)]
+        return [replace(self._as_deleted(previous), left=True)]
 
     def _as_deleted(self, entry: Entry) -> Deleted:
         pushes = (push for push in self._entries if push.action == "push" and push.tag == entry.tag)
         pushed_us = next((push.at_us for push in pushes if push.digest == entry.digest), None)
         return Deleted(entry.tag, entry.digest, pushed_us, entry.at_us, entry.size_bytes, entry.reason)
 
-    def _stood(self, entry: Entry, tag: str) -> bool:
-        return entry.tag == tag and entry.action in _STOOD
+    def _pointed(self, entry: Entry, tag: str) -> bool:
+        """True if the tag pointed at the digest of this entry from then on."""
+        return entry.tag == tag and entry.action in _POINTING
 
-    def _stands(self, digest: str) -> bool:
+    def _exists(self, digest: str) -> bool:
         return self.registry.head(self.repository, digest) is not None
 
     @cached_property
@@ -92,7 +95,7 @@ class Undoable:
         """Describe to the user why a tag cannot be restored."""
         name = f"{self.repository}:{tag}"
         pruned = next((entry for entry in self._entries if entry.tag == tag and entry.action in _DELETED), None)
-        if digest and any(self._stood(entry, tag) and entry.digest == digest for entry in self._entries):
+        if digest and any(self._pointed(entry, tag) and entry.digest == digest for entry in self._entries):
             return f"{digest}, at which {name} pointed, is neither in the registry nor in the trash: push it again"
         if tag in self.history.snapshot(self.repository).lost:
             return f"{name} was lost in a race with its push and cannot be restored: push it again"

@@ -187,7 +187,7 @@ def test_a_push_that_the_sweep_broke_is_an_alarm_with_its_name_until_it_is_whole
     assert system.wiring.garbage.runs()[0].result == "put off"
     (trouble,) = system.wiring.outbox.troubles()
     assert trouble.about == "broken shop/api:v1"
-    assert "is gone): push it again" in trouble.message
+    assert "is missing): push it again" in trouble.message
     sweep(system.wiring)
     assert alarms(system) == {"broken shop/api:v1"}
     system.registry.push(SHOP, "v1", image)
@@ -199,7 +199,7 @@ def test_so_is_one_whose_part_is_broken(make_system: Make, tmp_path: Path) -> No
     part, whole = make_image("arm"), make_image("amd")
     system = push_during_the_sweep(make_system, tmp_path, index_over((whole, part)), part)
     messages = {trouble.about: trouble.message for trouble in system.wiring.outbox.troubles()}
-    assert f"of its part {part.digest}: its blob " in messages["broken shop/api:v1"]
+    assert f"in its part {part.digest}: its blob " in messages["broken shop/api:v1"]
 
 
 def test_a_push_that_is_whole_is_none(make_system: Make, tmp_path: Path) -> None:
