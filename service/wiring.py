@@ -46,6 +46,7 @@ from service.store.outbox import Outbox
 from service.store.reconciliation import Walks
 from service.store.restorations import Restorations
 from service.store.rulings import Rulings
+from service.store.signed_out import SignedOut
 from service.store.tally import Tallies
 from service.store.trash import Trash
 
@@ -72,6 +73,7 @@ class Wiring:
     probes: Probes
     tallies: Tallies
     rulings: Rulings
+    signed_out: SignedOut
     policies: PolicySource
     archive: Archive
     asks: Asks
@@ -166,6 +168,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         probes=Probes(connection),
         tallies=Tallies(connection),
         rulings=Rulings(connection, limits),
+        signed_out=SignedOut(connection),
         policies=policies,
         archive=archive,
         asks=Asks(connection),

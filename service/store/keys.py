@@ -220,6 +220,8 @@ Global
   fence         string  counts acquisitions of leases: a later holder has the larger number.
   clock         string  the time of Redis at the last sweep (ms): an earlier one tells that its clock was set back.
                         Life: for ever. Writer, reader: clock.
+  signout:NAME  string  a session of the dashboard, by its id, was signed out: its cookie is refused.
+                        Life: web.session, as long as the cookie. Writer, reader: web.
   probe:NAME    string  "waiting", then "heard" or "heard references": a push of the doctor's own, known again by its
                         User-Agent. Life: 5 minutes. Writers: doctor; the web process, which notes nothing else of it.
                         Reader: doctor.
@@ -342,6 +344,9 @@ class Keys:
 
     def probe(self, name: str) -> str:
         return f"{self.prefix}probe:{name}"
+
+    def signout(self, session: str) -> str:
+        return f"{self.prefix}signout:{session}"
 
     def seen(self, bucket: int) -> str:
         return f"{self.prefix}seen:{bucket}"

@@ -11,6 +11,7 @@ from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from service.settings import Settings
 from service.web.access import Right, is_given, is_open, key_of, right_of
 from service.web.proxy import told_user
+from service.wiring import Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,21 @@ def register(app: Flask, settings: Settings) -> None:
     )
 
 
-def visitor(settings: Settings) -> Visitor | None:
-    """Who asks; None: nobody that is known."""
+def visitor(wiring: Wiring) -> Visitor | None:
+    """Return who asks; None if that is unknown.
+
+    Raises:
+        StoreUnavailable: Redis is away, so that nobody knows if the session was signed out.
+    """
+    settings, web = wiring.settings, wiring.settings.web
     if is_open(settings):
         return Visitor("admin", "dashboard")
-    web = settings.web
     if user := told_user(web):
         return Visitor("admin" if user in web.admins else "read", user[:64])
     right: Any = session.get("right")
-    return Visitor(right, f"dashboard ({right})", signed_in=True) if is_given(settings, right) else None
+    if not is_given(settings, right) or "id" not in session or wiring.signed_out.has(session["id"]):
+        return None
+    return Visitor(right, f"dashboard ({right})", signed_in=True)
 
 
 def sign_in(settings: Settings, token: str) -> bool:
@@ -69,12 +76,15 @@ def sign_in(settings: Settings, token: str) -> bool:
     right = right_of(settings, token)
     if right:
         session.clear()
-        session.update(right=right, csrf=secrets.token_urlsafe(16))
+        session.update(right=right, id=secrets.token_urlsafe(16), csrf=secrets.token_urlsafe(16))
         session.permanent = True
     return right is not None
 
 
-def sign_out() -> None:
+def sign_out(wiring: Wiring) -> None:
+    """End the session: a copy of its cookie is refused as well, by every web process."""
+    if "id" in session:
+        wiring.signed_out.add(session["id"], wiring.settings.web.session)
     session.clear()
 
 

@@ -92,7 +92,7 @@ def _refused(wiring: Wiring) -> Response | None:
     if request.method == "POST" and is_cross_site():  # before a session could begin
         return frame.refusal(stranger() or "another site sent this", 403)
     csrf()
-    who = frame.keep_visitor(visitor(settings))
+    who = frame.keep_visitor(visitor(wiring))
     if who is None and request.endpoint not in _FOR_ALL:
         return _to_login()
     if request.method == "POST":

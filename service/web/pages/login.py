@@ -17,7 +17,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/login")
     def log_in_page() -> Response:
-        if session.visitor(settings):
+        if session.visitor(wiring):
             return _onwards()
         return _form(unset(settings) or "", HTTPStatus.OK)
 
@@ -36,7 +36,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/logout")
     def log_out() -> Response:
-        session.sign_out()
+        session.sign_out(wiring)
         return redirect(url_for("pages.log_in_page"), 303)  # type: ignore[return-value]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import fakeredis
 import pytest
 
 from tests.web.conftest import Edge, ServeEdge
@@ -97,6 +98,43 @@ def test_the_name_of_who_is_signed_in_is_shown_and_he_can_go(edge: Edge) -> None
     assert "may only look" in Browser(edge, TOKENS["read"]).text("/")
     assert browser.post("/logout").status_code == 303
     assert browser.get("/").status_code == 303
+
+
+def with_cookie_of(browser: Browser, edge: Edge) -> Browser:
+    """Another browser of a web process, that somebody gave a copy of the cookie."""
+    name = str(browser.http.application.config["SESSION_COOKIE_NAME"])
+    cookie = browser.http.get_cookie(name)
+    assert cookie
+    copy = Browser(edge)
+    copy.http.set_cookie(name, cookie.value)
+    return copy
+
+
+def test_a_copy_of_the_cookie_is_refused_after_signing_out_by_every_web_process(serve: ServeEdge) -> None:
+    one, other = serve(tokens=TOKENS), serve(tokens=TOKENS)
+    browser, elsewhere = Browser(one, TOKENS["admin"]), Browser(one, TOKENS["admin"])
+    copies = [with_cookie_of(browser, edge) for edge in (one, other)]
+    assert [copy.get("/health").status_code for copy in copies] == [200, 200]
+    assert browser.post("/logout").status_code == 303
+    assert [copy.get("/health").status_code for copy in copies] == [303, 303]
+    for copy in copies:
+        assert copy.post("/health/compare").headers["Location"].startswith("/login")
+    assert elsewhere.get("/health").status_code == 200, "another session of the same token goes on"
+    keys = one.wiring.connection.keys
+    (key,) = one.redis.keys(keys.signout("*"))
+    assert 0 < one.redis.ttl(key) <= one.wiring.settings.web.session
+
+
+def test_a_session_is_refused_while_nobody_knows_if_it_was_signed_out(
+    edge: Edge, redis_server: fakeredis.FakeServer
+) -> None:
+    browser = Browser(edge, TOKENS["admin"])
+    redis_server.connected = False
+    page = browser.get("/health")
+    assert (page.status_code, "Redis does not answer" in page.text) == (503, True)
+    assert "Sign out" not in page.text
+    redis_server.connected = True
+    assert browser.get("/health").status_code == 200
 
 
 def test_the_cookie_is_for_this_site_and_no_script(edge: Edge) -> None:

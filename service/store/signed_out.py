@@ -1,0 +1,20 @@
+"""The sessions of the dashboard that were signed out, for as long as their cookies would be valid."""
+
+from service.store.connection import Connection
+
+
+class SignedOut:
+    """signout:NAME in Redis, NAME is the id of a session. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, session: str, life_s: int) -> None:
+        """Refuse this session from now on. life_s: how long a cookie of it is valid at most."""
+        with self._connection.reached() as client:
+            client.set(self._connection.keys.signout(session), "1", ex=life_s)
+
+    def has(self, session: str) -> bool:
+        """Return True if this session was signed out."""
+        with self._connection.reached() as client:
+            return bool(client.exists(self._connection.keys.signout(session)))
