@@ -385,3 +385,18 @@ def age(system: System, *tags: str) -> None:
     an_hour_ago = (datetime.now(UTC) - AN_HOUR).timestamp()
     for number, tag in enumerate(tags):
         utime(storage.tag_folder(SHOP, tag) / "current" / "link", (an_hour_ago + number, an_hour_ago + number))
+
+
+def test_a_tag_that_is_said_to_have_moved_is_not_said_to_be_old(make_system: Make) -> None:
+    """A push that came before the last move of a tag is not the push that put its image there."""
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    system.settle()
+    image, forged = system.registry.tags(SHOP)["v3"], forger(system)
+    forged.push("v3", invented("moved"))
+    system.settle()
+    reconcile.compare(system.wiring, system.wiring.history.snapshot(SHOP))
+    forged.push("v3", image, later=-2 * AN_HOUR)
+    system.push("v4")
+    system.later()
+    assert {"v3", "v4"} <= system.tags()

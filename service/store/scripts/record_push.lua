@@ -76,9 +76,13 @@ local function push(r, e)
   end
   if current then
     local late = e.at < tonumber(current) or (e.at == tonumber(current) and e.short <= digest)
-    -- What turned up before its push was told has its time from then on.
     local actor = string.match(redis.call('HGET', r.live, e.tag), '^%S+ %S+ (.*)$')
-    if late and digest == e.short and (actor == '?' or actor == '?first?') then late = false end
+    if digest == e.short and (actor == '?' or actor == '?first?') then
+      -- A tag that was found before its push was reported has the time of that push from then on. But a push that is
+      -- older than a push of another image to the tag did not put it there.
+      local newest = tonumber(string.match(redis.call('HGET', r.revisions, e.tag) or '', '^%d+') or -1)
+      late = e.at <= newest
+    end
     if digest ~= e.short then
       -- A tag that was found, and not seen pushed, has no time: it was there until now.
       local lost, lost_at, until_us = digest, tonumber(current) > 0 and string.format('%.0f', current) or e.at_us, e.at_us
