@@ -1,17 +1,17 @@
-"""The dashboard: pages for people. A page is a frame that is there at once; what takes time comes as its panels.
+"""The dashboard. A page is a frame that is served at once; its panels load the parts that take time.
 
-frame.py         a page, a panel, a way back after a change
-listings.py      the tags that somebody looks at, not read anew for each look
-text.py          how times, bytes, digests and what strangers sent look
-written.py       policies and settings as people write them
+frame.py         a page, a panel, the redirect after a change
+listings.py      a cache of the tags that users look at
+text.py          formats of times, bytes, digests and untrusted text
+written.py       policies and settings as YAML
 masking.py       the configuration without its secrets
 login.py         signing in and out
-overview.py      what happens right now, and happened lately
-repositories.py  all of them
-repository.py    one of them: its tags, its trash
-tag.py           one tag: why it stays or goes, and its time line
-activity.py      events, decisions, deletes, what could not be understood
-policy.py        the policy in force, plans that wait, trying another
+overview.py      current state and recent activity
+repositories.py  all repositories
+repository.py    one repository: its tags, its trash
+tag.py           one tag: the reason of its verdict, and its history
+activity.py      events, decisions, deletions, rejected events
+policy.py        the current policy, plans that wait, testing another policy
 collection.py    garbage collections
 health.py        the doctor, workers, queues, the configuration
 """
@@ -55,13 +55,13 @@ _POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _FOREIGN = "without tokens only programs and browsers on this machine may ask: set tokens.read and tokens.admin"
-# What may be sent without the right to change anything.
+# Forms that need no right to change anything.
 _ASKS = frozenset({"pages.log_in", "pages.log_out", "pages.policy_trial"})
 _FOR_ALL = frozenset({"pages.log_in", "pages.log_in_page"})
 
 
 def register(app: Flask, wiring: Wiring) -> None:
-    """Adds the dashboard to the application."""
+    """Add the dashboard to the application."""
     pages = Blueprint("pages", __name__, template_folder="../templates")
     for page in (*_SHOWN, *_WITHIN):
         page.add(pages, wiring)
@@ -78,61 +78,59 @@ def register(app: Flask, wiring: Wiring) -> None:
 
 
 def _endpoint(page: ModuleType) -> str:
-    """The view that shows it is called as its file."""
+    """Return the endpoint of a page: its view has the name of its file."""
     return page.__name__.rpartition(".")[2]
 
 
 def _refused(wiring: Wiring) -> Response | None:
-    """The answer that refuses, or asks to sign in; None where the request may go on."""
+    """Return the response that rejects the request or asks to sign in, or None if the request is allowed."""
     settings = wiring.settings
     if is_open(settings) and is_foreign():
         return frame.refusal(_FOREIGN, 403)
     if _is_from_elsewhere():
         return frame.page("again.html")
-    if request.method == "POST" and is_cross_site():  # before a session could begin
+    # A rejected cross-site POST must not begin a session, so this check comes before csrf().
+    if request.method == "POST" and is_cross_site():
         return frame.refusal(stranger() or "another site sent this", 403)
     csrf()
-    who = frame.keep_visitor(visitor(wiring))
-    if who is None and request.endpoint not in _FOR_ALL:
+    user = frame.keep_visitor(visitor(wiring))
+    if user is None and request.endpoint not in _FOR_ALL:
         return _to_login()
     if request.method == "POST":
-        return _unwanted(who)
+        return _unwanted(user)
     return None
 
 
 def _is_from_elsewhere() -> bool:
-    """Whether somebody comes over a link on another site, so that his browser keeps his session back.
-
-    It sends it once a page of ours asks; a session begun here and now would take the place of his.
-    """
+    """True for a cross-site GET without a session: SameSite=Strict withheld the cookie."""
+    # A reload from our own page makes the browser send the cookie. A new session, started now, would replace the
+    # session of the user.
     is_link = request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"
     return is_link and "csrf" not in session
 
 
-def _unwanted(who: Visitor | None) -> Response | None:
-    if why := stranger():
-        return frame.refusal(why, 403)
-    if request.endpoint in _ASKS or (who and who.may_change):
+def _unwanted(user: Visitor | None) -> Response | None:
+    if reason := stranger():
+        return frame.refusal(reason, 403)
+    if request.endpoint in _ASKS or (user and user.may_change):
         return None
     return frame.refusal("you may look and change nothing: sign in with tokens.admin for that", 403)
 
 
 def _to_login() -> Response:
-    """A panel has the whole page go there."""
-    there = url_for("pages.log_in_page", next=None if frame.is_panel() else frame.here())
+    """Redirect to the sign-in page. A panel makes the browser load the whole page."""
+    address = url_for("pages.log_in_page", next=None if frame.is_panel() else frame.here())
     if not frame.is_panel():
-        return redirect(there, 303)  # type: ignore[return-value]
+        return redirect(address, 303)  # type: ignore[return-value]
     response = Response("sign in again", 401, mimetype="text/plain")
-    response.headers["HX-Redirect"] = there
+    response.headers["HX-Redirect"] = address
     return response
 
 
 def _sealed(response: Response) -> Response:
-    """Nothing from elsewhere, nothing inline, nothing kept.
-
-    The referrer stays here: without any, browsers would hide the origin of a form too.
-    """
+    """Add the headers that forbid foreign content, inline scripts and caching."""
     response.headers["Content-Security-Policy"] = _POLICY
+    # "no-referrer" would also hide the origin of our own forms, which is checked.
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -149,9 +147,9 @@ _STATUS: dict[type[Exception], int] = {
 
 
 def _failed(error: Exception, status: int = 0) -> Response:
-    """One sentence: where a change was asked for, on the page that it was asked for from."""
-    said = error.description if isinstance(error, HTTPException) else str(error)
+    """Answer an error with one sentence. After a failed change, the page that sent the form shows the sentence."""
+    message = error.description if isinstance(error, HTTPException) else str(error)
     status = status or next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 409)
     if request.method == "POST" and request.endpoint not in frame.ANSWERS_ITSELF:
-        return frame.back(said or "it failed", failed=True)
-    return frame.refusal(said or "it failed", status)
+        return frame.back(message or "it failed", failed=True)
+    return frame.refusal(message or "it failed", status)

@@ -1,4 +1,4 @@
-"""What happened: events, decisions, deletes with their reasons; what failed, and what could not be understood."""
+"""The activity page: events, decisions, deletions with their reasons, failures, and rejected events."""
 
 import csv
 import io
@@ -38,14 +38,19 @@ _REJECTED = 50
 _TROUBLES = 100
 _LONGEST = 256
 _ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
-# A spreadsheet would obey what begins so (OWASP, CSV injection); some skip blanks, and read wide letters as these.
+# A spreadsheet runs a cell that begins with one of these as a formula (OWASP, CSV injection). Some spreadsheets skip
+# leading blanks and read full-width letters as the ASCII ones.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 _SPLIT_BEFORE_A_FORMULA = re.compile(rf"[;,|\t](?= *[{''.join(map(re.escape, _FORMULA))}])")
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is looked for; "" is all. before: the entry that all shown are older than."""
+    """Filters of the listing; "" matches everything.
+
+    Attributes:
+        before: the id of an entry; only older entries are listed.
+    """
 
     repository: str
     tag: str
@@ -62,9 +67,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/activity/entries")
     def activity_entries() -> Response:
         filters = _filters()
-        told = wiring.inventory.told(*_wanted(wiring, filters), filters.before or None, _PAGE)
+        listed = wiring.inventory.told(*_wanted(wiring, filters), filters.before or None, _PAGE)
         asked = {name: value for name, value in _asked().items() if name != "before"}
-        values = {"told": told, "asked": asked, "actions": _ACTIONS, "filters": filters}
+        values = {"told": listed, "asked": asked, "actions": _ACTIONS, "filters": filters}
         return frame.panel("activity_entries.html", "What happened", **values)
 
     @pages.get("/panels/activity/rejected")
@@ -99,27 +104,28 @@ def _filters() -> Filters:
 
 
 def _asked() -> dict[str, str]:
-    """The filters that are set, for an address."""
+    """Return the filters that are set, for a URL."""
     return {name: value for name, value in asdict(_filters()).items() if value}
 
 
 def _wanted(wiring: Wiring, filters: Filters) -> tuple[str | None, Callable[[Entry], bool]]:
-    """Whose history is to be read (None: that of all), and which entries of it."""
+    """Return the repository whose history is read (None: all repositories), and the predicate for its entries."""
     try:
-        found = finding(filters.repository)
+        matches = finding(filters.repository)
     except ValueError as error:
         raise ConfigurationError(f"repository: {error}") from error
-    one = filters.repository if filters.repository and wiring.inventory.catalog.is_known(filters.repository) else None
+    is_known = bool(filters.repository) and wiring.inventory.catalog.is_known(filters.repository)
+    repository = filters.repository if is_known else None
 
     def wanted(entry: Entry) -> bool:
         return (
-            (one is not None or found(entry.repository))
+            (repository is not None or matches(entry.repository))
             and filters.tag in ("", entry.tag)
             and filters.action in ("", entry.action)
             and (filters.who in entry.actor or filters.who in entry.useragent or filters.who in entry.address)
         )
 
-    return one, wanted
+    return repository, wanted
 
 
 def _exported(wiring: Wiring) -> tuple[Entry, ...]:
@@ -128,10 +134,8 @@ def _exported(wiring: Wiring) -> tuple[Entry, ...]:
 
 
 def _harmless(cell: str) -> str:
-    """The cell with an apostrophe in front of whatever a spreadsheet could take for a formula.
-
-    In many countries a spreadsheet splits lines at semicolons or tabs: a cell may become several.
-    """
+    """Return the cell with an apostrophe before each part that a spreadsheet could run as a formula."""
+    # In many countries a spreadsheet also splits lines at semicolons or tabs, so one cell may become several.
     cell = _SPLIT_BEFORE_A_FORMULA.sub(r"\g<0>'", cell)
     return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA) else cell
 

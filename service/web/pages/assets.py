@@ -1,4 +1,4 @@
-"""/static: stylesheets and scripts, each under a name that changes with its content, so that browsers may keep it."""
+"""/static: stylesheets and scripts. Their URLs change with their content, so that browsers may cache them."""
 
 import hashlib
 from functools import cache
@@ -12,7 +12,7 @@ _YEAR = "public, max-age=31536000, immutable"
 
 
 def blueprint(app: Flask) -> Blueprint:
-    """They need no login: everybody can have them from PyPI."""
+    """Return the routes of the assets. They need no login: the package on PyPI contains the same files."""
     assets = Blueprint("assets", __name__)
     app.jinja_env.globals["asset"] = lambda name: url_for("assets.asset", name=name, v=_print(name))
 
@@ -28,7 +28,7 @@ def blueprint(app: Flask) -> Blueprint:
 
     @assets.get("/favicon.ico")
     def icon() -> Response:
-        """What a browser asks for by itself where no page has told it of another."""
+        """The icon that a browser requests by default if a page does not name another."""
         return Response(_content(_ICON), mimetype=_KINDS["svg"], headers={"Cache-Control": "public, max-age=86400"})
 
     return assets

@@ -1,4 +1,4 @@
-"""Garbage collections: the one under way, those that ran, and having one made."""
+"""The collection page: the current run, past runs, and requesting a run."""
 
 import time
 
@@ -54,7 +54,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/collection/run/<int:started_ms>")
     def collection_output(started_ms: int) -> Response:
         runs = wiring.garbage.runs(_KEPT)
-        run = next((one for one in runs if one.started_ms == started_ms), None)
+        run = next((run for run in runs if run.started_ms == started_ms), None)
         if run is None:
             raise NotFound("no run that began then is recorded any more")
         values = {"run": run, "output": wiring.garbage.output(started_ms)}

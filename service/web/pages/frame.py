@@ -1,4 +1,4 @@
-"""A page, a panel of it, a refusal, and the way back after a change."""
+"""Pages, panels, error responses, and the redirect after a change."""
 
 from typing import Any
 
@@ -8,24 +8,24 @@ from service.domain.page import Place
 from service.web.session import Visitor
 
 _LONGEST = 256
-# What is asked for by POST and answered by a page or panel of its own.
+# Forms that are answered by a page or a panel, not by a redirect to the page that sent them.
 ANSWERS_ITSELF = frozenset({"pages.log_in", "pages.policy_trial", "pages.health_doctor"})
 
 
 def keep_visitor(visitor: Visitor | None) -> Visitor | None:
-    """Who asks, for the rest of the request."""
+    """Store the user for the rest of the request, and return the same user."""
     g.visitor = visitor
     return visitor
 
 
 def who() -> Visitor:
-    """Who asks."""
-    found: Visitor = g.visitor
-    return found
+    """Return the user of this request."""
+    user: Visitor = g.visitor
+    return user
 
 
 def is_panel() -> bool:
-    """Whether a page that is there already asks for a part of it."""
+    """True if a loaded page requests one of its panels."""
     return "HX-Request" in request.headers
 
 
@@ -34,29 +34,26 @@ def page(template: str, **values: Any) -> Response:
 
 
 def panel(template: str, title: str, **values: Any) -> Response:
-    """The panel alone for a page that is there already, else one on a page of its own.
-
-    title: of that page.
-    """
+    """Return the panel alone for a loaded page, or on a page of its own with this title."""
     if is_panel():
         return page(f"panels/{template}", **values)
     return page("panel.html", panel=f"panels/{template}", title=title, **values)
 
 
-def refusal(said: str, status: int) -> Response:
-    """One sentence in place of what was asked for."""
-    response = page("panels/refusal.html", said=said) if is_panel() else page("refusal.html", said=said)
+def refusal(message: str, status: int) -> Response:
+    """Return an error response with one sentence, as a panel or as a page."""
+    response = page("panels/refusal.html" if is_panel() else "refusal.html", said=message)
     response.status_code = status
     return response
 
 
 def here() -> str:
-    """The path and query that are asked for."""
+    """Return the path and the query of this request."""
     return request.full_path.rstrip("?")
 
 
 def asked(*keys: str) -> dict[str, str]:
-    """These filters as they are asked for, as far as they are."""
+    """Return these query parameters, without the empty ones."""
     given = {key: request.args.get(key, "").strip()[:_LONGEST] for key in keys}
     return {key: value for key, value in given.items() if value}
 
@@ -66,7 +63,13 @@ def without(filters: dict[str, str], *keys: str) -> dict[str, str]:
 
 
 def place(*, is_text: bool) -> Place | None:
-    """Behind which row a page begins: its name (after) and what is sorted by (at); None: the first page."""
+    """Return the row after which the page begins, or None for the first page.
+
+    The query names the row (`after`) and its sort key (`at`).
+
+    Args:
+        is_text: True if the sort key is a text, False if it is a number.
+    """
     given = asked("at", "after")
     if "after" not in given:
         return None
@@ -77,12 +80,13 @@ def place(*, is_text: bool) -> Place | None:
 
 
 def local(path: str) -> str | None:
-    """The path where it leads to a page of ours, else None."""
+    """Return the path if it is a page of the dashboard, else None."""
+    # Browsers read "//host" and "/\\host" as another host.
     leads_here = path.startswith("/") and not path.startswith(("//", "/\\"))
     return request.script_root + path if leads_here and path.isprintable() else None
 
 
-def back(said: str, *, failed: bool = False) -> Response:
-    """To the page that the change was asked for from, with one sentence about it."""
-    flash(said[:1000], "failed" if failed else "done")
+def back(message: str, *, failed: bool = False) -> Response:
+    """Redirect to the page that sent the form, with one sentence about the change."""
+    flash(message[:1000], "failed" if failed else "done")
     return redirect(local(request.form.get("back", "")) or url_for("pages.overview"), 303)  # type: ignore[return-value]

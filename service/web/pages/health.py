@@ -1,4 +1,4 @@
-"""Health: what the doctor finds, workers and queues, comparing with the registry, and the configuration as it works."""
+"""The health page: findings of the doctor, workers, queues, reconcile runs, and the effective configuration."""
 
 import time
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _SILENT_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A queue of messages. They are hints: what still must happen is counted elsewhere."""
+    """A queue of messages. Messages are hints: the outbox in Redis says what must still happen."""
 
     name: str
     messages: int
@@ -65,19 +65,20 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/health/found")
     def health_found() -> Response:
-        found = wiring.findings.last()
-        return _found(found.findings, found.at_ms, found.by) if found else _found()
+        report = wiring.findings.last()
+        return _found(report.findings, report.at_ms, report.by) if report else _found()
 
     @pages.post("/panels/health/doctor")
     def health_doctor() -> Response:
-        """It pushes a probe into a repository of its own, and removes it again."""
+        """Run the doctor. It pushes a probe into a repository of its own, and deletes it again."""
         if not looking.acquire(blocking=False):
-            raise ConfigurationError("the doctor is looking already: wait until that is over")
+            raise ConfigurationError("the doctor is already running: wait until it has finished")
         try:
             findings = tuple(map(_open, examine(open_case(wiring, patience_s=_PATIENCE_S))))
         finally:
             looking.release()
-        with suppress(StoreUnavailable):  # the findings say that it is away
+        # If Redis is not available, the findings say so already.
+        with suppress(StoreUnavailable):
             wiring.findings.keep(findings, frame.who().name)
         return _found(findings, time.time_ns() // 1_000_000, frame.who().name)
 
@@ -88,7 +89,7 @@ def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> 
 
 
 def _open(finding: Finding) -> Finding:
-    """For all who may look: what it found may name an address with a login in it."""
+    """Return the finding for users with the read right: its texts may contain URLs with logins, which are masked."""
     return replace(finding, said=without_logins(finding.said), mend=without_logins(finding.mend))
 
 
@@ -99,6 +100,6 @@ def _queues(wiring: Wiring) -> Iterator[Queue]:
 
 
 def _written(settings: Settings) -> str:
-    """The settings as they work, secrets masked. The policy has a page of its own."""
-    said = settings.model_dump(mode="json", exclude={"policy"}, exclude_none=True)
-    return written(masked(said))
+    """Return the effective settings as YAML, with secrets masked. The policy has a page of its own."""
+    values = settings.model_dump(mode="json", exclude={"policy"}, exclude_none=True)
+    return written(masked(values))

@@ -1,4 +1,4 @@
-"""The tags of repositories that somebody looks at, with their verdicts: not read anew for each look."""
+"""A cache of the tags, with their verdicts, of the repositories that users look at."""
 
 import time
 from collections import OrderedDict
@@ -22,15 +22,19 @@ class _Kept:
 
 
 class Listings:
-    """Anew after each push or delete, and for another policy; for what pulls and time change, every ten seconds."""
+    """Cached listings of tags.
+
+    A listing is read again after each push or deletion, after a change of the policy, and after ten seconds, because
+    pulls and time change verdicts, too.
+    """
 
     def __init__(self, wiring: Wiring, clock: Callable[[], float] = time.monotonic) -> None:
-        """clock: seconds that only grow."""
+        """Create an empty cache. `clock` returns monotonic seconds."""
         self._wiring, self._clock, self._lock = wiring, clock, Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def of(self, repository: str) -> Listing:
-        """All live tags. Raises StoreUnavailable when Redis is away."""
+        """Return all live tags of the repository. Raises StoreUnavailable if Redis is not available."""
         self._wiring.policies.current()
         generation, policy = self._wiring.history.generation(repository), self._wiring.policies.digest
         with self._lock:

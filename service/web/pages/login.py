@@ -1,4 +1,4 @@
-"""Signing in with a token, and out."""
+"""Signing in with a token, and signing out."""
 
 from http import HTTPStatus
 
@@ -40,12 +40,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         return redirect(url_for("pages.log_in_page"), 303)  # type: ignore[return-value]
 
 
-def _form(said: str, status: HTTPStatus) -> Response:
-    response = frame.page("login.html", said=said, next=request.values.get("next", ""))
+def _form(message: str, status: HTTPStatus) -> Response:
+    response = frame.page("login.html", said=message, next=request.values.get("next", ""))
     response.status_code = status
     return response
 
 
 def _onwards() -> Response:
-    there = frame.local(request.values.get("next", "")) or url_for("pages.overview")
-    return redirect(there, 303)  # type: ignore[return-value]
+    address = frame.local(request.values.get("next", "")) or url_for("pages.overview")
+    return redirect(address, 303)  # type: ignore[return-value]

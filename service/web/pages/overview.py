@@ -1,4 +1,4 @@
-"""The overview: what happens right now, and happened lately."""
+"""The overview page: the current state, and recent activity."""
 
 import time
 from collections.abc import Iterator
@@ -16,14 +16,19 @@ from service.wiring import Wiring
 
 NAME = "Overview"
 
-# Period → how long it is, and one step of its chart, in seconds.
+# Period → its length and the step of its chart, in seconds.
 _PERIODS = {"1h": (3600, 60), "24h": (86_400, 1800), "7d": (604_800, 10_800), "30d": (2_592_000, 43_200)}
 _RUNS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """What happened from at_ms on, for one step. reclaimed_bytes: by collections that ended in it."""
+    """The activity of one step of the chart.
+
+    Attributes:
+        at_ms: start of the step, ms since the epoch.
+        reclaimed_bytes: freed by collections that ended in this step.
+    """
 
     at_ms: int
     pushes: int
@@ -47,7 +52,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             "What happens now",
             reading=now.reading,
             registry=now.registry,
-            holds=sum(1 for one in waiting(wiring) if one.refusal is None),
+            holds=sum(1 for held in waiting(wiring) if held.refusal is None),
             troubles=now.troubles,
             totals=wiring.garbage.totals(),
             trashed=wiring.figures.trashed(),

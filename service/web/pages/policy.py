@@ -1,4 +1,4 @@
-"""The policy in force, the plans that wait for approval, and trying another policy."""
+"""The policy page: the current policy, plans that wait for approval, and testing another policy."""
 
 import time
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _EDITED = "the policy"
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A rule and the repositories that it matches: how many, and the first of them."""
+    """A rule, the number of repositories that it matches, and the first of them."""
 
     name: str
     written: str
@@ -40,22 +40,29 @@ class Reach:
 
 
 class _Reaches:
-    """What each rule matches, found again only once the policy or the repositories are others."""
+    """A cache of the matches of each rule, until the policy or the set of repositories changes."""
 
     def __init__(self) -> None:
         self._last: tuple[Policy | None, tuple[str, ...], tuple[Reach, ...]] = None, (), ()
 
     def of(self, policy: Policy, repositories: tuple[str, ...]) -> tuple[Reach, ...]:
-        of, among, found = self._last
-        if of != policy or among != repositories:
-            found = tuple(_reaches(policy, repositories))
-            self._last = policy, repositories, found
-        return found
+        last_policy, last_repositories, reaches = self._last
+        if last_policy != policy or last_repositories != repositories:
+            reaches = tuple(_reaches(policy, repositories))
+            self._last = policy, repositories, reaches
+        return reaches
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What another policy would change in one repository: what goes by it alone, and what by today's alone."""
+    """The difference that another policy would make in one repository.
+
+    Attributes:
+        today: the preview by the current policy.
+        tried: the preview by the other policy.
+        gone: deleted by the other policy only.
+        spared: deleted by the current policy only.
+    """
 
     repository: str
     today: Preview
@@ -89,7 +96,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/policy/holds")
     def policy_holds() -> Response:
         holds = approvals.waiting(wiring)
-        undecided = [one.hold for one in holds if one.refusal is None]
+        undecided = [held.hold for held in holds if held.refusal is None]
         return frame.panel(
             "policy_holds.html",
             "Plans that wait",
@@ -126,11 +133,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/panels/policy/trial")
     def policy_trial() -> Response:
-        """Asking changes nothing; it is posted as a policy is too long for an address."""
+        """Preview another policy. Nothing is changed; the form is a POST because a policy is too long for a URL."""
         text = request.form.get("policy", "")
         trials.check_size(len(text))
-        one = request.form.get("repository", "")
-        names = (wiring.inventory.known(one),) if one else tuple(filter(_found(), wiring.history.repositories()))
+        name = request.form.get("repository", "")
+        names = (wiring.inventory.known(name),) if name else tuple(filter(_found(), wiring.history.repositories()))
         with trials.turn():
             tried = parse_policy(text, _EDITED, trials.check_patterns)
             changes, looked = _changes(wiring, names, tried)
@@ -147,19 +154,19 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
 
 def policy_file(policy: Policy | None) -> str:
-    """As people write it, without what goes without saying."""
+    """Return the policy as YAML, without default values."""
     if policy is None:
         return ""
-    said: dict[str, Any] = {"version": policy.version}
-    said |= policy.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    return written(said)
+    values: dict[str, Any] = {"version": policy.version}
+    values |= policy.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return written(values)
 
 
 def _reaches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Reach]:
     for number, rule in enumerate(policy.rules, 1):
         matched = tuple(filter(compile_patterns(rule.repos), repositories))
-        said = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
-        yield Reach(rule.name or f"#{number}", written(said, flow=None), len(matched), matched[:_NAMES])
+        values = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
+        yield Reach(rule.name or f"#{number}", written(values, flow=None), len(matched), matched[:_NAMES])
 
 
 def _found() -> Any:
@@ -170,17 +177,17 @@ def _found() -> Any:
 
 
 def _changes(wiring: Wiring, names: tuple[str, ...], tried: Policy) -> tuple[tuple[Change, ...], int]:
-    """What changes where, and at how many repositories there was time to look."""
+    """Return the changes by repository, and the number of repositories that were compared before the time was up."""
     end = time.monotonic() + _PATIENCE_S
-    found: list[Change] = []
+    changes: list[Change] = []
     for looked, name in enumerate(names):
         if time.monotonic() > end:
-            return tuple(found), looked
+            return tuple(changes), looked
         (today,), (other,) = wiring.outlook.preview([name]), wiring.outlook.preview([name], tried)
         change = Change(name, today, other, _without(other.going, today.going), _without(today.going, other.going))
         if today.going or other.going:
-            found.append(change)
-    return tuple(found), len(names)
+            changes.append(change)
+    return tuple(changes), len(names)
 
 
 def _without(these: tuple[Verdict, ...], those: tuple[Verdict, ...]) -> tuple[Verdict, ...]:

@@ -1,4 +1,4 @@
-"""The repositories: found by a part of their name, sorted, and step by step along their paths."""
+"""The list of repositories: searched by name, sorted, and browsed by path."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -34,8 +34,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/repositories/list")
     def repositories_list() -> Response:
         order, under = _order(), _under()
-        found = _found(under)
-        rows = wiring.inventory.repositories(found, order, _place(order), _PAGE)
+        matches = _found(under)
+        rows = wiring.inventory.repositories(matches, order, _place(order), _PAGE)
         holds = {hold.repository: hold.reason for hold in wiring.history.holds(row.repository for row in rows.rows)}
         asked = frame.asked(*_KEYS)
         steps = () if "search" in asked else _steps(wiring.history.repositories(), under)
@@ -52,7 +52,7 @@ def _order() -> RepositoryOrder:
 
 
 def _under() -> str:
-    """The path whose repositories are shown, such as shop/; "" for all."""
+    """Return the path whose repositories are listed, such as shop/; "" for all."""
     under = request.args.get("under", "")[:_LONGEST]
     return under if under.endswith("/") else ""
 
@@ -70,7 +70,7 @@ def _place(order: RepositoryOrder) -> Place | None:
 
 
 def _steps(names: tuple[str, ...], under: str) -> tuple[tuple[str, int], ...]:
-    """The paths that lead on from here, each with how many repositories are behind it."""
+    """Return the sub-paths of this path, each with its number of repositories."""
     below = (name[len(under) :].partition("/") for name in names if name.startswith(under))
     counts = Counter(first for first, slash, _ in below if slash)
     return tuple((f"{under}{first}/", count) for first, count in sorted(counts.items()))

@@ -1,4 +1,4 @@
-"""One repository: its tags and what becomes of each, what can be put back, and what another policy would do."""
+"""The page of a repository: its tags with their verdicts, its restorable images, and testing another policy."""
 
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -49,7 +49,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         listing = listings.of(repository)
         chosen = listing.page(matches, order, frame.place(is_text=order.lstrip("-") == "name"), _PAGE)
         asked = frame.asked(*_KEYS)
-        digests = [one.verdict.tag.digest for one in chosen.rows]
+        digests = [row.verdict.tag.digest for row in chosen.rows]
         return frame.panel(
             "repository_tags.html",
             repository,
@@ -73,11 +73,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/restore")
     def restore() -> Response:
-        """Puts back what went: by its tag, or by its digest where it had none.
-
-        over: the digest that was seen to stand there, and may lose the tag for it.
-        """
+        """Restore a deleted image by its tag, or by its digest if the image has no tag."""
         form = request.form
+        # `over` is the digest that the user saw under the tag. Only this digest may be replaced.
         repository = wiring.inventory.known(form.get("repository", ""))
         undone = wiring.undo.restore(
             repository,
@@ -93,7 +91,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/delete")
     def delete() -> Response:
-        """Has a tag deleted by the workers, as all that is deleted: it can be put back."""
+        """Request the deletion of a tag. A worker deletes the tag, and it can be restored."""
         repository = wiring.inventory.known(request.form.get("repository", ""))
         tag = _a_tag(request.form.get("tag", ""))
         if tag is None:
@@ -106,7 +104,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
 
 def host(url: str | None) -> str:
-    """The registry as a client names it, as far as the settings say."""
+    """Return the registry's host and port as clients write them, or "" if no registry is configured."""
     return urlsplit(url).netloc if url else ""
 
 

@@ -1,4 +1,4 @@
-"""One tag: why it stays or goes, its time line, and what one of its images has that another has not."""
+"""The page of a tag: the reason of its verdict, its history, and the difference of two of its images."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -20,10 +20,12 @@ _Layers = Mapping[str, Sequence[tuple[str, int]]]
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """An interval of a tag. restorable: whether the tag can be put back there, as far as is known.
+    """A period during which a tag pointed at one digest.
 
-    there: True if the image can still be pulled by its digest, as far as is known. against: the one before it; None
-    where it is not known of both what they consist of.
+    Attributes:
+        restorable: True if the tag can be restored to this image, as far as is known.
+        there: True if the image can still be pulled by its digest, as far as is known.
+        against: the difference to the previous image; None if the layers of one of them are unknown.
     """
 
     interval: Interval
@@ -44,21 +46,21 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         explained = wiring.outlook.explain(wiring.inventory.known(repository), (tag,))
         for hold in wiring.history.holds([repository]):
             explained = with_hold(explained, hold.digests, hold.reason)
-        one = explained[0] if explained else None
+        explanation = explained[0] if explained else None
         asked = wiring.asks.standing(repository).get(tag)
-        values = {"one": one, "asked": asked, "is_dry": wiring.outlook.is_dry(), "host": address}
+        values = {"one": explanation, "asked": asked, "is_dry": wiring.outlook.is_dry(), "host": address}
         return frame.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
     @pages.get("/panels/tag/line/<path:repository>:<tag>")
     def tag_line(repository: str, tag: str) -> Response:
         wiring.inventory.known(repository)
-        found = wiring.inventory.intervals(repository, tag)
-        deleted = {one.digest for one in wiring.undo.deleted(repository)}
-        there = wiring.undo.standing(repository)
+        intervals = wiring.inventory.intervals(repository, tag)
+        deleted = {image.digest for image in wiring.undo.deleted(repository)}
+        pullable = wiring.undo.standing(repository)
         reachable = wiring.undo.reachable(repository) | deleted
-        layers = wiring.history.layers(repository, (one.digest for one in found))
-        stays = tuple(_stays(found, reachable, there, layers))
-        now = found[0] if found and not found[0].ended else None
+        layers = wiring.history.layers(repository, (interval.digest for interval in intervals))
+        stays = tuple(_stays(intervals, reachable, pullable, layers))
+        now = intervals[0] if intervals and not intervals[0].ended else None
         values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
         return frame.panel("tag_line.html", f"{repository}:{tag}", **values)
 
@@ -75,7 +77,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         layers = wiring.history.layers(repository, (before.digest, after.digest))
         values = {
             "images": (before, after),
-            "counts": [len(layers.get(one.digest, ())) for one in (before, after)],
+            "counts": [len(layers.get(image.digest, ())) for image in (before, after)],
             "difference": difference(layers.get(before.digest), layers.get(after.digest)),
         }
         return frame.panel("tag_compare.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
@@ -88,25 +90,32 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         return frame.panel("tag_platforms.html", "Platforms", platforms=platforms)
 
 
-def _stays(found: Sequence[Interval], reachable: Set[str], there: Set[str], layers: _Layers) -> Iterator[Stay]:
-    """found: the latest first. Of several at one digest the latest is the one to put back."""
-    seen = {one.digest for one in found[:1] if not one.ended}
-    for interval, before in zip(found, [*found[1:], None], strict=True):
+def _stays(intervals: Sequence[Interval], reachable: Set[str], pullable: Set[str], layers: _Layers) -> Iterator[Stay]:
+    """Yield the periods of a tag, latest first. Of several periods at one digest, only the latest is restorable.
+
+    Args:
+        intervals: the periods, latest first.
+        reachable: digests that can be restored.
+        pullable: digests that can be pulled.
+        layers: the layers of each digest, where they are known.
+    """
+    seen = {interval.digest for interval in intervals[:1] if not interval.ended}
+    for interval, before in zip(intervals, [*intervals[1:], None], strict=True):
         against = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
-        yield Stay(interval, interval.digest in reachable - seen, interval.digest in there, against)
+        yield Stay(interval, interval.digest in reachable - seen, interval.digest in pullable, against)
         seen.add(interval.digest)
 
 
-def _images(found: Iterable[Interval]) -> tuple[Interval, ...]:
-    """The digests at which a tag stood, each when it did so last, the latest first."""
+def _images(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Return the digests that a tag pointed at, each with its latest period, latest first."""
     latest: dict[str, Interval] = {}
-    for interval in found:
+    for interval in intervals:
         latest.setdefault(interval.digest, interval)
     return tuple(latest.values())
 
 
 def _one_of(images: Iterable[Interval], digest: str) -> Interval:
-    one = next((one for one in images if one.digest == digest), None)
-    if one is None:
+    image = next((image for image in images if image.digest == digest), None)
+    if image is None:
         raise ConfigurationError(f"the tag never stood at {digest[:80]!r}: choose two digests of its time line")
-    return one
+    return image

@@ -1,4 +1,4 @@
-"""How times, bytes and digests look, and how text that strangers sent is shown: as text, whatever it holds."""
+"""Formats of times, bytes and digests, and the safe display of untrusted text."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -11,12 +11,13 @@ from service.domain.policy.units import spell_duration
 from service.web.pages.frame import here
 from service.web.session import csrf
 
-# Controls, formats (those that turn the direction of writing among them), surrogates, line and paragraph separators.
+# Control characters, format characters (among them those that change the writing direction), surrogates, line and
+# paragraph separators.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def register(app: Flask) -> None:
-    """Makes them known to the templates."""
+    """Register the filters and functions for the templates."""
     env = app.jinja_env
     env.filters.update(shown=shown, plain=plain, lines=lines, size=size, span=span, number=number)
     env.filters.update(when_us=when_us, when_ms=when_ms, at_us=at_us, at_ms=at_ms)
@@ -24,12 +25,15 @@ def register(app: Flask) -> None:
 
 
 def plain(value: object) -> str:
-    """Text for an attribute: what cannot be seen is named."""
+    """Return text for an attribute, with invisible characters escaped."""
     return "".join(letter if is_seen(letter) else f"\\u{{{ord(letter):x}}}" for letter in str(value))
 
 
 def shown(value: object) -> Markup:
-    """Text on its own, so that it turns nothing around it: what cannot be seen is named."""
+    """Return isolated text with invisible characters escaped.
+
+    The isolation (<bdi>) keeps the text from changing the writing direction around it.
+    """
     parts = (
         escape(letter) if is_seen(letter) else Markup('<span class="unseen">U+{:04X}</span>').format(ord(letter))
         for letter in str(value)
@@ -38,17 +42,17 @@ def shown(value: object) -> Markup:
 
 
 def when_us(at_us: int | None) -> Markup:
-    """A moment, in µs since the epoch, in UTC; a browser shows how long ago it is."""
+    """Return a time, given in µs since the epoch, in UTC; the browser shows its age instead."""
     return when_ms(at_us // 1000 if at_us else None)
 
 
 def lines(value: str) -> Markup:
-    """Lines as they were printed, each on its own."""
+    """Return printed lines, each isolated from the others."""
     return Markup("\n").join(shown(line) for line in value.split("\n"))
 
 
 def at_us(moment_us: int) -> str:
-    """The same where only text can stand."""
+    """Return the same as `when_us` as plain text."""
     return when_us(moment_us).striptags()
 
 
@@ -69,17 +73,17 @@ def when_ms(at_ms: int | None) -> Markup:
 
 
 def span(seconds: float) -> str:
-    """A length of time for people: 12.3 s below a minute, the largest whole unit above."""
+    """Return a duration: 12.3 s below a minute, above in the largest whole unit."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return spell_duration(round(seconds / 60) * 60 if seconds < 86_400 else round(seconds / 3600) * 3600)
 
 
 def number(count: int) -> str:
-    """With a thin gap before every three digits."""
+    """Return a number with a narrow space before every three digits."""
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def is_seen(letter: str) -> bool:
-    """Whether a letter can be seen, and turns no other."""
+    """True if a letter is visible and does not change the writing direction."""
     return (letter.isascii() and letter.isprintable()) or unicodedata.category(letter) not in _UNSEEN

@@ -1,4 +1,4 @@
-"""Policies and settings as people write them."""
+"""Policies and settings as YAML."""
 
 from typing import Any
 
@@ -7,16 +7,19 @@ import yaml
 from service.web.pages.text import is_seen
 
 
-def written(said: Any, *, flow: bool | None = False) -> str:
-    """YAML of plain values. flow: whether it stands in brackets; None: where it fits on a line.
+def written(values: Any, *, flow: bool | None = False) -> str:
+    """Return plain values as YAML.
 
-    What cannot be seen is escaped, and what stands beside it: it could turn the direction of what is read.
+    Args:
+        values: mappings, lists, texts and numbers.
+        flow: True for the style in brackets, False for the block style, None for brackets where they fit on a line.
     """
-    text = _dumped(said, flow, allow_unicode=True)
+    # An invisible character could change the direction of the text around it, so a single one has everything escaped.
+    text = _dumped(values, flow, allow_unicode=True)
     if all(letter == "\n" or is_seen(letter) for letter in text):
         return text
-    return _dumped(said, flow, allow_unicode=False)
+    return _dumped(values, flow, allow_unicode=False)
 
 
-def _dumped(said: Any, flow: bool | None, *, allow_unicode: bool) -> str:
-    return yaml.safe_dump(said, sort_keys=False, allow_unicode=allow_unicode, default_flow_style=flow, width=110)
+def _dumped(values: Any, flow: bool | None, *, allow_unicode: bool) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=allow_unicode, default_flow_style=flow, width=110)
