@@ -247,7 +247,7 @@ def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(liv
     assert system.wiring.client.claims_blob("shop/api", blob)
     now = gc_verb(system, "--now")
     assert now.returncode == 0, now.stderr
-    assert "gc.window and gc.min_interval do not count" in now.stderr
+    assert "gc.window and gc.min_interval are ignored" in now.stderr
     assert "3 blobs deleted" in now.stdout
     assert "deletions that can no longer be undone: 1" in now.stdout
     assert not system.wiring.client.claims_blob("shop/api", blob)
