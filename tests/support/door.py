@@ -33,6 +33,7 @@ CHANGES = (
     ("POST", "/api/v1/holds/shop/api/approve"),
     ("POST", "/api/v1/trash/shop/api/restore"),
     ("POST", "/api/v1/collections"),
+    ("DELETE", "/api/v1/collections"),
     ("POST", "/api/v1/reconciliation"),
 )
 
