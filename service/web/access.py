@@ -5,16 +5,19 @@ import hmac
 from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
+from math import ceil
 from typing import Literal
 from urllib.parse import urlsplit
 
-from flask import Response, request
+from flask import Flask, Response, current_app, request
 
 from service.settings import Settings
 from service.settings.kinds import is_loopback
+from service.web.attempts import Attempts
 from service.web.problems import problem
 
 Right = Literal["read", "admin"]
+_GUESSES = "pushprune guesses"
 
 _OPENED_BY: Mapping[Right, tuple[str, ...]] = {"read": ("read", "admin"), "admin": ("admin",)}
 _WRONG_NOTIFY = "the notify token is missing or wrong: send the header `Authorization: Bearer <tokens.notify>`"
@@ -31,6 +34,33 @@ _TOO_LITTLE: Mapping[Right, str] = {
     "read": "the notify token may only post notifications: send tokens.read or tokens.admin",
     "admin": "this token may not change anything: send tokens.admin",
 }
+
+
+def register(app: Flask) -> None:
+    """Slow down guesses at tokens.read and tokens.admin: after ten wrong tokens an address is heard once a second."""
+    app.extensions[_GUESSES] = Attempts(pause_s=1.0)
+
+
+def _too_many_guesses() -> Response | None:
+    wait_s = _guesses().wait_s(request.remote_addr or "") if _sent_token() else 0.0
+    if not wait_s:
+        return None
+    detail = "too many wrong tokens came from this address: until a minute is over, it is heard once a second"
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, detail, Retry_After=str(ceil(wait_s)))
+
+
+def _guesses() -> Attempts:
+    attempts: Attempts = current_app.extensions[_GUESSES]
+    return attempts
+
+
+def _count_guess() -> None:
+    if _sent_token():
+        _guesses().failed(request.remote_addr or "")
+
+
+def _sent_token() -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
 
 
 def notify_refusal(settings: Settings) -> Response | None:
@@ -58,19 +88,30 @@ def refusal(settings: Settings, right: Right) -> Response | None:
     tokens = _tokens(settings)
     if not tokens:
         return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_foreign() else None
+    if too_many := _too_many_guesses():
+        return too_many
     opening, carried = _OPENED_BY[right], _carried(tokens)
     if not carried.isdisjoint(opening):
         return None
     unset = None if any(name in tokens for name in opening) else _UNSET[right]
     if carried:
         return problem(HTTPStatus.FORBIDDEN, unset or _TOO_LITTLE[right])
+    _count_guess()
     return _unauthorized(unset or _WRONG[right])
 
 
 def sees_details(settings: Settings) -> bool:
     """Return True if the request may see what /readyz says beyond the status."""
     tokens = _tokens(settings)
-    return not is_foreign() if not tokens else not _carried(tokens).isdisjoint(_OPENED_BY["read"])
+    if not tokens:
+        return not is_foreign()
+    # An answer with or without details tells a right token from a wrong one.
+    if _too_many_guesses():
+        return False
+    carried = _carried(tokens)
+    if not carried:
+        _count_guess()
+    return not carried.isdisjoint(_OPENED_BY["read"])
 
 
 def is_open(settings: Settings) -> bool:
@@ -120,7 +161,7 @@ def _tokens(settings: Settings) -> dict[str, bytes]:
 
 def _carried(tokens: Mapping[str, bytes]) -> frozenset[str]:
     """The names of the tokens that the request carries: two names may have one token. Each is compared, always."""
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip().encode()
+    given = _sent_token().encode()
     return frozenset([name for name, secret in tokens.items() if hmac.compare_digest(given, secret)])
 
 

@@ -7,7 +7,7 @@ from flask_openapi.openapi import OpenAPI
 
 from service import __version__
 from service.settings import load_settings
-from service.web import api, docs, gate, health, metrics, notifications, pages, problems, session, trials
+from service.web import access, api, docs, gate, health, metrics, notifications, pages, problems, session, trials
 from service.web.body import JsonRequest
 from service.web.description import described
 from service.web.models import Problem
@@ -30,6 +30,7 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
     app = _bare()
     problems.register(app)
     trials.register(app)
+    access.register(app)
     app.register_blueprint(notifications.blueprint(wiring))
     app.register_blueprint(health.blueprint(wiring))
     app.register_blueprint(metrics.blueprint(wiring))

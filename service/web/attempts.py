@@ -12,27 +12,42 @@ _ADDRESSES = 1000
 
 
 class Attempts:
-    """Of this process, by address. clock: seconds that only grow."""
+    """Failed attempts in this process, by address.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock = clock, Lock()
+    Args:
+        clock: seconds that only grow.
+        pause_s: after too many failures the address is heard once in this time; None: not before the minute ends.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, pause_s: float | None = None) -> None:
+        self._clock, self._pause_s, self._lock = clock, pause_s, Lock()
         self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+        self._heard: dict[str, float] = {}
 
     def wait_s(self, address: str) -> float:
-        """How long this address has to wait; 0: it is listened to."""
+        """Return how long this address has to wait; 0: it is heard now."""
         with self._lock:
-            failed = self._failed.get(_one(address))
+            one, now_s = _one(address), self._clock()
+            failed = self._failed.get(one)
             if failed is None or len(failed) < _AT_MOST:
                 return 0.0
-            return max(0.0, failed[0] + _WITHIN_S - self._clock())
+            left_s = max(0.0, failed[0] + _WITHIN_S - now_s)
+            if self._pause_s is None or not left_s:
+                return left_s
+            pause_s = max(0.0, self._heard.get(one, failed[-1]) + self._pause_s - now_s)
+            if not pause_s:
+                self._heard[one] = now_s
+            return pause_s
 
     def failed(self, address: str) -> None:
+        """Count a failed attempt."""
         with self._lock:
             one = _one(address)
             self._failed.setdefault(one, deque(maxlen=_AT_MOST)).append(self._clock())
             self._failed.move_to_end(one)
             while len(self._failed) > _ADDRESSES:
-                self._failed.popitem(last=False)
+                forgotten, _ = self._failed.popitem(last=False)
+                self._heard.pop(forgotten, None)
 
 
 def _one(address: str) -> str:

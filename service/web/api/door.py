@@ -15,10 +15,13 @@ from service.wiring import Wiring
 _ALWAYS = {
     HTTPStatus.UNAUTHORIZED: "the token is missing or wrong",
     HTTPStatus.FORBIDDEN: "the token lacks the right to do this",
+    HTTPStatus.TOO_MANY_REQUESTS: "too many wrong tokens came from this address: try again after Retry-After",
     HTTPStatus.UNPROCESSABLE_ENTITY: "the request does not match this description",
     HTTPStatus.SERVICE_UNAVAILABLE: "Redis is not available: try again later",
 }
-_MANY = {HTTPStatus.TOO_MANY_REQUESTS: "more changes than api.changes_per_minute: try again after Retry-After"}
+_MANY = {
+    HTTPStatus.TOO_MANY_REQUESTS: "more changes than api.changes_per_minute, or too many wrong tokens: see Retry-After"
+}
 
 _LOOKS = ("GET", "HEAD", "OPTIONS")
 

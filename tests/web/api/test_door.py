@@ -6,6 +6,7 @@ import pytest
 import redis
 from werkzeug.test import TestResponse
 
+from service.web import access
 from service.web.app import create_app
 from tests.support.door import CHANGES, LOOKS, TOKENS, ask
 from tests.web.conftest import Edge, ServeEdge
@@ -59,6 +60,7 @@ def test_only_admin_may_change(serve: ServeEdge) -> None:
 def test_a_missing_or_wrong_token_is_refused(serve: ServeEdge, token: str | None) -> None:
     http = serve(tokens=TOKENS).http
     for route in EVERY:
+        access.register(http.application)  # no address has guessed yet
         response = ask(http, route, token)
         status, detail = problem(response)
         assert (route, status, response.headers["WWW-Authenticate"]) == (route, 401, 'Bearer realm="pushprune"')
@@ -155,3 +157,28 @@ def test_no_path_is_a_redirect_and_no_answer_is_taken_for_a_page(edge: Edge, rou
         assert "Location" not in response.headers
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.mimetype != "text/html"
+
+
+def test_guesses_at_the_tokens_are_heard_once_a_second_and_a_right_token_is_locked_out_no_longer(
+    serve: ServeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http, clock = serve(tokens=TOKENS).http, [1000.0]
+    monkeypatch.setattr(http.application.extensions["pushprune guesses"], "_clock", lambda: clock[0])
+    guesses = [ask(http, LOOKS[0], f"guess {number}").status_code for number in range(12)]
+    assert guesses == [401] * 10 + [429] * 2
+    refused = ask(http, LOOKS[0], "read-s3cret")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert "status" in (http.get("/readyz", headers={"Authorization": "Bearer read-s3cret"}).json or {})
+    assert ask(http, LOOKS[0]).status_code == 401, "no token is no guess"
+    clock[0] += 1
+    assert is_open(ask(http, LOOKS[0], "read-s3cret"))
+    clock[0] += 60
+    assert all(is_open(ask(http, LOOKS[0], "read-s3cret")) for _ in range(20))
+
+
+def test_guesses_by_way_of_readyz_are_slowed_down_as_well(serve: ServeEdge) -> None:
+    http = serve(tokens=TOKENS).http
+    for _ in range(10):
+        http.get("/readyz", headers={"Authorization": "Bearer guess"})
+    shown = http.get("/readyz", headers={"Authorization": "Bearer read-s3cret"})
+    assert (shown.json or {}).keys() == {"status"}
