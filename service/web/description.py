@@ -26,7 +26,6 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
                 operation["responses"] = _refused(_BODY) | operation["responses"]
         look = operations.get("get")
         if look and path.startswith("/api/"):
-            look["responses"].pop("429", None)  # stands there where the same path is also changed
             look["responses"]["200"]["headers"] = {"ETag": _HEADER}
             look["responses"]["304"] = _UNCHANGED
     document["paths"] |= _others()
