@@ -149,14 +149,15 @@ class RealRegistry:
         """How many requests it has answered since its first start to clients with such a User-Agent.
 
         A request of our own closes the count: once it stands in the access log, so does all that was answered before.
+        Not counted: GET /v2/, by which the workers see every few seconds whether the registry answers.
         """
         marker = f"count-{uuid.uuid4()}"
         self._status(marker)
         self._wait(lambda: marker in self._log())
         return sum(
             agent.startswith(user_agent_prefix) and made in (method or made,)
-            for made, agent in self._accesses()
-            if not agent.startswith(("count-", "ready"))
+            for made, path, agent in self._accesses()
+            if not agent.startswith(("count-", "ready")) and path != "/v2/"
         )
 
     def tag_names(self, repository: str) -> frozenset[str]:
@@ -181,11 +182,11 @@ class RealRegistry:
     def _manifests(self, repository: str) -> Path:
         return self.storage_path / "docker/registry/v2/repositories" / repository / "_manifests"
 
-    def _accesses(self) -> Iterator[tuple[str, str]]:
+    def _accesses(self) -> Iterator[tuple[str, str, str]]:
         for line in self._log().splitlines():
             found = _ACCESS.match(line)
             if found:
-                yield found["method"], found["agent"]
+                yield found["method"], found["path"], found["agent"]
 
     def _status(self, agent: str) -> int:
         try:
