@@ -1,4 +1,4 @@
-"""Plans that wait for approval: which, and letting one go on or refusing it. Whoever decides stands in the history."""
+"""List, approve and reject the plans that wait for approval. The history records who decided."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,28 +12,38 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A plan that waits. refusal: who does not want it, where somebody said so; it waits all the same."""
+    """A plan that waits for approval.
+
+    Attributes:
+        hold: the plan and the reason of its hold.
+        refusal: who rejected the plan, None if it was not rejected. A rejected plan still waits.
+    """
 
     hold: Hold
     refusal: Refusal | None
 
 
 def waiting(wiring: Wiring, repositories: Iterable[str] | None = None) -> tuple[Waiting, ...]:
-    """The plans that wait, of these repositories or of all. Raises StoreUnavailable when Redis is away."""
+    """Return the waiting plans of these repositories, or of all. Raises StoreUnavailable if Redis does not answer."""
     holds = wiring.history.holds(repositories)
     refused = wiring.rulings.refused(hold.repository for hold in holds)
     return tuple(Waiting(hold, _about(hold, refused.get(hold.repository))) for hold in holds)
 
 
 def undecided(wiring: Wiring) -> tuple[Hold, ...]:
-    """The plans that wait, and that nobody has refused: somebody should look at them. Raises as `waiting`."""
+    """Return the waiting plans that were not rejected: an operator should look at them. Raises as `waiting`."""
     return tuple(one.hold for one in waiting(wiring) if one.refusal is None)
 
 
 def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> int:
-    """Has the waiting plan of a repository go on; how many images were approved. by: who wants it.
+    """Approve the waiting plan of a repository; return the number of approved images.
 
-    plan: the one that was looked at; None: whichever waits. Raises NotWaiting where nothing waits, or another plan.
+    Args:
+        plan: the plan that the approver looked at; None for the plan that waits now.
+        by: who approves.
+
+    Raises:
+        NotWaiting: no plan waits, or another plan.
     """
     reason = wiring.history.held(repository) or ""
     approved = wiring.history.approve(repository, plan)
@@ -47,14 +57,14 @@ def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> in
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """How many repositories and images were approved together."""
+    """The numbers of repositories and images that were approved together."""
 
     repositories: int
     images: int
 
 
 def together(holds: Iterable[Hold]) -> str:
-    """Return a name for these plans: another one as soon as any of them is another plan."""
+    """Return a name for these plans. The name changes as soon as any plan is replaced."""
     plans = sorted(f"{hold.repository} {hold.plan}" for hold in holds)
     return hashlib.sha256("\n".join(plans).encode()).hexdigest()[:12]
 
@@ -79,15 +89,17 @@ def approve_all(wiring: Wiring, plans: str | None, *, by: str) -> Approved:
         try:
             images += approve(wiring, hold.repository, hold.plan, by=by)
         except NotWaiting:
-            continue  # another plan took its place just now: it waits for an approval of its own
+            # Another plan replaced this one just now, and waits for an approval of its own.
+            continue
         repositories += 1
     return Approved(repositories, images)
 
 
 def refuse(wiring: Wiring, repository: str, plan: str, *, by: str) -> None:
-    """Says that this plan is not wanted. It goes on waiting, and nobody is asked about it any more.
+    """Reject this plan. The plan still waits, but is no longer reported as undecided.
 
-    Raises NotWaiting where nothing waits, or another plan.
+    Raises:
+        NotWaiting: no plan waits, or another plan.
     """
     hold = next((one for one in wiring.history.holds([repository]) if one.plan == plan), None)
     if hold is None:

@@ -1,4 +1,4 @@
-"""Dooms what somebody asked for by hand, before the policy has its turn."""
+"""Doom the images that a user asked to delete (manual deletion), before the policy is applied."""
 
 from dataclasses import replace
 
@@ -17,10 +17,13 @@ from service.wiring import Wiring
 
 
 def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
-    """One round: True when its plan was committed, False when there is something new to look at.
+    """Plan the manual deletions of one repository once.
 
-    None where nothing of it is left. It goes the way of everything that goes (safety rules 1 to 5), without waiting for
-    an approval or a rule.
+    Safety rules 1 to 5 apply to a manual deletion as to any other. It does not wait for an approval or for a rule.
+
+    Returns:
+        True if the plan was committed, False if the repository must be planned again, None if no manual deletion is
+        left to plan.
     """
     policy = wiring.policies.current() or Policy()
     plan = planner.plan(snapshot, policy, now_us(), only_asked=True)
@@ -47,7 +50,10 @@ def _answer(wiring: Wiring, snapshot: Snapshot, refused: dict[str, str]) -> None
 
 
 def _all_that_goes(snapshot: Snapshot, policy: Policy, plan: Plan) -> Plan:
-    """What the policy took along, and goes on taking afterwards, is not to be put back meanwhile."""
+    """Return the plan by which healing decides what to leave deleted: the policy's plan, or this one.
+
+    Healing must not restore an image that the policy deletes, too.
+    """
     if policy.dry_run:
         return plan
     whole = planner.plan(snapshot, policy, now_us())

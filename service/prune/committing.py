@@ -1,4 +1,4 @@
-"""Commits a plan, and counts what became of it."""
+"""Commit a plan and count the result."""
 
 from service.domain.retention.plan import Plan
 from service.store.history import Committed, Target
@@ -7,7 +7,7 @@ from service.wiring import Wiring
 
 
 def commit(wiring: Wiring, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
-    """As History.commit."""
+    """Commit a plan as `History.commit` does, and count the result in the metrics."""
     committed = wiring.history.commit(snapshot, plan, target)
     wiring.meter.count("plans", "stale" if committed is Committed.NOT else target)
     return committed

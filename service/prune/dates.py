@@ -10,13 +10,15 @@ from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
 _CONFIG_BYTES = 4 * 1024 * 1024
-_DEPTH = 3  # an index in an index has an image in it
+# An index may list another index, which lists the images.
+_DEPTH = 3
 
 
 def date(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
-    """Looks up and notes when these images were made. An index is as old as the first image in it.
+    """Look up the creation dates of these images and record them. An index is as old as the first image in it.
 
-    Raises RegistryUnavailable or RegistryRefused when any of it could not be asked: what was learnt by then is noted.
+    Raises:
+        RegistryUnavailable, RegistryRefused: a date could not be read. The dates read before are recorded.
     """
     repository, digests = snapshot.repository, tuple(digests)
     learnt: dict[str, int] = {}
@@ -36,7 +38,7 @@ def date(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
 
 
 def _look(wiring: Wiring, repository: str, digest: str, depth: int, fetched: dict[str, References]) -> int:
-    """When an image was made (µs), 0 where nothing says. What the manifests reference is added to `fetched`."""
+    """Return the creation date of an image (µs), 0 if unknown. Its manifests' references are added to `fetched`."""
     manifest = wiring.client.get(repository, digest)
     if manifest is None:
         return 0

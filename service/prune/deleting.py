@@ -1,4 +1,4 @@
-"""Delete what is doomed, a batch at a time, each rechecked and put into the trash right before."""
+"""Delete doomed images, batch by batch. Each is rechecked and saved to the trash right before its deletion."""
 
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -29,20 +29,23 @@ _FIRST_BATCH = 16
 
 @dataclass(slots=True)
 class _Speed:
-    """How fast the registry deletes in one repository, as the batches before showed.
+    """The speed of deletions in one repository, learnt from the batches before.
 
     Attributes:
-        size: how many digests it deletes in good time.
+        size: number of digests that the registry deletes in good time.
     """
 
     size: int
 
 
 def delete(wiring: Wiring, repository: str) -> None:
-    """Deletes what is doomed in one repository; what is left over stays in the outbox.
+    """Delete the doomed images of one repository. Unfinished deletions stay in the outbox.
 
-    Never beside a collection: while one holds or wants the registry this returns at once, or after the batch under way.
-    Raises RegistryUnavailable, RegistryRefused or LeaseLost when it had to stop; everything done is noted by then.
+    Never runs beside a collection: while a collection holds or wants the registry, this returns at once, or after the
+    current batch.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused, LeaseLost: the deletion had to stop. Everything done is recorded.
     """
     if wiring.outbox.backing_off("doomed", repository):
         return
@@ -56,10 +59,10 @@ def delete(wiring: Wiring, repository: str) -> None:
 
 
 def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], lease: Lease, speed: _Speed) -> bool:
-    """Works through what was doomed when the snapshot was made; False when it must not go on.
+    """Delete the images that were doomed when the snapshot was made; return False if the caller must stop.
 
-    First what has tags, each digest with them or all tags before the first digest, whichever costs less; what has none
-    is left to the next call.
+    Tagged images are deleted first: either each digest with its tags, or all tags before the first digest, whichever
+    costs less. If there are any, untagged images are left to the next call.
     """
     left = sorted((one for one in doomed if one.tags), key=lambda one: not one.only_tags) or list(doomed)
     tags = len(snapshot.tags)
@@ -96,7 +99,7 @@ def _plan_again(wiring: Wiring, repository: str) -> None:
 
 
 def _ease_off(wiring: Wiring, repository: str, batch: tuple[Doomed, ...]) -> None:
-    """What has got on begins its back-off anew: the waits grow only while nothing goes at all."""
+    """Reset the back-off if at least one image of the batch was deleted: waits grow only without any progress."""
     left = set(wiring.history.doomed(repository))
     if not left.issuperset(batch):
         wiring.outbox.succeeded("doomed", repository)
@@ -108,14 +111,15 @@ def _next_batch(
     """Return the next batch, and True if its tags are to be removed before its manifests.
 
     Args:
-        fits: how many digests the registry deletes in good time.
+        fits: number of digests that the registry deletes in good time.
     """
     most = wiring.settings.delete.batch_size
     alike = tuple(one for one in left[: batch_size(tags, most)] if one.only_tags == left[0].only_tags)
     size = min(most, fits)
     if not left[0].tags:
         return alike[:size], False
-    if wiring.unlinker:  # there a digest with its tags costs the same in a repository of any size
+    # In the storage, a digest with its tags costs the same in a repository of any size.
+    if wiring.unlinker:
         return alike, left[0].only_tags
     known = wiring.abilities.deletes_tags(snapshot.restarts)
     off = left[0].only_tags or (len(left) > 1 and tags_first(left, tags, deletes_tags=known))
@@ -123,10 +127,10 @@ def _next_batch(
 
 
 def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> bool:
-    """Whether what was planned must be planned anew.
+    """Return True if the batch must be planned again.
 
-    Events may be missing since (safety rule 9), or nothing may be deleted any more. And for a manifest without a tag
-    there is no tag to recheck: it goes only when a complete look finds every tag standing where the history says.
+    Events may be missing since the plan (safety rule 9), or deletions may be disabled by now. A manifest without a tag
+    has no tag to recheck: it is deleted only if a complete comparison finds every tag where the history says.
     """
     policy = wiring.policies.current()
     if not snapshot.compared:
@@ -141,7 +145,7 @@ def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> 
 def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, off: bool) -> None:
     with removing(wiring, snapshot.repository, permit) as remover:
         _remove(wiring, snapshot, batch, permit, remover, off=off)
-        # What was left because of a tag that went later in this batch can be removed now.
+        # A tag that is still listed because of a longer tag can be removed once this batch deleted the longer one.
         remover.still_listed(snapshot, ())
 
 
@@ -159,7 +163,7 @@ def _remove(
 
 
 def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Lease, remover: Remover) -> None:
-    """Recheck → trash → DELETE → forget (safety rules 3 and 4)."""
+    """Delete one doomed image: recheck → trash → DELETE → forget (safety rules 3 and 4)."""
     permit.check()
     repository = snapshot.repository
     if not still_said(wiring, doomed):
@@ -180,7 +184,8 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
         _leave_alone(wiring, snapshot, result)
     elif manifest is None:
         _finish(wiring, snapshot, doomed, remover)
-    elif met:  # the take-off that a crash interrupted goes on
+    elif met:
+        # A crash interrupted an untag of this image: continue the untag.
         for taken in take_off(wiring, snapshot, (doomed,), permit, remover, one_by_one):
             _leave_alone(wiring, snapshot, taken)
     else:
@@ -188,7 +193,10 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
 
 
 def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
-    """What lost its last tag to us went to the trash then, and was looked into: its bytes are not fetched again."""
+    """Delete a manifest without a tag.
+
+    If we removed its last tag, the manifest was read and saved to the trash then: its bytes are not fetched again.
+    """
     if all(verdict.told for verdict in doomed.verdicts):
         put = wiring.trash.put_again(snapshot, doomed)
         if put is not Put.MISSING:
@@ -211,7 +219,11 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
 
 
 def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover, put: Put) -> None:
-    """put: what became of it in the trash; what is not kept there is not deleted."""
+    """Send the DELETE of a manifest that is kept in the trash, and forget the image.
+
+    Args:
+        put: the result of saving the manifest to the trash. If it is not kept there, it is not deleted.
+    """
     repository = snapshot.repository
     if put is Put.LEASED:
         _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
@@ -220,18 +232,23 @@ def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Re
     try:
         remover.delete(doomed.digest, doomed.tags)
     except (RegistryUnavailable, RegistryRefused):
+        # The DELETE may have taken effect, and with it a tag that was just pushed again.
         wiring.removals.look_at(repository, doomed.tags)
         raise
     _forget(wiring, snapshot, doomed, remover.still_listed(snapshot, doomed.tags) if doomed.tags else ())
 
 
 def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover) -> None:
-    """It is gone: by a DELETE of ours whose end was not noted, or by somebody else."""
+    """Finish the deletion of a manifest that no longer exists.
+
+    Either our own DELETE was not recorded, or someone else deleted the manifest.
+    """
     repository = snapshot.repository
     kept = wiring.trash.get(repository, doomed.digest)
     if kept:
         dangling = _dangling(wiring, repository, doomed)
-        put = wiring.trash.put_again(snapshot, doomed)  # what was pushed since went with it, too
+        # Tags that were pushed since the first save were deleted with the manifest, too.
+        put = wiring.trash.put_again(snapshot, doomed)
         if put is Put.LEASED:
             _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
         if put is Put.KEPT:
@@ -246,7 +263,7 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover
 
 
 def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
-    """The tags of what is gone that the registry lists all the same: one that ends in mid-DELETE leaves them."""
+    """Return the tags of a deleted manifest that the registry still lists, because it was killed during the DELETE."""
     listed = set(wiring.client.tags(repository)) if doomed.tags else set()
     return [tag for tag in doomed.tags if tag in listed]
 
@@ -254,9 +271,9 @@ def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
 def _clear_dangling(
     wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str], remover: Remover
 ) -> None:
-    """Over the API tags that point nowhere are removed by a whole DELETE only.
+    """Remove tags that point at nothing. Over the API, only a DELETE of their manifest can remove them.
 
-    A tag that was pushed again meanwhile points somewhere, and its digest is not doomed any more.
+    A tag that was pushed again meanwhile points at a manifest, and its digest is not doomed any more.
     """
     if not dangling:
         return
@@ -276,14 +293,17 @@ def _clear_dangling(
 
 
 def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
-    """What was not deleted is planned anew, from what was found instead.
+    """Record what was found instead of a doomed image, so that the image is planned again.
 
-    What moved is noted while it is known that it was to go: somebody may have taken over a tag that was off already.
+    A moved tag is recorded while the tag is still known to be doomed: a user may have pushed a tag that was already
+    removed.
     """
     known = {(tag.name, tag.digest) for tag in snapshot.tags} if taken.moved else set()
-    moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]  # the plan was older than the snapshot
+    # The plan may be older than the snapshot, which then knows the move already.
+    moved = [tag for tag in taken.moved if (tag.name, tag.digest) not in known]
     if moved:
-        if taken.indexes:  # a delete of ours may have taken parts of them along
+        # One of our deletions may have removed parts of these indexes.
+        if taken.indexes:
             wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
         found = [(replace(tag, sighted=True), "") for tag in moved]
         wiring.history.adopt(snapshot, found=found, indexes=frozenset(taken.indexes))

@@ -5,14 +5,14 @@ from service.reconcile import compare
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
-# A restart that nobody tells of shows at the next event only. The registry tells in order: who was told of anything so
-# long ago has missed no more than what happened since. After a longer silence (age, or somebody's wish, made the plan)
-# a tag that is kept may have come to stand at what is doomed.
+# A restart of the registry is seen only in its next event. Events arrive in order, so after an event this young only
+# the events since then can be missing. After a longer silence (the plan was made because of an age or a manual
+# deletion), a kept tag may have been moved to a doomed digest without an event.
 _SILENT_MS = 10_000
 
 
 def looked_again(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    """True when there was anything to look at: then it is to be planned anew."""
+    """Compare with the registry whatever the plan depends on; return True if the repository must be planned again."""
     if not snapshot.compared or snapshot.silent_ms > _SILENT_MS:
         compare.compare(wiring, snapshot)
         return True

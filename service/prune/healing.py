@@ -1,4 +1,4 @@
-"""Heal a lost race: what a delete of ours took along is put back (safety rule 5)."""
+"""Heal a lost race: restore what one of our deletions removed although it had just been pushed (safety rule 5)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,11 +24,14 @@ _CROSSINGS = 5
 
 
 def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    """Restore everything that a delete of ours may have taken along, from the registry or the trash.
+    """Restore everything that one of our deletions may have removed, from the registry or the trash.
 
-    What the plan does not keep is left to the deletion, which finishes what it began. What the registry refuses stays
-    to be restored, and takes no place in a plan meanwhile: returns True where that is new, so that the plan is out of
-    date. Only a refusal of these very bytes is final.
+    An image that the plan does not keep is left to the deletion, which finishes its work. An image that the registry
+    refuses must still be restored, and does not count in a plan meanwhile. Only a refusal of the bytes themselves is
+    final.
+
+    Returns:
+        True if the registry refused an image for the first time: then the plan is out of date.
 
     Raises:
         LeaseLost: a collection holds the registry, so nothing may be written; the sweep sends this again.
@@ -48,7 +51,8 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
             name = name_of(member[0])
             digest = name if ":" in name else _digest_of(snapshot, name)
             if (doomed | undecided).intersection((name, digest)) or (name == tombstone.DIGEST and doomed | undecided):
-                continue  # the deletion's to finish; should its plan be dropped, it is looked at then
+                # The deletion finishes this. If its plan is dropped instead, this is looked at then.
+                continue
             try:
                 reason = _look_at(wiring, snapshot, name, digest, permit)
             except (RegistryRefused, NotRestorable) as error:
@@ -63,9 +67,10 @@ def heal(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 
 def _look_at(wiring: Wiring, snapshot: Snapshot, name: str, digest: str | None, permit: Lease) -> str | None:
-    """Restore one tag, or the parts of one index, where that is needed; returns why it was, or None.
+    """Restore one tag, or the parts of one index, if necessary; return the reason of the restore, or None.
 
-    digest: of the index, or where the tag must point; None for a tag that is not live.
+    Args:
+        digest: the index, or the digest that the tag must point at; None for a tag that is not live.
     """
     if digest is None:
         _leave_deleted(wiring, snapshot, name, permit)
@@ -74,7 +79,7 @@ def _look_at(wiring: Wiring, snapshot: Snapshot, name: str, digest: str | None, 
 
 
 def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
-    """What is lost is looked at once more when it is heard that its user had deleted the image."""
+    """Look again at lost tags once a notification says that a user had deleted their image."""
     live = [tag for tag in snapshot.tags if tag.name in snapshot.lost]
     names = [tag.name for tag in live if wiring.history.deleted_by_others(snapshot.repository, tag)]
     if names:
@@ -82,9 +87,9 @@ def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
 
 
 def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
-    """A tag that is not live stands again only where a healing of ours crossed its user's DELETE.
+    """Remove a tag that is not live, if our healing pushed it while its user deleted it.
 
-    A restored tag stays: its deletion was reported, and the registry has it all the same.
+    A restored tag is kept: its deletion was reported, but the registry has it again.
     """
     if wiring.removals.is_restored(snapshot.repository, tag):
         return
@@ -97,12 +102,12 @@ def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) 
 
 
 def _names(doomed: Iterable[Doomed]) -> set[str | None]:
-    """The tags that go, and the digests that go with theirs."""
+    """Return the tags to be deleted, and the digests to be deleted with them."""
     return {name for one in doomed for name in (*one.tags, *(() if one.only_tags else (one.digest,)))}
 
 
 def _is_ours(wiring: Wiring, repository: str, tag: str, standing: Standing) -> bool:
-    """Whether a PUT of ours put there what stands under the tag."""
+    """Return True if the tag points at a manifest that we pushed: a tombstone, or a healed image."""
     return standing.digest in (tombstone.DIGEST, wiring.removals.put_by_us(repository, tag))
 
 
@@ -111,17 +116,19 @@ def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
 
 
 def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Lease) -> str | None:
-    """Why something was put back, or None when all is right. First the children, then the tag."""
+    """Restore what is missing; return the reason, or None if nothing was missing. The parts first, then the tag."""
     repository = snapshot.repository
     if name == tombstone.DIGEST:
         wiring.removals.touch(repository, name)
         with removing(wiring, repository, permit) as remover:
-            remover.delete(name)  # one that a crash left behind
+            # A crash may have left a tombstone behind.
+            remover.delete(name)
         return None
     standing = wiring.client.get(repository, digest)
     if standing is None and ":" in name:
         _note_gone(wiring, snapshot, name)
-        return None  # an index that is gone itself needs no children
+        # An index that does not exist needs no parts.
+        return None
     if standing is None and _was_let_go(wiring, snapshot, name):
         return None
     manifest = standing or wiring.trash.get(repository, digest)
@@ -141,7 +148,12 @@ def _heal(wiring: Wiring, snapshot: Snapshot, name: str, digest: str, permit: Le
 
 @dataclass(slots=True)
 class _Parts:
-    """The digests that an index lists, at any depth; restored: those that were put back now."""
+    """The parts of an index.
+
+    Attributes:
+        listed: digests that the index lists, at any depth.
+        restored: digests that were restored now.
+    """
 
     listed: set[str] = field(default_factory=set)
     restored: set[str] = field(default_factory=set)
@@ -150,10 +162,10 @@ class _Parts:
 def _restore_referrers(
     wiring: Wiring, snapshot: Snapshot, name: str, digest: str, parts: _Parts, permit: Lease, *, is_restored: bool
 ) -> None:
-    """Restore the signatures and the like that followed an image which a delete of ours only seemed to delete.
+    """Restore the referrers that were deleted with an image that we deleted by mistake and restored.
 
-    That are those that went after the image which we restored, and those that went after its last push: nobody
-    knew of that push yet. What had gone before the push stays deleted.
+    Restored are the referrers deleted after the restored image, and those deleted after its last push, which was not
+    reported yet. Referrers deleted before that push remain deleted.
     """
     repository = snapshot.repository
     is_ours = is_restored or (":" not in name and wiring.removals.put_by_us(repository, name) == digest)
@@ -173,33 +185,34 @@ def _restore_referrers(
 
 
 def _note_gone(wiring: Wiring, snapshot: Snapshot, index: str) -> None:
-    """An index that has no tag and is not there holds its parts no longer.
+    """Record that an index without a tag does not exist, so that it no longer keeps its parts.
 
-    A delete of ours met its last push, which was told later: nobody could know which of them came first.
+    Our deletion met its last push, which was reported later: the order of the two could not be known.
     """
     if index not in {tag.digest for tag in snapshot.tags} and index in {one.digest for one in snapshot.untagged}:
         wiring.history.resolve(snapshot, {index: None})
 
 
 def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
-    """Whether a user deleted the manifest after the last push of the tag: then the tag is let go of.
+    """Return True if a user deleted the manifest after the last push of the tag; then the history drops the tag.
 
-    A delete of ours may have taken the tag along before, and the registry tells only of tags that it finds.
+    Our deletion may have removed the tag before, and the registry reports only the deletion of tags that it finds.
     """
     live = next(one for one in snapshot.tags if one.name == tag)
     if not wiring.history.deleted_by_others(snapshot.repository, live):
         return False
     wiring.history.adopt(snapshot, vanished=[tag], lost=True)
-    wiring.removals.look_at(snapshot.repository, [tag])  # where a PUT of ours stands there, that is taken off
+    # If the tag points at a manifest that we pushed, the next look removes the tag.
+    wiring.removals.look_at(snapshot.repository, [tag])
     return True
 
 
 def _put_children_back(
     wiring: Wiring, repository: str, manifest: Manifest | Kept, permit: Lease, parts: _Parts
 ) -> None:
-    """Restore missing children of an index from the trash, at any depth; `parts` takes up their digests.
+    """Restore missing parts of an index from the trash, at any depth, and add their digests to `parts`.
 
-    An index inside it that exists is read, too: the event of its push may be lost, and a child of it deleted since.
+    A nested index that exists is read, too: the event of its push may be lost, and one of its parts deleted since.
     """
     try:
         references = read_references(manifest.media_type, manifest.content)
@@ -223,14 +236,15 @@ def _pushed_us(snapshot: Snapshot, tag: str) -> int | None:
 
 
 def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None, permit: Lease) -> bool:
-    """Puts a tag back that is gone, or that stands where a PUT of ours crossed a user's newer push."""
+    """Restore a tag that is missing, or that our own push moved away from a user's newer push. True if restored."""
     standing = wiring.client.head(repository, tag.name)
     if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag.name, standing)):
         return False
     if standing is not None and standing.digest == tombstone.DIGEST:
         wiring.removals.look_at(repository, [tombstone.DIGEST])
     elif standing is not None and not wiring.removals.may_have_met(repository, tag):
-        return False  # a later push would still be there: its report is not believed
+        # No write of ours met that push, so it would still be there: its report is not believed.
+        return False
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
         if manifest is None:
@@ -242,7 +256,8 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
         if stored != tag.digest:
             raise RegistryUnavailable(f"the registry stored {where} as {stored} instead of {tag.digest}")
         live = next((now for now in wiring.history.live(repository) if now.name == tag.name), None)
-        if live is None:  # its user has deleted it meanwhile
+        # A user has deleted the tag meanwhile: the next look removes what was pushed here.
+        if live is None:
             wiring.removals.look_at(repository, [tag.name])
             return False
         if short(live.digest) == short(tag.digest):

@@ -16,7 +16,7 @@ def is_whole(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> bool:
     Tried once per start of the registry and remembered. While the answer is no, plans keep every manifest.
 
     Raises:
-        LeaseLost: another worker is trying it; come again.
+        LeaseLost: another worker is trying it; try again later.
         RegistryRefused: the registry deletes nothing at all.
         RegistryUnavailable: it could not be tried now.
     """

@@ -1,4 +1,4 @@
-"""Deleting by hand: what would go, asking for it, and what became of it. Workers do it, as all that is deleted."""
+"""Manual deletions: preview them, ask for them, and report their result. The workers delete, as always."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,11 +21,17 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of one repository. going, staying: the verdict on all that was meant, with or without a tag.
+    """A manual deletion in one repository.
 
-    asks: what is asked for: a tag, or the digest of a manifest → where it stands. found: tags that the registry has and
-    the history does not know; indexes: which of their digests are that; learnt: what manifests without a tag reference
-    that nobody had looked into. released: digests that were restored, and that go with what is asked for.
+    Attributes:
+        repository: its name.
+        going: verdicts on the named tags and digests that will be deleted.
+        staying: verdicts on the named tags and digests that are kept.
+        asks: tag, or digest of a manifest → the digest it points at, for everything to be deleted.
+        found: tags that the registry has and the history does not know.
+        indexes: the digests of `found` that are indexes.
+        learnt: digest → its references, for untagged manifests that were read now for the first time.
+        released: restored digests that are deleted together with `asks`.
     """
 
     repository: str
@@ -40,9 +46,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far it is. left: how much is still to go; waits: for what it waits; trouble: what somebody must mend first.
+    """The progress of a manual deletion.
 
-    Both are sentences, "" for nothing.
+    Attributes:
+        left: number of tags and digests that are not deleted yet.
+        waits: the reason why the deletion waits, as a sentence; "" for none.
+        trouble: the problem that an operator must fix first, as a sentence; "" for none.
+        has_worker: True if a worker is running.
     """
 
     left: int
@@ -52,11 +62,16 @@ class Standing:
 
 
 def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> tuple[Wish, ...]:
-    """What these names mean now, by the history and the registry; nothing is changed by asking.
+    """Return what these names mean now in the history and the registry. Nothing is changed.
 
-    force: also what the policy protects, and all tags of a repository that has none of those that were to stay.
-    Raises NoSuchRepository and NoSuchTag for a name that means nothing, NotDeletable for one that stays,
-    RegistryUnavailable and RegistryRefused.
+    Args:
+        wanted: the names that the user gave.
+        force: delete protected tags, too, and all tags of a repository that has none of the tags to be spared.
+
+    Raises:
+        NoSuchRepository, NoSuchTag: a name matches nothing.
+        NotDeletable: a name matches a tag or a digest that must be kept.
+        RegistryUnavailable, RegistryRefused: the registry could not be asked.
     """
     every = wiring.history.repositories()
     meant: dict[str, list[Wanted]] = {}
@@ -74,14 +89,22 @@ def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> 
 
 
 def ask(wiring: Wiring, wishes: Iterable[Wish], by: str, *, force: bool = False) -> tuple[Wish, ...]:
-    """Has the workers delete what goes. by: who wants it. Returns what was noted: a tag pushed meanwhile is not."""
+    """Ask the workers for these deletions. Return what was recorded; a tag that was pushed meanwhile is left out.
+
+    Args:
+        by: who asks.
+        force: ask for protected tags as well, and although the policy says `dry_run`.
+
+    Raises:
+        NotDeletable: the policy says `dry_run`.
+    """
     if wiring.outlook.is_dry() and not force:
         raise NotDeletable(f"{DRY} while the policy says so; --force deletes these all the same")
     return tuple(_asked(wiring, wish, by, force=force) for wish in wishes if wish.going)
 
 
 def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
-    """How far it is with what was asked for."""
+    """Return the progress of these manual deletions."""
     left, troubles = 0, []
     said = {trouble.about: trouble for trouble in wiring.outbox.troubles()}
     for wish in wishes:
@@ -98,7 +121,7 @@ def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
 
 
 def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
-    """(repository, verdict, why) of what was asked for and is there all the same, once nothing is left to do."""
+    """Return (repository, verdict, reason) of each deletion that did not happen. Call it once no work is left."""
     found = []
     for wish in wishes:
         asked = wiring.asks.standing(wish.repository)
@@ -144,7 +167,7 @@ def _waits(wiring: Wiring, *, has_worker: bool) -> str:
 
 
 class _Looking:
-    """Looks at one repository: what the names mean there, and what becomes of it."""
+    """Resolve the names of a manual deletion in one repository, and decide what is deleted."""
 
     def __init__(self, wiring: Wiring, repository: str, force: bool) -> None:
         self._wiring, self._repository, self._force = wiring, repository, force
@@ -156,7 +179,11 @@ class _Looking:
         self._learnt: dict[str, References] = {}
 
     def wish(self, wanted: Sequence[Wanted]) -> Wish:
-        """Raises NotDeletable for a tag or a digest that was named itself, and stays."""
+        """Return the deletion that these names ask for.
+
+        Raises:
+            NotDeletable: a tag or digest that was named exactly must be kept.
+        """
         meant: dict[str, str] = {}
         for one in wanted:
             self._refuse_everything(one)
@@ -177,7 +204,7 @@ class _Looking:
     def _released(self, asks: Mapping[str, str]) -> frozenset[str]:
         """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
 
-        A user who deletes by hand what was restored no longer wants it kept on account of that.
+        A user who deletes a restored image by hand no longer wants to keep it because of the restore.
         """
         if not self._state.restored:
             return frozenset()
@@ -189,13 +216,13 @@ class _Looking:
         return frozenset((whole | referrers) & self._state.restored.keys())
 
     def _refuse_everything(self, wanted: Wanted) -> None:
-        """A word that matches nothing would leave nothing."""
+        """Refuse to delete every tag because no tag matches what the user wants to spare: probably a typo."""
         if wanted.but and self._names and not wanted.spared(self._names) and not self._force:
             but = " or ".join(wanted.but)
             raise NotDeletable(f"no tag of {self._repository} is {but}: all of them would go; --force if that is meant")
 
     def _tags(self, wanted: Wanted) -> dict[str, str]:
-        """Tag → where it stands; one that nobody heard of is asked for."""
+        """Return tag → digest. The registry is asked about tags that the history does not know."""
         found = {}
         for name in wanted.tags(self._names):
             tag = self._live.get(name) or self._found(name)
@@ -213,7 +240,7 @@ class _Looking:
         return self._live[name]
 
     def _manifest(self, digest: str) -> dict[str, str]:
-        """The manifest, and every tag that stands at it."""
+        """Return the digest and every tag that points at it, each mapped to the digest."""
         tags = [tag for tag in self._state.tags if tag.digest == digest]
         if not tags and digest not in self._state.links:
             self._learn(digest)
@@ -231,7 +258,7 @@ class _Looking:
             self._learnt[digest] = references
 
     def _verdicts(self, meant: Mapping[str, str]) -> tuple[Verdict, ...]:
-        """As the workers will decide: a plan of what is asked for and nothing else."""
+        """Decide as the workers will: from a plan of these manual deletions alone."""
         policy = (self._wiring.policies.current() or Policy()).model_copy(update={"dry_run": False})
         at_us = now_us()
         asked = {name: Asked(digest, "", at_us, force=self._force) for name, digest in meant.items()}
@@ -242,7 +269,7 @@ class _Looking:
         )
 
     def _with_all(self, asked: Mapping[str, Asked], released: frozenset[str]) -> Snapshot:
-        """The state with what only the registry knows of."""
+        """Return the snapshot with the tags and manifests that only the registry knows."""
         untagged = {one.digest for one in self._state.untagged}
         held = {tag.digest for tag in self._live.values()}
         new = tuple(Untagged(name, 0) for name in asked if ":" in name and name not in untagged | held)

@@ -1,6 +1,7 @@
-"""The registry's storage as it is mounted here, believed for one batch once a write over HTTP was seen to change it.
+"""The registry's storage as mounted here. It is trusted for one batch once a write over HTTP has changed it.
 
-A stale copy, another registry's storage, or what a registry on an object store left behind would not change with it.
+A stale copy, the storage of another registry, or files left by a registry that now uses an object store would not
+change.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,11 @@ from service.registry.storage import Storage
 
 
 class Mounted:
-    """storage: what is mounted, None where nothing is. Whoever has doubted it once does not believe it again."""
+    """The proof that the mounted storage is the one that the registry serves. A failed proof is final.
+
+    Args:
+        storage: the mounted storage, None if nothing is mounted.
+    """
 
     def __init__(self, storage: Storage | None) -> None:
         self._storage = storage
@@ -18,19 +23,22 @@ class Mounted:
 
     @property
     def live(self) -> Storage | None:
-        """The storage that the registry serves, once that is proved."""
+        """The mounted storage if it is proved to be the registry's, else None."""
         return self._storage if self._is_live else None
 
     @contextmanager
     def changing(self, repository: str, tag: str, stands: str | None, becomes: str | None) -> Iterator[None]:
-        """Around a write over HTTP by which a tag changes.
+        """Watch the storage around a write over HTTP that changes a tag.
 
-        stands: where HTTP has just said that it stands, None where it did not. becomes: None where it goes.
+        Args:
+            stands: the digest that the tag points at, as the registry has just answered; None if not asked.
+            becomes: the digest after the write; None if the tag is deleted.
         """
         if self._storage is None or self._is_live is not None or stands is None:
             yield
             return
         before = self._storage.standing(repository, tag)
         yield
+        # Both states must match: a stale copy may happen to show one of them.
         is_seen = before == stands and self._storage.standing(repository, tag) == becomes
         self._is_live = is_seen and self._is_live is not False

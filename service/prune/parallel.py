@@ -1,4 +1,4 @@
-"""Works through a batch: some at a time, or one after the other."""
+"""Work through a batch, in parallel or one by one."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -14,7 +14,10 @@ def one_by_one(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
 
 
 def in_parallel(parallel: int, call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
-    """Bounded parallelism over one session; a failure stops what has not begun, but a fault that one request met."""
+    """Call for each of the batch in at most `parallel` threads; raise the first error at the end.
+
+    An error stops the calls that have not begun, except a fault of a single request.
+    """
     waiting, lock, failed = iter(batch), threading.Lock(), threading.Event()
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Plan and doom: straight after a push, decide what the policy no longer keeps in one repository."""
+"""Plan one repository right after a push: decide which images the policy no longer keeps, and doom them."""
 
 from dataclasses import replace
 
@@ -19,10 +19,10 @@ _WAIT_S = 0.3
 
 
 def enforce(wiring: Wiring, repository: str) -> None:
-    """Brings one repository's doomed digests up to date with its history and the policy.
+    """Bring the doomed digests of one repository up to date with its history and the policy.
 
     Safe to run twice and at the same time: one worker holds the repository's lease, and a plan commits only against the
-    state it was made from. What is left over stays in the outbox.
+    snapshot it was made from. Unfinished work stays in the outbox.
     """
     with wiring.leases.hold(f"enforce:{repository}", wait_s=_WAIT_S) as lease:
         if lease is None:
@@ -36,7 +36,7 @@ def enforce(wiring: Wiring, repository: str) -> None:
 
 
 def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
-    """One round: True when a plan was committed, False when there is something new to look at."""
+    """Plan once. Return True if a plan was committed, False if the repository must be planned again."""
     if snapshot.asked or snapshot.by_hand:
         settled = asked.settle(wiring, snapshot)
         if settled is not None:
@@ -52,7 +52,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     plan = planner.plan(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):
         return False
-    # Until then the events of pushes that a comparison found may still come.
+    # Before this time, the events of pushes that a comparison found may still arrive. They tell the push times.
     told_us = snapshot.told_us
     if plan.undated or (plan.unseen and told_us <= now_us()):
         dates.date(wiring, snapshot, (*plan.undated, *(plan.unseen if told_us <= now_us() else ())))
@@ -88,7 +88,8 @@ def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     if commit(wiring, snapshot, plan, "held") is Committed.NOT:
         return False
-    if not snapshot.held:  # a push to a repository whose plan waits already is no news
+    # A push to a repository whose plan already waits is not worth another warning.
+    if not snapshot.held:
         how = f"see it: pushprune prune --held; approve it: pushprune prune --approve {snapshot.repository} --yes"
         log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)
     return True

@@ -1,4 +1,4 @@
-"""Recheck: right before something goes it must still stand where the plan saw it (safety rule 3)."""
+"""Recheck right before a deletion that a tag still points where the plan saw it (safety rule 3)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +17,16 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a tag stands now.
+    """The result of a recheck: the state of a tag right before its deletion.
 
-    at: `there` where the plan saw it; `tombstone`: a take-off of ours is not over; `off`: one is, or a DELETE;
-    `astray` where a healing of ours put it, before its last push was heard; `gone` by somebody else; `moved` to another
-    manifest, which `moved_to` then names, and `is_index` whether it is an index. manifest: the doomed one, where it was
-    fetched. stands: the digest that it is astray at.
+    Attributes:
+        at: `there`: points at the doomed digest. `tombstone`: points at our tombstone, an untag is not finished.
+            `off`: deleted by us, by an untag or a DELETE. `astray`: points where our healing put it, before its last
+            push was reported. `gone`: deleted by someone else. `moved`: points at another manifest.
+        manifest: the doomed manifest, if this recheck fetched it.
+        moved_to: the tag with its new digest, for `moved`.
+        is_index: True if `moved_to` points at an index.
+        stands: the digest that the tag points at, for `astray`.
     """
 
     at: Literal["there", "tombstone", "off", "astray", "gone", "moved"]
@@ -33,7 +37,7 @@ class Found:
 
 
 def still_said(wiring: Wiring, doomed: Doomed) -> bool:
-    """Whether the policy that doomed it is still in force: one that has just changed may keep it."""
+    """Return True if the policy that doomed the image is still the current one: a changed policy may keep the image."""
     wiring.policies.current()
     return doomed.policy in ("", wiring.policies.name)
 
@@ -41,12 +45,16 @@ def still_said(wiring: Wiring, doomed: Doomed) -> bool:
 def recheck(
     wiring: Wiring, repository: str, doomed: Doomed, verdict: Verdict, *, fetch: bool, disk: Storage | None = None
 ) -> Found:
-    """Where this tag of a doomed digest stands now.
+    """Return the state of this tag of a doomed digest.
 
-    fetch: with one GET, which brings the manifest's bytes as well; else with a conditional HEAD, which costs the
-    registry least and emits no notification. disk: the storage, where that is proved to be what the registry serves:
-    it is looked at instead, and the registry is asked only where it does not say that all is as it was.
-    Raises RegistryUnavailable for what contradicts a push so young that the registry may not show it yet.
+    Args:
+        fetch: True for a GET, which also returns the manifest's bytes; False for a conditional HEAD, which costs the
+            registry least and emits no notification.
+        disk: the storage, if proved to be the registry's. It is read instead of the registry; the registry is asked
+            only if the storage does not show the tag at the doomed digest.
+
+    Raises:
+        RegistryUnavailable: the answer contradicts a push so young that the registry may not show it yet.
     """
     name, manifest, answer = verdict.tag.name, None, None
     if disk and disk.standing(repository, name) == doomed.digest:
@@ -75,9 +83,12 @@ def recheck(
 
 
 def may_go(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifest | None) -> bool:
-    """Whether its manifest can be read, and every image or index that it goes after is really gone.
+    """Return True if the manifest can be read, and every image or index that had to be deleted before does not exist.
 
-    manifest: None where only tags go, or where it is gone itself. What is found is noted for the next plan.
+    If not, the reason is recorded for the next plan.
+
+    Args:
+        manifest: the doomed manifest; None if only tags are deleted, or if the manifest no longer exists.
     """
     references = _references(manifest) if manifest else References()
     if references.readable and _may_follow(wiring, snapshot.repository, doomed, references):
@@ -88,7 +99,7 @@ def may_go(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifest: Manifes
 
 
 def _may_follow(wiring: Wiring, repository: str, doomed: Doomed, references: References) -> bool:
-    """Nothing that is about an image goes unless it was planned to follow it."""
+    """Return True unless the image is a referrer that was not planned as one, or its subject or index still exists."""
     subjects = {subject_of(verdict.tag.name, references) for verdict in doomed.verdicts} - {None}
     if subjects and not all(verdict.follows for verdict in doomed.verdicts):
         return False

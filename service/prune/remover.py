@@ -1,4 +1,4 @@
-"""How a batch is removed: by the registry over its API, or on its disk (`delete.via`)."""
+"""Remove images through the registry's API or in its storage (`delete.via`)."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -19,9 +19,12 @@ SERVED = "served"
 
 
 class Remover:
-    """For one batch in one repository. links: those on its disk, proved to be the registry's; None over the API.
+    """Remove manifests and tags of one batch in one repository.
 
-    Raises LeaseLost before anything is done once the right to write is lost, and what a DELETE raises.
+    Every method raises LeaseLost before it writes if the right to write is lost, and the errors of a DELETE.
+
+    Attributes:
+        links: the links in the storage, proved to be the registry's; None to delete over the API.
     """
 
     def __init__(self, wiring: Wiring, repository: str, permit: Lease, links: Links | None) -> None:
@@ -31,16 +34,20 @@ class Remover:
 
     @property
     def disk(self) -> Storage | None:
-        """Where tags are rechecked, if not at the registry."""
+        """The storage in which tags are rechecked; None to recheck at the registry."""
         return self.links.storage if self.links else None
 
     def write(self, call: Callable[[], object]) -> None:
-        """One write, within the right to write."""
+        """Make one write while the right to write is held."""
         with self._permit.writing():
             call()
 
     def delete(self, digest: str, tags: Collection[str] | None = None) -> None:
-        """Deletes a manifest. tags: those that stand there, as far as they are known; over the API all of them go."""
+        """Delete a manifest.
+
+        Args:
+            tags: the known tags that point at the digest. Over the API, all tags of the digest are deleted.
+        """
         links = self.links
         if links is None:
             self.write(lambda: self._wiring.client.delete(self._repository, digest))
@@ -56,13 +63,16 @@ class Remover:
             return still_listed(self._wiring, snapshot, deleted, self.write)
 
     def take_off(self, tag: str, stood: Collection[str]) -> None:
-        """Removes a tag alone, on disk, from one of these digests."""
+        """Remove a tag alone, in the storage, while it points at one of these digests."""
         links = self.links
         assert links is not None  # noqa: S101 - over the API a tag is taken off in another way
         self.write(lambda: links.take_off(tag, stood))
 
     def end(self) -> None:
-        """Ends a batch on disk: what a push met is looked at. Without the right to write the next batch does it."""
+        """End a batch in the storage: have tags healed that were pushed meanwhile.
+
+        If the right to write is lost, the next batch does it.
+        """
         if self.links is None or not self._permit.valid:
             return
         met = self.links.close()
@@ -72,7 +82,7 @@ class Remover:
             self._adopt(met)
 
     def _adopt(self, tags: Collection[str]) -> None:
-        """Nobody may ever hear of those pushes."""
+        """Record pushes that happened during the removal: their notifications may be lost."""
         assert self.disk is not None  # noqa: S101 - only there anything is met
         snapshot, found, indexes = self._wiring.history.snapshot(self._repository), [], set()
         before = {tag.name: tag for tag in snapshot.tags}
@@ -87,9 +97,9 @@ class Remover:
             self._wiring.history.adopt(snapshot, found, indexes=frozenset(indexes))
 
     def look_again(self) -> None:
-        """Whether the registry sees what was removed on its disk; an operator is told where it does not.
+        """Check that the registry no longer serves a manifest removed from its storage; if it does, alert the operator.
 
-        Distribution 2.8.3 does, with a blob-descriptor cache as well (measured): manifests are not looked up there.
+        Distribution 2.8.3 passes, with a blob-descriptor cache as well (measured): manifests are not looked up there.
         """
         digest = self._deleted
         if self.links is None or digest is None:
@@ -107,7 +117,11 @@ class Remover:
 
 @contextmanager
 def removing(wiring: Wiring, repository: str, permit: Lease) -> Iterator[Remover]:
-    """What removes a batch. Raises RegistryRefused where deletes go over the storage, and it is not proved."""
+    """Provide the remover of one batch, and end the batch afterwards.
+
+    Raises:
+        RegistryRefused: `delete.via` is the storage, and the storage is not proved to be the registry's.
+    """
     links = wiring.unlinker.prove(repository) if wiring.unlinker else None
     remover = Remover(wiring, repository, permit, links)
     try:

@@ -1,7 +1,7 @@
-"""Notice tags that the registry goes on listing after it answered that they are deleted.
+"""Notice tags that the registry still lists after it answered that they are deleted.
 
 Distribution 2.8 on object storage answers 202 and leaves a tag `X` while a tag `X-…` or `X.…` exists (upstream issue
-3142). Such a tag points nowhere; once no other tag begins with its name, it can be removed.
+3142). Such a tag points at nothing; once no other tag begins with its name, it can be removed.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -26,7 +26,7 @@ def still_listed(wiring: Wiring, snapshot: Snapshot, deleted: Collection[str], w
         wiring: the collaborators.
         snapshot: the repository before the deletion.
         deleted: names of tags.
-        write: makes one write, within the right to write.
+        write: makes one write while the right to write is held.
     """
     repository, restarts = snapshot.repository, snapshot.epoch.rpartition(":")[2]
     names = {tag.name for tag in snapshot.tags}
@@ -57,7 +57,8 @@ def _longer(tag: str, names: Iterable[str]) -> bool:
 def _removed(wiring: Wiring, repository: str, left: Collection[str], listed: set[str], write: Write) -> set[str]:
     """Remove the tags that no listed tag protects any more, and return them.
 
-    A tag that points nowhere is removed by a whole DELETE only: a tombstone is pushed under it and deleted.
+    A tag that points at nothing is removed only by the DELETE of a manifest, so a tombstone is pushed under it and
+    deleted.
     """
     removed: set[str] = set()
     for tag in sorted(left, key=len, reverse=True):

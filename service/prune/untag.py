@@ -1,7 +1,7 @@
-"""Take doomed tags off their manifests: by a DELETE of each tag where the registry has it, by one tombstone where not.
+"""Untag doomed tags: by a DELETE of each tag if the registry supports that, else by one tombstone.
 
-A tombstone takes the place of the image under every tag of a batch, and one DELETE of it takes all of them away
-(Distribution 2.8 deletes no tag alone). A crash in between leaves tags at the tombstone; the next batch goes on there.
+Every tag of a batch is moved to the tombstone, and one DELETE of the tombstone deletes all of them (Distribution 2.8
+cannot delete a tag alone). A crash in between leaves tags at the tombstone; the next batch continues from there.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,9 +27,16 @@ Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
 
 @dataclass(slots=True)
 class Taken:
-    """What became of one doomed digest: the tags that are off, and why it was left alone, if it was.
+    """The result of untagging one doomed digest.
 
-    moved, vanished: tags that somebody else moved or deleted; indexes: the digests of indexes that they were moved to.
+    Attributes:
+        doomed: the digest and its tags.
+        verdicts: verdicts of the tags that were removed.
+        spared: the reason why the digest was not deleted; "" if it was.
+        moved: tags that someone else moved, with their new digests.
+        indexes: digests of `moved` that are indexes.
+        vanished: tags that someone else deleted.
+        lost: True if neither the registry nor the trash has the manifest.
     """
 
     doomed: Doomed
@@ -41,16 +48,20 @@ class Taken:
     lost: bool = False
 
     def is_lost(self) -> None:
-        """Neither the registry nor the trash has its manifest: there is nothing to take off, or to put back."""
+        """Note that neither the registry nor the trash has the manifest: nothing can be untagged or restored."""
         self.spared, self.vanished, self.lost = "somebody else deleted it", list(self.doomed.tags), True
 
 
 def take_off(
     wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, work: Work
 ) -> list[Taken]:
-    """Takes the tags of these digests off; what is off is noted, also when this fails on the way.
+    """Untag these digests. The removed tags are recorded, also if this fails on the way.
 
-    work: runs a call for each of the batch, some at a time. Raises RegistryUnavailable, RegistryRefused or LeaseLost.
+    Args:
+        work: runs a call for each of the batch, one by one or in parallel.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused, LeaseLost: some tags may not be removed.
     """
     takeoff = _TakeOff(wiring, snapshot, permit, remover)
     takeoff.begin()
@@ -61,7 +72,8 @@ def take_off(
         except RegistryUnavailable as error:
             if not error.is_fault:
                 raise
-            fault = error  # what one request met is no reason to leave the tombstone under the other tags
+            # The failure of a single request is no reason to leave the other tags at the tombstone.
+            fault = error
         takeoff.end()
     finally:
         takeoff.note()
@@ -71,7 +83,11 @@ def take_off(
 
 
 def take_back(wiring: Wiring, snapshot: Snapshot, tag: str, digest: str, permit: Lease) -> None:
-    """Takes off a tag that a healing of ours put where its user had just deleted it. digest: where it stands."""
+    """Remove a tag that our healing pushed although its user had just deleted it.
+
+    Args:
+        digest: the digest that the tag points at.
+    """
     with removing(wiring, snapshot.repository, permit) as remover:
         takeoff = _TakeOff(wiring, snapshot, permit, remover)
         takeoff.begin()
@@ -86,7 +102,8 @@ class _TakeOff:
         self._restarts = snapshot.restarts
         self._by_tag = bool(remover.links) or wiring.abilities.deletes_tags(self._restarts) is not False
         self._is_over = self._by_tag
-        self._looks_ms: int | None = None  # when it was noted that a tombstone is put under a tag
+        # The time at which the tombstone was recorded for healing. None: no tag was moved to a tombstone yet.
+        self._looks_ms: int | None = None
         self._listed: frozenset[str] | None = None
         self._lock = Lock()
         self._mounted = Mounted(wiring.storage)
@@ -94,7 +111,7 @@ class _TakeOff:
         self.taken: list[Taken] = []
 
     def begin(self) -> None:
-        """Where a tombstone is needed, makes sure each time first that it can be deleted again."""
+        """If a tombstone is needed, make sure before each batch that the registry can delete it."""
         if not self._by_tag:
             self._clear()
 
@@ -103,7 +120,7 @@ class _TakeOff:
         self._remover.write(lambda: self._wiring.client.delete(self._repository, tombstone.DIGEST))
 
     def take(self, doomed: Doomed) -> None:
-        """Recheck → trash → the write that takes the tag off, for each of its tags."""
+        """Untag one doomed digest. For each tag: recheck → trash → the write that removes the tag."""
         self._permit.check()
         if not still_said(self._wiring, doomed):
             return
@@ -129,7 +146,7 @@ class _TakeOff:
             result.spared = f"somebody else moved or deleted {names}"
 
     def end(self) -> None:
-        """The tombstone goes, and with it every tag that stands there."""
+        """Delete the tombstone, and with it every tag that points at it."""
         if not self._is_over and self._looks_ms is not None:
             self._permit.check()
             self._clear()
@@ -139,7 +156,7 @@ class _TakeOff:
         self._is_over = True
 
     def note(self) -> None:
-        """Notes what is off; while the tombstone is not gone, nothing is."""
+        """Record the removed tags. While the tombstone exists, no tag counts as removed."""
         taken = [(one.doomed, tuple(one.verdicts)) for one in self.taken if one.verdicts]
         if not self._is_over or not taken:
             return
@@ -152,7 +169,7 @@ class _TakeOff:
             log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
 
     def _keep(self, doomed: Doomed, found: Found, result: Taken) -> bool:
-        """Whether it may go on; what is to be deleted is kept in the trash first."""
+        """Keep the doomed manifest in the trash; return True if its tags may be removed now."""
         manifest = None
         if not doomed.only_tags:
             manifest = found.manifest or self._wiring.client.get(self._repository, doomed.digest)
@@ -169,12 +186,14 @@ class _TakeOff:
         return put is Put.KEPT
 
     def take_tag(self, tag: str, digest: str, found: Found) -> None:
-        """A tag that is off may still be listed and point nowhere: a registry that ends in mid-DELETE leaves it so."""
+        """Remove one tag, or move it to the tombstone."""
+        # A registry that is killed during a DELETE leaves a tag that is listed and points at nothing.
         if found.at == "off" and tag not in self._tags():
             return
         if self._remover.links:
             self._remover.take_off(tag, (digest, tombstone.DIGEST, found.stands))
-            if found.at == "tombstone":  # left by a worker that went over the API: its manifest goes, too
+            # A worker that deletes over the API left the tombstone: its manifest must be deleted, too.
+            if found.at == "tombstone":
                 self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
             return
         stands = digest if found.at == "there" else None
@@ -187,13 +206,16 @@ class _TakeOff:
                 self._remover.write(lambda: self._wiring.client.put(*put))
 
     def _note_tombstone(self) -> None:
-        """Where this is cut off, and users push over all tags that stand there, nothing else tells that one is left."""
+        """Record that a tombstone is about to exist, so that healing deletes it after a crash.
+
+        If users then push over all tags that point at the tombstone, no other trace of it is left.
+        """
         with self._lock:
             if self._looks_ms is None:
                 self._looks_ms = self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
 
     def _deletes_tag(self, tag: str, stands: str | None) -> bool:
-        """Deletes the tag alone, where the registry knows how; after the first refusal it is known that it does not."""
+        """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""
         able = self._wiring.abilities.deletes_tags(self._restarts)
         try:
             with self._mounted.changing(self._repository, tag, stands, None):
@@ -201,7 +223,8 @@ class _TakeOff:
         except TagDeletesUnknown:
             with self._lock:
                 if self._by_tag:
-                    self._clear()  # before any other thread puts one: a DELETE that meets a PUT fails
+                    # Before another thread pushes a tombstone: a DELETE that meets a PUT fails.
+                    self._clear()
                     self._wiring.abilities.note_deletes_tags(self._restarts, able=False)
                     self._by_tag = self._is_over = False
             return False
