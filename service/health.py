@@ -1,6 +1,6 @@
-"""The health of the whole system: everything that keeps pushprune from its work, one sentence each.
+"""The health of the whole system: everything that prevents pushprune from working, one sentence each.
 
-`/readyz`, the API, the dashboard, `/metrics` and the doctor all read it here, so that they cannot disagree.
+`/readyz`, the API, the dashboard, `/metrics` and the doctor all read the health here, so that they cannot disagree.
 """
 
 import time
@@ -32,13 +32,13 @@ _WORK = {"due": "to be planned", "doomed": "for its deletions", "healing": "to b
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The figures of this moment, and everything that an operator must mend.
+    """The figures of this moment, and everything that an operator must fix.
 
     Attributes:
         reading: the figures.
-        troubles: in the order in which they are to be mended.
+        troubles: in the order in which they should be fixed.
         queues: queue of messages → the workers that consume it, for every queue that needs one.
-        registry: True if the registry answers and lets us in, None if that is not known.
+        registry: True if the registry answers and accepts our login, None if that is not known.
     """
 
     reading: Reading
@@ -48,11 +48,11 @@ class Health:
 
 
 def system_health(wiring: Wiring) -> Health:
-    """Return the health of the system at this moment. Raises StoreUnavailable when Redis is away."""
+    """Return the health of the system at this moment. Raises StoreUnavailable if Redis does not answer."""
     before_ms = time.time_ns() // 1_000_000
     reading, noted = wiring.figures.read(), wiring.outbox.troubles()
     queues = {queue: reading.consumers.get(queue, 0) for queue in needed(wiring)}
-    # The workers look at the registry. Without a worker nobody does, and what was noted is old.
+    # Only the workers check the registry. Without a worker, the recorded trouble is out of date.
     is_looked_at = wiring.registry is not None and reading.workers > 0
     noted = tuple(trouble for trouble in noted if trouble.about != REGISTRY or is_looked_at)
     is_away = any(trouble.about == REGISTRY for trouble in noted)
@@ -70,7 +70,7 @@ def system_health(wiring: Wiring) -> Health:
 
 
 def needed(wiring: Wiring) -> tuple[str, ...]:
-    """The queues of messages that need a worker: the one for collections only where there is a collector."""
+    """Return the queues that need a worker: the queue for collections only if there is a collector."""
     return tuple(queue for queue in QUEUES.values() if queue != "garbage" or wiring.collector is not None)
 
 
@@ -92,7 +92,8 @@ def _workers(reading: Reading, queues: dict[str, int]) -> Iterator[Trouble]:
 
 def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
     if wiring.garbage.under_way():
-        return  # deletions wait for the end of a collection
+        # Deletions wait for the end of a collection, so lateness is expected.
+        return
     for queue, late_s in reading.late_s.items():
         if late_s > LATE_S:
             said = (
@@ -141,6 +142,7 @@ def _clock(reading: Reading, before_ms: int) -> Iterator[Trouble]:
 
 
 def _policy(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
-    wiring.policies.current()  # reads a changed file
+    # Reading the policy loads a changed file, which sets or clears the complaint.
+    wiring.policies.current()
     if wiring.policies.complaint:
         yield Trouble("policy", wiring.policies.complaint, reading.now_ms)

@@ -36,7 +36,7 @@ class Compared:
     Attributes:
         tags: number of tags that were compared.
         changed: tags whose history was corrected.
-        missing: tags that a delete of ours took along; the history keeps them until they are restored.
+        missing: tags that one of our deletions removed; the history keeps them until they are restored.
         lost: parts that an index lacks although they were there.
     """
 
@@ -52,11 +52,17 @@ class Compared:
 
 
 def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts_listing: bool = False) -> Compared:
-    """A complete look at one repository: what is unknown or moved is taken over, what vanished is dropped.
+    """Compare all tags of one repository: adopt unknown and moved tags, drop tags that vanished.
 
-    Known tags cost one conditional HEAD each, which emits no notification; unknown ones a GET, which also says what
-    they hold. trusts_listing: a user has named this repository, so that also all of its tags may be missing. Raises
-    RegistryUnavailable or RegistryRefused when any part of the look failed: then nothing counts as compared.
+    A known tag costs one conditional HEAD, which emits no notification. An unknown tag costs one GET, which also
+    returns the references of its manifest.
+
+    Args:
+        pace: limits the requests per second.
+        trusts_listing: True if a user has named this repository: then all of its tags may be missing.
+
+    Raises:
+        RegistryUnavailable, RegistryRefused: a part of the comparison failed; nothing counts as compared.
     """
     known = {tag.name: tag.digest for tag in snapshot.tags}
     pace.take()
@@ -73,7 +79,7 @@ def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts
 
 
 def _look_at_missing(wiring: Wiring, repository: str, vanished: Collection[str]) -> int:
-    """Have the missing tags restored that a delete of ours took along; returns their number."""
+    """Have healing restore the missing tags that one of our deletions removed; return their number."""
     if not vanished:
         return 0
     live = {tag.name for tag in wiring.history.live(repository)}
@@ -85,9 +91,9 @@ def _look_at_missing(wiring: Wiring, repository: str, vanished: Collection[str])
 
 
 def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    """Whether the registry lists every tag that the plan keeps, and none that the history does not know.
+    """Return True if the registry lists every tag that the plan keeps, and no tag that the history does not know.
 
-    Where not, the difference is looked at. A doomed tag may be missing: its deletion may be under way.
+    Any other tag is compared. A doomed tag may be missing: its deletion may be under way.
     """
     listed = _listed(wiring, snapshot.repository)
     known = {tag.name for tag in snapshot.tags}
@@ -97,12 +103,14 @@ def confirm(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 
 def contradicted(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    """Return True if a push that may push a doomed tag out was not as reported; what is so instead is noted.
+    """Return True if a push that may have caused these deletions was not as reported; record the true state.
 
-    A holder of the notify token can report any push. That a tag moved is believed once the registry says so. A name
-    that is new to the history is confirmed by the list of tags, unless a deletion was reported since the last list.
-    Where the storage is mounted, the link of the tag proves the time of its push as well.
-    Raises RegistryUnavailable for a push so young that the registry may not show it yet.
+    A holder of the notify token can report any push. The move of a tag is believed once the registry confirms it. A
+    tag that is new to the history is confirmed by the list of tags, unless a deletion was reported since the last
+    list. If the storage is mounted, the link of the tag proves the time of its push as well.
+
+    Raises:
+        RegistryUnavailable: a push is so young that the registry may not show it yet.
     """
     doomed_us = [verdict.tag.pushed_us or 0 for one in plan.doomed for verdict in one.verdicts if verdict.tag.name]
     if not doomed_us:
@@ -129,7 +137,10 @@ def _contradicted_on_disk(wiring: Wiring, storage: Storage, snapshot: Snapshot, 
 
 
 def _proof_in_time(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool) -> Proof:
-    """The same push again writes the link of its tag again, up to 50 ms after its event: that is waited for."""
+    """Return the proof of a tag, after waiting for the link of a young push.
+
+    A repeated push writes the link of its tag again, up to 50 ms after its event.
+    """
     pause_s = 0.01
     while (proof := prove(wiring, repository, tag, is_index=is_index)).link_us is not None and being_pushed(tag):
         if pause_s > _LONGEST_PAUSE_S:
@@ -142,7 +153,7 @@ def _proof_in_time(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool)
 
 
 def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
-    """Learn what manifests list, and what they are about."""
+    """Read these manifests and record their parts and their subjects."""
     repository = snapshot.repository
     learnt: dict[str, References | None] = {}
     for digest in digests:
@@ -154,7 +165,7 @@ def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
             learnt[digest] = read_references(manifest.media_type, manifest.content)
         except UnreadableManifest as error:
             if digest not in snapshot.links:
-                # Not known to be an index: nothing else depends on it, and it is kept itself.
+                # The manifest is not known to be an index: nothing else depends on it, and it is kept.
                 learnt[digest] = References(readable=False)
                 continue
             raise RegistryUnavailable(
@@ -165,7 +176,7 @@ def resolve(wiring: Wiring, snapshot: Snapshot, digests: Iterable[str]) -> None:
 
 
 def _listed(wiring: Wiring, repository: str) -> set[str]:
-    """The tags that the registry lists; what can be no tag (a stray file in its storage) is left out."""
+    """Return the tags that the registry lists, without names that cannot be tags (stray files in its storage)."""
     return {name for name in wiring.client.tags(repository) if is_tag(name)}
 
 
@@ -179,7 +190,7 @@ def _look(
     vanished: list[str],
     trusts_listing: bool = False,
 ) -> int:
-    """Look at these tags at the registry and take over what differs; returns how many tags changed.
+    """Compare these tags with the registry and adopt the differences; return the number of changed tags.
 
     The known tags that the registry does not have are added to `vanished`.
     """
@@ -204,12 +215,13 @@ def _look(
         if standing and (name not in before or before[name].digest != standing.digest)
     }
     found = [sight(wiring, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
-    # The storage may have been mounted since a tag was sighted: then its link says when it was pushed.
+    # The storage may have been mounted since a tag was sighted: then its link proves the push time.
     again = ((tag, standings.get(name)) for name, tag in before.items() if tag.sighted and name not in differing)
     seen = (sight(wiring, snapshot, tag.name, standing, tag) for tag, standing in again if standing)
     found += [(tag, how) for tag, how in seen if not tag.sighted]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
-    if indexes:  # nobody heard of their push: a delete of ours may have taken parts of them along
+    # Their pushes were not reported, so one of our deletions may have removed parts of these indexes.
+    if indexes:
         wiring.removals.look_at(snapshot.repository, sorted(indexes))
     media_types = {standing.digest: standing.media_type for standing in differing.values()}
     changed = wiring.history.adopt(snapshot, found, vanished, indexes, media_types, complete=complete)
@@ -224,7 +236,7 @@ def _look(
 
 
 def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], indexes: Collection[str]) -> None:
-    """Remembers what manifests hold that were read anyway: nobody has to look into them again."""
+    """Record the references of manifests that were read on the way, so that they need not be read again."""
     holding = {digest: one for digest, one in read.items() if digest in indexes or one.children or one.subject}
     if holding:
         wiring.history.resolve(snapshot, holding)
@@ -234,7 +246,7 @@ def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], in
 def _without_tombstones(
     wiring: Wiring, repository: str, standings: dict[str, Standing | None], known: Collection[str]
 ) -> dict[str, Standing | None]:
-    """A tag that stands at a tombstone is no image: a take-off of ours is under way, or was cut off and is healed."""
+    """Return the tags without those at a tombstone: an untag of ours is under way, or was interrupted and is healed."""
     there = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
     if there:
         wiring.removals.look_at(repository, [tombstone.DIGEST, *(name for name in there if name in known)])
@@ -242,15 +254,16 @@ def _without_tombstones(
 
 
 def being_pushed(tag: Tag) -> bool:
-    """Whether a tag was pushed so lately that the registry may not show it yet.
+    """Return True if a tag was pushed so recently that the registry may not show it yet.
 
-    It announces a push before it links the tag and answers the pusher (measured on 2.8.3: up to 50 ms).
+    The registry sends the event of a push before it links the tag and answers the client (measured on 2.8.3: up
+    to 50 ms).
     """
     return tag.pushed_us is not None and now_us() - tag.pushed_us < YOUNG_S * 1_000_000
 
 
 def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, References]) -> Standing | None:
-    """Where an unknown tag stands. What its manifest holds is added to `read`, unless nobody understands it."""
+    """Return the digest of an unknown tag, None if the tag is missing. Readable references are added to `read`."""
     try:
         manifest = wiring.client.get(repository, name)
     except MisnamedManifest:
@@ -263,10 +276,14 @@ def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, 
 
 
 def _standing(wiring: Wiring, repository: str, name: str, known: Tag) -> Standing | None:
-    """Where a known tag stands. What contradicts a young push is not believed before it was asked for again."""
+    """Return the digest of a known tag, None if the tag is missing.
+
+    An answer that contradicts a young push is not believed: the registry is asked again for 0.6 s, then
+    RegistryUnavailable is raised.
+    """
     pause_s = 0.01
     while True:
-        # An answer to a conditional HEAD does not tell the media type, which an event may have forged.
+        # The answer to a conditional HEAD lacks the media type, which the event of an unproved tag may have forged.
         standing = wiring.client.head(repository, name, unless=known.digest if known.proved else None)
         if (standing and standing.digest in (known.digest, tombstone.DIGEST)) or not being_pushed(known):
             return standing

@@ -19,7 +19,7 @@ def refuse_emptied(
     """Refuse to compare a repository whose known tags may all be missing because the storage is another one.
 
     The storage changes only while the registry is down, so this asks for a proof in the first comparison after a
-    restart: a tag that is not newer than the missing ones and still points at its digest, here or in another
+    restart: a tag that is not newer than the missing tags and still points at its digest, here or in another
     repository. A tag that was pushed later proves nothing, as it may have been pushed into the empty storage.
 
     Raises:

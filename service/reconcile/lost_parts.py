@@ -9,10 +9,10 @@ from service.wiring import Wiring
 
 
 def check_parts(wiring: Wiring, snapshot: Snapshot) -> int:
-    """Raise an alarm for each part that was deleted although its index exists; return how many there are.
+    """Raise an alarm for each part that was deleted although its index exists; return the number of such parts.
 
-    Only parts that were deleted are looked up: an index may list a platform that nobody ever pushed. What the trash has
-    is put back by healing. An alarm ends once the part is there again, or its index is gone.
+    Only deleted parts are looked up: an index may list a platform that was never pushed. Healing restores the parts
+    that the trash has. An alarm ends once the part exists again, or its index does not.
     """
     repository = snapshot.repository
     alarms = {trouble.about for trouble in wiring.outbox.troubles() if trouble.about.startswith(f"part {repository}@")}
@@ -44,7 +44,8 @@ def end_alarms(wiring: Wiring) -> None:
         repository, _, part = image.partition("@")
         snapshot = wiring.history.snapshot(repository)
         if None in snapshot.links.values():
-            continue  # an index that nobody has read yet may list the part
+            # An index that was not read yet may list the part.
+            continue
         indexes = [index for listed, index in _parts(snapshot) if listed == part]
         try:
             if not any(_is_lost(wiring, snapshot, part, index) for index in indexes):
@@ -55,7 +56,7 @@ def end_alarms(wiring: Wiring) -> None:
 
 
 def _parts(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """(part, index that lists it) of every index whose manifest was read."""
+    """Return (part, index that lists it) for every index whose manifest was read."""
     for index, known in snapshot.links.items():
         yield from ((part, index) for part in (known.children if known else ()))
 
@@ -66,6 +67,6 @@ def _is_lost(wiring: Wiring, snapshot: Snapshot, part: str, index: str) -> bool:
 
 
 def _called(snapshot: Snapshot, index: str) -> str:
-    """The index by one of its tags, where it has any."""
+    """Return the name of the index: by one of its tags if it has any, else by its digest."""
     tag = next((tag for tag in snapshot.tags if tag.digest == index), Tag("", index, None))
     return tag.called(snapshot.repository)

@@ -1,11 +1,11 @@
-"""No more requests a second than somebody said."""
+"""Limit the requests per second."""
 
 import threading
 import time
 
 
 class Pace:
-    """Shared by threads: each `take` waits until its turn. per_second: how many turns there are."""
+    """A limit of requests per second, shared by threads: each `take` waits for its turn."""
 
     def __init__(self, per_second: float) -> None:
         self._gap_s = 1 / per_second
@@ -13,7 +13,7 @@ class Pace:
         self._lock = threading.Lock()
 
     def take(self) -> None:
-        """Returns when the next request may be sent."""
+        """Wait until the next request may be sent."""
         with self._lock:
             turn = max(self._next, time.monotonic())
             self._next = turn + self._gap_s
@@ -21,7 +21,7 @@ class Pace:
 
 
 class AtOnce(Pace):
-    """No waiting."""
+    """A pace without a limit."""
 
     def __init__(self) -> None:
         super().__init__(1.0)

@@ -1,4 +1,4 @@
-"""When a tag counts as pushed: by its link in the storage, whatever its push was reported with."""
+"""Determine push times by the links in the storage, which outrank the reported times."""
 
 from service.clock import now_us
 from service.domain.retention.ranking import is_believable
@@ -10,19 +10,21 @@ from service.wiring import Wiring
 
 # A file system may keep whole seconds only, and an event is sent up to 50 ms before the link is written.
 _LATER_US = 2 * 1_000_000
-_SKEW_US = 60 * 1_000_000  # between the clocks of this machine and the storage's
+# The clocks of this machine and of the storage may differ by this much.
+_SKEW_US = 60 * 1_000_000
 _LINK = "counts as pushed when its link in the storage was written"
 
 
 def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, before: Tag | None) -> tuple[Tag, str]:
-    """A tag that was not known, or stood elsewhere, and what says when it was pushed, "" for nothing.
+    """Return a tag that was unknown or has moved, and the source of its push time, "" if unknown.
 
-    Where the storage is mounted, its link tells. Else nothing does, and once its push cannot be told any more it counts
-    by when its image was made; but not where it turned up after the first look at its repository, moved, or stands at
-    an image whose push was heard: an old image may have got a new tag. Such a tag is only sighted.
+    If the storage is mounted, the link of the tag gives the time. Else the time is unknown; once its push can no longer
+    be reported, the tag counts by the creation date of its image. A tag is only sighted, without any date, if it
+    appeared after the first comparison of its repository, moved, or points at a known image: an old image may have
+    got a new tag.
     """
     link_us = _linked_us(wiring, snapshot.repository, name, standing.digest)
-    # A tag that was there before pushprune stays one, while it points at the same image.
+    # A tag that is older than pushprune keeps that mark while it points at the same image.
     found = before.found and before.digest == standing.digest if before else snapshot.compared_us == 0
     if link_us is not None:
         return Tag(name, standing.digest, link_us, standing.size_bytes, found=found), _LINK
@@ -32,19 +34,17 @@ def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, bef
 
 
 def prove(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool) -> Proof:
-    """Return what was seen of a live tag; with the time of its link where its push was reported with a later time."""
+    """Return the proof of a live tag, with the time of its link if its push was reported with a later time."""
     link_us = _linked_us(wiring, repository, tag.name, tag.digest)
     is_later = link_us is not None and tag.pushed_us is not None and tag.pushed_us > link_us + _LATER_US
     return Proof(tag, is_index, link_us if is_later else None)
 
 
 def _linked_us(wiring: Wiring, repository: str, name: str, digest: str) -> int | None:
-    """When the tag's link was written (µs); None where nothing says, or what says so is not to be believed.
-
-    A link that stands elsewhere than the registry says is another storage's. One from the future would outrank every
-    push that comes, and one from before Docker tells of a clock.
-    """
+    """Return the time at which the link of the tag was written (µs); None if unknown or not believable."""
+    # A link that disagrees with the registry belongs to another storage.
     if wiring.storage is None or wiring.storage.standing(repository, name) != digest:
         return None
     link_us = wiring.storage.pushed_us(repository, name)
+    # A link from the future would outrank every later push, and one from before Docker shows a wrong clock.
     return link_us if is_believable(link_us) and link_us <= now_us() + _SKEW_US else None

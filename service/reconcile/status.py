@@ -1,4 +1,4 @@
-"""Asking for the history to be compared with the registry, and what is known of how that went."""
+"""Ask for reconcile runs, and report their state."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,13 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Comparisons at one moment. under: the walk under way; wanted: why one over everything is; last: how one ended.
+    """The state of reconcile runs at one moment.
 
-    next_ms: when the schedule has everything compared next; None where nothing says when.
+    Attributes:
+        under: the run under way, None for none.
+        wanted: the reason of a complete run that is asked for, None for none.
+        last: the result of the last run, None for none.
+        next_ms: the time of the next scheduled run (ms), None without a schedule or a registry.
     """
 
     under: Walk | None
@@ -23,7 +27,7 @@ class Overview:
 
 
 def overview(wiring: Wiring) -> Overview:
-    """What there is to know. Raises StoreUnavailable when Redis is away."""
+    """Return the state of reconcile runs. Raises StoreUnavailable if Redis does not answer."""
     schedule, now = wiring.settings.reconcile.schedule, datetime.now(UTC)
     comes = next_time(schedule, now) if schedule and wiring.registry else None
     walks = wiring.walks
@@ -33,10 +37,15 @@ def overview(wiring: Wiring) -> Overview:
 
 
 def ask(wiring: Wiring, repositories: Sequence[str] = (), *, by: str = "") -> str:
-    """Has these repositories compared next, or everything; returns the reason that the record will show.
+    """Ask for a reconcile run of these repositories, or of all; return the reason that its record will show.
 
-    by: through what it was asked for. Raises ConfigurationError where no registry is configured.
+    Args:
+        by: the interface through which the run is asked for; "" if unknown.
+
+    Raises:
+        ConfigurationError: no registry is configured.
     """
+    # Reading the client raises ConfigurationError before anything is recorded.
     _ = wiring.client
     reason = f"{BY_HAND} ({by})" if by else BY_HAND
     if repositories:

@@ -1,4 +1,4 @@
-"""Walk over the registry: every repository is compared with the history, a slice at a time, and one walk at a time."""
+"""Reconcile runs: compare every repository with the history, in slices of time, one run at a time."""
 
 import time
 from collections.abc import Iterator
@@ -24,10 +24,14 @@ _EMPTY = (
 
 
 def go_on(wiring: Wiring) -> None:
-    """Goes on with the walk under way, or begins the one that is wanted, for a slice of time.
+    """Continue the reconcile run under way, or begin the one that is asked for, for a slice of time.
 
-    What was compared stays so: a worker that is killed costs the repository it was at. Raises StoreUnavailable and
-    LeaseLost; what the registry does to us ends in the record of the walk.
+    Finished comparisons are kept: if a worker is killed, only the repository it was comparing is compared again. Errors
+    of the registry are kept in the record of the run.
+
+    Raises:
+        StoreUnavailable: Redis does not answer.
+        LeaseLost: another worker may continue the run.
     """
     with wiring.leases.hold("reconcile") as lease:
         if lease is None or wiring.registry is None:
@@ -45,7 +49,7 @@ def go_on(wiring: Wiring) -> None:
 
 
 def _list(wiring: Wiring, found: reconciliation.Walk, lease: Lease) -> bool:
-    """Reads the catalog from where an earlier attempt left off; whether the walk can go on."""
+    """Read the catalog from the end of the last attempt on; return True if the run can continue."""
     walks, seen = wiring.walks, bool(found.cursor)
     others = (*wiring.history.repositories(), *wiring.settings.reconcile.repositories)
     try:
@@ -74,7 +78,10 @@ def _list(wiring: Wiring, found: reconciliation.Walk, lease: Lease) -> bool:
 
 
 def _answers(wiring: Wiring) -> bool:
-    """Whether it is only the catalog that fails: of a large registry on an object store it may take minutes."""
+    """Return True if the registry answers, so that only the catalog fails.
+
+    The catalog of a large registry on an object store may take minutes.
+    """
     try:
         wiring.client.ping()
     except (RegistryUnavailable, RegistryRefused):
@@ -88,7 +95,12 @@ def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _compare_for(wiring: Wiring, found: reconciliation.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
-    """asked: only what was named, which needs no catalog; the rest would come again once that is read."""
+    """Compare repositories until the time is over.
+
+    Args:
+        time_s: seconds for this slice.
+        asked: only named repositories, which need no catalog; any other would be listed again once the catalog is read.
+    """
     pace, end = Pace(wiring.settings.reconcile.rate), time.monotonic() + time_s
     while time.monotonic() < end and (repository := wiring.walks.next(asked=asked)):
         lease.check()
@@ -104,7 +116,7 @@ def _compare_for(wiring: Wiring, found: reconciliation.Walk, lease: Lease, time_
 
 
 def _compare(wiring: Wiring, found: reconciliation.Walk, repository: str, pace: Pace) -> None:
-    """Compares one repository. No lease: a plan made meanwhile from what is out of date does not commit."""
+    """Compare one repository. No lease is needed: a plan made meanwhile from an old snapshot does not commit."""
     snapshot = wiring.history.snapshot(repository)
     if snapshot.compared and found.reason in reconciliation.AT_A_START:
         wiring.walks.compared(repository, len(snapshot.tags), 0)
@@ -115,7 +127,10 @@ def _compare(wiring: Wiring, found: reconciliation.Walk, repository: str, pace: 
 
 
 def _settle(wiring: Wiring, repository: str) -> None:
-    """What a worker that died in mid-delete left on the disk; where nothing more is deleted, nobody else would."""
+    """Finish the deletion that a killed worker left unfinished in the storage.
+
+    If nothing more is deleted in this repository, no other step would finish it.
+    """
     if wiring.unlinker is None or not wiring.unlinker.is_left(repository):
         return
     with wiring.leases.write() as permit:
