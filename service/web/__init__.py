@@ -1,21 +1,21 @@
 """The HTTP edge.
 
 app.py            the applications of the web process and of the gate process
-gate.py, gatekeeper.py  /gate: whether a write may pass to the registry
-notifications.py  POST /notifications: what the registry tells
-api/              /api/v1: what may be asked and changed
+gate.py, gatekeeper.py  /gate: answers the proxy that asks before every write to the registry
+notifications.py  POST /notifications: receives the events of the registry
+api/              /api/v1: queries and changes
 pages/            the dashboard: pages for people
 docs.py           /openapi.json and /docs
 metrics.py        /metrics
 health.py         /livez and /readyz
-access.py         who may do what
-session.py        who is signed in at the dashboard, and whose wish a change is
-proxy.py          the proxy in front of it
+access.py         tokens and the rights that they give
+session.py        sessions of the dashboard, and protection against cross-site requests
+proxy.py          headers and path prefix of a proxy in front of the dashboard
 attempts.py       failed logins
-body.py           how JSON is read
-models.py         what questions and answers have in common
+body.py           reading of JSON bodies
+models.py         base classes of requests and answers
 problems.py       errors as problem documents
-trials.py         the bounds of trying a policy
-server.py         waitress, with deadlines and bounds
-commands.py       `pushprune web` and `pushprune gate`: how the two processes of the edge are started
+trials.py         limits for previews of a policy
+server.py         waitress, with deadlines and limits on connections
+commands.py       `pushprune web` and `pushprune gate`: start the two processes of the edge
 """

@@ -1,4 +1,4 @@
-"""Who may do what: tokens, compared in constant time."""
+"""Access rights: the tokens, compared in constant time."""
 
 import hashlib
 import hmac
@@ -37,7 +37,7 @@ _TOO_LITTLE: Mapping[Right, str] = {
 
 
 def register(app: Flask) -> None:
-    """Slow down guesses at tokens.read and tokens.admin: after ten wrong tokens an address is heard once a second."""
+    """Slow down guesses at tokens.read and tokens.admin: after ten wrong ones an address is answered once a second."""
     app.extensions[_GUESSES] = Attempts(pause_s=1.0)
 
 
@@ -64,10 +64,10 @@ def _sent_token() -> str:
 
 
 def notify_refusal(settings: Settings) -> Response | None:
-    """None when the request may post notifications, else the answer that refuses it.
+    """Return the answer that refuses the request, or None if the request may post notifications.
 
-    With no token at all every program on this machine may post, as the service then listens on loopback only (settings
-    see to it), but no web page from elsewhere through a browser on this machine.
+    If no token is set at all, every program on this machine may post: the settings then allow only a loopback address
+    to listen on. A web page of another site, open in a browser on this machine, may not.
     """
     tokens = _tokens(settings)
     if not tokens:
@@ -80,10 +80,14 @@ def notify_refusal(settings: Settings) -> Response | None:
 
 
 def refusal(settings: Settings, right: Right) -> Response | None:
-    """None when the request may look (`read`) or change something (`admin`), else the answer that refuses it.
+    """Return the answer that refuses the request, or None if the request has the right.
 
-    401 for a token that is missing or wrong, 403 for one that may do less. With no token at all every program on this
-    machine may do everything, but no web page from elsewhere through the browser of somebody here.
+    The answer is 401 for a missing or wrong token, and 403 for a token without this right. If no token is set at all,
+    every program on this machine may do everything. A web page of another site, open in a browser here, may not.
+
+    Args:
+        settings: the settings, with the tokens.
+        right: `read` to query, `admin` to make changes.
     """
     tokens = _tokens(settings)
     if not tokens:
@@ -101,11 +105,11 @@ def refusal(settings: Settings, right: Right) -> Response | None:
 
 
 def sees_details(settings: Settings) -> bool:
-    """Return True if the request may see what /readyz says beyond the status."""
+    """Return True if the request may see the details of /readyz, not only the status."""
     tokens = _tokens(settings)
     if not tokens:
         return not is_foreign()
-    # An answer with or without details tells a right token from a wrong one.
+    # The details in the answer show if a token is right, so guesses are slowed down here, too.
     if _too_many_guesses():
         return False
     carried = _carried(tokens)
@@ -115,64 +119,76 @@ def sees_details(settings: Settings) -> bool:
 
 
 def is_open(settings: Settings) -> bool:
-    """Whether no token is set at all: every program on this machine may do everything then, and nobody else."""
+    """True if no token is set at all: then every program on this machine may do everything, and no other client."""
     return not _tokens(settings)
 
 
 def unset(settings: Settings) -> str | None:
-    """The sentence that says why nobody can sign in, or None."""
+    """Return the reason why no user can sign in, or None if users can."""
     tokens = _tokens(settings)
     return None if not tokens or {"read", "admin"} & tokens.keys() else _UNSET["read"]
 
 
 def right_of(settings: Settings, token: str) -> Right | None:
-    """What somebody with this token may do; None where it is neither of the two. Each is compared, always."""
+    """Return the right that this token gives; None if the token is neither tokens.read nor tokens.admin."""
     known = _tokens(settings)
+    # Every token is compared, also after a match: the time of the answer must not show which token matched.
     given = {name for name, secret in known.items() if hmac.compare_digest(token.encode(), secret)}
     return "admin" if "admin" in given else "read" if "read" in given else None
 
 
 def is_given(settings: Settings, right: str) -> bool:
-    """Whether there is a token for this right. What is signed by `key_of` claims no other: where a token is not set,
-    those who know the rest can make that key.
+    """True if a token for this right is set.
+
+    A session signed with `key_of` may claim only such a right. If one of the two tokens is not set, a user who knows
+    the other token can compute the key, and sign a session with the missing right.
     """
     return right in _OPENED_BY and right in _tokens(settings)
 
 
 def key_of(settings: Settings, use: str) -> bytes:
-    """A key that only those who know the tokens can make: the same in every process, another once a token changes."""
+    """Return a key derived from the tokens: the same in every process, and a new key once a token changes."""
     tokens = _tokens(settings)
-    told = b"".join(len(secret).to_bytes(8) + secret for secret in (tokens.get("read", b""), tokens.get("admin", b"")))
-    return hmac.digest(_hardened(told), use.encode(), "sha256")
+    # With its length before each token, two different pairs of tokens never give the same key.
+    lengths_and_tokens = b"".join(
+        len(secret).to_bytes(8) + secret for secret in (tokens.get("read", b""), tokens.get("admin", b""))
+    )
+    return hmac.digest(_hardened(lengths_and_tokens), use.encode(), "sha256")
 
 
 @cache
-def _hardened(told: bytes) -> bytes:
-    """Strangers see what is signed: a guess at the tokens costs them what this costs (16 MiB each)."""
-    return hashlib.scrypt(told, salt=b"pushprune", n=2**14, r=8, p=1)
+def _hardened(secret: bytes) -> bytes:
+    """Return a key from the secret by scrypt, which takes 16 MiB of memory."""
+    # Any client gets signed cookies and can guess tokens offline: scrypt makes each guess expensive.
+    return hashlib.scrypt(secret, salt=b"pushprune", n=2**14, r=8, p=1)
 
 
 def _tokens(settings: Settings) -> dict[str, bytes]:
     """The tokens that are set, by name."""
-    of = settings.tokens
-    secrets = {"notify": of.notify, "read": of.read, "admin": of.admin}
+    tokens = settings.tokens
+    secrets = {"notify": tokens.notify, "read": tokens.read, "admin": tokens.admin}
     return {name: secret.get_secret_value().encode() for name, secret in secrets.items() if secret is not None}
 
 
 def _carried(tokens: Mapping[str, bytes]) -> frozenset[str]:
-    """The names of the tokens that the request carries: two names may have one token. Each is compared, always."""
+    """The names of the tokens that the request carries: more than one if the same token is set for two names."""
     given = _sent_token().encode()
+    # Every token is compared, also after a match: the time of the answer must not show which token matched.
     return frozenset([name for name, secret in tokens.items() if hmac.compare_digest(given, secret)])
 
 
 def is_foreign() -> bool:
-    """Return True if a page from elsewhere asks: across origins, or under a name of its own that leads here."""
+    """True if a page of another site sent the request.
+
+    Such a page sends it across origins, or by a host name of its own that resolves to this machine.
+    """
     origin = request.headers.get("Origin")
     if origin is not None and origin.partition("://")[2] != request.host:
         return True
-    # A browser sends no Origin with a GET for an image or a script, but says this.
+    # With a GET for an image or a script, a browser sends this header, but no Origin.
     if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
         return True
+    # By DNS rebinding a page of another site becomes same-origin, but the Host header still has its name.
     try:
         return not is_loopback(urlsplit(f"//{request.host}").hostname or "")
     except ValueError:

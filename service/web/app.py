@@ -1,4 +1,4 @@
-"""The HTTP edge: builds the Flask applications from the wiring."""
+"""Build the Flask applications of the HTTP edge from the wiring."""
 
 from typing import Any
 
@@ -22,9 +22,13 @@ _ABOUT = (
 
 
 def create_app(wiring: Wiring | None = None) -> OpenAPI:
-    """The application. wiring: the collaborators; built from the settings when not given.
+    """Build the application of the web process.
 
-    Raises ConfigurationError, before anything is served, when the settings cannot be obeyed.
+    Args:
+        wiring: the collaborators; built from the settings if not given.
+
+    Raises:
+        ConfigurationError: the settings cannot be obeyed. Raised before any request is served.
     """
     wiring = wiring or wire(load_settings(), patient=True)
     app = _bare()
@@ -43,7 +47,7 @@ def create_app(wiring: Wiring | None = None) -> OpenAPI:
 
 
 def create_gate(wiring: Wiring | None = None) -> OpenAPI:
-    """The application of the gate process: it answers the proxy in front of the registry, and nothing else."""
+    """Build the application of the gate process, which answers only the proxy in front of the registry."""
     wiring = wiring or wire(load_settings(), patient=True)
     app = _bare()
     problems.register(app)
@@ -53,14 +57,15 @@ def create_gate(wiring: Wiring | None = None) -> OpenAPI:
 
 
 def _document(wiring: Wiring) -> dict[str, Any]:
-    """The OpenAPI document, of an application that serves nothing: the one that serves starts sooner without it."""
+    """Return the OpenAPI document."""
+    # A second application, that serves no request, writes the document: the web process starts faster without it.
     app = _bare()
     api.register(app, wiring, documented=True)
     return described(app.api_doc)
 
 
 def _bare() -> OpenAPI:
-    """An application without a page. It never redirects: the registry would send its token along (safety rule 10)."""
+    """Build an application without routes. The application never redirects (safety rule 10)."""
     app = OpenAPI(
         "pushprune",
         info={"title": "pushprune", "version": __version__, "description": _ABOUT},
@@ -72,13 +77,15 @@ def _bare() -> OpenAPI:
     app.openapi_version = "3.1.0"
     app.request_class = JsonRequest
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    # The defaults of these two redirect, and the registry would send its token to the new address as well.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    app.after_request(_taken_at_its_word)
+    app.after_request(_forbid_sniffing)
     return app
 
 
-def _taken_at_its_word(response: Response) -> Response:
-    """What a registry or a client sent stands in many answers: no browser may take one for HTML."""
+def _forbid_sniffing(response: Response) -> Response:
+    """Forbid browsers to guess the type of an answer."""
+    # Many answers contain text from a registry or a client: a browser must not run such text as HTML.
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

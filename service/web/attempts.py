@@ -1,4 +1,4 @@
-"""Failed logins: after so many of them nobody from that address is listened to for a while."""
+"""Failed logins, counted by address. After too many of them the address must wait."""
 
 import ipaddress
 import time
@@ -16,7 +16,7 @@ class Attempts:
 
     Args:
         clock: seconds that only grow.
-        pause_s: after too many failures the address is heard once in this time; None: not before the minute ends.
+        pause_s: after too many failures the address may try once in this time; None: not before the minute ends.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, pause_s: float | None = None) -> None:
@@ -25,37 +25,42 @@ class Attempts:
         self._heard: dict[str, float] = {}
 
     def wait_s(self, address: str) -> float:
-        """Return how long this address has to wait; 0: it is heard now."""
+        """Return how long this address has to wait, in seconds; 0 if the address may try now.
+
+        With `pause_s` a 0 counts as the try: the next call within that time returns more.
+        """
         with self._lock:
-            one, now_s = _one(address), self._clock()
-            failed = self._failed.get(one)
+            owner, now_s = _owner(address), self._clock()
+            failed = self._failed.get(owner)
             if failed is None or len(failed) < _AT_MOST:
                 return 0.0
             left_s = max(0.0, failed[0] + _WITHIN_S - now_s)
             if self._pause_s is None or not left_s:
                 return left_s
-            pause_s = max(0.0, self._heard.get(one, failed[-1]) + self._pause_s - now_s)
+            pause_s = max(0.0, self._heard.get(owner, failed[-1]) + self._pause_s - now_s)
             if not pause_s:
-                self._heard[one] = now_s
+                self._heard[owner] = now_s
             return pause_s
 
     def failed(self, address: str) -> None:
         """Count a failed attempt."""
         with self._lock:
-            one = _one(address)
-            self._failed.setdefault(one, deque(maxlen=_AT_MOST)).append(self._clock())
-            self._failed.move_to_end(one)
+            owner = _owner(address)
+            self._failed.setdefault(owner, deque(maxlen=_AT_MOST)).append(self._clock())
+            self._failed.move_to_end(owner)
+            # Bounded memory: the address without a failure for the longest time is dropped first.
             while len(self._failed) > _ADDRESSES:
                 forgotten, _ = self._failed.popitem(last=False)
                 self._heard.pop(forgotten, None)
 
 
-def _one(address: str) -> str:
-    """Whom an address belongs to: of IPv6 everybody has a network full of them, of 64 bits (RFC 4291, 2.5.1)."""
+def _owner(address: str) -> str:
+    """Return the address that failures count for: of IPv6 the network of 64 bits (RFC 4291, 2.5.1)."""
     try:
         asking = ipaddress.ip_address(address)
     except ValueError:
         return address
     if isinstance(asking, ipaddress.IPv4Address) or asking.ipv4_mapped:
         return address
+    # One customer has a whole IPv6 network, and could use a new address for each attempt.
     return str(ipaddress.ip_network((int(asking), 64), strict=False))

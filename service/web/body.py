@@ -1,4 +1,4 @@
-"""The body of a request: bounded also when nobody says how long it is, and for the API strictly JSON."""
+"""The body of a request: limited in size even without a Content-Length, and strictly JSON for the API."""
 
 from typing import Any
 
@@ -10,24 +10,34 @@ from service.web.problems import Faulty
 
 
 class JsonRequest(Request):
-    """A request whose JSON is read in one way, whatever its Content-Type says."""
+    """A request whose body is read as JSON, whatever its Content-Type is."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
-        """The body's value, but no text. Raises BadRequest when it is not JSON, RequestEntityTooLarge when it may have
-        been cut, and Faulty for a text: flask-openapi would read what is written in it as the body.
+        """Return the JSON value of the body, never a string.
+
+        Raises:
+            BadRequest: the body is not JSON.
+            RequestEntityTooLarge: the body may have been cut.
+            Faulty: the value is a string.
         """
         try:
             value = from_json(whole_body(self, cache=cache), allow_inf_nan=False)
         except ValueError as error:
             raise BadRequest(f"the body is not JSON: {error}") from error
+        # flask-openapi would parse a string once more, and take its content for the body.
         if isinstance(value, str):
             raise Faulty(["the request must hold a JSON object"])
         return value
 
 
 def whole_body(request: Request, *, cache: bool = False) -> bytes:
-    """The body. Raises RequestEntityTooLarge for one of unknown length that fills the limit: it may have been cut."""
+    """Return the body.
+
+    Raises:
+        RequestEntityTooLarge: the body has no stated length and fills the limit.
+    """
     body = request.get_data(cache=cache)
+    # Without a Content-Length werkzeug cuts the body at the limit, without an error.
     if request.content_length is None and len(body) >= (request.max_content_length or 0):
         raise RequestEntityTooLarge
     return body

@@ -43,7 +43,8 @@ def gate(config: Path | None) -> None:
     listener = server.listening(settings.gc.gate_listen)
     server.stop_on_signals()
     application = create_gate(wire(settings, patient=True))
-    waiting = settings.gc.gate_waiting  # each of these takes a thread
+    # Each waiting request takes a thread; the threads beyond these answer requests that need not wait.
+    waiting = settings.gc.gate_waiting
     pools = {"": server.pool(server.THREADS + waiting)}
-    # The proxy asks for all clients from one address.
+    # All clients' requests come from the one address of the proxy, so no limit for one address applies.
     server.Server(application, listener, pools, connections=server.CONNECTIONS + waiting, per_address=None).run()

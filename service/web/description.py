@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the API's own models: conditional answers, and the routes outside the API."""
+"""Additions to the OpenAPI document: conditional answers, and the routes outside the API."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -19,7 +19,7 @@ _ENVELOPES = tuple(f"application/vnd.docker.distribution.events.{version}+json" 
 
 
 def described(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document with what every look at the API answers, and with the routes outside of it."""
+    """Add the answers that every query of the API can give, and the routes outside the API."""
     for path, operations in document["paths"].items():
         for operation in operations.values():
             if "requestBody" in operation:
@@ -58,7 +58,15 @@ def _route(
     token: bool = False,
     refused: Iterable[tuple[HTTPStatus, str]] = (),
 ) -> dict[str, Any]:
-    """One operation. done: what a 200 means. token: whether it asks for one. refused: statuses and what they mean."""
+    """Return one operation of the document.
+
+    Args:
+        summary: the purpose of the operation.
+        done: the meaning of a 200.
+        tag: the group of the operation.
+        token: True if the operation needs a token.
+        refused: the statuses of refusals, each with its meaning.
+    """
     return {
         "tags": [tag],
         "summary": summary,

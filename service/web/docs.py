@@ -1,4 +1,4 @@
-"""/openapi.json and /docs: what the API can do, for programs and for people. Nothing is fetched from elsewhere."""
+"""/openapi.json and /docs: the document of the API, for programs and for people. No other host is contacted."""
 
 import json
 from collections.abc import Callable
@@ -9,9 +9,12 @@ from flask import Blueprint, Response, render_template
 
 
 def blueprint(document: Callable[[], dict[str, Any]]) -> Blueprint:
-    """document: writes the OpenAPI document, once somebody asks for it.
+    """Return the routes of the two pages.
 
-    Neither page needs a token: they say what is the same everywhere.
+    Neither page needs a token: the content is the same in every installation.
+
+    Args:
+        document: writes the OpenAPI document; called at the first request, and not again.
     """
     pages = Blueprint("docs", __name__, template_folder="templates")
     written = cache(document)

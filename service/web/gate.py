@@ -1,9 +1,10 @@
-"""GET /gate: whether a request to the registry may pass. A proxy in front of the registry asks, for every write.
+"""GET /gate: answer a proxy that asks, before every write to the registry, if the request may pass.
 
-It carries no token, and tells nothing. It answers only to neighbours, this machine and private networks, and only with
-the headers in which a proxy names the request: no web page can send these to another origin. Whoever can call it, or
-write to the proxy without being let in by the registry, can note pushes that are none: a bounded number, which put
-collections off, and hold others back while a collection drains in vain. They break nothing.
+The route needs no token and discloses nothing. The gate answers only clients on this machine and in private networks,
+and only if the headers are present in which a proxy names the request: no web page can send these headers to another
+origin. A client that can call the gate, or that can send writes to the proxy without a login at the registry, can
+register pushes that do not exist. Their number is limited. Such pushes postpone collections, and delay other pushes
+while a collection waits for writes in vain. They do no other damage.
 """
 
 import ipaddress
@@ -17,7 +18,7 @@ from service.web.problems import problem
 from service.wiring import Wiring
 
 _RETRY_S = "5"
-# nginx is told to send the first; Traefik and Caddy send the second, Kubernetes' ingress the third.
+# Our configuration for nginx sends the first pair; Traefik and Caddy send the second, Kubernetes' ingress the third.
 _NAMES = (
     ("X-Original-Method", "X-Original-URI"),
     ("X-Forwarded-Method", "X-Forwarded-Uri"),
@@ -63,16 +64,17 @@ def _pass() -> Response:
 def _wish() -> Wish | None:
     """Return the request that the proxy asks for, None if the proxy does not name it.
 
-    Where a client's own headers get past the proxy, they can make it wait and no more.
+    A request that is named more than once counts as a write if any of its names is a write.
     """
-    told = {
+    # If a proxy forwards such headers of a client, the client can only make its own request wait.
+    named = {
         (request.headers[method], request.headers[uri])
         for method, uri in _NAMES
         if method in request.headers and uri in request.headers
     }
-    if not told:
+    if not named:
         return None
-    wishes = {read_wish(method, uri) for method, uri in told}
+    wishes = {read_wish(method, uri) for method, uri in named}
     writes = [wish for wish in wishes if wish.kind != "reads"]
     if len(writes) == 1:
         return writes[0]
@@ -80,7 +82,7 @@ def _wish() -> Wish | None:
 
 
 def _client() -> str:
-    """By the address that the registry goes by, and tells in its notifications."""
+    """Return the client, identified by the address that the registry also uses, and reports in its notifications."""
     headers = request.headers
     address = headers.get("X-Forwarded-For") or headers.get("X-Real-IP") or request.remote_addr or ""
     return client_of(address, headers.get("User-Agent", ""))
@@ -88,7 +90,8 @@ def _client() -> str:
 
 def _is_near(address: str) -> bool:
     try:
-        found = ipaddress.ip_address(address)
-    except ValueError:  # a socket of this machine has no address
+        neighbour = ipaddress.ip_address(address)
+    except ValueError:
+        # A client of a Unix socket has no address; the client runs on this machine.
         return address == ""
-    return found.is_loopback or found.is_private or found.is_link_local
+    return neighbour.is_loopback or neighbour.is_private or neighbour.is_link_local

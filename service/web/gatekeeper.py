@@ -1,4 +1,4 @@
-"""Lets requests pass the gate, has the others wait, and tells a collection that this process knows of a closed gate."""
+"""Let requests pass the gate or wait, and confirm to a collection that this process obeys a closed gate."""
 
 import atexit
 import threading
@@ -14,8 +14,10 @@ from service.log import log
 from service.settings import Settings
 from service.wiring import Wiring
 
+# A closed gate is read more often, so that the requests that wait pass soon after the gate opens.
 _POLL_S = {"": 0.25, "draining": 0.25, "closed": 0.05}
-# A process that was not heard of for an hour is forgotten: a collection does not wait for it any more (keys.py: gates).
+# Redis forgets a gate process after an hour without contact: a collection then no longer waits for that process
+# (keys.py: gates). This process stops relying on it some minutes earlier.
 _FORGOTTEN_S = 3300.0
 _MOST_UNNOTED = 10_000
 _TELL_AGAIN_S = 60.0
@@ -27,11 +29,12 @@ _OVERFLOWS = (
 
 
 class Gatekeeper:
-    """One for each gate process. It must be started before anything is asked.
+    """The gate in one gate process. Call `start` before `ask`.
 
-    A collection sweeps only after each of them has said that it obeys the closed gate: has read it, and has answered
-    everything that it let pass before. So while Redis is away, whoever last read anything but a closed gate knows that
-    nothing is swept, for as long as it is not forgotten.
+    A collection deletes blobs only after every gate process has confirmed that it obeys the closed gate: the process
+    has read that the gate is closed, and has answered every request that it let pass before. So while Redis is not
+    available, a process whose last known gate was not closed knows that no collection deletes blobs. This holds until
+    Redis forgets the process.
     """
 
     def __init__(self, wiring: Wiring) -> None:
@@ -54,7 +57,7 @@ class Gatekeeper:
         self._poller: threading.Thread | None = None
 
     def start(self) -> None:
-        """Makes itself known; doing it again changes nothing."""
+        """Register this process in Redis and start to poll the gate. A second call changes nothing."""
         with self._starting:
             if self._poller is not None:
                 return
@@ -67,7 +70,7 @@ class Gatekeeper:
             self._poller.start()
 
     def stop(self) -> None:
-        """Signs off: nothing passes here any more."""
+        """Remove this process from Redis when it ends."""
         if self._over.is_set():
             return
         self._over.set()
@@ -77,7 +80,10 @@ class Gatekeeper:
             self._gate.sign_off(self._process)
 
     def ask(self, wish: Wish, client: str) -> bool:
-        """Whether the request may pass, after it has waited for that where it must. If so, `answered` must follow."""
+        """Return True if the request may pass; wait up to `gc.gate_wait` while the gate holds the request back.
+
+        After True the caller must call `answered`.
+        """
         seen = self._turns
         if self._may_pass(wish, client):
             return True
@@ -89,7 +95,13 @@ class Gatekeeper:
         return passes
 
     def _passes_in_time(self, wish: Wish, client: str, seen: int) -> bool:
-        """seen: the turn of the gate at which it might not pass yet."""
+        """Wait until the request may pass. Return False if the time is over or no place is free.
+
+        Args:
+            wish: the request.
+            client: the client that sent the request.
+            seen: the last turn at which the request could not pass.
+        """
         end = time.monotonic() + self._settings.gc.gate_wait
         with self._room(wish) as place:
             while place and (left_s := end - time.monotonic()) > 0 and not self._over.is_set():
@@ -101,15 +113,16 @@ class Gatekeeper:
         return False
 
     def answered(self) -> None:
-        """A request that may pass has got its answer."""
+        """Note that a request that may pass has been answered."""
         with self._turned:
             self._passing -= 1
 
     @contextmanager
     def _room(self, wish: Wish) -> Iterator[bool]:
-        """A place to wait. Manifests may take all, everything else half: Docker does not send a manifest twice."""
+        """Reserve a place to wait; yield False if none is free. Manifests may use all places, other requests half."""
         kind, most = "manifests" if wish.kind == "manifest" else "blobs", self._settings.gc.gate_waiting
         with self._turned:
+            # Docker does not repeat the PUT of a manifest, so a manifest must find a place when uploads fill theirs.
             is_free = sum(self._waiting.values()) < most and (
                 kind == "manifests" or self._waiting["blobs"] < max(1, most // 2)
             )
@@ -124,6 +137,7 @@ class Gatekeeper:
         with self._turned:
             if self._state == "closed" and not self._is_away:
                 return False
+            # Counted before Redis answers: meanwhile this process must not confirm that it obeys a closed gate.
             self._passing += 1
         passes = False
         try:
@@ -145,9 +159,9 @@ class Gatekeeper:
         return True
 
     def _passes_without_redis(self) -> bool:
-        how = self._settings.gc.gate_without_redis
-        if how != "auto":
-            return how == "open"
+        mode = self._settings.gc.gate_without_redis
+        if mode != "auto":
+            return mode == "open"
         return self._state in ("", "draining") and time.monotonic() - self._contact_s < _FORGOTTEN_S
 
     def _poll(self) -> None:
@@ -164,36 +178,44 @@ class Gatekeeper:
             knows = self._token if self._state == "closed" else ""
             with self._turned:
                 obeys = not self._passing
+            # Taken before the call, so that this process never counts on Redis for longer than Redis remembers it.
             asked_s = time.monotonic()
             signed = self._gate.sign(self._process, knows, obeys=obeys, memory=self._memory)
         except StoreUnavailable as error:
             if not self._is_away:
                 log.warning("the gate cannot reach Redis", error=str(error), passes=self._passes_without_redis())
             self._is_away = True
-        except Exception:  # noqa: BLE001 - those who wait would wait for ever
+        # An error must not end this thread: the requests that wait would never learn that the gate is open.
+        except Exception:  # noqa: BLE001
             log.exception("the gate could not be looked at; it goes on")
         else:
             self._contact_s, self._is_away = asked_s, False
             self._memory = signed.memory
-            # Another's gate says nothing of the one that is known here: its collector may live (safety rule 7).
+            # A gate of another holder does not prove that the holder known here has ended: its collector may still run
+            # (safety rule 7).
             if not knows or signed.was_opened or signed.token == knows:
                 self._state, self._token = signed.state, signed.token
         now = (self._state, self._token, self._is_away)
-        if now != before or self._state == "draining":  # a push that stands still is let pass after a while
+        # While the gate drains, a push that makes no progress is let pass after a while, without a change of state.
+        if now != before or self._state == "draining":
             with self._turned:
                 self._turns += 1
                 self._turned.notify_all()
 
 
 class _Overflow:
-    """Tells the operator, once a minute at most, that more pushes are under way than can be remembered."""
+    """Warn the operator, once a minute at most, that more pushes are under way than can be remembered."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._outbox = wiring.outbox
         self._told_s: float | None = None
 
     def seen(self, overflows: bool) -> None:
-        """overflows: what the gate says now; a minute after it has said so last all is well again."""
+        """Report an overflow, or its end.
+
+        Args:
+            overflows: True if the gate reports an overflow now. The end is reported a minute later at the earliest.
+        """
         now_s = time.monotonic()
         if self._told_s is None and not overflows:
             return

@@ -1,4 +1,4 @@
-"""/livez: this process answers. /readyz: notifications can be recorded, and everything that is wrong."""
+"""/livez: this process answers. /readyz: notifications can be recorded; lists every problem of the system."""
 
 from http import HTTPStatus
 from typing import Any
@@ -13,7 +13,7 @@ from service.wiring import Wiring
 
 
 def liveness() -> Blueprint:
-    """/livez alone."""
+    """The route /livez, without /readyz."""
     pages = Blueprint("health", __name__)
 
     @pages.get("/livez")
@@ -28,13 +28,14 @@ def blueprint(wiring: Wiring) -> Blueprint:
 
     @pages.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        """Answer 503 only if an event could not be recorded: otherwise no balancer may take the web process away."""
+        """Report the state of the system. The answer is 503 only if events cannot be recorded."""
+        # A load balancer stops using a process that answers 503, so no other problem may cause this status.
         try:
             wiring.connection.pulse()
             details, code = _details(wiring), HTTPStatus.OK
         except StoreUnavailable as error:
             details, code = {"status": "not ready", "redis": str(error)}, HTTPStatus.SERVICE_UNAVAILABLE
-        # A stranger learns no names of images, no addresses and no paths.
+        # The details contain names of images, addresses and paths: a client without a token must not see them.
         return jsonify(details if sees_details(wiring.settings) else {"status": details["status"]}), code
 
     return pages

@@ -1,9 +1,9 @@
-"""/metrics: what a monitor wants to know, for Prometheus.
+"""/metrics: the state of the system, for Prometheus.
 
-Every figure is read from Redis when it is asked for, and none is kept in this process: so all web processes tell the
-same truth whichever of them is asked, nothing begins at zero when one restarts, workers need no port of their own, and
-no directory is shared as prometheus-client's multiprocess mode would have it. Only the policy is this process's own
-reading of the file that all processes read.
+Every figure is read from Redis at the time of the request, and none is kept in this process. So every web process
+answers with the same figures, no counter restarts at zero with a process, workers need no port of their own, and no
+shared directory is needed, as it is for prometheus-client's multiprocess mode. The only exception is the policy: each
+process reads the same policy file on its own.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,13 +58,13 @@ def blueprint(wiring: Wiring) -> Blueprint:
 
 
 class Scrape:
-    """A collector of prometheus-client's. Raises StoreUnavailable when Redis is away."""
+    """A collector for prometheus-client. `collect` raises StoreUnavailable if Redis is not available."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
 
     def collect(self) -> Iterator[Metric]:
-        """Every figure as it is now."""
+        """Yield every figure, as read now."""
         now = system_health(self._wiring)
         reading = now.reading
         yield _labelled(
@@ -92,8 +92,8 @@ class Scrape:
             {_by(name): count for name, count in reading.counters.items() if name.startswith(_RULE)},
         )
         yield _gauge("restorable", "deletions that can still be undone", self._wiring.figures.trashed())
-        said = "plans that wait for approval, and that nobody refused"
-        yield _gauge("held_repositories", said, len(approvals.undecided(self._wiring)))
+        help_text = "plans that wait for approval, and that nobody refused"
+        yield _gauge("held_repositories", help_text, len(approvals.undecided(self._wiring)))
         yield _gauge("workers", "workers that gave a sign of life within 10 s", reading.workers)
         yield _labelled(
             GaugeMetricFamily("pushprune_queue_workers", "workers that consume a queue of messages", labels=["queue"]),
@@ -104,8 +104,8 @@ class Scrape:
         yield _gauge("troubles", "things that an operator must mend; /readyz lists them", len(now.troubles))
         yield _gauge("repositories", "repositories anything is known of", reading.repositories)
         if reading.last_event_ms is not None:
-            said = "when the newest entry of the history was written"
-            yield _gauge("last_event_timestamp_seconds", said, reading.last_event_ms / 1000)
+            help_text = "when the newest entry of the history was written"
+            yield _gauge("last_event_timestamp_seconds", help_text, reading.last_event_ms / 1000)
         yield from self._metered()
         yield from self._policy()
         yield from self._collections()
@@ -113,7 +113,8 @@ class Scrape:
         yield from self._reconciliation()
 
     def _metered(self) -> Iterator[Metric]:
-        """What processes count and time on their way; each adds it to Redis about once a second."""
+        """Yield the counts and times that processes measure; each process adds its own to Redis about once a second."""
+        # The counts of this process that are not yet in Redis belong to the answer, too.
         self._wiring.meter.flush()
         metered = self._wiring.meter.read()
         for name, label, meaning, known in (
@@ -121,14 +122,17 @@ class Scrape:
             ("deletes", "result", "what deletes came to", ("deleted", "untagged", "spared", "vanished")),
             ("failures", "queue", "attempts that ended in a failure", ("due", "doomed")),
         ):
-            values = {one: metered.counts.get((name, one), 0) for one in known}
+            values = {value: metered.counts.get((name, value), 0) for value in known}
             yield _labelled(CounterMetricFamily(f"pushprune_{name}", meaning, labels=[label]), values)
-        said = "from the latest push of a repository until what it pushed out was gone"
-        yield _timed("push_to_gone_seconds", said, (), _of(metered, "push_to_gone") or {"": _nothing("push_to_gone")})
-        said = "requests to the registry, and how long it took to answer"
-        yield _timed("registry_request_seconds", said, ("method", "status"), _of(metered, "registry_request"))
-        said = "how long writes waited at the gate"
-        yield _timed("gate_wait_seconds", said, ("result",), _of(metered, "gate_wait"))
+        help_text = "from the latest push of a repository until what it pushed out was gone"
+        # This histogram has no labels, so it can exist, with zeros, before the first measurement.
+        yield _timed(
+            "push_to_gone_seconds", help_text, (), _of(metered, "push_to_gone") or {"": _nothing("push_to_gone")}
+        )
+        help_text = "requests to the registry, and how long it took to answer"
+        yield _timed("registry_request_seconds", help_text, ("method", "status"), _of(metered, "registry_request"))
+        help_text = "how long writes waited at the gate"
+        yield _timed("gate_wait_seconds", help_text, ("result",), _of(metered, "gate_wait"))
 
     def _gate(self) -> Iterator[Metric]:
         standing = self._wiring.gate.standing()
@@ -167,12 +171,12 @@ class Scrape:
             {result: totals.runs.get(result, 0) for result in _RESULTS},
         )
         yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections swept", value=totals.blobs)
-        said = "bytes that collections gave back, as far as they are known"
-        yield CounterMetricFamily("pushprune_collected_bytes", said, value=totals.size_bytes)
+        help_text = "bytes that collections gave back, as far as they are known"
+        yield CounterMetricFamily("pushprune_collected_bytes", help_text, value=totals.size_bytes)
         yield _gauge("collection_wanted", "1 while one is wanted", garbage.wanted() is not None)
         yield _gauge("collection_running", "1 while one is under way", garbage.under_way() is not None)
-        said = "1 while the registry claims blobs that were collected: nobody may push"
-        yield _gauge("collection_stale_cache", said, any(trouble.about == STALE for trouble in stale))
+        help_text = "1 while the registry claims blobs that were collected: nobody may push"
+        yield _gauge("collection_stale_cache", help_text, any(trouble.about == STALE for trouble in stale))
         if totals.done_ms is not None:
             yield _gauge(
                 "collection_last_success_timestamp_seconds", "when the last good one ended", totals.done_ms / 1000
@@ -192,10 +196,18 @@ def _nothing(name: str) -> Timing:
 
 
 def _timed(name: str, meaning: str, labels: Sequence[str], timings: Mapping[str, Timing]) -> Metric:
-    """timings: by the values of the labels, with a space between them."""
+    """Return a histogram.
+
+    Args:
+        name: the name of the metric, without `pushprune_`.
+        meaning: the help text.
+        labels: the names of the labels.
+        timings: the measurements, by the values of the labels, separated by spaces.
+    """
     family = HistogramMetricFamily(f"pushprune_{name}", meaning, labels=labels)
     for values, timing in timings.items():
         ends = [str(float(end)) for end in timing.counts] + ["+Inf"]
+        # Prometheus expects in each bucket the count of all smaller buckets as well.
         counts = accumulate([*timing.counts.values(), timing.more])
         family.add_metric(values.split(), list(zip(ends, counts, strict=True)), timing.sum_s)
     return family
@@ -210,7 +222,7 @@ def _gauge(name: str, meaning: str, value: float) -> Metric:
 
 
 def _labelled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[str, float]) -> Metric:
-    """The family with one sample for each value. values: by label."""
+    """Add one sample for each value to the family, and return the family. values: by label."""
     for label, value in values.items():
         family.add_metric([label], value)
     return family

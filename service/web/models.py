@@ -1,4 +1,4 @@
-"""What every question and every answer of the API has in common, and the problem document of RFC 9457."""
+"""Base classes of the requests and answers of the API, and the problem document of RFC 9457."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -36,7 +36,7 @@ class Asked(BaseModel):
         try:
             return handler(values)
         except ValidationError as error:
-            raise Faulty.of(error, lambda found: refusals(found, cls, (_Request(values),))) from error
+            raise Faulty.of(error, lambda invalid: refusals(invalid, cls, (_Request(values),))) from error
 
 
 class Problem(Answer):
@@ -50,7 +50,7 @@ class Problem(Answer):
 
 
 class _Request(Given):
-    """What was asked, for a refusal to speak of."""
+    """The values of a request, as a refusal names them."""
 
     def subject(self, location: Location) -> str:
         return super().subject(location) or "the request"

@@ -1,4 +1,4 @@
-"""POST /notifications: the registry tells us what happened. Its queue must never be blocked by us (safety rule 10)."""
+"""POST /notifications: receive the events of the registry, and never block its queue (safety rule 10)."""
 
 import time
 from contextlib import suppress
@@ -30,7 +30,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
         envelope = parse(whole_body(request), now_us())
         recorded = recorder.record(envelope)
         if envelope.events:
-            stranger.gone()
+            stranger.accepted()
         rejected = [rejected.reason for rejected in envelope.rejected]
         if recorded.refused:
             rejected.append(f"{recorded.refused} events are about too many repositories or tags nobody has seen yet")
@@ -41,7 +41,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
 
 
 class _Stranger:
-    """Tells the operator, once a minute at most, that somebody posts without the token: mostly the registry itself."""
+    """Warn the operator, once a minute at most, of posts without the token: mostly from the registry itself."""
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
@@ -60,8 +60,8 @@ class _Stranger:
         with suppress(StoreUnavailable):
             self._wiring.outbox.complain("notifications", sentence)
 
-    def gone(self) -> None:
-        """A notification was accepted."""
+    def accepted(self) -> None:
+        """Withdraw the warning, because a notification was accepted."""
         if self._told_s is not None:
             self._told_s = None
             with suppress(StoreUnavailable):

@@ -26,7 +26,11 @@ TOO_LARGE = "a body of more than 4 MiB is not accepted"
 
 
 class Faulty(Exception):
-    """What was asked has faults. faults: one sentence each, naming the key."""
+    """A request with faults.
+
+    Attributes:
+        faults: one sentence for each fault; the sentence names the key.
+    """
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("; ".join(faults))
@@ -34,13 +38,25 @@ class Faulty(Exception):
 
     @classmethod
     def of(cls, error: ValidationError, sentences: Callable[[ValidationError], Sequence[str]]) -> "Faulty":
-        """What a validation found. sentences: finds the words; not asked for more than anybody reads."""
+        """Return the faults that a validation found.
+
+        Args:
+            error: the result of the validation.
+            sentences: describes the faults; not called for more than MOST_FAULTS faults.
+        """
         count = error.error_count()
         return cls([f"it has {count} faults, too many to name"] if count > MOST_FAULTS else sentences(error))
 
 
 def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = (), **headers: str) -> Response:
-    """A problem document. faults: one sentence each, where there are any. headers: more of them, `_` for `-`."""
+    """Return a problem document.
+
+    Args:
+        status: the status of the answer.
+        detail: one sentence that says what to do.
+        faults: one sentence for each fault of the request, if there are any.
+        headers: additional headers, with `_` in their names instead of `-`.
+    """
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
     more = {"faults": list(faults)} if faults else {}
     response = Response(json.dumps(body | more), status.value, mimetype="application/problem+json")
@@ -50,7 +66,7 @@ def problem(status: HTTPStatus, detail: str, faults: Sequence[str] = (), **heade
 
 
 def register(app: Flask) -> None:
-    """Translates every error at the edge, once."""
+    """Turn every error into a problem document, once, at the edge."""
     app.register_error_handler(MalformedNotification, _malformed)
     app.register_error_handler(NoSuchRepository, _unknown)
     app.register_error_handler(NotRestorable, _conflict)
@@ -117,6 +133,6 @@ def _unexpected(error: Exception) -> Response:
 
 
 def fault(error: Exception) -> str:
-    """Logs what nobody foresaw; returns the sentence for who asked."""
+    """Log an unexpected error; return the sentence for the client, without details of the error."""
     log.error("a request failed", error=repr(error), exc_info=error)
     return "this is a fault in pushprune; its log says more"

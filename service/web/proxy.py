@@ -1,6 +1,6 @@
-"""The proxy in front of the dashboard: whose word is taken for who asks, under which name and which path.
+"""The proxy in front of the dashboard: which clients may name the user, the host and the path in headers.
 
-What the registry itself asks for (/notifications) never goes by it.
+/notifications never uses these headers: the registry posts there directly, without the proxy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NOT_BEHIND = frozenset({"/notifications"})
 
 
 class Proxied:
-    """A WSGI application under `web.prefix`, that believes `web.proxies` and nobody else."""
+    """A WSGI application under `web.prefix` that accepts forwarded headers from `web.proxies` only."""
 
     def __init__(self, app: WSGIApplication, web: Web) -> None:
         self._app, self._forwarded = app, ProxyFix(app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
@@ -31,7 +31,8 @@ class Proxied:
         self._proxies = tuple(ipaddress.ip_network(name) for name in web.proxies)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """A path with the prefix and one without mean the same, so that a proxy may strip it or leave it."""
+        """Answer a request whose path may have the prefix or not."""
+        # Some proxies strip the prefix and others leave it: both paths mean the same.
         if self._prefix:
             path = environ["PATH_INFO"]
             if path == self._prefix or path.startswith(f"{self._prefix}/"):
@@ -50,7 +51,8 @@ class Proxied:
 
 
 def told_user(web: Web) -> str:
-    """Who signed in at the proxy, by its word; "" where it says nothing, or its word is not taken."""
+    """Return the user that the proxy names; "" if no user is named, or if the client is not a trusted proxy."""
+    # Any other client could send this header, too, and name any user.
     if not (web.user_header and request.environ.get(_BELIEVED)):
         return ""
     return request.headers.get(web.user_header, "").strip()

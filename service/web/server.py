@@ -29,24 +29,30 @@ from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-HEAD_S = 10.0  # from the first byte to the end of the head; also for a connection that sends nothing
-BODY_S = 30.0  # from the first byte to the end of the body
-UNREAD_S = 30.0  # an answer of which the client takes no byte for so long
+# From the first byte to the end of the head; also for a connection that sends nothing.
+HEAD_S = 10.0
+# From the first byte to the end of the body.
+BODY_S = 30.0
+# A connection is closed if the client reads no byte of its answer for this time.
+UNREAD_S = 30.0
 
-THREADS = 8  # of each pool
+# The threads of each pool.
+THREADS = 8
 CONNECTIONS = 256
 CONNECTIONS_PER_ADDRESS = 64
 
 _CHECK_EVERY_S = 0.5
 _HEAD_BYTES = 32 * 1024
-_IN_MEMORY_BYTES = 128 * 1024  # of one body; the rest of it waits in a file
-_NETWORK_V6 = 64  # one customer has a whole network of this size (RFC 4291, 2.5.1)
+# Of one body; a larger body is kept in a file, so that many connections cannot fill the memory.
+_IN_MEMORY_BYTES = 128 * 1024
+# One customer has a whole network of this size (RFC 4291, 2.5.1).
+_NETWORK_V6 = 64
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Refusal(ErrorTask):
-    """The answer to a request that is no HTTP, or is too large: a problem document, as every other error."""
+    """The answer to a request that is not HTTP or is too large: a problem document, as for every other error."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -63,7 +69,7 @@ class Channel(HTTPChannel):
     """One connection.
 
     Attributes:
-        waits_since_s: since when the server waits for the client: the begin of the connection, the first byte of a
+        waits_since_s: since when the server waits for the client: the start of the connection, the first byte of a
             request that is not complete, or the end of the last answer.
         owner: the address, or the network, that the connection counts for.
     """
@@ -112,10 +118,10 @@ class Channel(HTTPChannel):
 
 
 class Server(TcpWSGIServer):
-    """Listens, and closes connections that are overdue or too many.
+    """A waitress server that closes connections that are overdue or too many.
 
-    When there are too many, the connection that has kept the server waiting longest is closed: whoever sends whole
-    requests is served while others hold connections open.
+    If there are too many, the server closes the connection that has kept it waiting longest. So a client that sends
+    whole requests is served although other clients hold connections open.
     """
 
     channel_class = Channel
@@ -135,20 +141,23 @@ class Server(TcpWSGIServer):
         Args:
             application: answers the requests.
             listener: the socket.
-            pools: by the path of the requests that they answer; "" answers all others.
+            pools: the pools of threads, by the path that each answers; the pool "" answers all other paths.
             connections: the bound on all connections.
             per_address: the bound for one address; None: no bound.
-            trusted: networks without a bound of their own, as this machine: proxies connect for many users.
+            trusted: networks to which, as to this machine, `per_address` does not apply: proxies connect for many
+                users.
         """
         self._pools = pools
         self._connections, self._per_address, self._trusted = connections, per_address, tuple(trusted)
         self._next_check_s = 0.0
         adjustments = Adjustments(
             asyncore_use_poll=True,
-            clear_untrusted_proxy_headers=False,  # service.web.proxy decides whose headers count
+            # service.web.proxy decides whose headers count.
+            clear_untrusted_proxy_headers=False,
             ident="",
             inbuf_overflow=_IN_MEMORY_BYTES,
             log_socket_errors=False,
+            # One byte more than Flask accepts: a body at the limit must not be refused here.
             max_request_body_size=MAX_BODY_BYTES + 1,
             max_request_header_size=_HEAD_BYTES,
         )
@@ -158,27 +167,30 @@ class Server(TcpWSGIServer):
         )
 
     def add_task(self, task: Channel) -> None:
-        path = getattr(task.requests[0], "path", "")  # what is no HTTP has none
+        # A request that is not HTTP has no path.
+        path = getattr(task.requests[0], "path", "")
         self._pools.get(path, self._pools[""]).add_task(task)
 
     def readable(self) -> bool:
-        """Called in every turn of the loop. It closes what is overdue, by a clock that nobody sets."""
+        """Close connections that are overdue. waitress calls this method in every turn of its loop."""
+        # A monotonic clock: a change of the system time must not close connections.
         now_s = time.monotonic()
         if now_s >= self._next_check_s:
             self._next_check_s = now_s + _CHECK_EVERY_S
             for channel in tuple(self.active_channels.values()):
                 if channel.is_overdue(now_s):
                     channel.will_close = True
-                    if channel.total_outbufs_len:  # the loop closes only what can be written to
+                    # The loop would close a connection with unsent data only once the client reads again.
+                    if channel.total_outbufs_len:
                         channel.handle_close()
         return bool(self.accepting)
 
     def fix_addr(self, addr: Any) -> Any:
-        """An IPv4 address as such also where the socket takes both kinds."""
+        """Return an IPv4 address without `::ffff:`, which a socket for IPv4 and IPv6 puts in front of it."""
         return (addr[0].removeprefix("::ffff:"), *addr[1:]) if "." in addr[0] else addr
 
     def make_room_for(self, new: Channel) -> None:
-        """Close the connection that waits longest where the new one is one too many."""
+        """Close the connection that has waited longest if the new connection exceeds a limit."""
         others = [channel for channel in self.active_channels.values() if channel is not new and not channel.will_close]
         own = [channel for channel in others if channel.owner == new.owner]
         if self._per_address is not None and len(own) >= self._per_address and not self._trusts(new.addr[0]):
@@ -187,7 +199,7 @@ class Server(TcpWSGIServer):
             _close_longest_waiting(others, new)
 
     def run(self) -> None:
-        """Serve until SystemExit or KeyboardInterrupt; then requests that are being answered get some seconds."""
+        """Serve until SystemExit or KeyboardInterrupt; then give requests that are being answered some seconds."""
         with suppress(SystemExit, KeyboardInterrupt):
             self.asyncore.loop(timeout=_CHECK_EVERY_S, map=self._map, use_poll=True)
         self.accepting = False
@@ -196,12 +208,12 @@ class Server(TcpWSGIServer):
             pool.shutdown()
 
     def _trusts(self, address: str) -> bool:
-        found = ipaddress.ip_address(address)
-        return found.is_loopback or any(found in network for network in self._trusted)
+        client = ipaddress.ip_address(address)
+        return client.is_loopback or any(client in network for network in self._trusted)
 
 
 def listening(listen: str) -> socket.socket:
-    """A socket bound to HOST:PORT. Raises ConfigurationError with one sentence when that is impossible."""
+    """Return a socket bound to HOST:PORT. Raises ConfigurationError with one sentence if that is impossible."""
     host, port = listen_host(listen), int(listen.rpartition(":")[2])
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -220,7 +232,7 @@ def pool(threads: int) -> ThreadedTaskDispatcher:
 
 
 def stop_on_signals() -> None:
-    """SIGTERM ends the server politely, as Ctrl-C does."""
+    """Let SIGTERM end the server as Ctrl-C does: requests that are being answered get some seconds."""
     logging.getLogger("waitress").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _stop)
 
@@ -235,7 +247,7 @@ def _close_longest_waiting(among: Iterable[Channel], new: Channel) -> None:
 
 
 def _owner(address: str) -> str:
-    found = ipaddress.ip_address(address)
-    if isinstance(found, ipaddress.IPv4Address):
+    client = ipaddress.ip_address(address)
+    if isinstance(client, ipaddress.IPv4Address):
         return address
-    return str(ipaddress.ip_network((int(found), _NETWORK_V6), strict=False))
+    return str(ipaddress.ip_network((int(client), _NETWORK_V6), strict=False))

@@ -1,4 +1,4 @@
-"""Who is signed in at the dashboard, and whether a change is really his own wish."""
+"""Sessions of the dashboard: the user who is signed in, and protection against cross-site requests."""
 
 import hmac
 import secrets
@@ -16,7 +16,13 @@ from service.wiring import Wiring
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """right: what he may do; name: what the history calls him; signed_in: with a token, so that he can sign out."""
+    """A user of the dashboard.
+
+    Attributes:
+        right: the right of the user.
+        name: the name of the user in the history.
+        signed_in: True if the user signed in with a token, and so can sign out.
+    """
 
     right: Right
     name: str
@@ -28,10 +34,11 @@ class Visitor:
 
 
 class _Cookie(SecureCookieSessionInterface):
-    """Secure where the browser speaks https, and sent nowhere but to the dashboard."""
+    """The session cookie: secure if the browser uses https, and sent to the dashboard only."""
 
     def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
-        """Not for a request of another site: the browser kept the session back, and would lose it to a new one."""
+        """Return False for a request of another site, else the decision of Flask."""
+        # The browser sends no session cookie from another site: a new cookie would replace the session of the user.
         return not is_cross_site() and super().should_set_cookie(app, session)
 
     def get_cookie_secure(self, app: Flask) -> bool:
@@ -42,11 +49,12 @@ class _Cookie(SecureCookieSessionInterface):
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Sessions that every web process understands, and none any more once a token changes."""
+    """Set up sessions that are valid in every web process, and that end once a token changes."""
     app.secret_key = key_of(settings, "dashboard session")
     app.session_interface = _Cookie()
     app.config.update(
-        SESSION_COOKIE_NAME=f"pushprune-{key_of(settings, 'cookie name').hex()[:8]}",  # ports share cookies
+        # Browsers share cookies between the ports of a host: two installations on one host need different names.
+        SESSION_COOKIE_NAME=f"pushprune-{key_of(settings, 'cookie name').hex()[:8]}",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Strict",
         SESSION_REFRESH_EACH_REQUEST=False,
@@ -55,10 +63,10 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def visitor(wiring: Wiring) -> Visitor | None:
-    """Return who asks; None if that is unknown.
+    """Return the user who sent the request; None if the user is unknown.
 
     Raises:
-        StoreUnavailable: Redis is away, so that nobody knows if the session was signed out.
+        StoreUnavailable: Redis is not available, so it is unknown if the user has signed out.
     """
     settings, web = wiring.settings, wiring.settings.web
     if is_open(settings):
@@ -72,7 +80,7 @@ def visitor(wiring: Wiring) -> Visitor | None:
 
 
 def sign_in(settings: Settings, token: str) -> bool:
-    """Whether the token opens the dashboard; then whoever sent it is signed in."""
+    """Start a session if the token opens the dashboard; return True if so."""
     right = right_of(settings, token)
     if right:
         session.clear()
@@ -89,7 +97,7 @@ def sign_out(wiring: Wiring) -> None:
 
 
 def csrf() -> str:
-    """What a form of this session has to bring along."""
+    """Return the token that every form of this session must send."""
     if "csrf" not in session:
         session["csrf"] = secrets.token_urlsafe(16)
     return str(session["csrf"])
@@ -103,7 +111,7 @@ def is_cross_site() -> bool:
 
 
 def stranger() -> str | None:
-    """Why the change that is asked for is not taken for one of somebody who looks at our pages; None: it is."""
+    """Return the reason to refuse a change as sent by a foreign page; None if a page of this dashboard sent it."""
     origin = request.headers.get("Origin", "")
     if origin.partition("://")[2] != request.host:
         return (

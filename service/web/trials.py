@@ -1,6 +1,6 @@
-"""Trying a policy that somebody sent: bounded in size, in number and in time, and without memory kept afterwards.
+"""Limits for previews of a policy from a request: in size, in number and in time. No memory is kept afterwards.
 
-Whoever may only look may try one. Notifications have threads of their own, but share processor and memory.
+The right `read` is enough for a preview. Notifications have threads of their own, but share processor and memory.
 """
 
 import gc
@@ -28,21 +28,25 @@ T = TypeVar("T")
 
 
 class Busy(PushpruneError):
-    """As many policies as may be tried at once are being tried, or one took too long."""
+    """The highest number of previews is being computed, or a preview took too long."""
 
 
 class TooLarge(PushpruneError):
-    """A policy that is not tried, because of its size."""
+    """A policy that is too large for a preview."""
 
 
 def register(app: Flask) -> None:
-    """One bound for the API and the dashboard together."""
+    """Set up one limit for the API and the dashboard together."""
     app.extensions[_EXTENSION] = BoundedSemaphore(AT_ONCE)
 
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """The right to compute a preview, for some seconds. Raises Busy if others have it, or once they are over."""
+    """Reserve one of the places to compute a preview, for PATIENCE_S.
+
+    Raises:
+        Busy: no place is free, or the time is over.
+    """
     turns: BoundedSemaphore = current_app.extensions[_EXTENSION]
     if not turns.acquire(blocking=False):
         raise Busy(f"{AT_ONCE} previews are being computed: ask again in some seconds")
@@ -53,12 +57,13 @@ def turn() -> Iterator[None]:
         raise Busy(_TOOK_TOO_LONG) from error
     finally:
         forget_compiled()
-        gc.collect()  # selectors refer to themselves
+        # Selectors refer to themselves, so only the garbage collector of Python can free their memory.
+        gc.collect()
         turns.release()
 
 
 def in_time(names: Iterable[T]) -> Iterator[T]:
-    """The same names, as long as there is time. Raises Busy once there is none."""
+    """Yield the same names, for at most PATIENCE_S. Raises Busy when the time is over."""
     end_s = time.monotonic() + PATIENCE_S
     for name in names:
         if time.monotonic() > end_s:
@@ -67,13 +72,13 @@ def in_time(names: Iterable[T]) -> Iterator[T]:
 
 
 def check_size(written_bytes: int) -> None:
-    """Raises TooLarge for a policy that is longer than may be tried."""
+    """Raise TooLarge if a policy is too long for a preview."""
     if written_bytes > MOST_BYTES:
         raise TooLarge(f"a policy of more than {MOST_BYTES // 1000} kB is not tried here: {_INSTEAD}")
 
 
 def check_patterns(policy: Mapping[str, Any]) -> None:
-    """Raises TooLarge for more patterns than may be compiled for a trial. policy: as it was sent, right or wrong."""
+    """Raise TooLarge if a policy has too many patterns for a preview. policy: as sent, before any validation."""
     rules = policy.get("rules")
     of_rules = [rule for rule in rules if isinstance(rule, Mapping)] if isinstance(rules, list | tuple) else []
     values = [policy.get("protect"), policy.get("ignore_pulls")]
