@@ -81,13 +81,13 @@ def start_line(queues: tuple[str, ...]) -> str:
 
 def _workers(reading: Reading, queues: dict[str, int]) -> Iterator[Trouble]:
     if not reading.workers:
-        said = "no worker gave a sign of life for 10 s, so nothing is planned or deleted: start one: "
-        yield Trouble("workers", said + start_line(tuple(queues)), reading.now_ms)
+        message = "no worker gave a sign of life for 10 s, so nothing is planned or deleted: start one: "
+        yield Trouble("workers", message + start_line(tuple(queues)), reading.now_ms)
         return
     for queue, workers in queues.items():
         if not workers:
-            said = f"no worker for queue {queue}, so {_WITHOUT[queue]}: start one: {start_line((queue,))}"
-            yield Trouble("workers", said, reading.now_ms)
+            message = f"no worker for queue {queue}, so {_WITHOUT[queue]}: start one: {start_line((queue,))}"
+            yield Trouble("workers", message, reading.now_ms)
 
 
 def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
@@ -96,34 +96,34 @@ def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
         return
     for queue, late_s in reading.late_s.items():
         if late_s > LATE_S:
-            said = (
+            message = (
                 f"a repository has been waiting for {late_s:.0f} s {_WORK[queue]}: the workers do not keep up, or "
                 "something stops them; if nothing else is said here, start one more worker and read their logs"
             )
-            yield Trouble(f"{LATE}{queue}", said, reading.now_ms - round(late_s * 1000))
+            yield Trouble(f"{LATE}{queue}", message, reading.now_ms - round(late_s * 1000))
 
 
 def _holds(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
     holds = approvals.undecided(wiring)
     if holds:
-        said = (
+        message = (
             f"{len(holds)} {'plan waits' if len(holds) == 1 else 'plans wait'} for approval, and nothing of that is "
             f"deleted before: {_some([hold.repository for hold in holds])}: see pushprune prune --held, then: "
             f"pushprune prune --approve {holds[0].repository}"
         )
-        yield Trouble("holds", said, min(hold.at_us for hold in holds) // 1000)
+        yield Trouble("holds", message, min(hold.at_us for hold in holds) // 1000)
 
 
 def _unheard(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
-    found = wiring.history.unheard()
-    if found:
-        tags = sum(found.values())
-        said = (
+    lost = wiring.history.unheard()
+    if lost:
+        tags = sum(lost.values())
+        message = (
             f"{tags} {'tag is' if tags == 1 else 'tags are'} kept only because the events of their pushes were lost: "
-            f"nobody knows when they were pushed to {_some(sorted(found))}. They are deleted once enough later pushes "
+            f"nobody knows when they were pushed to {_some(sorted(lost))}. They are deleted once enough later pushes "
             "are heard; or mount the storage, which knows (storage.path), and run: pushprune reconcile"
         )
-        yield Trouble("unheard", said, reading.now_ms)
+        yield Trouble("unheard", message, reading.now_ms)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -134,11 +134,11 @@ def _clock(reading: Reading, before_ms: int) -> Iterator[Trouble]:
     ahead_s = (reading.now_ms - before_ms) / 1000
     if abs(ahead_s) > _CLOCK_S:
         way = "ahead of" if ahead_s > 0 else "behind"
-        said = (
+        message = (
             f"the clock of Redis is {abs(ahead_s):.0f} s {way} the clock of this machine, so times in the history and "
             "ages in the policy are wrong: set both clocks (timedatectl set-ntp true)"
         )
-        yield Trouble("clock", said, reading.now_ms)
+        yield Trouble("clock", message, reading.now_ms)
 
 
 def _policy(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:

@@ -32,7 +32,7 @@ def waiting(wiring: Wiring, repositories: Iterable[str] | None = None) -> tuple[
 
 def undecided(wiring: Wiring) -> tuple[Hold, ...]:
     """Return the waiting plans that were not rejected: an operator should look at them. Raises as `waiting`."""
-    return tuple(one.hold for one in waiting(wiring) if one.refusal is None)
+    return tuple(entry.hold for entry in waiting(wiring) if entry.refusal is None)
 
 
 def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> int:
@@ -101,7 +101,7 @@ def refuse(wiring: Wiring, repository: str, plan: str, *, by: str) -> None:
     Raises:
         NotWaiting: no plan waits, or another plan.
     """
-    hold = next((one for one in wiring.history.holds([repository]) if one.plan == plan), None)
+    hold = next((candidate for candidate in wiring.history.holds([repository]) if candidate.plan == plan), None)
     if hold is None:
         raise NotWaiting(_nothing(wiring, repository))
     wiring.rulings.refuse(repository, plan, by)

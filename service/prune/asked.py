@@ -35,7 +35,7 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         return None
     if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or looked_again(wiring, snapshot, plan):
         return False
-    doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
+    doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
     committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "asked")
     if committed is Committed.DONE:
         wiring.dispatch.delete(snapshot.repository)

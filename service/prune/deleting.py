@@ -64,31 +64,31 @@ def _delete(wiring: Wiring, snapshot: Snapshot, doomed: tuple[Doomed, ...], leas
     Tagged images are deleted first: either each digest with its tags, or all tags before the first digest, whichever
     costs less. If there are any, untagged images are left to the next call.
     """
-    left = sorted((one for one in doomed if one.tags), key=lambda one: not one.only_tags) or list(doomed)
+    remaining = sorted((image for image in doomed if image.tags), key=lambda image: not image.only_tags) or list(doomed)
     tags = len(snapshot.tags)
-    while left:
+    while remaining:
         lease.check()
-        batch, off = _next_batch(wiring, snapshot, left, tags, speed.size)
+        batch, untags = _next_batch(wiring, snapshot, remaining, tags, speed.size)
         if _is_stale(wiring, snapshot, batch):
             _plan_again(wiring, snapshot.repository)
             return False
         with wiring.leases.write() as permit:
             if permit is None:
                 return False
-            if not all(one.only_tags for one in batch) and not listing.is_whole(wiring, snapshot, permit):
+            if not all(image.only_tags for image in batch) and not listing.is_whole(wiring, snapshot, permit):
                 _plan_again(wiring, snapshot.repository)
                 return False
             began_s = time.monotonic()
             try:
-                _go(wiring, snapshot, batch, permit, off=off)
+                _go(wiring, snapshot, batch, permit, untags=untags)
             except RegistryUnavailable:
                 _ease_off(wiring, snapshot.repository, batch)
                 raise
-        if not off:
+        if not untags:
             speed.size = next_size(len(batch), time.monotonic() - began_s)
         wiring.outbox.succeeded("doomed", snapshot.repository)
-        left, tags = left[len(batch) :], tags - sum(len(one.tags) for one in batch)
-        if left and not wiring.history.is_current(snapshot):
+        remaining, tags = remaining[len(batch) :], tags - sum(len(image.tags) for image in batch)
+        if remaining and not wiring.history.is_current(snapshot):
             return True
     return True
 
@@ -100,13 +100,13 @@ def _plan_again(wiring: Wiring, repository: str) -> None:
 
 def _ease_off(wiring: Wiring, repository: str, batch: tuple[Doomed, ...]) -> None:
     """Reset the back-off if at least one image of the batch was deleted: waits grow only without any progress."""
-    left = set(wiring.history.doomed(repository))
-    if not left.issuperset(batch):
+    remaining = set(wiring.history.doomed(repository))
+    if not remaining.issuperset(batch):
         wiring.outbox.succeeded("doomed", repository)
 
 
 def _next_batch(
-    wiring: Wiring, snapshot: Snapshot, left: list[Doomed], tags: int, fits: int
+    wiring: Wiring, snapshot: Snapshot, remaining: list[Doomed], tags: int, fits: int
 ) -> tuple[tuple[Doomed, ...], bool]:
     """Return the next batch, and True if its tags are to be removed before its manifests.
 
@@ -114,16 +114,16 @@ def _next_batch(
         fits: number of digests that the registry deletes in good time.
     """
     most = wiring.settings.delete.batch_size
-    alike = tuple(one for one in left[: batch_size(tags, most)] if one.only_tags == left[0].only_tags)
+    alike = tuple(image for image in remaining[: batch_size(tags, most)] if image.only_tags == remaining[0].only_tags)
     size = min(most, fits)
-    if not left[0].tags:
+    if not remaining[0].tags:
         return alike[:size], False
     # In the storage, a digest with its tags costs the same in a repository of any size.
     if wiring.unlinker:
-        return alike, left[0].only_tags
+        return alike, remaining[0].only_tags
     known = wiring.abilities.deletes_tags(snapshot.restarts)
-    off = left[0].only_tags or (len(left) > 1 and tags_first(left, tags, deletes_tags=known))
-    return alike if off else alike[:size], off
+    untags = remaining[0].only_tags or (len(remaining) > 1 and tags_first(remaining, tags, deletes_tags=known))
+    return alike if untags else alike[:size], untags
 
 
 def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> bool:
@@ -142,20 +142,20 @@ def _is_stale(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...]) -> 
     return any(not doomed.tags for doomed in batch) and compare.compare(wiring, snapshot).changed > 0
 
 
-def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, off: bool) -> None:
+def _go(wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, *, untags: bool) -> None:
     with removing(wiring, snapshot.repository, permit) as remover:
-        _remove(wiring, snapshot, batch, permit, remover, off=off)
+        _remove(wiring, snapshot, batch, permit, remover, untags=untags)
         # A tag that is still listed because of a longer tag can be removed once this batch deleted the longer one.
         remover.still_listed(snapshot, ())
 
 
 def _remove(
-    wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, *, off: bool
+    wiring: Wiring, snapshot: Snapshot, batch: tuple[Doomed, ...], permit: Lease, remover: Remover, *, untags: bool
 ) -> None:
     def work(call: Callable[[Doomed], None], batch: Iterable[Doomed]) -> None:
         in_parallel(wiring.settings.delete.parallel, call, batch)
 
-    if off:
+    if untags:
         for taken in take_off(wiring, snapshot, batch, permit, remover, work):
             _leave_alone(wiring, snapshot, taken)
     else:
@@ -171,20 +171,20 @@ def _delete_one(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, permit: Leas
     if not doomed.tags:
         _delete_nameless(wiring, snapshot, doomed, remover)
         return
-    result, manifest, met = Taken(doomed), None, False
+    result, manifest, touched = Taken(doomed), None, False
     for verdict in doomed.verdicts:
-        found = recheck(wiring, repository, doomed, verdict, fetch=manifest is None, disk=remover.disk)
-        manifest, met = manifest or found.manifest, met or found.at in ("off", "tombstone", "astray")
-        result.moved += [found.moved_to] if found.moved_to else []
-        result.indexes |= {found.moved_to.digest} if found.moved_to and found.is_index else set()
-        result.vanished += [verdict.tag.name] if found.at == "gone" else []
-    manifest = manifest or (wiring.client.get(repository, doomed.digest) if met else None)
+        check = recheck(wiring, repository, doomed, verdict, fetch=manifest is None, disk=remover.disk)
+        manifest, touched = manifest or check.manifest, touched or check.at in ("off", "tombstone", "astray")
+        result.moved += [check.moved_to] if check.moved_to else []
+        result.indexes |= {check.moved_to.digest} if check.moved_to and check.is_index else set()
+        result.vanished += [verdict.tag.name] if check.at == "gone" else []
+    manifest = manifest or (wiring.client.get(repository, doomed.digest) if touched else None)
     if result.moved or len(result.vanished) == len(doomed.tags):
         result.spared = "somebody else moved or deleted its tags"
         _leave_alone(wiring, snapshot, result)
     elif manifest is None:
         _finish(wiring, snapshot, doomed, remover)
-    elif met:
+    elif touched:
         # A crash interrupted an untag of this image: continue the untag.
         for taken in take_off(wiring, snapshot, (doomed,), permit, remover, one_by_one):
             _leave_alone(wiring, snapshot, taken)
@@ -305,8 +305,8 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
         # One of our deletions may have removed parts of these indexes.
         if taken.indexes:
             wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
-        found = [(replace(tag, sighted=True), "") for tag in moved]
-        wiring.history.adopt(snapshot, found=found, indexes=frozenset(taken.indexes))
+        sightings = [(replace(tag, sighted=True), "") for tag in moved]
+        wiring.history.adopt(snapshot, found=sightings, indexes=frozenset(taken.indexes))
     if taken.spared:
         _spare(wiring, snapshot.repository, taken.doomed, taken.spared)
     if taken.vanished:
@@ -315,9 +315,9 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
         wiring.history.adopt(snapshot, vanished=taken.vanished, keep_plan=True, lost=taken.lost)
 
 
-def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, left: Collection[str] = ()) -> None:
+def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, listed: Collection[str] = ()) -> None:
     repository = snapshot.repository
-    if wiring.removals.forget(snapshot, doomed, wiring.collect_after, left):
+    if wiring.removals.forget(snapshot, doomed, wiring.collect_after, listed):
         wiring.dispatch.enforce(repository)
     wiring.meter.count("deletes", "deleted")
     time_push_to_gone(wiring, snapshot)

@@ -103,7 +103,7 @@ def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) 
 
 def _names(doomed: Iterable[Doomed]) -> set[str | None]:
     """Return the tags to be deleted, and the digests to be deleted with them."""
-    return {name for one in doomed for name in (*one.tags, *(() if one.only_tags else (one.digest,)))}
+    return {name for image in doomed for name in (*image.tags, *(() if image.only_tags else (image.digest,)))}
 
 
 def _is_ours(wiring: Wiring, repository: str, tag: str, standing: Standing) -> bool:
@@ -189,7 +189,7 @@ def _note_gone(wiring: Wiring, snapshot: Snapshot, index: str) -> None:
 
     Our deletion met its last push, which was reported later: the order of the two could not be known.
     """
-    if index not in {tag.digest for tag in snapshot.tags} and index in {one.digest for one in snapshot.untagged}:
+    if index not in {tag.digest for tag in snapshot.tags} and index in {known.digest for known in snapshot.untagged}:
         wiring.history.resolve(snapshot, {index: None})
 
 
@@ -198,7 +198,7 @@ def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
 
     Our deletion may have removed the tag before, and the registry reports only the deletion of tags that it finds.
     """
-    live = next(one for one in snapshot.tags if one.name == tag)
+    live = next(known for known in snapshot.tags if known.name == tag)
     if not wiring.history.deleted_by_others(snapshot.repository, live):
         return False
     wiring.history.adopt(snapshot, vanished=[tag], lost=True)

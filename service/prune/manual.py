@@ -73,18 +73,18 @@ def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> 
         NotDeletable: a name matches a tag or a digest that must be kept.
         RegistryUnavailable, RegistryRefused: the registry could not be asked.
     """
-    every = wiring.history.repositories()
-    meant: dict[str, list[Wanted]] = {}
-    for one in wanted:
-        repositories = one.repositories(every)
+    known = wiring.history.repositories()
+    names: dict[str, list[Wanted]] = {}
+    for name in wanted:
+        repositories = name.repositories(known)
         if not repositories:
-            raise NoSuchRepository(f"no repository {one.repository} is known; `pushprune repos` lists them")
+            raise NoSuchRepository(f"no repository {name.repository} is known; `pushprune repos` lists them")
         for repository in repositories:
-            meant.setdefault(repository, []).append(one)
-    made = tuple(_Looking(wiring, repository, force).wish(of) for repository, of in sorted(meant.items()))
-    for one in wanted:
-        if not one.but and not any(_means(one, wish) for wish in made):
-            raise NoSuchTag(f"{one.called} is no tag that is there; `pushprune tags {one.repository}` lists them")
+            names.setdefault(repository, []).append(name)
+    made = tuple(_Looking(wiring, repository, force).wish(of) for repository, of in sorted(names.items()))
+    for name in wanted:
+        if not name.but and not any(_means(name, wish) for wish in made):
+            raise NoSuchTag(f"{name.called} is no tag that is there; `pushprune tags {name.repository}` lists them")
     return tuple(wish for wish in made if wish.going or wish.staying)
 
 
@@ -105,34 +105,34 @@ def ask(wiring: Wiring, wishes: Iterable[Wish], by: str, *, force: bool = False)
 
 def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
     """Return the progress of these manual deletions."""
-    left, troubles = 0, []
-    said = {trouble.about: trouble for trouble in wiring.outbox.troubles()}
+    remaining, troubles = 0, []
+    by_subject = {trouble.about: trouble for trouble in wiring.outbox.troubles()}
     for wish in wishes:
         asked, repository = wiring.asks.standing(wish.repository), wish.repository
-        doomed = [one for one in wiring.history.doomed(repository) if one.by_hand and not one.tags]
-        ours = [asked[name] for name in wish.asks if name in asked and not asked[name].refused]
-        left += len(ours) + len(doomed)
-        since_ms = min((one.at_us // 1000 for one in ours), default=0)
-        about = (said.get(f"{queue} {repository}") for queue in ("due", "doomed"))
-        troubles += [trouble.message for trouble in about if ours and trouble and trouble.at_ms >= since_ms]
+        doomed = [image for image in wiring.history.doomed(repository) if image.by_hand and not image.tags]
+        requests = [asked[name] for name in wish.asks if name in asked and not asked[name].refused]
+        remaining += len(requests) + len(doomed)
+        since_ms = min((request.at_us // 1000 for request in requests), default=0)
+        about = (by_subject.get(f"{queue} {repository}") for queue in ("due", "doomed"))
+        troubles += [trouble.message for trouble in about if requests and trouble and trouble.at_ms >= since_ms]
     has_worker = wiring.outbox.workers() > 0
-    waits = _waits(wiring, has_worker=has_worker) if left else ""
-    return Standing(left, waits, troubles[0] if troubles else "", has_worker)
+    waits = _waits(wiring, has_worker=has_worker) if remaining else ""
+    return Standing(remaining, waits, troubles[0] if troubles else "", has_worker)
 
 
 def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
     """Return (repository, verdict, reason) of each deletion that did not happen. Call it once no work is left."""
-    found = []
+    kept = []
     for wish in wishes:
         asked = wiring.asks.standing(wish.repository)
         live = {tag.name for tag in wiring.history.live(wish.repository)}
         for verdict in wish.going:
-            one = asked.get(verdict.tag.name or verdict.tag.digest)
-            if one and one.refused:
-                found.append((wish.repository, verdict, one.refused))
+            request = asked.get(verdict.tag.name or verdict.tag.digest)
+            if request and request.refused:
+                kept.append((wish.repository, verdict, request.refused))
             elif verdict.tag.name in live:
-                found.append((wish.repository, verdict, "it was pushed meanwhile, or stood elsewhere"))
-    return tuple(found)
+                kept.append((wish.repository, verdict, "it was pushed meanwhile, or stood elsewhere"))
+    return tuple(kept)
 
 
 def _means(wanted: Wanted, wish: Wish) -> bool:
@@ -184,22 +184,24 @@ class _Looking:
         Raises:
             NotDeletable: a tag or digest that was named exactly must be kept.
         """
-        meant: dict[str, str] = {}
-        for one in wanted:
-            self._refuse_everything(one)
-            meant |= self._tags(one) if not one.digest else self._manifest(one.digest)
-        verdicts = self._verdicts(meant)
+        targets: dict[str, str] = {}
+        for selector in wanted:
+            self._refuse_everything(selector)
+            targets |= self._tags(selector) if not selector.digest else self._manifest(selector.digest)
+        verdicts = self._verdicts(targets)
         for verdict in verdicts:
-            exact = any(one.is_exact(verdict.tag.name) or one.digest == verdict.tag.digest for one in wanted)
+            exact = any(
+                selector.is_exact(verdict.tag.name) or selector.digest == verdict.tag.digest for selector in wanted
+            )
             if verdict.kept and exact:
                 raise NotDeletable(_why_not(self._repository, verdict))
-        found = tuple(self._live[name] for name in meant if name in self._live and not self._is_known(name))
+        unknown = tuple(self._live[name] for name in targets if name in self._live and not self._is_known(name))
         going = tuple(verdict for verdict in verdicts if not verdict.kept)
         staying = tuple(verdict for verdict in verdicts if verdict.kept)
-        gone = {name for verdict in going for name in (verdict.tag.name, verdict.tag.digest)}
-        asks = {name: digest for name, digest in meant.items() if name in gone}
+        deleted = {name for verdict in going for name in (verdict.tag.name, verdict.tag.digest)}
+        asks = {name: digest for name, digest in targets.items() if name in deleted}
         released = self._released(asks)
-        return Wish(self._repository, going, staying, asks, found, frozenset(self._indexes), self._learnt, released)
+        return Wish(self._repository, going, staying, asks, unknown, frozenset(self._indexes), self._learnt, released)
 
     def _released(self, asks: Mapping[str, str]) -> frozenset[str]:
         """Return the restored digests that this deletes: those left without a tag, their parts and their referrers.
@@ -218,17 +220,19 @@ class _Looking:
     def _refuse_everything(self, wanted: Wanted) -> None:
         """Refuse to delete every tag because no tag matches what the user wants to spare: probably a typo."""
         if wanted.but and self._names and not wanted.spared(self._names) and not self._force:
-            but = " or ".join(wanted.but)
-            raise NotDeletable(f"no tag of {self._repository} is {but}: all of them would go; --force if that is meant")
+            names = " or ".join(wanted.but)
+            raise NotDeletable(
+                f"no tag of {self._repository} is {names}: all of them would go; --force if that is meant"
+            )
 
     def _tags(self, wanted: Wanted) -> dict[str, str]:
         """Return tag → digest. The registry is asked about tags that the history does not know."""
-        found = {}
+        digests = {}
         for name in wanted.tags(self._names):
             tag = self._live.get(name) or self._found(name)
             if tag:
-                found[name] = tag.digest
-        return found
+                digests[name] = tag.digest
+        return digests
 
     def _found(self, name: str) -> Tag | None:
         standing = self._wiring.client.head(self._repository, name)
@@ -257,12 +261,12 @@ class _Looking:
         if references.children or references.subject:
             self._learnt[digest] = references
 
-    def _verdicts(self, meant: Mapping[str, str]) -> tuple[Verdict, ...]:
+    def _verdicts(self, targets: Mapping[str, str]) -> tuple[Verdict, ...]:
         """Decide as the workers will: from a plan of these manual deletions alone."""
         policy = (self._wiring.policies.current() or Policy()).model_copy(update={"dry_run": False})
         at_us = now_us()
-        asked = {name: Asked(digest, "", at_us, force=self._force) for name, digest in meant.items()}
-        state = self._with_all(asked, self._released(meant))
+        asked = {name: Asked(digest, "", at_us, force=self._force) for name, digest in targets.items()}
+        state = self._with_all(asked, self._released(targets))
         plan = planner.plan(state, policy, at_us, only_asked=True)
         return tuple(
             verdict for verdict in (*plan.verdicts, *plan.untagged) if (verdict.tag.name or verdict.tag.digest) in asked
@@ -270,7 +274,7 @@ class _Looking:
 
     def _with_all(self, asked: Mapping[str, Asked], released: frozenset[str]) -> Snapshot:
         """Return the snapshot with the tags and manifests that only the registry knows."""
-        untagged = {one.digest for one in self._state.untagged}
+        untagged = {known.digest for known in self._state.untagged}
         held = {tag.digest for tag in self._live.values()}
         new = tuple(Untagged(name, 0) for name in asked if ":" in name and name not in untagged | held)
         return replace(

@@ -68,7 +68,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return _commit_dry(wiring, snapshot, plan)
     if plan.hold:
         return _commit_held(wiring, snapshot, plan)
-    doomed = tuple(replace(one, policy=wiring.policies.name) for one in plan.doomed)
+    doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
     committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "doomed")
     if committed is Committed.DONE:
         wiring.dispatch.delete(snapshot.repository)
@@ -90,6 +90,6 @@ def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
         return False
     # A push to a repository whose plan already waits is not worth another warning.
     if not snapshot.held:
-        how = f"see it: pushprune prune --held; approve it: pushprune prune --approve {snapshot.repository} --yes"
-        log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=how)
+        hint = f"see it: pushprune prune --held; approve it: pushprune prune --approve {snapshot.repository} --yes"
+        log.warning("the plan waits for approval", repository=snapshot.repository, reason=plan.hold, how=hint)
     return True

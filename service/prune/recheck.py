@@ -77,8 +77,8 @@ def recheck(
         return Found("off")
     if being_pushed(verdict.tag):
         raise RegistryUnavailable(f"{repository}:{name} was pushed just now, and the registry does not show it yet")
-    met = manifest or answer
-    is_index = met is not None and met.media_type in INDEX_TYPES
+    current = manifest or answer
+    is_index = current is not None and current.media_type in INDEX_TYPES
     return Found("moved", moved_to=standing, is_index=is_index) if standing else Found("gone")
 
 

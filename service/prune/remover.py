@@ -75,26 +75,26 @@ class Remover:
         """
         if self.links is None or not self._permit.valid:
             return
-        met = self.links.close()
-        if met:
-            log.info("pushed while it was removed", repository=self._repository, tags=met)
-            self._wiring.removals.look_at(self._repository, met)
-            self._adopt(met)
+        pushed = self.links.close()
+        if pushed:
+            log.info("pushed while it was removed", repository=self._repository, tags=pushed)
+            self._wiring.removals.look_at(self._repository, pushed)
+            self._adopt(pushed)
 
     def _adopt(self, tags: Collection[str]) -> None:
         """Record pushes that happened during the removal: their notifications may be lost."""
         assert self.disk is not None  # noqa: S101 - only there anything is met
-        snapshot, found, indexes = self._wiring.history.snapshot(self._repository), [], set()
+        snapshot, sightings, indexes = self._wiring.history.snapshot(self._repository), [], set()
         before = {tag.name: tag for tag in snapshot.tags}
         for name in tags:
             manifest = self.disk.manifest(self._repository, self.disk.standing(self._repository, name) or "")
             if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
             standing = Standing(manifest.digest, manifest.media_type, len(manifest.content))
-            found.append(sight(self._wiring, snapshot, name, standing, before.get(name)))
+            sightings.append(sight(self._wiring, snapshot, name, standing, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
-        if found:
-            self._wiring.history.adopt(snapshot, found, indexes=frozenset(indexes))
+        if sightings:
+            self._wiring.history.adopt(snapshot, sightings, indexes=frozenset(indexes))
 
     def look_again(self) -> None:
         """Check that the registry no longer serves a manifest removed from its storage; if it does, alert the operator.

@@ -39,14 +39,14 @@ def still_listed(wiring: Wiring, snapshot: Snapshot, deleted: Collection[str], w
     if not suspects and not before:
         return frozenset()
     listed = set(wiring.client.tags(repository))
-    left = {tag for tag in (suspects | before) & listed if wiring.client.head(repository, tag) is None}
-    if left & suspects:
+    dangling = {tag for tag in (suspects | before) & listed if wiring.client.head(repository, tag) is None}
+    if dangling & suspects:
         wiring.abilities.note_leaves_tags(restarts, able=True)
     elif not before and any(_longer(tag, listed) for tag in suspects - listed):
         wiring.abilities.note_leaves_tags(restarts, able=False)
-    removed = _removed(wiring, repository, left, listed, write)
-    _say(wiring, repository, left - removed, before)
-    return frozenset(deleted) & (left - removed)
+    removed = _removed(wiring, repository, dangling, listed, write)
+    _say(wiring, repository, dangling - removed, before)
+    return frozenset(deleted) & (dangling - removed)
 
 
 def _longer(tag: str, names: Iterable[str]) -> bool:
@@ -54,14 +54,14 @@ def _longer(tag: str, names: Iterable[str]) -> bool:
     return any(name.startswith((f"{tag}-", f"{tag}.")) for name in names)
 
 
-def _removed(wiring: Wiring, repository: str, left: Collection[str], listed: set[str], write: Write) -> set[str]:
+def _removed(wiring: Wiring, repository: str, dangling: Collection[str], listed: set[str], write: Write) -> set[str]:
     """Remove the tags that no listed tag protects any more, and return them.
 
     A tag that points at nothing is removed only by the DELETE of a manifest, so a tombstone is pushed under it and
     deleted.
     """
     removed: set[str] = set()
-    for tag in sorted(left, key=len, reverse=True):
+    for tag in sorted(dangling, key=len, reverse=True):
         if _longer(tag, listed - removed):
             continue
         asked_ms = wiring.removals.look_at(repository, [tombstone.DIGEST, tag])
@@ -72,19 +72,19 @@ def _removed(wiring: Wiring, repository: str, left: Collection[str], listed: set
     return removed
 
 
-def _say(wiring: Wiring, repository: str, left: Collection[str], before: Collection[str]) -> None:
-    if set(left) == set(before):
+def _say(wiring: Wiring, repository: str, tags: Collection[str], before: Collection[str]) -> None:
+    if set(tags) == set(before):
         return
-    wiring.removals.note_still_listed(repository, left)
+    wiring.removals.note_still_listed(repository, tags)
     about = f"{STILL_LISTED}{repository}"
-    if not left:
+    if not tags:
         wiring.outbox.mended(about)
         return
-    shown = ", ".join(sorted(left)[:_SHOWN]) + (" and more" if len(left) > _SHOWN else "")
+    shown = ", ".join(sorted(tags)[:_SHOWN]) + (" and more" if len(tags) > _SHOWN else "")
     message = (
-        f"{len(left)} deleted tags of {repository} are still listed and cannot be pulled ({shown}): Distribution 2.8 "
+        f"{len(tags)} deleted tags of {repository} are still listed and cannot be pulled ({shown}): Distribution 2.8 "
         "on object storage leaves a tag while another begins with its name and - or . ; they are removed once those "
         "are deleted. Upgrade the registry to 3"
     )
-    log.error("deleted, tag still listed", repository=repository, tags=sorted(left))
+    log.error("deleted, tag still listed", repository=repository, tags=sorted(tags))
     wiring.outbox.complain(about, message)

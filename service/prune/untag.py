@@ -129,17 +129,17 @@ class _TakeOff:
         kept = False
         for verdict in doomed.verdicts:
             fetch, disk = not kept and not doomed.only_tags, self._remover.disk or self._mounted.live
-            found = recheck(self._wiring, self._repository, doomed, verdict, fetch=fetch, disk=disk)
-            if found.at == "gone":
+            check = recheck(self._wiring, self._repository, doomed, verdict, fetch=fetch, disk=disk)
+            if check.at == "gone":
                 result.vanished.append(verdict.tag.name)
-            elif found.moved_to is not None:
-                result.moved.append(found.moved_to)
-                result.indexes |= {found.moved_to.digest} if found.is_index else set()
-            elif not kept and not self._keep(doomed, found, result):
+            elif check.moved_to is not None:
+                result.moved.append(check.moved_to)
+                result.indexes |= {check.moved_to.digest} if check.is_index else set()
+            elif not kept and not self._keep(doomed, check, result):
                 return
             else:
                 kept = True
-                self.take_tag(verdict.tag.name, doomed.digest, found)
+                self.take_tag(verdict.tag.name, doomed.digest, check)
                 result.verdicts.append(verdict)
         if result.moved or result.vanished:
             names = ", ".join([*(tag.name for tag in result.moved), *result.vanished])
@@ -151,28 +151,28 @@ class _TakeOff:
             self._permit.check()
             self._clear()
             self._wiring.removals.healed(self._repository, (tombstone.DIGEST, self._looks_ms), "", None)
-            off = [verdict.tag.name for one in self.taken for verdict in one.verdicts]
-            self._left = self._remover.still_listed(self._snapshot, off)
+            removed = [verdict.tag.name for result in self.taken for verdict in result.verdicts]
+            self._left = self._remover.still_listed(self._snapshot, removed)
         self._is_over = True
 
     def note(self) -> None:
         """Record the removed tags. While the tombstone exists, no tag counts as removed."""
-        taken = [(one.doomed, tuple(one.verdicts)) for one in self.taken if one.verdicts]
+        taken = [(result.doomed, tuple(result.verdicts)) for result in self.taken if result.verdicts]
         if not self._is_over or not taken:
             return
         if self._wiring.removals.taken(self._repository, taken, self._left):
             self._wiring.dispatch.enforce(self._repository)
-        self._wiring.meter.count("deletes", "untagged", sum(one.only_tags for one, _ in taken))
+        self._wiring.meter.count("deletes", "untagged", sum(doomed.only_tags for doomed, _ in taken))
         time_push_to_gone(self._wiring, self._snapshot)
         for verdict in (verdict for _, verdicts in taken for verdict in verdicts):
             name, digest = verdict.tag.called(self._repository), verdict.tag.digest
             log.info("deleted", tag=name, digest=digest, reason=verdict.reason)
 
-    def _keep(self, doomed: Doomed, found: Found, result: Taken) -> bool:
+    def _keep(self, doomed: Doomed, check: Found, result: Taken) -> bool:
         """Keep the doomed manifest in the trash; return True if its tags may be removed now."""
         manifest = None
         if not doomed.only_tags:
-            manifest = found.manifest or self._wiring.client.get(self._repository, doomed.digest)
+            manifest = check.manifest or self._wiring.client.get(self._repository, doomed.digest)
             if manifest is None and self._wiring.trash.get(self._repository, doomed.digest) is None:
                 result.is_lost()
                 return False
@@ -185,22 +185,22 @@ class _TakeOff:
             result.spared = "somebody says that it is in use (lease)"
         return put is Put.KEPT
 
-    def take_tag(self, tag: str, digest: str, found: Found) -> None:
+    def take_tag(self, tag: str, digest: str, check: Found) -> None:
         """Remove one tag, or move it to the tombstone."""
         # A registry that is killed during a DELETE leaves a tag that is listed and points at nothing.
-        if found.at == "off" and tag not in self._tags():
+        if check.at == "off" and tag not in self._tags():
             return
         if self._remover.links:
-            self._remover.take_off(tag, (digest, tombstone.DIGEST, found.stands))
+            self._remover.take_off(tag, (digest, tombstone.DIGEST, check.stands))
             # A worker that deletes over the API left the tombstone: its manifest must be deleted, too.
-            if found.at == "tombstone":
+            if check.at == "tombstone":
                 self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
             return
-        stands = digest if found.at == "there" else None
+        stands = digest if check.at == "there" else None
         if self._by_tag and self._deletes_tag(tag, stands):
             return
         self._note_tombstone()
-        if found.at != "tombstone":
+        if check.at != "tombstone":
             put = (self._repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT)
             with self._mounted.changing(self._repository, tag, stands, tombstone.DIGEST):
                 self._remover.write(lambda: self._wiring.client.put(*put))

@@ -83,7 +83,7 @@ def _look_at_missing(wiring: Wiring, repository: str, vanished: Collection[str])
     if not vanished:
         return 0
     live = {tag.name for tag in wiring.history.live(repository)}
-    doomed = {name for one in wiring.history.doomed(repository) for name in one.tags}
+    doomed = {name for image in wiring.history.doomed(repository) for name in image.tags}
     missing = sorted(live.intersection(vanished) - doomed)
     if missing:
         wiring.removals.look_at(repository, missing)
@@ -112,7 +112,7 @@ def contradicted(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
     Raises:
         RegistryUnavailable: a push is so young that the registry may not show it yet.
     """
-    doomed_us = [verdict.tag.pushed_us or 0 for one in plan.doomed for verdict in one.verdicts if verdict.tag.name]
+    doomed_us = [verdict.tag.pushed_us or 0 for image in plan.doomed for verdict in image.verdicts if verdict.tag.name]
     if not doomed_us:
         return False
     reported = [tag for tag in snapshot.tags if not tag.proved and (tag.pushed_us or 0) > min(doomed_us)]
@@ -214,17 +214,17 @@ def _look(
         for name, standing in standings.items()
         if standing and (name not in before or before[name].digest != standing.digest)
     }
-    found = [sight(wiring, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
+    sightings = [sight(wiring, snapshot, name, standing, before.get(name)) for name, standing in differing.items()]
     # The storage may have been mounted since a tag was sighted: then its link proves the push time.
-    again = ((tag, standings.get(name)) for name, tag in before.items() if tag.sighted and name not in differing)
-    seen = (sight(wiring, snapshot, tag.name, standing, tag) for tag, standing in again if standing)
-    found += [(tag, how) for tag, how in seen if not tag.sighted]
+    resighted = ((tag, standings.get(name)) for name, tag in before.items() if tag.sighted and name not in differing)
+    seen = (sight(wiring, snapshot, tag.name, standing, tag) for tag, standing in resighted if standing)
+    sightings += [(tag, source) for tag, source in seen if not tag.sighted]
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     # Their pushes were not reported, so one of our deletions may have removed parts of these indexes.
     if indexes:
         wiring.removals.look_at(snapshot.repository, sorted(indexes))
     media_types = {standing.digest: standing.media_type for standing in differing.values()}
-    changed = wiring.history.adopt(snapshot, found, vanished, indexes, media_types, complete=complete)
+    changed = wiring.history.adopt(snapshot, sightings, vanished, indexes, media_types, complete=complete)
     _note(wiring, snapshot, read, indexes)
     unproved = ((before[name], standing) for name, standing in standings.items() if standing and name in before)
     proofs = [
@@ -237,7 +237,11 @@ def _look(
 
 def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], indexes: Collection[str]) -> None:
     """Record the references of manifests that were read on the way, so that they need not be read again."""
-    holding = {digest: one for digest, one in read.items() if digest in indexes or one.children or one.subject}
+    holding = {
+        digest: references
+        for digest, references in read.items()
+        if digest in indexes or references.children or references.subject
+    }
     if holding:
         wiring.history.resolve(snapshot, holding)
     wiring.history.learn(snapshot.repository, read)
@@ -247,10 +251,10 @@ def _without_tombstones(
     wiring: Wiring, repository: str, standings: dict[str, Standing | None], known: Collection[str]
 ) -> dict[str, Standing | None]:
     """Return the tags without those at a tombstone: an untag of ours is under way, or was interrupted and is healed."""
-    there = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
-    if there:
-        wiring.removals.look_at(repository, [tombstone.DIGEST, *(name for name in there if name in known)])
-    return {name: standing for name, standing in standings.items() if name not in there}
+    untagging = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
+    if untagging:
+        wiring.removals.look_at(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])
+    return {name: standing for name, standing in standings.items() if name not in untagging}
 
 
 def being_pushed(tag: Tag) -> bool:

@@ -27,7 +27,7 @@ def refuse_emptied(
     """
     if not snapshot.was_restarted:
         return
-    doomed = {name for one in wiring.history.doomed(snapshot.repository) for name in one.tags}
+    doomed = {name for image in wiring.history.doomed(snapshot.repository) for name in image.tags}
     lost = [tag for tag in snapshot.tags if tag.name in missing and tag.name not in doomed]
     if not lost:
         return

@@ -25,12 +25,12 @@ def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, bef
     """
     link_us = _linked_us(wiring, snapshot.repository, name, standing.digest)
     # A tag that is older than pushprune keeps that mark while it points at the same image.
-    found = before.found and before.digest == standing.digest if before else snapshot.compared_us == 0
+    predates = before.found and before.digest == standing.digest if before else snapshot.compared_us == 0
     if link_us is not None:
-        return Tag(name, standing.digest, link_us, standing.size_bytes, found=found), _LINK
+        return Tag(name, standing.digest, link_us, standing.size_bytes, found=predates), _LINK
     is_new = before is not None or any(known.digest == standing.digest for known in snapshot.tags)
     sighted = is_new or snapshot.compared_us > 0
-    return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted, found=found), ""
+    return Tag(name, standing.digest, None, standing.size_bytes, sighted=sighted, found=predates), ""
 
 
 def prove(wiring: Wiring, repository: str, tag: Tag, *, is_index: bool) -> Proof:

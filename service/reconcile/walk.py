@@ -36,11 +36,11 @@ def go_on(wiring: Wiring) -> None:
     with wiring.leases.hold("reconcile") as lease:
         if lease is None or wiring.registry is None:
             return
-        found = wiring.walks.begin()
-        if found is None:
+        walk = wiring.walks.begin()
+        if walk is None:
             return
-        listed = found.listed or _list(wiring, found, lease)
-        _compare_for(wiring, found, lease, SLICE_S, asked=not listed)
+        listed = walk.listed or _list(wiring, walk, lease)
+        _compare_for(wiring, walk, lease, SLICE_S, asked=not listed)
         if listed and wiring.walks.end():
             _tell(wiring)
             return
@@ -48,12 +48,12 @@ def go_on(wiring: Wiring) -> None:
         wiring.dispatch.reconcile()
 
 
-def _list(wiring: Wiring, found: reconciliation.Walk, lease: Lease) -> bool:
+def _list(wiring: Wiring, walk: reconciliation.Walk, lease: Lease) -> bool:
     """Read the catalog from the end of the last attempt on; return True if the run can continue."""
-    walks, seen = wiring.walks, bool(found.cursor)
+    walks, seen = wiring.walks, bool(walk.cursor)
     others = (*wiring.history.repositories(), *wiring.settings.reconcile.repositories)
     try:
-        for page in _pages(wiring.client.repositories(found.cursor)):
+        for page in _pages(wiring.client.repositories(walk.cursor)):
             lease.check()
             walks.listed(page, page[-1])
             seen = True
@@ -94,7 +94,7 @@ def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
         yield page
 
 
-def _compare_for(wiring: Wiring, found: reconciliation.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
+def _compare_for(wiring: Wiring, walk: reconciliation.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
     """Compare repositories until the time is over.
 
     Args:
@@ -105,7 +105,7 @@ def _compare_for(wiring: Wiring, found: reconciliation.Walk, lease: Lease, time_
     while time.monotonic() < end and (repository := wiring.walks.next(asked=asked)):
         lease.check()
         try:
-            _compare(wiring, found, repository, pace)
+            _compare(wiring, walk, repository, pace)
         except RegistryUnavailable as error:
             wiring.walks.failed(repository, f"{repository}: {error}", for_good=False)
             log.warning("compared later", repository=repository, error=str(error))
@@ -115,14 +115,14 @@ def _compare_for(wiring: Wiring, found: reconciliation.Walk, lease: Lease, time_
             log.error("not compared", repository=repository, error=str(error))
 
 
-def _compare(wiring: Wiring, found: reconciliation.Walk, repository: str, pace: Pace) -> None:
+def _compare(wiring: Wiring, walk: reconciliation.Walk, repository: str, pace: Pace) -> None:
     """Compare one repository. No lease is needed: a plan made meanwhile from an old snapshot does not commit."""
     snapshot = wiring.history.snapshot(repository)
-    if snapshot.compared and found.reason in reconciliation.AT_A_START:
+    if snapshot.compared and walk.reason in reconciliation.AT_A_START:
         wiring.walks.compared(repository, len(snapshot.tags), 0)
         return
     _settle(wiring, repository)
-    done = compare.compare(wiring, snapshot, pace, trusts_listing=not found.whole)
+    done = compare.compare(wiring, snapshot, pace, trusts_listing=not walk.whole)
     wiring.walks.compared(repository, done.tags, done.differed)
 
 
