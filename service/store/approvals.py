@@ -9,8 +9,15 @@ from service.domain.retention.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A plan that waits. reason: one sentence; at_us: since when one of its kind has waited; digests: what it would
-    delete; plan: its name, another for other digests; policy: the fingerprint of the policy that made it."""
+    """A plan that waits for approval.
+
+    Attributes:
+        reason: one sentence.
+        at_us: since when the repository has had a plan that waits for such a reason.
+        digests: the manifests that the plan would delete.
+        plan: the plan's name, derived from the digests: other digests, other name.
+        policy: the fingerprint of the policy that made the plan.
+    """
 
     repository: str
     reason: str
@@ -21,7 +28,7 @@ class Hold:
 
 
 def packed_hold(plan: Plan) -> str:
-    """The JSON of held:R, without its time, which is the script's to say."""
+    """Return the JSON of held:R without `at_us`, which the script adds."""
     digests = [doomed.digest for doomed in plan.doomed]
     return json.dumps({"reason": plan.hold, "policy": plan.hold_under, "digests": digests})
 
@@ -29,5 +36,6 @@ def packed_hold(plan: Plan) -> str:
 def unpack_hold(repository: str, text: str) -> Hold:
     packed = json.loads(text)
     digests = tuple(packed["digests"])
+    # Sorted, so that the same digests always give the same name.
     name = hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:12]
     return Hold(repository, packed["reason"], int(packed["at_us"]), digests, name, packed.get("policy", ""))

@@ -1,4 +1,4 @@
-"""The archive: what is recorded of the past, read from the streams page by page."""
+"""The archive: the recorded history and pulls, read from the streams page by page."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from service.store.entry import entry_of
 
 _PAGE = 1000
 
-# Of what stands in history:R the rest (rescued, healed, lost) changes nothing that a tag points at.
+# The other actions in history:R (rescued, healed, lost) do not change where a tag points.
 _KINDS: Mapping[str, Kind] = {
     "push": "pushed",
     "adopted": "adopted",
@@ -23,7 +23,7 @@ _KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """An event that could not be understood, at_ms: why, and the beginning of what was sent."""
+    """An event that pushprune could not parse: when (`at_ms`), the reason, and the first characters of the event."""
 
     at_ms: int
     reason: str
@@ -32,7 +32,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """A manifest that was pushed; tag: "" where it was pushed by its digest."""
+    """A manifest that was pushed. tag: "" if it was pushed by its digest."""
 
     repository: str
     tag: str
@@ -47,30 +47,33 @@ class Archive:
         self._keys = connection.keys
 
     def happenings(self, repository: str) -> tuple[Happening, ...]:
-        """What happened to the tags of a repository, without pulls, as far back as it is recorded.
+        """Return all recorded changes to the tags of a repository, without pulls.
 
-        All of it, whatever period is asked about: what stood there at its start follows from what came before. In the
-        order of arrival, which is not always that of time.
+        Always reads the whole record, whatever period the caller needs: the state at the start of a period follows from
+        the changes before it. The order is that of arrival, which is not always chronological.
         """
         rows = self._rows(self._keys.history(repository))
         return tuple(_happening(_kind(row), row) for row in rows if row["action"] in _KINDS)
 
     def pulls(self) -> Mapping[str, tuple[Happening, ...]]:
-        """The recorded pulls by others: repository → pulls in the order of arrival. One reading serves all."""
+        """Return the recorded pulls by others: repository → its pulls, in the order of arrival.
+
+        One read serves all repositories.
+        """
         pulls: dict[str, list[Happening]] = {}
         for row in self._rows(self._keys.of("pulls")):
             pulls.setdefault(row["repository"], []).append(_happening("pulled", row))
-        return {repository: tuple(found) for repository, found in pulls.items()}
+        return {repository: tuple(happenings) for repository, happenings in pulls.items()}
 
     def newest(self, repository: str | None, count: int, before: str | None = None) -> tuple[Entry, ...]:
-        """The newest entries of one repository or of all, the newest first; of those older than the id `before`."""
+        """Return the newest entries of one repository or of all, newest first. before: only those older than it."""
         key = self._keys.history(repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
         return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
 
     def rejected(self, count: int) -> tuple[Rejected, ...]:
-        """The newest events that could not be understood, the newest first."""
+        """Return the newest events that pushprune could not parse, newest first."""
         with self._connection.reached() as client:
             rows = client.xrevrange(self._keys.of("rejected"), count=count)
         return tuple(
@@ -78,26 +81,26 @@ class Archive:
         )
 
     def pushes_since(self, recorded_ms: int) -> tuple[Push, ...]:
-        """The manifests whose push was recorded then or later, by the clock of Redis."""
+        """Return the manifests whose push was recorded at `recorded_ms` or later, by the clock of Redis."""
         rows = self._rows(self._keys.of("events"), str(recorded_ms))
         return tuple(Push(row["repository"], row["tag"], row["digest"]) for row in rows if row["action"] == "push")
 
     def pulls_from_us(self) -> int | None:
-        """Since when pulls are known (µs); None when none that was ever recorded has been dropped.
-
-        Before Redis 7 a stream does not tell how many entries it had: there the oldest that is left is the answer.
-        """
+        """Return the time (µs) since which all pulls are known; None if no recorded pull was ever dropped."""
         key = self._keys.of("pulls")
         with self._connection.reached() as client:
             if not client.exists(key):
                 return None
-            told = client.xinfo_stream(key)
-        if not told["length"] or told.get("entries-added") == told["length"]:
+            stream = client.xinfo_stream(key)
+        # Before Redis 7 a stream does not report how many entries it ever had: there, the oldest entry left is the
+        # answer.
+        if not stream["length"] or stream.get("entries-added") == stream["length"]:
             return None
-        return int(told["first-entry"][0].partition("-")[0]) * 1000
+        return int(stream["first-entry"][0].partition("-")[0]) * 1000
 
     def _rows(self, key: str, after: str = "-") -> Iterator[Mapping[str, str]]:
-        """One page after the other: one answer of everything would hold Redis, and everybody else, up."""
+        """Yield the fields of all rows of a stream, page by page, the oldest first."""
+        # One answer with the whole stream would block Redis for all other clients.
         while True:
             with self._connection.reached() as client:
                 page = client.xrange(key, min=after, count=_PAGE)
@@ -109,7 +112,7 @@ class Archive:
 
 
 def _kind(row: Mapping[str, str]) -> Kind:
-    """What went by no rule went by hand, which was no policy's doing."""
+    """Return the kind of a history row. A "pruned" row without a rule was a manual deletion, so no policy caused it."""
     kind = _KINDS[row["action"]]
     return "deleted" if kind == "pruned" and not row["rule"] else kind
 

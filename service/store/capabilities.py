@@ -1,4 +1,4 @@
-"""What the registry was found able to do, remembered until it restarts."""
+"""The abilities of the registry, as pushprune observed them. They are valid until the registry restarts."""
 
 from service.store.connection import Connection
 
@@ -6,10 +6,11 @@ from service.store.connection import Connection
 class Abilities:
     """`abilities` in Redis. Every method raises StoreUnavailable when Redis is away.
 
-    restarts: the count in the snapshot's epoch; what was found before a restart counts no more.
+    Each method takes `restarts`, the restart count in the snapshot's epoch: an observation made before a restart is
+    ignored.
     """
 
-    # A registry that hides tags, or could not be tried, is tried again: an operator may have mended it meanwhile.
+    # A registry that hides tags is tested again after this time: an operator may have fixed it meanwhile.
     HIDES_FOR_MS = 600_000
 
     def __init__(self, connection: Connection) -> None:
@@ -17,44 +18,47 @@ class Abilities:
         self._key = connection.keys.of("abilities")
 
     def deletes_tags(self, restarts: str) -> bool | None:
-        """Whether it deletes a tag alone (Distribution 3 does, 2.8 does not); None: nobody has tried."""
-        return self._found("delete a tag", restarts)
+        """Return True if the registry can delete a tag alone, None if pushprune has not tried yet.
+
+        Distribution 3 can, 2.8 cannot.
+        """
+        return self._ability("delete a tag", restarts)
 
     def note_deletes_tags(self, restarts: str, able: bool) -> None:
         self._note("delete a tag", restarts, able)
 
     def leaves_tags(self, restarts: str) -> bool | None:
-        """True if the registry was seen to leave a tag after a DELETE; False if not, None if not known yet."""
-        return self._found("leave a tag", restarts)
+        """Return True if the registry was seen to leave a tag after a DELETE, False if not, None if not known yet."""
+        return self._ability("leave a tag", restarts)
 
     def note_leaves_tags(self, restarts: str, able: bool) -> None:
-        """Note whether the registry leaves a tag after a DELETE while another begins with its name."""
+        """Record whether the registry leaves a tag after a DELETE while another tag name begins with its name."""
         self._note("leave a tag", restarts, able)
 
     def lists_every_tag(self, restarts: str) -> bool | None:
-        """True if the registry lists every tag. None: this has to be found out."""
+        """Return True if the registry lists every tag, False if it hides some, None if that must be tested."""
         with self._connection.reached() as client:
             noted: str = client.hget(self._key, "list every tag") or ""
-        when, _, found = noted.partition(" ")
+        when, _, state = noted.partition(" ")
         if when != restarts:
             return None
-        able, _, until_ms = found.partition(" ")
+        able, _, until_ms = state.partition(" ")
         if able == "yes":
             return True
         return False if int(until_ms) > self._connection.now_ms() else None
 
     def note_lists_every_tag(self, restarts: str, able: bool) -> None:
-        """Note that the registry lists every tag, or that it hides some."""
+        """Record that the registry lists every tag, or that it hides some."""
         until = "" if able else f" {self._connection.now_ms() + self.HIDES_FOR_MS}"
         with self._connection.reached() as client:
             client.hset(self._key, "list every tag", f"{restarts} {'yes' if able else 'no'}{until}")
 
-    def _found(self, what: str, restarts: str) -> bool | None:
+    def _ability(self, ability: str, restarts: str) -> bool | None:
         with self._connection.reached() as client:
-            noted = client.hget(self._key, what)
+            noted = client.hget(self._key, ability)
         when, _, able = (noted or "").partition(" ")
         return able == "yes" if noted and when == restarts else None
 
-    def _note(self, what: str, restarts: str, able: bool) -> None:
+    def _note(self, ability: str, restarts: str, able: bool) -> None:
         with self._connection.reached() as client:
-            client.hset(self._key, what, f"{restarts} {'yes' if able else 'no'}")
+            client.hset(self._key, ability, f"{restarts} {'yes' if able else 'no'}")

@@ -1,4 +1,4 @@
-"""The catalog: what a listing says of each repository, read for many of them at once."""
+"""The catalog: the figures that a listing shows for each repository, read for many repositories at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,14 +7,19 @@ from service.domain.retention.state import Tag
 from service.store.connection import Connection
 from service.store.packing import unpack_live
 
-_CHUNK = 500  # Redis serves others in between
+# A script blocks Redis while it runs: between two chunks, Redis can serve other clients.
+_CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A repository at a glance. tags: live ones. pushed_us: the last push of them, None when none was seen.
+    """The figures of one repository.
 
-    doomed: digests to be deleted next; dry: those that would be, but for dry_run.
+    Attributes:
+        tags: number of live tags.
+        pushed_us: the last push of a live tag (µs), None if no push was seen.
+        doomed: number of digests to delete next.
+        dry: number of digests that would be deleted if the policy had no dry_run.
     """
 
     repository: str
@@ -25,19 +30,19 @@ class Shelf:
 
 
 class Catalog:
-    """Raises StoreUnavailable when Redis is away."""
+    """The figures of repositories in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys = connection.keys
 
     def is_known(self, repository: str) -> bool:
-        """Whether anything is known of it."""
+        """Return True if anything is recorded about the repository."""
         with self._connection.reached() as client:
             return bool(client.hexists(self._keys.of("generation"), repository))
 
     def standing(self, repository: str, tag: str) -> Tag | None:
-        """A live tag, without what pulls and configs say of it; None where it is not live."""
+        """Return a live tag without its pulls and creation date; None if the tag is not live."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.zscore(self._keys.tags(repository), tag)
             pipe.hget(self._keys.live(repository), tag)
@@ -47,7 +52,7 @@ class Catalog:
         return replace(unpack_live(tag, live), pushed_us=int(score) or None)
 
     def shelves(self, repositories: Sequence[str]) -> tuple[Shelf, ...]:
-        """These repositories, in the same order."""
+        """Return the figures of these repositories, in the same order."""
         return tuple(
             shelf
             for start in range(0, len(repositories), _CHUNK)

@@ -1,16 +1,17 @@
-"""How many changes were asked for over the API lately, by whatever process took them."""
+"""The number of changes that users requested over the API within a minute, counted for all processes together."""
 
 from service.store.connection import Connection
 
 
 class Changes:
-    """The count of a minute, which begins with its first change. Raises StoreUnavailable when Redis is away."""
+    """The count of one minute, which begins with its first change. Raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection, per_minute: int) -> None:
         self._connection = connection
         self._per_minute = per_minute
 
     def wait_s(self) -> int:
-        """0 where one more may be made, which is counted; else after how many seconds to ask again."""
+        """Count one more change and return 0; at the limit, return the seconds to wait before the next try."""
         free, left_ms = self._connection.run("change", [self._per_minute])
+        # Round up: a caller that returned too early would be refused again.
         return 0 if free else max(1, -(-int(left_ms) // 1000))

@@ -1,4 +1,4 @@
-"""Collections in Redis: when one is wanted, what one is at, and the record of those that ran."""
+"""Garbage collections in Redis: the request, the progress and the record of past runs."""
 
 import json
 import time
@@ -25,15 +25,15 @@ class Collections:
         self._runs_kept = runs_kept
 
     def request(self, reason: str) -> None:
-        """Wants a collection now, for this reason instead of any other; the sweep has it made."""
+        """Request a collection now; `reason` replaces the reason of an earlier request. The sweep starts it."""
         self._request("gc:due", reason, 0)
 
     def request_rehearsal(self, reason: str) -> None:
-        """Wants a dry run, and nothing more."""
+        """Request a dry run only."""
         self._request("gc:dry", reason, _WISH_MS)
 
     def cancel(self) -> str | None:
-        """Drop the wanted collection; returns why it was wanted, None where none was."""
+        """Cancel the requested collection and return the reason of its request, None if there was no request."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.get(self._keys.of("gc:due"))
             pipe.delete(self._keys.of("gc:due"), self._keys.of("gc:waiting"))
@@ -41,43 +41,58 @@ class Collections:
         return str(reason) if reason else None
 
     def want(self, reason: str) -> None:
-        """Wants a collection soon, unless one is wanted already."""
+        """Request a collection soon, unless a collection is already requested."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:due"), reason, nx=True)
 
     def wanted(self) -> str | None:
-        """Why a collection is wanted, or None."""
+        """Return the reason of the requested collection, None if there is no request."""
         return self._text("gc:due")
 
     def rehearsal_wanted(self) -> str | None:
-        """Why a dry run is wanted, or None."""
+        """Return the reason of the requested dry run, None if there is no request."""
         return self._text("gc:dry")
 
     def overdue(self) -> bool:
-        """Whether what is wanted should be asked for now; if so, the next answer is yes only after a while."""
+        """Return True if a worker should be asked now to start the requested work.
+
+        After a True the answer is False for RESEND_MS, so that only one message is sent.
+        """
         waiting = [self._keys.of(name) for name in ("gc:due", "gc:dry", "gc:readonly")]
         with self._connection.reached() as client:
             if not client.exists(*waiting):
                 return False
+            # NX and the expiry let only one caller per period send the message.
             return bool(client.set(self._keys.of("gc:retry"), "1", nx=True, px=RESEND_MS))
 
     def put_off(self, wait_s: float) -> None:
-        """Asks for what is wanted again only after a while."""
+        """Postpone the next attempt at the requested work by `wait_s`."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:retry"), "1", px=int(wait_s * 1000))
 
     def began(self) -> tuple[int, int]:
-        """How many deletions a collection that begins now covers, and the bytes that they came to."""
+        """Return the number of deletions that a collection covers if it begins now, and their size in bytes."""
         with self._connection.reached() as client:
             deletes, size_bytes = client.mget([self._keys.of("gc:deletes"), self._keys.of("gc:bytes")])
         return int(deletes or 0), int(size_bytes or 0)
 
     def collected(self, reason: str, covered: tuple[int, int]) -> None:
-        """A collection was made for `reason` that covers so much; another reason that came meanwhile stands."""
+        """Record that a collection ran for `reason`, and subtract the deletions (number, bytes) that it covered.
+
+        A request that came meanwhile with another reason stays open.
+        """
         self._connection.run("collected", [reason, *covered])
 
     def record(self, run: Run, *, once: bool = False, wait_s: float = 0) -> bool:
-        """Records a run; False where that was said of this want before (`once`). wait_s: when it is tried again."""
+        """Record a run.
+
+        Args:
+            once: record the same message only once per request; further times are only counted.
+            wait_s: seconds until the next attempt, 0 to change nothing.
+
+        Returns:
+            False if the run was only counted.
+        """
         args: list[str | int] = [self._runs_kept, run.result, run.message, int(once), int(wait_s * 1000)]
         args += [run.blobs, run.bytes_freed or 0, run.ended_ms, run.ended_ms - run.started_ms]
         for name, value in asdict(run).items():
@@ -85,36 +100,37 @@ class Collections:
         return bool(self._connection.run("ran", args))
 
     def runs(self, count: int = 20) -> tuple[Run, ...]:
-        """The newest runs first."""
+        """Return the latest runs, newest first."""
         with self._connection.reached() as client:
             rows = client.xrevrange(self._keys.of("gc:runs"), count=count)
         return tuple(_run(row) for _, row in rows)
 
     def keep_output(self, started_ms: int, text: str) -> None:
-        """Keeps what was printed in the run that began then."""
+        """Keep the output of garbage-collect in the run that began at `started_ms`."""
         if not text:
             return
         entry = {"started_ms": str(started_ms), "text": text}
         with self._connection.reached() as client:
+            # Outputs are large, and approximate trimming would keep many more of them.
             client.xadd(self._keys.of("gc:outputs"), entry, maxlen=_OUTPUTS, approximate=False)
 
     def output(self, started_ms: int) -> str | None:
-        """What was printed in the run that began then; None where that is not kept."""
+        """Return the output of the run that began at `started_ms`, None if it is not kept."""
         with self._connection.reached() as client:
             rows = client.xrevrange(self._keys.of("gc:outputs"))
         return next((str(row["text"]) for _, row in rows if row["started_ms"] == str(started_ms)), None)
 
     def waits(self) -> Wait | None:
-        """Why the wanted collection is not made yet; None where nothing keeps it."""
+        """Return the reason why the requested collection has not run yet, None if nothing delays it."""
         with self._connection.reached() as client:
-            said = client.hgetall(self._keys.of("gc:waiting"))
-        if not said:
+            waiting = client.hgetall(self._keys.of("gc:waiting"))
+        if not waiting:
             return None
-        times = int(said.get(f"said {said['last']}", 1))
-        return Wait(said["last"], int(said["since_ms"]), int(said["at_ms"]), times)
+        times = int(waiting.get(f"said {waiting['last']}", 1))
+        return Wait(waiting["last"], int(waiting["since_ms"]), int(waiting["at_ms"]), times)
 
     def totals(self) -> Totals:
-        """All runs since the beginning."""
+        """Return the totals of all runs since the installation of pushprune."""
         with self._connection.reached() as client:
             known = client.hgetall(self._keys.of("gc:totals"))
         runs = {name.removeprefix("runs "): int(count) for name, count in known.items() if name.startswith("runs ")}
@@ -122,22 +138,22 @@ class Collections:
         return Totals(runs, int(known.get("blobs", 0)), int(known.get("bytes", 0)), done_ms, took_ms)
 
     def show(self, under: Under) -> None:
-        """Says what a collection is at, for some seconds."""
+        """Publish the progress of the running collection; the entry expires after `_STATE_MS`."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:state"), json.dumps(asdict(under)), px=_STATE_MS)
 
     def hide(self) -> None:
-        """No collection is under way any more."""
+        """Remove the published progress: no collection is running any more."""
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:state"))
 
     def under_way(self) -> Under | None:
-        """What a collection is at; None while there is none."""
+        """Return the progress of the running collection, None if no collection is running."""
         text = self._text("gc:state")
         return Under(**json.loads(text)) if text else None
 
     def rehearsed(self, rehearsal: Rehearsal) -> None:
-        """Keeps what a dry run said for a day; the wish for it is met."""
+        """Keep the result of a dry run for a day and remove the request for the dry run."""
         largest = sorted(rehearsal.blobs, key=lambda blob: -(blob[1] or 0))[:_REHEARSED_AT_MOST]
         text = json.dumps({"at_ms": rehearsal.at_ms, "blobs": largest})
         with self._connection.reached() as client, client.pipeline() as pipe:
@@ -146,12 +162,12 @@ class Collections:
             pipe.execute()
 
     def forget_rehearsal(self) -> None:
-        """The wish for a dry run is over, as it failed."""
+        """Remove the request for a dry run, because the dry run failed."""
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:dry"))
 
     def rehearsal(self) -> Rehearsal | None:
-        """What the last dry run said."""
+        """Return the result of the last dry run, None if none is kept."""
         text = self._text("gc:rehearsal")
         if text is None:
             return None
@@ -159,13 +175,16 @@ class Collections:
         return Rehearsal(kept["at_ms"], tuple((digest, size) for digest, size in kept["blobs"]))
 
     def sweeps(self, sweep: Sweep) -> None:
-        """Notes, before it begins, a sweep that must be checked: whoever comes after us does it where we do not."""
+        """Record a sweep, before it begins, that must be checked afterwards.
+
+        If this process dies, the next collection makes the checks.
+        """
         probes = [[probe.repository, probe.digest] for probe in sweep.probes]
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:sweep"), json.dumps({"since_ms": sweep.since_ms, "probes": probes}))
 
     def unchecked(self) -> Sweep | None:
-        """A sweep that began and whose checks are not over."""
+        """Return the sweep that began and whose checks are not complete, None if there is no such sweep."""
         text = self._text("gc:sweep")
         if text is None:
             return None
@@ -173,33 +192,38 @@ class Collections:
         return Sweep(kept["since_ms"], tuple(Probe(*probe) for probe in kept["probes"]))
 
     def checked(self) -> None:
-        """The checks of the last sweep are over."""
+        """Record that the checks of the last sweep are complete."""
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:sweep"))
 
     def closes(self) -> None:
-        """Notes, before it happens, that the registry is made read-only: whoever comes after us must end that."""
+        """Record, before it happens, that pushprune makes the registry read-only.
+
+        If this process dies, the next collection must make the registry writable again.
+        """
         with self._connection.reached() as client:
+            # NX keeps the time since which the registry may have been read-only.
             client.set(self._keys.of("gc:readonly"), now_ms(), nx=True)
 
     def is_closed(self) -> bool:
-        """Whether the registry may be read-only because of us."""
+        """Return True if pushprune may have left the registry read-only."""
         with self._connection.reached() as client:
             return bool(client.exists(self._keys.of("gc:readonly")))
 
     def reopened(self) -> None:
-        """The registry was seen to take writes again."""
+        """Record that the registry was seen to accept writes again."""
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:readonly"))
 
     def scheduled(self, now_ms: int) -> int:
-        """The last time (ms) a schedule was looked at; `now_ms` is noted when there was none."""
+        """Return the time (ms) of the last schedule check; on the first call, record and return `now_ms`."""
         with self._connection.reached() as client:
+            # The first call sets the start: no earlier time of the schedule counts as missed.
             client.set(self._keys.of("gc:scheduled"), now_ms, nx=True)
             return int(client.get(self._keys.of("gc:scheduled")) or now_ms)
 
     def take_schedule(self, now_ms: int) -> None:
-        """Notes that the schedule was followed at `now_ms`."""
+        """Record that the schedule was checked at `now_ms`."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:scheduled"), now_ms)
 
@@ -218,7 +242,7 @@ def now_ms() -> int:
 
 
 def _run(row: Mapping[str, str]) -> Run:
-    """What an older version recorded lacks the newer fields."""
+    """Return the run behind a row of gc:runs. A row of an older version of pushprune lacks the newer fields."""
     words = ("result", "reason", "message", "gate", "note")
     values = {
         field.name: row[field.name] if field.name in words else int(row[field.name])

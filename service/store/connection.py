@@ -31,16 +31,14 @@ _SILENCE_S = 1.0
 
 
 def connect(url: str, *, answer_s: float = ANSWER_S) -> redis.Redis:
-    """Return a client for `url` (redis://, rediss://, unix://) that decodes answers to text and reconnects by itself.
-
-    A lost connection is tried once more at once. A timeout is not: whoever waits has waited long enough.
-    """
+    """Return a client for `url` (redis://, rediss://, unix://) that decodes answers to text and reconnects itself."""
     return redis.Redis.from_url(
         url,
         decode_responses=True,
         socket_timeout=answer_s,
         socket_connect_timeout=min(answer_s, 3.0),
         health_check_interval=15 if answer_s >= ANSWER_S else 0,
+        # A lost connection is retried once, at once. A timeout is not: the caller has waited long enough already.
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 1, supported_errors=(redis.ConnectionError,)),
         retry_on_error=[redis.ConnectionError],
     )
@@ -63,7 +61,7 @@ class Connection:
         self._scripts: dict[str, Script] = {}
 
     def script(self, name: str, keys: Sequence[str], args: Sequence[str | int]) -> Any:
-        """The result of scripts/<name>.lua. Raises StoreUnavailable when Redis is away or refuses writes."""
+        """Return the result of scripts/<name>.lua. Raises StoreUnavailable when Redis is away or refuses writes."""
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = self.client.register_script(_source(name))
@@ -71,7 +69,7 @@ class Connection:
             return script(keys=list(keys), args=list(args))
 
     def run(self, name: str, args: Sequence[str | int], repository: str = "") -> Any:
-        """The result of a script that names its keys itself: those that end in :R are of this repository.
+        """Run a script whose head names its keys and return its result. Keys that end in :R belong to `repository`.
 
         Raises StoreUnavailable as `script` does.
         """
@@ -83,7 +81,7 @@ class Connection:
 
     @contextmanager
     def reached(self) -> Iterator[Any]:
-        """The client, with its errors translated to StoreUnavailable. (redis-py cannot type decoded answers.)"""
+        """Yield the client and translate its errors to StoreUnavailable. (redis-py cannot type decoded answers.)"""
         self._break_silence()
         with self._translated():
             yield self.client
@@ -117,28 +115,29 @@ class Connection:
         try:
             yield
         except redis.TimeoutError as error:
+            # Only a timeout makes each caller wait; a lost connection fails at once anyway.
             self._silent_until_s = time.monotonic() + _SILENCE_S
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ConnectionError as error:
             raise StoreUnavailable(f"Redis does not answer ({_brief(error)})") from error
         except redis.ResponseError as error:
             if _DEMOTED.search(str(error)):
-                # The name or address may lead to another server by now; an open connection stays with the old one.
+                # The name or address may lead to another server by now, but an open connection still uses the old one.
                 for client in (self.client, self._hasty):
                     client.connection_pool.disconnect(inuse_connections=False)
             raise StoreRefuses(f"Redis refuses: {_brief(error)}") from error
 
     def run_id(self) -> str:
-        """Identifies this start of the Redis server: after another one, its last writes may be missing."""
+        """Return the id of this start of the Redis server. After a new start, the last writes may be missing."""
         with self.reached() as client:
             return str(client.info("server").get("run_id", ""))
 
     def now_ms(self) -> int:
-        """The server's clock: what the scripts go by, whatever this machine's says."""
+        """Return the time of the Redis server (ms). All scripts use this clock, not the clock of this machine."""
         return self.now_us() // 1000
 
     def now_us(self) -> int:
-        """The same in µs."""
+        """Return the time of the Redis server (µs)."""
         with self.reached() as client:
             seconds, micros = client.time()
         return int(seconds) * 1_000_000 + int(micros)
@@ -149,15 +148,15 @@ class Connection:
 
 
 def new_token() -> str:
-    """A name for one holder of something, unlike any other."""
+    """Return a unique name for one holder of a lease or a gate."""
     return f"{os.getpid()}-{os.urandom(9).hex()}"
 
 
 @cache
 def _source(name: str) -> str:
-    """The script, with the text of others in the place of its lines `-- include <name>`.
+    """Return the text of a script, with its lines `-- include <name>` replaced by the text of these scripts.
 
-    A script that names its keys finds them in tables: those of the repository in `r`, the others in `all`.
+    A script that names its keys gets them in tables: the keys of the repository in `r`, all others in `all`.
     """
     text = _INCLUDE.sub(lambda line: _source(line[1]), _text(name))
     tables: dict[str, list[str]] = {"r": [], "all": []}
@@ -170,7 +169,7 @@ def _source(name: str) -> str:
 
 @cache
 def _named_keys(name: str) -> tuple[str, ...]:
-    """The keys that the head of a script names; () where it numbers them."""
+    """Return the keys that the head of a script names; () if the head only numbers them."""
     head = _HEAD.search(_text(name))
     keys = tuple(head[1].replace("--", " ").split()) if head else ()
     return keys if all(map(_KEY.fullmatch, keys)) else ()
@@ -182,6 +181,6 @@ def _text(name: str) -> str:
 
 
 def _brief(error: Exception) -> str:
-    """In its own words, without where in a script of ours it said them."""
-    said = _PLACE.split(str(error).partition("\n")[0])[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
-    return said or type(error).__name__
+    """Return the message of a Redis error, without the position in our script that Redis adds."""
+    message = _PLACE.split(str(error).partition("\n")[0])[0].removeprefix("ACL failure in script: ")[:200].rstrip(". ")
+    return message or type(error).__name__

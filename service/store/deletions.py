@@ -1,4 +1,4 @@
-"""Notes what deletes of ours did: tags taken off, digests deleted, and what to look at because it may have been met."""
+"""The record of pushprune's deletes: deleted tags and digests, and the tags to check, as a delete may have hit them."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -19,7 +19,7 @@ from service.store.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class CollectAfter:
-    """How many deletes, or bytes that they come to, make a collection due; 0 = never."""
+    """The number of deletes, or their size in bytes, that makes a collection due; 0 = never."""
 
     deletes: int = 0
     size_bytes: int = 0
@@ -28,7 +28,8 @@ class CollectAfter:
 class Removals:
     """doomed:R, deleted:R and heal:R in Redis. Every method raises StoreUnavailable when Redis is away.
 
-    deleted_s: how long a deletion can be undone at most.
+    Args:
+        deleted_s: for how long a deletion can be restored at most.
     """
 
     def __init__(self, connection: Connection, limits: Limits, deleted_s: int) -> None:
@@ -43,10 +44,16 @@ class Removals:
         taken: Iterable[tuple[Doomed, tuple[Verdict, ...]]],
         still_listed: Collection[str] = (),
     ) -> bool:
-        """Notes that tags were taken off; True when the repository must be planned again.
+        """Record that tags were deleted.
 
-        taken: what is doomed, as it was planned, and those of its verdicts whose tags are off. A digest that nothing
-        keeps stays doomed, without those tags.
+        A digest that nothing else keeps stays doomed, without these tags.
+
+        Args:
+            taken: each doomed image as it was planned, with those of its verdicts whose tags are deleted.
+            still_listed: tags that the registry still lists.
+
+        Returns:
+            True if the repository must be planned again.
         """
         args: list[str | int] = [repository, self._limits.repository_entries, self._limits.events, RESEND_MS]
         args += [self._deleted_s, _words(still_listed)]
@@ -54,16 +61,16 @@ class Removals:
             rest = "" if doomed.only_tags else pack_doomed(doomed.without(verdicts))
             args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand)]
             args += [int(doomed.is_left), len(verdicts)]
-            args += [said for verdict in verdicts for said in _told(verdict)]
+            args += [value for verdict in verdicts for value in _values(verdict)]
         return bool(self._connection.run("taken", args, repository))
 
     def still_listed(self, repository: str) -> frozenset[str]:
-        """Return the tags that the registry goes on listing although their image was deleted."""
+        """Return the tags that the registry still lists although their image was deleted."""
         with self._connection.reached() as client:
             return frozenset(client.smembers(self._keys.listed(repository)))
 
     def note_still_listed(self, repository: str, tags: Collection[str]) -> None:
-        """Replace these tags."""
+        """Replace the recorded tags that the registry still lists although their image was deleted."""
         key = self._keys.listed(repository)
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.delete(key)
@@ -81,25 +88,26 @@ class Removals:
         """Record that a doomed digest was deleted, with the reasons.
 
         Args:
-            snapshot: the state that the deletion was made from; referrers that it knows may follow.
-            still_listed: tags of it that the registry still lists.
+            snapshot: the state that the deletion was made from. Referrers that it knows of the digest must be planned.
+            still_listed: tags of the digest that the registry still lists.
 
         Returns:
             True if the repository became due for a new plan.
         """
         after, repository = collect_after or CollectAfter(), snapshot.repository
+        # Referrers lose their subject with this digest, so they must be planned.
         plan_again = doomed.digest in snapshot.subjects
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
         args += [self._limits.events, after.deletes, RESEND_MS, int(plan_again), self._deleted_s, pack_doomed(doomed)]
         args += [after.size_bytes, int(doomed.by_hand), snapshot.generation, _words(still_listed)]
-        args += [said for verdict in doomed.verdicts if not verdict.told for said in _told(verdict)]
-        _, again = self._connection.run("forget", args, repository)
-        return bool(again)
+        args += [value for verdict in doomed.verdicts if not verdict.told for value in _values(verdict)]
+        _, is_due = self._connection.run("forget", args, repository)
+        return bool(is_due)
 
     def healed(self, repository: str, member: tuple[str, int], digest: str, reason: str | None) -> None:
-        """Note that a member of heal:R was looked at; reason: why it was restored, None when all is right.
+        """Record that a member of heal:R was checked. reason: why it was restored, None if nothing was wrong.
 
-        A look that was asked for again meanwhile stays.
+        A check that was requested again meanwhile stays open.
         """
         name, asked_ms = member
         args: list[str | int] = [repository, name, name_of(name), digest, reason or ""]
@@ -110,9 +118,9 @@ class Removals:
     def not_restored(
         self, repository: str, member: tuple[str, int], digest: str, error: Exception, *, final: bool
     ) -> bool:
-        """Note that a member of heal:R could not be restored; returns True if that is new.
+        """Record that a member of heal:R could not be restored; return True if that is new.
 
-        final: the registry will never take it. Otherwise it is tried again after a wait that doubles.
+        final: the registry will never accept it. Otherwise it is tried again after a wait that doubles each time.
         """
         name, asked_ms = member
         message = sentence(error, final=final)
@@ -123,41 +131,45 @@ class Removals:
         return bool(self._connection.run("not_restored", args, repository))
 
     def look_at(self, repository: str, names: Iterable[str]) -> int:
-        """Has tags, or digests of indexes, looked at now: a delete may have done its work all the same.
+        """Schedule a check of tags, or digests of indexes, for now: a delete that seemed to fail may have succeeded.
 
-        Returns when that was (ms), for `healed`.
+        Returns the time (ms) of this request, for `healed`.
         """
         return int(self._connection.run("look_at", [repository, RESEND_MS, *names], repository))
 
     def taken_back(self, repository: str, tag: str, digest: str) -> None:
-        """Notes that a tag is off again which we had put back after its user deleted it, and where it stood."""
+        """Record that a tag was deleted again which healing had restored after its user deleted it.
+
+        digest: the manifest that the tag pointed at.
+        """
         self._connection.run("taken_back", [repository, tag, short(digest), RESEND_MS], repository)
 
     def putting(self, repository: str, tag: str, digest: str) -> None:
-        """Notes what a PUT of ours is about to put under a tag."""
+        """Record, before pushprune sends a PUT, which digest it puts under a tag."""
         self._connection.run("putting", [tag, digest, short(digest)], repository)
 
     def put_by_us(self, repository: str, tag: str) -> str | None:
-        """Return the digest that a PUT of ours last put under a tag, within a day."""
+        """Return the digest that pushprune itself last put under a tag, within a day."""
         with self._connection.reached() as client:
             packed: str | None = client.hget(self._keys.put(repository), tag)
         return packed.partition(" ")[0] if packed else None
 
     def may_have_met(self, repository: str, tag: Tag) -> bool:
-        """Return True if the last push of the tag may have come before the last PUT of ours under it ended."""
+        """Return True if the last push of the tag may have come before pushprune's own last PUT under the tag ended."""
         with self._connection.reached() as client:
             packed: str | None = client.hget(self._keys.put(repository), tag.name)
         put_ms = int(packed.split(" ")[1]) if packed and " " in packed else None
+        # Without the time of the PUT, no push can be ruled out.
         return put_ms is None or (tag.pushed_us or 0) <= (put_ms + LOOK_AGAIN_MS + UNANSWERED_MS) * 1000
 
     def is_restored(self, repository: str, tag: str) -> bool:
-        """Return True if the last PUT of ours under a tag was a restore that a user asked for, within a day."""
+        """Return True if pushprune's last PUT under a tag was a restore that a user requested, within a day."""
         with self._connection.reached() as client:
             packed: str | None = client.hget(self._keys.put(repository), tag)
         return packed is not None and packed.endswith(" restored")
 
     def touch(self, repository: str, name: str) -> None:
-        """Note, before a DELETE that needs no trash is sent, that the workers delete in this repository."""
+        """Record, before a DELETE that needs no trash is sent, that the workers delete in this repository."""
         touched = self._keys.touched(repository)
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.zadd(touched, {name: self._connection.now_ms()})
@@ -165,7 +177,10 @@ class Removals:
             pipe.execute()
 
     def touched(self, repository: str, tag: str, since_us: int | None) -> bool:
-        """Whether a delete of ours was at work on the tag after this push of it, within a day, or may have met it."""
+        """Return True if one of pushprune's deletes touched the tag after this push, or may have hit it.
+
+        Deletes are remembered for a day.
+        """
         heal = self._keys.heal(repository)
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.zscore(self._keys.touched(repository), tag)
@@ -175,20 +190,21 @@ class Removals:
         return any(look is not None for look in looks) or (at_ms is not None and at_ms * 1000 >= (since_us or 0))
 
     def stands_after_all(self, repository: str, digest: str, *, index: bool) -> None:
-        """Notes that the registry has what was thought to be deleted; index: what it lists is to be learnt."""
+        """Record that a digest still exists that was recorded as deleted. index: its parts must be read."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.zrem(self._keys.gone(repository), f"@{short(digest)}")
             if index:
+                # "?" makes a worker read the index; HSETNX keeps references that are known already.
                 pipe.hsetnx(self._keys.links(repository), digest, "0 ?")
             pipe.execute()
 
 
 def _words(tags: Collection[str]) -> str:
-    """The tags between spaces, for a script to look them up."""
+    """Return the tags between spaces, so that a script can search for a tag by substring."""
     return f" {' '.join(tags)} " if tags else ""
 
 
-def _told(verdict: Verdict) -> tuple[str | int, ...]:
+def _values(verdict: Verdict) -> tuple[str | int, ...]:
     is_part = not verdict.tag.name and verdict.after
     pushed = f"part {verdict.after}" if is_part else verdict.tag.pushed_us or 0
     return (verdict.tag.name, pushed, verdict.reason, verdict.rule or "", verdict.by or "pushprune")

@@ -1,4 +1,4 @@
-"""The doctor's probes: a push of its own, which the web process says it heard of; and requests that the gate saw."""
+"""The doctor's probes: its own pushes, whose notifications the web process reports, and requests that the gate saw."""
 
 from typing import Literal
 
@@ -17,31 +17,32 @@ class Probes:
         self._keys = connection.keys
 
     def begin(self, name: str) -> None:
-        """From now on somebody waits for this probe."""
+        """Record that a doctor waits for this probe."""
         with self._connection.reached() as client:
             client.set(self._keys.probe(name), "waiting", ex=_LIFE_S)
 
     def heard(self, name: str, *, references: bool) -> None:
-        """The registry told of the probe; nothing is noted of one that nobody waits for."""
+        """Record that the registry sent a notification of the probe. Does nothing if no doctor waits for the probe."""
         with self._connection.reached() as client:
+            # XX: a probe that no doctor waits for must leave no key. KEEPTTL: the answer must not prolong its life.
             client.set(self._keys.probe(name), "heard references" if references else "heard", xx=True, keepttl=True)
 
     def state(self, name: str) -> Heard:
-        """What is known of the probe; "" for none."""
+        """Return the state of the probe; "" if there is no such probe."""
         with self._connection.reached() as client:
             state: Heard = client.get(self._keys.probe(name)) or ""
         return state
 
     def end(self, name: str) -> None:
-        """Nobody waits for it any more."""
+        """Record that no doctor waits for the probe any more."""
         with self._connection.reached() as client:
             client.delete(self._keys.probe(name))
 
     def admitted(self, repository: str, client_hash: str) -> bool:
-        """Whether the gate let a request to this repository pass; its notes of that are taken back.
+        """Return True if the gate admitted a request to this repository, and delete the gate's notes of such requests.
 
-        client_hash: how it names a User-Agent. What notifications told of (`~`) does not count: that may have come past
-        the gate.
+        client_hash: the gate's name for a User-Agent. Notes from notifications (`~`) do not count: such a push may have
+        bypassed the gate.
         """
         key = self._keys.of("pushing")
         with self._connection.reached() as client:
@@ -52,5 +53,5 @@ class Probes:
 
 
 def _is_of(member: str, repository: str, client_hash: str) -> bool:
-    where, who, *_ = [*member.split(" "), ""]
-    return where == repository and who.endswith(f"/{client_hash}") and not who.startswith("~")
+    where, client, *_ = [*member.split(" "), ""]
+    return where == repository and client.endswith(f"/{client_hash}") and not client.startswith("~")

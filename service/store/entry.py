@@ -1,4 +1,4 @@
-"""What stands in a history stream, row by row."""
+"""Read the rows of a history stream."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from service.store.packing import unpack_media
 
 
 def entry_of(identifier: str, fields: Mapping[str, str], repository: str | None) -> Entry:
-    """The entry behind a row of history:R or events; repository: whose stream it is, where the row does not say."""
+    """Return the entry behind a row of history:R or events. repository: used if the row names none."""
     return Entry(
         id=identifier,
         repository=fields.get("repository") or repository or "",

@@ -1,4 +1,4 @@
-"""What the doctor found last, for those who look at it later."""
+"""The last findings of the doctor, kept for the dashboard."""
 
 import json
 import time
@@ -13,7 +13,7 @@ _LIFE_S = 7 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found, when (ms since the epoch), and who had the doctor look."""
+    """The findings, when they were made (ms since the epoch), and by whose request."""
 
     findings: tuple[Finding, ...]
     at_ms: int
@@ -28,19 +28,20 @@ class Findings:
         self._key = connection.keys.of("doctor:last")
 
     def keep(self, findings: Iterable[Finding], by: str) -> None:
-        """In place of what was found before. No secret may stand in it."""
-        kept = {"at_ms": time.time_ns() // 1_000_000, "by": by, "findings": [asdict(one) for one in findings]}
+        """Replace the last findings. They must not contain a secret."""
+        kept = {"at_ms": time.time_ns() // 1_000_000, "by": by, "findings": [asdict(finding) for finding in findings]}
         with self._connection.reached() as client:
             client.set(self._key, json.dumps(kept), ex=_LIFE_S)
 
     def last(self) -> Found | None:
-        """None where it did not look for a week, or only as another version of us."""
+        """Return the last findings; None if they are older than a week or from an incompatible version."""
         with self._connection.reached() as client:
             text = client.get(self._key)
         if text is None:
             return None
         kept = json.loads(text)
         try:
-            return Found(tuple(Finding(**one) for one in kept["findings"]), kept["at_ms"], kept["by"])
+            # Another version of pushprune may have stored other fields.
+            return Found(tuple(Finding(**finding) for finding in kept["findings"]), kept["at_ms"], kept["by"])
         except (KeyError, TypeError):
             return None

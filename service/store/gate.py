@@ -1,4 +1,4 @@
-"""The write gate in Redis: its state, the pushes under way, and the blobs that somebody relies on."""
+"""The write gate in Redis: its state, the pushes under way, and the blobs that unfinished pushes need."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ State = Literal["", "draining", "closed"]
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is remembered of pushes: for how long (ms), of how many pushes and blobs."""
+    """The limits of what is remembered about pushes: for how long (ms), how many pushes, how many blobs."""
 
     youth_ms: int = 3_600_000
     pushes: int = 10_000
@@ -31,9 +31,12 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the gate says to a request. state: "" while it is open; token: of who holds it.
+    """The gate's answer to a request.
 
-    overflows: more pushes, or blobs that they rely on, are under way than are remembered.
+    Attributes:
+        state: "" while the gate is open.
+        token: the token of the gate's holder.
+        overflows: more pushes, or blobs that they need, are under way than can be remembered.
     """
 
     passes: bool
@@ -44,9 +47,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a gate process learns: the gate as it stands, whether the one it knew was opened, and Redis' memory.
+    """The state of the gate, as a gate process receives it.
 
-    memory: another one than before tells that Redis has lost everything.
+    Attributes:
+        was_opened: the closed gate that this process knew was opened.
+        memory: the name of Redis' memory. Another name than before means that Redis has lost everything.
     """
 
     state: State
@@ -57,9 +62,9 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A gate that is not open: whose it is (token, fence), since when (ms), and why.
+    """A gate that is not open: its holder (token, fence), since when (ms), and the reason.
 
-    is_kept: its holder is gone and has left it closed on purpose.
+    is_kept: the holder has ended and left the gate closed on purpose.
     """
 
     state: State
@@ -72,7 +77,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Loose:
-    """A blob that somebody relies on and no manifest of his references yet. heard: not noted at the gate."""
+    """A blob that an unfinished push needs and that none of its manifests references yet.
+
+    heard: known from a notification, not from the gate.
+    """
 
     repository: str
     digest: str
@@ -83,7 +91,10 @@ class Loose:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A manifest whose push was heard without its references. put_ms: when the gate let its client's last one pass."""
+    """A manifest whose push was reported without its references.
+
+    put_ms: when the gate last admitted a manifest of this client.
+    """
 
     repository: str
     digest: str
@@ -92,7 +103,7 @@ class Unread:
 
 
 class Gate:
-    """The gate. Every method raises StoreUnavailable when Redis is away."""
+    """The gate in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection, bounds: Bounds | None = None) -> None:
         self._connection = connection
@@ -100,9 +111,9 @@ class Gate:
         self._bounds = bounds or Bounds()
 
     def admit(self, wish: Wish, client: str, *, passed: bool = False) -> Answer:
-        """Whether a request may pass; what it says about a push is noted. One call of one script.
+        """Decide whether a request may pass, and record what it says about a push, in one call of one script.
 
-        passed: it has passed while Redis was away, and is only noted.
+        passed: the request has passed already, while Redis was away, and is only recorded.
         """
         keys = [self._keys.of(name) for name in ("gate", "pushing", "loose")]
         args: list[str | int] = [wish.kind, wish.repository, client, short(wish.digest) if wish.digest else ""]
@@ -112,26 +123,29 @@ class Gate:
         return Answer(bool(passes), state, token, bool(overflows))
 
     def drain(self, token: str, fence: int, reason: str) -> bool:
-        """Lets only open pushes go on; False when somebody else holds the gate."""
+        """Let only pushes under way continue. Returns False if another holder has the gate."""
         return self._turn("drain", token, fence, reason)
 
     def close(self, token: str) -> bool:
-        """Lets nothing pass; False when the gate is not (or no longer) this holder's."""
+        """Let no write pass. Returns False if this holder does not have the gate, or no longer has it."""
         return self._turn("close", token)
 
     def open(self, token: str) -> bool:
-        """Lets everything pass: for the holder, and for whoever has proved its collector dead.
+        """Let everything pass. For the holder, and for a process that has proved that the holder's collector is dead.
 
-        False when another holds the gate.
+        Returns False if another holder has the gate.
         """
         return self._turn("open", token)
 
     def keep(self, token: str, reason: str) -> bool:
-        """Leaves it closed when its holder goes, until another collection opens it; False when it is not his."""
+        """Leave the gate closed after its holder ends, until another collection opens it.
+
+        Returns False if this holder does not have the gate.
+        """
         return self._turn("keep", token, 0, reason)
 
     def standing(self) -> Standing | None:
-        """Who holds the gate, None while it is open."""
+        """Return the closed or draining gate with its holder, None while the gate is open."""
         with self._connection.reached() as client:
             held = client.hgetall(self._keys.of("gate"))
         if not held:
@@ -140,84 +154,93 @@ class Gate:
         return Standing(held["state"], held["token"], fence, at, held["reason"], "kept" in held)
 
     def unfinished(self, claims_ms: int = CLAIMS_MS) -> tuple[str, ...]:
-        """The repositories to which a push is under way that a collection should wait for; MORE if not all are known.
+        """Return the repositories with a push under way that a collection should wait for; MORE if not all are known.
 
-        One that stands still for half a minute is not waited for (what it has pushed is loose, and is not swept); nor
-        is one that only claims to be one, and of which the registry has told nothing, after the first `claims_ms`.
+        Not waited for: a push without a request for half a minute (its blobs count as loose, and are not swept), and,
+        after the first `claims_ms`, a client that only claims to push, if the registry has reported nothing of it.
         """
         now_ms, held = self._connection.now_ms(), self.standing()
         with self._connection.reached() as client:
             signs = client.zrangebyscore(self._keys.of("pushing"), now_ms - _OPEN_MS, "+inf", withscores=True)
             loose = client.zrangebyscore(self._keys.of("loose"), now_ms - _FRESH_MS, "+inf", withscores=True)
+        # What a client claims counts only for a moment; after that, the registry must have reported the push.
         believes = held is None or now_ms - held.since_ms < claims_ms
         read = self._read()
         fresh = {
-            (repository, who)
-            for repository, _, who, at_ms in ((*member.split(" "), at_ms) for member, at_ms in loose if member != "*")
-            if at_ms > read.get((repository, who), -1)
+            (repository, pusher)
+            for repository, _, pusher, at_ms in (
+                (*member.split(" "), at_ms) for member, at_ms in loose if member != "*"
+            )
+            if at_ms > read.get((repository, pusher), -1)
         }
         ages = {member: now_ms - sign_ms for member, sign_ms in signs}
-        found = set()
+        repositories = set()
         for member, age_ms in ages.items():
-            repository, who, what = member.split(" ")
-            is_told = who.startswith("~") or f"{repository} ~{who} open" in ages
-            if what == "open":
+            repository, pusher, kind = member.split(" ")
+            is_told = pusher.startswith("~") or f"{repository} ~{pusher} open" in ages
+            if kind == "open":
                 waits = age_ms <= _IDLE_MS and (is_told or believes)
-            elif what == "put":
-                waits = age_ms < _FRESH_MS and (is_told or believes) and (repository, who) in fresh
-            elif what == "asking":
+            elif kind == "put":
+                waits = age_ms < _FRESH_MS and (is_told or believes) and (repository, pusher) in fresh
+            elif kind == "asking":
                 waits = age_ms < _ASKING_MS and believes
             else:
                 waits = age_ms < _IDLE_MS
             if waits:
-                found.add(repository)
-        return tuple(sorted(found))
+                repositories.add(repository)
+        return tuple(sorted(repositories))
 
     def _read(self) -> dict[tuple[str, str], int]:
-        """(repository, client) → until when all that he asked for belongs to manifests that were heard of (ms)."""
+        """Return (repository, client) → the time (ms) up to which all its blobs belong to reported manifests."""
         read: dict[tuple[str, str], int] = {}
-        for one in self.unread():
-            at = (one.repository, one.client)
-            read[at] = max(read.get(at, -1), one.put_ms)
+        for manifest in self.unread():
+            at = (manifest.repository, manifest.client)
+            read[at] = max(read.get(at, -1), manifest.put_ms)
         return read
 
     def unread(self) -> tuple[Unread, ...]:
-        """The manifests that were pushed lately, and of which the registry did not tell what they reference."""
+        """Return the recently pushed manifests whose references the registry did not report."""
         with self._connection.reached() as client:
             members = client.zrange(self._keys.of("unread"), 0, -1)
-        found = (member.split(" ") for member in members)
-        return tuple(Unread(repository, long(word), who, int(put)) for repository, word, who, put in found)
+        parts = (member.split(" ") for member in members)
+        return tuple(Unread(repository, long(word), pusher, int(put)) for repository, word, pusher, put in parts)
 
     def free(self, unread: Unread, references: Iterable[str]) -> int:
-        """What that manifest references is loose no more; returns how much that was."""
+        """Record that the blobs that a manifest references are not loose any more, and return how many these are."""
         member = f"{unread.repository} {short(unread.digest)} {unread.client} {unread.put_ms}"
         args: list[str | int] = [member, unread.repository, unread.client, unread.put_ms, *map(short, references)]
         return int(self._connection.run("gate_free", args))
 
     def loose(self, digests: Iterable[str]) -> tuple[Loose, ...]:
-        """Where somebody relies on one of these blobs; one that names no blob where nobody can tell any more."""
+        """Return the given blobs that an unfinished push needs.
+
+        An entry with an empty digest means that not all are known: assume that every blob is needed.
+        """
         wanted = {short(digest): digest for digest in digests}
         since_ms = self._connection.now_ms() - self._bounds.youth_ms
         with self._connection.reached() as client:
             members = client.zrangebyscore(self._keys.of("loose"), since_ms, "+inf", withscores=True)
-        found = []
+        entries = []
         for member, at_ms in members:
-            repository, blob, who = member.split(" ") if member != "*" else ("*", "", "")
+            # "*" says that there were more blobs than can be remembered.
+            repository, blob, pusher = member.split(" ") if member != "*" else ("*", "", "")
             if blob in wanted or not blob:
-                heard = who.startswith("~")
-                found.append(Loose(repository, wanted.get(blob, ""), int(at_ms), heard, who.removeprefix("~")))
-        return tuple(found)
+                heard = pusher.startswith("~")
+                entries.append(Loose(repository, wanted.get(blob, ""), int(at_ms), heard, pusher.removeprefix("~")))
+        return tuple(entries)
 
     def noted_since(self, at_ms: int) -> bool:
-        """Whether somebody has relied on any blob since, and no manifest of his references it yet."""
+        """Return True if a blob that no manifest of its push references yet was needed at `at_ms` or later."""
         with self._connection.reached() as client:
             return bool(client.zcount(self._keys.of("loose"), at_ms, "+inf"))
 
     def sign(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> Signed:
-        """A gate process can be reached.
+        """Record that a gate process is alive, and return the state of the gate.
 
-        knows: the token of the closed gate that it knows of, or ""; obeys: whether all that it let pass before is
-        answered; memory: what it was told last.
+        Args:
+            knows: the token of the closed gate that the process knows, or "".
+            obeys: all requests that the process admitted before are answered.
+            memory: the name of Redis' memory that the process received last.
         """
         args: list[str | int] = [process, knows, int(obeys), FORGOTTEN_S * 1000, memory]
         args += [max(FORGOTTEN_S * 1000, self._bounds.youth_ms), new_token()]
@@ -225,12 +248,12 @@ class Gate:
         return Signed(state, token, bool(was_opened), memory)
 
     def forgotten_s(self) -> float:
-        """For how long a push may yet go on that began before Redis lost everything; 0 where it did not."""
+        """Return for how many seconds a push may continue that began before Redis lost everything; 0 if it did not."""
         with self._connection.reached() as client:
             return max(0.0, float(client.pttl(self._keys.of("gate:forgot"))) / 1000)
 
     def sign_off(self, *processes: str) -> None:
-        """These processes serve the gate no more."""
+        """Record that these processes do not serve the gate any more."""
         if not processes:
             return
         with self._connection.reached() as client, client.pipeline() as pipe:
@@ -239,20 +262,20 @@ class Gate:
             pipe.execute()
 
     def processes(self) -> tuple[str, ...]:
-        """The gate processes, also those not heard of for a while."""
+        """Return the gate processes, including those that have been silent for a while."""
         since_ms = self._connection.now_ms() - FORGOTTEN_S * 1000
         with self._connection.reached() as client:
             return tuple(client.zrangebyscore(self._keys.of("gates"), since_ms, "+inf"))
 
     def unaware(self, token: str) -> tuple[str, ...]:
-        """The gate processes that do not know yet that the gate is closed for this holder."""
+        """Return the gate processes that do not know yet that this holder closed the gate."""
         processes = self.processes()
         with self._connection.reached() as client:
             seen = client.hgetall(self._keys.of("gates:seen"))
         return tuple(process for process in processes if seen.get(process) != token)
 
     def sweeping(self, digests: Iterable[str]) -> None:
-        """Remembers what is about to be swept, for the next run if this one is cut off."""
+        """Remember the digests that are about to be swept, for the next run if this run is interrupted."""
         key, words = self._keys.of("sweeping"), [short(digest) for digest in digests]
         with self._connection.reached() as client, client.pipeline() as pipe:
             for at in range(0, len(words), 1000):
@@ -261,27 +284,27 @@ class Gate:
             pipe.execute()
 
     def was_sweeping(self) -> frozenset[str]:
-        """The short digests that a run before was about to sweep."""
+        """Return the short digests that an earlier run was about to sweep."""
         with self._connection.reached() as client:
             return frozenset(client.smembers(self._keys.of("sweeping")))
 
     def holds(self, repository: str, manifest: bytes) -> str:
-        """Remembers a manifest that is about to be put to hold blobs during a sweep; returns its digest."""
+        """Remember a manifest that is about to be pushed to hold blobs during a sweep; return its digest."""
         digest = f"sha256:{sha256(manifest).hexdigest()}"
         with self._connection.reached() as client:
             client.sadd(self._keys.of("gc:held"), f"{repository} {digest}")
         return digest
 
     def held(self) -> tuple[tuple[str, str], ...]:
-        """(repository, digest) of the manifests that hold blobs during a sweep, or were left behind by one."""
+        """Return (repository, digest) of the manifests that hold blobs during a sweep, or that a sweep left behind."""
         with self._connection.reached() as client:
             members = sorted(client.smembers(self._keys.of("gc:held")))
         return tuple((repository, digest) for repository, _, digest in (member.partition(" ") for member in members))
 
     def released(self, repository: str, digest: str) -> None:
-        """That one is removed."""
+        """Forget a manifest that held blobs during a sweep: it is removed."""
         with self._connection.reached() as client:
             client.srem(self._keys.of("gc:held"), f"{repository} {digest}")
 
-    def _turn(self, what: str, token: str, fence: int = 0, reason: str = "") -> bool:
-        return bool(self._connection.run("gate_turn", [what, token, fence, reason]))
+    def _turn(self, action: str, token: str, fence: int = 0, reason: str = "") -> bool:
+        return bool(self._connection.run("gate_turn", [action, token, fence, reason]))

@@ -43,10 +43,12 @@ Target = Literal["doomed", "asked", "dry", "held", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a worker has seen of a live tag.
+    """The facts that a worker read about a live tag.
 
-    is_index: its manifest is an index. link_us: when its link in the storage was written (µs), where the push was
-    reported with a later time; else None.
+    Attributes:
+        is_index: the tag's manifest is an index.
+        link_us: when the tag's link in the storage was written (µs), if the push was reported with a later time;
+            else None.
     """
 
     tag: Tag
@@ -55,7 +57,7 @@ class Proof:
 
 
 class Committed(IntEnum):
-    """How a commit ended. WAITS: committed, and its deletion is backing off."""
+    """The result of a commit. WAITS: committed, and the repository's deletion is backing off."""
 
     NOT = 0
     DONE = 1
@@ -73,10 +75,12 @@ class History:
         gate: Bounds | None = None,
         late_s: int = 0,
     ) -> None:
-        """look_again_ms: how long a DELETE can be on its way; what it may have taken along is looked at after that.
+        """Create the history.
 
-        gate: how much is remembered of pushes under way. late_s: for how long after a comparison the events of pushes
-        that it found may still come.
+        Args:
+            look_again_ms: how long a DELETE can be on its way. What it may have hit is checked after that.
+            gate: the limits of what is remembered about pushes under way.
+            late_s: for how long after a comparison the events of pushes that it found may still arrive.
         """
         self._late_us = late_s * 1_000_000
         self._gate = gate or Bounds()
@@ -87,34 +91,40 @@ class History:
         self.word = Word(connection)
 
     def record(self, envelope: Envelope) -> Recorded:
-        """Records an envelope exactly once, in one atomic call; doing it again changes nothing."""
+        """Record an envelope exactly once, in one atomic call; a repetition changes nothing."""
         return record(self._connection, envelope, self.word(), self._limits, self._gate, self._look_again_ms)
 
     def snapshot(self, repository: str) -> Snapshot:
-        """Everything a plan needs, read at one moment."""
+        """Return everything that a plan needs, read at one moment."""
         run_id = self._connection.run_id()
         answer = self._connection.run("snapshot", [repository], repository)
         return unpack_snapshot(repository, run_id, answer, self._late_us)
 
     def is_current(self, snapshot: Snapshot) -> bool:
-        """Whether nothing has changed in the repository since."""
+        """Return True if the repository has not changed since the snapshot."""
         return self.generation(snapshot.repository) == snapshot.generation
 
     def generation(self, repository: str) -> str:
-        """Another one after everything that happened to its tags; pulls and time change nothing of it."""
+        """Return the repository's generation: it changes with every change to its tags, not with pulls or time."""
         with self._connection.reached() as client:
             return client.hget(self._keys.of("generation"), repository) or "0"
 
     def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
-        """Commits a plan against the snapshot it was made from; NOT when it is stale: a push, or a pull of the doomed.
+        """Commit a plan against the snapshot that it was made from.
 
-        target: `doomed` deletes, `asked` only what somebody asked for, `dry` only shows, `held` waits for approval,
-        `none` has nothing to do.
+        Args:
+            target: `doomed` deletes, `asked` deletes only what a user requested, `dry` only shows, `held` waits for
+                approval, `none` has nothing to do.
+
+        Returns:
+            NOT if the plan is stale: there was a push, or a pull of a doomed image.
         """
         held = packed_hold(plan)
+        # Round up: a plan made too early would find nothing due yet.
         next_ms = plan.next_us // 1000 + 1 if plan.next_us else 0
         untagged, created = snapshot.stale_untagged, snapshot.stale_created
         args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, held]
+        # A pull does not stop a deletion that a user requested.
         uses = () if target == "asked" else plan.doomed
         used = [member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
@@ -136,32 +146,37 @@ class History:
         keep_plan: bool = False,
         lost: bool = False,
     ) -> int:
-        """Takes over what a look at the registry found; returns how many tags changed.
+        """Take over the tags that a comparison found at the registry; return how many tags changed.
 
-        found: tags that are unknown or stand elsewhere (pushed_us None = nobody knows when), each with what says when
-        it was pushed, "" for nothing; vanished: names that are no longer there; indexes: digests among the found that
-        are indexes; media_types: digest → media type, as far as it was seen; complete: every tag was looked at, so that
-        the repository counts as compared; keep_plan: all that vanished was doomed itself, so the plan still holds;
-        lost: neither the registry nor the trash has what stood there, so that healing has nothing to put back. A tag
-        touched since the snapshot is left alone.
+        A tag that was touched since the snapshot is left alone.
+
+        Args:
+            found: tags that are unknown or point at another digest (pushed_us None: push time unknown), each with the
+                source of its push time, "" for none.
+            vanished: names of tags that do not exist any more.
+            indexes: digests among the found that are indexes.
+            media_types: digest → media type, as far as it was seen.
+            complete: every tag was compared, so that the repository counts as compared.
+            keep_plan: all that vanished was doomed itself, so that the plan is still valid.
+            lost: neither the registry nor the trash has the images of the vanished tags: healing cannot restore them.
         """
         repository, before = snapshot.repository, {tag.name: tag.pushed_us or 0 for tag in snapshot.tags}
         found, epoch = tuple(found), snapshot.epoch if complete else ""
         args: list[str | int] = [repository, epoch, self._limits.repository_entries, self._limits.events]
         args += [int(keep_plan), int(lost), len(found)]
-        for tag, how in found:
+        for tag, source in found:
             index = 1 if tag.digest in indexes else 0
             args += [tag.name, tag.digest, short(tag.digest), tag.size_bytes, tag.pushed_us or 0, index]
-            args += [before.get(tag.name, ""), how, pack_actor(tag)]
+            args += [before.get(tag.name, ""), source, pack_actor(tag)]
             args.append(pack_media((media_types or {}).get(tag.digest, "")))
         for name in vanished:
             args += [name, before.get(name, "")]
         return int(self._connection.run("adopt", args, repository))
 
     def resolve(self, snapshot: Snapshot, learnt: Mapping[str, References | None]) -> int:
-        """Notes what manifests reference; None = the manifest is gone, which counts only if nothing happened since.
+        """Record the references of manifests; return how many entries changed.
 
-        Returns how many entries changed.
+        learnt: None means that the manifest does not exist; that counts only if nothing happened since the snapshot.
         """
         repository = snapshot.repository
         args: list[str | int] = [repository, snapshot.generation, RESEND_MS]
@@ -174,9 +189,9 @@ class History:
         return changed
 
     def unseen(self) -> tuple[str, ...]:
-        """Return the repositories that nobody has seen at the registry yet, once there are many of them.
+        """Return the repositories that were never seen at the registry, once there are many of them.
 
-        Many: half of those that there may be. Only those that were heard of a while ago are returned.
+        Many: half of those that there may be. Only repositories whose first event came a while ago are returned.
         """
         until_ms = self._connection.now_ms() - _UNSEEN_MS
         with self._connection.reached() as client:
@@ -185,11 +200,11 @@ class History:
             return tuple(client.zrangebyscore(self._keys.of("unseen"), "-inf", until_ms))
 
     def disown(self, repository: str) -> bool:
-        """Forget a repository that was only heard of, a while ago; return False if anything else is known of it."""
+        """Forget a repository known only from events of a while ago; return False if anything else is known."""
         return bool(self._connection.run("disown", [repository, _UNSEEN_MS], repository))
 
     def prove(self, snapshot: Snapshot, proofs: Iterable[Proof]) -> int:
-        """Note what a worker has seen of tags; return of how many something else is known now.
+        """Record the facts that a worker read about tags; return for how many tags that is new.
 
         A tag that was pushed since the snapshot is left alone.
         """
@@ -201,16 +216,16 @@ class History:
         return int(self._connection.run("prove", args, snapshot.repository)) if len(args) > 4 else 0
 
     def learn(self, repository: str, fetched: Mapping[str, References]) -> None:
-        """Remembers the config and layers of manifests that were fetched; an index has none."""
+        """Remember the config and layers of fetched manifests; an index has none."""
         packed = {short(digest): pack_layers(references.blobs) for digest, references in fetched.items()}
         args = [word for digest, layers in packed.items() if layers for word in (digest, layers)]
         if args:
             self._connection.run("learn", [self._limits.repository_layers, *args], repository)
 
     def layers(self, repository: str, of: Iterable[str] | None = None) -> dict[str, tuple[tuple[str, int], ...]]:
-        """What is known of config and layers: digest of a manifest → (mark of the blob, size in bytes) of each.
+        """Return the known config and layers: digest of a manifest → (mark of the blob, size in bytes) of each.
 
-        of: the digests that are asked about; None: all.
+        of: the digests to return; None: all.
         """
         key, asked = self._keys.layers(repository), None if of is None else tuple({short(digest) for digest in of})
         with self._connection.reached() as client:
@@ -221,10 +236,10 @@ class History:
         return {long(digest): unpack_layers(text) for digest, text in packed.items() if text}
 
     def date(self, snapshot: Snapshot, created: Mapping[str, int]) -> None:
-        """Notes when images were made: digest → µs, 0 where their config does not say.
+        """Record the creation dates of images: digest → µs, 0 if the config has none.
 
-        It counts as the push of the tags whose push nobody saw. Where it cannot be believed, or says nothing as the tag
-        was only sighted, the age of the tag is unknown: it counts as pushed now, and takes no slot.
+        The date counts as the push time of tags whose push was not seen. If it is not believable, or the tag was only
+        sighted, the age of the tag is unknown: the tag counts as pushed now, and takes no slot.
         """
         unseen = [tag for tag in snapshot.tags if tag.pushed_us is None and tag.digest in created]
         args: list[str | int] = [snapshot.repository, self._limits.repository_entries, self._limits.events]
@@ -239,26 +254,26 @@ class History:
             self._connection.run("date", args, snapshot.repository)
 
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
-        """What is to be deleted next, or (dry) what would be."""
+        """Return the images to delete next, or (dry) the images that would be deleted."""
         with self._connection.reached() as client:
             packed = client.hvals((self._keys.dry if dry else self._keys.doomed)(repository))
         return tuple(unpack_doomed(text) for text in packed)
 
     def held(self, repository: str) -> str | None:
-        """Why this repository's plan waits for approval, or None."""
+        """Return the reason why this repository's plan waits for approval, None if it does not."""
         return next((hold.reason for hold in self.holds([repository])), None)
 
     def holds(self, repositories: Iterable[str] | None = None) -> tuple[Hold, ...]:
-        """The plans that wait for approval, of these repositories or of all."""
+        """Return the plans that wait for approval, of these repositories or of all."""
         names = tuple(self.repositories() if repositories is None else repositories)
         with self._connection.reached() as client:
             texts = client.mget([self._keys.held(name) for name in names]) if names else []
         return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
 
     def approve(self, repository: str, plan: str | None = None) -> int:
-        """Approves the held plan's digests for a day; returns how many. The caller makes the repository due.
+        """Approve the digests of the held plan for a day and return their number. The caller makes the repository due.
 
-        plan: the one that somebody looked at; none is approved where another has taken its place.
+        plan: the name of the plan that the user saw; nothing is approved if another plan has replaced it.
         """
         holds = [hold for hold in self.holds([repository]) if plan in (None, hold.plan)]
         until_ms = self._connection.now_ms() + _APPROVED_MS
@@ -270,7 +285,7 @@ class History:
         return len(approved)
 
     def retire(self, empty_s: int) -> tuple[str, ...]:
-        """Forget the repositories that have been empty for so long, and return their names."""
+        """Forget the repositories that have been empty for `empty_s`, and return their names."""
         names = self.repositories()
         with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
             for name in names:
@@ -280,42 +295,43 @@ class History:
         return tuple(name for name in empty if self._connection.run("retire", [name, empty_s * 1000], name))
 
     def unheard(self) -> dict[str, int]:
-        """Repository → the tags that it keeps only because their pushes were not heard, where there are any."""
+        """Return repository → number of tags kept only because their pushes were not reported, if there are any."""
         with self._connection.reached() as client:
             return {name: int(count) for name, count in client.hgetall(self._keys.of("unheard")).items()}
 
     def live(self, repository: str) -> tuple[Tag, ...]:
-        """The live tags, newest push first."""
+        """Return the live tags, newest push first."""
         return tuple(sorted(self.snapshot(repository).tags, key=lambda tag: -(tag.pushed_us or 0)))
 
     def is_live(self, repository: str, tag: str) -> bool:
-        """True if the history has this tag; cheaper than `live` in a large repository."""
+        """Return True if the history has this tag; cheaper than `live` in a large repository."""
         with self._connection.reached() as client:
             return client.zscore(self._keys.tags(repository), tag) is not None
 
     def repositories(self) -> tuple[str, ...]:
-        """Every repository anything is known of, by name."""
+        """Return the names of all repositories that anything is known of, sorted."""
         with self._connection.reached() as client:
             return tuple(sorted(client.hkeys(self._keys.of("generation"))))
 
     def entries(self, repository: str | None = None, count: int | None = 100) -> tuple[Entry, ...]:
-        """The newest history entries, of one repository or of all. count: at most; None: every one that is kept."""
+        """Return the newest history entries, of one repository or of all. count: at most; None: all that are kept."""
         key = self._keys.history(repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, count=count)
         return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
 
     def deleted_by_others(self, repository: str, tag: Tag) -> bool:
-        """Whether a delete of its manifest by somebody else is known that came after its last push or restore."""
+        """Return True if another client deleted the tag's manifest after the tag's last push or restore."""
         entries = self.entries(repository, self._limits.repository_entries)
         about = [entry for entry in entries if entry.digest == tag.digest]
         restored = [entry.at_us for entry in about if (entry.action, entry.tag) == ("restored", tag.name)]
         since_us = max(restored, default=tag.pushed_us)
         if since_us is None:
-            return False  # nobody saw its push
+            # The push was not seen, so no deletion is known to be later.
+            return False
         return any(entry.action == "delete" and not entry.tag and entry.at_us > since_us for entry in about)
 
 
 def name_of(member: str) -> str:
-    """The tag or digest of a member of heal:R, which may end in " again"."""
+    """Return the tag or digest of a member of heal:R, which may end in " again"."""
     return member.partition(" ")[0]

@@ -1,4 +1,4 @@
-"""Records one envelope: what record.lua is given, in the order that its head names, and what it answers."""
+"""Record one envelope: build the arguments of record.lua in the order that its head names, and read its answer."""
 
 import time
 from collections.abc import Iterator
@@ -26,9 +26,11 @@ EACH = (
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What one envelope changed. due: repositories that became due and want a message.
+    """The changes that one envelope made.
 
-    refused: events about a repository, or a tag, of which there are too many that nobody has seen at the registry.
+    Attributes:
+        due: repositories that became due; each needs a message.
+        refused: events about a repository or a tag that was never seen at the registry, beyond the limit for such.
     """
 
     events: int
@@ -40,10 +42,10 @@ class Recorded:
 def record(
     connection: Connection, envelope: Envelope, word: str, limits: Limits, gate: Bounds, look_again_ms: int
 ) -> Recorded:
-    """Record an envelope exactly once, in one atomic call; doing it again changes nothing.
+    """Record an envelope exactly once, in one atomic call; a repetition changes nothing.
 
     Args:
-        word: of this installation, by which it knows its own traffic.
+        word: the secret word of this installation, which identifies its own traffic.
 
     Raises:
         StoreUnavailable: Redis is away.
@@ -56,7 +58,7 @@ def record(
     args += [look_again_ms, gate.youth_ms, gate.pushes, gate.blobs, limits.repository_layers]
     args += [limits.unseen_repositories, limits.unseen_tags, *numbers]
     for rejected in envelope.rejected:
-        # Who may look at rejected events must not learn the word.
+        # A user who may read rejected events must not learn the word.
         args += [rejected.reason, rejected.excerpt.replace(word, "…")]
     for event in envelope.events:
         args += _args(event, numbers[event.repository], word)
@@ -68,6 +70,7 @@ def record(
 def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:
     bucket = int(time.time()) // SEEN_BUCKET_S
     yield keys.seen(bucket)
+    # An event that is sent again may have been recorded in the bucket before.
     yield keys.seen(bucket - 1)
     yield from map(keys.of, SHARED)
     each = [getattr(keys, name) for name in EACH]
@@ -89,5 +92,5 @@ def _args(event: Event, repository: int, word: str) -> tuple[str | int, ...]:
 
 
 def _references(event: Event) -> str:
-    """The config, layers and children of a pushed manifest that the registry sent, as one text."""
+    """Return the config, layers and children of a pushed manifest that the registry sent, as one text."""
     return " ".join(short(digest) for digest in (*(blob for blob, _ in event.blobs or ()), *(event.children or ())))

@@ -1,4 +1,4 @@
-"""One holder at a time, renewed and fenced; and the stay of writers, which a collection waits for."""
+"""Leases with one holder at a time, renewed and fenced; and the write permits, which a collection waits for."""
 
 import threading
 import time
@@ -10,15 +10,22 @@ from service.store.connection import Connection, new_token
 
 WORK_MS = 2000
 COLLECT_MS = 10_000
-LONGEST_MS = COLLECT_MS  # of all leases that are renewed
-UNANSWERED_MS = 600_000  # how long a request that was not answered may still be at work at the registry
+# The longest life of all leases that are renewed.
+LONGEST_MS = COLLECT_MS
+# A request that was not answered may still be in progress at the registry for this long.
+UNANSWERED_MS = 600_000
 COLLECT = "collect"
 _POLL_S = 0.02
 _LEAST_STEP_MS = 1000
 
 
 class Lease:
-    """Something held for a while. fence: grows with every holder. lost: set as soon as it may no longer be ours."""
+    """A lease, renewed by a thread until it is stopped.
+
+    Attributes:
+        fence: a number that grows with every holder.
+        lost: set as soon as another process may hold the lease.
+    """
 
     def __init__(self, name: str, fence: int, time_to_live_ms: int, renew: Callable[[], bool]) -> None:
         self.name = name
@@ -34,45 +41,52 @@ class Lease:
 
     @property
     def valid(self) -> bool:
-        """Whether it is ours for certain: renewed lately enough that nobody else can have it."""
+        """Return True if this process certainly holds the lease: the last renewal is too recent for another holder."""
+        # The margin of 0.3 makes this holder stop before Redis can give the lease to another process.
         return not self.lost.is_set() and time.monotonic() - self._renewed < self._life_s * 0.7
 
     def check(self) -> None:
-        """Raises LeaseLost unless the lease is ours for certain."""
+        """Raise LeaseLost unless this process certainly holds the lease."""
         if not self.valid:
             raise LeaseLost(f"the lease {self.name} could not be renewed in time; what it protected has stopped")
 
     def linger(self, time_ms: int) -> None:
-        """Has a writer's stay end only after this time (ms): a request of it may still be at work at the registry."""
+        """Keep the write permit for at least `time_ms` after the block: the registry may still work on a request."""
         self.lingers_ms = max(self.lingers_ms, time_ms)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One write to the registry: where it is not answered it may still be at work, and a collection waits for it.
+        """Guard one write to the registry.
 
-        Raises LeaseLost, before it is sent, when that right is not ours any more.
+        If the registry does not answer, a collection waits, because the write may still be in progress there.
+
+        Raises:
+            LeaseLost: the write permit is not certain any more; nothing was sent.
         """
         self.check()
         try:
             yield
         except RegistryUnavailable as error:
             if not error.is_over:
+                # The write may still be in progress at the registry, so a collection must wait.
                 self.linger(UNANSWERED_MS)
             raise
 
     def stop(self) -> None:
-        """Stops renewing."""
+        """Stop the renewal."""
         self._done.set()
         self._keeper.join(timeout=self._life_s)
 
     def _keep(self) -> None:
         while not self._done.wait(self._life_s / 4):
+            # The life counts from the request on, not from its answer, which may come late.
             asked = time.monotonic()
             try:
                 if not self._renew():
                     break
                 self._renewed = asked
             except StoreUnavailable:
+                # Redis may answer again before the lease ends, so one failed renewal does not lose it.
                 if not self.valid:
                     break
         if not self._done.is_set():
@@ -80,7 +94,7 @@ class Lease:
 
 
 class Leases:
-    """Hands out leases over Redis."""
+    """Leases and write permits in Redis."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -88,7 +102,7 @@ class Leases:
 
     @contextmanager
     def hold(self, name: str, time_to_live_ms: int = WORK_MS, wait_s: float = 0) -> Iterator[Lease | None]:
-        """The lease `name` while the block runs, or None when somebody else holds it, and still does after `wait_s`."""
+        """Yield the lease `name` for the block, or None if another process holds it and still does after `wait_s`."""
         token, key = new_token(), self._keys.lease(name)
         give_up = time.monotonic() + wait_s
         while not (fence := self._acquire(key, token, time_to_live_ms)) and time.monotonic() < give_up:
@@ -104,9 +118,9 @@ class Leases:
 
     @contextmanager
     def write(self, time_to_live_ms: int = COLLECT_MS, *, heals: bool = False) -> Iterator[Lease | None]:
-        """The right to write to the registry while the block runs, or None while a collection holds or wants it.
+        """Yield a write permit for the registry for the block, or None while a collection runs or is about to.
 
-        heals: what a delete took along is put back; a collection that only waits yet waits for that, too.
+        heals: the writer restores what a delete removed by accident. A collection that is still waiting lets it in.
         """
         token = new_token()
         if not self._enter(token, time_to_live_ms, renew=False, heals=heals):
@@ -120,7 +134,7 @@ class Leases:
         yield from self._held(lease, lambda: self._leave(token, lease.lingers_ms))
 
     def elected(self, name: str, time_to_live_ms: int) -> bool:
-        """Return True if this caller is the one to do something in this time slot."""
+        """Return True if this caller is elected to do the work of this time slot."""
         return bool(self._connection.script("elect", [self._keys.lease(name)], [new_token(), time_to_live_ms]))
 
     def postpone(self, name: str, time_ms: int) -> None:
@@ -129,7 +143,7 @@ class Leases:
             client.set(self._keys.lease(name), new_token(), px=time_ms)
 
     def writers(self) -> int:
-        """How many writers are inside."""
+        """Return the number of valid write permits."""
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client:
             return int(client.zcount(self._keys.of("writers"), now_ms, "+inf"))
@@ -144,7 +158,7 @@ class Leases:
         return int(self._connection.run("clock", args)) / 1000
 
     def collecting(self) -> bool:
-        """Whether a collection holds or wants the registry."""
+        """Return True if a collection runs, or waits to run."""
         with self._connection.reached() as client:
             return bool(client.exists(self._keys.lease(COLLECT)))
 
@@ -170,10 +184,11 @@ class Leases:
             self._quietly(lambda: client.zrem(writers, token))
 
     def _quietly(self, release: Callable[[], object]) -> None:
-        """A release that fails is no harm: the lease ends by itself."""
+        """Release a lease and ignore that Redis is away."""
         try:
             with self._connection.reached():
                 release()
+        # This is no harm: a lease that cannot be released ends by itself.
         except StoreUnavailable:
             return
 

@@ -1,11 +1,11 @@
-"""How much history is kept."""
+"""The limits of the history."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much history is kept, in entries; see `history` in the settings."""
+    """The maximum numbers of entries in the history; see `history` in the settings."""
 
     repository_entries: int = 1000
     events: int = 100_000

@@ -1,4 +1,4 @@
-"""What somebody wants deleted by hand, and what was answered."""
+"""Manual deletion requests and their rejections."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -13,7 +13,7 @@ _LIFE_S = 7 * 86_400
 
 
 class Asks:
-    """asked:R in Redis. A tag goes by its name, a manifest by its digest. Every method raises StoreUnavailable."""
+    """asked:R in Redis: a tag by its name, a manifest by its digest. Every method raises StoreUnavailable."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -28,10 +28,15 @@ class Asks:
         force: bool = False,
         released: Collection[str] = (),
     ) -> tuple[str, ...]:
-        """Asks for the deletion of tags or manifests: name → the digest that was seen there. Returns what was noted.
+        """Request the deletion of tags or manifests. The caller makes the repository due for a plan.
 
-        What stands elsewhere by now is not. force: as in Asked. released: digests that were restored, and are no longer
-        kept on account of that. The caller has the repository planned.
+        Args:
+            wanted: name → the digest that the user saw there. A name that points at another digest by now is left out.
+            force: as in Asked.
+            released: digests that were restored, and that the restore does not protect any longer.
+
+        Returns:
+            The names whose deletion was requested.
         """
         if not wanted:
             return ()
@@ -45,20 +50,24 @@ class Asks:
         return tuple(names[field] for field in noted)
 
     def standing(self, repository: str) -> Mapping[str, Asked]:
-        """What was asked for and is not done yet, and what was refused."""
+        """Return the deletion requests that are still open, and those that were rejected."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._keys.asked(repository))
-        found = ((field, unpack_asked(text)) for field, text in fields.items())
-        return {one.digest if "@" in field else field: one for field, one in found}
+        requests = ((field, unpack_asked(text)) for field, text in fields.items())
+        return {request.digest if "@" in field else field: request for field, request in requests}
 
     def answer(self, repository: str, asked: Mapping[str, Asked], answers: Mapping[str, str]) -> None:
-        """Notes why these are not followed; "" drops what says nothing any more. One that is asked anew stays."""
+        """Record why deletion requests are rejected. An empty reason deletes an obsolete request.
+
+        A request that was renewed meanwhile stays open.
+        """
         args = []
         for name, reason in answers.items():
-            told = pack_asked(replace(asked[name], refused=reason)) if reason else ""
-            args += [_field(name), pack_asked(asked[name]), told]
+            packed = pack_asked(replace(asked[name], refused=reason)) if reason else ""
+            args += [_field(name), pack_asked(asked[name]), packed]
         self._connection.run("answer", args, repository)
 
 
 def _field(name: str) -> str:
+    # A digest contains a colon, which the name of a tag cannot.
     return f"@{short(name)}" if ":" in name else name

@@ -1,4 +1,4 @@
-"""What is counted and timed on the way: in the process at first, and from time to time in Redis for all of them."""
+"""Counters and timings: collected in each process, and added up in Redis from time to time."""
 
 import threading
 
@@ -10,7 +10,10 @@ _SUM, _MORE = "sum", "inf"
 
 
 class Meter:
-    """Safe for threads. A process that dies takes along what it counted since its last `flush`."""
+    """The counters and timings of this process. Safe for threads.
+
+    Counts since the last `flush` are lost if the process dies.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -19,11 +22,11 @@ class Meter:
         self._sums: dict[str, float] = {}
 
     def count(self, name: str, label: str, by: int = 1) -> None:
-        """name: one of COUNTED."""
+        """Add to a counter. name: one of COUNTED."""
         self._add(_field(name, label), by)
 
     def time(self, name: str, label: str, seconds: float) -> None:
-        """name: one of TIMED."""
+        """Add one measurement to a timing. name: one of TIMED."""
         end = next((end for end in TIMED[name] if seconds <= end), None)
         sums = _field(name, label, _SUM)
         self._add(_field(name, label, _MORE if end is None else f"{end:g}"))
@@ -31,7 +34,8 @@ class Meter:
             self._sums[sums] = self._sums.get(sums, 0.0) + seconds
 
     def flush(self) -> None:
-        """Adds it to Redis; where Redis is away it is kept for the next time."""
+        """Add the counts to those in Redis; when Redis is away, keep them for the next flush."""
+        # Only the swap holds the lock: counting must not wait for Redis.
         with self._lock:
             counts, self._counts = self._counts, {}
             sums, self._sums = self._sums, {}
@@ -46,6 +50,7 @@ class Meter:
                     pipe.hincrbyfloat(key, name, round(seconds, 6))
                 pipe.execute()
         except StoreUnavailable:
+            # Other threads may have counted meanwhile, so add and do not replace.
             with self._lock:
                 for name, by in counts.items():
                     self._counts[name] = self._counts.get(name, 0) + by
@@ -53,7 +58,7 @@ class Meter:
                     self._sums[name] = self._sums.get(name, 0.0) + seconds
 
     def read(self) -> Metered:
-        """What all processes have flushed. Raises StoreUnavailable when Redis is away."""
+        """Return the flushed counts and timings of all processes. Raises StoreUnavailable when Redis is away."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._connection.keys.of("meter"))
         counts: dict[tuple[str, str], int] = {}

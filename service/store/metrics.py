@@ -1,4 +1,4 @@
-"""What a monitor wants to know, read from Redis in one go."""
+"""The figures for monitoring, read from Redis in one round trip."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -14,16 +14,16 @@ _QUEUES = ("due", "doomed", "healing")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Redis' figures at one moment.
+    """The figures in Redis at one moment.
 
     Attributes:
         counters: as in the key `counters`, since the beginning.
-        waiting: queue → repositories in it, without those that time alone will make due later.
+        waiting: queue → repositories in it, without those that only time will make due later.
         workers: the worker processes that gave a sign of life within 10 s.
         consumers: queue of messages → the workers that consume it.
-        repositories: those anything is known of.
+        repositories: the number of known repositories.
         last_event_ms: when the newest entry of the history was written, None while there is none.
-        late_s: queue → seconds since which its most overdue work waits, 0 for none. Resending does not shorten it.
+        late_s: queue → for how many seconds its most overdue work has waited, 0 for none. Resending does not reset it.
         now_ms: the clock of Redis.
     """
 
@@ -38,7 +38,7 @@ class Reading:
 
     @property
     def oldest_s(self) -> float:
-        """Seconds since which the most overdue work of all queues waits."""
+        """Return for how many seconds the most overdue work of all queues has waited."""
         return max(self.late_s.values(), default=0.0)
 
 
@@ -50,7 +50,7 @@ class Figures:
         self._of, self._late = connection.keys.of, connection.keys.late
 
     def read(self) -> Reading:
-        """All figures at one moment, by the clock of Redis; the cost does not grow with what is known."""
+        """Return all figures at one moment, by the clock of Redis. The cost does not grow with the history."""
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hlen(self._of("generation"))
@@ -58,6 +58,7 @@ class Figures:
             pipe.zrangebyscore(self._of("workers"), now_ms - WORKER_SILENT_MS, "+inf")
             pipe.xrevrange(self._of("events"), count=1)
             for queue in _QUEUES:
+                # Work that only time makes due later (a grace, an age) does not count; work that backs off does.
                 pipe.zcount(self._of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
                 for key in (self._of(queue), self._late(queue)):
                     pipe.zrange(key, 0, 0, withscores=True)
@@ -75,17 +76,17 @@ class Figures:
         )
 
     def last_rejected(self) -> tuple[int, str] | None:
-        """When an event last could not be understood (ms), and why; None where that never happened."""
+        """Return the time (ms) and the reason of the last event that pushprune could not parse; None if none."""
         with self._connection.reached() as client:
             rows = client.xrevrange(self._of("rejected"), count=1)
         return (int(rows[0][0].partition("-")[0]), str(rows[0][1].get("reason", ""))) if rows else None
 
     def trashed(self) -> int:
-        """How many deleted manifests can still be put back."""
+        """Return the number of deleted manifests that can still be restored."""
         with self._connection.reached() as client:
             return int(client.zcard(self._of("trashed")))
 
 
 def _late_s(firsts: Iterable[tuple[str, float]], now_ms: int) -> float:
-    """Return since how many seconds the most overdue of these members waits. firsts: each with its time (ms)."""
+    """Return for how many seconds the most overdue of these members has waited. firsts: each with its time (ms)."""
     return max([0.0, *(now_ms - at_ms for _, at_ms in firsts)]) / 1000

@@ -1,4 +1,4 @@
-"""The outbox: what must still happen, and when the sweep sends it again. It is the truth; messages are hints."""
+"""The outbox: the work that is left to do, and when the sweep sends it again. It is the truth; messages are hints."""
 
 import json
 import time
@@ -14,14 +14,21 @@ LOOK_AGAIN_MS = 15_000
 FIRST_WAIT_MS = 1000
 LONGEST_WAIT_MS = 60_000
 WORKER_LIFE_MS = 60_000
-_AT_ONCE = 1000  # repositories in one call of a script
+# Repositories in one call of a script, which blocks Redis while it runs.
+_AT_ONCE = 1000
 
 Queue = Literal["due", "doomed", "healing"]
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits: repositories to plan, repositories with something to delete, whether a collection is wanted."""
+    """The open work.
+
+    Attributes:
+        due: number of repositories to plan.
+        doomed: number of repositories with images to delete.
+        collect: True if a collection is requested.
+    """
 
     due: int
     doomed: int
@@ -30,7 +37,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Something an operator must mend: about whom, since when (ms), and the sentence that says how."""
+    """A problem that an operator must fix: its subject, since when (ms), and the sentence that says how."""
 
     about: str
     message: str
@@ -60,7 +67,7 @@ class Outbox:
         self._keys = connection.keys
 
     def mark_due(self, repositories: Sequence[str]) -> tuple[str, ...]:
-        """Makes repositories due; returns those that were not, and want a message."""
+        """Make repositories due; return those that were not due before, and so need a message."""
         if not repositories:
             return ()
         keys = [self._keys.of("due"), self._keys.of("generation"), self._keys.of("doomed")]
@@ -68,18 +75,18 @@ class Outbox:
         return tuple(self._connection.script("mark_due", keys, [RESEND_MS, *repositories]))
 
     def spare(self, repository: str, short_digest: str) -> None:
-        """Takes a digest off the doomed ones and has its repository planned again."""
+        """Remove a digest from the doomed ones and make its repository due for a new plan."""
         self._connection.run("spare", [repository, short_digest, RESEND_MS], repository)
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
-        """Return the members whose time has come; each is postponed, so that no two sweeps send the same member."""
+        """Return the members whose time has come. Each is postponed, so that no two sweeps send the same member."""
         keys = [self._keys.of(queue), self._keys.late(queue)]
         return tuple(self._connection.script("sweep", keys, [count, RESEND_MS, LONGEST_WAIT_MS]))
 
     def put_off(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
-        """Backs off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s.
+        """Back off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s.
 
-        Who plans a repository heals it first, so that waits for as long.
+        Healing of the repository waits for as long as planning, because the worker that plans heals first.
         """
         keys = [self._keys.of(queue), self._keys.of("attempts")]
         keys += [self._keys.of("healing")] if queue == "due" else []
@@ -87,7 +94,7 @@ class Outbox:
         return float(self._connection.script("put_off", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
 
     def end_back_offs(self) -> tuple[str, ...]:
-        """Have everything that backs off sent again now, as the registry answers again; returns these repositories.
+        """Resend everything that backs off now, because the registry answers again; return these repositories.
 
         The number of failures is kept: if the registry fails again, the next wait is as long as it would have been.
         """
@@ -99,21 +106,22 @@ class Outbox:
                 if until != "until":
                     continue
                 for waiting in ("due", "healing") if queue == "due" else (queue,):
+                    # XX: a repository whose work ended meanwhile must not enter the queue again.
                     client.zadd(self._keys.of(waiting), {repository: now_ms}, xx=True)
                 client.hdel(attempts, field)
                 repositories.add(repository)
         return tuple(sorted(repositories))
 
     def backing_off(self, queue: Queue, repository: str) -> bool:
-        """Whether a back-off is not over yet."""
+        """Return True if the repository's back-off in this queue is not over yet."""
         with self._connection.reached() as client:
             until = client.hget(self._keys.of("attempts"), f"{queue} {repository} until")
         return until is not None and int(float(until)) > self._connection.now_ms()
 
     def succeeded(self, queue: Queue, repository: str) -> None:
-        """End the back-off, the trouble and the lateness of a repository: its work got on.
+        """End the back-off, the trouble and the lateness of a repository, because its work succeeded.
 
-        Planning heals first, so that healing got on as well where planning did.
+        Planning heals first, so when planning succeeded, healing did, too.
         """
         with self._connection.reached() as client, client.pipeline() as pipe:
             for name in ("due", "healing") if queue == "due" else (queue,):
@@ -123,12 +131,12 @@ class Outbox:
             pipe.execute()
 
     def mended(self, about: str) -> None:
-        """Ends a trouble."""
+        """Remove a problem that is fixed."""
         with self._connection.reached() as client:
             client.hdel(self._keys.of("trouble"), about)
 
     def complain(self, about: str, message: str) -> None:
-        """Notes what an operator must mend."""
+        """Record a problem that an operator must fix."""
         trouble = json.dumps({"message": message, "at_ms": time.time_ns() // 1_000_000})
         with self._connection.reached() as client:
             client.hset(self._keys.of("trouble"), about, trouble)
@@ -142,14 +150,14 @@ class Outbox:
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
             for queue in ("due", "doomed"):
-                # What time alone makes due later (a grace, an age) is no backlog; what backs off is.
+                # Work that only time makes due later (a grace, an age) is no backlog; work that backs off is.
                 pipe.zcount(self._keys.of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
             pipe.exists(self._keys.of("gc:due"))
             due, doomed, collect = pipe.execute()
         return Backlog(int(due), int(doomed), bool(collect))
 
     def sign_of_life(self, name: str, queues: Iterable[str] = (), process: str = "-") -> None:
-        """Note that a worker process lives; those silent for a minute are forgotten.
+        """Record that a worker process is alive; forget those that were silent for a minute.
 
         Args:
             name: the worker's node name, without a space.
@@ -163,22 +171,22 @@ class Outbox:
             pipe.execute()
 
     def workers(self, within_s: float = 10) -> int:
-        """How many workers gave a sign of life lately."""
+        """Return the number of workers that gave a sign of life within `within_s`."""
         since_ms = self._connection.now_ms() - within_s * 1000
         with self._connection.reached() as client:
             return int(client.zcount(self._keys.of("workers"), since_ms, "+inf"))
 
     def signs(self) -> tuple[Worker, ...]:
-        """The workers that are not forgotten yet, by name."""
+        """Return the workers that are not forgotten yet, by name."""
         with self._connection.reached() as client:
             known = client.zrange(self._keys.of("workers"), 0, -1, withscores=True)
         workers = [unpack_worker(member, int(at_ms)) for member, at_ms in known]
         return tuple(sorted(workers, key=lambda worker: (worker.name, worker.at_ms)))
 
     def policy_changed(self, digest: str, policy: str) -> bool:
-        """Whether the policy in force is another than the one noted last; the first one is noted and is no change.
+        """Return True if the policy in force differs from the last recorded policy.
 
-        policy: as JSON, "" for none.
+        The first policy is recorded and is no change. policy: as JSON, "" for none.
         """
         with self._connection.reached() as client:
             client.set(self._keys.of("policy"), digest, nx=True)
@@ -188,7 +196,7 @@ class Outbox:
             return False
 
     def policy_held(self, repositories: Sequence[str], removed: int, of: int) -> None:
-        """Have the next plans of these repositories wait for an approval.
+        """Make the next plans of these repositories wait for an approval.
 
         Args:
             removed: how many tags the changed policy would delete in all repositories.
@@ -198,38 +206,38 @@ class Outbox:
             self._connection.run("policy_held", [removed, of, *repositories[start : start + _AT_ONCE]])
 
     def policy_applied(self, digest: str, policy: str) -> None:
-        """Notes that every repository was made due for this policy. policy: as JSON, "" for none."""
+        """Record that every repository was made due for this policy. policy: as JSON, "" for none."""
         with self._connection.reached() as client:
             client.mset({self._keys.of("policy"): digest, self._keys.of("policy:last"): policy})
 
     def policy_last(self) -> str:
-        """The policy last applied, as JSON; "" for none."""
+        """Return the policy last applied, as JSON; "" for none."""
         with self._connection.reached() as client:
             return str(client.get(self._keys.of("policy:last")) or "")
 
     def waiting(self, celery_queue: str) -> int:
-        """Messages that wait in a Celery queue on this Redis."""
+        """Return the number of messages that wait in a Celery queue on this Redis."""
         with self._connection.reached() as client:
             return int(client.llen(celery_queue))
 
     def pushes(self) -> int:
-        """How many pushes and mounts by others, of blobs and manifests, were heard since the beginning."""
+        """Return the number of reported pushes and mounts by others, of blobs and manifests, since the beginning."""
         with self._connection.reached() as client:
             counted = client.hmget(self._keys.of("counters"), "push", "mount", "blob push", "blob mount")
         return sum(int(count or 0) for count in counted)
 
     def restarts(self) -> str:
-        """How many registry instances were seen: another one may have lost what it had to tell."""
+        """Return the number of registry instances seen. A new one may have lost the notifications of the last."""
         with self._connection.reached() as client:
             return str(client.get(self._keys.of("restarts")) or "")
 
     def healing(self) -> int:
-        """Repositories with tags that must be looked at."""
+        """Return the number of repositories with tags to check."""
         with self._connection.reached() as client:
             return int(client.zcard(self._keys.of("healing")))
 
     def hasten_healing(self, within_ms: int = 0) -> None:
-        """Have everything checked soon that a delete may have taken along.
+        """Schedule an early check of everything that a delete may have removed by accident.
 
         Args:
             within_ms: how long a DELETE can still be on its way; 0: none is.
@@ -239,19 +247,20 @@ class Outbox:
             for repository in client.zrange(self._keys.of("healing"), 0, -1):
                 members = dict.fromkeys(client.zrange(self._keys.heal(repository), 0, -1), soon_ms)
                 if members:
+                    # XX: what was checked meanwhile must not return. LT: what is due earlier must not be delayed.
                     client.zadd(self._keys.heal(repository), members, xx=True, lt=True)
                 client.zadd(self._keys.of("healing"), {repository: soon_ms}, xx=True, lt=True)
 
     def unhealed(self) -> tuple[str, ...]:
-        """What must be looked at and is not doomed: "R name" of tags and digests."""
-        found = []
+        """Return the tags and digests that must be checked and are not doomed, as "R name"."""
+        unhealed = []
         with self._connection.reached() as client:
             for repository in client.zrange(self._keys.of("healing"), 0, -1):
                 doomed = [unpack_doomed(text) for text in client.hvals(self._keys.doomed(repository))]
-                goes = {name for one in doomed for name in (*one.tags, one.digest)}
+                goes = {name for image in doomed for name in (*image.tags, image.digest)}
                 names = {member.partition(" ")[0] for member in client.zrange(self._keys.heal(repository), 0, -1)}
-                found += [f"{repository} {name}" for name in sorted(names - goes)]
-        return tuple(found)
+                unhealed += [f"{repository} {name}" for name in sorted(names - goes)]
+        return tuple(unhealed)
 
     def counters(self) -> dict[str, int]:
         with self._connection.reached() as client:
@@ -259,6 +268,6 @@ class Outbox:
 
 
 def unpack_worker(member: str, at_ms: int) -> Worker:
-    """The worker behind a member of `workers`."""
+    """Return the worker behind a member of `workers`."""
     name, _, rest = member.partition(" ")
     return Worker(name, tuple(rest.partition(" ")[2].split(",")) if rest.partition(" ")[2] else (), at_ms)

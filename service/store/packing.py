@@ -1,4 +1,4 @@
-"""How values are packed into Redis and unpacked again."""
+"""Pack values into Redis and unpack them again."""
 
 import base64
 import json
@@ -20,14 +20,14 @@ _BASE_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def pack_actor(tag: Tag) -> str:
-    """Return the actor of a tag in live:R whose push nobody heard."""
+    """Return the actor in live:R of a tag whose push was not reported."""
     if tag.found:
         return FOUND_AND_SIGHTED if tag.sighted else FOUND
     return SIGHTED if tag.sighted else ""
 
 
 def unpack_actor(packed: str) -> tuple[str, bool, bool]:
-    """Return who pushed a tag, by its actor in live:R, and whether it is only sighted, and found."""
+    """Return the user who pushed a tag, by its actor in live:R, and whether the tag is only sighted, and found."""
     if packed in (SIGHTED, FOUND, FOUND_AND_SIGHTED):
         return "", packed != FOUND, packed != SIGHTED
     return packed, False, False
@@ -68,7 +68,7 @@ def unpack_asked(text: str) -> Asked:
 
 
 def pack_media(media_type: str) -> str:
-    """The word for a usual media type, any other as it is."""
+    """Return the short word for a usual media type; other types unchanged."""
     return _MEDIA.get(media_type, media_type[:_LONGEST_TYPE])
 
 
@@ -95,18 +95,15 @@ def pack_links(references: References) -> str:
 
 
 def unpack_live(name: str, text: str) -> Tag:
-    """The live tag behind its field of live:R, without its times."""
+    """Return the live tag behind its field of live:R, without its times."""
     digest, size, actor = text.split(" ", 2)
-    who, sighted, found = unpack_actor(actor)
+    pushed_by, sighted, is_found = unpack_actor(actor)
     size_bytes, proved = int(size.removesuffix(PROVED)), size.endswith(PROVED)
-    return Tag(name, long(digest), None, size_bytes, who, sighted=sighted, found=found, proved=proved)
+    return Tag(name, long(digest), None, size_bytes, pushed_by, sighted=sighted, found=is_found, proved=proved)
 
 
 def pack_layers(blobs: Iterable[tuple[str, int]] | None) -> str:
-    """One word for each blob, such as "RBNvo1Wz:hv7ls"; "" where they are not known, not understood, or too many.
-
-    The first 48 bits of a digest tell the blobs of one repository apart.
-    """
+    """Return one word for each blob, such as "RBNvo1Wz:hv7ls"; "" if they are unknown, unreadable or too many."""
     known = dict(blobs or ())
     if len(known) > MOST_BLOBS or not all(is_digest(blob) and 0 <= size < 2**53 for blob, size in known.items()):
         return ""
@@ -119,7 +116,10 @@ def unpack_layers(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def _mark(digest: str) -> str:
-    """The first 8 characters of its short form, which a digest of another algorithm than sha256 has here as well."""
+    """Return the first 8 characters of the short digest.
+
+    Here a digest of another algorithm than sha256 has a short form as well.
+    """
     return base64.urlsafe_b64encode(bytes.fromhex(digest.partition(":")[2][:12])).decode()
 
 

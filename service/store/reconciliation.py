@@ -1,4 +1,4 @@
-"""Walks in Redis: when one is wanted, how far the one under way is, and how the last one went."""
+"""Walks (comparisons of all repositories with the registry) in Redis: the request, the progress and the last result."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from service.store.connection import Connection
 from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, RESEND_MS
 
 _TRIES = 10
+# This cursor says that all names are known. No repository can have this name.
 _ALL_READ = "."
 
 
@@ -19,30 +20,32 @@ class Walks:
         self._keys = connection.keys
 
     def request(self, reason: str) -> None:
-        """Wants everything compared, for this reason instead of any other; the sweep has it done."""
+        """Request a comparison of everything; `reason` replaces that of an earlier request. The sweep starts it."""
         with self._connection.reached() as client:
             client.set(self._of("due"), reason)
+            # A user does not have to wait for the pause after a failure.
             client.delete(self._of("pause"))
 
     def want(self, reason: str) -> None:
-        """Wants everything compared, unless that is wanted already."""
+        """Request a comparison of everything, unless it is already requested."""
         with self._connection.reached() as client:
             client.set(self._of("due"), reason, nx=True)
 
     def wanted(self) -> str | None:
-        """Why everything is to be compared, or None."""
+        """Return the reason of the requested comparison of everything, None if there is no request."""
         with self._connection.reached() as client:
             reason = client.get(self._of("due"))
         return str(reason) if reason else None
 
     def ask(self, repositories: Sequence[str], reason: str) -> None:
-        """Has these repositories compared, before any other."""
+        """Request a comparison of these repositories before all others."""
         self._connection.run("walk_ask", [reason, self._now_ms(), *repositories])
         with self._connection.reached() as client:
+            # A user does not have to wait for the pause after a failure.
             client.delete(self._of("pause"))
 
     def waiting(self, repositories: Sequence[str]) -> tuple[str, ...]:
-        """Those of these repositories that are still to be compared."""
+        """Return those of these repositories that are still to be compared."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             for repository in repositories:
                 pipe.zscore(self._of("todo"), repository)
@@ -50,120 +53,127 @@ class Walks:
         return tuple(name for name, score in zip(repositories, scores, strict=True) if score is not None)
 
     def begin(self) -> Walk | None:
-        """The walk under way; begins the one that is wanted where there is none."""
+        """Return the walk under way; if there is none, begin the requested walk."""
         self._connection.run("walk_begin", [self._now_ms(), self.epoch()])
         return self.under_way()
 
     def begin_nothing(self) -> None:
-        """Counts as if a walk over everything had begun: none is wanted before the next restart."""
+        """Record that a walk over everything began, without a walk: none is requested before the next restart."""
         epoch = self.epoch()
         with self._connection.reached() as client:
             client.set(self._of("epoch"), epoch)
 
     def under_way(self) -> Walk | None:
-        """The walk under way, or None."""
+        """Return the walk under way, or None."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hgetall(self._of("walk"))
             pipe.zcard(self._of("todo"))
-            found, todo = pipe.execute()
-        if not found:
+            fields, todo = pipe.execute()
+        if not fields:
             return None
-        counts = {name: int(found.get(name, 0)) for name in ("repositories", "tags", "changed", "failed")}
+        counts = {name: int(fields.get(name, 0)) for name in ("repositories", "tags", "changed", "failed")}
         return Walk(
-            reason=found["reason"], since_ms=int(found["since_ms"]), whole=found["whole"] == "1",
-            listed=found["listed"] == "1", cursor=found["cursor"], todo=int(todo),
-            catalog=found.get("catalog", ""), message=found.get("message", ""), **counts,
+            reason=fields["reason"], since_ms=int(fields["since_ms"]), whole=fields["whole"] == "1",
+            listed=fields["listed"] == "1", cursor=fields["cursor"], todo=int(todo),
+            catalog=fields.get("catalog", ""), message=fields.get("message", ""), **counts,
         )  # fmt: skip
 
     def listed(self, repositories: Sequence[str], cursor: str) -> None:
-        """Notes a page of the catalog; cursor: the last name of it."""
+        """Record a page of the catalog. cursor: the last name on the page."""
         self._connection.run("walk_listed", [cursor, "", *repositories])
 
     def unlisted(self, message: str, asked_s: float | None = None) -> int:
-        """Notes why the catalog could not be read on, which waits; asked_s: for so long at least.
+        """Record why the catalog could not be read on, and wait. asked_s: the shortest wait, as the registry asked.
 
-        Returns how often that was so, one time after the other.
+        Returns how often in a row that happened.
         """
         args: list[str | int] = [message, FIRST_WAIT_MS, LONGEST_WAIT_MS, round((asked_s or 0) * 1000)]
         return int(self._connection.run("walk_unlisted", args))
 
     def all_listed(self, repositories: Sequence[str], catalog: str = "") -> None:
-        """Notes that every repository is known by now, these included. catalog: why that does not come from there."""
+        """Record that every repository is known, including these. catalog: why they do not come from the catalog."""
         self._connection.run("walk_listed", [_ALL_READ, catalog, *repositories])
 
     def next(self, *, asked: bool = False) -> str | None:
-        """The repository that is compared next; None when none is left. asked: only of those that were named."""
+        """Return the repository to compare next, None if none is left. asked: only of those requested by name."""
         with self._connection.reached() as client:
-            found = client.zrangebyscore(self._of("todo"), 0, 0 if asked else "+inf", 0, 1)
-        return str(found[0]) if found else None
+            members = client.zrangebyscore(self._of("todo"), 0, 0 if asked else "+inf", 0, 1)
+        return str(members[0]) if members else None
 
     def compared(self, repository: str, tags: int, changed: int) -> None:
-        """Notes that a repository was compared, how many tags it has, and in how many the history differed."""
+        """Record the comparison of a repository: its number of tags, and in how many the history differed."""
         self._connection.run("walk_compared", [repository, tags, changed])
 
     def failed(self, repository: str, message: str, *, for_good: bool) -> None:
-        """Notes that a repository could not be compared: it comes again after all others. for_good: it does not."""
+        """Record that a repository could not be compared. It is tried again after all others, but not if `for_good`."""
         args: list[str | int] = [repository, self._now_ms(), 1 if for_good else _TRIES, message]
         self._connection.run("walk_failed", [*args, 0 if for_good else FIRST_WAIT_MS, LONGEST_WAIT_MS])
 
     def end(self, *, now: bool = False) -> bool:
-        """Ends the walk and records it, if nothing is left to compare; now: whatever is left. Whether it ended."""
+        """End and record the walk if nothing is left to compare, or in any case if `now`. Returns True if it ended."""
         return bool(self._connection.run("walk_ended", [self._now_ms(), int(now)]))
 
     def overdue(self) -> bool:
-        """Whether a worker should go on now; if so, the next answer is yes only after a while."""
+        """Return True if a worker should continue the walk now.
+
+        After a True the answer is False for RESEND_MS, so that only one message is sent.
+        """
         with self._connection.reached() as client:
             return self._has_work(client) and bool(client.set(self._of("sent"), "1", nx=True, px=RESEND_MS))
 
     def goes_on(self) -> bool:
-        """Whether the worker that has ended its slice has more to do; if so, the sweep lets it."""
+        """Return True if the walk has more to do after a worker's slice.
+
+        The worker then sends the next message itself, so the sweep sends none for RESEND_MS.
+        """
         with self._connection.reached() as client:
             return self._has_work(client) and bool(client.set(self._of("sent"), "1", px=RESEND_MS))
 
     def with_tags(self, repositories: Sequence[str]) -> int:
-        """How many of these repositories have live tags, as far as is known."""
+        """Return how many of these repositories have live tags, as far as is known."""
         with self._connection.reached() as client:
             return int(client.exists(*map(self._keys.tags, repositories))) if repositories else 0
 
     def last(self) -> Walked | None:
-        """The walk that ended last; None before the first has."""
+        """Return the walk that ended last, None before the first end."""
         with self._connection.reached() as client:
-            found = client.hgetall(self._of("last"))
-        if not found:
+            fields = client.hgetall(self._of("last"))
+        if not fields:
             return None
         counts = ("at_ms", "took_ms", "repositories", "tags", "changed", "failed")
         return Walked(
-            **{name: int(found[name]) for name in counts},
-            reason=found["reason"], whole=found["whole"] == "1", catalog=found["catalog"], message=found["message"],
+            **{name: int(fields[name]) for name in counts},
+            reason=fields["reason"], whole=fields["whole"] == "1", catalog=fields["catalog"], message=fields["message"],
         )  # fmt: skip
 
     def epoch(self) -> str:
-        """The epoch: which start of Redis, and how many of the registry were seen."""
+        """Return the epoch: the id of this start of Redis, and the number of registry starts seen."""
         run_id = self._connection.run_id()
         with self._connection.reached() as client:
             return f"{run_id}:{client.get(self._keys.of('restarts')) or '0'}"
 
     def started(self, said: str, age_ms: int) -> bool:
-        """Notes when the registry says that it was started, and how long ago; whether that is a restart nobody told of.
+        """Record the start time that the registry reports, and how long ago that was.
 
-        Where the first event after it has told already, that has counted it.
+        Returns True if this is a restart that no event has reported. If an event has, that restart is already counted.
         """
         return bool(self._connection.run("started", [said, age_ms]))
 
     def epoch_walked(self) -> str | None:
-        """The epoch in which the last walk over everything began; None before the first."""
+        """Return the epoch in which the last walk over everything began, None before the first."""
         with self._connection.reached() as client:
-            found = client.get(self._of("epoch"))
-        return str(found) if found else None
+            epoch = client.get(self._of("epoch"))
+        return str(epoch) if epoch else None
 
     def scheduled(self, now_ms: int) -> int:
-        """The time up to which the schedule was followed (ms); from now on where it never was."""
+        """Return the time (ms) up to which the schedule was checked; on the first call, record and return `now_ms`."""
         with self._connection.reached() as client:
+            # The first call sets the start: no earlier time of the schedule counts as missed.
             client.set(self._of("scheduled"), now_ms, nx=True)
             return int(client.get(self._of("scheduled")))
 
     def take_schedule(self, now_ms: int) -> None:
-        """Notes that the schedule was followed up to now."""
+        """Record that the schedule was checked up to `now_ms`."""
         with self._connection.reached() as client:
             client.set(self._of("scheduled"), now_ms)
 

@@ -1,4 +1,4 @@
-"""Notes deletions that were undone."""
+"""The record of restored deletions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,14 @@ from service.store.packing import pack_links
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """One manifest that is back. tag: "" where it has none; pushed_us: its original push, 0 when nobody saw it.
+    """One restored manifest.
 
-    references: what an index or a referrer holds; None for an image. pushed_by, by: who pushed it, who restored it.
+    Attributes:
+        tag: "" if the manifest has none.
+        pushed_us: its original push, 0 if that was not seen.
+        references: the references of an index or a referrer; None for an image.
+        pushed_by: the user who pushed the manifest.
+        by: the user who restored the manifest.
     """
 
     tag: str
@@ -29,27 +34,32 @@ class Restored:
 
 
 class Restorations:
-    """Every method raises StoreUnavailable when Redis is away."""
+    """Restored manifests in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection, limits: Limits, look_again_ms: int = LOOK_AGAIN_MS) -> None:
-        """look_again_ms: how long a DELETE of ours can be on its way."""
+        """Create the record. look_again_ms: how long one of pushprune's DELETEs can be on its way."""
         self._connection = connection
         self._keys = connection.keys
         self._limits = limits
         self._look_again_ms = look_again_ms
 
     def lease(self, repository: str, digests: Sequence[str], life_s: int) -> int:
-        """Has none of these deleted for so long, unless it is leased for longer; returns until when (µs)."""
+        """Protect these digests from deletion for `life_s`, or longer if they already are; return until when (µs)."""
         until_ms = self._connection.now_ms() + life_s * 1000
         with self._connection.reached() as client:
+            # GT: a longer protection must not be shortened.
             client.zadd(self._keys.restored(repository), dict.fromkeys(digests, until_ms), gt=True)
         return until_ms * 1000
 
     def restored(self, repository: str, one: Restored, before: str, since_us: int) -> bool:
-        """Notes that a manifest is back; False when its tag was pushed meanwhile: that push wins, and is put back.
+        """Record that a manifest was restored.
 
-        before: the tag's time as `standing` told it when the undo began. since_us: when
-        that was: what happened to the tag before, and is heard later, is over.
+        Args:
+            before: the tag's time as `standing` returned it when the restore began.
+            since_us: when the restore began. Older events of the tag that arrive later are ignored.
+
+        Returns:
+            False if the tag was pushed meanwhile: that push wins, and healing restores it.
         """
         links = pack_links(one.references) if one.references else ""
         args: list[str | int] = [repository, one.tag, one.digest, short(one.digest), one.size_bytes, one.pushed_us]
@@ -61,11 +71,11 @@ class Restorations:
         return bool(self._connection.run("restore", args, repository))
 
     def now_us(self) -> int:
-        """The store's clock (µs)."""
+        """Return the time of the Redis server (µs)."""
         return self._connection.now_us()
 
     def standing(self, repository: str, tag: str) -> str:
-        """The time of the tag's last push (µs) as text, "" for one that is not live."""
+        """Return the time of the tag's last push (µs) as text, "" if the tag is not live."""
         with self._connection.reached() as client:
             at_us = client.zscore(self._keys.tags(repository), tag) if tag else None
         return "" if at_us is None else f"{at_us:.0f}"

@@ -1,4 +1,4 @@
-"""What the Redis server says of itself: how safe the history is there."""
+"""The Redis server's own report on how safe the history is."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,15 @@ from service.store.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """version: of Redis, or the one that Valkey is compatible with; limit_bytes: maxmemory, 0 for none.
+    """The facts that the Redis server reports about itself.
 
-    saves: whether snapshots are made, None where the server does not let itself be asked; writes_fail: its last attempt
-    to write to disk failed. replays: the user `default` may do everything, which reading the append-only file at
-    the next start needs; None where our user may not ask.
+    Attributes:
+        version: of Redis, or the version that Valkey is compatible with.
+        limit_bytes: maxmemory, 0 for none.
+        saves: snapshots are made; None if the server does not allow the question.
+        writes_fail: the server's last attempt to write to disk failed.
+        replays: the user `default` may do everything, which the server needs to read its append-only file at the next
+            start; None if our user may not ask.
     """
 
     name: str
@@ -29,22 +33,22 @@ class Server:
 
 
 def read_server(connection: Connection) -> Server:
-    """Asks the server. Raises StoreUnavailable when Redis is away."""
+    """Read the facts from the server. Raises StoreUnavailable when Redis is away."""
     with connection.reached() as client:
-        told: dict[str, Any] = {}
+        info: dict[str, Any] = {}
         for section in ("server", "memory", "persistence"):
-            told |= client.info(section)
-    version = str(told.get("redis_version", "0"))
-    is_valkey = "valkey_version" in told
+            info |= client.info(section)
+    version = str(info.get("redis_version", "0"))
+    is_valkey = "valkey_version" in info
     return Server(
-        name=f"Valkey {told['valkey_version']}" if is_valkey else f"Redis {version}",
+        name=f"Valkey {info['valkey_version']}" if is_valkey else f"Redis {version}",
         version=tuple(int(part) for part in version.split(".") if part.isdigit()),
-        eviction=str(told.get("maxmemory_policy", "")),
-        limit_bytes=int(told.get("maxmemory", 0)),
-        used_bytes=int(told.get("used_memory", 0)),
-        appends=str(told.get("aof_enabled", 0)) == "1",
+        eviction=str(info.get("maxmemory_policy", "")),
+        limit_bytes=int(info.get("maxmemory", 0)),
+        used_bytes=int(info.get("used_memory", 0)),
+        appends=str(info.get("aof_enabled", 0)) == "1",
         saves=_saves(connection),
-        writes_fail="err" in (told.get("aof_last_write_status"), told.get("rdb_last_bgsave_status")),
+        writes_fail="err" in (info.get("aof_last_write_status"), info.get("rdb_last_bgsave_status")),
         replays=_replays(connection),
     )
 
@@ -65,9 +69,9 @@ def _replays(connection: Connection) -> bool | None:
 
 
 def _saves(connection: Connection) -> bool | None:
-    """Only CONFIG tells, which managed servers refuse."""
+    """Return True if the server makes snapshots; None if it refuses CONFIG, as managed servers do."""
     try:
-        told: Any = connection.client.config_get("save")
+        settings: Any = connection.client.config_get("save")
     except redis.ResponseError:
         return None
-    return bool(told.get("save"))
+    return bool(settings.get("save"))

@@ -1,4 +1,4 @@
-"""The sessions of the dashboard that were signed out, for as long as their cookies would be valid."""
+"""The dashboard sessions that were signed out, kept for as long as their cookies would be valid."""
 
 from service.store.connection import Connection
 

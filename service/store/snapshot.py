@@ -1,4 +1,4 @@
-"""A repository as it stands in Redis at one moment: all that a plan is made from."""
+"""The state of a repository in Redis at one moment: everything that a plan is made from."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,21 +10,27 @@ from service.store.approvals import unpack_hold
 from service.store.keys import long, paired, short
 from service.store.packing import unpack_asked, unpack_links, unpack_live
 
-_FOR_EVER_MS = 9_000_000_000_000  # a lease may be +inf
+# A lease may be +inf, which has no integer value.
+_FOR_EVER_MS = 9_000_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot(State):
-    """A repository at one moment. generation: what a commit is checked against. compared: since the latest restart.
+    """The state of a repository at one moment.
 
-    compared_us: when it was compared with the registry last, 0 for never; compared_restarts: the number of registry
-    starts that were known then. silent_ms: for how long the registry has
-    told of nothing, in any repository, and this one was not compared with it.
-    unconfirmed: a tag was reported as deleted since the tags were last found to be those that the registry lists.
-    heal: members of heal:R, and the times (ms) at which they were asked for. pulled_us: the latest pull it knows, 0 for
-    none. stale_untagged, stale_created, stale_pulled: fields of untagged:R and created:R and members of
-    pulled:R that say nothing any more; a commit drops them. policy: digest of the policy last put in force, "" where
-    no sweep noted any yet.
+    Attributes:
+        generation: the version that a commit is checked against.
+        compared: the repository was compared since the latest restart.
+        compared_us: when it was last compared with the registry, 0 for never.
+        compared_restarts: the number of registry starts that were known then.
+        silent_ms: for how long the registry has sent no event of any repository, and this repository was not compared.
+        unconfirmed: a tag was reported as deleted since the tags last matched those that the registry lists.
+        heal: members of heal:R, and the times (ms) at which their check was requested.
+        pulled_us: the latest pull in the snapshot, 0 for none.
+        stale_untagged: obsolete fields of untagged:R; a commit deletes them.
+        stale_created: obsolete fields of created:R; a commit deletes them.
+        stale_pulled: obsolete members of pulled:R; a commit deletes them.
+        policy: digest of the policy last put in force, "" if no sweep has recorded a policy yet.
     """
 
     generation: str
@@ -43,19 +49,19 @@ class Snapshot(State):
 
     @property
     def restarts(self) -> str:
-        """The number of registry starts that were known when it was read."""
+        """Return the number of registry starts that were known when the snapshot was read."""
         return self.epoch.rpartition(":")[2]
 
     @property
     def was_restarted(self) -> bool:
-        """Return True if the registry was restarted since this repository was compared, or since it was first heard."""
+        """Return True if the registry was restarted since this repository was compared, or since its first event."""
         if not self.compared_us:
             return self.restarts not in ("", "0", "1")
         return self.restarts != self.compared_restarts
 
 
 def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us: int = 0) -> Snapshot:
-    """The snapshot behind the script's answer. run_id: of the Redis that gave it; late_us: as History takes it."""
+    """Return the snapshot behind the script's answer. run_id: of the Redis that answered; late_us: as in History."""
     generation, compared, restarts, times, live, links, approved, heal = answer[:8]
     pulled, untagged, revisions, created, leased = (paired(flat) for flat in answer[8:13])
     epoch = f"{run_id}:{restarts}"
@@ -82,7 +88,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us
         held_under=held.policy if held else "",
         heal=tuple((member, int(float(asked))) for member, asked in paired(heal).items()),
         pulled_us=max((int(float(at_us)) for at_us in pulled.values()), default=0),
-        untagged=tuple(one for one in _untagged(untagged) if one.digest not in standing),
+        untagged=tuple(entry for entry in _untagged(untagged) if entry.digest not in standing),
         revisions={tag: _revisions(text) for tag, text in revisions.items()},
         leased=_leases(leased),
         restored=_leases(paired(answer[22])),
@@ -94,7 +100,8 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us
         lost=lost_tags(repository, answer[20]),
         stale_untagged=tuple(field for field in untagged if long(field) in standing | children),
         stale_created=tuple(field for field in created if long(field) not in standing),
-        stale_pulled=tuple(one for one in pulled if one.startswith("@") and long(one[1:]) not in standing)[:1000],
+        # Limited, so that one commit stays small; later commits delete the rest.
+        stale_pulled=tuple(key for key in pulled if key.startswith("@") and long(key[1:]) not in standing)[:1000],
     )
 
 
@@ -105,17 +112,21 @@ def _tags(
     for name, score in times.items():
         tag = unpack_live(name, live[name])
         digest = short(tag.digest)
+        # A pull by digest counts for every tag that points at the digest.
         used_us = max(int(float(pulled.get(name, 0))), int(float(pulled.get(f"@{digest}", 0))))
         created_us = int(created[digest]) if digest in created else None
+        # A score of 0 means that no push was seen.
         pushed_us = int(float(score)) or None
         tags.append(replace(tag, pushed_us=pushed_us, pulled_us=used_us or None, created_us=created_us))
     return tuple(tags)
 
 
 def _asked(fields: Mapping[str, str]) -> Mapping[str, Asked]:
-    """By the name of the tag, or the digest of the manifest; without what was refused."""
-    found = {name: unpack_asked(text) for name, text in fields.items()}
-    return {one.digest if "@" in name else name: one for name, one in found.items() if not one.refused}
+    """Return the open deletion requests by tag name or by manifest digest, without the rejected ones."""
+    requests = {name: unpack_asked(text) for name, text in fields.items()}
+    return {
+        request.digest if "@" in name else name: request for name, request in requests.items() if not request.refused
+    }
 
 
 def _leases(packed: Mapping[str, str]) -> Mapping[str, int]:
@@ -135,14 +146,17 @@ def _revisions(text: str) -> tuple[str, ...]:
 
 
 def _untagged(fields: Mapping[str, str]) -> tuple[Untagged, ...]:
-    """A part of an index may stand there by its whole digest and by its short one: the later counts."""
+    """Return the untagged manifests.
+
+    A part of an index may be recorded by its whole digest and by its short one: the later record counts.
+    """
     latest: dict[str, Untagged] = {}
     for digest, text in fields.items():
         since, tag, *marks = text.split(" ")
         index = long(marks[1]) if marks[:1] == ["part"] and len(marks) == 2 else ""
         taken, begun = marks == ["taken"], marks == ["begun"]
-        one = Untagged(long(digest), int(since), tag, index=index, taken=taken, begun=begun)
-        before = latest.get(short(one.digest))
-        if before is None or before.since_us < one.since_us:
-            latest[short(one.digest)] = one
+        manifest = Untagged(long(digest), int(since), tag, index=index, taken=taken, begun=begun)
+        before = latest.get(short(manifest.digest))
+        if before is None or before.since_us < manifest.since_us:
+            latest[short(manifest.digest)] = manifest
     return tuple(latest.values())

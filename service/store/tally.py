@@ -1,4 +1,4 @@
-"""How much happened when: entries of the history counted by kind and by stretch of time."""
+"""Counts of history entries by kind and by interval of time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,12 +7,13 @@ from threading import Lock
 from service.domain.history.counts import Tally
 from service.store.connection import Connection
 
-_AT_ONCE = 500  # Redis serves others in between
+# A script blocks Redis while it runs: between two calls, Redis can serve other clients.
+_AT_ONCE = 500
 
 
 @dataclass
 class _Known:
-    """What was counted from since_ms on, up to and with the entry `newest`."""
+    """The counts from since_ms up to the entry `newest`, inclusive."""
 
     since_ms: int
     counts: dict[int, dict[str, int]] = field(default_factory=dict)
@@ -21,7 +22,10 @@ class _Known:
 
 
 class Tallies:
-    """What was counted once is remembered, so that only what came since is read. StoreUnavailable: Redis is away."""
+    """Counts of history entries. Raises StoreUnavailable when Redis is away.
+
+    Earlier counts are remembered, so that only newer entries are read.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -29,7 +33,7 @@ class Tallies:
         self._known: dict[int, _Known] = {}
 
     def since(self, since_ms: int, stretch_ms: int, at_most: int = 100_000) -> Tally:
-        """What was recorded since then, in stretches of so many ms. at_most: entries that are read, the newest."""
+        """Return the counts since `since_ms`, in intervals of `stretch_ms`. at_most: number of entries to read."""
         with self._lock:
             known = self._known.get(stretch_ms)
             if known is None or known.since_ms > since_ms:
@@ -43,7 +47,7 @@ class Tallies:
             return Tally({begins_ms: dict(of) for begins_ms, of in known.counts.items()}, known.is_whole)
 
     def _count(self, known: _Known, stretch_ms: int, at_most: int) -> None:
-        """Adds what came since, and changes nothing where Redis goes away meanwhile."""
+        """Add the newer entries; change nothing if Redis fails meanwhile."""
         after, before, newest, read = f"({known.newest}" if known.newest else str(known.since_ms), "+", "", 0
         key = self._connection.keys.of("events")
         rows: list[Sequence[str]] = []
@@ -53,6 +57,7 @@ class Tallies:
             seen, first, before, *counted = self._connection.script("tally", [key], args)
             rows += zip(counted[::3], counted[1::3], counted[2::3], strict=True)
             newest, read, is_whole = newest or first, read + int(seen), int(seen) < _AT_ONCE
+        # All reads are over: a failure before this line has changed nothing.
         for begins_ms, action, count in rows:
             actions = known.counts.setdefault(int(begins_ms), {})
             actions[action] = actions.get(action, 0) + int(count)

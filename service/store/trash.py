@@ -1,4 +1,4 @@
-"""What was deleted, kept until it can no longer be restored."""
+"""The trash: deleted manifests, kept until they can no longer be restored."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ _PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A manifest in the trash: its media type, its bytes, and when it went there (µs since the epoch)."""
+    """A manifest in the trash: its media type, its bytes, and when it was put there (µs since the epoch)."""
 
     digest: str
     media_type: str
@@ -31,7 +31,7 @@ class Kept:
 
 
 class Put(IntEnum):
-    """What became of a manifest that was to go to the trash."""
+    """The result of putting a manifest into the trash."""
 
     RESCUED = 0
     KEPT = 1
@@ -40,11 +40,13 @@ class Put(IntEnum):
 
 
 class Trash:
-    """The trash in Redis. Raises StoreUnavailable when Redis is away.
+    """The trash in Redis. Every method raises StoreUnavailable when Redis is away.
 
-    life_s: how long an entry is kept at most; look_again_ms: how long the DELETE that follows can be on its way. also:
-    called with each image (repository, what is doomed of it, media type and bytes) before `put` returns; where it
-    raises, the image must not be deleted.
+    Args:
+        life_s: how long an entry is kept at most.
+        look_again_ms: how long the DELETE that follows can be on its way.
+        also: called with each image (repository, the doomed image, media type and bytes) before `put` returns. If it
+            raises, the image must not be deleted.
     """
 
     def __init__(
@@ -64,10 +66,10 @@ class Trash:
         """Keep a manifest (media type, bytes) right before its DELETE is sent; None: only tags are to be deleted.
 
         Args:
-            snapshot: the state that the deletion was made from. It says which parts an index has, at any depth.
+            snapshot: the state that the deletion was made from. It lists the parts of an index, at any depth.
 
         Returns:
-            RESCUED: the image was pushed again or planned anew, or the registry has restarted since the snapshot, so
+            RESCUED: the image was pushed again or planned again, or the registry has restarted since the snapshot, so
             that events may be missing. LEASED: the image, or a part of it, is leased.
         """
         entry = ""
@@ -76,11 +78,15 @@ class Trash:
             entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(time.time_ns() // 1000)})
         put = self._put(snapshot, doomed, entry)
         if put is Put.KEPT:
+            # This may raise, and must come before the DELETE: the image must then not be deleted.
             self._also(snapshot.repository, doomed, manifest)
         return put
 
     def put_again(self, snapshot: Snapshot, doomed: Doomed) -> Put:
-        """As `put`, for a manifest that was kept when its last tag was deleted; MISSING: it is not kept any more."""
+        """Keep a manifest, like `put`, that entered the trash when its last tag was deleted.
+
+        MISSING: it is not in the trash any more.
+        """
         return self._put(snapshot, doomed, "again")
 
     def _put(self, snapshot: Snapshot, doomed: Doomed, entry: str) -> Put:
@@ -95,21 +101,22 @@ class Trash:
         return _kept(digest, text) if text else None
 
     def trashed_us(self, repository: str, digest: str) -> int | None:
-        """When a manifest last went to the trash, right before its DELETE was sent (µs); None if it is not there."""
+        """Return when a manifest last entered the trash (µs), right before its DELETE was sent; None if not there."""
         with self._connection.reached() as client:
             at_us = client.zscore(self._keys.of("trashed"), f"{repository} {digest}")
         return None if at_us is None else int(at_us)
 
     def digests(self, repository: str) -> frozenset[str]:
-        """The manifests of a repository that are kept."""
+        """Return the digests of a repository's manifests in the trash."""
         with self._connection.reached() as client:
             return frozenset(client.hkeys(self._keys.trash(repository)))
 
     def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, Kept]]:
-        """Every manifest that is kept, with its repository, the latest deletion first."""
+        """Yield every manifest in the trash with its repository, the latest deletion first."""
         end = -1 if at_most is None else at_most - 1
         with self._connection.reached() as client:
             newest = client.zrevrange(self._keys.of("trashed"), 0, end)
+        # "R -" stands for deleted tags only, without a manifest.
         members = [member.partition(" ")[::2] for member in newest if not member.endswith(" -")]
         for at in range(0, len(members), _PAGE):
             page = members[at : at + _PAGE]
@@ -124,38 +131,38 @@ class Trash:
             )
 
     def held(self) -> dict[str, int]:
-        """Everything that what we deleted held: digest of a manifest, config or layer → when it was deleted (µs)."""
+        """Return the content of the trash: digest of a manifest, config or layer → when it was deleted (µs)."""
         held: dict[str, int] = {}
         for _, kept in self.manifests():
-            for one in (kept.digest, *_references(kept)):
-                held[one] = max(held.get(one, 0), kept.at_us)
+            for digest in (kept.digest, *_references(kept)):
+                held[digest] = max(held.get(digest, 0), kept.at_us)
         return held
 
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
-        """What was deleted here and may still be put back, the latest first."""
+        """Return the deletions of this repository that can still be restored, the latest first."""
         with self._connection.reached() as client:
             known = client.hgetall(self._keys.deleted(repository))
-        return tuple(sorted(map(_deleted, known.items()), key=lambda one: (-one.at_us, one.tag)))
+        return tuple(sorted(map(_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag)))
 
     def age_s(self) -> float:
-        """Seconds since something last went to the trash, which is right before its DELETE; inf for an empty trash."""
+        """Return the seconds since the last entry, which is made right before its DELETE; inf for an empty trash."""
         with self._connection.reached() as client:
             newest = client.zrevrange(self._keys.of("trashed"), 0, 0, withscores=True)
         return self._connection.now_ms() / 1000 - newest[0][1] / 1_000_000 if newest else float("inf")
 
     def kept_us(self, at_us: int) -> bool:
-        """Whether what was deleted then would still be kept, had no collection come."""
+        """Return True if a deletion at `at_us` could still be restored, had no collection run."""
         return at_us + self._life_s * 1_000_000 > self._connection.now_ms() * 1000
 
     def collected(self) -> int:
-        """Forgets what a collection that is about to sweep may take; returns how many deletions are final by that.
+        """Forget the entries that a collection is about to sweep; return how many deletions become final by that.
 
-        What has lost only its tags, and is still to be deleted, stays: nothing of it is swept.
+        Manifests that have lost only their tags, and are still to be deleted, are kept: nothing of them is swept.
         """
         return self._drop_before(self._connection.now_ms() * 1000 + 1000, expired=False)
 
     def drop_before(self, at_us: int) -> int:
-        """Forgets what went to the trash before `at_us` as its time is over; returns how many deletions are final."""
+        """Forget the expired entries from before `at_us`; return how many deletions become final by that."""
         return self._drop_before(at_us, expired=True)
 
     def _drop_before(self, at_us: int, *, expired: bool) -> int:
@@ -164,6 +171,7 @@ class Trash:
         digests: dict[str, list[str]] = {}
         for member in old:
             repository, _, digest = member.partition(" ")
+            # Under "-" only tags were deleted: a collection sweeps nothing of them.
             if expired or digest != "-":
                 digests.setdefault(repository, []).append(digest)
         return sum(
@@ -185,10 +193,10 @@ def _kept(digest: str, text: str) -> Kept:
 
 def _references(kept: Kept) -> tuple[str, ...]:
     try:
-        found = read_references(kept.media_type, kept.content)
+        references = read_references(kept.media_type, kept.content)
     except UnreadableManifest:
         return ()
-    return (*found.children, *(blob for blob, _ in found.blobs))
+    return (*references.children, *(blob for blob, _ in references.blobs))
 
 
 def _deleted(noted: tuple[str, str]) -> Deleted:

@@ -1,4 +1,4 @@
-"""The word of this installation: by it the events tell our own requests from those of whoever borrows our name."""
+"""The secret word of this installation: it tells its own requests in events from those that imitate its name."""
 
 import secrets
 import time
@@ -6,7 +6,7 @@ import time
 from service.domain.errors import StoreUnavailable
 from service.store.connection import Connection
 
-# So long a process may go on with its word after Redis lost everything and another process made up a new one.
+# A process may use an outdated word for this long after Redis lost everything and another process stored a new one.
 _READ_AGAIN_S = 10.0
 
 
@@ -18,9 +18,9 @@ class Word:
         self._known: tuple[str, float] | None = None
 
     def __call__(self) -> str:
-        """Return the word; where there is none, all processes agree on a random one.
+        """Return the word. If there is none, all processes agree on a random word.
 
-        After Redis lost everything the word that this process knows is stored again.
+        If Redis lost everything, the word that this process knows is stored again.
 
         Raises:
             StoreUnavailable: Redis is away, and this process never knew the word.
@@ -40,6 +40,7 @@ class Word:
     def _agree_on(self, proposed: str) -> str:
         key = self._connection.keys.of("word")
         with self._connection.reached() as client, client.pipeline() as pipeline:
+            # NX: the first process decides, and all others read its word.
             pipeline.set(key, proposed, nx=True)
             pipeline.get(key)
             return str(pipeline.execute()[1])
