@@ -13,7 +13,7 @@ class Hold:
 
     Attributes:
         reason: one sentence.
-        at_us: since when the repository has had a plan that waits for such a reason.
+        at_us: since when the repository has had a waiting plan without a break (µs).
         digests: the manifests that the plan would delete.
         plan: the plan's name, derived from the digests: other digests, other name.
         policy: the fingerprint of the policy that made the plan.

@@ -230,7 +230,7 @@ class Gate:
         return tuple(entries)
 
     def noted_since(self, at_ms: int) -> bool:
-        """Return True if a blob that no manifest of its push references yet was needed at `at_ms` or later."""
+        """Return True if an unfinished push was noted at `at_ms` or later to need a blob."""
         with self._connection.reached() as client:
             return bool(client.zcount(self._keys.of("loose"), at_ms, "+inf"))
 
