@@ -40,7 +40,7 @@ class Asked(BaseModel):
 
 
 class Problem(Answer):
-    """Why a request was refused (RFC 9457, `application/problem+json`)."""
+    """The reason for which a request was refused (RFC 9457, `application/problem+json`)."""
 
     type: str = Field(description="always about:blank: the status says what kind it is")
     title: str = Field(description="the status in words")

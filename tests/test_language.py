@@ -1,0 +1,70 @@
+"""The language rules of CONTRIBUTING.md that a machine can check."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted([*(ROOT / "service").rglob("*.py"), *(ROOT / "workers").rglob("*.py")])
+OPENER = re.compile(
+    r"(What|Whether|Where|Who|Whom|Whose|How|Why|When|Which|Whoever|Whatever|Of what|Of which|By what)\b"
+)
+# Names that say nothing: a local is a noun of the glossary.
+PRONOUNS = frozenset({"one", "said", "found", "told", "met", "so", "how", "but", "off", "over", "that", "it", "them"})
+
+# Parameters of public methods, to be renamed with their capability.
+ALLOWED = {
+    ("service/store/history.py", "found"),
+    ("service/store/reconciliation.py", "said"),
+    ("service/store/restorations.py", "one"),
+}
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Every docstring of a file, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield getattr(node, "lineno", 1), text
+
+
+def names_in_functions(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Every local name and parameter of the functions of a file, with its line."""
+    functions = [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+    ]
+    for function in functions:
+        for node in ast.walk(function):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                yield node.lineno, node.id
+            elif isinstance(node, ast.arg):
+                yield node.lineno, node.arg
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[str, ast.Module]:
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in SOURCES}
+
+
+def test_no_docstring_opens_with_a_question_word(trees: dict[str, ast.Module]) -> None:
+    wrong = [
+        f"{file}:{line}: {text.splitlines()[0]}"
+        for file, tree in trees.items()
+        for line, text in docstrings(tree)
+        if OPENER.match(text)
+    ]
+    assert wrong == []
+
+
+def test_no_local_name_is_a_pronoun_or_a_participle(trees: dict[str, ast.Module]) -> None:
+    wrong = {(file, name) for file, tree in trees.items() for _, name in names_in_functions(tree) if name in PRONOUNS}
+    assert wrong == ALLOWED
+
+
+def test_reasons_stand_as_comments_above_their_lines() -> None:
+    lines = [line for path in SOURCES for line in path.read_text().splitlines()]
+    assert sum(line.lstrip().startswith("#") for line in lines) >= 15 * len(lines) / 1000
