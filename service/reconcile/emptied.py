@@ -28,7 +28,9 @@ def refuse_emptied(
     if not snapshot.was_restarted:
         return
     doomed = {name for image in wiring.history.doomed(snapshot.repository) for name in image.tags}
-    lost = [tag for tag in snapshot.tags if tag.name in missing and tag.name not in doomed]
+    # One of our own deletions may have removed these tags, so their absence says nothing about the storage.
+    touched = {member.removesuffix(" again") for member, _ in snapshot.heal}
+    lost = [tag for tag in snapshot.tags if tag.name in missing and tag.name not in doomed | touched]
     if not lost:
         return
     newest_us = max(tag.pushed_us or 0 for tag in lost)

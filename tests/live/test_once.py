@@ -108,7 +108,7 @@ def test_what_cannot_be_deleted_is_not_promised_for_later(registry: RealRegistry
     registry.restart({"storage": {"delete": {"enabled": False}}})
     refused = pushprune("rm", "--registry", registry.url, "shop/web:v1", "--yes", "--trash", str(tmp_path))
     assert refused.returncode == 1
-    assert "1 deletion left, mend this first: " in refused.stderr
+    assert "1 deletion left, fix this first: " in refused.stderr
     assert "has deletes disabled" in refused.stderr
     assert registry.tag_names("shop/web") == {"v1"}
 

@@ -243,7 +243,7 @@ def test_what_a_worker_that_died_had_set_aside_goes_later(
             deleting.delete(system.wiring, SHOP)
     shelf = repository_folder(tmp_path / "registry", SHOP) / FOLDER
     assert shelf.exists()
-    monkeypatch.setattr("service.registry.quarantine._LEFT_S", -10.0)
+    monkeypatch.setattr("service.registry.quarantine._ABANDONED_S", -10.0)
     system.push("v3")
     system.settle()
     assert system.tags() == {"v3"}

@@ -70,7 +70,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     with dying(monkeypatch, at, done=done) as taken, suppress(Killed):
         deleting.delete(system.wiring, SHOP)
     assert len(taken) > at, "it lives longer than its work takes"
-    monkeypatch.setattr(quarantine, "_LEFT_S", -10.0)
+    monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)
     client, keys = system.wiring.connection.client, system.wiring.connection.keys
     client.delete(keys.of("writers"), keys.lease(f"delete:{SHOP}"))
     system.later()
@@ -99,7 +99,7 @@ def test_what_a_worker_that_died_left_is_settled_where_nothing_more_is_deleted(
         links.take_off("v2", (stood,))
         pushing.write(pushed)
     (link.parents[2] / f"{quarantine.SIGN}left").mkdir()
-    monkeypatch.setattr(quarantine, "_LEFT_S", -10.0)
+    monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)
     system.wiring.walks.request(reconciliation.BY_HAND)
     walking.go_on(system.wiring)
     assert system.registry.tags(SHOP) == {"v1": pushed, "v2": pushed}
