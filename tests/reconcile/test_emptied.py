@@ -99,3 +99,15 @@ def test_a_user_who_names_the_repository_says_that_its_tags_are_really_gone(make
     walking.go_on(system.wiring)
     assert known(system) == {"v4"}
     assert system.wiring.history.snapshot(SHOP).compared
+
+
+def test_a_tag_that_a_deletion_of_ours_may_have_removed_is_no_sign_of_it(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.push("v1")
+    look(system)
+    delete_unheard(system, "v1")
+    system.wiring.removals.look_at(SHOP, ["v1"])
+    restart(system)
+    system.push("v1", repository="shop/web")
+    look(system)
+    assert system.wiring.history.snapshot(SHOP).compared
