@@ -5,6 +5,7 @@ Distribution 2.8 on object storage answers 202 and leaves a tag `X` while a tag 
 """
 
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 
 from service.domain.oci import tombstone
 from service.log import log
@@ -65,8 +66,8 @@ def _removed(wiring: Wiring, repository: str, dangling: Collection[str], listed:
         if _longer(tag, listed - removed):
             continue
         asked_ms = wiring.removals.look_at(repository, [tombstone.DIGEST, tag])
-        write(lambda tag=tag: wiring.client.put(repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))  # type: ignore[misc]
-        write(lambda: wiring.client.delete(repository, tombstone.DIGEST))
+        write(partial(wiring.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))
+        write(partial(wiring.client.delete, repository, tombstone.DIGEST))
         wiring.removals.healed(repository, (tombstone.DIGEST, asked_ms), "", None)
         removed.add(tag)
     return removed

@@ -30,7 +30,7 @@ class Attempts:
         With `pause_s` a 0 counts as the try: the next call within that time returns more.
         """
         with self._lock:
-            owner, now_s = _owner(address), self._clock()
+            owner, now_s = owner_of(address), self._clock()
             failed = self._failed.get(owner)
             if failed is None or len(failed) < _AT_MOST:
                 return 0.0
@@ -45,7 +45,7 @@ class Attempts:
     def failed(self, address: str) -> None:
         """Count a failed attempt."""
         with self._lock:
-            owner = _owner(address)
+            owner = owner_of(address)
             self._failed.setdefault(owner, deque(maxlen=_AT_MOST)).append(self._clock())
             self._failed.move_to_end(owner)
             # Bounded memory: the address without a failure for the longest time is dropped first.
@@ -54,7 +54,7 @@ class Attempts:
                 self._heard.pop(forgotten, None)
 
 
-def _owner(address: str) -> str:
+def owner_of(address: str) -> str:
     """Return the address that failures count for: of IPv6 the network of 64 bits (RFC 4291, 2.5.1)."""
     try:
         asking = ipaddress.ip_address(address)

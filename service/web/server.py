@@ -24,6 +24,7 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from service.domain.errors import ConfigurationError
 from service.settings.kinds import listen_host
+from service.web.attempts import owner_of
 from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Channel(HTTPChannel):
 
     def __init__(self, server: "Server", sock: socket.socket, addr: Any, adj: Adjustments, map: Any = None) -> None:
         self.waits_since_s = self._sent_s = time.monotonic()
-        self.owner = _owner(addr[0])
+        self.owner = owner_of(addr[0])
         super().__init__(server, sock, addr, adj, map)
         server.make_room_for(self)
 
@@ -244,10 +245,3 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 def _close_longest_waiting(among: Iterable[Channel], new: Channel) -> None:
     waiting = [channel for channel in among if channel.is_waiting]
     min(waiting, key=lambda channel: channel.waits_since_s, default=new).will_close = True
-
-
-def _owner(address: str) -> str:
-    client = ipaddress.ip_address(address)
-    if isinstance(client, ipaddress.IPv4Address):
-        return address
-    return str(ipaddress.ip_network((int(client), _NETWORK_V6), strict=False))

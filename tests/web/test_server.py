@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import ConfigurationError
-from service.web import server
+from service.web import attempts, server
 from service.web.problems import MAX_BODY_BYTES, TOO_LARGE
 from tests.fakes.valkey import free_port
 from tests.support.lease import until
@@ -243,8 +243,12 @@ def test_this_machine_and_proxies_have_no_bound_of_their_own(serve: Serve) -> No
 
 
 def test_neighbours_in_one_network_of_ipv6_count_together() -> None:
-    assert server._owner("2001:db8::1") == server._owner("2001:db8::ffff:2") != server._owner("2001:db8:0:1::1")
-    assert server._owner("10.0.0.1") != server._owner("10.0.0.2")
+    assert (
+        attempts.owner_of("2001:db8::1")
+        == attempts.owner_of("2001:db8::ffff:2")
+        != attempts.owner_of("2001:db8:0:1::1")
+    )
+    assert attempts.owner_of("10.0.0.1") != attempts.owner_of("10.0.0.2")
 
 
 def test_a_body_that_is_too_large_is_refused_in_one_sentence(serve: Serve) -> None:
