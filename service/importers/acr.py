@@ -42,8 +42,8 @@ def read_command(words: Sequence[str], _place: str | None) -> Translation:
     Raises:
         NotImportable: a flag is not understood; the message names it.
     """
-    rest = list(without_program(_purge(words), ("acr", "acr-cli", "purge")))
-    flags = parse_flags([_spelt_out(word) for word in rest], (*_POLICY, *_ELSEWHERE), _SWITCHES, "--")
+    rest = without_program(_purge(words), ("acr", "acr-cli", "purge"))
+    flags = parse_flags(rest, (*_POLICY, *_ELSEWHERE), _SWITCHES, "--", _SHORT)
     if not flags.all("filter") or "ago" not in flags:
         raise NotImportable("`acr purge` needs --filter 'REPOSITORY:REGEX' and --ago DURATION")
     ago_s = _ago(flags)
@@ -134,10 +134,3 @@ def _split(written: str) -> tuple[str, str]:
     except NotImportable as error:
         raise NotImportable(f"--filter: {error}") from error
     return written[: colons[0]], written[colons[0] + 1 :]
-
-
-def _spelt_out(word: str) -> str:
-    """Return a short flag as the long one: -f and -f=… as --filter."""
-    if len(word) > 1 and word[0] == "-" and word[1] in _SHORT and (len(word) == 2 or word[2] == "="):
-        return f"--{_SHORT[word[1]]}{word[2:]}"
-    return word

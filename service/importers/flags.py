@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from service.importers.translation import NotImportable, shown
 
@@ -48,10 +49,19 @@ def parse_count(text: str, flag: str) -> int:
     """
     if not (text.isascii() and text.isdigit()):
         raise NotImportable(f"{flag} {shown(text)}: this is no whole number from 0 up")
-    # The length is checked first, because Python refuses to convert thousands of digits.
-    if len(text) > 9 or int(text) > MOST:
+    number = number_of(text)
+    if number is None:
         raise NotImportable(f"{flag} {shown(text)}: this is more than {MOST}; nothing would ever be deleted")
-    return int(text)
+    return number
+
+
+def number_of(text: str) -> int | None:
+    """Return the whole number that these digits write, from 0 to MOST; None if the text is no such number."""
+    digits = text.lstrip("0") or text[:1]
+    # The length is checked first, because Python refuses to convert thousands of digits.
+    if not (text.isascii() and text.isdigit()) or len(digits) > len(str(MOST)) or int(digits) > MOST:
+        return None
+    return int(digits)
 
 
 def without_program(words: Sequence[str], programs: Sequence[str]) -> tuple[str, ...]:
@@ -73,13 +83,20 @@ def without_program(words: Sequence[str], programs: Sequence[str]) -> tuple[str,
     return tuple(rest)
 
 
-def parse_flags(words: Sequence[str], valued: Sequence[str], switches: Sequence[str], dash: str = "-") -> Flags:
+def parse_flags(
+    words: Sequence[str],
+    valued: Sequence[str],
+    switches: Sequence[str],
+    dash: str = "-",
+    short: Mapping[str, str] = MappingProxyType({}),
+) -> Flags:
     """Parse flags as Go programs do: -name value, --name value, -name=value.
 
     Args:
         valued: the flags that need a value.
         switches: the flags without a value.
         dash: the dashes with which the tool writes its flags, for error messages.
+        short: the flags of `valued` by their one letter, for -f value, -f=value and -fvalue.
 
     Raises:
         NotImportable: a word is no such flag; the message names it.
@@ -90,6 +107,8 @@ def parse_flags(words: Sequence[str], valued: Sequence[str], switches: Sequence[
     while rest:
         word = rest.pop(0)
         name, sign, value = word.lstrip("-").partition("=")
+        if word[:1] == "-" and word[1:2] in short:
+            name, sign, value = short[word[1]], word[2:], word[2:].removeprefix("=")
         if not word.startswith("-") or name not in (*valued, *switches):
             raise NotImportable(f"{shown(word)!r} is no flag; known: {known}")
         if name in valued and not sign:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import AliasChoices, Field
 
 from service.importers.document import MOST_RULES, Document, Envelope, Part, checked, listed
-from service.importers.flags import MOST
+from service.importers.flags import MOST, number_of
 from service.importers.pattern import negated, searched, within
 from service.importers.period import parse_period
 from service.importers.translation import (
@@ -87,10 +87,10 @@ def _rule(
 
 
 def _count(value: int | str, at: Location) -> int:
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:10]) <= MOST):
+    number = number_of(str(value))
+    if not number:
         raise NotImportable(f"must be a number of tags from 1 to {MOST}", at)
-    return int(text)
+    return number
 
 
 def _period(value: int | str, at: Location) -> int:

@@ -33,6 +33,21 @@ def test_the_examples_of_its_help(words: tuple[str, ...], rule: dict[str, object
     assert made == {"name": "hello-world", "repos": ["hello-world"], **rule}
 
 
+@pytest.mark.parametrize("short", [("-f", "a:b=c"), ("-f=a:b=c",), ("-fa:b=c",)])
+def test_a_short_flag_may_be_written_in_each_way_of_pflag(short: tuple[str, ...]) -> None:
+    assert commanded("acr", *short, "--ago", "1d").values == commanded("acr", "--filter", "a:b=c", "--ago", "1d").values
+
+
+def test_a_value_is_not_read_as_a_short_flag() -> None:
+    assert "'-c' is no duration" in refused_command("acr", "--filter", "a:b", "--ago", "-c")
+
+
+@pytest.mark.parametrize("keep", ["3", "0000000000003"])
+def test_zeros_before_a_number_do_not_change_it(keep: str) -> None:
+    (rule,) = rules_of(commanded("acr", "--filter", "a:b", "--ago", "1d", "--keep", keep))
+    assert rule["keep"] == {"last": 3}
+
+
 def test_every_repository_is_the_default_of_ours() -> None:
     assert "repos" not in rules_of(commanded("acr", "--filter", ".*:.*", "--ago", "7d"))[0]
 

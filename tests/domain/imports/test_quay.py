@@ -27,6 +27,11 @@ def test_the_published_examples(name: str, rule: dict[str, Any]) -> None:
     assert made == {"name": "auto-prune 1", "repos": ["shop/**"], **rule}
 
 
+@pytest.mark.parametrize("value", [10, "10", "0010", "0" * 5_000 + "10"])
+def test_zeros_before_a_number_do_not_change_it(value: Any) -> None:
+    assert rules_of(imported("quay", count(value)))[0]["keep"] == {"last": 10}
+
+
 def test_a_pattern_may_choose_what_does_not_match() -> None:
     made = imported("quay", age("7d", tagPattern="^v", tagPatternMatches=False))
     assert gone(made, aged("v1", 9), aged("x", 9), aged("y", 1)) == {"x"}
@@ -66,6 +71,9 @@ def test_a_repository_is_meant_alone_and_an_organization_with_all_below_it() -> 
         (count(0), "value: must be a number of tags from 1"),
         (count(-5), "value: must be a number of tags from 1"),
         (count("9" * 999), "value: must be a number of tags from 1"),
+        (count("0" * 10), "value: must be a number of tags from 1"),
+        (count("0000000001" + "9" * 9), "value: must be a number of tags from 1"),
+        (count("0000000001" + "9" * 9_999), "value: must be a number of tags from 1"),
         (age("7y"), "value: '7y' is no duration"),
         (age("0d"), "value: must be more than 0"),
         (age("99999999w"), "more than 100 years"),
