@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import click
 
-from service.cli.show import line, when
-from service.cli.who import login_name
+from service.cli.output import line, when
+from service.cli.user import login_name
 from service.domain.errors import NotWaiting
 from service.prune import approvals
 from service.wiring import Wiring

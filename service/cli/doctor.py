@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from service.cli.output import line
 from service.cli.reach import reach, reaching, show_json
-from service.cli.show import line
 from service.doctor import CHECKS, REPOSITORY, Case, examine, open_case
 from service.domain.finding import Finding, worst
 

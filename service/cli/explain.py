@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from service.cli.name import parse_name
+from service.cli.names import parse_name
+from service.cli.output import line, short_digest, table, when
 from service.cli.reach import known, need_policy, reach, reaching, show_json
-from service.cli.show import line, short_digest, table, when
 from service.clock import now_us
 from service.domain.errors import NoSuchTag
 from service.domain.policy.size import size

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from service.cli.output import line, short_digest, table, when
 from service.cli.reach import reach, reaching, show_json
-from service.cli.show import line, short_digest, table, when
 from service.collect.status import Overview, ask, overview, permanent
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run

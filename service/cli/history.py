@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from service.cli.name import UnclearName, parse_listed
+from service.cli.names import UnclearName, parse_listed
+from service.cli.output import line, short_digest, table, when
 from service.cli.reach import meant, reach, reaching, show_json
-from service.cli.show import line, short_digest, table, when
 from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval
 from service.domain.policy.patterns import compile_patterns

@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.progress import track
 
+from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
 from service.cli.reach import known, reach, reaching, show_json
-from service.cli.show import line, short_digest, table, when
 from service.clock import now_us
 from service.domain.policy.size import size
 from service.domain.policy.units import parse_span, spell_duration

@@ -8,12 +8,12 @@ import click
 
 from service.cli.approval import approve as approve_held
 from service.cli.approval import approve_all as approve_every_held
-from service.cli.name import parse_repositories
+from service.cli.names import parse_repositories
+from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
 from service.cli.prune_once import PruneOnce, doubtful, policy_for_once
 from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
 from service.cli.registry import asked_registry, trash_option
-from service.cli.show import line, short_digest, table, when
 from service.domain.policy.size import size
 from service.domain.retention.freed import Freed, freed_together
 from service.domain.retention.manual import DRY

@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from service.cli.once import look_once
+from service.cli.output import line, number
 from service.cli.policy_file import load_policy_file
 from service.cli.reach import meant, show_json
 from service.cli.registry import trash_folder, undo_hint
-from service.cli.show import line, number
 from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
 from service.domain.retention.conditions import Doubt

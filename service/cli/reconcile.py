@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from service.cli.name import parse_repositories
+from service.cli.names import parse_repositories
+from service.cli.output import line, number, when
 from service.cli.reach import meant, reach, reaching, show_json
-from service.cli.show import line, number, when
 from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.reconciliation import NAME_THEM, Walk, Walked
 from service.domain.retention.selector import is_glob

@@ -6,9 +6,9 @@ from typing import cast
 
 import click
 
-from service.cli.name import UnclearName
+from service.cli.names import UnclearName
+from service.cli.output import table, when
 from service.cli.reach import reach, reaching, show_json
-from service.cli.show import table, when
 from service.domain.search import finding
 from service.reports.inventory import RepositoryOrder
 

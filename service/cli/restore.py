@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from service.cli.name import parse_reference, parse_tag
+from service.cli.names import parse_reference, parse_tag
+from service.cli.output import line, short_digest, when
 from service.cli.reach import known, reach, reaching, show_json
 from service.cli.registry import asked_registry, refuse_v1
 from service.cli.restore_from import restore_from
-from service.cli.show import line, short_digest, when
-from service.cli.who import login_name
+from service.cli.user import login_name
 from service.domain.policy.units import parse_span, spell_duration
 from service.restore.restore import LEASE_S, Undone
 

@@ -4,10 +4,10 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from service.cli.name import parse_listed, parse_wanted
+from service.cli.names import parse_listed, parse_wanted
+from service.cli.output import line
 from service.cli.reach import show_json
 from service.cli.registry import asked_registry
-from service.cli.show import line
 from service.domain.errors import NotRestorable
 from service.domain.retention.selector import Wanted
 from service.restore.from_folder import Outcome, Result

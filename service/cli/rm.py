@@ -11,12 +11,12 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from service.cli.name import parse_wanted
+from service.cli.names import parse_wanted
+from service.cli.output import line, number, short_digest, table, when
 from service.cli.reach import reach, reaching, show_json
 from service.cli.registry import asked_registry, reach_v1, trash_folder, trash_option, undo_hint
-from service.cli.show import line, number, short_digest, table, when
+from service.cli.user import login_name
 from service.cli.v1 import remove
-from service.cli.who import login_name
 from service.domain.errors import NotDeletable
 from service.domain.policy.model import Policy
 from service.domain.policy.size import size

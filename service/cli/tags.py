@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from service.cli.explain import verdict_of, waiting
-from service.cli.name import parse_listed
+from service.cli.names import parse_listed
+from service.cli.output import line, short_digest, table, when
 from service.cli.reach import meant, need_policy, reach, reaching, show_json
 from service.cli.registry import reach_v1
-from service.cli.show import line, short_digest, table, when
 from service.cli.v1 import show_tags
 from service.domain.errors import NoSuchTag
 from service.domain.policy.size import size

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from service.cli.name import parse_repository
+from service.cli.names import parse_repository
+from service.cli.output import line, short_digest, table, when
 from service.cli.reach import known, reach, reaching, show_json
-from service.cli.show import line, short_digest, table, when
 from service.collect.status import next_ms
 from service.domain.history.deleted import Deleted
 from service.domain.policy.size import size

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import click
 
+from service.cli.output import line, number, table
 from service.cli.reach import show_json
-from service.cli.show import line, number, table
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
 from service.domain.retention.selector import Wanted, is_glob
 from service.registry.v1 import RegistryV1, Tagged, delete, tags, wishes

@@ -71,7 +71,7 @@ def notify_refusal(settings: Settings) -> Response | None:
     """
     tokens = _tokens(settings)
     if not tokens:
-        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_foreign() else None
+        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_cross_origin() else None
     if "notify" not in tokens:
         return _unauthorized("tokens.notify is not set, so nobody may post notifications: set it")
     if "notify" in _carried(tokens):
@@ -91,7 +91,7 @@ def refusal(settings: Settings, right: Right) -> Response | None:
     """
     tokens = _tokens(settings)
     if not tokens:
-        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_foreign() else None
+        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_cross_origin() else None
     if too_many := _too_many_guesses():
         return too_many
     opening, carried = _OPENED_BY[right], _carried(tokens)
@@ -108,7 +108,7 @@ def sees_details(settings: Settings) -> bool:
     """Return True if the request may see the details of /readyz, not only the status."""
     tokens = _tokens(settings)
     if not tokens:
-        return not is_foreign()
+        return not is_cross_origin()
     # The details in the answer show if a token is right, so guesses are slowed down here, too.
     if _too_many_guesses():
         return False
@@ -177,7 +177,7 @@ def _carried(tokens: Mapping[str, bytes]) -> frozenset[str]:
     return frozenset([name for name, secret in tokens.items() if hmac.compare_digest(given, secret)])
 
 
-def is_foreign() -> bool:
+def is_cross_origin() -> bool:
     """True if a page of another site sent the request.
 
     Such a page sends it across origins, or by a host name of its own that resolves to this machine.

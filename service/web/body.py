@@ -6,7 +6,7 @@ from flask import Request
 from pydantic_core import from_json
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
-from service.web.problems import Faulty
+from service.web.problems import InvalidRequest
 
 
 class JsonRequest(Request):
@@ -18,7 +18,7 @@ class JsonRequest(Request):
         Raises:
             BadRequest: the body is not JSON.
             RequestEntityTooLarge: the body may have been cut.
-            Faulty: the value is a string.
+            InvalidRequest: the value is a string.
         """
         try:
             value = from_json(whole_body(self, cache=cache), allow_inf_nan=False)
@@ -26,7 +26,7 @@ class JsonRequest(Request):
             raise BadRequest(f"the body is not JSON: {error}") from error
         # flask-openapi would parse a string once more, and take its content for the body.
         if isinstance(value, str):
-            raise Faulty(["the request must hold a JSON object"])
+            raise InvalidRequest(["the request must hold a JSON object"])
         return value
 
 

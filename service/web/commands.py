@@ -29,7 +29,7 @@ def web(config: Path | None) -> None:
     # Notifications have threads of their own, so that they never wait for slow pages.
     pools = {"": server.pool(server.THREADS), "/notifications": server.pool(server.THREADS)}
     proxies = [ipaddress.ip_network(name) for name in settings.web.proxies]
-    server.Server(application, listener, pools, trusted=proxies).run()
+    server.DeadlineServer(application, listener, pools, trusted=proxies).run()
 
 
 @click.command()
@@ -47,4 +47,6 @@ def gate(config: Path | None) -> None:
     waiting = settings.gc.gate_waiting
     pools = {"": server.pool(server.THREADS + waiting)}
     # All clients' requests come from the one address of the proxy, so no limit for one address applies.
-    server.Server(application, listener, pools, connections=server.CONNECTIONS + waiting, per_address=None).run()
+    server.DeadlineServer(
+        application, listener, pools, connections=server.CONNECTIONS + waiting, per_address=None
+    ).run()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
-from service.web.api.door import refusals
+from service.web.api.api_blueprint import error_responses
 
 _HEADER = {"schema": {"type": "string"}}
 _UNCHANGED = {"description": "it is what If-None-Match names", "headers": {"ETag": _HEADER}}
@@ -65,7 +65,7 @@ def _route(
         done: the meaning of a 200.
         tag: the group of the operation.
         token: True if the operation needs a token.
-        refused: the statuses of refusals, each with its meaning.
+        refused: the statuses of error_responses, each with its meaning.
     """
     return {
         "tags": [tag],
@@ -76,4 +76,4 @@ def _route(
 
 
 def _refused(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str, Any]:
-    return {str(int(status)): answer for status, answer in refusals(meanings).items()}
+    return {str(int(status)): answer for status, answer in error_responses(meanings).items()}

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 
 from service.settings.document import Location
 from service.settings.refusal import Given, refusals
-from service.web.problems import Faulty
+from service.web.problems import InvalidRequest
 
 
-class Answer(BaseModel):
+class ApiAnswer(BaseModel):
     """A value that leaves as JSON."""
 
     model_config = ConfigDict(frozen=True)
@@ -20,8 +20,8 @@ class Answer(BaseModel):
         return Response(self.model_dump_json(), mimetype="application/json")
 
 
-class Asked(BaseModel):
-    """A value that comes in: path, query or body. Raises Faulty when it cannot be understood.
+class ApiRequest(BaseModel):
+    """A value that comes in: path, query or body. Raises InvalidRequest when it cannot be understood.
 
     What it does not know is refused, so that a slip of the pen is not taken for silence.
     """
@@ -32,14 +32,14 @@ class Asked(BaseModel):
     @classmethod
     def _refused_in_sentences(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(values, Mapping):
-            raise Faulty(["the request must hold a JSON object"])
+            raise InvalidRequest(["the request must hold a JSON object"])
         try:
             return handler(values)
         except ValidationError as error:
-            raise Faulty.of(error, lambda invalid: refusals(invalid, cls, (_Request(values),))) from error
+            raise InvalidRequest.of(error, lambda invalid: refusals(invalid, cls, (_RequestValues(values),))) from error
 
 
-class Problem(Answer):
+class Problem(ApiAnswer):
     """The reason for which a request was refused (RFC 9457, `application/problem+json`)."""
 
     type: str = Field(description="always about:blank: the status says what kind it is")
@@ -49,7 +49,7 @@ class Problem(Answer):
     faults: tuple[str, ...] = Field(default=(), description="what is wrong with the request: one sentence each")
 
 
-class _Request(Given):
+class _RequestValues(Given):
     """The values of a request, as a refusal names them."""
 
     def subject(self, location: Location) -> str:

@@ -19,18 +19,18 @@ _TELL_AGAIN_S = 60.0
 
 def blueprint(wiring: Wiring) -> Blueprint:
     pages = Blueprint("notifications", __name__)
-    stranger = _Stranger(wiring)
+    alert = UnauthenticatedAlert(wiring)
     recorder = Recorder(wiring.history, wiring.probes, wiring.policies, wiring.dispatch)
 
     @pages.post("/notifications")
     def notifications() -> Response | tuple[Response, int]:
         if refusal := notify_refusal(wiring.settings):
-            stranger.refused(request.remote_addr or "unknown")
+            alert.refused(request.remote_addr or "unknown")
             return refusal
         envelope = parse(whole_body(request), now_us())
         recorded = recorder.record(envelope)
         if envelope.events:
-            stranger.accepted()
+            alert.accepted()
         rejected = [rejected.reason for rejected in envelope.rejected]
         if recorded.refused:
             rejected.append(f"{recorded.refused} events are about too many repositories or tags nobody has seen yet")
@@ -40,7 +40,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
     return pages
 
 
-class _Stranger:
+class UnauthenticatedAlert:
     """Warn the operator, once a minute at most, of posts without the token: mostly from the registry itself."""
 
     def __init__(self, wiring: Wiring) -> None:

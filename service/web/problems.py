@@ -25,7 +25,7 @@ MOST_FAULTS = 200
 TOO_LARGE = "a body of more than 4 MiB is not accepted"
 
 
-class Faulty(Exception):
+class InvalidRequest(Exception):
     """A request with faults.
 
     Attributes:
@@ -37,7 +37,7 @@ class Faulty(Exception):
         self.faults = tuple(faults)
 
     @classmethod
-    def of(cls, error: ValidationError, sentences: Callable[[ValidationError], Sequence[str]]) -> "Faulty":
+    def of(cls, error: ValidationError, sentences: Callable[[ValidationError], Sequence[str]]) -> "InvalidRequest":
         """Return the faults that a validation found.
 
         Args:
@@ -73,7 +73,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(RegistryRefused, _registry)
     app.register_error_handler(RegistryUnavailable, _registry)
     app.register_error_handler(NoSuchTag, _unknown)
-    app.register_error_handler(Faulty, _faulty)
+    app.register_error_handler(InvalidRequest, _faulty)
     app.register_error_handler(Busy, _busy)
     app.register_error_handler(TooLarge, _too_large_policy)
     app.register_error_handler(StoreUnavailable, _unavailable)
@@ -99,7 +99,7 @@ def _registry(error: RegistryRefused | RegistryUnavailable) -> Response:
     return problem(HTTPStatus.BAD_GATEWAY, str(error))
 
 
-def _faulty(error: Faulty) -> Response:
+def _faulty(error: InvalidRequest) -> Response:
     first, *others = error.faults
     detail = f"{first} (and {len(others)} more)" if others else first
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, error.faults)

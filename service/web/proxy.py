@@ -50,7 +50,7 @@ class Proxied:
         return any(asking in network for network in self._proxies)
 
 
-def told_user(web: Web) -> str:
+def proxy_user(web: Web) -> str:
     """Return the user that the proxy names; "" if no user is named, or if the client is not a trusted proxy."""
     # Any other client could send this header, too, and name any user.
     if not (web.user_header and request.environ.get(_BELIEVED)):

@@ -52,7 +52,7 @@ _NETWORK_V6 = 64
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Refusal(ErrorTask):
+class MalformedRequestTask(ErrorTask):
     """The answer to a request that is not HTTP or is too large: a problem document, as for every other error."""
 
     def execute(self) -> None:
@@ -66,7 +66,7 @@ class Refusal(ErrorTask):
         self.write(body.encode())
 
 
-class Channel(HTTPChannel):
+class DeadlineChannel(HTTPChannel):
     """One connection.
 
     Attributes:
@@ -75,10 +75,12 @@ class Channel(HTTPChannel):
         owner: the address, or the network, that the connection counts for.
     """
 
-    error_task_class = Refusal
-    server: "Server"
+    error_task_class = MalformedRequestTask
+    server: "DeadlineServer"
 
-    def __init__(self, server: "Server", sock: socket.socket, addr: Any, adj: Adjustments, map: Any = None) -> None:
+    def __init__(
+        self, server: "DeadlineServer", sock: socket.socket, addr: Any, adj: Adjustments, map: Any = None
+    ) -> None:
         self.waits_since_s = self._sent_s = time.monotonic()
         self.owner = owner_of(addr[0])
         super().__init__(server, sock, addr, adj, map)
@@ -118,14 +120,14 @@ class Channel(HTTPChannel):
         return self.is_waiting and now_s - self.waits_since_s > patience_s
 
 
-class Server(TcpWSGIServer):
+class DeadlineServer(TcpWSGIServer):
     """A waitress server that closes connections that are overdue or too many.
 
     If there are too many, the server closes the connection that has kept it waiting longest. So a client that sends
     whole requests is served although other clients hold connections open.
     """
 
-    channel_class = Channel
+    channel_class = DeadlineChannel
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ class Server(TcpWSGIServer):
             application, {}, True, listener, dispatcher=pools[""], adj=adjustments, sockinfo=address, bind_socket=False
         )
 
-    def add_task(self, task: Channel) -> None:
+    def add_task(self, task: DeadlineChannel) -> None:
         # A request that is not HTTP has no path.
         path = getattr(task.requests[0], "path", "")
         self._pools.get(path, self._pools[""]).add_task(task)
@@ -190,7 +192,7 @@ class Server(TcpWSGIServer):
         """Return an IPv4 address without `::ffff:`, which a socket for IPv4 and IPv6 puts in front of it."""
         return (addr[0].removeprefix("::ffff:"), *addr[1:]) if "." in addr[0] else addr
 
-    def make_room_for(self, new: Channel) -> None:
+    def make_room_for(self, new: DeadlineChannel) -> None:
         """Close the connection that has waited longest if the new connection exceeds a limit."""
         others = [channel for channel in self.active_channels.values() if channel is not new and not channel.will_close]
         own = [channel for channel in others if channel.owner == new.owner]
@@ -242,6 +244,6 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
-def _close_longest_waiting(among: Iterable[Channel], new: Channel) -> None:
+def _close_longest_waiting(among: Iterable[DeadlineChannel], new: DeadlineChannel) -> None:
     waiting = [channel for channel in among if channel.is_waiting]
     min(waiting, key=lambda channel: channel.waits_since_s, default=new).will_close = True

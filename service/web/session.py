@@ -10,7 +10,7 @@ from flask.sessions import SecureCookieSessionInterface, SessionMixin
 
 from service.settings import Settings
 from service.web.access import Right, is_given, is_open, key_of, right_of
-from service.web.proxy import told_user
+from service.web.proxy import proxy_user
 from service.wiring import Wiring
 
 
@@ -71,7 +71,7 @@ def visitor(wiring: Wiring) -> Visitor | None:
     settings, web = wiring.settings, wiring.settings.web
     if is_open(settings):
         return Visitor("admin", "dashboard")
-    if user := told_user(web):
+    if user := proxy_user(web):
         return Visitor("admin" if user in web.admins else "read", user[:64])
     right: Any = session.get("right")
     if not is_given(settings, right) or "id" not in session or wiring.signed_out.has(session["id"]):
@@ -110,7 +110,7 @@ def is_cross_site() -> bool:
     return is_other or request.headers.get("Sec-Fetch-Site") == "cross-site"
 
 
-def stranger() -> str | None:
+def csrf_error() -> str | None:
     """Return the reason to refuse a change as sent by a foreign page; None if a page of this dashboard sent it."""
     origin = request.headers.get("Origin", "")
     if origin.partition("://")[2] != request.host:

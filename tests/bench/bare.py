@@ -20,4 +20,4 @@ def create_app() -> Flask:
 if __name__ == "__main__":
     server.stop_on_signals()
     pools = {"": server.pool(server.THREADS)}
-    server.Server(create_app(), server.listening(os.environ["PUSHPRUNE_LISTEN"]), pools).run()
+    server.DeadlineServer(create_app(), server.listening(os.environ["PUSHPRUNE_LISTEN"]), pools).run()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from service.cli.name import UnclearName, parse_name
-from service.cli.show import when
-from service.cli.who import login_name
+from service.cli.names import UnclearName, parse_name
+from service.cli.output import when
+from service.cli.user import login_name
 from service.domain.events import Event
 from service.prune import approvals
 from service.wiring import Wiring

@@ -50,7 +50,7 @@ class Served:
         self.application = application
         self.port = free_port()
         pools = {"": server.pool(2), "/notifications": server.pool(2)}
-        self._server = server.Server(application, server.listening(f"127.0.0.1:{self.port}"), pools, **options)
+        self._server = server.DeadlineServer(application, server.listening(f"127.0.0.1:{self.port}"), pools, **options)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -224,7 +224,7 @@ def test_too_many_connections_of_which_none_waits_close_the_new_one(serve: Serve
 
 
 def test_one_address_cannot_take_all_connections(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.Server, "_trusts", lambda *_: False)
+    monkeypatch.setattr(server.DeadlineServer, "_trusts", lambda *_: False)
     served = serve(connections=100, per_address=2)
     first = served.connect(HEAD)
     until(lambda: served.connections == 1)

@@ -1,9 +1,9 @@
 """The HTTP API under /api/v1, one file per resource.
 
-door.py          what all resources have in common: prefix, token, rate limit of changes, ETags, error responses
+api_blueprint.py  what all resources have in common: prefix, token, rate limit of changes, ETags, error responses
 paging.py        pages of a listing, and cursors
 repository.py    a repository, or a tag of one, by its name
-name.py          validated tags and digests of a request
+names.py         validated tags and digests of a request
 overview.py      the figures of the first page
 repositories.py  the known repositories
 tags.py          the tags of a repository, and the history of a tag

@@ -10,15 +10,15 @@ from werkzeug.exceptions import Conflict
 
 from service.collect.status import ask, cancel, overview
 from service.domain.errors import ConfigurationError, NotWaiting
-from service.web.api.door import door, refusals
-from service.web.models import Answer, Asked
+from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.models import ApiAnswer, ApiRequest
 from service.wiring import Wiring
 
 _NOT_QUEUED = (HTTPStatus.CONFLICT, "no collection is queued, or it is already deleting blobs")
 _NONE = (HTTPStatus.CONFLICT, "no collector is configured")
 
 
-class CollectionRun(Answer):
+class CollectionRun(ApiAnswer):
     """A collection that ended. Times are ms since the epoch."""
 
     started_ms: int = Field(description="its start")
@@ -39,7 +39,7 @@ class CollectionRun(Answer):
     note: str = Field(description="further remarks, such as what was not protected")
 
 
-class CollectionUnder(Answer):
+class RunningCollection(ApiAnswer):
     """The collection that is running."""
 
     stage: str = Field(description="the current stage, in words")
@@ -48,7 +48,7 @@ class CollectionUnder(Answer):
     reason: str = Field(description="why it was requested")
 
 
-class CollectionWait(Answer):
+class PostponedCollection(ApiAnswer):
     """The reason why the requested collection has not started yet."""
 
     message: str = Field(description="the last reason, in one sentence")
@@ -57,7 +57,7 @@ class CollectionWait(Answer):
     times: int = Field(description="how often this reason was found")
 
 
-class CollectionGate(Answer):
+class CollectionGate(ApiAnswer):
     """The write gate while it is not open."""
 
     state: str = Field(description="draining: pushes that already began may finish; closed: every write waits")
@@ -65,25 +65,25 @@ class CollectionGate(Answer):
     reason: str = Field(description="why the collection was requested, or what keeps the gate closed")
 
 
-class CollectionOverview(Answer):
+class CollectionOverview(ApiAnswer):
     """All that is known of collections."""
 
-    under: CollectionUnder | None = Field(description="the running collection; null: none is running")
+    under: RunningCollection | None = Field(description="the running collection; null: none is running")
     wanted: str | None = Field(description="why a collection is requested; null: none is requested")
-    waits: CollectionWait | None = Field(description="what the requested collection waits for; null: nothing")
+    waits: PostponedCollection | None = Field(description="what the requested collection waits for; null: nothing")
     next_ms: int | None = Field(description="next run by gc.schedule, ms since the epoch; null: no schedule")
     gate: CollectionGate | None = Field(description="the write gate; null: the gate is open")
     permanent: int = Field(description="deletions that the next collection makes permanent")
     runs: tuple[CollectionRun, ...] = Field(description="past runs, newest first")
 
 
-class CollectionWish(Asked):
+class CollectionRequest(ApiRequest):
     """A request for a collection."""
 
     dry_run: StrictBool = Field(default=False, description="only report what would be deleted")
 
 
-class CollectionAsked(Answer):
+class QueuedCollection(ApiAnswer):
     """The queued collection. A worker runs it as soon as possible; the recorded run has this reason."""
 
     reason: str = Field(description="reason of the run that will be recorded")
@@ -91,32 +91,32 @@ class CollectionAsked(Answer):
     permanent: int = Field(description="deletions that this collection makes permanent; 0 for a dry run")
 
 
-class CollectionCancelled(Answer):
+class CancelledCollection(ApiAnswer):
     """The collection that was cancelled."""
 
     reason: str = Field(description="why it was requested")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("collections", wiring, documented, post="admin")
+    pages = api_blueprint("collections", wiring, documented, post="admin")
 
     @pages.get("/collections", responses={HTTPStatus.OK: CollectionOverview})
     def collections() -> Response:
         """List past collections, the running collection, and what the next collection waits for"""
         return CollectionOverview.model_validate(asdict(overview(wiring))).response()
 
-    @pages.post("/collections", responses={HTTPStatus.OK: CollectionAsked, **refusals([_NONE])})
-    def collect(body: CollectionWish) -> Response:
+    @pages.post("/collections", responses={HTTPStatus.OK: QueuedCollection, **error_responses([_NONE])})
+    def collect(body: CollectionRequest) -> Response:
         """Run a collection now, regardless of gc.window and gc.min_interval, or only a dry run"""
         reason = _asked(wiring, body.dry_run)
         permanent = 0 if body.dry_run else wiring.figures.trashed()
-        return CollectionAsked(reason=reason, dry_run=body.dry_run, permanent=permanent).response()
+        return QueuedCollection(reason=reason, dry_run=body.dry_run, permanent=permanent).response()
 
-    @pages.delete("/collections", responses={HTTPStatus.OK: CollectionCancelled, **refusals([_NOT_QUEUED])})
+    @pages.delete("/collections", responses={HTTPStatus.OK: CancelledCollection, **error_responses([_NOT_QUEUED])})
     def cancel_collection() -> Response:
         """Cancel the queued collection, unless it is already deleting blobs"""
         try:
-            return CollectionCancelled(reason=cancel(wiring)).response()
+            return CancelledCollection(reason=cancel(wiring)).response()
         except NotWaiting as error:
             raise Conflict(str(error)) from error
 

@@ -14,11 +14,11 @@ from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import Wanted, check_globs, is_glob
 from service.prune.manual import Wish, ask, wishes
-from service.web.api.door import door, refusals
-from service.web.api.name import Digest
+from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.names import Digest
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath
-from service.web.models import Answer, Asked
-from service.web.problems import Faulty
+from service.web.models import ApiAnswer, ApiRequest
+from service.web.problems import InvalidRequest
 from service.wiring import Wiring
 
 _MOST_NAMES = 1000
@@ -34,7 +34,7 @@ _Glob = Annotated[str, Field(max_length=LONGEST_PATTERN), AfterValidator(_a_glob
 _Globs = Annotated[tuple[_Glob, ...], Field(max_length=_MOST_NAMES)]
 
 
-class Deletion(Asked):
+class ManualDeletionRequest(ApiRequest):
     """A request to delete tags or manifests of one repository or of several."""
 
     repository: _Glob = Field(description="name of the repository, or a glob", examples=["shop/api"])
@@ -54,19 +54,21 @@ class Deletion(Asked):
         """Return the requested tags and digests.
 
         Raises:
-            Faulty: nothing is named, or fields that exclude each other.
+            InvalidRequest: nothing is named, or fields that exclude each other.
         """
         if bool(self.tags or self.digests) == bool(self.all_but):
-            raise Faulty(["name either tags or digests to delete, or with all_but the tags to keep"])
+            raise InvalidRequest(["name either tags or digests to delete, or with all_but the tags to keep"])
         if self.digests and is_glob(self.repository):
-            raise Faulty(["digests: a digest belongs to one repository; name that repository instead of a glob"])
+            raise InvalidRequest(
+                ["digests: a digest belongs to one repository; name that repository instead of a glob"]
+            )
         if self.all_but:
             return (Wanted(self.repository, but=self.all_but),)
         tags = [Wanted(self.repository, tag) for tag in self.tags]
         return (*tags, *(Wanted(self.repository, digest=digest) for digest in self.digests))
 
 
-class DeletedByHand(Answer):
+class ManuallyDeleted(ApiAnswer):
     """A tag, or a manifest without a tag, that is deleted or kept."""
 
     repository: str = Field(description="name of the repository")
@@ -79,7 +81,7 @@ class DeletedByHand(Answer):
     reason: str = Field(description="why, in words")
 
     @classmethod
-    def of(cls, repository: str, verdict: Verdict) -> "DeletedByHand":
+    def of(cls, repository: str, verdict: Verdict) -> "ManuallyDeleted":
         tag = verdict.tag
         return cls(
             repository=repository,
@@ -91,15 +93,15 @@ class DeletedByHand(Answer):
         )
 
 
-class Deletions(Answer):
+class ManualDeletionAnswer(ApiAnswer):
     """Tags and manifests that will be deleted, and those that will be kept."""
 
     asked: bool = Field(description="true if workers delete these images now; images pushed meanwhile are kept")
-    going: tuple[DeletedByHand, ...]
-    staying: tuple[DeletedByHand, ...]
+    going: tuple[ManuallyDeleted, ...]
+    staying: tuple[ManuallyDeleted, ...]
 
 
-class Pending(Answer):
+class PendingDeletion(ApiAnswer):
     """A manual deletion that was requested and is not done yet, or was rejected."""
 
     name: str = Field(description="a tag, or the digest of a manifest")
@@ -109,11 +111,11 @@ class Pending(Answer):
     refused: str | None = Field(description="why the request was rejected; null: the request is pending")
 
 
-class Pendings(Answer):
+class PendingDeletions(ApiAnswer):
     """The pending and rejected deletion requests of one repository."""
 
     repository: str = Field(description="name of the repository")
-    pending: tuple[Pending, ...]
+    pending: tuple[PendingDeletion, ...]
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -121,33 +123,37 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = door("deletions", wiring, documented)
+    pages = api_blueprint("deletions", wiring, documented)
 
-    @pages.get("/deletions/<path:repository>", responses={HTTPStatus.OK: Pendings, **refusals([UNKNOWN])})
+    @pages.get(
+        "/deletions/<path:repository>", responses={HTTPStatus.OK: PendingDeletions, **error_responses([UNKNOWN])}
+    )
     def deletions(path: RepositoryPath) -> Response:
         """List manual deletions of a repository that are pending or were rejected"""
         repository = wiring.inventory.known(path.repository)
         pending = (
-            Pending(name=name, digest=ask.digest, by=ask.by, at_us=ask.at_us, refused=ask.refused or None)
+            PendingDeletion(name=name, digest=ask.digest, by=ask.by, at_us=ask.at_us, refused=ask.refused or None)
             for name, ask in sorted(wiring.asks.standing(repository).items())
         )
-        return Pendings(repository=repository, pending=tuple(pending)).response()
+        return PendingDeletions(repository=repository, pending=tuple(pending)).response()
 
     return pages
 
 
 def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = door("deletions-asking", wiring, documented, "admin")
+    pages = api_blueprint("deletions-asking", wiring, documented, "admin")
 
-    @pages.post("/deletions", responses={HTTPStatus.OK: Deletions, **refusals([UNKNOWN, _STAYS, REGISTRY])})
-    def delete(body: Deletion) -> Response:
+    @pages.post(
+        "/deletions", responses={HTTPStatus.OK: ManualDeletionAnswer, **error_responses([UNKNOWN, _STAYS, REGISTRY])}
+    )
+    def delete(body: ManualDeletionRequest) -> Response:
         """Delete tags or manifests now, regardless of the policy, or preview the deletion"""
         return _deleted(wiring, body.wanted(), body).response()
 
     return pages
 
 
-def _deleted(wiring: Wiring, wanted: Sequence[Wanted], asked: Deletion) -> Deletions:
+def _deleted(wiring: Wiring, wanted: Sequence[Wanted], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
     try:
         planned = wishes(wiring, wanted, force=asked.force)
         asks = not asked.dry_run and any(wish.going for wish in planned)
@@ -157,8 +163,8 @@ def _deleted(wiring: Wiring, wanted: Sequence[Wanted], asked: Deletion) -> Delet
         raise Conflict(str(error)) from error
     going = tuple(row for wish in planned for row in _rows(wish, wish.going))
     staying = tuple(row for wish in planned for row in _rows(wish, wish.staying))
-    return Deletions(asked=asks, going=going, staying=staying)
+    return ManualDeletionAnswer(asked=asks, going=going, staying=staying)
 
 
-def _rows(wish: Wish, verdicts: Iterable[Verdict]) -> Iterable[DeletedByHand]:
-    return (DeletedByHand.of(wish.repository, verdict) for verdict in verdicts)
+def _rows(wish: Wish, verdicts: Iterable[Verdict]) -> Iterable[ManuallyDeleted]:
+    return (ManuallyDeleted.of(wish.repository, verdict) for verdict in verdicts)

@@ -8,10 +8,10 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.domain.history.entry import Entry
-from service.web.api.door import door, refusals
+from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, PageQuery, id_of
 from service.web.api.repository import UNKNOWN, RepositoryPath
-from service.web.models import Answer
+from service.web.models import ApiAnswer
 from service.wiring import Wiring
 
 _ID = re.compile(r"\d{1,19}-\d{1,19}", re.ASCII)
@@ -26,7 +26,7 @@ class EventsQuery(PageQuery):
     tag: str = Field(default="", max_length=128, description="only events of this tag; empty: all tags")
 
 
-class Event(Answer):
+class RecordedEvent(ApiAnswer):
     """A recorded event of a tag or a manifest."""
 
     id: str = Field(description="id of the event: its arrival in ms since the epoch, a dash, and a number")
@@ -47,25 +47,28 @@ class Event(Answer):
     rule: str = Field(description="the rule of the policy that decided; empty: none")
 
     @classmethod
-    def of(cls, entry: Entry) -> "Event":
+    def of(cls, entry: Entry) -> "RecordedEvent":
         return cls(**{name: getattr(entry, name) for name in cls.model_fields})
 
 
-class Events(Paged):
+class RecordedEvents(Paged):
     """A page of events, newest first."""
 
-    events: tuple[Event, ...]
+    events: tuple[RecordedEvent, ...]
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("events", wiring, documented)
+    pages = api_blueprint("events", wiring, documented)
 
-    @pages.get("/events", responses={HTTPStatus.OK: Events})
+    @pages.get("/events", responses={HTTPStatus.OK: RecordedEvents})
     def events(query: EventsQuery) -> Response:
         """List the events of all repositories, newest first"""
         return _page(wiring, None, query).response()
 
-    @pages.get("/repositories/<path:repository>/events", responses={HTTPStatus.OK: Events, **refusals([UNKNOWN])})
+    @pages.get(
+        "/repositories/<path:repository>/events",
+        responses={HTTPStatus.OK: RecordedEvents, **error_responses([UNKNOWN])},
+    )
     def repository_events(path: RepositoryPath, query: EventsQuery) -> Response:
         """List the events of a repository, newest first"""
         return _page(wiring, wiring.inventory.known(path.repository), query).response()
@@ -73,10 +76,10 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     return (pages,)
 
 
-def _page(wiring: Wiring, repository: str | None, query: EventsQuery) -> Events:
+def _page(wiring: Wiring, repository: str | None, query: EventsQuery) -> RecordedEvents:
     def wanted(entry: Entry) -> bool:
         return query.action in ("", entry.action) and query.tag in ("", entry.tag)
 
     before = id_of(query.cursor, lambda text: _ID.fullmatch(text) is not None)
     page = wiring.inventory.told(repository, wanted, before, query.limit)
-    return Events(next=page.before, events=tuple(Event.of(entry) for entry in page.entries))
+    return RecordedEvents(next=page.before, events=tuple(RecordedEvent.of(entry) for entry in page.entries))

@@ -9,19 +9,19 @@ from pydantic import Field
 from service.domain.errors import NoSuchTag
 from service.domain.retention.conditions import Opinion
 from service.domain.retention.explanation import Explanation, with_hold
-from service.web.api.door import door, refusals
+from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
-from service.web.models import Answer, Asked
+from service.web.models import ApiAnswer, ApiRequest
 from service.wiring import Wiring
 
 
-class TagQuery(Asked):
+class TagQuery(ApiRequest):
     """The tags to explain."""
 
     tag: tuple[str, ...] = Field(default=(), description="a tag; may be given several times; all tags when absent")
 
 
-class RuleOpinion(Answer):
+class RuleOpinion(ApiAnswer):
     """The decision of one rule that selects the tag. A tag is kept if any rule keeps it."""
 
     rule: str = Field(description="name of the rule, or its number such as #2")
@@ -48,14 +48,14 @@ class RuleOpinion(Answer):
         )
 
 
-class SharingTag(Answer):
+class SharingTag(ApiAnswer):
     """Another tag that points at the same digest."""
 
     tag: str = Field(description="name of the tag")
     kept: bool = Field(description="true if the tag is kept")
 
 
-class ExplainedTag(Answer):
+class ExplainedTag(ApiAnswer):
     """A tag, with the reason why it is kept or deleted."""
 
     name: str = Field(description="the tag")
@@ -109,7 +109,7 @@ class ExplainedTag(Answer):
         )
 
 
-class Explanations(Answer):
+class Explanations(ApiAnswer):
     """The explained tags of a repository, newest push first."""
 
     repository: str = Field(description="name of the repository")
@@ -118,11 +118,11 @@ class Explanations(Answer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("explanations", wiring, documented)
+    pages = api_blueprint("explanations", wiring, documented)
 
     @pages.get(
         "/repositories/<path:repository>/explain",
-        responses={HTTPStatus.OK: Explanations, **refusals([UNKNOWN])},
+        responses={HTTPStatus.OK: Explanations, **error_responses([UNKNOWN])},
     )
     def explain(path: RepositoryPath, query: TagQuery) -> Response:
         """Explain why each tag is kept or deleted by the current policy"""

@@ -9,9 +9,9 @@ from werkzeug.exceptions import Conflict
 
 from service.domain.errors import NotWaiting
 from service.prune import approvals
-from service.web.api.door import door, refusals
+from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
-from service.web.models import Answer, Asked
+from service.web.models import ApiAnswer, ApiRequest
 from service.wiring import Wiring
 
 NOTHING_WAITS = (
@@ -21,7 +21,7 @@ NOTHING_WAITS = (
 ALL_DECIDED = (HTTPStatus.CONFLICT, "no plan waits for approval, or the waiting plans are not the named ones")
 
 
-class HeldPlan(Answer):
+class HeldPlan(ApiAnswer):
     """A plan that waits for approval."""
 
     repository: str = Field(description="name of the repository")
@@ -32,7 +32,7 @@ class HeldPlan(Answer):
     refused_by: str | None = Field(description="the user who rejected this plan; null: not rejected")
 
 
-class Holds(Answer):
+class Holds(ApiAnswer):
     """All plans that wait for approval."""
 
     holds: tuple[HeldPlan, ...]
@@ -41,13 +41,13 @@ class Holds(Answer):
     )
 
 
-class PlanQuery(Asked):
+class PlanQuery(ApiRequest):
     """The plan to approve."""
 
     plan: str | None = Field(default=None, description="the plan that was reviewed; absent: the plan that waits now")
 
 
-class PlansQuery(Asked):
+class PlansQuery(ApiRequest):
     """The plans to approve."""
 
     plans: str | None = Field(
@@ -56,14 +56,14 @@ class PlansQuery(Asked):
     )
 
 
-class ApprovalOfAll(Answer):
+class ApprovalOfAll(ApiAnswer):
     """The plans that were approved together. The approval is valid for one day."""
 
     repositories: int = Field(description="repositories whose plan is approved")
     approved: int = Field(description="images whose deletion is approved")
 
 
-class Approval(Answer):
+class Approval(ApiAnswer):
     """The plan that was approved. The approval is valid for one day."""
 
     repository: str = Field(description="name of the repository")
@@ -75,7 +75,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = door("holds", wiring, documented)
+    pages = api_blueprint("holds", wiring, documented)
 
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
@@ -99,11 +99,11 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
 
 def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = door("holds-approval", wiring, documented, "admin")
+    pages = api_blueprint("holds-approval", wiring, documented, "admin")
 
     @pages.post(
         "/holds/<path:repository>/approve",
-        responses={HTTPStatus.OK: Approval, **refusals([UNKNOWN, NOTHING_WAITS])},
+        responses={HTTPStatus.OK: Approval, **error_responses([UNKNOWN, NOTHING_WAITS])},
     )
     def approve(path: RepositoryPath, query: PlanQuery) -> Response:
         """Approve the waiting plan of a repository, and plan the repository again now"""
@@ -114,7 +114,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
             raise Conflict(str(error)) from error
         return Approval(repository=repository, approved=approved).response()
 
-    @pages.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **refusals([ALL_DECIDED])})
+    @pages.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **error_responses([ALL_DECIDED])})
     def approve_all(query: PlansQuery) -> Response:
         """Approve every waiting plan that was not rejected, and plan the repositories again now"""
         try:

@@ -7,12 +7,12 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.health import system_health
-from service.web.api.door import door
-from service.web.models import Answer
+from service.web.api.api_blueprint import api_blueprint
+from service.web.models import ApiAnswer
 from service.wiring import Wiring
 
 
-class Trouble(Answer):
+class ReportedTrouble(ApiAnswer):
     """A problem that an operator must fix."""
 
     about: str = Field(description="the subject, such as a queue and a repository")
@@ -20,7 +20,7 @@ class Trouble(Answer):
     at_ms: int = Field(description="since when, ms since the epoch")
 
 
-class Overview(Answer):
+class SystemOverview(ApiAnswer):
     """The state of the whole system at one moment."""
 
     repositories: int = Field(description="number of known repositories")
@@ -46,13 +46,13 @@ class Overview(Answer):
     dry_run: bool = Field(description="true if the policy is a dry run: nothing is deleted")
     collection: str | None = Field(description="stage of the running collection; null: none is running")
     reconciled_ms: int | None = Field(description="end of the last reconcile run, ms since the epoch; null: never")
-    troubles: tuple[Trouble, ...] = Field(description="problems that an operator must fix")
+    troubles: tuple[ReportedTrouble, ...] = Field(description="problems that an operator must fix")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("overview", wiring, documented)
+    pages = api_blueprint("overview", wiring, documented)
 
-    @pages.get("/overview", responses={HTTPStatus.OK: Overview})
+    @pages.get("/overview", responses={HTTPStatus.OK: SystemOverview})
     def overview() -> Response:
         """Return the state of the system: amounts, queued work, and problems"""
         return _overview(wiring).response()
@@ -60,11 +60,11 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     return (pages,)
 
 
-def _overview(wiring: Wiring) -> Overview:
+def _overview(wiring: Wiring) -> SystemOverview:
     now, shelves = system_health(wiring), wiring.inventory.catalog.shelves(wiring.history.repositories())
     reading = now.reading
     under, last, policy = wiring.garbage.under_way(), wiring.walks.last(), wiring.policies.current()
-    return Overview(
+    return SystemOverview(
         repositories=len(shelves),
         tags=sum(shelf.tags for shelf in shelves),
         doomed=sum(shelf.doomed for shelf in shelves),
@@ -84,6 +84,7 @@ def _overview(wiring: Wiring) -> Overview:
         collection=under.stage if under else None,
         reconciled_ms=last.at_ms if last else None,
         troubles=tuple(
-            Trouble(about=trouble.about, message=trouble.message, at_ms=trouble.at_ms) for trouble in now.troubles
+            ReportedTrouble(about=trouble.about, message=trouble.message, at_ms=trouble.at_ms)
+            for trouble in now.troubles
         ),
     )

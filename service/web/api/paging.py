@@ -10,8 +10,8 @@ from pydantic import Field
 from service.domain.page import Page, Place
 from service.domain.policy.patterns import LONGEST_PATTERN, Matcher
 from service.domain.search import finding
-from service.web.models import Answer, Asked
-from service.web.problems import Faulty
+from service.web.models import ApiAnswer, ApiRequest
+from service.web.problems import InvalidRequest
 
 MOST_ROWS = 1000
 _LONGEST_CURSOR = 1000
@@ -21,7 +21,7 @@ _NO_CURSOR = "cursor: invalid for this sort order; leave it out to begin at the 
 Row = TypeVar("Row")
 
 
-class PageQuery(Asked):
+class PageQuery(ApiRequest):
     """The page of a listing."""
 
     limit: int = Field(default=100, ge=1, le=MOST_ROWS, description="page size")
@@ -40,14 +40,14 @@ class SearchQuery(PageQuery):
     )
 
     def finding(self) -> Matcher:
-        """Return the matcher of the search. Raises Faulty if the search is not a valid glob."""
+        """Return the matcher of the search. Raises InvalidRequest if the search is not a valid glob."""
         try:
             return finding(self.search)
         except ValueError as error:
-            raise Faulty([f"search: {error}"]) from error
+            raise InvalidRequest([f"search: {error}"]) from error
 
 
-class Paged(Answer):
+class Paged(ApiAnswer):
     """A page of a listing."""
 
     next: str | None = Field(description="cursor of the next page; null: this is the last page")
@@ -67,7 +67,7 @@ def place_of(cursor: str | None, order: str, kind: type) -> Place | None:
         kind: the type of the sort key, int or str.
 
     Raises:
-        Faulty: the cursor was not made by `cursor_of` for this order.
+        InvalidRequest: the cursor was not made by `cursor_of` for this order.
     """
     if cursor is None:
         return None
@@ -75,7 +75,7 @@ def place_of(cursor: str | None, order: str, kind: type) -> Place | None:
         case [str(sort), int(key) | str(key), str(name)] if sort == order and type(key) is kind:
             if isinstance(key, str) or abs(key) < _MOST_NUMBER:
                 return key, name
-    raise Faulty([_NO_CURSOR])
+    raise InvalidRequest([_NO_CURSOR])
 
 
 def packed(value: list[int | str]) -> str:
@@ -83,16 +83,16 @@ def packed(value: list[int | str]) -> str:
 
 
 def unpacked(cursor: str) -> object:
-    """Return the packed value. Raises Faulty if the cursor was not made by `packed`."""
+    """Return the packed value. Raises InvalidRequest if the cursor was not made by `packed`."""
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Faulty([_NO_CURSOR]) from error
+        raise InvalidRequest([_NO_CURSOR]) from error
 
 
 def id_of(cursor: str | None, is_id: Callable[[str], bool]) -> str | None:
-    """Return the id of a history entry that a cursor holds. Raises Faulty if the cursor is not such an id."""
+    """Return the id of a history entry that a cursor holds. Raises InvalidRequest if the cursor is not such an id."""
     if cursor is not None and not is_id(cursor):
-        raise Faulty([_NO_CURSOR])
+        raise InvalidRequest([_NO_CURSOR])
     return cursor

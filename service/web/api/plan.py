@@ -8,15 +8,15 @@ from pydantic import Field
 
 from service.domain.retention.plan import Doomed
 from service.reports.inventory import Planned
-from service.web.api.door import door
+from service.web.api.api_blueprint import api_blueprint
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
-from service.web.models import Answer
+from service.web.models import ApiAnswer
 from service.wiring import Wiring
 
 _ORDER = "name"
 
 
-class PlannedTag(Answer):
+class PlannedTag(ApiAnswer):
     """A tag to be deleted, or a manifest without a tag."""
 
     tag: str | None = Field(description="name of the tag; null: a manifest without a tag is deleted")
@@ -25,7 +25,7 @@ class PlannedTag(Answer):
     by: str = Field(description="the user who requested the deletion manually; empty: the policy decided")
 
 
-class PlannedImage(Answer):
+class PlannedImage(ApiAnswer):
     """An image to be deleted, or only these tags of it."""
 
     digest: str = Field(description="digest of the manifest")
@@ -48,14 +48,14 @@ class PlannedImage(Answer):
         )
 
 
-class WaitingPlan(Answer):
+class WaitingPlan(ApiAnswer):
     """A plan that waits for approval."""
 
     reason: str = Field(description="the reason, in words")
     digests: tuple[str, ...] = Field(description="digests of the images that are deleted once the plan is approved")
 
 
-class RepositoryPlan(Answer):
+class RepositoryPlan(ApiAnswer):
     """The plan of one repository."""
 
     repository: str = Field(description="name of the repository")
@@ -84,7 +84,7 @@ class Plans(Paged):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("plan", wiring, documented)
+    pages = api_blueprint("plan", wiring, documented)
 
     @pages.get("/plan", responses={HTTPStatus.OK: Plans})
     def plan(query: SearchQuery) -> Response:

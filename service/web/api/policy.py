@@ -8,14 +8,14 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.domain.policy.model import schema
-from service.web.api.door import door
-from service.web.models import Answer
+from service.web.api.api_blueprint import api_blueprint
+from service.web.models import ApiAnswer
 from service.wiring import Wiring
 
 _A_SCHEMA = {"description": "a JSON Schema (2020-12)", "content": {"application/json": {"schema": {"type": "object"}}}}
 
 
-class PolicyInForce(Answer):
+class PolicyInForce(ApiAnswer):
     """The current policy, its source, and the reason why a newer version is not active."""
 
     policy: dict[str, Any] | None = Field(
@@ -28,7 +28,7 @@ class PolicyInForce(Answer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("policy", wiring, documented)
+    pages = api_blueprint("policy", wiring, documented)
 
     @pages.get("/policy", responses={HTTPStatus.OK: PolicyInForce})
     def policy() -> Response:

@@ -14,27 +14,27 @@ from service.domain.retention.plan import Verdict
 from service.domain.retention.preview import Preview
 from service.settings import policy_faults
 from service.web import trials
-from service.web.api.door import door, refusals
+from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, known
-from service.web.models import Answer, Asked
-from service.web.problems import Faulty
+from service.web.models import ApiAnswer, ApiRequest
+from service.web.problems import InvalidRequest
 from service.wiring import Wiring
 
 
-class RepositoryQuery(Asked):
+class RepositoryQuery(ApiRequest):
     """The repositories to preview."""
 
     repository: tuple[str, ...] = Field(default=(), description="a repository; may be given several times; absent: all")
 
 
-class Question(Asked):
+class PolicyPreviewRequest(ApiRequest):
     """A policy to preview, and the repositories."""
 
     policy: dict[str, Any] = Field(description="a whole policy, as GET /api/v1/policy/schema describes it")
     repositories: tuple[str, ...] | None = Field(default=None, description="names of the repositories; absent: all")
 
 
-class GoingTag(Answer):
+class GoingTag(ApiAnswer):
     """A tag, or a manifest without a tag, that would be deleted."""
 
     tag: str = Field(description="name of the tag; empty: the manifest has no tag")
@@ -49,7 +49,7 @@ class GoingTag(Answer):
         return cls(tag=tag.name, digest=tag.digest, reason=verdict.reason, rule=verdict.rule, size_bytes=tag.size_bytes)
 
 
-class RuleShare(Answer):
+class RuleShare(ApiAnswer):
     """The part of a preview that one rule decided."""
 
     rule: str = Field(description="name of the rule, or its number such as #2; empty: no rule decided")
@@ -59,7 +59,7 @@ class RuleShare(Answer):
     unsized: int = Field(description="number of those images with unknown size, which size_bytes leaves out")
 
 
-class RepositoryPreview(Answer):
+class RepositoryPreview(ApiAnswer):
     """The images that would be deleted from one repository."""
 
     repository: str = Field(description="name of the repository")
@@ -103,7 +103,7 @@ class RepositoryPreview(Answer):
         )
 
 
-class Previews(Answer):
+class Previews(ApiAnswer):
     """The previews of all requested repositories."""
 
     dry_run: bool = Field(description="true if the policy is a dry run: nothing is deleted")
@@ -111,8 +111,8 @@ class Previews(Answer):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("previews", wiring, documented)
-    answers = {HTTPStatus.OK: Previews, **refusals([UNKNOWN])}
+    pages = api_blueprint("previews", wiring, documented)
+    answers = {HTTPStatus.OK: Previews, **error_responses([UNKNOWN])}
 
     @pages.get("/preview", responses=answers)
     def preview(query: RepositoryQuery) -> Response:
@@ -122,7 +122,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
             return _previews(_previewed(wiring, names), wiring.outlook.is_dry())
 
     @pages.post("/preview", responses=answers)
-    def preview_by_policy(body: Question) -> Response:
+    def preview_by_policy(body: PolicyPreviewRequest) -> Response:
         """Preview what another policy would delete now; this changes nothing"""
         trials.check_size(len(to_json(body.policy)))
         trials.check_patterns(body.policy)
@@ -135,11 +135,11 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _policy(values: dict[str, Any]) -> Policy:
-    """Return the policy in these values. Raises Faulty if the policy is invalid."""
+    """Return the policy in these values. Raises InvalidRequest if the policy is invalid."""
     try:
         return Policy.model_validate(values)
     except ValidationError as error:
-        raise Faulty.of(error, lambda _: policy_faults(values)) from error
+        raise InvalidRequest.of(error, lambda _: policy_faults(values)) from error
 
 
 def _previewed(wiring: Wiring, names: Iterable[str], policy: Policy | None = None) -> Iterator[Preview]:

@@ -11,14 +11,14 @@ from werkzeug.exceptions import Conflict
 from service.domain.errors import ConfigurationError
 from service.reconcile.status import ask, overview
 from service.settings.kinds import RepositoryName
-from service.web.api.door import door, refusals
-from service.web.models import Answer, Asked
+from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.models import ApiAnswer, ApiRequest
 from service.wiring import Wiring
 
 _NONE = (HTTPStatus.CONFLICT, "no registry is configured")
 
 
-class WalkUnder(Answer):
+class RunningReconcile(ApiAnswer):
     """The current reconcile run."""
 
     reason: str = Field(description="why the run was requested")
@@ -33,7 +33,7 @@ class WalkUnder(Answer):
     message: str = Field(description="the last failure, in one sentence")
 
 
-class WalkLast(Answer):
+class LastReconcile(ApiAnswer):
     """The last reconcile run that ended."""
 
     at_ms: int = Field(description="end of the run, ms since the epoch")
@@ -50,16 +50,16 @@ class WalkLast(Answer):
     message: str = Field(description="the last failure, in one sentence")
 
 
-class Reconciliation(Answer):
+class Reconciliation(ApiAnswer):
     """The state of the reconcile runs."""
 
-    under: WalkUnder | None = Field(description="the current run; null: none is running")
+    under: RunningReconcile | None = Field(description="the current run; null: none is running")
     wanted: str | None = Field(description="why a run over all repositories is requested; null: none is requested")
-    last: WalkLast | None = Field(description="the last run that ended; null: none yet")
+    last: LastReconcile | None = Field(description="the last run that ended; null: none yet")
     next_ms: int | None = Field(description="next run by reconcile.schedule, ms since the epoch; null: no schedule")
 
 
-class ReconciliationWish(Asked):
+class ReconcileRequest(ApiRequest):
     """The repositories to compare with the registry."""
 
     repositories: tuple[RepositoryName, ...] = Field(
@@ -67,25 +67,25 @@ class ReconciliationWish(Asked):
     )
 
 
-class ReconciliationAsked(Answer):
+class QueuedReconcile(ApiAnswer):
     """The requested reconcile run. A worker starts it as soon as possible; the recorded run has this reason."""
 
     reason: str = Field(description="reason of the run that will be recorded")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("reconciliation", wiring, documented, post="admin")
+    pages = api_blueprint("reconciliation", wiring, documented, post="admin")
 
     @pages.get("/reconciliation", responses={HTTPStatus.OK: Reconciliation})
     def reconciliation() -> Response:
         """Return the current reconcile run, the last run, and the time of the next run"""
         return Reconciliation.model_validate(asdict(overview(wiring))).response()
 
-    @pages.post("/reconciliation", responses={HTTPStatus.OK: ReconciliationAsked, **refusals([_NONE])})
-    def reconcile(body: ReconciliationWish) -> Response:
+    @pages.post("/reconciliation", responses={HTTPStatus.OK: QueuedReconcile, **error_responses([_NONE])})
+    def reconcile(body: ReconcileRequest) -> Response:
         """Compare some repositories, or all, with the registry now"""
         try:
-            return ReconciliationAsked(reason=ask(wiring, body.repositories, by="API")).response()
+            return QueuedReconcile(reason=ask(wiring, body.repositories, by="API")).response()
         except ConfigurationError as error:
             raise Conflict(str(error)) from error
 

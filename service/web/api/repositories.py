@@ -7,9 +7,9 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.reports.inventory import RepositoryOrder
-from service.web.api.door import door
+from service.web.api.api_blueprint import api_blueprint
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
-from service.web.models import Answer
+from service.web.models import ApiAnswer
 from service.wiring import Wiring
 
 
@@ -19,7 +19,7 @@ class RepositoriesQuery(SearchQuery):
     sort: RepositoryOrder = Field(default="name", description="sort field; prefix with - for descending order")
 
 
-class Repository(Answer):
+class Repository(ApiAnswer):
     """The summary of a repository."""
 
     repository: str = Field(description="name of the repository")
@@ -38,7 +38,7 @@ class Repositories(Paged):
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("repositories", wiring, documented)
+    pages = api_blueprint("repositories", wiring, documented)
 
     @pages.get("/repositories", responses={HTTPStatus.OK: Repositories})
     def repositories(query: RepositoriesQuery) -> Response:

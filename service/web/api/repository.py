@@ -6,14 +6,14 @@ from http import HTTPStatus
 from pydantic import Field
 
 from service.domain.errors import NoSuchRepository
-from service.web.models import Asked
+from service.web.models import ApiRequest
 from service.wiring import Wiring
 
 UNKNOWN = (HTTPStatus.NOT_FOUND, "repository or tag not found")
 REGISTRY = (HTTPStatus.BAD_GATEWAY, "the registry is not reachable, or rejected the request")
 
 
-class RepositoryPath(Asked):
+class RepositoryPath(ApiRequest):
     """The repository of a request."""
 
     repository: str = Field(description="name of the repository; slashes are not escaped", examples=["shop/api"])

@@ -13,11 +13,11 @@ from werkzeug.exceptions import Conflict
 from service.domain.errors import ConfigurationError
 from service.domain.page import Page
 from service.reports.inventory import Listed, TagOrder
-from service.web.api.door import door, refusals
+from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath
-from service.web.models import Answer
-from service.web.problems import Faulty
+from service.web.models import ApiAnswer
+from service.web.problems import InvalidRequest
 from service.wiring import Wiring
 
 _MOST_LOOKED_INTO = 100
@@ -36,7 +36,7 @@ class TagsQuery(SearchQuery):
     )
 
 
-class ListedTag(Answer):
+class ListedTag(ApiAnswer):
     """A tag and its retention status."""
 
     name: str = Field(description="the tag")
@@ -86,7 +86,7 @@ class Tags(Paged):
     tags: tuple[ListedTag, ...]
 
 
-class Standing(Answer):
+class TagInterval(ApiAnswer):
     """A period during which a tag pointed at one digest."""
 
     digest: str = Field(description="digest of the manifest")
@@ -111,25 +111,25 @@ class Standing(Answer):
     deleted: bool = Field(description="true if the tag was deleted then; false if it only moved to another digest")
 
 
-class TagHistory(Answer):
+class TagHistory(ApiAnswer):
     """The history of a tag, latest period first."""
 
     repository: str = Field(description="name of the repository")
     tag: str = Field(description="the tag")
-    history: tuple[Standing, ...]
+    history: tuple[TagInterval, ...]
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
-    pages = door("tags", wiring, documented)
+    pages = api_blueprint("tags", wiring, documented)
 
     @pages.get(
         "/repositories/<path:repository>/tags",
-        responses={HTTPStatus.OK: Tags, **refusals([UNKNOWN, REGISTRY, _NO_REGISTRY])},
+        responses={HTTPStatus.OK: Tags, **error_responses([UNKNOWN, REGISTRY, _NO_REGISTRY])},
     )
     def tags(path: RepositoryPath, query: TagsQuery) -> Response:
         """List the tags of a repository with their verdicts by the current policy"""
         if query.platforms and query.limit > _MOST_LOOKED_INTO:
-            raise Faulty(
+            raise InvalidRequest(
                 [f"limit: at most {_MOST_LOOKED_INTO} with platforms, because each tag needs requests to the registry"]
             )
         repository = wiring.inventory.known(path.repository)
@@ -146,12 +146,12 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
     @pages.get(
         "/repositories/<path:repository>/tags/<tag>/history",
-        responses={HTTPStatus.OK: TagHistory, **refusals([UNKNOWN])},
+        responses={HTTPStatus.OK: TagHistory, **error_responses([UNKNOWN])},
     )
     def tag_history(path: TagPath) -> Response:
         """Return the history of a tag, also of a deleted tag"""
         intervals = wiring.inventory.intervals(wiring.inventory.known(path.repository), path.tag)
-        history = tuple(Standing.model_validate(asdict(interval)) for interval in intervals)
+        history = tuple(TagInterval.model_validate(asdict(interval)) for interval in intervals)
         return TagHistory(repository=path.repository, tag=path.tag, history=history).response()
 
     return (pages,)

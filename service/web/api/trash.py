@@ -10,11 +10,11 @@ from pydantic import Field, StrictBool
 from service.domain.history.deleted import Deleted
 from service.domain.policy.units import Span
 from service.restore.restore import LEASE_S
-from service.web.api.door import door, refusals
-from service.web.api.name import Digest, TagName
+from service.web.api.api_blueprint import api_blueprint, error_responses
+from service.web.api.names import Digest, TagName
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, known
-from service.web.models import Answer, Asked
-from service.web.problems import Faulty
+from service.web.models import ApiAnswer, ApiRequest
+from service.web.problems import InvalidRequest
 from service.wiring import Wiring
 
 _NOT_POSSIBLE = (
@@ -23,7 +23,7 @@ _NOT_POSSIBLE = (
 )
 
 
-class DeletedImage(Answer):
+class DeletedImage(ApiAnswer):
     """A deleted tag or manifest that can still be restored."""
 
     tag: str | None = Field(description="the deleted tag; null: a manifest without a tag")
@@ -49,14 +49,14 @@ class DeletedImage(Answer):
         )
 
 
-class RepositoryTrash(Answer):
+class RepositoryTrash(ApiAnswer):
     """The restorable images of one repository, latest deletion first."""
 
     repository: str = Field(description="name of the repository")
     deleted: tuple[DeletedImage, ...]
 
 
-class Restoration(Asked):
+class RestoreRequest(ApiRequest):
     """A request to restore an image, by its tag or by its digest."""
 
     tag: TagName | None = Field(default=None, description="the deleted tag")
@@ -70,7 +70,7 @@ class Restoration(Asked):
     )
 
 
-class Restored(Answer):
+class RestoredImage(ApiAnswer):
     """The restored image."""
 
     repository: str = Field(description="name of the repository")
@@ -88,9 +88,9 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = door("trash", wiring, documented)
+    pages = api_blueprint("trash", wiring, documented)
 
-    @pages.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **refusals([UNKNOWN])})
+    @pages.get("/trash/<path:repository>", responses={HTTPStatus.OK: RepositoryTrash, **error_responses([UNKNOWN])})
     def trash(path: RepositoryPath) -> Response:
         """List the deleted images of a repository that can still be restored"""
         (repository,) = known(wiring, [path.repository])
@@ -102,25 +102,25 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
 
 
 def _restoring(wiring: Wiring, *, documented: bool) -> APIBlueprint:
-    pages = door("trash-restore", wiring, documented, "admin")
+    pages = api_blueprint("trash-restore", wiring, documented, "admin")
 
     @pages.post(
         "/trash/<path:repository>/restore",
-        responses={HTTPStatus.OK: Restored, **refusals([UNKNOWN, _NOT_POSSIBLE, REGISTRY])},
+        responses={HTTPStatus.OK: RestoredImage, **error_responses([UNKNOWN, _NOT_POSSIBLE, REGISTRY])},
     )
-    def restore(path: RepositoryPath, body: Restoration) -> Response:
+    def restore(path: RepositoryPath, body: RestoreRequest) -> Response:
         """Restore a deleted image, with its parts, its signatures and its original push time"""
         (repository,) = known(wiring, [path.repository])
-        return Restored(**_restored(wiring, repository, body)).response()
+        return RestoredImage(**_restored(wiring, repository, body)).response()
 
     return pages
 
 
-def _restored(wiring: Wiring, repository: str, asked: Restoration) -> dict[str, Any]:
+def _restored(wiring: Wiring, repository: str, asked: RestoreRequest) -> dict[str, Any]:
     if (asked.tag is None) == (asked.digest is None):
-        raise Faulty(["name either the tag or the digest to restore"])
+        raise InvalidRequest(["name either the tag or the digest to restore"])
     undone = wiring.undo.restore(
         repository, tag=asked.tag, digest=asked.digest, as_tag=asked.as_tag, force=asked.force,
         lease_s=asked.keep_for, by="API",
     )  # fmt: skip
-    return {name: getattr(undone, name) for name in Restored.model_fields}
+    return {name: getattr(undone, name) for name in RestoredImage.model_fields}

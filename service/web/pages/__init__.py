@@ -1,9 +1,9 @@
 """The dashboard. A page is a frame that is served at once; its panels load the parts that take time.
 
-frame.py         a page, a panel, the redirect after a change
+rendering.py     a page, a panel, the redirect after a change
 listings.py      a cache of the tags that users look at
 text.py          formats of times, bytes, digests and untrusted text
-written.py       policies and settings as YAML
+yaml_text.py     policies and settings as YAML
 masking.py       the configuration without its secrets
 login.py         signing in and out
 overview.py      current state and recent activity
@@ -29,23 +29,23 @@ from service.domain.errors import (
     StoreUnavailable,
 )
 from service.web import trials
-from service.web.access import is_foreign, is_open
+from service.web.access import is_cross_origin, is_open
 from service.web.pages import (
     activity,
     assets,
     collection,
-    frame,
     health,
     login,
     overview,
     policy,
+    rendering,
     repositories,
     repository,
     tag,
     text,
 )
-from service.web.problems import Faulty, fault
-from service.web.session import Visitor, csrf, is_cross_site, stranger, visitor
+from service.web.problems import InvalidRequest, fault
+from service.web.session import Visitor, csrf, csrf_error, is_cross_site, visitor
 from service.wiring import Wiring
 
 _SHOWN = (overview, repositories, activity, policy, collection, health)
@@ -68,7 +68,7 @@ def register(app: Flask, wiring: Wiring) -> None:
     pages.before_request(lambda: _refused(wiring))
     pages.after_request(_sealed)
     pages.register_error_handler(PushpruneError, _failed)
-    pages.register_error_handler(Faulty, lambda error: _failed(PushpruneError("; ".join(error.faults)), 422))
+    pages.register_error_handler(InvalidRequest, lambda error: _failed(PushpruneError("; ".join(error.faults)), 422))
     pages.register_error_handler(HTTPException, lambda error: _failed(error, error.code or 500))
     pages.register_error_handler(Exception, lambda error: _failed(PushpruneError(fault(error)), 500))
     text.register(app)
@@ -85,15 +85,15 @@ def _endpoint(page: ModuleType) -> str:
 def _refused(wiring: Wiring) -> Response | None:
     """Return the response that rejects the request or asks to sign in, or None if the request is allowed."""
     settings = wiring.settings
-    if is_open(settings) and is_foreign():
-        return frame.refusal(_FOREIGN, 403)
+    if is_open(settings) and is_cross_origin():
+        return rendering.error_page(_FOREIGN, 403)
     if _is_from_elsewhere():
-        return frame.page("again.html")
+        return rendering.page("again.html")
     # A rejected cross-site POST must not begin a session, so this check comes before csrf().
     if request.method == "POST" and is_cross_site():
-        return frame.refusal(stranger() or "another site sent this", 403)
+        return rendering.error_page(csrf_error() or "another site sent this", 403)
     csrf()
-    user = frame.keep_visitor(visitor(wiring))
+    user = rendering.keep_visitor(visitor(wiring))
     if user is None and request.endpoint not in _FOR_ALL:
         return _to_login()
     if request.method == "POST":
@@ -110,17 +110,17 @@ def _is_from_elsewhere() -> bool:
 
 
 def _unwanted(user: Visitor | None) -> Response | None:
-    if reason := stranger():
-        return frame.refusal(reason, 403)
+    if reason := csrf_error():
+        return rendering.error_page(reason, 403)
     if request.endpoint in _ASKS or (user and user.may_change):
         return None
-    return frame.refusal("you may look and change nothing: sign in with tokens.admin for that", 403)
+    return rendering.error_page("you may look and change nothing: sign in with tokens.admin for that", 403)
 
 
 def _to_login() -> Response:
     """Redirect to the sign-in page. A panel makes the browser load the whole page."""
-    address = url_for("pages.log_in_page", next=None if frame.is_panel() else frame.here())
-    if not frame.is_panel():
+    address = url_for("pages.log_in_page", next=None if rendering.is_panel() else rendering.here())
+    if not rendering.is_panel():
         return redirect(address, 303)  # type: ignore[return-value]
     response = Response("sign in again", 401, mimetype="text/plain")
     response.headers["HX-Redirect"] = address
@@ -150,6 +150,6 @@ def _failed(error: Exception, status: int = 0) -> Response:
     """Answer an error with one sentence. After a failed change, the page that sent the form shows the sentence."""
     message = error.description if isinstance(error, HTTPException) else str(error)
     status = status or next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 409)
-    if request.method == "POST" and request.endpoint not in frame.ANSWERS_ITSELF:
-        return frame.back(message or "it failed", failed=True)
-    return frame.refusal(message or "it failed", status)
+    if request.method == "POST" and request.endpoint not in rendering.ANSWERS_ITSELF:
+        return rendering.redirect_back(message or "it failed", failed=True)
+    return rendering.error_page(message or "it failed", status)

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
 from service.domain.search import finding
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.wiring import Wiring
 
 NAME = "Activity"
@@ -62,7 +62,7 @@ class Filters:
 def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/activity")
     def activity() -> Response:
-        return frame.page("activity.html", filters=_filters(), asked=_asked(), actions=_ACTIONS)
+        return rendering.page("activity.html", filters=_filters(), asked=_asked(), actions=_ACTIONS)
 
     @pages.get("/panels/activity/entries")
     def activity_entries() -> Response:
@@ -70,17 +70,17 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         listed = wiring.inventory.told(*_wanted(wiring, filters), filters.before or None, _PAGE)
         asked = {name: value for name, value in _asked().items() if name != "before"}
         values = {"told": listed, "asked": asked, "actions": _ACTIONS, "filters": filters}
-        return frame.panel("activity_entries.html", "What happened", **values)
+        return rendering.panel("activity_entries.html", "What happened", **values)
 
     @pages.get("/panels/activity/rejected")
     def activity_rejected() -> Response:
         rejected = wiring.archive.rejected(_REJECTED)
-        return frame.panel("activity_rejected.html", "What could not be understood", rejected=rejected)
+        return rendering.panel("activity_rejected.html", "What could not be understood", rejected=rejected)
 
     @pages.get("/panels/activity/troubles")
     def activity_troubles() -> Response:
         values = {"troubles": wiring.outbox.troubles(), "most": _TROUBLES}
-        return frame.panel("activity_troubles.html", "What failed", **values)
+        return rendering.panel("activity_troubles.html", "What failed", **values)
 
     @pages.get("/activity.csv")
     def activity_csv() -> Response:

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
 from service.collect.status import ask, cancel, overview, permanent
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.wiring import Wiring
 
 NAME = "Collection"
@@ -22,12 +22,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/collection")
     def collection() -> Response:
-        return frame.page("collection.html", can_collect=wiring.collector is not None, gate=gc.gate)
+        return rendering.page("collection.html", can_collect=wiring.collector is not None, gate=gc.gate)
 
     @pages.get("/panels/collection/now")
     def collection_now() -> Response:
         seen, standing = overview(wiring, runs=1), wiring.gate.standing()
-        return frame.panel(
+        return rendering.panel(
             "collection_now.html",
             "Collection now",
             seen=seen,
@@ -45,11 +45,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/collection/runs")
     def collection_runs() -> Response:
         runs, totals = wiring.garbage.runs(_SHOWN), wiring.garbage.totals()
-        return frame.panel("collection_runs.html", "Collections that ran", runs=runs, totals=totals)
+        return rendering.panel("collection_runs.html", "Collections that ran", runs=runs, totals=totals)
 
     @pages.get("/collection/run/<int:started_ms>")
     def collection_run(started_ms: int) -> Response:
-        return frame.page("collection_run.html", started_ms=started_ms)
+        return rendering.page("collection_run.html", started_ms=started_ms)
 
     @pages.get("/panels/collection/run/<int:started_ms>")
     def collection_output(started_ms: int) -> Response:
@@ -58,22 +58,24 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         if run is None:
             raise NotFound("no run that began then is recorded any more")
         values = {"run": run, "output": wiring.garbage.output(started_ms)}
-        return frame.panel("collection_output.html", "A collection", **values)
+        return rendering.panel("collection_output.html", "A collection", **values)
 
     @pages.get("/panels/collection/rehearsal")
     def collection_rehearsal() -> Response:
         rehearsal = wiring.garbage.rehearsal()
-        return frame.panel("collection_rehearsal.html", "The last dry run", rehearsal=rehearsal, most=_BLOBS)
+        return rendering.panel("collection_rehearsal.html", "The last dry run", rehearsal=rehearsal, most=_BLOBS)
 
     @pages.post("/collection")
     def collect() -> Response:
         dry_run = request.form.get("dry_run") == "yes"
-        reason = ask(wiring, dry_run=dry_run, by=frame.who().name)
+        reason = ask(wiring, dry_run=dry_run, by=rendering.current_visitor().name)
         if dry_run:
-            return frame.back(f"A dry run is queued: {reason}")
+            return rendering.redirect_back(f"A dry run is queued: {reason}")
         becomes = permanent(wiring.figures.trashed())
-        return frame.back(f"A collection is queued: {reason}. It is tried until it is made, and {becomes} with it.")
+        return rendering.redirect_back(
+            f"A collection is queued: {reason}. It is tried until it is made, and {becomes} with it."
+        )
 
     @pages.post("/collection/cancel")
     def cancel_collection() -> Response:
-        return frame.back(f"Cancelled: {cancel(wiring)}")
+        return rendering.redirect_back(f"Cancelled: {cancel(wiring)}")

@@ -16,9 +16,9 @@ from service.domain.finding import Finding, worst
 from service.health import system_health
 from service.reconcile.status import ask, overview
 from service.settings import Settings
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.web.pages.masking import masked, without_logins
-from service.web.pages.written import written
+from service.web.pages.yaml_text import as_yaml
 from service.wiring import Wiring
 
 NAME = "Health"
@@ -40,12 +40,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/health")
     def health() -> Response:
-        return frame.page("health.html", written=_written(wiring.settings), version=__version__)
+        return rendering.page("health.html", written=_effective(wiring.settings), version=__version__)
 
     @pages.get("/panels/health/now")
     def health_now() -> Response:
         now = system_health(wiring)
-        return frame.panel(
+        return rendering.panel(
             "health_now.html",
             "Workers and queues",
             reading=now.reading,
@@ -61,7 +61,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.post("/health/compare")
     def compare() -> Response:
-        return frame.back(f"All repositories are compared with the registry: {ask(wiring, by=frame.who().name)}")
+        return rendering.redirect_back(
+            f"All repositories are compared with the registry: {ask(wiring, by=rendering.current_visitor().name)}"
+        )
 
     @pages.get("/panels/health/found")
     def health_found() -> Response:
@@ -79,13 +81,13 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             looking.release()
         # If Redis is not available, the findings say so already.
         with suppress(StoreUnavailable):
-            wiring.findings.keep(findings, frame.who().name)
-        return _found(findings, time.time_ns() // 1_000_000, frame.who().name)
+            wiring.findings.keep(findings, rendering.current_visitor().name)
+        return _found(findings, time.time_ns() // 1_000_000, rendering.current_visitor().name)
 
 
 def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> Response:
     values = {"findings": findings, "at_ms": at_ms, "by": by, "worst": worst(findings)}
-    return frame.panel("health_doctor.html", "What the doctor found", **values)
+    return rendering.panel("health_doctor.html", "What the doctor found", **values)
 
 
 def _open(finding: Finding) -> Finding:
@@ -99,7 +101,7 @@ def _queues(wiring: Wiring) -> Iterator[Queue]:
         yield Queue(queue, wiring.outbox.waiting(f"{prefix}{queue}"))
 
 
-def _written(settings: Settings) -> str:
+def _effective(settings: Settings) -> str:
     """Return the effective settings as YAML, with secrets masked. The policy has a page of its own."""
     values = settings.model_dump(mode="json", exclude={"policy"}, exclude_none=True)
-    return written(masked(values))
+    return as_yaml(masked(values))

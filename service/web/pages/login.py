@@ -8,7 +8,7 @@ from service.log import log
 from service.web import session
 from service.web.access import unset
 from service.web.attempts import Attempts
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.wiring import Wiring
 
 
@@ -41,11 +41,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
 
 def _form(message: str, status: HTTPStatus) -> Response:
-    response = frame.page("login.html", said=message, next=request.values.get("next", ""))
+    response = rendering.page("login.html", said=message, next=request.values.get("next", ""))
     response.status_code = status
     return response
 
 
 def _onwards() -> Response:
-    address = frame.local(request.values.get("next", "")) or url_for("pages.overview")
+    address = rendering.local_path(request.values.get("next", "")) or url_for("pages.overview")
     return redirect(address, 303)  # type: ignore[return-value]

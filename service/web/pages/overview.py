@@ -11,7 +11,7 @@ from service.domain.history.counts import Tally
 from service.health import system_health
 from service.prune.approvals import waiting
 from service.reports.usage import Scales
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.wiring import Wiring
 
 NAME = "Overview"
@@ -22,7 +22,7 @@ _RUNS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ChartStep:
     """The activity of one step of the chart.
 
     Attributes:
@@ -41,13 +41,13 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/")
     def overview() -> Response:
-        return frame.page("overview.html", periods=tuple(_PERIODS), period=_period())
+        return rendering.page("overview.html", periods=tuple(_PERIODS), period=_period())
 
     @pages.get("/panels/overview/now")
     def overview_now() -> Response:
         now, policy = system_health(wiring), wiring.policies.current()
         under, standing = wiring.garbage.under_way(), wiring.gate.standing()
-        return frame.panel(
+        return rendering.panel(
             "overview_now.html",
             "What happens now",
             reading=now.reading,
@@ -64,7 +64,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/overview/size")
     def overview_size() -> Response:
-        return frame.panel("overview_size.html", "How much there is", weight=scales.weigh())
+        return rendering.panel("overview_size.html", "How much there is", weight=scales.weigh())
 
     @pages.get("/panels/overview/past")
     def overview_past() -> Response:
@@ -72,8 +72,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         now_ms, step_ms = time.time_ns() // 1_000_000, step_s * 1000
         since_ms = (now_ms - length_s * 1000) // step_ms * step_ms
         tally = wiring.tallies.since(since_ms, step_ms)
-        rows = tuple(_stretches(tally, wiring.garbage.runs(_RUNS), range(since_ms, now_ms + 1, step_ms)))
-        return frame.panel("overview_past.html", "What happened", rows=rows, step_s=step_s, is_whole=tally.is_whole)
+        rows = tuple(_steps(tally, wiring.garbage.runs(_RUNS), range(since_ms, now_ms + 1, step_ms)))
+        return rendering.panel("overview_past.html", "What happened", rows=rows, step_s=step_s, is_whole=tally.is_whole)
 
 
 def _period() -> str:
@@ -81,7 +81,7 @@ def _period() -> str:
     return asked if asked in _PERIODS else "24h"
 
 
-def _stretches(tally: Tally, runs: tuple[Run, ...], begins: range) -> Iterator[Stretch]:
+def _steps(tally: Tally, runs: tuple[Run, ...], begins: range) -> Iterator[ChartStep]:
     reclaimed: dict[int, int] = {}
     for run in runs:
         at_ms = run.ended_ms // begins.step * begins.step
@@ -89,7 +89,7 @@ def _stretches(tally: Tally, runs: tuple[Run, ...], begins: range) -> Iterator[S
             reclaimed[at_ms] = reclaimed.get(at_ms, 0) + (run.bytes_freed or 0)
     for at_ms in begins:
         counts = tally.counts.get(at_ms, {})
-        yield Stretch(
+        yield ChartStep(
             at_ms,
             counts.get("push", 0),
             counts.get("pruned", 0) + counts.get("still listed", 0),

@@ -16,8 +16,8 @@ from service.domain.search import finding
 from service.prune import approvals
 from service.settings import parse_policy
 from service.web import trials
-from service.web.pages import frame
-from service.web.pages.written import written
+from service.web.pages import rendering
+from service.web.pages.yaml_text import as_yaml
 from service.wiring import Wiring
 
 NAME = "Policy"
@@ -30,7 +30,7 @@ _EDITED = "the policy"
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class RuleMatches:
     """A rule, the number of repositories that it matches, and the first of them."""
 
     name: str
@@ -39,22 +39,22 @@ class Reach:
     first: tuple[str, ...]
 
 
-class _Reaches:
+class _RuleMatchesCache:
     """A cache of the matches of each rule, until the policy or the set of repositories changes."""
 
     def __init__(self) -> None:
-        self._last: tuple[Policy | None, tuple[str, ...], tuple[Reach, ...]] = None, (), ()
+        self._last: tuple[Policy | None, tuple[str, ...], tuple[RuleMatches, ...]] = None, (), ()
 
-    def of(self, policy: Policy, repositories: tuple[str, ...]) -> tuple[Reach, ...]:
+    def of(self, policy: Policy, repositories: tuple[str, ...]) -> tuple[RuleMatches, ...]:
         last_policy, last_repositories, reaches = self._last
         if last_policy != policy or last_repositories != repositories:
-            reaches = tuple(_reaches(policy, repositories))
+            reaches = tuple(_rule_matches(policy, repositories))
             self._last = policy, repositories, reaches
         return reaches
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class PolicyDifference:
     """The difference that another policy would make in one repository.
 
     Attributes:
@@ -72,16 +72,16 @@ class Change:
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
-    reaches = _Reaches()
+    reaches = _RuleMatchesCache()
 
     @pages.get("/policy")
     def policy() -> Response:
-        return frame.page("policy.html", written=policy_file(wiring.policies.current()))
+        return rendering.page("policy.html", written=policy_file(wiring.policies.current()))
 
     @pages.get("/panels/policy/force")
     def policy_force() -> Response:
         policies, now = wiring.policies, wiring.policies.current()
-        return frame.panel(
+        return rendering.panel(
             "policy_force.html",
             "The policy in force",
             policy=now,
@@ -97,7 +97,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def policy_holds() -> Response:
         holds = approvals.waiting(wiring)
         undecided = [held.hold for held in holds if held.refusal is None]
-        return frame.panel(
+        return rendering.panel(
             "policy_holds.html",
             "Plans that wait",
             holds=holds,
@@ -110,26 +110,26 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/policy/hold/<path:repository>")
     def policy_hold(repository: str) -> Response:
         (preview,) = wiring.outlook.preview([repository])
-        return frame.panel("policy_hold.html", f"What would go from {repository}", preview=preview, most=_TAGS)
+        return rendering.panel("policy_hold.html", f"What would go from {repository}", preview=preview, most=_TAGS)
 
     @pages.post("/policy/approve")
     def approve() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        images = approvals.approve(wiring, repository, plan, by=frame.who().name)
-        return frame.back(f"Approved for {repository}: {images} images may go.")
+        images = approvals.approve(wiring, repository, plan, by=rendering.current_visitor().name)
+        return rendering.redirect_back(f"Approved for {repository}: {images} images may go.")
 
     @pages.post("/policy/approve-all")
     def approve_all() -> Response:
-        approved = approvals.approve_all(wiring, request.form.get("plans", ""), by=frame.who().name)
-        return frame.back(
+        approved = approvals.approve_all(wiring, request.form.get("plans", ""), by=rendering.current_visitor().name)
+        return rendering.redirect_back(
             f"Approved: {approved.images} images of {approved.repositories} repositories are deleted now."
         )
 
     @pages.post("/policy/refuse")
     def refuse() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
-        approvals.refuse(wiring, repository, plan, by=frame.who().name)
-        return frame.back(f"Refused for {repository}: nothing of this plan goes.")
+        approvals.refuse(wiring, repository, plan, by=rendering.current_visitor().name)
+        return rendering.redirect_back(f"Refused for {repository}: nothing of this plan goes.")
 
     @pages.post("/panels/policy/trial")
     def policy_trial() -> Response:
@@ -141,7 +141,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         with trials.turn():
             tried = parse_policy(text, _EDITED, trials.check_patterns)
             changes, looked = _changes(wiring, names, tried)
-        return frame.panel(
+        return rendering.panel(
             "policy_trial.html",
             "What another policy would do",
             changes=changes,
@@ -159,14 +159,14 @@ def policy_file(policy: Policy | None) -> str:
         return ""
     values: dict[str, Any] = {"version": policy.version}
     values |= policy.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    return written(values)
+    return as_yaml(values)
 
 
-def _reaches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Reach]:
+def _rule_matches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[RuleMatches]:
     for number, rule in enumerate(policy.rules, 1):
         matched = tuple(filter(compile_patterns(rule.repos), repositories))
         values = rule.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"name"})
-        yield Reach(rule.name or f"#{number}", written(values, flow=None), len(matched), matched[:_NAMES])
+        yield RuleMatches(rule.name or f"#{number}", as_yaml(values, flow=None), len(matched), matched[:_NAMES])
 
 
 def _found() -> Any:
@@ -176,15 +176,17 @@ def _found() -> Any:
         raise ConfigurationError(f"repositories: {error}") from error
 
 
-def _changes(wiring: Wiring, names: tuple[str, ...], tried: Policy) -> tuple[tuple[Change, ...], int]:
+def _changes(wiring: Wiring, names: tuple[str, ...], tried: Policy) -> tuple[tuple[PolicyDifference, ...], int]:
     """Return the changes by repository, and the number of repositories that were compared before the time was up."""
     end = time.monotonic() + _PATIENCE_S
-    changes: list[Change] = []
+    changes: list[PolicyDifference] = []
     for looked, name in enumerate(names):
         if time.monotonic() > end:
             return tuple(changes), looked
         (today,), (other,) = wiring.outlook.preview([name]), wiring.outlook.preview([name], tried)
-        change = Change(name, today, other, _without(other.going, today.going), _without(today.going, other.going))
+        change = PolicyDifference(
+            name, today, other, _without(other.going, today.going), _without(today.going, other.going)
+        )
         if today.going or other.going:
             changes.append(change)
     return tuple(changes), len(names)

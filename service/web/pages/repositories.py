@@ -10,7 +10,7 @@ from service.domain.errors import ConfigurationError
 from service.domain.page import Place
 from service.domain.search import finding
 from service.reports.inventory import RepositoryOrder
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.wiring import Wiring
 
 NAME = "Repositories"
@@ -29,7 +29,7 @@ _LONGEST = 256
 def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/repositories")
     def repositories() -> Response:
-        return frame.page("repositories.html", asked=frame.asked(*_KEYS), orders=_ORDERS, under=_under())
+        return rendering.page("repositories.html", asked=rendering.query(*_KEYS), orders=_ORDERS, under=_under())
 
     @pages.get("/panels/repositories/list")
     def repositories_list() -> Response:
@@ -37,10 +37,15 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         matches = _found(under)
         rows = wiring.inventory.repositories(matches, order, _place(order), _PAGE)
         holds = {hold.repository: hold.reason for hold in wiring.history.holds(row.repository for row in rows.rows)}
-        asked = frame.asked(*_KEYS)
+        asked = rendering.query(*_KEYS)
         steps = () if "search" in asked else _steps(wiring.history.repositories(), under)
-        values = {"rows": rows, "holds": holds, "asked": frame.without(asked, "at", "after"), "steps": steps[:_FOLDERS]}
-        return frame.panel("repositories_list.html", "Repositories", under=under, **values)
+        values = {
+            "rows": rows,
+            "holds": holds,
+            "asked": rendering.without(asked, "at", "after"),
+            "steps": steps[:_FOLDERS],
+        }
+        return rendering.panel("repositories_list.html", "Repositories", under=under, **values)
 
 
 _KEYS = ("search", "order", "under", "at", "after")
@@ -66,7 +71,7 @@ def _found(under: str) -> Callable[[str], bool]:
 
 
 def _place(order: RepositoryOrder) -> Place | None:
-    return frame.place(is_text=order.lstrip("-") == "name")
+    return rendering.place(is_text=order.lstrip("-") == "name")
 
 
 def _steps(names: tuple[str, ...], under: str) -> tuple[tuple[str, int], ...]:

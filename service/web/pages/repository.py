@@ -11,7 +11,7 @@ from service.domain.retention.selector import Wanted
 from service.domain.search import finding
 from service.prune.manual import ask, wishes
 from service.reports.inventory import TagOrder
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.web.pages.listings import Listings
 from service.web.pages.policy import policy_file
 from service.wiring import Wiring
@@ -34,10 +34,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/repository/<path:repository>")
     def repository(repository: str) -> Response:
-        return frame.page(
+        return rendering.page(
             "repository.html",
             repository=repository,
-            asked=frame.asked(*_KEYS),
+            asked=rendering.query(*_KEYS),
             orders=_ORDERS,
             written=policy_file(wiring.policies.current()),
         )
@@ -47,10 +47,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         wiring.inventory.known(repository)
         order, matches = _order(), _found()
         listing = listings.of(repository)
-        chosen = listing.page(matches, order, frame.place(is_text=order.lstrip("-") == "name"), _PAGE)
-        asked = frame.asked(*_KEYS)
+        chosen = listing.page(matches, order, rendering.place(is_text=order.lstrip("-") == "name"), _PAGE)
+        asked = rendering.query(*_KEYS)
         digests = [row.verdict.tag.digest for row in chosen.rows]
-        return frame.panel(
+        return rendering.panel(
             "repository_tags.html",
             repository,
             repository=repository,
@@ -58,7 +58,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             total=len(listing.weighed.tags),
             holders=listing.weighed.holders,
             platforms=wiring.platforms.of(repository, digests) if "platforms" in asked else None,
-            asked=frame.without(asked, "at", "after"),
+            asked=rendering.without(asked, "at", "after"),
             is_later="after" in asked,
             is_dry=wiring.outlook.is_dry(),
             host=host(settings.registry.url),
@@ -69,7 +69,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         deleted = wiring.undo.deleted(wiring.inventory.known(repository))
         life_us = settings.history.trash * 1_000_000
         values = {"deleted": deleted[:_TRASHED], "count": len(deleted), "life_us": life_us}
-        return frame.panel("repository_trash.html", f"Deleted from {repository}", repository=repository, **values)
+        return rendering.panel("repository_trash.html", f"Deleted from {repository}", repository=repository, **values)
 
     @pages.post("/restore")
     def restore() -> Response:
@@ -83,11 +83,11 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             digest=_a_digest(form.get("digest", "")),
             as_tag=_a_tag(form.get("as_tag", "").strip()),
             replaces=_a_digest(form.get("over", "")),
-            by=frame.who().name,
+            by=rendering.current_visitor().name,
         )
         names = ", ".join((*undone.tags, *undone.referrers)) or undone.digest
         lost = f" {undone.replaced} has lost the tag; nobody deletes it for a day." if undone.replaced else ""
-        return frame.back(f"{repository}: {names} is back.{lost}")
+        return rendering.redirect_back(f"{repository}: {names} is back.{lost}")
 
     @pages.post("/delete")
     def delete() -> Response:
@@ -97,10 +97,15 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         if tag is None:
             raise ConfigurationError("name the tag that is to go")
         force = request.form.get("force") == "yes"
-        asked = ask(wiring, wishes(wiring, [Wanted(repository, tag)], force=force), frame.who().name, force=force)
+        asked = ask(
+            wiring,
+            wishes(wiring, [Wanted(repository, tag)], force=force),
+            rendering.current_visitor().name,
+            force=force,
+        )
         if not any(wish.asks for wish in asked):
-            return frame.back(f"{repository}:{tag} was pushed at this moment, and stays.", failed=True)
-        return frame.back(f"{repository}:{tag} goes as soon as a worker comes to it.")
+            return rendering.redirect_back(f"{repository}:{tag} was pushed at this moment, and stays.", failed=True)
+        return rendering.redirect_back(f"{repository}:{tag} goes as soon as a worker comes to it.")
 
 
 def host(url: str | None) -> str:

@@ -10,7 +10,7 @@ from service.domain.history.interval import Interval
 from service.domain.oci.diff import Difference, difference
 from service.domain.oci.names import is_digest
 from service.domain.retention.explanation import with_hold
-from service.web.pages import frame
+from service.web.pages import rendering
 from service.web.pages.repository import host
 from service.wiring import Wiring
 
@@ -19,7 +19,7 @@ _Layers = Mapping[str, Sequence[tuple[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
+class TagPeriod:
     """A period during which a tag pointed at one digest.
 
     Attributes:
@@ -39,7 +39,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/tag/<path:repository>:<tag>")
     def tag(repository: str, tag: str) -> Response:
-        return frame.page("tag.html", repository=repository, tag=tag, asked=frame.asked(*_COMPARED))
+        return rendering.page("tag.html", repository=repository, tag=tag, asked=rendering.query(*_COMPARED))
 
     @pages.get("/panels/tag/why/<path:repository>:<tag>")
     def tag_why(repository: str, tag: str) -> Response:
@@ -49,7 +49,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         explanation = explained[0] if explained else None
         asked = wiring.asks.standing(repository).get(tag)
         values = {"one": explanation, "asked": asked, "is_dry": wiring.outlook.is_dry(), "host": address}
-        return frame.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
+        return rendering.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
     @pages.get("/panels/tag/line/<path:repository>:<tag>")
     def tag_line(repository: str, tag: str) -> Response:
@@ -59,38 +59,45 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         pullable = wiring.undo.standing(repository)
         reachable = wiring.undo.reachable(repository) | deleted
         layers = wiring.history.layers(repository, (interval.digest for interval in intervals))
-        stays = tuple(_stays(intervals, reachable, pullable, layers))
+        stays = tuple(_periods(intervals, reachable, pullable, layers))
         now = intervals[0] if intervals and not intervals[0].ended else None
         values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
-        return frame.panel("tag_line.html", f"{repository}:{tag}", **values)
+        return rendering.panel("tag_line.html", f"{repository}:{tag}", **values)
 
     @pages.get("/panels/tag/images/<path:repository>:<tag>")
     def tag_images(repository: str, tag: str) -> Response:
         images = _images(wiring.inventory.intervals(wiring.inventory.known(repository), tag))
-        values = {"repository": repository, "tag": tag, "images": images, "asked": frame.asked(*_COMPARED)}
-        return frame.panel("tag_images.html", f"{repository}:{tag}", **values)
+        values = {
+            "repository": repository,
+            "tag": tag,
+            "images": images,
+            "asked": rendering.query(*_COMPARED),
+        }
+        return rendering.panel("tag_images.html", f"{repository}:{tag}", **values)
 
     @pages.get("/panels/tag/compare/<path:repository>:<tag>")
     def tag_compare(repository: str, tag: str) -> Response:
         images = _images(wiring.inventory.intervals(wiring.inventory.known(repository), tag))
-        before, after = (_one_of(images, frame.asked(key).get(key, "")) for key in _COMPARED)
+        before, after = (_one_of(images, rendering.query(key).get(key, "")) for key in _COMPARED)
         layers = wiring.history.layers(repository, (before.digest, after.digest))
         values = {
             "images": (before, after),
             "counts": [len(layers.get(image.digest, ())) for image in (before, after)],
             "difference": difference(layers.get(before.digest), layers.get(after.digest)),
         }
-        return frame.panel("tag_compare.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
+        return rendering.panel("tag_compare.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
     @pages.get("/panels/tag/platforms/<path:repository>@<digest>")
     def tag_platforms(repository: str, digest: str) -> Response:
         if not is_digest(digest):
             raise ConfigurationError(f"{digest[:80]!r} is no digest")
         platforms = wiring.platforms.of(wiring.inventory.known(repository), [digest])[digest]
-        return frame.panel("tag_platforms.html", "Platforms", platforms=platforms)
+        return rendering.panel("tag_platforms.html", "Platforms", platforms=platforms)
 
 
-def _stays(intervals: Sequence[Interval], reachable: Set[str], pullable: Set[str], layers: _Layers) -> Iterator[Stay]:
+def _periods(
+    intervals: Sequence[Interval], reachable: Set[str], pullable: Set[str], layers: _Layers
+) -> Iterator[TagPeriod]:
     """Yield the periods of a tag, latest first. Of several periods at one digest, only the latest is restorable.
 
     Args:
@@ -102,7 +109,7 @@ def _stays(intervals: Sequence[Interval], reachable: Set[str], pullable: Set[str
     seen = {interval.digest for interval in intervals[:1] if not interval.ended}
     for interval, before in zip(intervals, [*intervals[1:], None], strict=True):
         against = difference(layers.get(before.digest), layers.get(interval.digest)) if before else None
-        yield Stay(interval, interval.digest in reachable - seen, interval.digest in pullable, against)
+        yield TagPeriod(interval, interval.digest in reachable - seen, interval.digest in pullable, against)
         seen.add(interval.digest)
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from service.domain.policy.size import size
 from service.domain.policy.units import spell_duration
-from service.web.pages.frame import here
+from service.web.pages.rendering import here
 from service.web.session import csrf
 
 # Control characters, format characters (among them those that change the writing direction), surrogates, line and

@@ -2,7 +2,7 @@
 
 from werkzeug.test import TestResponse
 
-from tests.support.door import TOKENS
+from tests.support.api_requests import TOKENS
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 

@@ -17,7 +17,7 @@ from service.web.app import create_app
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
-from tests.support.door import CHANGES, LOOKS, TOKENS, ask
+from tests.support.api_requests import CHANGES, LOOKS, TOKENS, ask
 from tests.support.record import event, record
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def test_whatever_is_asked_the_answer_is_as_the_document_says(wiring: Wiring, mo
     asked: set[tuple[str, str, int]] = set()
 
     def check(case: Case[Any]) -> None:
-        # Wrong tokens are slowed with 429 after ten of them, which depends on time here: test_door tries them.
+        # Wrong tokens are slowed with 429 after ten of them, which depends on time here: test_api_blueprint tries them.
         response = case.call_and_validate(excluded_checks=[positive_data_acceptance, ignored_auth])
         asked.add((case.method, case.path, response.status_code))
 

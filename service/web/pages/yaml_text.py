@@ -7,7 +7,7 @@ import yaml
 from service.web.pages.text import is_seen
 
 
-def written(values: Any, *, flow: bool | None = False) -> str:
+def as_yaml(values: Any, *, flow: bool | None = False) -> str:
     """Return plain values as YAML.
 
     Args:

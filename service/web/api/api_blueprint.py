@@ -26,7 +26,9 @@ _MANY = {
 _LOOKS = ("GET", "HEAD", "OPTIONS")
 
 
-def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", post: Right | None = None) -> APIBlueprint:
+def api_blueprint(
+    name: str, wiring: Wiring, documented: bool, right: Right = "read", post: Right | None = None
+) -> APIBlueprint:
     """Return an empty blueprint under /api/v1 that checks the token before it handles a request.
 
     Args:
@@ -43,7 +45,7 @@ def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", pos
         url_prefix="/api/v1",
         abp_tags=[{"name": name.partition("-")[0]}],
         abp_security=[{"token": []}],
-        abp_responses=refusals((_ALWAYS | (_MANY if "admin" in (right, post) else {})).items()),
+        abp_responses=error_responses((_ALWAYS | (_MANY if "admin" in (right, post) else {})).items()),
         doc_ui=documented,
         operation_id_callback=_operation_id,
     )
@@ -57,7 +59,7 @@ def door(name: str, wiring: Wiring, documented: bool, right: Right = "read", pos
     return pages
 
 
-def refusals(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str | int | HTTPStatus, Any]:
+def error_responses(meanings: Iterable[tuple[HTTPStatus, str]]) -> dict[str | int | HTTPStatus, Any]:
     """Return OpenAPI responses for these errors, given as pairs of status and meaning."""
     schema = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}
     content = {"application/problem+json": schema}

@@ -18,7 +18,7 @@ def keep_visitor(visitor: Visitor | None) -> Visitor | None:
     return visitor
 
 
-def who() -> Visitor:
+def current_visitor() -> Visitor:
     """Return the user of this request."""
     user: Visitor = g.visitor
     return user
@@ -40,7 +40,7 @@ def panel(template: str, title: str, **values: Any) -> Response:
     return page("panel.html", panel=f"panels/{template}", title=title, **values)
 
 
-def refusal(message: str, status: int) -> Response:
+def error_page(message: str, status: int) -> Response:
     """Return an error response with one sentence, as a panel or as a page."""
     response = page("panels/refusal.html" if is_panel() else "refusal.html", said=message)
     response.status_code = status
@@ -52,7 +52,7 @@ def here() -> str:
     return request.full_path.rstrip("?")
 
 
-def asked(*keys: str) -> dict[str, str]:
+def query(*keys: str) -> dict[str, str]:
     """Return these query parameters, without the empty ones."""
     given = {key: request.args.get(key, "").strip()[:_LONGEST] for key in keys}
     return {key: value for key, value in given.items() if value}
@@ -70,7 +70,7 @@ def place(*, is_text: bool) -> Place | None:
     Args:
         is_text: True if the sort key is a text, False if it is a number.
     """
-    given = asked("at", "after")
+    given = query("at", "after")
     if "after" not in given:
         return None
     at = given.get("at", "")
@@ -79,14 +79,14 @@ def place(*, is_text: bool) -> Place | None:
     return (int(at) if at.isascii() and at.isdigit() else 0), given["after"]
 
 
-def local(path: str) -> str | None:
+def local_path(path: str) -> str | None:
     """Return the path if it is a page of the dashboard, else None."""
     # Browsers read "//host" and "/\\host" as another host.
     leads_here = path.startswith("/") and not path.startswith(("//", "/\\"))
     return request.script_root + path if leads_here and path.isprintable() else None
 
 
-def back(message: str, *, failed: bool = False) -> Response:
+def redirect_back(message: str, *, failed: bool = False) -> Response:
     """Redirect to the page that sent the form, with one sentence about the change."""
     flash(message[:1000], "failed" if failed else "done")
-    return redirect(local(request.form.get("back", "")) or url_for("pages.overview"), 303)  # type: ignore[return-value]
+    return redirect(local_path(request.form.get("back", "")) or url_for("pages.overview"), 303)  # type: ignore[return-value]

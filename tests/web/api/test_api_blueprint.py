@@ -8,7 +8,7 @@ from werkzeug.test import TestResponse
 
 from service.web import access
 from service.web.app import create_app
-from tests.support.door import CHANGES, LOOKS, TOKENS, ask
+from tests.support.api_requests import CHANGES, LOOKS, TOKENS, ask
 from tests.web.conftest import Edge, ServeEdge
 from tests.web.problem import problem
 
