@@ -20,7 +20,7 @@ from service.registry.storage import Storage
 from service.registry.v1 import RegistryV1
 from service.reports.inventory import Inventory
 from service.reports.platforms import Platforms
-from service.reports.verdicts import Outlook
+from service.reports.verdicts import Verdicts
 from service.restore.from_folder import RestoreFolder
 from service.restore.restore import Undo
 from service.restore.trash_folder import TrashFolder
@@ -77,7 +77,7 @@ class Wiring:
     policies: PolicySource
     archive: Archive
     asks: Asks
-    outlook: Outlook
+    verdicts: Verdicts
     inventory: Inventory
     platforms: Platforms
     undo: Undo
@@ -148,7 +148,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
-    archive, outlook = Archive(connection), Outlook(history, policies)
+    archive, verdicts = Archive(connection), Verdicts(history, policies)
     return Wiring(
         settings=settings,
         connection=connection,
@@ -172,8 +172,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         policies=policies,
         archive=archive,
         asks=Asks(connection),
-        outlook=outlook,
-        inventory=Inventory(history, Catalog(connection), archive, outlook),
+        verdicts=verdicts,
+        inventory=Inventory(history, Catalog(connection), archive, verdicts),
         platforms=Platforms(registry, settings.delete.parallel),
         undo=Undo(history, trash, removals, restorations, leases, registry, unlinker),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),

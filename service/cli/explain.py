@@ -13,7 +13,7 @@ from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.clock import now_us
 from service.domain.errors import NoSuchTag
 from service.domain.policy.size import size
-from service.domain.retention.conditions import Opinion
+from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation, with_hold
 from service.domain.retention.manual import DRY
 from service.wiring import Wiring
@@ -36,7 +36,7 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     wiring = reach(config, data)
     need_policy(wiring)
     known(wiring, [repository])
-    explained = wiring.outlook.explain(repository, (tag,) if tag else None)
+    explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     for hold in wiring.history.holds([repository]):
         explained = with_hold(explained, hold.digests, hold.reason)
     if tag and not explained:
@@ -53,7 +53,7 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
         )
         for sentence in waiting(repository, (explanation.held for explanation in explained)):
             line(sentence)
-    if wiring.outlook.is_dry():
+    if wiring.verdicts.is_dry():
         line(DRY)
 
 
@@ -93,8 +93,8 @@ def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
     yield f"{verdict_of(verdict.kept, explanation.held)}{approve}: {verdict.reason}"
     if explanation.held:
         yield f"  the plan waits for approval: {explanation.held}"
-    for opinion in explanation.opinions:
-        yield _said(opinion, verdict.reason)
+    for result in explanation.rule_results:
+        yield _said(result, verdict.reason)
     if explanation.index:
         yield f"  part of the index {explanation.index}"
     for other in explanation.shares:
@@ -102,12 +102,12 @@ def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
     yield f"could be deleted: {_could_go_in_full(explanation)}"
 
 
-def _said(opinion: Opinion, verdict_reason: str) -> str:
+def _said(result: RuleResult, verdict_reason: str) -> str:
     """Return the line for one rule. The reason is left out if the verdict above already gives it."""
-    place = f" (place {opinion.place}, last: {opinion.limit})" if opinion.place else ""
-    reason = "" if opinion.reason == verdict_reason else f": {opinion.reason.removesuffix(f' (rule {opinion.rule})')}"
-    until = f", until {when(opinion.until_us)}" if opinion.until_us else ""
-    return f"  rule {opinion.rule} {'keeps it' if opinion.keep else 'deletes it'}{reason}{place}{until}"
+    place = f" (place {result.place}, last: {result.limit})" if result.place else ""
+    reason = "" if result.reason == verdict_reason else f": {result.reason.removesuffix(f' (rule {result.rule})')}"
+    until = f", until {when(result.until_us)}" if result.until_us else ""
+    return f"  rule {result.rule} {'keeps it' if result.keep else 'deletes it'}{reason}{place}{until}"
 
 
 def _could_go_in_full(explanation: Explanation) -> str:

@@ -19,7 +19,7 @@ from service.domain.policy.size import size
 from service.domain.policy.units import parse_span, spell_duration
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Deletion, Missed, Simulation, Total
-from service.domain.simulation.timeline import Chronicle
+from service.domain.simulation.timeline import Timeline
 from service.wiring import Wiring
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -60,8 +60,8 @@ def simulate(
     wiring = reach(config, data)
     names = known(wiring, repositories) or wiring.history.repositories()
     outcomes = (
-        replay(chronicle, policy, start_us, end_us, approve_holds=approve_holds)
-        for chronicle in _chronicles(wiring, _shown(names))
+        replay(timeline, policy, start_us, end_us, approve_holds=approve_holds)
+        for timeline in _timelines(wiring, _shown(names))
     )
     simulation = Simulation(start_us, end_us, tuple(outcomes))
     pulls_from_us = wiring.archive.pulls_from_us()
@@ -74,11 +74,11 @@ def simulate(
         line(sentence)
 
 
-def _chronicles(wiring: Wiring, names: Iterable[str]) -> Iterator[Chronicle]:
+def _timelines(wiring: Wiring, names: Iterable[str]) -> Iterator[Timeline]:
     pulls = wiring.archive.pulls()
     for name in names:
-        happenings = (*wiring.archive.happenings(name), *pulls.get(name, ()))
-        yield Chronicle(wiring.history.snapshot(name), happenings)
+        events = (*wiring.archive.events(name), *pulls.get(name, ()))
+        yield Timeline(wiring.history.snapshot(name), events)
 
 
 def _shown(names: tuple[str, ...]) -> Iterable[str]:

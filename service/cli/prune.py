@@ -11,7 +11,7 @@ from service.cli.approval import approve_all as approve_every_held
 from service.cli.names import parse_repositories
 from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
-from service.cli.prune_once import PruneOnce, doubtful, policy_for_once
+from service.cli.prune_once import PruneOnce, policy_for_once, unknown_ages
 from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
 from service.cli.registry import asked_registry, trash_option
 from service.domain.policy.size import size
@@ -75,8 +75,8 @@ def prune(
         _show_held(wiring, names, as_json)
     elif dry_run:
         policy = load_policy_file(policy_file) if policy_file else need_policy(wiring)
-        _show_previews(wiring.outlook.preview(names, policy), as_json)
-        if wiring.outlook.is_dry(policy) and not as_json:
+        _show_previews(wiring.verdicts.preview(names, policy), as_json)
+        if wiring.verdicts.is_dry(policy) and not as_json:
             line(DRY)
     elif approve:
         approve_held(wiring, names, plan, yes)
@@ -104,7 +104,7 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
     for hold in wiring.history.holds(names):
         line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))
-    if wiring.outlook.is_dry():
+    if wiring.verdicts.is_dry():
         line(DRY)
 
 
@@ -141,11 +141,11 @@ def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
         show_json([asdict(preview) for preview in previews])
         return
     going = [(preview.repository, verdict) for preview in previews for verdict in preview.going]
-    doubted = [(preview.repository, verdict) for preview in previews for verdict in preview.doubtful]
-    if doubted:
-        rows = ((name, v.tag.name, short_digest(v.tag.digest), v.reason) for name, v in doubted)
+    uncertain = [(preview.repository, verdict) for preview in previews for verdict in preview.of_unknown_age]
+    if uncertain:
+        rows = ((name, v.tag.name, short_digest(v.tag.digest), v.reason) for name, v in uncertain)
         table(("repository", "tag", "digest", "kept, as its age is not known"), rows)
-        line(doubtful(previews))
+        line(unknown_ages(previews))
         click.echo()
     if not going:
         click.echo("nothing would be deleted")

@@ -16,7 +16,7 @@ from service.cli.reach import meant, show_json
 from service.cli.registry import trash_folder, undo_hint
 from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
-from service.domain.retention.conditions import Doubt
+from service.domain.retention.conditions import UnknownAge
 from service.domain.retention.preview import Preview
 from service.local.oneoff import Deletions, OneOff
 from service.restore.trash_folder import TrashFolder
@@ -69,7 +69,7 @@ class PruneOnce:
         folder = trash_folder(self.url, self.trash)
         system = look_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
         names = meant(system.wiring, self.names) or system.wiring.history.repositories()
-        previews = system.wiring.outlook.preview(names, self.policy)
+        previews = system.wiring.verdicts.preview(names, self.policy)
         if not deletes or not any(preview.going for preview in previews):
             self.show(previews, self.as_json)
             return
@@ -103,19 +103,19 @@ class PruneOnce:
                 if verdict.tag.name and (preview.repository, verdict.tag.name) not in deleted:
                     line(f"not deleted: {verdict.tag.called(preview.repository)}: it changed meanwhile, or is needed")
         line(f"deleted: {_counted(deletions, previews)}")
-        if doubts := doubtful(previews):
-            line(doubts)
+        if sentence := unknown_ages(previews):
+            line(sentence)
         if deletions:
             line(undo_hint(folder.path))
 
 
-def doubtful(previews: Sequence[Preview]) -> str:
+def unknown_ages(previews: Sequence[Preview]) -> str:
     """Return the sentence on images that are kept because their age is not known; "" if there are none."""
-    images = {(preview.repository, v.tag.digest): v.doubt for preview in previews for v in preview.doubtful}
+    images = {(preview.repository, v.tag.digest): v.unknown_age for preview in previews for v in preview.of_unknown_age}
     counts = Counter(images.values())
     if not counts:
         return ""
-    undated, tied = counts[Doubt.UNDATED], counts[Doubt.TIED]
+    undated, tied = counts[UnknownAge.UNDATED], counts[UnknownAge.TIED]
     kinds = [f"{undated} without a usable creation date"] if undated else []
     kinds += [f"{tied} of the same date as the last one that the rule keeps"] if tied else []
     return (

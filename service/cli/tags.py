@@ -47,7 +47,7 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
     for repository in names:
         for sentence in waiting(repository, (row.held for row in listed if row.repository == repository)):
             line(sentence)
-    if wiring.outlook.is_dry():
+    if wiring.verdicts.is_dry():
         line(DRY)
 
 

@@ -39,7 +39,7 @@ def fates(wiring: Wiring, pushes: Sequence[Pushed]) -> tuple[Fate, ...]:
     kept: dict[tuple[str, str], str] = {}
     gone: dict[tuple[str, str], str] = {}
     for repository in {push.repository for push in pushes}:
-        for verdict in wiring.outlook.verdicts(repository):
+        for verdict in wiring.verdicts.of(repository):
             kept[repository, verdict.tag.name] = verdict.reason
         for entry in wiring.history.entries(repository, count=1000):
             if entry.action == "pruned":

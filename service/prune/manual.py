@@ -98,7 +98,7 @@ def ask(wiring: Wiring, wishes: Iterable[Wish], by: str, *, force: bool = False)
     Raises:
         NotDeletable: the policy says `dry_run`.
     """
-    if wiring.outlook.is_dry() and not force:
+    if wiring.verdicts.is_dry() and not force:
         raise NotDeletable(f"{DRY} while the policy says so; --force deletes these all the same")
     return tuple(_asked(wiring, wish, by, force=force) for wish in wishes if wish.going)
 

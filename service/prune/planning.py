@@ -47,7 +47,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
             return False
         return commit(wiring, snapshot, Plan(), "none") is not Committed.NOT
     if snapshot.policy not in ("", wiring.policies.digest):
-        # The sweep weighs a changed policy against the one before, and then makes every repository due.
+        # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
     plan = planner.plan(snapshot, policy, now_us())
     if heal(wiring, snapshot, Plan() if policy.dry_run or plan.hold else plan):

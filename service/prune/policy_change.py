@@ -1,4 +1,4 @@
-"""Weigh a changed policy against the one before, over all repositories, before any plan is made by it."""
+"""Compare a changed policy with the one before, over all repositories, before any plan is made by it."""
 
 from pydantic import ValidationError
 

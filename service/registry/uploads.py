@@ -22,7 +22,7 @@ def unfinished(root: Path, now_s: float, older_than_s: float) -> Unfinished:
     """
     count, size_bytes, oldest_s = 0, 0, 0.0
     for upload in _uploads(root / "docker" / "registry" / "v2" / "repositories"):
-        written_s, size = _weigh(upload)
+        written_s, size = _evaluate(upload)
         if written_s and now_s - written_s > older_than_s:
             count, size_bytes, oldest_s = count + 1, size_bytes + size, max(oldest_s, now_s - written_s)
     return Unfinished(count, size_bytes, oldest_s)
@@ -40,7 +40,7 @@ def _uploads(root: Path) -> Iterator[Path]:
         inner[:] = [name for name in inner if not name.startswith("_")]
 
 
-def _weigh(upload: Path) -> tuple[float, int]:
+def _evaluate(upload: Path) -> tuple[float, int]:
     """The time of the last write to an upload (s since the epoch, 0 if the upload ended), and its size in bytes."""
     written_s, size = 0.0, 0
     for folder, _, files in os.walk(upload):

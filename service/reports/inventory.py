@@ -12,7 +12,7 @@ from service.domain.page import Page, Place, page
 from service.domain.policy.patterns import Matcher
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag
-from service.reports.verdicts import Outlook, Weighed
+from service.reports.verdicts import LiveVerdicts, Verdicts
 from service.store.approvals import Hold
 from service.store.archive import Archive
 from service.store.catalog import Catalog, Shelf
@@ -59,7 +59,7 @@ class Listing:
     """
 
     repository: str
-    weighed: Weighed
+    live: LiveVerdicts
     waits: Mapping[str, str]
 
     def page(
@@ -67,7 +67,7 @@ class Listing:
     ) -> Page[Listed]:
         """Return a page of the tags whose names match, or all of them if there is no limit."""
         # Only the tags on the page get their verdicts: deciding about all tags would be slow.
-        place, tags = _TAG_PLACES[order.lstrip("-")], self.weighed.tags
+        place, tags = _TAG_PLACES[order.lstrip("-")], self.live.tags
         chosen = page(
             (tag for tag in tags if matches(tag.name)),
             lambda tag: (place(tag), tag.name),
@@ -78,7 +78,7 @@ class Listing:
         return Page(tuple(map(self._listed, chosen.rows)), chosen.after, chosen.total)
 
     def _listed(self, tag: Tag) -> Listed:
-        verdict = self.weighed.verdict(tag)
+        verdict = self.live.verdict(tag)
         return Listed(self.repository, verdict, None if verdict.kept else self.waits.get(tag.digest))
 
 
@@ -117,7 +117,7 @@ class Inventory:
     history: History
     catalog: Catalog
     archive: Archive
-    outlook: Outlook
+    verdicts: Verdicts
 
     def known(self, repository: str) -> str:
         """Return the same name. Raises NoSuchRepository if the repository is not known."""
@@ -173,7 +173,7 @@ class Inventory:
     def listing(self, repository: str) -> Listing:
         """The live tags of a repository at this moment."""
         waits = {digest: hold.reason for hold in self.history.holds([repository]) for digest in hold.digests}
-        return Listing(repository, self.outlook.weighed(repository), waits)
+        return Listing(repository, self.verdicts.live(repository), waits)
 
     def planned(self, matches: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[Planned]:
         """Return a page of the repositories that have a plan, by name."""

@@ -13,54 +13,54 @@ _PATIENCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class Usage:
     """The size of all images.
 
     Attributes:
         repositories: the number of repositories.
         tags: the number of live tags.
-        size_bytes: of the known configs and layers in the first `weighed` repositories.
-        weighed: the number of repositories for which there was time.
+        size_bytes: of the known configs and layers in the first `measured` repositories.
+        measured: the number of repositories for which there was time.
     """
 
     repositories: int
     tags: int
     size_bytes: int
-    weighed: int
+    measured: int
 
 
-class Scales:
+class DiskUsage:
     """Measures the size of all images, at most once a minute and for a limited time.
 
-    Repositories for which there is no time are left out; `Weight.weighed` shows that.
+    Repositories for which there is no time are left out; `Usage.measured` shows that.
     """
 
     def __init__(self, history: History, catalog: Catalog, clock: Callable[[], float] = time.monotonic) -> None:
         """clock: monotonic seconds."""
         self._history, self._catalog, self._clock = history, catalog, clock
-        self._lock, self._weight, self._until_s = Lock(), Weight(0, 0, 0, 0), float("-inf")
+        self._lock, self._usage, self._until_s = Lock(), Usage(0, 0, 0, 0), float("-inf")
 
-    def weigh(self) -> Weight:
+    def current(self) -> Usage:
         """Return the last size, or measure it again. Raises StoreUnavailable if Redis is unavailable."""
         with self._lock:
             if self._clock() >= self._until_s:
-                self._weight = self._weighed()
+                self._usage = self._measured()
                 self._until_s = self._clock() + _LIFE_S
-            return self._weight
+            return self._usage
 
-    def _weighed(self) -> Weight:
+    def _measured(self) -> Usage:
         names = self._history.repositories()
         end_s = self._clock() + _PATIENCE_S
         tags = sum(shelf.tags for shelf in self._catalog.shelves(names))
         seen: set[str] = set()
         size_bytes = 0
-        for weighed, name in enumerate(names):
+        for measured, name in enumerate(names):
             # The first repository is always measured, however long that takes.
-            if weighed and self._clock() >= end_s:
-                return Weight(len(names), tags, size_bytes, weighed)
+            if measured and self._clock() >= end_s:
+                return Usage(len(names), tags, size_bytes, measured)
             for blobs in self._history.layers(name).values():
                 for mark, size in blobs:
                     if mark not in seen:
                         seen.add(mark)
                         size_bytes += size
-        return Weight(len(names), tags, size_bytes, len(names))
+        return Usage(len(names), tags, size_bytes, len(names))

@@ -7,7 +7,7 @@ from threading import Lock
 from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
-from service.domain.retention.evaluation import Weighing
+from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.explanation import Explanation, explain
 from service.domain.retention.freed import Freed, freed
 from service.domain.retention.plan import Plan, Verdict
@@ -19,35 +19,35 @@ from service.store.history import History
 
 
 @dataclass(frozen=True)
-class Weighed:
+class LiveVerdicts:
     """The tags of a repository at one moment, with their verdicts by the current policy. Shared by threads.
 
     A verdict is computed only when it is asked for, so that a page of a hundred tags does not cost the verdicts of all.
     """
 
-    _weighing: Weighing
+    _evaluation: Evaluation
     _is_lost: bool
     _lock: Lock = field(default_factory=Lock)
 
     @property
     def tags(self) -> tuple[Tag, ...]:
         """The tags, the newest push first."""
-        return self._weighing.newest_first
+        return self._evaluation.newest_first
 
     @property
     def holders(self) -> Mapping[str, tuple[Tag, ...]]:
         """Map each digest to the tags that point at it, by name."""
-        return self._weighing.holders
+        return self._evaluation.holders
 
     def verdict(self, tag: Tag) -> Verdict:
         """The verdict that a plan of this moment has for the tag."""
         with self._lock:
-            verdict = self._weighing.verdict(tag)
+            verdict = self._evaluation.verdict(tag)
         return _unruled([verdict])[0] if self._is_lost else verdict
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Verdicts:
     """Answers from one snapshot each, that change nothing.
 
     Every method raises StoreUnavailable if Redis is unavailable.
@@ -60,11 +60,11 @@ class Outlook:
         """The plan that would be committed now, by the given policy or the current one; without any, all is kept."""
         return self._plan(self.history.snapshot(repository), policy)
 
-    def weighed(self, repository: str) -> Weighed:
+    def live(self, repository: str) -> LiveVerdicts:
         """The tags of a repository, for their verdicts by the current policy."""
-        return Weighed(Weighing(self.history.snapshot(repository), self._policy(None), now_us()), self._is_lost)
+        return LiveVerdicts(Evaluation(self.history.snapshot(repository), self._policy(None), now_us()), self._is_lost)
 
-    def verdicts(self, repository: str) -> tuple[Verdict, ...]:
+    def of(self, repository: str) -> tuple[Verdict, ...]:
         """The verdict of the current policy on every tag of a repository, the newest push first."""
         return self.plan(repository).verdicts
 

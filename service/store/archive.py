@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from service.domain.history.entry import Entry
-from service.domain.simulation.timeline import Happening, Kind
+from service.domain.simulation.timeline import Kind, TimelineEvent
 from service.store.connection import Connection
 from service.store.entry import entry_of
 
@@ -46,24 +46,24 @@ class Archive:
         self._connection = connection
         self._keys = connection.keys
 
-    def happenings(self, repository: str) -> tuple[Happening, ...]:
+    def events(self, repository: str) -> tuple[TimelineEvent, ...]:
         """Return all recorded changes to the tags of a repository, without pulls.
 
         Always reads the whole record, whatever period the caller needs: the state at the start of a period follows from
         the changes before it. The order is that of arrival, which is not always chronological.
         """
         rows = self._rows(self._keys.history(repository))
-        return tuple(_happening(_kind(row), row) for row in rows if row["action"] in _KINDS)
+        return tuple(_event(_kind(row), row) for row in rows if row["action"] in _KINDS)
 
-    def pulls(self) -> Mapping[str, tuple[Happening, ...]]:
+    def pulls(self) -> Mapping[str, tuple[TimelineEvent, ...]]:
         """Return the recorded pulls by others: repository → its pulls, in the order of arrival.
 
         One read serves all repositories.
         """
-        pulls: dict[str, list[Happening]] = {}
+        pulls: dict[str, list[TimelineEvent]] = {}
         for row in self._rows(self._keys.of("pulls")):
-            pulls.setdefault(row["repository"], []).append(_happening("pulled", row))
-        return {repository: tuple(happenings) for repository, happenings in pulls.items()}
+            pulls.setdefault(row["repository"], []).append(_event("pulled", row))
+        return {repository: tuple(events) for repository, events in pulls.items()}
 
     def newest(self, repository: str | None, count: int, before: str | None = None) -> tuple[Entry, ...]:
         """Return the newest entries of one repository or of all, newest first. before: only those older than it."""
@@ -117,8 +117,8 @@ def _kind(row: Mapping[str, str]) -> Kind:
     return "deleted" if kind == "pruned" and not row["rule"] else kind
 
 
-def _happening(kind: Kind, row: Mapping[str, str]) -> Happening:
-    return Happening(
+def _event(kind: Kind, row: Mapping[str, str]) -> TimelineEvent:
+    return TimelineEvent(
         kind=kind,
         at_us=int(row["at_us"]),
         tag=row["tag"],

@@ -58,7 +58,7 @@ class Visit:
         self.page.wait_for_url(f"{self.site.url}/")
 
     @contextmanager
-    def weighing(self, sizes: dict[str, int]) -> Iterator[None]:
+    def evaluation(self, sizes: dict[str, int]) -> Iterator[None]:
         """Notes what each answer weighs, gzipped, in bytes, by its address."""
 
         def weigh(response: Response) -> None:

@@ -143,7 +143,7 @@ def test_all_of_a_page_with_its_assets_is_light(visit: Visiting, repository: str
     window = visit()
     for path in (*PAGES, f"/repository/{repository}", f"/tag/{repository}:v1"):
         sizes: dict[str, int] = {}
-        with window.weighing(sizes):
+        with window.evaluation(sizes):
             window.go(path)
         assert len(sizes) > 4
         assert sum(sizes.values()) <= 150_000, path

@@ -49,7 +49,7 @@ def run(wiring: Wiring, call: Call) -> Run:
 
 @pytest.fixture
 def held(wiring: Wiring) -> None:
-    plan = replace(wiring.outlook.plan("shop/api"), hold=WAITS)
+    plan = replace(wiring.verdicts.plan("shop/api"), hold=WAITS)
     assert wiring.history.commit(wiring.history.snapshot("shop/api"), plan, "held")
 
 
@@ -80,8 +80,8 @@ def test_the_reason_is_given_once_and_the_place_with_it(run: Run) -> None:
     assert said.count("older than the newest 2") == 1
     assert "  rule last deletes it (place 5, last: 2)" in said
     _, said = run("explain", "shop/api:v1", "--json")
-    (opinion,) = json.loads(said)[0]["opinions"]
-    assert (opinion["place"], opinion["limit"]) == (5, 2)
+    (result,) = json.loads(said)[0]["rule_results"]
+    assert (result["place"], result["limit"]) == (5, 2)
 
 
 def test_of_a_tag_that_is_gone_it_says_what_became_of_it(run: Run, wiring: Wiring) -> None:
@@ -91,7 +91,7 @@ def test_of_a_tag_that_is_gone_it_says_what_became_of_it(run: Run, wiring: Wirin
 
 
 def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring) -> None:
-    history, plan = wiring.history, wiring.outlook.plan("shop/api")
+    history, plan = wiring.history, wiring.verdicts.plan("shop/api")
     snapshot = history.snapshot("shop/api")
     assert history.commit(snapshot, plan, "doomed")
     for doomed in plan.doomed:

@@ -291,7 +291,7 @@ def test_all_plans_that_wait_are_approved_together(run: Run, make_wiring: Callab
         1, "pushprune: no plan waits for approval\n",
     )  # fmt: skip
     wiring = make_wiring(policy=keep_last(1, hold_over=10, hold_min=1))
-    plan = wiring.outlook.plan("shop/api")
+    plan = wiring.verdicts.plan("shop/api")
     assert wiring.history.commit(wiring.history.snapshot("shop/api"), plan, "held")
     code, _, error = run("prune", "--approve-all")
     assert (code, "add --yes to approve every plan" in error) == (2, True)

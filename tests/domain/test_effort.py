@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.policy.model import Policy
 from service.domain.policy.patterns import Selector
-from service.domain.retention.evaluation import Weighing
+from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.explanation import explain
 from service.domain.retention.planner import plan
 from service.domain.retention.ranking import Ranking
@@ -17,7 +17,7 @@ from service.domain.retention.state import State, Tag
 from tests.bench.decide import AGED, DISTINCT, EVERY, EXPLAINED, FINAL, NOW_US, OLD, ONE, RULES, STATE, TAGS
 
 WORK = {
-    "verdicts": (Weighing, "_weigh"),
+    "verdicts": (Evaluation, "_evaluate"),
     "rankings": (Ranking, "__init__"),
     "patterns": (Selector, "select"),
     "stays": (Selections, "_stay"),
@@ -51,7 +51,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 @pytest.mark.parametrize("said", [ONE, DISTINCT, FINAL], ids=["one", "distinct", "final"])
 @pytest.mark.slow
-def test_each_tag_is_weighed_once_in_a_plan(work: Counter[str], said: Policy) -> None:
+def test_each_tag_is_evaluated_once_in_a_plan(work: Counter[str], said: Policy) -> None:
     plan(OLD, said, NOW_US)
     assert work["verdicts"] <= TAGS
     assert work["patterns"] <= TAGS + 1

@@ -6,7 +6,7 @@ from hypothesis import given
 from service.domain.oci.manifest import References
 from service.domain.policy.model import Policy
 from service.domain.retention import explanation, planner
-from service.domain.retention.conditions import Opinion
+from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation, explain, with_hold
 from service.domain.retention.state import State, Tag, Unapproved
 from tests.domain.strategies import NOW, STATES, boundaries, policies
@@ -43,11 +43,11 @@ SEVERAL = """
 """
 
 
-def test_every_rule_that_selects_a_tag_has_its_opinion() -> None:
+def test_every_rule_that_selects_a_tag_has_its_result() -> None:
     found = explained("v1", SEVERAL, old("v2", 1), old("v1", 2), old("b1", 3))
-    assert found.opinions == (
-        Opinion("n", False, "older than the newest 1 (rule n)", place=2, limit=1),
-        Opinion("v", True, "pushed within 30d, which counts as a pull (rule v)", us(NOW_S + 28 * DAY)),
+    assert found.rule_results == (
+        RuleResult("n", False, "older than the newest 1 (rule n)", place=2, limit=1),
+        RuleResult("v", True, "pushed within 30d, which counts as a pull (rule v)", us(NOW_S + 28 * DAY)),
     )
     assert (found.verdict.kept, found.verdict.rule, found.verdict.tag.name) == (True, "v", "v1")
     assert (found.shares, found.index) == ((), None)
@@ -56,7 +56,7 @@ def test_every_rule_that_selects_a_tag_has_its_opinion() -> None:
 def test_the_place_is_told_beyond_the_limit_and_in_the_group() -> None:
     said = "rules: [{name: n, group: '^(.+)-', keep: {last: 1}}, {name: m, keep: {pushed_within: 1d}}]"
     tags = [old(f"a-{number}", number) for number in (1, 2, 3)]
-    first, second = explained("a-3", said, *tags, old("b-1", 0)).opinions
+    first, second = explained("a-3", said, *tags, old("b-1", 0)).rule_results
     assert [(one.place, one.limit) for one in (first, second)] == [(3, 1), (None, None)]
 
 
@@ -67,15 +67,15 @@ def test_what_a_waiting_plan_would_delete_is_held_and_what_is_kept_is_not() -> N
     assert [(one.verdict.tag.name, one.held) for one in held] == [("a", None), ("b", "too many"), ("c", None)]
 
 
-def test_no_rule_has_an_opinion_of_what_none_of_them_decides() -> None:
+def test_no_rule_has_a_result_for_what_none_of_them_decides() -> None:
     said = "protect: latest\n" + "rules: [{keep: none}]"
-    assert explained("latest", said, old("latest", 1)).opinions == ()
-    assert explained("x", "rules: [{tags: v*, keep: none}]", old("x", 1)).opinions == ()
+    assert explained("latest", said, old("latest", 1)).rule_results == ()
+    assert explained("x", "rules: [{tags: v*, keep: none}]", old("x", 1)).rule_results == ()
 
 
 def test_a_rule_behind_a_final_one_has_none() -> None:
     said = "rules: [{name: a, keep: none, final: true}, {name: b, keep: always}]"
-    assert [opinion.rule for opinion in explained("x", said, old("x", 1)).opinions] == ["a"]
+    assert [result.rule for result in explained("x", said, old("x", 1)).rule_results] == ["a"]
 
 
 def test_the_other_tags_of_its_digest_are_shown_by_name() -> None:
@@ -175,7 +175,7 @@ def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None
     tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
     found = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
     assert found.verdict.reason == "older than the newest 1 (rule r); its image stays as latest"
-    assert (found.could_go_us, [opinion.place for opinion in found.opinions]) == (us(NOW_S), [2])
+    assert (found.could_go_us, [result.place for result in found.rule_results]) == (us(NOW_S), [2])
     found = explained("b2", KEEP + "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
     assert (found.verdict.reason, found.could_go_us) == ("its image stays as latest (shared: keep)", None)
 

@@ -203,7 +203,7 @@ def test_7_tags_of_the_same_date_are_all_kept_in_the_order_of_any_input() -> Non
     assert kept(decide(tags, LAST_2)) == kept(decide(tags[::-1], LAST_2)) == ["a", "b", "c", "d"]
     plan = decide([*tags, tag("new", 2), tag("old", 0)], LAST_2)
     assert kept(plan) == ["new", "a", "b", "c", "d"]
-    assert {verdict.tag.name: verdict.doubt for verdict in plan.verdicts if verdict.doubt} == {
+    assert {verdict.tag.name: verdict.unknown_age for verdict in plan.verdicts if verdict.unknown_age} == {
         "b": "tied", "c": "tied", "d": "tied",
     }  # fmt: skip
 
@@ -218,7 +218,7 @@ def test_7_an_age_that_nobody_knows_takes_no_slot_and_is_no_reason_to_delete() -
     ]
     plan = decide(tags, LAST_2)
     assert kept(plan) == ["x", "y", "a", "b"]
-    assert {verdict.tag.name: verdict.doubt for verdict in plan.verdicts if verdict.doubt} == {
+    assert {verdict.tag.name: verdict.unknown_age for verdict in plan.verdicts if verdict.unknown_age} == {
         "x": "undated", "y": "undated",
     }  # fmt: skip
 

@@ -8,7 +8,7 @@ from service.domain.retention.planner import plan
 from service.domain.retention.state import State, Tag
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Simulation, Total
-from service.domain.simulation.timeline import Chronicle, Happening
+from service.domain.simulation.timeline import Timeline, TimelineEvent
 from tests.support.makers import digest_of, policy, tag, us
 from tests.support.past import (
     DAY,
@@ -47,7 +47,7 @@ def test_what_happened_after_the_end_is_left_out() -> None:
     assert (gone(outcome), left(outcome)) == ([], ["v1", "v2"])
 
 
-def test_time_alone_deletes_between_two_happenings_and_after_the_last() -> None:
+def test_time_alone_deletes_between_two_events_and_after_the_last() -> None:
     said = policy("rules: [{keep: {pushed_within: 1d}}]")
     outcome = lived(said, pushed("v1", 0), pushed("v2", DAY / 2), pushed("v3", 9 * DAY), end=9 * DAY + 5)
     assert gone(outcome) == [("v1", DAY), ("v2", 1.5 * DAY)]
@@ -199,7 +199,7 @@ def test_totals_per_day_rule_and_repository_count_tags_digests_and_bytes() -> No
         pushed("v2", DAY, size=7),
         pushed("pr-1", DAY, size=9),
     )
-    web = replay(Chronicle(State(repository="web"), (pushed("pr-1", 5, size=11),)), said, us(0), us(END))
+    web = replay(Timeline(State(repository="web"), (pushed("pr-1", 5, size=11),)), said, us(0), us(END))
     simulation = Simulation(us(0), us(END), (api, web))
     assert simulation.days == (Total("2023-11-14", 0 + 1, 1, 11), Total("2023-11-15", 3, 2, 14))
     assert simulation.rules == (Total("newest", 2, 1, 5), Total("prs", 2, 2, 20))
@@ -241,7 +241,7 @@ POLICIES = st.sampled_from(
 )
 
 
-def _happened(pushes: list[tuple[str, int, int]]) -> tuple[Happening, ...]:
+def _happened(pushes: list[tuple[str, int, int]]) -> tuple[TimelineEvent, ...]:
     """Pushes with the seconds that pass before each."""
     at, found = 0, []
     for name, digest, pause in pushes:

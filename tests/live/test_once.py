@@ -78,8 +78,11 @@ def test_images_of_unknown_or_of_the_same_age_are_kept_and_counted(registry: Rea
     previews = {
         preview["repository"]: preview for preview in json.loads(pushprune(*prune, "--dry-run", "--json").stdout)
     }
-    doubts = {name: {v["tag"]["name"]: v["doubt"] for v in preview["doubtful"]} for name, preview in previews.items()}
-    assert doubts == {"undated": dict.fromkeys("mzakc", "undated"), "alike": dict.fromkeys("kmz", "tied")}
+    doubtful = {
+        name: {v["tag"]["name"]: v["unknown_age"] for v in preview["of_unknown_age"]}
+        for name, preview in previews.items()
+    }
+    assert doubtful == {"undated": dict.fromkeys("mzakc", "undated"), "alike": dict.fromkeys("kmz", "tied")}
     by_name = pushprune(*prune, "--yes", "--order", "name", "--trash", str(tmp_path / "gone"), "--json")
     told = json.loads(by_name.stdout)
     deleted = sorted((row["repository"], *row["tags"]) for row in told["deleted"])

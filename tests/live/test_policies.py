@@ -76,7 +76,7 @@ def test_pulls_by_whom_the_policy_ignores_are_no_use(live: Live, tmp_path: Path)
     wait_until(lambda: client.xlen(system.wiring.connection.keys.of("pulls")) >= 2, "the pulls were not heard")
     system.start_worker()
     at_rest(system, {"used"})
-    assert system.wiring.outlook.explain("shop/api")[0].verdict.reason == "number 1 of the 1 pulled last (rule used)"
+    assert system.wiring.verdicts.explain("shop/api")[0].verdict.reason == "number 1 of the 1 pulled last (rule used)"
 
 
 def test_a_held_plan_waits_through_pushes_and_goes_on_when_approved(live: Live) -> None:

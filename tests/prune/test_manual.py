@@ -87,7 +87,7 @@ def test_an_index_that_was_put_back_stays_with_its_parts_and_signatures(make_sys
 def test_a_simulation_takes_it_for_what_somebody_did_and_not_the_policy(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1")
-    assert [one.kind for one in system.wiring.archive.happenings(SHOP)] == ["pushed", "pushed", "deleted"]
+    assert [one.kind for one in system.wiring.archive.events(SHOP)] == ["pushed", "pushed", "deleted"]
 
 
 @both

@@ -240,7 +240,7 @@ def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
         3,
         "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval (a push is no approval)",
     )
-    assert system.wiring.outlook.plan("shop/api").hold == hold.reason
+    assert system.wiring.verdicts.plan("shop/api").hold == hold.reason
     assert system.wiring.history.approve("shop/api") == 3
     system.wiring.outbox.mark_due(["shop/api"])
     planning.enforce(system.wiring, "shop/api")
@@ -252,8 +252,8 @@ def test_a_changed_policy_is_weighed_anew(make_system: Make) -> None:
     """Whoever changes the policy has looked at what waits."""
     system = held_then_diluted(make_system, OF_V)
     changed = OF_V.model_copy(update={"hold_over": 60})
-    assert system.wiring.outlook.plan("shop/api").hold is not None
-    assert system.wiring.outlook.plan("shop/api", changed).hold is None
+    assert system.wiring.verdicts.plan("shop/api").hold is not None
+    assert system.wiring.verdicts.plan("shop/api", changed).hold is None
 
 
 def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
@@ -331,12 +331,12 @@ def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
         system.registry.push_image(SHOP, tag, at=ago(hours))
     system.messages.sent.clear()
     planning.enforce(system.wiring, SHOP)
-    (shown,) = system.wiring.outlook.preview([SHOP])
+    (shown,) = system.wiring.verdicts.preview([SHOP])
     assert shown.hold == system.wiring.history.held(SHOP) is not None
     (hold,) = system.wiring.history.holds([SHOP])
     assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
     system.wiring.history.approve(SHOP, hold.plan)
-    (shown,) = system.wiring.outlook.preview([SHOP])
+    (shown,) = system.wiring.verdicts.preview([SHOP])
     planning.enforce(system.wiring, SHOP)
     committed = {
         (verdict.tag.name, doomed.digest, verdict.reason, verdict.rule)

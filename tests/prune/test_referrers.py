@@ -74,7 +74,7 @@ def test_they_stay_where_a_rule_keeps_them(make_system: Make) -> None:
     system.push("v2")
     system.settle()
     assert system.tags() == {"v2", signature}
-    explained = {one.verdict.tag.name: one.verdict.reason for one in system.wiring.outlook.explain(SHOP)}
+    explained = {one.verdict.tag.name: one.verdict.reason for one in system.wiring.verdicts.explain(SHOP)}
     assert explained[signature] == "its image is gone, and rule signed keeps referrers"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from service.domain.errors import NoSuchRepository, NoSuchTag
 from service.domain.page import Page, Place
-from service.domain.retention.evaluation import Weighing
+from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.reports.inventory import Inventory, Listed, RepositoryOrder, TagOrder
@@ -171,7 +171,7 @@ def test_a_page_says_of_each_tag_what_the_plan_says(make_wiring: MakeWiring, ord
     """The verdicts of a page are made alone, in the order of the page; a plan makes all of them, in its own."""
     wiring = make_wiring(policy=MIXED)
     record(wiring.history, *(event(number, tag=f"v{number % 23}", seed=number % 17) for number in range(60)))
-    planned = {verdict.tag.name: verdict for verdict in wiring.outlook.plan("shop/api").verdicts}
+    planned = {verdict.tag.name: verdict for verdict in wiring.verdicts.plan("shop/api").verdicts}
     assert {verdict.kept for verdict in planned.values()} == {True, False}
     rows = [page.rows for page in pages_of(wiring.inventory, order, limit=5)]
     assert {one.verdict.tag.name: one.verdict for row in rows for one in row} == planned
@@ -182,13 +182,13 @@ def test_only_what_is_on_the_page_is_decided(
     wiring: Wiring, inventory: Inventory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decided: list[str] = []
-    verdict = Weighing.verdict
+    verdict = Evaluation.verdict
 
-    def noted(self: Weighing, tag: Tag) -> Verdict:
+    def noted(self: Evaluation, tag: Tag) -> Verdict:
         decided.append(tag.name)
         return verdict(self, tag)
 
-    monkeypatch.setattr(Weighing, "verdict", noted)
+    monkeypatch.setattr(Evaluation, "verdict", noted)
     assert inventory.tags("shop/api", everything, limit=1).total == 3
     assert decided == ["v3"]
 
@@ -207,16 +207,16 @@ def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch:
     """Verdicts share what was worked out for others: two threads must not work it out at the same time."""
     wiring = make_wiring(policy=MIXED)
     record(wiring.history, event(1))
-    weighed, inside = wiring.outlook.weighed("shop/api"), Lock()
+    live, inside = wiring.verdicts.live("shop/api"), Lock()
 
-    def alone(self: Weighing, tag: Tag) -> Verdict:
+    def alone(self: Evaluation, tag: Tag) -> Verdict:
         assert inside.acquire(blocking=False), "somebody else is at it"
         for _ in range(100):
             os.sched_yield()
         inside.release()
         return Verdict(tag, True, "alone")
 
-    monkeypatch.setattr(Weighing, "verdict", alone)
+    monkeypatch.setattr(Evaluation, "verdict", alone)
     with ThreadPoolExecutor(4) as threads:
-        verdicts = list(threads.map(weighed.verdict, weighed.tags * 200))
+        verdicts = list(threads.map(live.verdict, live.tags * 200))
     assert {one.reason for one in verdicts} == {"alone"}

@@ -44,13 +44,13 @@ def prune(history: History, tag: Tag) -> None:
     removals(history).forget(history.snapshot("shop/api"), doomed)
 
 
-def test_a_repository_of_which_nothing_is_recorded_has_no_happenings(archive: Archive) -> None:
-    assert (archive.happenings("shop/api"), archive.pulls(), archive.pulls_from_us()) == ((), {}, None)
+def test_a_repository_of_which_nothing_is_recorded_has_no_events(archive: Archive) -> None:
+    assert (archive.events("shop/api"), archive.pulls(), archive.pulls_from_us()) == ((), {}, None)
 
 
 def test_a_push_is_read_with_who_what_and_when(history: History, archive: Archive) -> None:
     record(history, event(1))
-    (one,) = archive.happenings("shop/api")
+    (one,) = archive.events("shop/api")
     assert (one.kind, one.tag, one.digest, one.at_us, one.size_bytes) == ("pushed", "v1", digest(1), NOW + 1000, 400)
     assert (one.actor, one.useragent, one.address) == ("ci", "docker/27", "10.0.0.9:1")
 
@@ -60,7 +60,7 @@ def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archi
     history.adopt(history.snapshot("shop/api"), found=[(Tag("old", digest("old"), None, 5), "")], vanished=["v3"])
     prune(history, next(tag for tag in history.live("shop/api") if tag.name == "v1"))
     record(history, user_delete(5, "v2"), event(6, "delete", tag=None, seed=4))
-    assert [(one.kind, one.tag, one.digest) for one in archive.happenings("shop/api")] == [
+    assert [(one.kind, one.tag, one.digest) for one in archive.events("shop/api")] == [
         ("pushed", "v1", digest(1)),
         ("pushed", "v2", digest(2)),
         ("pushed", "v3", digest(3)),
@@ -76,7 +76,7 @@ def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archi
 def test_what_changes_no_tag_is_left_out(history: History, archive: Archive) -> None:
     record(history, event(1))
     removals(history).healed("shop/api", ("v1", 0), digest(1), "a delete of ours had taken it along")
-    assert [one.kind for one in archive.happenings("shop/api")] == ["pushed"]
+    assert [one.kind for one in archive.events("shop/api")] == ["pushed"]
 
 
 def test_pulls_are_read_once_for_every_repository(history: History, archive: Archive) -> None:
@@ -95,7 +95,7 @@ def test_many_entries_come_in_pages_and_each_once(
     monkeypatch.setattr(module, "_PAGE", 3)
     for count in (7, 9):
         record(history, *(event(number, tag=f"v{number}") for number in range(count)))
-        assert [one.tag for one in archive.happenings("shop/api")] == [f"v{number}" for number in range(count)]
+        assert [one.tag for one in archive.events("shop/api")] == [f"v{number}" for number in range(count)]
 
 
 def test_pulls_that_were_dropped_are_told_by_the_oldest_that_is_left(connection: Connection) -> None:
@@ -112,7 +112,7 @@ def test_pulls_that_were_dropped_are_told_by_the_oldest_that_is_left(connection:
 
 def test_a_redis_that_is_away_is_said() -> None:
     archive = Archive(Connection(connect("redis://127.0.0.1:1/0"), Keys("nowhere:")))
-    for ask in (archive.pulls, archive.pulls_from_us, lambda: archive.happenings("shop/api")):
+    for ask in (archive.pulls, archive.pulls_from_us, lambda: archive.events("shop/api")):
         with pytest.raises(StoreUnavailable):
             ask()
 

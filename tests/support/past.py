@@ -6,7 +6,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention.state import State
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Outcome
-from service.domain.simulation.timeline import Chronicle, Happening, Kind
+from service.domain.simulation.timeline import Kind, Timeline, TimelineEvent
 from tests.support.makers import digest_of, policy, us
 
 SIZE = 1000
@@ -15,41 +15,41 @@ END = 30 * DAY
 LAST_2 = policy("rules: [{name: newest, keep: {last: 2}}]")
 
 
-def happening(kind: Kind, name: str, at: float, digest: str | None = None, **more: object) -> Happening:
+def event(kind: Kind, name: str, at: float, digest: str | None = None, **more: object) -> TimelineEvent:
     """digest: a short name, the tag's own unless given."""
-    return Happening(kind, us(at), name, digest_of(name if digest is None else digest), **more)  # type: ignore[arg-type]
+    return TimelineEvent(kind, us(at), name, digest_of(name if digest is None else digest), **more)  # type: ignore[arg-type]
 
 
-def pushed(name: str, at: float, digest: str | None = None, size: int = SIZE) -> Happening:
-    return happening("pushed", name, at, digest, size_bytes=size, actor="ci")
+def pushed(name: str, at: float, digest: str | None = None, size: int = SIZE) -> TimelineEvent:
+    return event("pushed", name, at, digest, size_bytes=size, actor="ci")
 
 
-def adopted(name: str, at: float, digest: str | None = None) -> Happening:
-    return happening("adopted", name, at, digest)
+def adopted(name: str, at: float, digest: str | None = None) -> TimelineEvent:
+    return event("adopted", name, at, digest)
 
 
-def pruned(name: str, at: float, digest: str | None = None) -> Happening:
-    return happening("pruned", name, at, digest)
+def pruned(name: str, at: float, digest: str | None = None) -> TimelineEvent:
+    return event("pruned", name, at, digest)
 
 
 def pulled(
     name: str, at: float, digest: str | None = None, by: str = "cluster", agent: str = "containerd"
-) -> Happening:
+) -> TimelineEvent:
     """By tag; by digest where the name is empty."""
-    return happening("pulled", name, at, digest, actor=by, useragent=agent, address="10.0.0.5:1")
+    return event("pulled", name, at, digest, actor=by, useragent=agent, address="10.0.0.5:1")
 
 
-def deleted(name: str, at: float) -> Happening:
+def deleted(name: str, at: float) -> TimelineEvent:
     """A tag, by somebody."""
-    return Happening("deleted", us(at), name, actor="alice")
+    return TimelineEvent("deleted", us(at), name, actor="alice")
 
 
-def deleted_digest(digest: str, at: float) -> Happening:
-    return Happening("deleted", us(at), "", digest_of(digest), actor="alice")
+def deleted_digest(digest: str, at: float) -> TimelineEvent:
+    return TimelineEvent("deleted", us(at), "", digest_of(digest), actor="alice")
 
 
-def vanished(name: str, at: float) -> Happening:
-    return Happening("vanished", us(at), name)
+def vanished(name: str, at: float) -> TimelineEvent:
+    return TimelineEvent("vanished", us(at), name)
 
 
 THREE = (pushed("v1", 1), pushed("v2", 2), pushed("v3", 3))
@@ -57,15 +57,15 @@ THREE = (pushed("v1", 1), pushed("v2", 2), pushed("v3", 3))
 
 def lived(
     said: Policy,
-    *happenings: Happening,
+    *events: TimelineEvent,
     start: float = 0,
     end: float = END,
     approve_holds: bool = False,
     **present: Any,
 ) -> Outcome:
     """What becomes of shop/api. present: parts of its state as it stands now."""
-    chronicle = Chronicle(State(repository="shop/api", **present), happenings)
-    return replay(chronicle, said, us(start), us(end), approve_holds=approve_holds)
+    timeline = Timeline(State(repository="shop/api", **present), events)
+    return replay(timeline, said, us(start), us(end), approve_holds=approve_holds)
 
 
 def gone(outcome: Outcome) -> list[tuple[str, float]]:

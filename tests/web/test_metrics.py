@@ -140,7 +140,7 @@ def test_a_plan_that_waits_is_counted(serve_over_valkey: ServeEdge) -> None:
     edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
     edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)))
     history = edge.wiring.history
-    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     assert scrape(edge)["held_repositories"] == 1
 
 

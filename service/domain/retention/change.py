@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
-from service.domain.retention.evaluation import Weighing
+from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.state import State
 
 
@@ -52,5 +52,5 @@ def _removes(state: State, before: Policy | None, after: Policy, now_us: int) ->
     tags = [verdict.tag for verdict in verdicts if verdict.tag.name and not (verdict.follows or verdict.by_hand)]
     if before is None or not tags:
         return len(tags)
-    weighing = Weighing(state, before, now_us)
-    return sum(weighing.verdict(tag).kept for tag in tags)
+    evaluation = Evaluation(state, before, now_us)
+    return sum(evaluation.verdict(tag).kept for tag in tags)

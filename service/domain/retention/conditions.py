@@ -1,4 +1,4 @@
-"""The opinion of one rule about one tag: keep it or not, why, and until when if only time passes."""
+"""The result of one rule about one tag: keep it or not, why, and until when if only time passes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _TIED = {
 }
 
 
-class Doubt(StrEnum):
+class UnknownAge(StrEnum):
     """The reason to keep an image that may be older than the images that the rule is meant to keep."""
 
     TIED = "tied"  # the rule's order cannot distinguish it from the last image that the rule keeps
@@ -31,14 +31,14 @@ class Doubt(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """The opinion of one rule about one tag.
+class RuleResult:
+    """The result of one rule about one tag.
 
     Attributes:
         until_us: the time at which a kept tag may be deleted by age alone; None if it cannot.
         place: the place of the tag in the order of `last`, from 1. None without `last`, and if it was not computed.
         limit: the number of images that `last` keeps. None in the same cases.
-        doubt: set if the tag is kept only because its age is not known.
+        unknown_age: set if the tag is kept only because its age is not known.
     """
 
     rule: str
@@ -47,7 +47,7 @@ class Opinion:
     until_us: int | None = None
     place: int | None = None
     limit: int | None = None
-    doubt: Doubt | None = None
+    unknown_age: UnknownAge | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,49 +59,52 @@ class Place:
     pulls: Ranking | None
 
 
-class _Holds(NamedTuple):
-    """The result of one condition, with the reason why it keeps the tag or does not. until_us: as in Opinion."""
+class _Condition(NamedTuple):
+    """The result of one condition, with the reason why it keeps the tag or does not. until_us: as in RuleResult."""
 
     keeps: bool
     reason: str
     until_us: int | None = None
-    doubt: Doubt | None = None
+    unknown_age: UnknownAge | None = None
 
 
-def opinion_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> Opinion:
-    """Return the opinion of the rule `name` about a tag that it selects."""
+def result_of(name: str, rule: Rule, tag: Tag, place: Place, now_us: int) -> RuleResult:
+    """Return the result of the rule `name` about a tag that it selects."""
     keep = rule.keep
     if not isinstance(keep, Keep):
-        return Opinion(name, keep == "always", f"rule {name} keeps {'all it selects' if keep == 'always' else 'none'}")
+        return RuleResult(
+            name, keep == "always", f"rule {name} keeps {'all it selects' if keep == 'always' else 'none'}"
+        )
     if not keep.limits_tags:
-        return Opinion(name, True, f"rule {name} limits only its revisions")
-    keeping: list[_Holds] = []
-    against: list[_Holds] = []
+        return RuleResult(name, True, f"rule {name} limits only its revisions")
+    keeping: list[_Condition] = []
+    against: list[_Condition] = []
     for result in _conditions(rule, keep, tag, place, now_us):
         (keeping if result.keeps else against).append(result)
     if keep.mode == "all":
         return _all(name, keeping, against)
     if keeping:
-        # Report the condition that keeps the tag longest. A condition without doubt comes before one with doubt.
-        lasting = sorted((held for held in keeping if held.until_us is None), key=lambda held: held.doubt is not None)
-        first = lasting[0] if lasting else max(keeping, key=lambda held: held.until_us or 0)
-        return Opinion(name, True, f"{first.reason} (rule {name})", first.until_us, doubt=first.doubt)
-    return Opinion(name, False, f"{_joined(against)} (rule {name})")
+        # Report the condition that keeps the tag longest. A known age comes before an unknown one.
+        lasting = [condition for condition in keeping if condition.until_us is None]
+        lasting.sort(key=lambda condition: condition.unknown_age is not None)
+        first = lasting[0] if lasting else max(keeping, key=lambda condition: condition.until_us or 0)
+        return RuleResult(name, True, f"{first.reason} (rule {name})", first.until_us, unknown_age=first.unknown_age)
+    return RuleResult(name, False, f"{_joined(against)} (rule {name})")
 
 
-def _all(name: str, keeping: list[_Holds], against: list[_Holds]) -> Opinion:
+def _all(name: str, keeping: list[_Condition], against: list[_Condition]) -> RuleResult:
     if against:
-        return Opinion(name, False, f"{_joined(against)} (rule {name})")
-    ends = [held.until_us for held in keeping if held.until_us is not None]
-    doubt = next((held.doubt for held in keeping if held.doubt), None)
-    return Opinion(name, True, f"{_joined(keeping)} (rule {name})", min(ends, default=None), doubt=doubt)
+        return RuleResult(name, False, f"{_joined(against)} (rule {name})")
+    ends = [condition.until_us for condition in keeping if condition.until_us is not None]
+    unknown_age = next((condition.unknown_age for condition in keeping if condition.unknown_age), None)
+    return RuleResult(name, True, f"{_joined(keeping)} (rule {name})", min(ends, default=None), unknown_age=unknown_age)
 
 
-def _joined(results: list[_Holds]) -> str:
+def _joined(results: list[_Condition]) -> str:
     return " and ".join(result.reason for result in results)
 
 
-def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Holds]:
+def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> Iterator[_Condition]:
     in_group = f" in group {' '.join(place.group.split())}" if place.group else ""
     if keep.last is not None and place.order is not None:
         inside, outside = (words.format(keep.last) + in_group for words in _ORDER[rule.order])
@@ -117,7 +120,7 @@ def _conditions(rule: Rule, keep: Keep, tag: Tag, place: Place, now_us: int) -> 
         yield _used_within(keep.pulled_within, tag, now_us)
 
 
-def _among(most: int, ranking: Ranking, group: str, tag: Tag, words: tuple[str, str, str]) -> _Holds:
+def _among(most: int, ranking: Ranking, group: str, tag: Tag, words: tuple[str, str, str]) -> _Condition:
     """Return the result of the condition that the tag is among the first `most` of its group.
 
     Args:
@@ -127,27 +130,27 @@ def _among(most: int, ranking: Ranking, group: str, tag: Tag, words: tuple[str, 
     inside, outside, tied = words
     number = ranking.place(group, tag, most)
     if number is None:
-        return _Holds(False, outside)
+        return _Condition(False, outside)
     if not ranking.takes_slot(tag):
-        return _Holds(
-            True, f"its age is not known, so it is kept until {most} newer images are known", None, Doubt.UNDATED
+        return _Condition(
+            True, f"its age is not known, so it is kept until {most} newer images are known", None, UnknownAge.UNDATED
         )
     if number > most:
-        return _Holds(True, tied.format(inside), None, Doubt.TIED)
-    return _Holds(True, f"number {number} of {inside}")
+        return _Condition(True, tied.format(inside), None, UnknownAge.TIED)
+    return _Condition(True, f"number {number} of {inside}")
 
 
-def _pushed_within(period_s: int, tag: Tag, now_us: int) -> _Holds:
+def _pushed_within(period_s: int, tag: Tag, now_us: int) -> _Condition:
     end_us, period = (tag.pushed_us or 0) + period_s * 1_000_000, spell_duration(period_s)
     if now_us >= end_us:
-        return _Holds(False, f"not pushed within {period}")
-    return _Holds(True, f"pushed within {period}", end_us)
+        return _Condition(False, f"not pushed within {period}")
+    return _Condition(True, f"pushed within {period}", end_us)
 
 
-def _used_within(period_s: int, tag: Tag, now_us: int) -> _Holds:
+def _used_within(period_s: int, tag: Tag, now_us: int) -> _Condition:
     end_us, period = tag.used_us + period_s * 1_000_000, spell_duration(period_s)
     if now_us >= end_us:
-        return _Holds(False, f"not pulled within {period}")
+        return _Condition(False, f"not pulled within {period}")
     by_pull = tag.pulled_us is not None and tag.pulled_us == tag.used_us
     reason = f"pulled within {period}" if by_pull else f"pushed within {period}, which counts as a pull"
-    return _Holds(True, reason, end_us)
+    return _Condition(True, reason, end_us)

@@ -8,7 +8,7 @@ from functools import cached_property
 from service.domain.oci import tombstone
 from service.domain.policy.model import Keep, Policy, Rule
 from service.domain.policy.units import spell_duration
-from service.domain.retention.conditions import Opinion, Place, opinion_of
+from service.domain.retention.conditions import Place, RuleResult, result_of
 from service.domain.retention.manual import by_hand
 from service.domain.retention.plan import UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
@@ -25,7 +25,7 @@ class Revision:
     rule: str
 
 
-class Weighing:
+class Evaluation:
     """The verdicts of a policy on the tags of one state at one moment.
 
     Results are computed when they are needed, so that one tag of ten thousand does not cost as much as all of them. The
@@ -46,7 +46,7 @@ class Weighing:
         self._own: dict[str, Verdict] = {}
         self._keepers: dict[str, tuple[tuple[str, int | None], ...]] = {}
 
-    def at(self, now_us: int) -> "Weighing":
+    def at(self, now_us: int) -> "Evaluation":
         """Return the evaluation at another moment. Results that do not depend on time are shared."""
         # Compute the shared results before the copy, or each copy would compute them again.
         _ = self.holders, self._live, self._overwritten
@@ -140,7 +140,7 @@ class Weighing:
         if tag.name not in self._own:
             fixed = self.fixed_verdict(tag)
             leased = self.leased_verdict(tag, fixed.rule) if fixed and not fixed.kept else None
-            own = self.in_turn(leased or fixed or self._weigh(tag))
+            own = self.in_turn(leased or fixed or self._evaluate(tag))
             # The event of its push may still arrive. After that, its creation date is read and the rules decide.
             if self.now_us < self.state.told_us and self.awaits_date(tag):
                 own = replace(own, until_us=self.state.told_us)
@@ -167,13 +167,13 @@ class Weighing:
             self._fixed[tag.name] = self._fix(tag)
         return self._fixed[tag.name]
 
-    def opinions(self, tag: Tag) -> Iterator[Opinion]:
-        """Yield the opinions of the rules that select the tag, in their order; none if the verdict is fixed."""
+    def rule_results(self, tag: Tag) -> Iterator[RuleResult]:
+        """Yield the results of the rules that select the tag, in their order; none if the verdict is fixed."""
         if self.fixed_verdict(tag) is not None:
             return
         for number, group in self.selections.selecting(tag):
             name, rule = self.selections.rules[number]
-            yield opinion_of(name, rule, tag, self._place(number, rule, group), self.now_us)
+            yield result_of(name, rule, tag, self._place(number, rule, group), self.now_us)
 
     def _place(self, number: int, rule: Rule, group: str) -> Place:
         keep = rule.keep if isinstance(rule.keep, Keep) else None
@@ -208,9 +208,9 @@ class Weighing:
         return replace(verdict, reason=f"{verdict.reason}; it is missing at the registry and takes no place")
 
     @cached_property
-    def _without_losses(self) -> "Weighing":
+    def _without_losses(self) -> "Evaluation":
         state = replace(self.state, lost=frozenset())
-        return Weighing(state, self.policy, self.now_us, only_asked=self._only_asked)
+        return Evaluation(state, self.policy, self.now_us, only_asked=self._only_asked)
 
     def is_unseen(self, tag: Tag) -> bool:
         """True if a rule could decide about the tag once its push time is known."""
@@ -335,26 +335,26 @@ class Weighing:
     def _held_us(self, leases: Mapping[str, int], digest: str) -> int:
         return max(leases.get(held, 0) for held in self.state.closure(digest)) if leases else 0
 
-    def _weigh(self, tag: Tag) -> Verdict:
-        against, keeping, doubted = None, None, None
-        for opinion in self.opinions(tag):
-            if opinion.keep and opinion.until_us is None:
-                if opinion.doubt is None:
-                    return Verdict(tag, True, opinion.reason, opinion.rule)
-                doubted = doubted or opinion
-            elif opinion.keep:
-                keeping = keeping if keeping and _end(keeping) >= _end(opinion) else opinion
+    def _evaluate(self, tag: Tag) -> Verdict:
+        against, keeping, uncertain = None, None, None
+        for result in self.rule_results(tag):
+            if result.keep and result.until_us is None:
+                if result.unknown_age is None:
+                    return Verdict(tag, True, result.reason, result.rule)
+                uncertain = uncertain or result
+            elif result.keep:
+                keeping = keeping if keeping and _end(keeping) >= _end(result) else result
             else:
-                against = against or opinion
-        if doubted:
-            return Verdict(tag, True, doubted.reason, doubted.rule, doubt=doubted.doubt)
+                against = against or result
+        if uncertain:
+            return Verdict(tag, True, uncertain.reason, uncertain.rule, unknown_age=uncertain.unknown_age)
         if keeping:
             return Verdict(tag, True, keeping.reason, keeping.rule, keeping.until_us)
         if against is None:
             return Verdict(tag, True, "no rule selects it")
         return self._respite(tag, against) or Verdict(tag, False, against.reason, against.rule)
 
-    def _respite(self, tag: Tag, against: Opinion) -> Verdict | None:
+    def _respite(self, tag: Tag, against: RuleResult) -> Verdict | None:
         """Return the verdict that keeps a tag for now although a rule would delete it (grace or lease), or None."""
         grace_us = (tag.pushed_us or 0) + self.policy.grace * 1_000_000
         if self.policy.grace and self.now_us < grace_us:
@@ -374,5 +374,5 @@ def _keeps_whatever_its_date(rules: Iterable[Rule]) -> bool:
     return False
 
 
-def _end(opinion: Opinion) -> int:
-    return opinion.until_us or 0
+def _end(result: RuleResult) -> int:
+    return result.until_us or 0

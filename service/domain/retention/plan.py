@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from service.domain.retention.conditions import Doubt
+from service.domain.retention.conditions import UnknownAge
 from service.domain.retention.state import Tag
 
 # The value of `stays_as` while the registry may leave tags out of its listings: any image may have such a tag.
@@ -26,7 +26,7 @@ class Verdict:
         told: True if the history already has the reason of this deletion.
         by_hand: True if it is a manual deletion, or follows one.
         by: the user who asked for a manual deletion.
-        doubt: set if the tag is kept only because its age is not known.
+        unknown_age: set if the tag is kept only because its age is not known.
     """
 
     tag: Tag
@@ -40,7 +40,7 @@ class Verdict:
     told: bool = False
     by_hand: bool = False
     by: str = ""
-    doubt: Doubt | None = None
+    unknown_age: UnknownAge | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from service.domain.policy.model import Keep, Policy
 from service.domain.policy.units import spell_duration
-from service.domain.retention.evaluation import Weighing
+from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.manual import by_hand
 from service.domain.retention.plan import UNLISTED, Doomed, Plan, Verdict
 from service.domain.retention.state import State, Tag, Untagged
@@ -20,14 +20,14 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
     Args:
         only_asked: True to plan manual deletions, and those that follow from them, only. The policy only protects then.
     """
-    weighing = Weighing(state, policy, now_us, only_asked=only_asked)
-    verdicts = tuple(weighing.verdict(tag) for tag in weighing.newest_first)
-    untagged = tuple(_untagged_verdicts(weighing))
+    evaluation = Evaluation(state, policy, now_us, only_asked=only_asked)
+    verdicts = tuple(evaluation.verdict(tag) for tag in evaluation.newest_first)
+    untagged = tuple(_untagged_verdicts(evaluation))
     doomed = (*_doomed(verdicts), *(Doomed(verdict.tag.digest, (verdict,)) for verdict in untagged if not verdict.kept))
-    hold = _hold(doomed, len(verdicts), len(untagged), weighing)
-    unresolved = tuple(_unresolved(weighing, bool(doomed)))
-    undated = () if only_asked else tuple(sorted(_undated(weighing)))
-    unseen = () if only_asked else tuple(sorted(_unseen(weighing)))
+    hold = _hold(doomed, len(verdicts), len(untagged), evaluation)
+    unresolved = tuple(_unresolved(evaluation, bool(doomed)))
+    undated = () if only_asked else tuple(sorted(_undated(evaluation)))
+    unseen = () if only_asked else tuple(sorted(_unseen(evaluation)))
     return Plan(
         verdicts=verdicts,
         untagged=untagged,
@@ -35,10 +35,10 @@ def plan(state: State, policy: Policy, now_us: int, *, only_asked: bool = False)
         unresolved=unresolved,
         undated=undated,
         unseen=unseen,
-        is_whole=bool(weighing.rules)
+        is_whole=bool(evaluation.rules)
         and not (only_asked or unresolved or undated or unseen)
-        and not _postpones_approval(verdicts, weighing),
-        next_us=min(_boundaries(weighing, (*verdicts, *untagged)), default=None),
+        and not _postpones_approval(verdicts, evaluation),
+        next_us=min(_boundaries(evaluation, (*verdicts, *untagged)), default=None),
         hold=hold,
         hold_under=policy.fingerprint() if hold else "",
     )
@@ -68,30 +68,30 @@ def kept_unheard(state: State, policy: Policy, now_us: int, made: Plan) -> int:
     return len(would - deleted)
 
 
-def _unresolved(weighing: Weighing, dooms: bool) -> list[str]:
+def _unresolved(evaluation: Evaluation, dooms: bool) -> list[str]:
     """Return the manifests to read before the plan may commit.
 
     Args:
         dooms: True if the plan deletes anything. Then these are all unread manifests; otherwise only those that decide
             whether a part of an index is deleted.
     """
-    state = weighing.state
+    state = evaluation.state
     unknown = {digest for digest, known in state.links.items() if known is None}
     if not dooms:
         return sorted(unknown & {untagged.index for untagged in state.untagged})
     # A manifest that was pushed by its digest, and is no part of an index, may be a referrer. No event says so.
     nameless = {untagged.digest for untagged in state.untagged if not (untagged.tag or untagged.index)}
-    return sorted(unknown | (nameless - state.links.keys() - weighing.parents.keys()))
+    return sorted(unknown | (nameless - state.links.keys() - evaluation.parents.keys()))
 
 
-def _postpones_approval(verdicts: Iterable[Verdict], weighing: Weighing) -> bool:
+def _postpones_approval(verdicts: Iterable[Verdict], evaluation: Evaluation) -> bool:
     """True if the plan deletes nothing that needs an approval only because the ages of some tags are not known.
 
     After enough later pushes a plan deletes such tags. No plan was approved until then, so they still need an approval.
     """
-    before = [verdict for verdict in verdicts if weighing.needs_approval(verdict.tag)]
+    before = [verdict for verdict in verdicts if evaluation.needs_approval(verdict.tag)]
     deletes = any(not (verdict.kept or verdict.follows or verdict.by_hand) for verdict in before)
-    return not deletes and any(verdict.doubt for verdict in before)
+    return not deletes and any(verdict.unknown_age for verdict in before)
 
 
 def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:
@@ -103,44 +103,44 @@ def _doomed(verdicts: Iterable[Verdict]) -> Iterator[Doomed]:
         yield Doomed(digest, tuple(doomed))
 
 
-def _untagged_verdicts(weighing: Weighing) -> Iterator[Verdict]:
+def _untagged_verdicts(evaluation: Evaluation) -> Iterator[Verdict]:
     """Yield one verdict for each manifest that no tag points at, sorted by digest."""
-    for untagged in sorted(weighing.state.untagged, key=lambda manifest: manifest.digest):
-        if untagged.digest not in weighing.holders:
-            verdict = _untagged_verdict(weighing, untagged)
-            if not verdict.kept and weighing.state.hides_tags:
+    for untagged in sorted(evaluation.state.untagged, key=lambda manifest: manifest.digest):
+        if untagged.digest not in evaluation.holders:
+            verdict = _untagged_verdict(evaluation, untagged)
+            if not verdict.kept and evaluation.state.hides_tags:
                 verdict = Verdict(verdict.tag, True, f"{UNLISTED} may point at it", verdict.rule)
-            yield weighing.in_turn(verdict)
+            yield evaluation.in_turn(verdict)
 
 
-def _untagged_verdict(weighing: Weighing, untagged: Untagged) -> Verdict:
+def _untagged_verdict(evaluation: Evaluation, untagged: Untagged) -> Verdict:
     tag = Tag("", untagged.digest, untagged.since_us)
-    bound = weighing.bound_verdict(tag)
+    bound = evaluation.bound_verdict(tag)
     if bound and bound.kept:
         return bound
-    if untagged.index and _may_stand(weighing, untagged.index):
+    if untagged.index and _may_stand(evaluation, untagged.index):
         return Verdict(tag, True, f"it is part of the index {untagged.index}")
-    asked = weighing.asked(tag)
-    revision = weighing.revision(untagged.digest)
+    asked = evaluation.asked(tag)
+    revision = evaluation.revision(untagged.digest)
     if revision and not asked:
         return Verdict(tag, True, revision.reason, revision.rule)
-    fixed = weighing.leased_verdict(tag, None) or bound
+    fixed = evaluation.leased_verdict(tag, None) or bound
     if fixed:
         return fixed
     parent = untagged.index or (untagged.digest if untagged.taken or untagged.begun else "")
-    if parent and (weighing.rules or parent in weighing.state.by_hand):
-        return _following(weighing, untagged, tag, asked=parent in weighing.state.by_hand)
+    if parent and (evaluation.rules or parent in evaluation.state.by_hand):
+        return _following(evaluation, untagged, tag, asked=parent in evaluation.state.by_hand)
     if asked:
         return Verdict(tag, False, by_hand(asked), by_hand=True, by=asked.by)
-    return _by_age(weighing, untagged, tag)
+    return _by_age(evaluation, untagged, tag)
 
 
-def _may_stand(weighing: Weighing, index: str) -> bool:
+def _may_stand(evaluation: Evaluation, index: str) -> bool:
     """True if an index that was deleted may exist again: it is known again, even if it was not read yet."""
-    return index in weighing.state.links or weighing.stands(index)
+    return index in evaluation.state.links or evaluation.stands(index)
 
 
-def _following(weighing: Weighing, untagged: Untagged, tag: Tag, *, asked: bool) -> Verdict:
+def _following(evaluation: Evaluation, untagged: Untagged, tag: Tag, *, asked: bool) -> Verdict:
     """Return the verdict on a part of a deleted index, or on a manifest whose last tag was deleted.
 
     Both are deleted without an `untagged` setting.
@@ -148,7 +148,7 @@ def _following(weighing: Weighing, untagged: Untagged, tag: Tag, *, asked: bool)
     Args:
         asked: True if the parent was deleted manually.
     """
-    rule, index = weighing.first_rule, untagged.index
+    rule, index = evaluation.first_rule, untagged.index
     if index:
         return Verdict(tag, False, f"the index {index} is gone", rule, follows=True, after=index, by_hand=asked)
     if untagged.begun:
@@ -157,17 +157,17 @@ def _following(weighing: Weighing, untagged: Untagged, tag: Tag, *, asked: bool)
     return Verdict(tag, False, f"its last tag {untagged.tag} was deleted", rule, follows=True, told=True, by_hand=asked)
 
 
-def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
+def _by_age(evaluation: Evaluation, untagged: Untagged, tag: Tag) -> Verdict:
     """Return the verdict by the `untagged` settings of the rules: the longest period of all rules counts."""
     against: Verdict | None = None
     keeping: Verdict | None = None
-    for name, period_s in _periods(weighing, untagged):
+    for name, period_s in _periods(evaluation, untagged):
         if period_s is None:
             return Verdict(tag, True, f"rule {name} keeps what is untagged", name)
-        period_us = max(period_s * 1_000_000, weighing.policy.grace * 1_000_000)
+        period_us = max(period_s * 1_000_000, evaluation.policy.grace * 1_000_000)
         period_us = period_us if untagged.tag else max(period_us, NEVER_TAGGED_US)
         end_us, period = untagged.since_us + period_us, spell_duration(period_us // 1_000_000)
-        if weighing.now_us >= end_us:
+        if evaluation.now_us >= end_us:
             reason = f"untagged for {period} or more (rule {name})"
             against = against or Verdict(tag, False, reason, name)
         elif keeping is None or end_us > (keeping.until_us or 0):
@@ -175,24 +175,24 @@ def _by_age(weighing: Weighing, untagged: Untagged, tag: Tag) -> Verdict:
     return keeping or against or Verdict(tag, True, "no rule has `untagged` for manifests like this one")
 
 
-def _periods(weighing: Weighing, untagged: Untagged) -> Iterator[tuple[str, int | None]]:
+def _periods(evaluation: Evaluation, untagged: Untagged) -> Iterator[tuple[str, int | None]]:
     """Yield (rule, seconds for which the manifest is kept; None = for ever) of each rule with a matching `untagged`."""
-    rules = weighing.selections.naming(untagged.tag) if untagged.tag else weighing.selections.rules
+    rules = evaluation.selections.naming(untagged.tag) if untagged.tag else evaluation.selections.rules
     for name, rule in rules:
         if rule.untagged is not None and (untagged.tag or rule.concerns_every_tag):
             yield name, None if rule.untagged == "keep" else rule.untagged
 
 
-def _undated(weighing: Weighing) -> set[str]:
+def _undated(evaluation: Evaluation) -> set[str]:
     """Return digests of unread creation time in groups that exceed the `last` of a rule with `order: created`."""
     undated: set[str] = set()
-    for number, (_, rule) in enumerate(weighing.selections.rules):
+    for number, (_, rule) in enumerate(evaluation.selections.rules):
         last = rule.keep.last if isinstance(rule.keep, Keep) else None
         if rule.order != "created" or last is None:
             continue
         groups: dict[str, set[str]] = {}
         missing: dict[str, set[str]] = {}
-        for tag, group in weighing.selections.selected(number):
+        for tag, group in evaluation.selections.selected(number):
             groups.setdefault(group, set()).add(tag.digest if rule.count == "digests" else tag.name)
             if tag.created_us is None:
                 missing.setdefault(group, set()).add(tag.digest)
@@ -200,26 +200,26 @@ def _undated(weighing: Weighing) -> set[str]:
     return undated
 
 
-def _unseen(weighing: Weighing) -> set[str]:
+def _unseen(evaluation: Evaluation) -> set[str]:
     """Return the digests of tags with an unknown push time whose creation date may decide anything."""
-    return {tag.digest for tag in weighing.state.tags if weighing.awaits_date(tag)}
+    return {tag.digest for tag in evaluation.state.tags if evaluation.awaits_date(tag)}
 
 
-def _boundaries(weighing: Weighing, verdicts: Iterable[Verdict]) -> Iterator[int]:
+def _boundaries(evaluation: Evaluation, verdicts: Iterable[Verdict]) -> Iterator[int]:
     """Yield every time (µs) at which time alone may change a verdict."""
     for verdict in verdicts:
         if verdict.kept and verdict.until_us is not None:
             yield verdict.until_us
-    yield from weighing.selections.next_us()
+    yield from evaluation.selections.next_us()
 
 
-def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, weighing: Weighing) -> str | None:
+def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, evaluation: Evaluation) -> str | None:
     """Return why the plan must wait for an approval, or None.
 
     An image that waits keeps waiting until it is approved, is no longer to be deleted, or the policy changes. Pushes
     that make it a smaller share of the repository do not end the wait.
     """
-    policy, state = weighing.policy, weighing.state
+    policy, state = evaluation.policy, evaluation.state
     # A deletion that follows from another one is not counted: it was approved together with that one.
     counted = [
         verdict
@@ -232,7 +232,7 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, weighing: Weighi
     nameless = len(counted) - removed
     also = f" and {nameless} of {untagged} manifests without a tag" if nameless else ""
     would = f"it would remove {removed} of {tags} tags{also}"
-    if because := _unapproved(counted, weighing):
+    if because := _unapproved(counted, evaluation):
         return f"{because}: {would}"
     # Tags are also counted alone: many manifests without a tag must not make the share of the tags look smaller.
     if is_over(removed, tags, policy) or (nameless and is_over(len(counted), tags + untagged, policy)):
@@ -246,10 +246,10 @@ def _hold(doomed: tuple[Doomed, ...], tags: int, untagged: int, weighing: Weighi
     return f"{would}; {still} for approval (a push is no approval)"
 
 
-def _unapproved(counted: Iterable[Verdict], weighing: Weighing) -> str:
+def _unapproved(counted: Iterable[Verdict], evaluation: Evaluation) -> str:
     """Return why the deletion of older tags needs an approval; "" if it needs none. See `Unapproved`."""
-    before = weighing.state.unapproved
-    if before is None or not any(weighing.needs_approval(verdict.tag) for verdict in counted):
+    before = evaluation.state.unapproved
+    if before is None or not any(evaluation.needs_approval(verdict.tag) for verdict in counted):
         return ""
     if before.is_first:
         return "the first clean-up of a repository that was there before pushprune"

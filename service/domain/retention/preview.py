@@ -33,7 +33,7 @@ class Preview:
         hold: why the plan would wait for approval, or None.
         unclear: digests that must be read before any deletion.
         freed: the disk space that is free after the next collection.
-        doubtful: the tags that are kept only because their age is not known.
+        of_unknown_age: the tags that are kept only because their age is not known.
     """
 
     repository: str
@@ -42,7 +42,7 @@ class Preview:
     hold: str | None
     unclear: tuple[str, ...]
     freed: Freed
-    doubtful: tuple[Verdict, ...] = ()
+    of_unknown_age: tuple[Verdict, ...] = ()
 
 
 def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
@@ -50,8 +50,8 @@ def previewed(repository: str, plan: Plan, freed: Freed) -> Preview:
     going = tuple(verdict for doomed in plan.doomed for verdict in doomed.verdicts)
     rules = dict.fromkeys(verdict.rule or "" for verdict in going)
     shares = tuple(share(rule, (verdict for verdict in going if verdict.rule == rule)) for rule in rules)
-    doubtful = tuple(verdict for verdict in plan.verdicts if verdict.doubt)
-    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated), freed, doubtful)
+    of_unknown_age = tuple(verdict for verdict in plan.verdicts if verdict.unknown_age)
+    return Preview(repository, going, shares, plan.hold, (*plan.unresolved, *plan.undated), freed, of_unknown_age)
 
 
 def share(rule: str, verdicts: Iterable[Verdict]) -> Share:

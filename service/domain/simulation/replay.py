@@ -6,12 +6,12 @@ from dataclasses import replace
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.plan import Doomed, Plan
+from service.domain.simulation.replayed_state import ReplayedState
 from service.domain.simulation.report import Deletion, Missed, Outcome, Spared, Wait
-from service.domain.simulation.timeline import Chronicle, Happening, told
-from service.domain.simulation.world import Past
+from service.domain.simulation.timeline import Timeline, TimelineEvent, with_implied_events
 
 
-def replay(chronicle: Chronicle, policy: Policy, start_us: int, end_us: int, *, approve_holds: bool = False) -> Outcome:
+def replay(timeline: Timeline, policy: Policy, start_us: int, end_us: int, *, approve_holds: bool = False) -> Outcome:
     """Replay the timeline with the policy in force from start_us to end_us (µs). Its `dry_run` is ignored.
 
     The policy is applied at the start, after every change of a tag, and whenever time alone may change a verdict.
@@ -24,20 +24,20 @@ def replay(chronicle: Chronicle, policy: Policy, start_us: int, end_us: int, *, 
         approve_holds: True to apply plans over `hold_over` at once. Otherwise they are reported as waits and not
             applied, because they might never be approved. Such a wait ends when nothing of the plan is to be deleted.
     """
-    life = _Life(chronicle, policy, approve_holds)
-    happenings = told(chronicle)
-    life.live_as_it_was(event for event in happenings if event.at_us < start_us)
-    life.live([event for event in happenings if start_us <= event.at_us <= end_us], start_us, end_us)
-    return life.outcome()
+    run = _Replay(timeline, policy, approve_holds)
+    events = with_implied_events(timeline)
+    run.warm_up(event for event in events if event.at_us < start_us)
+    run.apply([event for event in events if start_us <= event.at_us <= end_us], start_us, end_us)
+    return run.outcome()
 
 
-class _Life:
+class _Replay:
     """The replay of one repository: the deletions by the policy, and the later pulls of deleted images."""
 
-    def __init__(self, chronicle: Chronicle, policy: Policy, approve_holds: bool) -> None:
-        self._chronicle, self._policy, self._approve_holds = chronicle, policy, approve_holds
-        self._past = Past(chronicle)
-        self._concerned = bool(policy.rules_for(chronicle.repository))
+    def __init__(self, timeline: Timeline, policy: Policy, approve_holds: bool) -> None:
+        self._timeline, self._policy, self._approve_holds = timeline, policy, approve_holds
+        self._state = ReplayedState(timeline)
+        self._concerned = bool(policy.rules_for(timeline.repository))
         self._next_us: int | None = None
         self._held: frozenset[str] = frozenset()
         self._fingerprint = policy.fingerprint()
@@ -46,26 +46,26 @@ class _Life:
         self._gone: dict[str, Deletion] = {}
         self._index_of: dict[str, Deletion] = {}
         self._deletions: list[Deletion] = []
-        self._missed: dict[Deletion, list[Happening]] = {}
+        self._missed: dict[Deletion, list[TimelineEvent]] = {}
         self._waits: list[Wait] = []
         self._spared: dict[str, Spared] = {}
         self._unclear: set[str] = set()
         self._ignored: dict[tuple[str, str], bool] = {}
 
-    def live_as_it_was(self, happenings: Iterable[Happening]) -> None:
+    def warm_up(self, events: Iterable[TimelineEvent]) -> None:
         """Apply the events before the policy is in force."""
-        for event in happenings:
+        for event in events:
             if event.kind == "pruned":
-                self._past.remove([event.tag], event)
+                self._state.remove([event.tag], event)
             elif event.kind != "pulled":
-                self._past.change(event)
+                self._state.change(event)
             elif not self._ignores(event):
-                self._past.use(event)
+                self._state.use(event)
 
-    def live(self, happenings: list[Happening], start_us: int, end_us: int) -> None:
+    def apply(self, events: list[TimelineEvent], start_us: int, end_us: int) -> None:
         """Apply the events while the policy is in force."""
         self._next_us = start_us
-        for event in happenings:
+        for event in events:
             # Events of one moment are one change, because a comparison imports all tags that it finds at once.
             self._keep_time(event.at_us - 1)
             if event.kind == "pruned":
@@ -73,21 +73,21 @@ class _Life:
             elif event.kind == "pulled":
                 self._pull(event)
             else:
-                self._bring_back(event)
-                self._past.change(event)
+                self._forget_deletion(event)
+                self._state.change(event)
                 self._next_us = event.at_us
         self._keep_time(end_us)
 
     def outcome(self) -> Outcome:
         """Return the result of the replay."""
         return Outcome(
-            repository=self._chronicle.repository,
-            known_from_us=self._chronicle.begins_us,
+            repository=self._timeline.repository,
+            known_from_us=self._timeline.begins_us,
             deletions=tuple(self._deletions),
             missed=tuple(Missed(deletion, _counted(deletion, pulls)) for deletion, pulls in self._missed.items()),
             waits=tuple(self._waits),
             spared=tuple(self._spared.values()),
-            left=self._past.tags(),
+            left=self._state.tags(),
             unclear=tuple(sorted(self._unclear)),
         )
 
@@ -95,7 +95,7 @@ class _Life:
         """Apply the policy at every moment up to until_us at which its plan may change."""
         while self._concerned and self._next_us is not None and self._next_us <= until_us:
             now_us = self._next_us
-            state = replace(self._past.state(), held=self._held, held_under=self._fingerprint)
+            state = replace(self._state.state(), held=self._held, held_under=self._fingerprint)
             plan = planner.plan(state, self._policy, now_us)
             self._next_us = plan.next_us
             hold = None if self._approve_holds else plan.hold
@@ -109,77 +109,77 @@ class _Life:
         if waiting and reason is None:
             self._waits[-1] = replace(waiting, until_us=now_us)
         elif reason is not None and not waiting:
-            self._waits.append(Wait(self._chronicle.repository, now_us, None, reason))
+            self._waits.append(Wait(self._timeline.repository, now_us, None, reason))
 
     def _delete(self, plan: Plan, now_us: int) -> None:
-        unresolved = (digest for digest, known in self._chronicle.present.links.items() if known is None)
+        unresolved = (digest for digest, known in self._timeline.present.links.items() if known is None)
         self._unclear.update(plan.undated, unresolved)
         for doomed in plan.doomed:
             deletion = self._deletion(doomed, now_us)
             self._deletions.append(deletion)
             self._gone_tags.update(dict.fromkeys(doomed.tags, deletion))
             if doomed.only_tags:
-                self._past.untag(doomed.tags, now_us)
+                self._state.untag(doomed.tags, now_us)
                 continue
             # A part that is deleted after its index was already missing with the index. It is no image of its own.
             whole = self._gone[doomed.digest] = self._index_of.get(doomed.digest, deletion)
-            parts = self._past.parts(doomed.digest)
+            parts = self._state.parts(doomed.digest)
             self._index_of.update(dict.fromkeys(parts, whole))
             # The index kept its parts until now. The next plan decides about them.
             if parts:
                 self._next_us = now_us
-            self._past.remove(doomed.tags, Happening("deleted", now_us, digest=doomed.digest))
+            self._state.remove(doomed.tags, TimelineEvent("deleted", now_us, digest=doomed.digest))
 
     def _deletion(self, doomed: Doomed, now_us: int) -> Deletion:
         verdict = doomed.verdicts[0]
         return Deletion(
-            repository=self._chronicle.repository,
+            repository=self._timeline.repository,
             digest=doomed.digest,
             tags=doomed.tags,
-            lost_tag="" if doomed.tags else self._past.lost_tag(doomed.digest),
+            lost_tag="" if doomed.tags else self._state.lost_tag(doomed.digest),
             at_us=now_us,
             rule=verdict.rule or "",
             reason=verdict.reason,
-            size_bytes=0 if doomed.only_tags else self._past.size_bytes(doomed.digest),
+            size_bytes=0 if doomed.only_tags else self._state.size_bytes(doomed.digest),
             only_tags=doomed.only_tags,
         )
 
-    def _bring_back(self, event: Happening) -> None:
+    def _forget_deletion(self, event: TimelineEvent) -> None:
         """Forget the deletion of an image that is pushed again."""
         if event.kind in ("pushed", "adopted"):
             self._gone_tags.pop(event.tag, None)
             # The parts of an index exist again, too. In reality they were never deleted, so they were not pushed again.
-            for digest in (event.digest, *self._past.parts(event.digest)):
+            for digest in (event.digest, *self._state.parts(event.digest)):
                 self._gone.pop(digest, None)
                 self._index_of.pop(digest, None)
 
-    def _spare(self, pruned: Happening) -> None:
-        if self._past.holds(pruned.tag, pruned.digest):
-            size_bytes = self._past.size_bytes(pruned.digest)
-            spared = Spared(self._chronicle.repository, pruned.digest, pruned.tag, pruned.at_us, size_bytes)
+    def _spare(self, pruned: TimelineEvent) -> None:
+        if self._state.holds(pruned.tag, pruned.digest):
+            size_bytes = self._state.size_bytes(pruned.digest)
+            spared = Spared(self._timeline.repository, pruned.digest, pruned.tag, pruned.at_us, size_bytes)
             self._spared.setdefault(pruned.digest, spared)
 
-    def _pull(self, pull: Happening) -> None:
+    def _pull(self, pull: TimelineEvent) -> None:
         """Apply a pull: it counts as use, or as a missed pull if the policy deleted the image."""
         # A pull that does not count as use is no missed pull either.
         if self._ignores(pull):
             return
         missing = self._gone_tags.get(pull.tag)
-        if missing is None and not self._past.has_tag(pull.tag):
+        if missing is None and not self._state.has_tag(pull.tag):
             missing = self._gone.get(pull.digest)
         if missing is None:
-            self._past.use(pull)
+            self._state.use(pull)
         else:
             self._missed.setdefault(missing, []).append(pull)
 
-    def _ignores(self, pull: Happening) -> bool:
+    def _ignores(self, pull: TimelineEvent) -> bool:
         client = (pull.useragent, pull.actor)
         if client not in self._ignored:
             self._ignored[client] = self._policy.ignores_pull(*client)
         return self._ignored[client]
 
 
-def _counted(deletion: Deletion, pulls: list[Happening]) -> tuple[Happening, ...]:
+def _counted(deletion: Deletion, pulls: list[TimelineEvent]) -> tuple[TimelineEvent, ...]:
     """Return the pulls to report as missed."""
     # A client that pulls an index pulls one of its parts right after. That is one pull, not two.
     whole = tuple(pull for pull in pulls if pull.digest == deletion.digest)

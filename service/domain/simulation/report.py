@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from service.domain.retention.state import Tag
-from service.domain.simulation.timeline import Happening
+from service.domain.simulation.timeline import TimelineEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Missed:
     """An image that would have been deleted, and its later pulls in the order of time."""
 
     deletion: Deletion
-    pulls: tuple[Happening, ...]
+    pulls: tuple[TimelineEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The timeline (here: chronicle) of one repository: its recorded events, and the events that they imply."""
+"""The timeline of one repository: its recorded events, and the events that they imply."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ _PROVES_BEFORE: tuple[Kind, ...] = ("pulled", "pruned")
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class TimelineEvent:
     """One event in a repository at at_us (µs since the epoch).
 
     Attributes:
@@ -39,11 +39,11 @@ class Happening:
 
 
 @dataclass(frozen=True, slots=True)
-class Chronicle:
+class Timeline:
     """The recorded events of one repository, in any order. present: the current state of the repository."""
 
     present: State
-    happenings: tuple[Happening, ...] = ()
+    events: tuple[TimelineEvent, ...] = ()
 
     @property
     def repository(self) -> str:
@@ -53,30 +53,30 @@ class Chronicle:
     @property
     def begins_us(self) -> int | None:
         """The start of the record in µs; None if nothing is recorded. Earlier deletions are not known."""
-        return min((event.at_us for event in self.happenings if event.kind != "pulled"), default=None)
+        return min((event.at_us for event in self.events if event.kind != "pulled"), default=None)
 
     @property
     def announced(self) -> frozenset[str]:
         """The digests whose push or import is recorded."""
-        return frozenset(event.digest for event in self.happenings if event.kind in _MADE_LIVE)
+        return frozenset(event.digest for event in self.events if event.kind in _MADE_LIVE)
 
 
-def told(chronicle: Chronicle) -> tuple[Happening, ...]:
+def with_implied_events(timeline: Timeline) -> tuple[TimelineEvent, ...]:
     """Return all events in the order of time, with the implied imports of tags that existed before the record begins.
 
     These are the current tags whose push is not recorded, at their push time, and tags that were pulled or pruned
     before any recorded push. The push time of the latter is not known: they count as pushed just before the record
     begins, so that they are older than all recorded events.
     """
-    recorded = sorted(chronicle.happenings, key=lambda event: event.at_us)
+    recorded = sorted(timeline.events, key=lambda event: event.at_us)
     # Sorting is stable: implied events come before the recorded events of the same moment.
-    everything = (*_still_there(chronicle), *_there_before(chronicle, recorded), *_dated(chronicle, recorded))
+    everything = (*_still_there(timeline), *_there_before(timeline, recorded), *_dated(timeline, recorded))
     return tuple(sorted(everything, key=lambda event: event.at_us))
 
 
-def _dated(chronicle: Chronicle, recorded: list[Happening]) -> Iterator[Happening]:
+def _dated(timeline: Timeline, recorded: list[TimelineEvent]) -> Iterator[TimelineEvent]:
     """Yield the recorded events, with push times of imported tags from the current tag or from a later prune."""
-    push_times = {(tag.name, tag.digest): tag.pushed_us for tag in chronicle.present.tags if tag.pushed_us is not None}
+    push_times = {(tag.name, tag.digest): tag.pushed_us for tag in timeline.present.tags if tag.pushed_us is not None}
     pruned = {(event.tag, event.digest): event.at_us for event in recorded if event.kind == "pruned"}
     for event in recorded:
         if event.kind != "adopted":
@@ -91,39 +91,39 @@ def _dated(chronicle: Chronicle, recorded: list[Happening]) -> Iterator[Happenin
             yield replace(event, pushed_us=event.at_us if pruned.get(known, 0) > event.at_us else None)
 
 
-def _still_there(chronicle: Chronicle) -> Iterator[Happening]:
+def _still_there(timeline: Timeline) -> Iterator[TimelineEvent]:
     """Yield imports of the current tags without a recorded push, at their push time."""
-    explained = {(event.tag, event.digest) for event in chronicle.happenings if event.kind in _MADE_LIVE}
-    for tag in chronicle.present.tags:
+    explained = {(event.tag, event.digest) for event in timeline.events if event.kind in _MADE_LIVE}
+    for tag in timeline.present.tags:
         if (tag.name, tag.digest) not in explained:
-            at_us = tag.pushed_us if tag.pushed_us is not None else chronicle.begins_us or 0
+            at_us = tag.pushed_us if tag.pushed_us is not None else timeline.begins_us or 0
             yield _implied(tag, at_us)
 
 
-def _there_before(chronicle: Chronicle, recorded: list[Happening]) -> Iterator[Happening]:
+def _there_before(timeline: Timeline, recorded: list[TimelineEvent]) -> Iterator[TimelineEvent]:
     """Yield imports of the tags whose first recorded event is a pull or a prune."""
-    current = {tag.name: tag for tag in chronicle.present.tags}
+    current = {tag.name: tag for tag in timeline.present.tags}
     for name, first in _first_mentions(recorded).items():
         present = current.get(name)
         if first.kind not in _PROVES_BEFORE or (present and _existed_already(present, first)):
             continue
-        begins_us = first.at_us if chronicle.begins_us is None else chronicle.begins_us
+        begins_us = first.at_us if timeline.begins_us is None else timeline.begins_us
         at_us = min(first.at_us, begins_us) - 1
         yield _implied(Tag(name, first.digest, at_us, first.size_bytes), at_us)
 
 
-def _existed_already(present: Tag, first: Happening) -> bool:
+def _existed_already(present: Tag, first: TimelineEvent) -> bool:
     """True if the current tag was already the pulled image, so that its push time is known."""
     return present.digest == first.digest and (present.pushed_us or 0) <= first.at_us
 
 
-def _first_mentions(recorded: list[Happening]) -> Mapping[str, Happening]:
-    mentions: dict[str, Happening] = {}
+def _first_mentions(recorded: list[TimelineEvent]) -> Mapping[str, TimelineEvent]:
+    mentions: dict[str, TimelineEvent] = {}
     for event in recorded:
         if event.tag:
             mentions.setdefault(event.tag, event)
     return mentions
 
 
-def _implied(tag: Tag, at_us: int) -> Happening:
-    return Happening("adopted", at_us, tag.name, tag.digest, tag.size_bytes, tag.actor, pushed_us=tag.pushed_us)
+def _implied(tag: Tag, at_us: int) -> TimelineEvent:
+    return TimelineEvent("adopted", at_us, tag.name, tag.digest, tag.size_bytes, tag.actor, pushed_us=tag.pushed_us)

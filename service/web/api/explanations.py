@@ -7,7 +7,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.domain.errors import NoSuchTag
-from service.domain.retention.conditions import Opinion
+from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation, with_hold
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
@@ -21,7 +21,7 @@ class TagQuery(ApiRequest):
     tag: tuple[str, ...] = Field(default=(), description="a tag; may be given several times; all tags when absent")
 
 
-class RuleOpinion(ApiAnswer):
+class RuleDecision(ApiAnswer):
     """The decision of one rule that selects the tag. A tag is kept if any rule keeps it."""
 
     rule: str = Field(description="name of the rule, or its number such as #2")
@@ -37,14 +37,14 @@ class RuleOpinion(ApiAnswer):
     limit: int | None = Field(description="number of tags that `last` keeps; null: the rule has no `last`")
 
     @classmethod
-    def of(cls, opinion: Opinion) -> "RuleOpinion":
+    def of(cls, result: RuleResult) -> "RuleDecision":
         return cls(
-            rule=opinion.rule,
-            keep=opinion.keep,
-            reason=opinion.reason,
-            until_us=opinion.until_us,
-            place=opinion.place,
-            limit=opinion.limit,
+            rule=result.rule,
+            keep=result.keep,
+            reason=result.reason,
+            until_us=result.until_us,
+            place=result.place,
+            limit=result.limit,
         )
 
 
@@ -70,7 +70,7 @@ class ExplainedTag(ApiAnswer):
     kept: bool = Field(description="true if the tag is kept")
     reason: str = Field(description="the reason, in words")
     rule: str | None = Field(description="the rule that decided; null: none")
-    opinions: tuple[RuleOpinion, ...] = Field(description="the decision of each rule that selects the tag")
+    rule_results: tuple[RuleDecision, ...] = Field(description="the decision of each rule that selects the tag")
     shares: tuple[SharingTag, ...] = Field(description="the other tags that point at its digest")
     index: str | None = Field(description="digest of an index that lists this image; null: none")
     could_go_us: int | None = Field(
@@ -99,7 +99,7 @@ class ExplainedTag(ApiAnswer):
             kept=verdict.kept,
             reason=verdict.reason,
             rule=verdict.rule,
-            opinions=tuple(RuleOpinion.of(opinion) for opinion in explained.opinions),
+            rule_results=tuple(RuleDecision.of(result) for result in explained.rule_results),
             shares=tuple(SharingTag(tag=other.tag.name, kept=other.kept) for other in explained.shares),
             index=explained.index,
             could_go_us=explained.could_go_us,
@@ -128,7 +128,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         """Explain why each tag is kept or deleted by the current policy"""
         explained = _explained(wiring, path.repository, query.tag)
         tags = tuple(ExplainedTag.of(explanation) for explanation in explained)
-        return Explanations(repository=path.repository, dry_run=wiring.outlook.is_dry(), tags=tags).response()
+        return Explanations(repository=path.repository, dry_run=wiring.verdicts.is_dry(), tags=tags).response()
 
     return (pages,)
 
@@ -140,7 +140,7 @@ def _explained(wiring: Wiring, repository: str, names: tuple[str, ...]) -> tuple
         NoSuchRepository: nothing is known about the repository.
         NoSuchTag: a named tag does not exist.
     """
-    explained = wiring.outlook.explain(repository, names or None)
+    explained = wiring.verdicts.explain(repository, names or None)
     existing = {explanation.verdict.tag.name for explanation in explained}
     if not existing:
         known(wiring, [repository])

@@ -80,7 +80,7 @@ def _overview(wiring: Wiring) -> SystemOverview:
         queues=now.queues,
         registry=now.registry,
         policy=wiring.policies.complaint or ("in force" if policy else "none"),
-        dry_run=wiring.outlook.is_dry(),
+        dry_run=wiring.verdicts.is_dry(),
         collection=under.stage if under else None,
         reconciled_ms=last.at_ms if last else None,
         troubles=tuple(

@@ -119,7 +119,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         """Preview what the current policy would delete now"""
         names = known(wiring, query.repository) or wiring.history.repositories()
         with trials.turn():
-            return _previews(_previewed(wiring, names), wiring.outlook.is_dry())
+            return _previews(_previewed(wiring, names), wiring.verdicts.is_dry())
 
     @pages.post("/preview", responses=answers)
     def preview_by_policy(body: PolicyPreviewRequest) -> Response:
@@ -144,7 +144,7 @@ def _policy(values: dict[str, Any]) -> Policy:
 
 def _previewed(wiring: Wiring, names: Iterable[str], policy: Policy | None = None) -> Iterator[Preview]:
     for name in trials.in_time(names):
-        yield from wiring.outlook.preview([name], policy)
+        yield from wiring.verdicts.preview([name], policy)
 
 
 def _previews(previews: Iterable[Preview], dry_run: bool) -> Response:

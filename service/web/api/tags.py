@@ -139,7 +139,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         return Tags(
             next=cursor_of(page, query.sort),
             repository=repository,
-            dry_run=wiring.outlook.is_dry(),
+            dry_run=wiring.verdicts.is_dry(),
             total=page.total,
             tags=tuple(ListedTag.of(listed, platforms) for listed in page.rows),
         ).response()

@@ -10,7 +10,7 @@ from service.domain.collection.run import Run
 from service.domain.history.counts import Tally
 from service.health import system_health
 from service.prune.approvals import waiting
-from service.reports.usage import Scales
+from service.reports.usage import DiskUsage
 from service.web.pages import rendering
 from service.wiring import Wiring
 
@@ -37,7 +37,7 @@ class ChartStep:
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
-    scales = Scales(wiring.history, wiring.inventory.catalog)
+    disk_usage = DiskUsage(wiring.history, wiring.inventory.catalog)
 
     @pages.get("/")
     def overview() -> Response:
@@ -64,7 +64,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/overview/size")
     def overview_size() -> Response:
-        return rendering.panel("overview_size.html", "How much there is", weight=scales.weigh())
+        return rendering.panel("overview_size.html", "How much there is", usage=disk_usage.current())
 
     @pages.get("/panels/overview/past")
     def overview_past() -> Response:

@@ -109,7 +109,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/policy/hold/<path:repository>")
     def policy_hold(repository: str) -> Response:
-        (preview,) = wiring.outlook.preview([repository])
+        (preview,) = wiring.verdicts.preview([repository])
         return rendering.panel("policy_hold.html", f"What would go from {repository}", preview=preview, most=_TAGS)
 
     @pages.post("/policy/approve")
@@ -183,7 +183,7 @@ def _changes(wiring: Wiring, names: tuple[str, ...], tried: Policy) -> tuple[tup
     for looked, name in enumerate(names):
         if time.monotonic() > end:
             return tuple(changes), looked
-        (today,), (other,) = wiring.outlook.preview([name]), wiring.outlook.preview([name], tried)
+        (today,), (other,) = wiring.verdicts.preview([name]), wiring.verdicts.preview([name], tried)
         change = PolicyDifference(
             name, today, other, _without(other.going, today.going), _without(today.going, other.going)
         )

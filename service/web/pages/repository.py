@@ -55,12 +55,12 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             repository,
             repository=repository,
             rows=chosen,
-            total=len(listing.weighed.tags),
-            holders=listing.weighed.holders,
+            total=len(listing.live.tags),
+            holders=listing.live.holders,
             platforms=wiring.platforms.of(repository, digests) if "platforms" in asked else None,
             asked=rendering.without(asked, "at", "after"),
             is_later="after" in asked,
-            is_dry=wiring.outlook.is_dry(),
+            is_dry=wiring.verdicts.is_dry(),
             host=host(settings.registry.url),
         )
 

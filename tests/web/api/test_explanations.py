@@ -56,7 +56,7 @@ def test_whether_anything_is_deleted_at_all_is_said(serve_over_valkey: ServeEdge
 def test_a_tag_that_goes(shop: Edge) -> None:
     before_us = us(0)
     tag = explain(shop)["v1"]
-    opinion = {
+    result = {
         "rule": "last", "keep": False, "reason": "older than the newest 1 (rule last)", "until_us": None,
         "place": 2, "limit": 1,
     }  # fmt: skip
@@ -64,14 +64,16 @@ def test_a_tag_that_goes(shop: Edge) -> None:
     assert tag == {
         "name": "v1", "digest": digest_of("v1"), "pushed_us": us(1), "pulled_us": None, "created_us": None,
         "actor": "alice", "size_bytes": 512, "kept": False, "reason": "older than the newest 1 (rule last)",
-        "rule": "last", "opinions": [opinion], "shares": [], "index": None, "held": None, "only_after": None,
+        "rule": "last", "rule_results": [result], "shares": [], "index": None, "held": None, "only_after": None,
         "needs_approval": False,
     }  # fmt: skip
 
 
 def test_a_tag_that_a_waiting_plan_would_delete(shop: Edge) -> None:
     history = shop.wiring.history
-    history.commit(history.snapshot("shop/api"), replace(shop.wiring.outlook.plan("shop/api"), hold="too many"), "held")
+    history.commit(
+        history.snapshot("shop/api"), replace(shop.wiring.verdicts.plan("shop/api"), hold="too many"), "held"
+    )
     assert {name: tag["held"] for name, tag in explain(shop).items()} == {"same": None, "v2": None, "v1": "too many"}
 
 

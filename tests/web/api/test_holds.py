@@ -14,7 +14,7 @@ def held(serve_over_valkey: ServeEdge) -> Edge:
     edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
     edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)), event(repository="shop/web"))
     history = edge.wiring.history
-    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge
 
 
@@ -45,7 +45,7 @@ def test_approving_lets_the_plan_go_on(held: Edge) -> None:
     assert approve(held) == (200, {"repository": "shop/api", "approved": 2})
     approved = held.wiring.history.snapshot("shop/api").approved
     assert approved == {digest_of("v1"), digest_of("v2")}
-    assert held.wiring.outlook.plan("shop/api").hold is None
+    assert held.wiring.verdicts.plan("shop/api").hold is None
 
 
 def test_approving_has_the_repository_planned_again(held: Edge) -> None:

@@ -60,7 +60,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.wiring.garbage.request(EVIL)
     edge.wiring.garbage.record(Run(7, 8, "done", EVIL))
     history = edge.wiring.history
-    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge
 
 

@@ -70,7 +70,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
         went = short(digest_of("v0"))
         for tag in TAGS:
             edge.redis.hset(keys.deleted(repository), f"{tag} {went}", f"{went} 1 2 3 {EVIL}")
-        snapshot, plan = wiring.history.snapshot(repository), wiring.outlook.plan(repository)
+        snapshot, plan = wiring.history.snapshot(repository), wiring.verdicts.plan(repository)
         assert plan.hold
         wiring.history.commit(snapshot, replace(plan, hold=EVIL), "held")
         (hold,) = wiring.history.holds([repository])

@@ -45,7 +45,7 @@ def test_what_nobody_looks_at_any_more_takes_no_memory(serve_over_valkey: ServeE
     edge.heard(event(repository="r1"), event(repository="r2"))
     now = [0.0]
     listings = Listings(edge.wiring, lambda: now[0])
-    looked_at = weakref.ref(listings.of("r1").weighed)
+    looked_at = weakref.ref(listings.of("r1").live)
     now[0] = 9.0
     again = listings.of("r2")
     assert looked_at() is not None

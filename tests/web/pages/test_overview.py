@@ -4,7 +4,7 @@ import fakeredis
 import pytest
 
 from service.domain.collection.run import Run
-from service.reports.usage import Scales
+from service.reports.usage import DiskUsage
 from service.store import tally
 from tests.support.makers import event
 from tests.web.conftest import Edge, ServeEdge
@@ -82,11 +82,11 @@ def test_tags_are_counted_and_every_layer_once(edge: Edge) -> None:
 def test_it_is_weighed_once_a_minute_and_not_for_long(edge: Edge) -> None:
     edge.heard(*(event(repository=f"r{number}", blobs={"config": 5}) for number in range(4)))
     times = iter([0, 0, 0.5, 1.5, 9, 9, 9, 69, *[69] * 9])
-    scales = Scales(edge.wiring.history, edge.wiring.inventory.catalog, lambda: next(times))
-    first = scales.weigh()
-    assert (first.repositories, first.weighed) == (4, 3)
-    assert scales.weigh() is first
-    assert scales.weigh().weighed == 4
+    disk_usage = DiskUsage(edge.wiring.history, edge.wiring.inventory.catalog, lambda: next(times))
+    first = disk_usage.current()
+    assert (first.repositories, first.measured) == (4, 3)
+    assert disk_usage.current() is first
+    assert disk_usage.current().measured == 4
 
 
 def test_what_was_counted_is_not_read_again_and_what_is_too_old_goes(edge: Edge) -> None:

@@ -22,7 +22,7 @@ def held(serve_over_valkey: ServeEdge) -> Edge:
     edge = serve_over_valkey(policy=keep_last(1, hold_over=10, hold_min=1))
     edge.heard(*(event(tag=f"v{number}", at=number) for number in (1, 2, 3)))
     history = edge.wiring.history
-    assert history.commit(history.snapshot("shop/api"), edge.wiring.outlook.plan("shop/api"), "held")
+    assert history.commit(history.snapshot("shop/api"), edge.wiring.verdicts.plan("shop/api"), "held")
     return edge
 
 
@@ -76,7 +76,7 @@ def test_approving_lets_it_go_on_and_stands_in_the_history(held: Edge) -> None:
     response = browser.post("/policy/approve", repository="shop/api", plan=plan(held), back="/policy")
     assert response.headers["Location"] == "/policy"
     assert "2 images may go" in browser.said(response)
-    assert held.wiring.outlook.plan("shop/api").hold is None
+    assert held.wiring.verdicts.plan("shop/api").hold is None
     assert held.sent == ["shop/api"]
     (entry, *_) = held.wiring.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("approved", "dashboard")
@@ -86,22 +86,22 @@ def test_plans_of_several_repositories_are_approved_together(held: Edge) -> None
     browser = Browser(held)
     assert "Approve all" not in browser.text("/panels/policy/holds"), "one button is enough for one plan"
     held.heard(*(event(repository="shop/web", tag=f"v{number}", at=number) for number in (1, 2, 3)))
-    history, outlook = held.wiring.history, held.wiring.outlook
-    assert history.commit(history.snapshot("shop/web"), outlook.plan("shop/web"), "held")
+    history, verdicts = held.wiring.history, held.wiring.verdicts
+    assert history.commit(history.snapshot("shop/web"), verdicts.plan("shop/web"), "held")
     shown = browser.text("/panels/policy/holds")
     assert "Approve all: delete 4 images from 2 repositories" in shown
     (plans,) = re.findall(r'name="plans" value="(\w+)"', shown)
     assert "other plans" in browser.said(browser.post("/policy/approve-all", plans="another", back="/policy"))
     approved = browser.post("/policy/approve-all", plans=plans, back="/policy")
     assert "4 images of 2 repositories" in browser.said(approved)
-    assert [outlook.plan(name).hold for name in ("shop/api", "shop/web")] == [None, None]
+    assert [verdicts.plan(name).hold for name in ("shop/api", "shop/web")] == [None, None]
 
 
 def test_another_plan_than_the_one_that_was_looked_at_is_not_approved(held: Edge) -> None:
     browser = Browser(held)
     response = browser.post("/policy/approve", repository="shop/api", plan="another", back="/policy")
     assert "another plan" in browser.said(response)
-    assert held.wiring.outlook.plan("shop/api").hold is not None
+    assert held.wiring.verdicts.plan("shop/api").hold is not None
 
 
 def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
@@ -115,7 +115,7 @@ def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
     assert "pushprune_held_repositories 0.0" in held.http.get("/metrics").text
     (listed,) = (held.http.get("/api/v1/holds").json or {})["holds"]
     assert listed["refused_by"] == "dashboard"
-    assert held.wiring.outlook.plan("shop/api").hold is not None
+    assert held.wiring.verdicts.plan("shop/api").hold is not None
     (entry, *_) = held.wiring.history.entries()
     assert (entry.action, entry.repository, entry.actor) == ("refused", "shop/api", "dashboard")
 
@@ -125,7 +125,7 @@ def test_another_plan_is_another_matter(held: Edge) -> None:
     browser.post("/policy/refuse", repository="shop/api", plan=plan(held))
     held.heard(event(tag="v4", at=4))
     history = held.wiring.history
-    assert history.commit(history.snapshot("shop/api"), held.wiring.outlook.plan("shop/api"), "held")
+    assert history.commit(history.snapshot("shop/api"), held.wiring.verdicts.plan("shop/api"), "held")
     assert "Refused by" not in browser.text("/panels/policy/holds")
 
 

@@ -1,15 +1,15 @@
-"""A chronicle: what the record implies beside what it says. Numbers are seconds after the makers' start."""
+"""A timeline: what the record implies beside what it says. Numbers are seconds after the makers' start."""
 
 from service.domain.retention.state import State, Tag
-from service.domain.simulation.timeline import Chronicle, Happening, told
+from service.domain.simulation.timeline import Timeline, TimelineEvent, with_implied_events
 from tests.support.makers import digest_of, tag, us
 from tests.support.past import adopted, pruned, pulled, pushed
 
 
-def tell(*happenings: Happening, present: tuple[Tag, ...] = ()) -> list[tuple[str, str, int, int | None]]:
+def tell(*events: TimelineEvent, present: tuple[Tag, ...] = ()) -> list[tuple[str, str, int, int | None]]:
     """(kind, tag, at_us, pushed_us) of everything told."""
-    chronicle = Chronicle(State(repository="shop/api", tags=present), happenings)
-    return [(one.kind, one.tag, one.at_us, one.pushed_us) for one in told(chronicle)]
+    timeline = Timeline(State(repository="shop/api", tags=present), events)
+    return [(one.kind, one.tag, one.at_us, one.pushed_us) for one in with_implied_events(timeline)]
 
 
 def test_it_is_told_in_the_order_of_time_not_of_arrival() -> None:
@@ -45,11 +45,11 @@ def test_a_tag_that_was_pulled_before_its_last_push_was_there_before_it_too() ->
 
 
 def test_a_tag_that_was_moved_after_its_first_pull_stood_elsewhere_before() -> None:
-    chronicle = Chronicle(
+    timeline = Timeline(
         State(repository="shop/api", tags=(tag("main", 9, "new"),)),
         (pushed("main", 9, "new"), pulled("main", 7, "old")),
     )
-    assert [(one.kind, one.digest) for one in told(chronicle)] == [
+    assert [(one.kind, one.digest) for one in with_implied_events(timeline)] == [
         ("adopted", digest_of("old")),
         ("pulled", digest_of("old")),
         ("pushed", digest_of("new")),
@@ -58,7 +58,7 @@ def test_a_tag_that_was_moved_after_its_first_pull_stood_elsewhere_before() -> N
 
 def test_a_tag_that_was_found_elsewhere_after_its_first_pull_stood_elsewhere_before() -> None:
     state = State(repository="shop/api", tags=(tag("main", None, "new"),))
-    found = told(Chronicle(state, (pulled("main", 7, "old"), adopted("main", 9, "new"))))
+    found = with_implied_events(Timeline(state, (pulled("main", 7, "old"), adopted("main", 9, "new"))))
     assert [one.digest for one in found] == [digest_of("old"), digest_of("old"), digest_of("new")]
 
 
@@ -75,5 +75,5 @@ def test_an_adopted_tag_that_was_pruned_had_a_time_of_push() -> None:
 
 def test_the_record_begins_with_its_first_change_whatever_was_pulled_before() -> None:
     state = State(repository="shop/api")
-    assert Chronicle(state, (pulled("v1", 1), pushed("v1", 5), pushed("v2", 6))).begins_us == us(5)
-    assert Chronicle(state, (pulled("v1", 1),)).begins_us is None
+    assert Timeline(state, (pulled("v1", 1), pushed("v1", 5), pushed("v2", 6))).begins_us == us(5)
+    assert Timeline(state, (pulled("v1", 1),)).begins_us is None

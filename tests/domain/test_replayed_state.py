@@ -4,8 +4,8 @@ from typing import Any
 
 from service.domain.oci.manifest import References
 from service.domain.retention.state import State, Untagged
-from service.domain.simulation.timeline import Chronicle
-from service.domain.simulation.world import Past
+from service.domain.simulation.replayed_state import ReplayedState
+from service.domain.simulation.timeline import Timeline
 from tests.support.makers import digest_of, policy, tag, us
 from tests.support.past import (
     DAY,
@@ -125,7 +125,7 @@ def test_a_manifest_that_never_had_a_tag_counts_from_its_last_push() -> None:
 
 
 def test_a_manifest_that_has_a_tag_is_none_without() -> None:
-    past = Past(Chronicle(State(repository="shop/api", untagged=(Untagged(digest_of("one"), us(5)),))))
+    past = ReplayedState(Timeline(State(repository="shop/api", untagged=(Untagged(digest_of("one"), us(5)),))))
     past.change(pushed("v1", 6, "one"))
     assert past.state().untagged == ()
 

@@ -5,18 +5,18 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from service.domain.retention.state import State, Tag, Untagged
-from service.domain.simulation.timeline import Chronicle, Happening
+from service.domain.simulation.timeline import Timeline, TimelineEvent
 
 
-class Past:
+class ReplayedState:
     """The replayed state of one repository. It begins without tags.
 
     The current state completes the record. The parts of an index and the creation time of an image never change. A
     manifest that has no tag now had none since the recorded time. A current lease counts for the whole replay.
     """
 
-    def __init__(self, chronicle: Chronicle) -> None:
-        present, announced = chronicle.present, chronicle.announced
+    def __init__(self, timeline: Timeline) -> None:
+        present, announced = timeline.present, timeline.announced
         self._present = present
         self._standing: dict[str, Tag] = {}
         # Digest → number of tags that point at it.
@@ -72,11 +72,11 @@ class Past:
         known = self._links.get(digest) or self._present.links.get(digest)
         return known.children if known else ()
 
-    def use(self, pull: Happening) -> None:
+    def use(self, pull: TimelineEvent) -> None:
         """Apply a pull. A pull by digest counts for every tag that points at it."""
         self._used[pull.tag or _at(pull.digest)] = pull.at_us
 
-    def change(self, event: Happening) -> None:
+    def change(self, event: TimelineEvent) -> None:
         """Apply an event that is neither a pull nor a prune."""
         if event.kind in ("pushed", "adopted"):
             self._push(event)
@@ -92,7 +92,7 @@ class Past:
             tag = self._untag(name)
             self._untagged[tag.digest] = Untagged(tag.digest, at_us, name)
 
-    def remove(self, tags: Iterable[str], gone: Happening) -> None:
+    def remove(self, tags: Iterable[str], gone: TimelineEvent) -> None:
         """Delete a digest with these tags. The parts of a deleted index become manifests without a tag.
 
         If another tag points at the digest, only these tags are deleted.
@@ -108,7 +108,7 @@ class Past:
         for child in known.children if known else ():
             self._untagged[child] = Untagged(child, gone.at_us, lost, index=gone.digest)
 
-    def _push(self, event: Happening) -> None:
+    def _push(self, event: TimelineEvent) -> None:
         self._sizes[event.digest] = max(event.size_bytes, self.size_bytes(event.digest))
         known = self._present.links.get(event.digest)
         if known:
@@ -129,7 +129,7 @@ class Past:
         created_us, size_bytes = self._created.get(event.digest), self.size_bytes(event.digest)
         self._standing[event.tag] = Tag(event.tag, event.digest, pushed_us, size_bytes, event.actor, None, created_us)
 
-    def _push_untagged(self, event: Happening) -> None:
+    def _push_untagged(self, event: TimelineEvent) -> None:
         """Apply a push without a tag, of a manifest that is known to have no tag."""
         # Any other manifest may be part of an index. The record does not say of which index, and until when.
         before = self._untagged.get(event.digest)
