@@ -14,6 +14,7 @@ What it stands on:
     domain/     pure decisions: names, policy, retention, simulation, collections; no input or output
     store/      Redis and nothing else; keys.py is the schema, scripts/ holds every atomic write
     registry/   the registry from outside: HTTP client, logins, storage, collector, debug server
+    documents/  YAML and JSON with the line of every key, and sentences about errors in them
     settings/   typed settings from YAML, environment and secret files
     importers/  retention policies of other tools, translated
 

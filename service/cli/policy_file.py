@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from service.documents.reader import read_mapping
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.settings import Settings, load_policy, load_settings, policy_faults
-from service.settings.document import read_document
 
 
 def load_policy_file(file: Path) -> Policy:
@@ -30,10 +30,10 @@ def faults_of(file: Path) -> tuple[str, ...]:
 
 
 def _refuse_without_policy(file: Path) -> None:
-    known = read_document(file).values.keys()
+    known = read_mapping(file).values.keys()
     if known and known <= Settings.model_fields.keys():
         raise ConfigurationError(f"{file}: this is a configuration without a policy")
 
 
 def _is_configuration(file: Path) -> bool:
-    return "policy" in read_document(file).values
+    return "policy" in read_mapping(file).values

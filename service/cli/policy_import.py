@@ -8,10 +8,10 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from service.documents.reader import LIMIT_BYTES, read_text
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
 from service.importers import COMMANDS, DOCUMENTS, PLACED, TOOLS, Text, import_command, import_document
-from service.settings.document import LIMIT_BYTES, read_text
 
 
 class _Pasted(click.Command):

@@ -1,7 +1,7 @@
 """Translate policies of other tools into the policy language of pushprune.
 
 translation.py  the result: rules, notes, and the YAML text
-document.py     JSON, with the line of every value      flags.py  command lines
+parts.py        models of the parts of a policy         flags.py  command lines
 pattern.py      regexes, globs and prefixes             period.py  durations
 and a file for each tool, with the source of the rules that it follows.
 
@@ -10,14 +10,15 @@ If a policy cannot be expressed exactly, the translation keeps more than the too
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from service.documents.reader import parse
 from service.domain.errors import ConfigurationError
 from service.importers import acr, deckschrubber, ecr, gcp, gitlab, harbor, quay, registry_cli, zot
-from service.importers.document import Document, dotted, parse_document
 from service.importers.translation import NotImportable, Translation
 
 ReadCommand = Callable[[Sequence[str], str | None], Translation]
-ReadDocument = Callable[[Document, str | None], Translation]
+ReadDocument = Callable[[Any, str | None], Translation]
 
 COMMANDS: Mapping[str, ReadCommand] = {
     "deckschrubber": deckschrubber.read_command,
@@ -47,7 +48,7 @@ class Text:
 
 
 def import_document(tool: str, text: Text, place: str | None = None) -> Translation:
-    """Translate a policy in JSON.
+    """Translate a policy in JSON or YAML.
 
     Args:
         tool: a key of DOCUMENTS.
@@ -56,13 +57,13 @@ def import_document(tool: str, text: Text, place: str | None = None) -> Translat
     Raises:
         ConfigurationError: the policy cannot be translated; the message names the text, the line and the key.
     """
-    document = Document("", None)
+    if not text.content.strip():
+        raise ConfigurationError(f"{text.name}: this is empty; give it the policy as JSON")
+    document = parse(text.content, text.name)
     try:
-        document = parse_document(text.content)
-        return DOCUMENTS[tool](document, place)
+        return DOCUMENTS[tool](document.values, place)
     except NotImportable as error:
-        where = [f"{text.name}, line {document.line(error.at)}", dotted(error.at)] if error.at else [text.name]
-        raise ConfigurationError(": ".join([*filter(None, where), _sentence(error)])) from error
+        raise ConfigurationError(f"{document.subject(error.at)}: {_sentence(error)}") from error
 
 
 def import_command(tool: str, words: Sequence[str], place: str | None = None) -> Translation:

@@ -3,20 +3,14 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from service.importers.document import Document, Envelope, checked
+from service.documents.reader import shown
 from service.importers.flags import Flags, parse_flags, without_program
+from service.importers.parts import Envelope, checked
 from service.importers.pattern import named, searched, whole
 from service.importers.period import DAY_S, bounded, parse_period
-from service.importers.translation import (
-    ImportedRule,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    shown,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _SHORT = {"f": "filter", "r": "registry", "u": "username", "p": "password", "c": "config"}
 _POLICY = ("filter", "ago", "keep")
@@ -55,12 +49,11 @@ def read_command(words: Sequence[str], _place: str | None) -> Translation:
     return translation("acr purge", rules, notes, dry_run=flags.is_on("dry-run"))
 
 
-def read_document(document: Document, _place: str | None) -> Translation:
+def read_document(document: Any, _place: str | None) -> Translation:
     """Translate the retention policy of a whole registry. It is about untagged manifests only."""
-    values = document.values
     for key in ("properties", "policies", "retentionPolicy"):
-        values = values.get(key, values) if isinstance(values, dict) else values
-    retention = checked(_Retention, values)
+        document = document.get(key, document) if isinstance(document, dict) else document
+    retention = checked(_Retention, document)
     if not 0 <= retention.days <= 365:
         raise NotImportable("days must be 0 to 365", ("days",))
     if retention.status.lower() != "enabled":

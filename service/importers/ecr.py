@@ -11,19 +11,13 @@ from typing import Any
 
 from pydantic import Field
 
-from service.importers.document import MOST_RULES, Document, Envelope, Part, checked, parse_document
+from service.documents.reader import Location, parse
+from service.domain.errors import ConfigurationError
 from service.importers.flags import MOST
+from service.importers.parts import MOST_RULES, Envelope, Part, checked
 from service.importers.pattern import starting, wildcards, within
 from service.importers.period import DAY_S, bounded
-from service.importers.translation import (
-    ImportedRule,
-    Location,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PLACE = "a lifecycle policy belongs to one repository: run this with --within REPOSITORY, or name it below."
 _UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag, not from its push."
@@ -82,17 +76,16 @@ class _Printed(Envelope):
     lifecycle_policy_text: str
 
 
-def read_document(document: Document, place: str | None) -> Translation:
+def read_document(document: Any, place: str | None) -> Translation:
     """Translate the rules in the order of their priority."""
-    values = document.values
-    if isinstance(values, dict) and "lifecyclePolicyText" in values:
-        printed = checked(_Printed, values)
+    if isinstance(document, dict) and "lifecyclePolicyText" in document:
+        printed = checked(_Printed, document)
         place = printed.repository_name if place is None else place
         try:
-            values = parse_document(printed.lifecycle_policy_text).values
-        except NotImportable as error:
+            document = parse(printed.lifecycle_policy_text, "in it").values
+        except ConfigurationError as error:
             raise NotImportable(str(error), ("lifecyclePolicyText",)) from error
-    policy = checked(_Policy, values)
+    policy = checked(_Policy, document)
     for number, rule in enumerate(policy.rules):
         _check(rule, ("rules", number))
     rules = sorted(policy.rules, key=lambda rule: rule.rule_priority)

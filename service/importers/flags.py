@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from service.importers.translation import NotImportable, shown
+from service.documents.reader import shown
+from service.importers.translation import NotImportable
 
 MOST = 1_000_000
 

@@ -11,19 +11,12 @@ from typing import Any
 
 from pydantic import Field
 
-from service.importers.document import Document, Envelope, Part, checked, listed
+from service.documents.reader import Location
 from service.importers.flags import MOST
+from service.importers.parts import Envelope, Part, checked, listed
 from service.importers.pattern import inside, repositories_starting, starting
 from service.importers.period import DAY_S, parse_period
-from service.importers.translation import (
-    ImportedRule,
-    Location,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PLACE = "cleanup policies belong to one repository: run this with --within PROJECT/REPOSITORY, or name it below."
 _AGE = "differs: Google counts the age from the upload of a version, pushprune from the last push of a tag."
@@ -111,13 +104,13 @@ class _Keeping:
     untagged: bool
 
 
-def read_document(document: Document, place: str | None) -> Translation:
+def read_document(document: Any, place: str | None) -> Translation:
     """Translate the policies.
 
     A Keep policy that selects by name becomes a rule. A Keep policy by number or age becomes a limit in the rules of
     all Delete policies.
     """
-    placed, dry_run = _policies(document.values)
+    placed, dry_run = _policies(document)
     for policy, at in placed:
         _check(policy, at)
     deletes = [(policy, at) for policy, at in placed if policy.verb == "delete"]

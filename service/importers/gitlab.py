@@ -4,20 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from service.importers.document import Document, Envelope, checked
+from service.documents.reader import Location, shown
 from service.importers.flags import MOST
+from service.importers.parts import Envelope, checked
 from service.importers.pattern import negated, searched, whole, within
 from service.importers.period import DAY_S, HOUR_S, MONTH_S, YEAR_S, bounded
-from service.importers.translation import (
-    ImportedRule,
-    Location,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    shown,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _KEYS = ("container_expiration_policy", "container_expiration_policy_attributes")
 _PERIOD = re.compile(r"(\d{1,6})\s*(h|hour|d|day|w|week|m|mon|month|y|year)s?", re.ASCII)
@@ -41,12 +33,12 @@ class _Policy(Envelope):
     model_config = Envelope.model_config | {"alias_generator": None}
 
 
-def read_document(document: Document, place: str | None) -> Translation:
+def read_document(document: Any, place: str | None) -> Translation:
     """Translate the policy into one rule for all images of the project."""
-    values, at = _policy(document.values)
+    values, at = _policy(document)
     policy = checked(_Policy, values, at)
-    if place is None and isinstance(document.values, dict) and document.values is not values:
-        path = document.values.get("path_with_namespace")
+    if place is None and isinstance(document, dict) and document is not values:
+        path = document.get("path_with_namespace")
         place = path.lower() if isinstance(path, str) and path else None
     notes = list(_NOTES)
     if place is None:

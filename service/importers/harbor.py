@@ -11,20 +11,12 @@ from typing import Any
 
 from pydantic import Field
 
-from service.importers.document import MOST_RULES, Document, Envelope, Part, checked
+from service.documents.reader import Location, shown
 from service.importers.flags import MOST
+from service.importers.parts import MOST_RULES, Envelope, Part, checked
 from service.importers.pattern import doublestar, inside, negated
 from service.importers.period import DAY_S, bounded
-from service.importers.translation import (
-    ImportedRule,
-    Location,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    shown,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PLACE = "a retention policy belongs to one project: run this with --within PROJECT, or name it below."
 _IMMUTABLE = "no equivalent: immutable tags of the project; put their names into `protect: […]`."
@@ -88,9 +80,9 @@ class _Tags:
     wider: str
 
 
-def read_document(document: Document, place: str | None) -> Translation:
+def read_document(document: Any, place: str | None) -> Translation:
     """Translate each enabled rule, and add rules that delete all tags that no rule retains."""
-    policy = checked(_Policy, document.values)
+    policy = checked(_Policy, document)
     if policy.algorithm != "or":
         raise NotImportable("must be or; Harbor has no other", ("algorithm",))
     notes = [_PLACE] if place is None else []

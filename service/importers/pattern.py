@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from service.documents.reader import Location, shown
 from service.domain.policy.patterns import PLACEHOLDER, expression_of
-from service.importers.translation import Location, NotImportable, shown
+from service.importers.translation import NotImportable
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*", re.ASCII)
 _NAME = re.compile(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", re.ASCII)

@@ -3,7 +3,8 @@
 import math
 import re
 
-from service.importers.translation import Location, NotImportable, shown
+from service.documents.reader import Location, shown
+from service.importers.translation import NotImportable
 
 HOUR_S, DAY_S = 3600, 86_400
 MONTH_S, YEAR_S = 31 * DAY_S, 366 * DAY_S

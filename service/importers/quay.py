@@ -1,22 +1,16 @@
 """Quay's auto-prune policies: one policy as the API returns it, a list of policies, or {"policies": […]}."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pydantic import AliasChoices, Field
 
-from service.importers.document import MOST_RULES, Document, Envelope, Part, checked, listed
+from service.documents.reader import Location
 from service.importers.flags import MOST, number_of
+from service.importers.parts import MOST_RULES, Envelope, Part, checked, listed
 from service.importers.pattern import negated, searched, within
 from service.importers.period import parse_period
-from service.importers.translation import (
-    ImportedRule,
-    Location,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PLACE = "an auto-prune policy belongs to an organization or repository: run this with --within NAME, or name it below."
 _METHODS = ("number_of_tags", "creation_date")
@@ -36,7 +30,7 @@ class _Policies(Envelope):
     policies: tuple[_Policy, ...] = Field(max_length=MOST_RULES)
 
 
-def read_document(document: Document, place: str | None) -> Translation:
+def read_document(document: Any, place: str | None) -> Translation:
     """Translate the policies. Policies that select the same tags become one rule."""
     # In Quay, a tag is deleted as soon as one policy deletes it. So the conditions of these policies must all hold.
     placed = tuple(_placed(document))
@@ -53,15 +47,14 @@ def read_document(document: Document, place: str | None) -> Translation:
     return translation("Quay", rules, [*([_PLACE] if place is None else []), *notes])
 
 
-def _placed(document: Document) -> Iterator[tuple[_Policy, Location]]:
-    values = document.values
-    if isinstance(values, list):
-        yield from ((checked(_Policy, value, (at,)), (at,)) for at, value in enumerate(listed(values)))
-    elif isinstance(values, dict) and "policies" in values:
-        policies = checked(_Policies, values).policies
+def _placed(document: Any) -> Iterator[tuple[_Policy, Location]]:
+    if isinstance(document, list):
+        yield from ((checked(_Policy, value, (at,)), (at,)) for at, value in enumerate(listed(document)))
+    elif isinstance(document, dict) and "policies" in document:
+        policies = checked(_Policies, document).policies
         yield from ((policy, ("policies", at)) for at, policy in enumerate(policies))
     else:
-        yield checked(_Policy, values), ()
+        yield checked(_Policy, document), ()
 
 
 def _tags(policy: _Policy, at: Location) -> tuple[str, ...]:

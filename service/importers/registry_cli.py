@@ -4,18 +4,11 @@ import argparse
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+from service.documents.reader import shown
 from service.importers.flags import parse_count, without_program
 from service.importers.pattern import named, searched_in_python
 from service.importers.period import HOUR_S, bounded
-from service.importers.translation import (
-    ImportedRule,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    shown,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _PROGRAMS = ("registry.py", "registry-cli")
 _LISTS = ("--images-like", "--keep-tags", "--tags-like", "--keep-tags-like")

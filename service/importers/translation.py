@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from service.documents.reader import Location
 from service.domain.policy.units import spell_duration
 
-Location = tuple[str | int, ...]
-
 LONGEST_NAME = 64
-LONGEST_SHOWN = 40
 _TRY = "pushprune prune --dry-run --policy FILE; pushprune policy simulate FILE"
 _WIDTH = 110
 _EVERY_EXPRESSION = frozenset(
@@ -32,12 +30,6 @@ class NotImportable(ValueError):
     def __init__(self, message: str, at: Location = ()) -> None:
         super().__init__(message)
         self.at = at
-
-
-def shown(text: object) -> str:
-    """Return a part of the input for an error message, shortened if it is long."""
-    whole = str(text)
-    return whole if len(whole) <= LONGEST_SHOWN else whole[: LONGEST_SHOWN - 1] + "…"
 
 
 @dataclass(frozen=True)

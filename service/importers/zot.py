@@ -9,19 +9,12 @@ from typing import Any
 
 from pydantic import AliasChoices, Field
 
-from service.importers.document import MOST_RULES, Document, Part, checked
+from service.documents.reader import Location
 from service.importers.flags import MOST
+from service.importers.parts import MOST_RULES, Part, checked
 from service.importers.pattern import doublestar, negated, searched
 from service.importers.period import parse_period
-from service.importers.translation import (
-    ImportedRule,
-    Location,
-    NotImportable,
-    Translation,
-    imported_rule,
-    keep_of,
-    translation,
-)
+from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _SHARED = "differs: a tag is kept while another kept tag points at the same image."
 _UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag."
@@ -55,11 +48,11 @@ class _Retention(Part):
     policies: tuple[_Policy, ...] | None = Field(default=None, max_length=MOST_RULES)
 
 
-def read_document(document: Document, _place: str | None) -> Translation:
+def read_document(document: Any, _place: str | None) -> Translation:
     """Translate the policies, each without the repositories of earlier policies."""
-    values, at = _retention(document.values)
+    values, at = _retention(document)
     retention = checked(_Retention, values, at)
-    storage = _storage(document.values)
+    storage = _storage(document)
     delay_s = parse_period(retention.delay, (*at, "delay"))
     apart = tuple(_apart(storage))
     taken: tuple[str, ...] = tuple(pattern for route in apart for pattern in (route, f"{route}/**"))

@@ -3,9 +3,7 @@
 model.py     all settings, and the checks between sections
 sections.py  the sections, with keys, defaults and descriptions
 kinds.py     the kinds of values, with their checks
-document.py  one YAML file, with the line of every key
 layers.py    the sources of settings: overrides, environment, file, secret files; the stronger source wins
-refusal.py   a validation error as one sentence with its place, its key and the nearest valid word
 loading.py   load_settings, load_policy, parse_policy, policy_faults
 reload.py    PolicySource: the policy in force, read again when its file changes
 """

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
+from service.documents.reader import Document, Location, dotted, read_text
 from service.domain.errors import ConfigurationError
-from service.settings.document import Document, Location, dotted, read_text
 
 PREFIX = "PUSHPRUNE_"
 # Variables that are no settings: load_settings reads the first, the demo the second, and the log the third before any
@@ -76,7 +76,7 @@ class Layer(PydanticBaseSettingsSource):
                 key = next(iter(stronger), "")
                 reason = f"is a file of its own: policy.{key} cannot be set from elsewhere, change it there"
                 raise ConfigurationError(f"{self.subject((name,))} {reason}")
-            raise ConfigurationError(f"{self.subject((name,))} must hold `key: value` lines")
+            raise ConfigurationError(f"{self.subject((name,))} must hold `key: value` pairs")
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -157,7 +157,7 @@ class ConfigFile(Layer):
     def __init__(self, settings: type[BaseSettings], document: Document) -> None:
         super().__init__(settings, document.values)
         self._document = document
-        directory = document.file.absolute().parent
+        directory = Path(document.name).absolute().parent
         for section, key in _files_named(self.values):
             holder = self.values if section is None else self.values[section]
             holder[key] = _beside(directory, holder[key])

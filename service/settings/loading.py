@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from service.documents.reader import Document, parse_mapping, read_mapping
+from service.documents.refusal import Given, refusal, refusals
 from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
-from service.settings.document import Document, parse_document, read_document
 from service.settings.layers import ConfigFile, Environment, Layer, Overrides, SecretFiles
 from service.settings.model import Settings
-from service.settings.refusal import Given, refusal, refusals
 
 
 def load_settings(config: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
@@ -42,7 +42,7 @@ def load_policy(path: Path) -> Policy:
     Raises:
         ConfigurationError: the policy is wrong; one sentence names file, line and key.
     """
-    document = read_document(path)
+    document = read_mapping(path)
     try:
         return Policy.model_validate(document.values)
     except ValidationError as error:
@@ -60,7 +60,7 @@ def parse_policy(text: str, called: str, check: Callable[[Mapping[str, Any]], No
     Raises:
         ConfigurationError: the text is no valid policy; one sentence names `called`, line and key.
     """
-    document = parse_document(text, Path(called))
+    document = parse_mapping(text, called)
     check(document.values)
     try:
         return Policy.model_validate(document.values)
@@ -77,7 +77,7 @@ def policy_faults(values: Mapping[str, Any] | Path) -> tuple[str, ...]:
     Raises:
         ConfigurationError: the file is no YAML.
     """
-    source = read_document(values) if isinstance(values, Path) else Given(values)
+    source = read_mapping(values) if isinstance(values, Path) else Given(values)
     try:
         Policy.model_validate(dict(source.values))
     except ValidationError as error:
@@ -111,7 +111,7 @@ class _Origin:
 
 
 def _configuration(file: Path) -> Document:
-    document = read_document(file)
+    document = read_mapping(file)
     if "rules" in document.values and document.values.keys() <= Policy.model_fields.keys():
         advice = "put `policy: FILE` into a file and give that one"
         raise ConfigurationError(f"{file}: this is a policy, not a configuration: {advice}")

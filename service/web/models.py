@@ -6,8 +6,8 @@ from typing import Any, Self
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from service.settings.document import Location
-from service.settings.refusal import Given, refusals
+from service.documents.reader import Location
+from service.documents.refusal import Given, refusals
 from service.web.problems import InvalidRequest
 
 

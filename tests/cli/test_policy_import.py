@@ -119,7 +119,7 @@ def test_the_place_is_taken_over(run: Import) -> None:
         (b"\xff", "this is not UTF-8 text"),
         (b'{"rules": 3}', "line 1: rules: must be a list"),
         (b" " * 2_000_000, "it is larger than 1024 KiB"),
-        (b"[" * 500_000, "nested too deeply"),
+        (b"[" * 500_000, "nested more than 40 levels deep"),
         (b'{"rules": [' + b"{}," * 9_000 + b"{}]}", "must"),
     ],
 )

@@ -489,7 +489,7 @@ rules:
     assert [line.removeprefix(f"pushprune: {file}, line ") for line in error.splitlines()] == [
         "1: protect[1]: 'a b' can match no tag: write the tag alone, without spaces",
         "1: protect[2]: 're:(' is no regular expression that RE2 understands: missing ): (",
-        "4: rules[0].keep must hold `key: value` lines, or be 'always' or 'none'; did you mean always?",
+        "4: rules[0].keep must hold `key: value` pairs, or be 'always' or 'none'; did you mean always?",
         "5: rules[1].order must be 'pushed', 'semver', 'created' or 'name'; did you mean semver?",
         "5: rules[1].untagged: 'kep' is no duration; write a number and a unit, such as 30s, 90m, 24h or 7d; "
         "did you mean keep?",

@@ -38,7 +38,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("listen: localhost", "listen: this is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
         ("listen: 127.0.0.1:65536", "listen: this is not HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080"),
         ("data_dir: ''", "data_dir: an empty path names no file"),
-        ("registry: here", "registry must hold `key: value` lines"),
+        ("registry: here", "registry must hold `key: value` pairs"),
         ("registry: {timeout_s: true}", "registry.timeout_s must be a number"),
         ("registry: {timeout_s: soon}", "registry.timeout_s must be a number"),
         ("registry: {timeout_s: 0}", "registry.timeout_s must be more than 0"),
@@ -113,11 +113,11 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_word(refuse: Re
         ("history: {events: 0}", "history.events must be at least 1"),
         ("log: {level: INFO}", "log.level must be 'debug', 'info', 'warning' or 'error'; did you mean info?"),
         ("log: {format: yaml}", "log.format must be 'auto', 'console' or 'json'"),
-        ("policy: 5", "policy must hold `key: value` lines, or be the path of a file"),
+        ("policy: 5", "policy must hold `key: value` pairs, or be the path of a file"),
         ("policy: ''", "policy: an empty path names no file"),
         ("policy: {rules: [{repos: a}]}", "policy.rules[0] needs keep"),
         ("policy: {rules: [{keep: nonee}]}",
-         "policy.rules[0].keep must hold `key: value` lines, or be 'always' or 'none'; did you mean none?"),
+         "policy.rules[0].keep must hold `key: value` pairs, or be 'always' or 'none'; did you mean none?"),
         ("policy: {rules: [{keep: {last: 0}}]}", "policy.rules[0].keep.last must be at least 1"),
         ("policy: {protect: [1.10]}", "policy.protect[0] must be text: put it in quotes"),
         ("policy: {rules: {keep: none}}", "policy.rules must be a list"),
@@ -148,8 +148,8 @@ def test_what_is_not_finite_is_no_time(refuse: Refuse, time: str) -> None:
         ("a: " + "1" * 5000, ", line 1: this value makes no sense; put it in quotes"),
         ("[" * 5000, ", line 1: this is nested more than 40 levels deep"),
         ("- " * 5000, ", line 1: this is nested more than 40 levels deep"),
-        ("[1]", ", line 1: this must hold `key: value` lines"),
-        ("hello", ", line 1: this must hold `key: value` lines"),
+        ("[1]", ", line 1: this must hold `key: value` pairs"),
+        ("hello", ", line 1: this must hold `key: value` pairs"),
         ("a: 1\n---\nb: 1", ", line 2: this is not YAML: expected a single document in the stream"),
         ("a: 1\nb: [1", ", line 2: this is not YAML: while parsing a flow sequence"),
         ("a:\n\tb: 1", ", line 2: this is not YAML: while scanning for the next token, found character"),
@@ -207,7 +207,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         ({"STORAGE__PORT": "tcp://x"}, "PUSHPRUNE_STORAGE__PORT is unknown; known here: PUSHPRUNE_STORAGE__PATH"),
         ({"LISTEN__X": "1"}, "PUSHPRUNE_LISTEN__… must be text"),
         ({"listen": "x"}, "PUSHPRUNE_listen is unknown; did you mean PUSHPRUNE_LISTEN?"),
-        ({"REGISTRY": "x"}, "PUSHPRUNE_REGISTRY must hold `key: value` lines"),
+        ({"REGISTRY": "x"}, "PUSHPRUNE_REGISTRY must hold `key: value` pairs"),
         ({"REGISTRY": "x", "REGISTRY__URL": "y"}, "PUSHPRUNE_REGISTRY and PUSHPRUNE_REGISTRY__URL exclude each other"),
         ({"DELETE__PARALLEL": "many"}, "PUSHPRUNE_DELETE__PARALLEL must be a whole number"),
         ({"GC__TIMEOUT": "0"}, "PUSHPRUNE_GC__TIMEOUT must be at least 1"),
@@ -248,7 +248,7 @@ def test_a_variable_cannot_reach_into_a_policy_in_its_own_file(refuse: Refuse) -
 
 def test_a_section_that_is_none_is_not_hidden_by_the_environment(refuse: Refuse) -> None:
     sentence = refuse("registry: x", {"PUSHPRUNE_REGISTRY__URL": "http://y"})
-    assert sentence == "pushprune.yaml, line 1: registry must hold `key: value` lines"
+    assert sentence == "pushprune.yaml, line 1: registry must hold `key: value` pairs"
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:80", ":80", "[::]:80", "registry.example:80", "192.168.0.1:80"])

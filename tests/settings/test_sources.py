@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from service.documents.refusal import _names
 from service.domain.collection.window import Hours
 from service.domain.policy.model import Keep, Policy
 from service.settings import Settings, load_settings
-from service.settings.refusal import _names
 from tests.settings.conftest import Load, Write
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "pushprune.yaml"

@@ -139,12 +139,12 @@ COUNT = "imageCountMoreThan"
     ("values", "sentence"),
     [
         ("", "this is empty"),
-        ("nope", "line 1: this is not JSON"),
-        ("[" * 99_999, "nested too deeply"),
-        ('{"rules": [NaN]}', "NaN is no number"),
-        ('{"rules": [%s]}' % ("9" * 5000), "a number in it is too long"),
-        ([], "must be an object"),
-        ({"rules": [{}]}, "rules[0].rulePriority: this is missing"),
+        ("{nope", "line 1: this is not JSON"),
+        ("[" * 99_999, "nested more than 40 levels deep"),
+        ('{"rules": [NaN]}', "rules[0]: must hold `key: value` pairs"),
+        ('{"rules": [%s]}' % ("9" * 5000), "this value makes no sense"),
+        ([], "must hold `key: value` pairs"),
+        ({"rules": [{}]}, "line 3: rules[0]: rulePriority is missing; add it"),
         (policy(expire(1, "some", COUNT, 1)), "rules[0].selection.tagStatus: must be tagged, untagged or any"),
         (policy(expire(1, "tagged", COUNT, 1)), "rules[0].selection: tagged needs tagPatternList"),
         (policy(expire(1, "any", COUNT, 1, "v")), "tagged needs tagPatternList or tagPrefixList, and nothing else"),
@@ -155,7 +155,7 @@ COUNT = "imageCountMoreThan"
         (policy(expire(1, "any", "sometimes", 1)), "rules[0].selection.countType: must be one of"),
         (policy(expire(1, "any", COUNT, 1), expire(1, "any", COUNT, 1)), "two rules have the priority 1"),
         (policy(expire(1, "any", COUNT, 1, unless="x")), "rules[0].unless: pushprune does not know `unless` here"),
-        ({"lifecyclePolicyText": "{"}, "lifecyclePolicyText: line 1: this is not JSON"),
+        ({"lifecyclePolicyText": "{"}, "lifecyclePolicyText: in it, line 1: this is not JSON"),
     ],
 )
 def test_what_cannot_be_understood_is_refused_at_its_place(values: Any, sentence: str) -> None:

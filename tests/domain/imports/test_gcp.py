@@ -137,8 +137,8 @@ def test_a_part_of_a_second_is_rounded_up() -> None:
     [
         ("", "this is empty"),
         ({}, "this must be a list of cleanup policies"),
-        ([7], "[0]: must be an object"),
-        ([{"name": "x"}], "[0].action: this is missing"),
+        ([7], "[0]: must hold `key: value` pairs"),
+        ([{"name": "x"}], "[0]: action is missing"),
         ([delete() | {"action": {"type": "Maybe"}}], '[0].action: must be {"type": "Delete"}'),
         ([delete() | {"mostRecentVersions": {"keepCount": 1}}], "needs a condition or mostRecentVersions"),
         ([{"name": "x", "action": "Delete"}], "needs a condition or mostRecentVersions"),

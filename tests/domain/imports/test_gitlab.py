@@ -70,7 +70,7 @@ def test_alone_it_does_not_say_whose_it_is() -> None:
     ("values", "sentence"),
     [
         ("", "this is empty"),
-        ("[]", "must be an object"),
+        ("[]", "must hold `key: value` pairs"),
         ({"id": 2}, "there is no container_expiration_policy in it"),
         (project(name_regex=""), "container_expiration_policy.name_regex: name_regex is empty"),
         (project(name_regex="(?!x)"), "container_expiration_policy.name_regex: '(?!x)' is no expression"),

@@ -131,9 +131,9 @@ def test_without_a_project_no_repository_is_meant() -> None:
     ("values", "sentence"),
     [
         ("", "given.json: this is empty"),
-        ("{", "given.json: line 1: this is not JSON"),
-        ([], "given.json: must be an object"),
-        ({}, "given.json, line 1: rules: this is missing"),
+        ("{", "given.json, line 1: this is not JSON"),
+        ([], "given.json, line 1: must hold `key: value` pairs"),
+        ({}, "given.json, line 1: rules is missing; add it"),
         ({"rules": 7}, "rules: must be a list"),
         (policy(algorithm="and"), "algorithm: must be or"),
         (policy(retain("newestN", 3)), "rules[0].template: 'newestN' is no template"),

@@ -64,9 +64,9 @@ def test_a_repository_is_meant_alone_and_an_organization_with_all_below_it() -> 
     ("values", "sentence"),
     [
         ("", "this is empty"),
-        ("7", "must be an object"),
+        ("7", "must hold `key: value` pairs"),
         ({"policies": 7}, "policies: must be a list"),
-        ([count(1), {}], "[1].method: this is missing"),
+        ([count(1), {}], "line 6: [1]: method is missing"),
         ({"method": "guess", "value": 1}, "method: must be number_of_tags or creation_date"),
         (count(0), "value: must be a number of tags from 1"),
         (count(-5), "value: must be a number of tags from 1"),

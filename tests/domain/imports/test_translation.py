@@ -5,10 +5,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.documents.reader import LONGEST_SHOWN
+from service.domain.errors import ConfigurationError
 from service.domain.policy.model import Policy
+from service.importers import Text, import_document
 from service.importers.period import parse_period
 from service.importers.translation import (
-    LONGEST_SHOWN,
     NotImportable,
     Translation,
     imported_rule,
@@ -29,6 +31,19 @@ def test_no_text_breaks_out_of_its_place(name: str, note: str) -> None:
 def test_every_pattern_is_read_back_as_it_was(pattern: str) -> None:
     made = translation("x", [imported_rule("x", keep="none", tags=[f"re:^x{pattern}"])])
     assert yaml.safe_load(made.text)["rules"][0]["tags"] == [f"re:^x{pattern}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"repositoryName": "😀",\n\t"lifecyclePolicyText": "{\\n\\t\\"rules\\": []}"}',
+        '{"repositoryName":"\\ud83d\\ude00","lifecyclePolicyText":"{\\"rules\\":[]}"}',
+        'repositoryName: 😀\nlifecyclePolicyText: "rules: []"\n',
+    ],
+)
+def test_a_document_is_json_however_it_is_indented_or_yaml(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="--within '😀' is no name"):
+        import_document("ecr", Text("given", text))
 
 
 LONG = "x" * 5_000

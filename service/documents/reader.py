@@ -1,4 +1,4 @@
-"""Read one YAML file with the line of every key, or refuse it with one sentence."""
+"""Read a YAML or JSON text with the line of every key, or refuse it with one sentence. JSON is read as YAML."""
 
 import re
 import stat
@@ -14,7 +14,9 @@ from service.domain.errors import ConfigurationError
 Location = tuple[str | int, ...]
 
 LIMIT_BYTES = 1024 * 1024
+LONGEST_SHOWN = 40
 _LIMIT_DEPTH = 40
+_JSON_STARTS = ("{", "[")
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp")}
 _AS_WRITTEN = {_TAG + name for name in ("merge", "value")}
@@ -27,10 +29,14 @@ _QUOTED = re.compile(r"(['\"])[\w!.-]{2,}\1")
 
 @dataclass(frozen=True)
 class Document:
-    """The values of a file, and the line of each key and list item. The first line is 1."""
+    """The values of a text, and the line of each key and list item. The first line is 1.
 
-    file: Path
-    values: dict[str, Any]
+    Attributes:
+        name: of the file or text, for error messages.
+    """
+
+    name: str
+    values: Any
     lines: Mapping[Location, int]
 
     def line(self, location: Location) -> int:
@@ -41,7 +47,7 @@ class Document:
 
     def subject(self, location: Location) -> str:
         """Return the name of the value at this location, for error messages."""
-        place = f"{self.file}, line {self.line(location)}"
+        place = f"{self.name}, line {self.line(location)}"
         return f"{place}: {dotted(location)}" if location else place
 
     def spell(self, name: str) -> str:
@@ -51,8 +57,14 @@ class Document:
 
 def dotted(location: Location) -> str:
     """Return a location as users write it: policy.rules[0].keep."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in location)
     return "".join(parts).removeprefix(".")
+
+
+def shown(text: object) -> str:
+    """Return a part of the input for an error message, shortened if it is long."""
+    whole = str(text)
+    return whole if len(whole) <= LONGEST_SHOWN else whole[: LONGEST_SHOWN - 1] + "…"
 
 
 def read_text(file: Path, limit_bytes: int = LIMIT_BYTES) -> str:
@@ -78,34 +90,46 @@ def read_text(file: Path, limit_bytes: int = LIMIT_BYTES) -> str:
         raise ConfigurationError(f"{file}, line {line}: this is not UTF-8 text") from error
 
 
-def read_document(file: Path) -> Document:
-    """Read a YAML file. An empty file has no values.
+def read_mapping(file: Path) -> Document:
+    """Read a YAML file of `key: value` pairs. An empty file has no values.
 
     Raises:
         ConfigurationError: the file is not such YAML; the message names file and line.
     """
-    return parse_document(read_text(file), file)
+    return parse_mapping(read_text(file), str(file))
 
 
-def parse_document(text: str, file: Path) -> Document:
-    """Parse YAML text like `read_document`. file: its name in error messages."""
+def parse_mapping(text: str, name: str) -> Document:
+    """Parse YAML text like `read_mapping`. name: of the text in error messages."""
+    document = parse(text, name)
+    if document.values is None:
+        return Document(name, {}, {})
+    if not isinstance(document.values, dict):
+        raise ConfigurationError(f"{name}, line 1: this must hold `key: value` pairs")
+    return document
+
+
+def parse(text: str, name: str) -> Document:
+    """Parse YAML or JSON text. The values of an empty text are None.
+
+    Raises:
+        ConfigurationError: the text is neither; the message names line and `name`.
+    """
     lines: dict[Location, int] = {}
+    # YAML refuses the tabs with which JSON may be indented. A string of JSON contains no tab.
+    kind, source = ("JSON", text.replace("\t", " ")) if text.lstrip()[:1] in _JSON_STARTS else ("YAML", text)
     try:
-        loader = _Loader(text)
+        loader = _Loader(source)
         node = loader.get_single_node()
-        values = {} if node is None else _build(loader, node, (), lines)
+        values = None if node is None else _build(loader, node, (), lines)
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise ConfigurationError(f"{file}, line {line}: this character has no place in YAML") from error
+        raise ConfigurationError(f"{name}, line {line}: this character has no place in {kind}") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise ConfigurationError(f"{file}, line {line}: {_reason(error)}{_quoting(text, line)}") from None
-    if values is None:
-        values = {}
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{file}, line 1: this must hold `key: value` lines")
-    return Document(file, values, lines)
+        raise ConfigurationError(f"{name}, line {line}: {_reason(error, kind)}{_quoting(text, line)}") from None
+    return Document(name, values, lines)
 
 
 class _Unwanted(yaml.MarkedYAMLError):
@@ -115,12 +139,12 @@ class _Unwanted(yaml.MarkedYAMLError):
         super().__init__(problem=problem, problem_mark=mark)
 
 
-def _reason(error: yaml.MarkedYAMLError) -> str:
+def _reason(error: yaml.MarkedYAMLError, kind: str) -> str:
     if isinstance(error, _Unwanted):
         return str(error.problem)
     # PyYAML's message may quote a secret whose quotation marks are missing.
     message = _QUOTED.sub("…", ", ".join(filter(None, (error.context, error.problem))))
-    return f"this is not YAML: {' '.join(message.split())}"
+    return f"this is not {kind}: {' '.join(message.split())}"
 
 
 def _quoting(text: str, line: int) -> str:

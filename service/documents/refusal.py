@@ -10,8 +10,8 @@ from typing import Any, Protocol, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from service.documents.reader import Location, dotted
 from service.domain.errors import ConfigurationError
-from service.settings.document import Location, dotted
 
 _WORD = re.compile(r"'(\w+)'")
 _MUST = {
@@ -32,8 +32,8 @@ _MUST = {
     "string_too_short": "be at least {min_length} characters long",
     "string_too_long": "be at most {max_length} characters long",
     "too_long": "hold at most {max_length}",
-    "model_type": "hold `key: value` lines",
-    "model_attributes_type": "hold `key: value` lines",
+    "model_type": "hold `key: value` pairs",
+    "model_attributes_type": "hold `key: value` pairs",
     "list_type": "be a list",
     "tuple_type": "be a list",
     "path_type": "be the path of a file",
@@ -100,7 +100,8 @@ def _one_sentence(same: Sequence[_Fault], model: type[BaseModel]) -> str:
     """Return the sentence for all errors at one place."""
     own = next((fault for fault in same if fault.detail["type"] not in _MUST), None)
     if own is None:
-        return f"{same[0].source.subject(same[0].location)} must {_musts(same)}{_meant(same)}"
+        musts = _musts([fault.detail for fault in same])
+        return f"{same[0].source.subject(same[0].location)} must {musts}{_meant(same)}"
     return f"{_sentence(own, model)}{_meant(same)}"
 
 
@@ -117,12 +118,12 @@ def _meant(same: Sequence[_Fault]) -> str:
 
 def _located(detail: ErrorDetails, sources: Sequence[Source]) -> _Fault:
     """Return the error with its place in the source that has most of its path; the stronger source in a tie."""
-    places = [(_walk(source.values, detail["loc"]), source) for source in sources]
+    places = [(place_of(source.values, detail["loc"]), source) for source in sources]
     location, source = max(places, key=lambda pair: len(pair[0]))
     return _Fault(location, source, detail)
 
 
-def _walk(values: Any, location: Location) -> Location:
+def place_of(values: Any, location: Location) -> Location:
     """Return the location without the names that pydantic adds for the branches of a union."""
     path: Location = ()
     for part in location:
@@ -136,10 +137,9 @@ def _walk(values: Any, location: Location) -> Location:
     return path
 
 
-def _musts(faults: Sequence[_Fault]) -> str:
-    phrases = [_phrase(fault.detail) for fault in faults]
-    phrase = ", or ".join(dict.fromkeys(phrases))
-    is_scalar = isinstance(faults[0].detail["input"], int | float) or hasattr(faults[0].detail["input"], "isoformat")
+def _musts(details: Sequence[ErrorDetails]) -> str:
+    phrase = ", or ".join(dict.fromkeys(map(_phrase, details)))
+    is_scalar = isinstance(details[0]["input"], int | float) or hasattr(details[0]["input"], "isoformat")
     return f"{phrase}: put it in quotes" if phrase == "be text" and is_scalar else phrase
 
 
@@ -154,8 +154,15 @@ def _sentence(fault: _Fault, model: type[BaseModel]) -> str:
         return f"{source.subject(location)} is unknown; {_advice(location, model, source)}"
     if detail["type"] == "missing":
         return f"{source.subject(location)} needs {detail['loc'][-1]}".lstrip()
-    reason = detail.get("ctx", {}).get("error", detail["msg"].replace("Input should", "it should"))
-    return ": ".join(part for part in (source.subject(location), " ".join(str(reason).split())) if part)
+    return ": ".join(part for part in (source.subject(location), reason_of(detail)) if part)
+
+
+def reason_of(detail: ErrorDetails) -> str:
+    """Return the reason of one error without its place: `must be text`, or the words of the validator."""
+    if detail["type"] in _MUST:
+        return f"must {_musts([detail])}"
+    words = detail.get("ctx", {}).get("error", detail["msg"].replace("Input should", "it should"))
+    return " ".join(str(words).split())
 
 
 def _advice(location: Location, model: type[BaseModel], source: Source) -> str:

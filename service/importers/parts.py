@@ -1,0 +1,66 @@
+"""The parts of another tool's policy: the base classes of their models, and their validation."""
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from service.documents.reader import Location, shown
+from service.documents.refusal import place_of, reason_of
+from service.importers.translation import NotImportable
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MOST_RULES = 200
+
+
+class Part(BaseModel):
+    """A part of another tool's policy. An unknown key is refused, never ignored, because it may be a condition."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True)
+
+
+class Envelope(Part):
+    """A part that contains more than a policy. Unknown keys are ignored, because they decide nothing."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+def checked(model: type[Model], values: Any, at: Location = ()) -> Model:
+    """Validate values by a model.
+
+    Args:
+        at: the place of the values in the document.
+
+    Raises:
+        NotImportable: a value is not valid; the message is about the first one.
+    """
+    try:
+        # Strict models accept a list for a tuple in JSON only, not in Python values.
+        return model.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise NotImportable(_reason(first), (*at, *place_of(values, first["loc"]))) from error
+
+
+def listed(values: list[Any]) -> list[Any]:
+    """Return the list.
+
+    Raises:
+        NotImportable: the list has more than MOST_RULES items.
+    """
+    if len(values) > MOST_RULES:
+        raise NotImportable(f"this holds more than {MOST_RULES} policies; import them in parts")
+    return values
+
+
+def _reason(detail: ErrorDetails) -> str:
+    key = shown(detail["loc"][-1]) if detail["loc"] else ""
+    if detail["type"] == "missing":
+        return f"{key} is missing; add it"
+    if detail["type"] == "extra_forbidden":
+        return f"pushprune does not know `{key}` here; if it does not decide what is deleted, remove it and try again"
+    advice = "; import it in parts" if detail["type"] == "too_long" else ""
+    return f"{reason_of(detail)}{advice}"
