@@ -15,6 +15,7 @@ What it stands on:
     store/      Redis and nothing else; keys.py is the schema, scripts/ holds every atomic write
     registry/   the registry from outside: HTTP client, logins, storage, collector, debug server
     documents/  YAML and JSON with the line of every key, and sentences about errors in them
+    process/    the identity of a process, and children that end with their parent
     settings/   typed settings from YAML, environment and secret files
     importers/  retention policies of other tools, translated
 
@@ -25,16 +26,13 @@ How it is reached:
     local/      `pushprune up` and `demo`: the whole system in one terminal
     doctor/     checks of the running system, each with the fix
 
-    wiring.py            builds every collaborator once; the only place that constructs them
-    dispatch.py          task names, and how to send a task to the workers
-    broker.py            Celery's connection to Redis, which survives a Redis that refuses
-    health.py            the health of the whole system, for /readyz, the API, the dashboard and the doctor
-    schedule.py          cron schedules and time windows
-    clock.py             the clock of this machine
-    log.py               one event per line
-    process_identity.py  names a process, so that its death can be proved
-    die_with_parent.py   starts a child process that ends with its parent
-    child_environment.py  the environment of the commands that pushprune runs, without its secrets
+    wiring.py    builds every collaborator once; the only place that constructs them
+    dispatch.py  task names, and how to send a task to the workers
+    broker.py    Celery's connection to Redis, which survives a Redis that refuses
+    health.py    the health of the whole system, for /readyz, the API, the dashboard and the doctor
+    schedule.py  cron schedules and time windows
+    clock.py     the clock of this machine
+    log.py       one event per line
 
 The queue edge is the package `workers`. Import-linter holds the arrows: see [tool.importlinter] in pyproject.toml.
 """

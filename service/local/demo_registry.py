@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from service.child_environment import child_environment
 from service.local.ports import free_port
 from service.local.supervisor import Child
+from service.process.child_environment import child_environment
 
 # No blob-descriptor cache: with a cache, the registry would claim that collected blobs still exist.
 CONFIG = """\

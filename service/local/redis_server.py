@@ -14,11 +14,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from service.child_environment import child_environment
 from service.domain.errors import ConfigurationError
 from service.local.ports import free_port, why_not_listen
 from service.local.supervisor import Child
 from service.local.tokens import private
+from service.process.child_environment import child_environment
 
 NAMES = ("valkey-server", "redis-server")
 OLDEST = (6, 2)

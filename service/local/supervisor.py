@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
-from service.die_with_parent import leashed
 from service.domain.errors import PushpruneError
 from service.local.transcript import Transcript
+from service.process.die_with_parent import die_with_parent
 
 # The wait before the first restart. It doubles with each further death.
 SHORTEST_PAUSE_S = 0.2
@@ -56,7 +56,7 @@ class Child:
 class Keeper(threading.Thread):
     """The thread of one child.
 
-    The kernel ties the child to the thread that started it (`die_with_parent.py`), so the thread must live as long.
+    The kernel ties the child to the thread that started it (`die_with_parent`), so the thread must live as long.
     """
 
     def __init__(self, child: Child, transcript: Transcript, all_end: Callable[[], bool]) -> None:
@@ -133,7 +133,7 @@ class Keeper(threading.Thread):
             if self._is_over():
                 return None
             self._process = subprocess.Popen(
-                leashed(self.child.command, self.child.death_signal),
+                die_with_parent(self.child.command, self.child.death_signal),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
-from service import process_identity
-from service.child_environment import child_environment
-from service.die_with_parent import leashed
 from service.domain.errors import CollectionFailed, CollectionTooSlow
+from service.process import identity
+from service.process.child_environment import child_environment
+from service.process.die_with_parent import die_with_parent
 from service.registry.storage import Storage
 
 _MARK = re.compile(r"^(?P<repository>\S+): marking manifest (?P<digest>\S+)")
@@ -166,7 +166,7 @@ class Collector:
             if (before := _token_in(lock)) and before != token:
                 succeed(before, self._proves(lock))
             os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{token} {process_identity.boot()}\n".encode(), 0)
+            os.pwrite(lock, f"{token} {identity.boot()}\n".encode(), 0)
             os.fsync(lock)
             self._claimed = lock
             try:
@@ -199,7 +199,7 @@ class Collector:
         runs.
         """
         boot = _words_in(lock)[1:2]
-        return (bool(boot) and boot[0] == process_identity.boot()) or process_identity.is_of_one_kernel(self._lock)
+        return (bool(boot) and boot[0] == identity.boot()) or identity.is_of_one_kernel(self._lock)
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -216,7 +216,7 @@ class Collector:
     def _started(self, command: list[str], lock: int) -> Iterator[subprocess.Popen[str]]:
         try:
             process = subprocess.Popen(
-                leashed(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                die_with_parent(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True, errors="replace", start_new_session=True, pass_fds=(lock,), env=child_environment(),
             )  # fmt: skip
         except OSError as error:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from service.child_environment import child_environment
 from service.domain.errors import AccessDenied, ConfigurationError
+from service.process.child_environment import child_environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 
-from service.child_environment import child_environment
 from service.domain.errors import CollectionFailed
+from service.process.child_environment import child_environment
 
 _OUTPUT_BYTES = 2000
 

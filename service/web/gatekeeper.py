@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from service import process_identity
 from service.domain.errors import StoreUnavailable
 from service.domain.gate import Wish
 from service.log import log
+from service.process import identity
 from service.settings import Settings
 from service.wiring import Wiring
 
@@ -61,9 +61,9 @@ class Gatekeeper:
         with self._starting:
             if self._poller is not None:
                 return
-            self._process = str(process_identity.here())
+            self._process = str(identity.current())
             with suppress(StoreUnavailable):
-                self._gate.sign_off(*filter(process_identity.is_dead, self._gate.processes()))
+                self._gate.sign_off(*filter(identity.is_dead, self._gate.processes()))
             self._look()
             atexit.register(self.stop)
             self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)

@@ -11,7 +11,7 @@ from typing import Self
 
 import requests
 
-from service.die_with_parent import leashed
+from service.process.die_with_parent import die_with_parent
 from tests.fakes.valkey import free_port
 from tests.live.conftest import wait_until
 
@@ -34,7 +34,7 @@ class Server:
     def __enter__(self) -> Self:
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                leashed([sys.executable, "-m", *self._command], signal.SIGTERM),
+                die_with_parent([sys.executable, "-m", *self._command], signal.SIGTERM),
                 env=self._environment, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         wait_until(self._answers, f"{self._command} does not answer; see {self._log}")

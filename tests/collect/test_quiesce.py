@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from service import process_identity
 from service.collect import quiesce, verify
 from service.collect import run as collect_run
 from service.collect.protect import Quiet, read_unread
@@ -18,6 +17,7 @@ from service.domain.collection.run import Probe, Sweep
 from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
 from service.domain.gate import Wish
 from service.domain.oci.manifest import read_references
+from service.process import identity
 from service.registry.probe import LEFTOVERS
 from service.store.gate import Bounds, Gate
 from service.store.lease import COLLECT
@@ -347,9 +347,9 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
     """The holder may be on another machine, with the storage on a network's filesystem that keeps locks to itself."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(process_identity, "boot", lambda: "another")
+        elsewhere.setattr(identity, "boot", lambda: "another")
         leave_behind(wiring)
-    monkeypatch.setattr(process_identity, "is_of_one_kernel", lambda _: is_local)
+    monkeypatch.setattr(identity, "is_of_one_kernel", lambda _: is_local)
     quiesce.reopen(wiring)
     assert state(wiring) == ("open" if is_local else "closed")
     run = collect(wiring)
@@ -358,7 +358,7 @@ def test_a_free_lock_of_another_kernel_proves_something_only_on_a_disk_that_is_o
     else:
         assert run.message == "the gate is held by another collection, whose collector may still run"
         assert state(wiring) == "closed"
-        monkeypatch.setattr(process_identity, "boot", lambda: "another")
+        monkeypatch.setattr(identity, "boot", lambda: "another")
         quiesce.reopen(wiring)
         assert state(wiring) == "open", "what would have proved it was overwritten"
 

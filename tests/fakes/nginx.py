@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import requests
 
-from service.die_with_parent import leashed
+from service.process.die_with_parent import die_with_parent
 from tests.fakes.valkey import free_port
 from tests.support import manual
 
@@ -58,7 +58,9 @@ class Nginx:
         file.write_text(self._config)
         directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
         with (self._folder / "nginx.log").open("wb") as log:
-            command = leashed([binary, "-c", str(file), "-p", str(self._folder), "-e", "stderr", "-g", directives])
+            command = die_with_parent(
+                [binary, "-c", str(file), "-p", str(self._folder), "-e", "stderr", "-g", directives]
+            )
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + 20
         while not self._answers():

@@ -16,7 +16,7 @@ import pytest
 import requests
 import yaml
 
-from service.die_with_parent import leashed
+from service.process.die_with_parent import die_with_parent
 
 LOGIN = ("pruner", "s3cret-Password")
 _HTPASSWD = "pruner:$2b$04$ksXiwTcMIFC.pP8.3Ng7suxesYjqoPa4xmswSHT.IBuAgeXY6dGy2\n"
@@ -119,7 +119,7 @@ class RealRegistry:
         self.config_path.write_text(yaml.safe_dump(self._config))
         offset = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
-            command = leashed([_binary(), "serve", str(self.config_path)])
+            command = die_with_parent([_binary(), "serve", str(self.config_path)])
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if self._config["http"]["addr"].endswith(":0"):
             port = self._wait(lambda: re.search(r"listening on 127\.0\.0\.1:(\d+)", self._log(offset)))[1]

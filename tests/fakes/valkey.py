@@ -12,7 +12,7 @@ from typing import Self
 
 import redis
 
-from service.die_with_parent import leashed
+from service.process.die_with_parent import die_with_parent
 
 
 def server_binary() -> str:
@@ -64,7 +64,7 @@ class Valkey:
         ]
         command += ["--save", "", "--appendonly", "yes" if self.append_only else "no", "--appendfsync", "always"]
         self._process = subprocess.Popen(
-            leashed(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            die_with_parent(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
         end = time.monotonic() + 20
         while not self._answers():

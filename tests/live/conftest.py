@@ -15,7 +15,7 @@ import pytest
 import requests
 import yaml
 
-from service.die_with_parent import leashed
+from service.process.die_with_parent import die_with_parent
 from service.settings import load_settings
 from service.wiring import Wiring, wire
 from tests.fakes.nginx import Nginx
@@ -99,7 +99,7 @@ class LiveSystem:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PUSHPRUNE_")}
         environment |= {"PUSHPRUNE_CONFIG": str(self.config), "PYTHONPATH": str(Path(__file__).parents[2])}
         log = self._stack.enter_context((self.folder / f"{name}.log").open("ab"))
-        command = leashed([sys.executable, "-m", module, *arguments])
+        command = die_with_parent([sys.executable, "-m", module, *arguments])
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         self._stack.callback(self.kill, process)
         return process

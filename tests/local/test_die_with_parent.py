@@ -1,4 +1,4 @@
-"""The leash: a child hears of its parent's death, whatever killed it, and is otherwise the command as given."""
+"""A child process hears of its parent's death, whatever killed it, and is otherwise the command as given."""
 
 import os
 import signal
@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from service.die_with_parent import leashed
+from service.process.die_with_parent import die_with_parent
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PR_SET_PDEATHSIG is Linux's own")
 
-# A parent that starts one leashed child from its main thread or another and writes the child's pid down.
+# A parent that starts one such child from its main thread or another and writes the child's pid down.
 PARENT = """
     import signal, subprocess, sys, threading, time
-    from service.die_with_parent import leashed
+    from service.process.die_with_parent import die_with_parent
     child_code, pid_file, death_signal, in_thread = sys.argv[1:]
-    command = leashed([sys.executable, "-c", child_code], signal.Signals(int(death_signal)))
+    command = die_with_parent([sys.executable, "-c", child_code], signal.Signals(int(death_signal)))
     def start():
         child = subprocess.Popen(command)
         open(pid_file, "w").write(str(child.pid))
@@ -45,7 +45,7 @@ while True: time.sleep(60)
 
 
 class Family:
-    """A running parent and its leashed child, known by pid."""
+    """A running parent and its child, known by pid."""
 
     def __init__(self, parent: subprocess.Popen[bytes], pid_file: Path) -> None:
         self.parent = parent
@@ -56,7 +56,7 @@ class Family:
         return int(self.pid_file.read_text())
 
     def child_is_running(self) -> bool:
-        """True once the launcher has become the command, so that the leash is on."""
+        """True once the launcher has become the command, so that the signal is set."""
         if not self.pid_file.exists() or not self.pid_file.read_text():
             return False
         return b"die_with_parent.py" not in Path(f"/proc/{self.child_pid}/cmdline").read_bytes()
@@ -93,7 +93,7 @@ def test_a_child_dies_with_a_parent_that_was_killed(
 
 
 def test_a_child_whose_parent_died_before_the_leash_was_on_never_becomes_the_command(tmp_path: Path) -> None:
-    command = leashed([sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"])
+    command = die_with_parent([sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"])
     command[command.index(str(os.getpid()))] = "1"  # another parent than the one that asked
     ended = subprocess.run(command, check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -125,7 +125,7 @@ def test_the_end_of_the_thread_that_started_it_counts_as_death(
 def test_the_command_gets_its_arguments_environment_exit_code_and_streams_as_they_are() -> None:
     code = "import os, sys; print(sys.argv[1:], os.environ['GIVEN'], sys.stdin.read()); sys.exit(7)"
     ended = subprocess.run(
-        leashed([sys.executable, "-c", code, "--flag", "a b", "-I"]),
+        die_with_parent([sys.executable, "-c", code, "--flag", "a b", "-I"]),
         input="typed",
         env={**os.environ, "GIVEN": "environment"},
         capture_output=True,
@@ -137,20 +137,24 @@ def test_the_command_gets_its_arguments_environment_exit_code_and_streams_as_the
 
 
 def test_the_command_keeps_the_pid_that_was_started() -> None:
-    child = subprocess.Popen(leashed([sys.executable, "-c", "import os; print(os.getpid())"]), stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        die_with_parent([sys.executable, "-c", "import os; print(os.getpid())"]), stdout=subprocess.PIPE
+    )
     out, _ = child.communicate()
     assert int(out) == child.pid
 
 
 def test_a_broken_pipe_still_kills_the_command() -> None:
     """Python ignores SIGPIPE for itself; a command that inherits that would write into nothing for ever."""
-    shown = subprocess.run(leashed(["grep", "SigIgn", "/proc/self/status"]), capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        die_with_parent(["grep", "SigIgn", "/proc/self/status"]), capture_output=True, text=True, check=True
+    )
     ignored = int(shown.stdout.split()[1], 16)
     assert not ignored & (1 << (signal.SIGPIPE - 1))
 
 
 def test_a_command_that_does_not_exist_is_127_and_one_sentence() -> None:
-    ended = subprocess.run(leashed(["no-such-command"]), capture_output=True, text=True, check=False)
+    ended = subprocess.run(die_with_parent(["no-such-command"]), capture_output=True, text=True, check=False)
     assert ended.returncode == 127
     assert ended.stderr == "no-such-command could not be started: No such file or directory.\n"
 
@@ -158,10 +162,10 @@ def test_a_command_that_does_not_exist_is_127_and_one_sentence() -> None:
 def test_a_command_that_may_not_run_is_126(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("not a program")
-    ended = subprocess.run(leashed([str(plain)]), capture_output=True, text=True, check=False)
+    ended = subprocess.run(die_with_parent([str(plain)]), capture_output=True, text=True, check=False)
     assert ended.returncode == 126
 
 
 def test_elsewhere_the_command_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert leashed(["sleep", "1"]) == ["sleep", "1"]
+    assert die_with_parent(["sleep", "1"]) == ["sleep", "1"]

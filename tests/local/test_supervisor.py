@@ -45,8 +45,8 @@ signal.signal(signal.SIGTERM, lambda *_: (os.kill(pid, signal.SIGTERM), sys.exit
 mark(name); forever()
 """
 COLLECTING = """
-from service.die_with_parent import leashed
-child = subprocess.Popen(leashed(["sleep", "600"])); mark("grandchild", child.pid); mark(name); forever()
+from service.process.die_with_parent import die_with_parent
+child = subprocess.Popen(die_with_parent(["sleep", "600"])); mark("grandchild", child.pid); mark(name); forever()
 """
 LEAVING_A_STRAY = 'pid = os.fork()\nif pid == 0: mark("stray"); forever()\nmark(name); forever()'
 

@@ -12,8 +12,8 @@ import redis
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from service import process_identity
 from service.domain.gate import Wish
+from service.process import identity
 from service.settings import load_settings
 from service.web import gate
 from service.web.gatekeeper import Gatekeeper
@@ -195,7 +195,7 @@ def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_con
     door = stand()
     ended = subprocess.Popen(["true"])
     ended.wait()
-    gone = replace(process_identity.here(), pid=ended.pid)
+    gone = replace(identity.current(), pid=ended.pid)
     others = {str(replace(gone, pids="1")), str(replace(gone, boot="other")), f"{gone.host}:{ended.pid}", "elsewhere:1"}
     for name in (str(gone), *others):
         door.wiring.gate.sign(name, "")

@@ -2,7 +2,7 @@
 
 Linux does this with PR_SET_PDEATHSIG (see prctl(2)), which a process can set only for itself. Popen's `preexec_fn`
 would be the place, but it is unsafe beside threads. So this file is also a tiny launcher that sets the signal and then
-executes the command. For the kernel, the parent is the *thread* that forked: start leashed children from a thread that
+executes the command. For the kernel, the parent is the *thread* that forked: start such children from a thread that
 lives as long as they do.
 """
 
@@ -15,7 +15,7 @@ PR_SET_PDEATHSIG = 1
 NOT_EXECUTABLE, NOT_FOUND = 126, 127  # the exit codes a shell gives for a command that cannot be started
 
 
-def leashed(command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL) -> list[str]:
+def die_with_parent(command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL) -> list[str]:
     """Return the argv that runs `command` so that it gets `death_signal` when the caller's process or thread dies.
 
     Only the process that calls this may start the argv. On systems other than Linux, the command is returned unchanged.
@@ -26,7 +26,7 @@ def leashed(command: Sequence[str], death_signal: signal.Signals = signal.SIGKIL
     return [sys.executable, "-I", "-S", os.path.abspath(__file__), str(int(death_signal)), str(os.getpid()), *command]
 
 
-def become(death_signal: int, parent_pid: int, command: Sequence[str]) -> int:
+def exec_child(death_signal: int, parent_pid: int, command: Sequence[str]) -> int:
     """Set the death signal of this process and replace it by `command`. Returns an exit code only on failure."""
     _set_death_signal(death_signal)
     # The parent died before the signal was set: the kernel will send none.
@@ -57,4 +57,4 @@ def _restore_signals() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(become(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))
+    sys.exit(exec_child(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

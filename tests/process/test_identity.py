@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service import process_identity
+from service.process import identity
 
 
 @pytest.fixture
@@ -28,29 +28,29 @@ def alive() -> Iterator[int]:
 
 
 def test_every_process_has_a_name_of_its_own() -> None:
-    names = {str(process_identity.here()) for _ in range(3)}
+    names = {str(identity.current()) for _ in range(3)}
     assert len(names) == 3
     assert all(str(os.getpid()) in name and " " not in name for name in names)
 
 
 def test_a_process_of_ours_that_is_there_no_more_is_dead(ended: int, alive: int) -> None:
-    ours = process_identity.here()
-    assert process_identity.is_dead(str(replace(ours, pid=ended)))
-    assert not process_identity.is_dead(str(replace(ours, pid=alive)))
-    assert not process_identity.is_dead(str(ours))
-    assert not process_identity.is_dead(str(replace(ours, pid=1)))
+    ours = identity.current()
+    assert identity.is_dead(str(replace(ours, pid=ended)))
+    assert not identity.is_dead(str(replace(ours, pid=alive)))
+    assert not identity.is_dead(str(ours))
+    assert not identity.is_dead(str(replace(ours, pid=1)))
 
 
 @pytest.mark.parametrize("other", [{"pids": "4026530001"}, {"boot": "another"}, {"pids": ""}, {"boot": ""}])
 def test_a_free_pid_proves_nothing_of_another_container_or_machine_of_the_same_name(
     ended: int, other: dict[str, str]
 ) -> None:
-    assert not process_identity.is_dead(str(replace(process_identity.here(), pid=ended, **other)))
+    assert not identity.is_dead(str(replace(identity.current(), pid=ended, **other)))
 
 
 @pytest.mark.parametrize("name", ["", "host:1", "host/boot/1/x/ab", "host/boot/1/2"])
 def test_a_name_that_is_none_is_not_dead(name: str) -> None:
-    assert not process_identity.is_dead(name)
+    assert not identity.is_dead(name)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_only_a_filesystem_that_no_other_machine_has_mounted_is_of_one_kernel(
     mounts = tmp_path / "mounts"
     at = f"{os.major(device)}:{os.minor(device)}"
     mounts.write_text(f"1 1 0:999 / / rw - nfs4 a rw\n2 1 {at} / /x rw shared:1 - {kind} b rw\n")
-    monkeypatch.setattr(process_identity, "_MOUNTS", mounts)
-    assert process_identity.is_of_one_kernel(tmp_path) == is_so
-    assert not process_identity.is_of_one_kernel(tmp_path / "nothing")
+    monkeypatch.setattr(identity, "_MOUNTS", mounts)
+    assert identity.is_of_one_kernel(tmp_path) == is_so
+    assert not identity.is_of_one_kernel(tmp_path / "nothing")
     mounts.write_text("")
-    assert not process_identity.is_of_one_kernel(tmp_path)
+    assert not identity.is_of_one_kernel(tmp_path)

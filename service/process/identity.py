@@ -13,7 +13,7 @@ from pathlib import Path
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _PIDS = Path("/proc/self/ns/pid")
 _MOUNTS = Path("/proc/self/mountinfo")
-_NAME = re.compile(r"(?P<host>\S+)/(?P<boot>[\w-]*)/(?P<pids>\d*)/(?P<pid>\d+)/(?P<alone>[0-9a-f]+)")
+_NAME = re.compile(r"(?P<host>\S+)/(?P<boot>[\w-]*)/(?P<pids>\d*)/(?P<pid>\d+)/(?P<nonce>[0-9a-f]+)")
 # No other kernel can have one of these filesystems mounted at the same time.
 _OF_ONE_KERNEL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay", "tmpfs"})
 
@@ -27,7 +27,7 @@ def boot() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ProcessIdentity:
     """A process.
 
     Attributes:
@@ -35,26 +35,26 @@ class Origin:
         boot: the boot id of its kernel.
         pids: the inode of its PID namespace.
         pid: its number in that namespace.
-        alone: a random value that makes every name unique.
+        nonce: a random value that makes every name unique.
     """
 
     host: str
     boot: str
     pids: str
     pid: int
-    alone: str
+    nonce: str
 
     def __str__(self) -> str:
-        return f"{self.host}/{self.boot}/{self.pids}/{self.pid}/{self.alone}"
+        return f"{self.host}/{self.boot}/{self.pids}/{self.pid}/{self.nonce}"
 
 
-def here() -> Origin:
+def current() -> ProcessIdentity:
     """The identity of this process, with a new unique value at every call."""
     try:
         pids = str(_PIDS.stat().st_ino)
     except OSError:
         pids = ""
-    return Origin(socket.gethostname(), boot(), pids, os.getpid(), os.urandom(6).hex())
+    return ProcessIdentity(socket.gethostname(), boot(), pids, os.getpid(), os.urandom(6).hex())
 
 
 def is_dead(name: str) -> bool:
@@ -62,7 +62,7 @@ def is_dead(name: str) -> bool:
 
     The proof is that its pid is free in the PID namespace of this process.
     """
-    match, ours = _NAME.fullmatch(name), here()
+    match, ours = _NAME.fullmatch(name), current()
     if not match or not ours.boot or not ours.pids:
         return False
     # The inode of a namespace is reused only after its last process has ended, so a reused inode proves a death, too.

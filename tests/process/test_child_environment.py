@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from service.child_environment import child_environment
 from service.local.redis_server import RedisServer
+from service.process.child_environment import child_environment
 from service.registry.collector import Collector
 from service.registry.docker_config import DockerConfig
 from service.registry.restart import run_command
