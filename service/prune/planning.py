@@ -45,7 +45,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if policy is None:
         if heal(wiring, snapshot, Plan()):
             return False
-        return commit(wiring, snapshot, Plan(), "none") is not Committed.NOT
+        return commit(wiring, snapshot, Plan(planned_us=snapshot.newest_us), "none") is not Committed.NOT
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())

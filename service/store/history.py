@@ -129,7 +129,9 @@ class History:
         used = [member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
         approved = int(plan.is_whole and target in ("doomed", "none"))
-        args += [len(snapshot.stale_pulled), approved, plan.unheard, *untagged, *created, *used, *snapshot.stale_pulled]
+        args += [len(snapshot.stale_pulled), approved, plan.unheard]
+        args.append("" if plan.planned_us is None else plan.planned_us)
+        args += [*untagged, *created, *used, *snapshot.stale_pulled]
         for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return Committed(int(self._connection.run("commit", args, snapshot.repository)))

@@ -214,6 +214,9 @@ Global
   changes       string  changes that were asked for over the API in this minute. Life: a minute. Writer, reader: change.
   unheard       hash    R → tags that the policy keeps only because their pushes were not heard. Life: until a plan
                         finds none. Writer: commit. Readers: /readyz, command line, API, doctor.
+  planned       hash    R → the newest push that its last plan decided about (µs): each later push explains one deletion
+                        when a plan is weighed against hold_over. Life: with history:R. Writers: commit, retire,
+                        disown. Reader: snapshot.
   word          string  the random word of this installation, which its writes to the registry carry in their
                         User-Agent: events without it are not its own traffic. Life: for ever; after Redis lost
                         everything it is stored again. Writers, readers: web, workers.

@@ -81,6 +81,7 @@ def unpack_snapshot(repository: str, run_id: str, answer: Sequence[Any], late_us
         silent_ms=int(answer[17]),
         hides_tags=bool(answer[21]),
         unconfirmed=bool(answer[23]),
+        planned_us=int(answer[24]) if answer[24] else None,
         tags=tags,
         links=known,
         approved=frozenset(approved),

@@ -111,3 +111,13 @@ def test_a_tag_that_a_deletion_of_ours_may_have_removed_is_no_sign_of_it(make_sy
     system.push("v1", repository="shop/web")
     look(system)
     assert system.wiring.history.snapshot(SHOP).compared
+
+
+def test_nothing_is_noted_of_an_emptied_repository_that_the_registry_goes_on_listing(make_system: Make) -> None:
+    system = make_system(keep_last(9))
+    system.deaf = True
+    system.push("v1")
+    delete_unheard(system, "v1")
+    look(system)
+    assert system.registry.storage.repositories.keys() == {SHOP}
+    assert not system.wiring.connection.client.hexists(system.wiring.connection.keys.of("compared"), SHOP)

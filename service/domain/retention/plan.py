@@ -112,6 +112,8 @@ class Plan:
         is_whole: True if the rules of this repository decided about every tag, and nothing must be read first. Only
             such a plan ends `State.unapproved`.
         unheard: number of tags that are kept only because their pushes were not reported.
+        planned_us: the newest push (µs) that the plan decided about; None if later plans must still see which pushes
+            caused its deletions.
     """
 
     verdicts: tuple[Verdict, ...] = ()
@@ -125,3 +127,4 @@ class Plan:
     hold_under: str = ""
     is_whole: bool = False
     unheard: int = 0
+    planned_us: int | None = None

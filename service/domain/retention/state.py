@@ -39,6 +39,11 @@ class Tag:
     proved: bool = False
 
     @property
+    def is_reported(self) -> bool:
+        """True if the push of the tag was reported, or its link in the storage proves when it was."""
+        return not (self.sighted or self.found)
+
+    @property
     def used_us(self) -> int:
         """The last use. A push counts as a pull. 0 if neither is known."""
         return max(self.pulled_us or 0, self.pushed_us or 0)
@@ -136,6 +141,7 @@ class State:
         hides_tags: True if the registry may leave tags out of its listings. Then a tag that is not listed may point at
             any manifest.
         told_us: until when (µs) the event of an unreported push may still arrive. Such a tag is kept until then.
+        planned_us: the newest push (µs) that the plan before decided about; None if there was no plan yet.
     """
 
     repository: str
@@ -155,6 +161,7 @@ class State:
     lost: frozenset[str] = frozenset()
     hides_tags: bool = False
     told_us: int = 0
+    planned_us: int | None = None
 
     def closure(self, digest: str) -> tuple[str, ...]:
         """Return the digest and all digests that it is known to list, at any depth, each digest once."""
@@ -167,6 +174,11 @@ class State:
             digests |= dict.fromkeys(new)
             unread += new
         return tuple(digests)
+
+    @property
+    def newest_us(self) -> int:
+        """The time (µs) of the newest reported push; 0 for none."""
+        return max((tag.pushed_us or 0 for tag in self.tags if tag.is_reported), default=0)
 
     @cached_property
     def subjects(self) -> frozenset[str]:

@@ -103,5 +103,8 @@ if changes > 0 then
 end
 -- Without a tag at the registry it is only heard of.
 if ARGV[2] ~= '' and redis.call('ZCARD', r.tags) > 0 then redis.call('ZREM', all.unseen, repository) end
-if ARGV[2] ~= '' then redis.call('HSET', all.compared, repository, ARGV[2] .. ' ' .. now_us) end
+-- A registry lists emptied repositories for ever: of those that nothing is known of, nothing is noted.
+if ARGV[2] ~= '' and redis.call('HEXISTS', all.generation, repository) == 1 then
+  redis.call('HSET', all.compared, repository, ARGV[2] .. ' ' .. now_us)
+end
 return changes

@@ -4,13 +4,14 @@
 -- repository is planned again once it is gone, or after a minute.
 --
 -- KEYS  generation due doomed doomed:R dry:R held:R attempts untagged:R created:R pulled:R unapproved unheard
---       unconfirmed
+--       unconfirmed planned
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
 --       4 target: doomed | asked | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
 --       7 fields of untagged:R that say nothing any more (count), 8 of created:R (count)  9 doomed members of pulled:R
 --       (count)  10 the latest pull that the plan knew (µs)  11 members of pulled:R that say nothing any more (count)
 --       12 approved (1: nothing of what was there before needs an approval any more)  13 tags that are kept only as their
---       pushes were not heard (count); then
+--       pushes were not heard (count)
+--       14 the newest push that the plan decided about (µs; '' = the one before stays); then
 --       those fields, those fields, those members, these members; then digest (short), JSON of each doomed digest
 -- Result 0 somebody pushed, or pulled what is doomed, in between: plan again; 1 committed; 2 committed, and its deletion backs off already
 local repository = ARGV[1]
@@ -19,7 +20,7 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
 local result = 1
-local at = 13 + tonumber(ARGV[7]) + tonumber(ARGV[8])
+local at = 14 + tonumber(ARGV[7]) + tonumber(ARGV[8])
 if tonumber(ARGV[9]) > 0 then
   local used = {}
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', r.pulled, '(' .. ARGV[10], '+inf')) do used[member] = true end
@@ -31,7 +32,7 @@ end
 local held_before = redis.call('GET', r.held)
 redis.call('DEL', r.doomed)
 if ARGV[4] ~= 'asked' then redis.call('DEL', r.dry, r.held) end
-at = 13
+at = 14
 for list = 1, 2 do
   for _ = 1, tonumber(ARGV[6 + list]) do
     at = at + 1
@@ -46,6 +47,7 @@ end
 if ARGV[4] ~= 'asked' then
   if ARGV[13] == '0' then redis.call('HDEL', all.unheard, repository)
   else redis.call('HSET', all.unheard, repository, ARGV[13]) end
+  if ARGV[14] ~= '' then redis.call('HSET', all.planned, repository, ARGV[14]) end
 end
 local target = r.doomed
 if ARGV[4] == 'dry' then target = r.dry end

@@ -2,7 +2,7 @@
 --
 -- KEYS  unseen tags:R live:R pulled:R untagged:R revisions:R created:R layers:R gone:R links:R doomed:R dry:R held:R
 --       approvals:R asked:R byhand:R heal:R touched:R taking:R put:R history:R trash:R generation compared due doomed
---       healing unconfirmed unapproved
+--       healing unconfirmed unapproved planned
 -- ARGV  1 repository  2 for how long it must have been known (ms)
 -- Result 1 if it was forgotten, else 0
 local clock = redis.call('TIME')
@@ -15,6 +15,7 @@ redis.call('DEL', r.tags, r.live, r.pulled, r.untagged, r.revisions, r.created, 
 redis.call('HDEL', all.generation, ARGV[1])
 redis.call('HDEL', all.compared, ARGV[1])
 redis.call('HDEL', all.unapproved, ARGV[1])
+redis.call('HDEL', all.planned, ARGV[1])
 redis.call('ZREM', all.due, ARGV[1])
 redis.call('ZREM', all.doomed, ARGV[1])
 redis.call('ZREM', all.healing, ARGV[1])

@@ -6,9 +6,10 @@
 -- ARGV  1 repository  2 history entries kept  3 events kept  4 resend after (ms); then per tag: tag, digest, short digest,
 --       index (0|1), time it has (µs), time of its link (µs; '' = its time is right)
 -- Result the number of tags of which something else is known now
+
+-- include bump
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 
 local function log(tag, digest, link_us)
   local reason = 'its push was reported with a later time than its link in the storage has, which counts'
@@ -38,8 +39,7 @@ for i = 5, #ARGV, 6 do
   end
 end
 if changes > 0 then
-  if redis.call('HEXISTS', all.generation, ARGV[1]) == 0 then redis.call('HSET', all.generation, ARGV[1], now_us) end
-  redis.call('HINCRBY', all.generation, ARGV[1], 1)
+  bump(ARGV[1])
   redis.call('ZADD', all.due, 'NX', now_ms + tonumber(ARGV[4]), ARGV[1])
 end
 return changes

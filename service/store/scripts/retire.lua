@@ -5,7 +5,7 @@
 --
 -- KEYS  tags:R live:R untagged:R links:R doomed:R dry:R held:R asked:R heal:R trash:R deleted:R taking:R leased:R restored:R
 --       history:R pulled:R revisions:R created:R layers:R gone:R refused:R approvals:R byhand:R touched:R put:R listed:R
---       generation compared unapproved unheard due unseen unconfirmed
+--       generation compared unapproved unheard planned due unseen unconfirmed
 -- ARGV  1 repository  2 how long there was no news (ms)
 -- Result 1 forgotten, 0 it stays
 local held = redis.call('EXISTS', r.tags, r.live, r.untagged, r.links, r.doomed, r.dry, r.held, r.asked, r.heal, r.trash,
@@ -17,7 +17,7 @@ local until_ms = clock[1] * 1000 + math.floor(clock[2] / 1000) - tonumber(ARGV[2
 if not newest or tonumber(string.match(newest[1], '^%d+')) > until_ms then return 0 end
 redis.call('DEL', r.history, r.pulled, r.revisions, r.created, r.layers, r.gone, r.refused, r.approvals, r.byhand, r.touched,
            r.put, r.listed)
-for _, of_all in ipairs({all.generation, all.compared, all.unapproved, all.unheard}) do redis.call('HDEL', of_all, ARGV[1]) end
+for _, of_all in ipairs({all.generation, all.compared, all.unapproved, all.unheard, all.planned}) do redis.call('HDEL', of_all, ARGV[1]) end
 redis.call('ZREM', all.due, ARGV[1])
 redis.call('ZREM', all.unseen, ARGV[1])
 redis.call('SREM', all.unconfirmed, ARGV[1])

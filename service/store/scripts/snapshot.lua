@@ -2,7 +2,7 @@
 --
 -- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts heard pulled:R untagged:R revisions:R
 --       created:R leased:R gone:R held:R asked:R byhand:R unapproved policy trouble abilities
---       restored:R unconfirmed
+--       restored:R unconfirmed planned
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
 --         [approved digest, …], [member of heal:R, its time, …], [tag or @digest, time of its last pull, …],
@@ -11,7 +11,7 @@
 --         [digest that went by hand, …], how long ago the registry told of anything, or this one was
 --         compared with it (ms), what needs an approval or nil, digest of the policy last put in force or nil,
 --         names of all troubles, 1 while the registry is known to hide tags, else 0, [digest, restore, …], 1 if a tag was
---         reported as deleted since the tags were last confirmed}
+--         reported as deleted since the tags were last confirmed, the newest push that the last plan decided about or nil}
 local repository = ARGV[1]
 local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -47,4 +47,5 @@ return {
   hides and 1 or 0,
   redis.call('ZRANGE', r.restored, 0, -1, 'WITHSCORES'),
   redis.call('SISMEMBER', all.unconfirmed, repository),
+  redis.call('HGET', all.planned, repository),
 }
