@@ -54,7 +54,7 @@ def _entries(wiring: Wiring, names: tuple[str, ...], tag: str, count: int) -> li
     entries = [
         entry
         for name in names
-        for entry in wiring.inventory.told(name, lambda entry: matches(entry.tag), limit=count).entries
+        for entry in wiring.inventory.entries(name, lambda entry: matches(entry.tag), limit=count).entries
     ]
     return sorted(entries, key=_arrival, reverse=True)[:count]
 

@@ -2,7 +2,7 @@
 
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_repository, is_tag
-from service.domain.retention.selector import Wanted, check_globs, is_glob
+from service.domain.retention.selector import TagSelector, check_globs, is_glob
 
 
 class UnclearName(ConfigurationError):
@@ -49,7 +49,7 @@ def parse_tag(name: str) -> str:
     return name
 
 
-def parse_wanted(name: str, kept_tags: tuple[str, ...] = ()) -> Wanted:
+def parse_wanted(name: str, kept_tags: tuple[str, ...] = ()) -> TagSelector:
     """Parse an argument of `pushprune rm`: REPO:TAG (globs or not) or REPO@DIGEST.
 
     Args:
@@ -60,12 +60,12 @@ def parse_wanted(name: str, kept_tags: tuple[str, ...] = ()) -> Wanted:
     """
     if kept_tags:
         _check_globs(*kept_tags, name)
-        return Wanted(parse_repository(name), but=kept_tags)
+        return TagSelector(parse_repository(name), exclude=kept_tags)
     repository, tag, digest = parse_reference(name)
     _check_globs(repository, tag or "x")
     if digest and is_glob(repository):
         raise UnclearName(f"a digest belongs to one repository: write REPO@{digest[:19]}…")
-    return Wanted(repository, tag or "", digest or "")
+    return TagSelector(repository, tag or "", digest or "")
 
 
 def parse_listed(name: str) -> tuple[str, str]:

@@ -111,7 +111,7 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
     plans = approvals.waiting(wiring, names)
     if as_json:
-        show_json([asdict(plan.hold) | {"refused_by": plan.refusal.by if plan.refusal else None} for plan in plans])
+        show_json([asdict(plan.hold) | {"refused_by": plan.rejection.by if plan.rejection else None} for plan in plans])
         return
     if not plans:
         click.echo("no plan waits for approval")
@@ -128,7 +128,7 @@ def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
 
 
 def _why(plan: Waiting) -> str:
-    return f"refused by {plan.refusal.by}: {plan.hold.reason}" if plan.refusal else plan.hold.reason
+    return f"refused by {plan.rejection.by}: {plan.hold.reason}" if plan.rejection else plan.hold.reason
 
 
 def _next_steps(repository: str, plan: str) -> str:

@@ -11,7 +11,7 @@ from service import log
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy.model import Policy
-from service.domain.retention.selector import Wanted, is_glob
+from service.domain.retention.selector import TagSelector, is_glob
 from service.local.environment import environment_of
 from service.settings import Settings, load_settings
 from service.wiring import Wiring, wire
@@ -83,7 +83,7 @@ def meant(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
     """Return the repositories that match the names and globs, each once. Raises NoSuchRepository for no match."""
     all_names, matched = wiring.history.repositories(), dict[str, None]()
     for name in names:
-        matches = Wanted(name).repositories(all_names)
+        matches = TagSelector(name).repositories(all_names)
         if not matches:
             raise NoSuchRepository(f"no repository {name} is known; `pushprune repos` lists them")
         matched |= dict.fromkeys(matches)

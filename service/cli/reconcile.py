@@ -12,7 +12,7 @@ from service.cli.names import parse_repositories
 from service.cli.output import line, number, when
 from service.cli.reach import meant, reach, reaching, show_json
 from service.domain.errors import NoSuchRepository, RegistryRefused
-from service.domain.reconciliation import NAME_THEM, Walk, Walked
+from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
 from service.reconcile.status import Overview, ask, overview
 from service.wiring import Wiring
@@ -63,7 +63,9 @@ def reconcile(
         raise NoSuchRepository(f"neither the registry nor the history has a tag of {', '.join(nowhere)}")
 
 
-def _awaited(wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_ms: int, *, tells: bool) -> Walked:
+def _awaited(
+    wiring: Wiring, repositories: tuple[str, ...], reason: str, asked_ms: int, *, tells: bool
+) -> ReconcileResult:
     """Wait for the end of the requested reconcile run, and return its result. A terminal shows the progress."""
     shown_message = ""
     columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
@@ -108,7 +110,7 @@ def _show_overview(status: Overview, as_json: bool) -> None:
         line("nothing was compared yet")
 
 
-def _show_last(last: Walked, as_json: bool) -> None:
+def _show_last(last: ReconcileResult, as_json: bool) -> None:
     if as_json:
         show_json(asdict(last))
         return
@@ -122,12 +124,12 @@ def _show_last(last: Walked, as_json: bool) -> None:
         line(f"not compared: {_counted(last.failed)}, the last: {last.message}")
 
 
-def _at(under: Walk) -> str:
+def _at(under: ReconcileRun) -> str:
     remaining = f"{under.todo} left" if under.listed else "the catalog is being read"
     return f"{_repositories(under)} compared, {under.changed} differed, {remaining}"
 
 
-def _repositories(walk: Walk | Walked) -> str:
+def _repositories(walk: ReconcileRun | ReconcileResult) -> str:
     return f"{_counted(walk.repositories)} with {number(walk.tags, 'tag')}"
 
 

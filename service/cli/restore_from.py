@@ -9,7 +9,7 @@ from service.cli.output import line
 from service.cli.reach import show_json
 from service.cli.registry import asked_registry
 from service.domain.errors import NotRestorable
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.restore.from_folder import Outcome, Result
 from service.settings import load_settings
 from service.wiring import restore_folder
@@ -37,13 +37,13 @@ def restore_from(folder: Path, name: str | None, config: Path | None, *, force: 
         raise NotRestorable(f"{counts[Outcome.REFUSED]} of {len(results)} were not restored, as said above")
 
 
-def _wanted(name: str | None) -> Wanted | None:
+def _wanted(name: str | None) -> TagSelector | None:
     if name is None:
         return None
     if "@" in name:
         return parse_wanted(name)
     repository, tag = parse_listed(name)
-    return Wanted(repository, tag)
+    return TagSelector(repository, tag)
 
 
 def _said(result: Result) -> str:

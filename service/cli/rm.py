@@ -21,7 +21,7 @@ from service.domain.errors import NotDeletable
 from service.domain.policy.model import Policy
 from service.domain.policy.size import size
 from service.domain.retention.plan import Verdict
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.prune.manual import Standing, Wish, ask, standing, stayed, wishes
 from service.wiring import Wiring
 
@@ -97,7 +97,7 @@ def rm(
         click.echo(f"pushprune: {remark}", err=True)
 
 
-def _once(wanted: Sequence[Wanted], config: Path | None, trash: Path) -> "OneOff":
+def _once(wanted: Sequence[TagSelector], config: Path | None, trash: Path) -> "OneOff":
     """Start a system for --registry, and compare the selected repositories."""
     # Imported here: the supervisor and its processes would slow down every verb that does not need them.
     from service.cli.once import look_once

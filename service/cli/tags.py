@@ -14,8 +14,8 @@ from service.cli.v1 import show_tags
 from service.domain.errors import NoSuchTag
 from service.domain.policy.size import size
 from service.domain.retention.manual import DRY
-from service.domain.retention.selector import Wanted
-from service.reports.inventory import Listed
+from service.domain.retention.selector import TagSelector
+from service.reports.inventory import TagVerdict
 from service.wiring import Wiring
 
 Platforms = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
@@ -51,16 +51,16 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
         line(DRY)
 
 
-def _listed(wiring: Wiring, repository: str, tag: str) -> Iterable[Listed]:
+def _listed(wiring: Wiring, repository: str, tag: str) -> Iterable[TagVerdict]:
     """Return the tags that match. A glob never matches signatures and other referrers; "" matches every tag."""
     rows = wiring.inventory.tags(repository, lambda _: True).rows
     if not tag:
         return rows
-    names = Wanted(repository, tag).tags({row.verdict.tag.name for row in rows})
+    names = TagSelector(repository, tag).tags({row.verdict.tag.name for row in rows})
     return (row for row in rows if row.verdict.tag.name in names)
 
 
-def _platforms(wiring: Wiring, listed: Iterable[Listed]) -> Platforms:
+def _platforms(wiring: Wiring, listed: Iterable[TagVerdict]) -> Platforms:
     digests: dict[str, list[str]] = {}
     for row in listed:
         digests.setdefault(row.repository, []).append(row.verdict.tag.digest)
@@ -71,7 +71,7 @@ def _platforms(wiring: Wiring, listed: Iterable[Listed]) -> Platforms:
     }
 
 
-def _show(listed: Iterable[Listed], platforms: Platforms | None, *, one_repository: bool) -> None:
+def _show(listed: Iterable[TagVerdict], platforms: Platforms | None, *, one_repository: bool) -> None:
     headings = ["tag", "digest", "size", "pushed", "by", "pulled", "verdict", "reason"]
     if platforms is not None:
         headings.insert(3, "platforms")
@@ -89,12 +89,12 @@ def _show(listed: Iterable[Listed], platforms: Platforms | None, *, one_reposito
     table(headings, rows)
 
 
-def _until(row: Listed) -> str:
+def _until(row: TagVerdict) -> str:
     until_us = row.verdict.until_us if row.verdict.kept else None
     return f", until {when(until_us)}" if until_us else ""
 
 
-def _json(row: Listed, platforms: Platforms | None) -> dict[str, object]:
+def _json(row: TagVerdict, platforms: Platforms | None) -> dict[str, object]:
     verdict, tag = row.verdict, row.verdict.tag
     known = {} if platforms is None else {"platforms": list(platforms.get((row.repository, tag.digest), ()))}
     return {

@@ -8,7 +8,7 @@ import click
 from service.cli.output import line, number, table
 from service.cli.reach import show_json
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
-from service.domain.retention.selector import Wanted, is_glob
+from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.v1 import RegistryV1, Tagged, delete, tags, wishes
 
 _SHORT = 12
@@ -19,7 +19,7 @@ def show_tags(registry: RegistryV1, repository: str, tag: str, as_json: bool) ->
     if is_glob(repository):
         raise NoSuchRepository("a registry of version 1 does not list its repositories: name each one")
     all_tags = {tagged.tag: tagged for tagged in tags(registry, repository)}
-    selected = Wanted(repository, tag).tags(all_tags) if tag else all_tags
+    selected = TagSelector(repository, tag).tags(all_tags) if tag else all_tags
     if tag and not selected:
         raise NoSuchTag(f"{repository}:{tag}: tag not found; `pushprune tags {repository}` lists them")
     rows = [all_tags[name] for name in sorted(selected)]
@@ -30,7 +30,7 @@ def show_tags(registry: RegistryV1, repository: str, tag: str, as_json: bool) ->
 
 
 def remove(
-    registry: RegistryV1, wanted: Sequence[Wanted], *, dry_run: bool, yes: bool, force: bool, as_json: bool
+    registry: RegistryV1, wanted: Sequence[TagSelector], *, dry_run: bool, yes: bool, force: bool, as_json: bool
 ) -> None:
     """Show the selected tags, ask, and delete them. Version 1 has no request that deletes an image: images are kept."""
     selected = wishes(registry, wanted, force=force)

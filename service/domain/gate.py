@@ -20,7 +20,7 @@ _PORT = re.compile(r"^(?:\[(?P<six>[0-9a-fA-F:.]+)\](?::\d+)?|(?P<four>\d+\.\d+\
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class WriteRequest:
     """One request that asks to pass the gate.
 
     Attributes:
@@ -42,34 +42,34 @@ class Wish:
     by_tag: bool = False
 
 
-def read_wish(method: str, uri: str) -> Wish:
+def classify(method: str, uri: str) -> WriteRequest:
     """Classify a request by its X-Original-Method and X-Original-URI. A request that is not understood is a write."""
     method = method.upper()
     if len(uri) > MOST_URI:
-        return Wish("writes")
+        return WriteRequest("writes")
     try:
         parts = urlsplit(uri)
         path, query = unquote(parts.path, errors="strict"), parse_qs(parts.query, max_num_fields=32)
     except ValueError:
-        return Wish("writes")
+        return WriteRequest("writes")
     if method in ("GET", "OPTIONS"):
-        return Wish("reads")
+        return WriteRequest("reads")
     if method == "HEAD":
         blob = _BLOB.fullmatch(path)
-        return Wish("asks", blob[1], blob[2]) if blob and is_repository(blob[1]) else Wish("reads")
-    wish = _written(method, path, query)
-    return wish if wish is not None and is_repository(wish.repository) else Wish("writes")
+        return WriteRequest("asks", blob[1], blob[2]) if blob and is_repository(blob[1]) else WriteRequest("reads")
+    write = _written(method, path, query)
+    return write if write is not None and is_repository(write.repository) else WriteRequest("writes")
 
 
-def _written(method: str, path: str, query: dict[str, list[str]]) -> Wish | None:
+def _written(method: str, path: str, query: dict[str, list[str]]) -> WriteRequest | None:
     if method == "POST" and (match := _BEGIN.fullmatch(path)):
-        return Wish("begins", match[1], _digest(query, "mount") or _digest(query, "digest"))
+        return WriteRequest("begins", match[1], _digest(query, "mount") or _digest(query, "digest"))
     if method in ("PATCH", "PUT", "DELETE") and (match := _UPLOAD.fullmatch(path)):
-        return Wish("uploads", match[1], _digest(query, "digest") if method == "PUT" else "")
+        return WriteRequest("uploads", match[1], _digest(query, "digest") if method == "PUT" else "")
     if method == "PUT" and (match := _MANIFEST.fullmatch(path)):
-        return Wish("manifest", match[1], by_tag=not is_digest(match[2]))
+        return WriteRequest("manifest", match[1], by_tag=not is_digest(match[2]))
     if method == "DELETE" and (match := _MANIFEST.fullmatch(path) or _BLOB.fullmatch(path)):
-        return Wish("deletes", match[1])
+        return WriteRequest("deletes", match[1])
     return None
 
 

@@ -1,4 +1,4 @@
-"""A reconcile run (here: walk): the history compared with the whole registry, or with some of its repositories."""
+"""A reconcile run: the history compared with the whole registry, or with some of its repositories."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ AT_A_START = frozenset({FIRST_START, REGISTRY_RESTARTED, REDIS_RESTARTED})
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class ReconcileRun:
     """A reconcile run that is in progress.
 
     Attributes:
@@ -46,7 +46,7 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class ReconcileResult:
     """A reconcile run that ended at at_ms.
 
     Attributes:

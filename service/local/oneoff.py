@@ -10,7 +10,7 @@ from pathlib import Path
 
 from service.domain.errors import RegistryRefused
 from service.domain.policy.model import Policy
-from service.domain.reconciliation import Walked
+from service.domain.reconciliation import ReconcileResult
 from service.health import REGISTRY
 from service.local import processes, redis_server
 from service.local.redis_server import RedisServer
@@ -64,7 +64,7 @@ class OneOff:
     def _reads(self, policy: Policy) -> processes.Condition:
         return lambda: self.wiring.policies.current() == policy
 
-    def compare(self, repositories: Sequence[str] = ()) -> Walked:
+    def compare(self, repositories: Sequence[str] = ()) -> ReconcileResult:
         """Compare these repositories, or all, with the registry. Raises RegistryRefused if one failed."""
         walks = self.wiring.walks
         ask(self.wiring, repositories)

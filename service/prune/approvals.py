@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from service.domain.errors import NotWaiting
-from service.domain.retention.rejection import Refusal
+from service.domain.retention.plan import Rejection
 from service.store.approvals import Hold
 from service.wiring import Wiring
 
@@ -16,11 +16,11 @@ class Waiting:
 
     Attributes:
         hold: the plan and the reason of its hold.
-        refusal: who rejected the plan, None if it was not rejected. A rejected plan still waits.
+        rejection: who rejected the plan, None if it was not rejected. A rejected plan still waits.
     """
 
     hold: Hold
-    refusal: Refusal | None
+    rejection: Rejection | None
 
 
 def waiting(wiring: Wiring, repositories: Iterable[str] | None = None) -> tuple[Waiting, ...]:
@@ -32,7 +32,7 @@ def waiting(wiring: Wiring, repositories: Iterable[str] | None = None) -> tuple[
 
 def undecided(wiring: Wiring) -> tuple[Hold, ...]:
     """Return the waiting plans that were not rejected: an operator should look at them. Raises as `waiting`."""
-    return tuple(entry.hold for entry in waiting(wiring) if entry.refusal is None)
+    return tuple(entry.hold for entry in waiting(wiring) if entry.rejection is None)
 
 
 def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> int:
@@ -108,8 +108,8 @@ def refuse(wiring: Wiring, repository: str, plan: str, *, by: str) -> None:
     wiring.rulings.note(repository, "refused", by, f"{len(hold.digests)} images stay: {hold.reason}")
 
 
-def _about(hold: Hold, refusal: Refusal | None) -> Refusal | None:
-    return refusal if refusal and refusal.plan == hold.plan else None
+def _about(hold: Hold, rejection: Rejection | None) -> Rejection | None:
+    return rejection if rejection and rejection.plan == hold.plan else None
 
 
 def _nothing(wiring: Wiring, repository: str) -> str:

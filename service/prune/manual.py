@@ -13,8 +13,8 @@ from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.manual import DRY
 from service.domain.retention.plan import Verdict
-from service.domain.retention.selector import Wanted
-from service.domain.retention.state import Asked, Tag, Untagged, subject_of
+from service.domain.retention.selector import TagSelector
+from service.domain.retention.state import ManualDeletion, Tag, Untagged, subject_of
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -61,7 +61,7 @@ class Standing:
     has_worker: bool = True
 
 
-def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> tuple[Wish, ...]:
+def wishes(wiring: Wiring, wanted: Sequence[TagSelector], *, force: bool = False) -> tuple[Wish, ...]:
     """Return what these names mean now in the history and the registry. Nothing is changed.
 
     Args:
@@ -74,7 +74,7 @@ def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> 
         RegistryUnavailable, RegistryRefused: the registry could not be asked.
     """
     known = wiring.history.repositories()
-    names: dict[str, list[Wanted]] = {}
+    names: dict[str, list[TagSelector]] = {}
     for name in wanted:
         repositories = name.repositories(known)
         if not repositories:
@@ -83,8 +83,8 @@ def wishes(wiring: Wiring, wanted: Sequence[Wanted], *, force: bool = False) -> 
             names.setdefault(repository, []).append(name)
     made = tuple(_Looking(wiring, repository, force).wish(of) for repository, of in sorted(names.items()))
     for name in wanted:
-        if not name.but and not any(_means(name, wish) for wish in made):
-            raise NoSuchTag(f"{name.called} is no tag that is there; `pushprune tags {name.repository}` lists them")
+        if not name.exclude and not any(_means(name, wish) for wish in made):
+            raise NoSuchTag(f"{name.as_written} is no tag that is there; `pushprune tags {name.repository}` lists them")
     return tuple(wish for wish in made if wish.going or wish.staying)
 
 
@@ -135,7 +135,7 @@ def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, 
     return tuple(kept)
 
 
-def _means(wanted: Wanted, wish: Wish) -> bool:
+def _means(wanted: TagSelector, wish: Wish) -> bool:
     if not wanted.repositories((wish.repository,)):
         return False
     if wanted.digest:
@@ -178,7 +178,7 @@ class _Looking:
         self._indexes: set[str] = set()
         self._learnt: dict[str, References] = {}
 
-    def wish(self, wanted: Sequence[Wanted]) -> Wish:
+    def wish(self, wanted: Sequence[TagSelector]) -> Wish:
         """Return the deletion that these names ask for.
 
         Raises:
@@ -217,15 +217,15 @@ class _Looking:
         referrers = {digest for digest, subject in subjects if subject in whole}
         return frozenset((whole | referrers) & self._state.restored.keys())
 
-    def _refuse_everything(self, wanted: Wanted) -> None:
+    def _refuse_everything(self, wanted: TagSelector) -> None:
         """Refuse to delete every tag because no tag matches what the user wants to spare: probably a typo."""
-        if wanted.but and self._names and not wanted.spared(self._names) and not self._force:
-            names = " or ".join(wanted.but)
+        if wanted.exclude and self._names and not wanted.excluded(self._names) and not self._force:
+            names = " or ".join(wanted.exclude)
             raise NotDeletable(
                 f"no tag of {self._repository} is {names}: all of them would go; --force if that is meant"
             )
 
-    def _tags(self, wanted: Wanted) -> dict[str, str]:
+    def _tags(self, wanted: TagSelector) -> dict[str, str]:
         """Return tag → digest. The registry is asked about tags that the history does not know."""
         digests = {}
         for name in wanted.tags(self._names):
@@ -265,14 +265,14 @@ class _Looking:
         """Decide as the workers will: from a plan of these manual deletions alone."""
         policy = (self._wiring.policies.current() or Policy()).model_copy(update={"dry_run": False})
         at_us = now_us()
-        asked = {name: Asked(digest, "", at_us, force=self._force) for name, digest in targets.items()}
+        asked = {name: ManualDeletion(digest, "", at_us, force=self._force) for name, digest in targets.items()}
         state = self._with_all(asked, self._released(targets))
         plan = planner.plan(state, policy, at_us, only_asked=True)
         return tuple(
             verdict for verdict in (*plan.verdicts, *plan.untagged) if (verdict.tag.name or verdict.tag.digest) in asked
         )
 
-    def _with_all(self, asked: Mapping[str, Asked], released: frozenset[str]) -> Snapshot:
+    def _with_all(self, asked: Mapping[str, ManualDeletion], released: frozenset[str]) -> Snapshot:
         """Return the snapshot with the tags and manifests that only the registry knows."""
         untagged = {known.digest for known in self._state.untagged}
         held = {tag.digest for tag in self._live.values()}

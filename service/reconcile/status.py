@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.domain.reconciliation import BY_HAND, Walk, Walked
+from service.domain.reconciliation import BY_HAND, ReconcileResult, ReconcileRun
 from service.schedule import next_time
 from service.wiring import Wiring
 
@@ -20,9 +20,9 @@ class Overview:
         next_ms: the time of the next scheduled run (ms), None without a schedule or a registry.
     """
 
-    under: Walk | None
+    under: ReconcileRun | None
     wanted: str | None
-    last: Walked | None
+    last: ReconcileResult | None
     next_ms: int | None
 
 

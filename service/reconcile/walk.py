@@ -48,7 +48,7 @@ def go_on(wiring: Wiring) -> None:
         wiring.dispatch.reconcile()
 
 
-def _list(wiring: Wiring, walk: reconciliation.Walk, lease: Lease) -> bool:
+def _list(wiring: Wiring, walk: reconciliation.ReconcileRun, lease: Lease) -> bool:
     """Read the catalog from the end of the last attempt on; return True if the run can continue."""
     walks, seen = wiring.walks, bool(walk.cursor)
     others = (*wiring.history.repositories(), *wiring.settings.reconcile.repositories)
@@ -94,7 +94,9 @@ def _pages(names: Iterator[str]) -> Iterator[tuple[str, ...]]:
         yield page
 
 
-def _compare_for(wiring: Wiring, walk: reconciliation.Walk, lease: Lease, time_s: float, *, asked: bool) -> None:
+def _compare_for(
+    wiring: Wiring, walk: reconciliation.ReconcileRun, lease: Lease, time_s: float, *, asked: bool
+) -> None:
     """Compare repositories until the time is over.
 
     Args:
@@ -115,7 +117,7 @@ def _compare_for(wiring: Wiring, walk: reconciliation.Walk, lease: Lease, time_s
             log.error("not compared", repository=repository, error=str(error))
 
 
-def _compare(wiring: Wiring, walk: reconciliation.Walk, repository: str, pace: Pace) -> None:
+def _compare(wiring: Wiring, walk: reconciliation.ReconcileRun, repository: str, pace: Pace) -> None:
     """Compare one repository. No lease is needed: a plan made meanwhile from an old snapshot does not commit."""
     snapshot = wiring.history.snapshot(repository)
     if snapshot.compared and walk.reason in reconciliation.AT_A_START:

@@ -9,7 +9,7 @@ import requests
 import requests.auth
 
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, RegistryUnavailable
-from service.domain.retention.selector import Wanted, is_glob
+from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.address import checked_url
 from service.registry.answers import read_json, refusal, translated
 from service.registry.session import open_session
@@ -118,7 +118,7 @@ def tags(registry: RegistryV1, repository: str) -> tuple[Tagged, ...]:
     )
 
 
-def wishes(registry: RegistryV1, wanted: Sequence[Wanted], *, force: bool = False) -> tuple[Tagged, ...]:
+def wishes(registry: RegistryV1, wanted: Sequence[TagSelector], *, force: bool = False) -> tuple[Tagged, ...]:
     """Find the tags that a user wants to delete, each once.
 
     Args:
@@ -137,14 +137,16 @@ def wishes(registry: RegistryV1, wanted: Sequence[Wanted], *, force: bool = Fals
         if name.digest:
             raise NotDeletable(f"a registry of version 1 knows no digests: name a tag of {name.repository}")
         existing = {tag.tag: tag for tag in tags(registry, name.repository)}
-        if name.but and existing and not name.spared(existing) and not force:
-            exceptions = " or ".join(name.but)
+        if name.exclude and existing and not name.excluded(existing) and not force:
+            exceptions = " or ".join(name.exclude)
             raise NotDeletable(
                 f"no tag of {name.repository} is {exceptions}: all tags would be deleted; add --force if you want that"
             )
         matches = name.tags(existing)
-        if not matches and not name.but:
-            raise NoSuchTag(f"the tag {name.called} does not exist; `pushprune tags {name.repository}` lists all tags")
+        if not matches and not name.exclude:
+            raise NoSuchTag(
+                f"the tag {name.as_written} does not exist; `pushprune tags {name.repository}` lists all tags"
+            )
         chosen |= {(name.repository, tag): existing[tag] for tag in matches}
     return tuple(chosen[key] for key in sorted(chosen))
 

@@ -38,7 +38,7 @@ _MOST_READ = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class TagVerdict:
     """A live tag and its verdict.
 
     Attributes:
@@ -64,7 +64,7 @@ class Listing:
 
     def page(
         self, matches: Matcher, order: TagOrder = "-pushed", after: Place | None = None, limit: int | None = None
-    ) -> Page[Listed]:
+    ) -> Page[TagVerdict]:
         """Return a page of the tags whose names match, or all of them if there is no limit."""
         # Only the tags on the page get their verdicts: deciding about all tags would be slow.
         place, tags = _TAG_PLACES[order.lstrip("-")], self.live.tags
@@ -77,13 +77,13 @@ class Listing:
         )
         return Page(tuple(map(self._listed, chosen.rows)), chosen.after, chosen.total)
 
-    def _listed(self, tag: Tag) -> Listed:
+    def _listed(self, tag: Tag) -> TagVerdict:
         verdict = self.live.verdict(tag)
-        return Listed(self.repository, verdict, None if verdict.kept else self.waits.get(tag.digest))
+        return TagVerdict(self.repository, verdict, None if verdict.kept else self.waits.get(tag.digest))
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class HistoryPage:
     """Entries of a history, the newest first.
 
     Attributes:
@@ -95,7 +95,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PendingPlan:
     """The plan of a repository.
 
     Attributes:
@@ -166,7 +166,7 @@ class Inventory:
         order: TagOrder = "-pushed",
         after: Place | None = None,
         limit: int | None = None,
-    ) -> Page[Listed]:
+    ) -> Page[TagVerdict]:
         """Return a page of the live tags of a repository whose names match, or all of them if there is no limit."""
         return self.listing(repository).page(matches, order, after, limit)
 
@@ -175,7 +175,7 @@ class Inventory:
         waits = {digest: hold.reason for hold in self.history.holds([repository]) for digest in hold.digests}
         return Listing(repository, self.verdicts.live(repository), waits)
 
-    def planned(self, matches: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[Planned]:
+    def plans(self, matches: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[PendingPlan]:
         """Return a page of the repositories that have a plan, by name."""
         names = tuple(filter(matches, self.history.repositories()))
         holds = {hold.repository: hold for hold in self.history.holds(names)}
@@ -183,14 +183,14 @@ class Inventory:
         planned = [shelf.repository for shelf in shelves if shelf.doomed or shelf.dry or shelf.repository in holds]
         chosen = page(planned, lambda name: (name, name), descending=False, after=after, limit=limit)
         rows = (
-            Planned(name, self.history.doomed(name), self.history.doomed(name, dry=True), holds.get(name))
+            PendingPlan(name, self.history.doomed(name), self.history.doomed(name, dry=True), holds.get(name))
             for name in chosen.rows
         )
         return Page(tuple(rows), chosen.after, chosen.total)
 
-    def told(
+    def entries(
         self, repository: str | None, wanted: Callable[[Entry], bool], before: str | None = None, limit: int = 100
-    ) -> Told:
+    ) -> HistoryPage:
         """Return the newest entries of one repository, or of all, for which `wanted` returns True.
 
         Args:
@@ -207,12 +207,12 @@ class Inventory:
                     entries.append(entry)
                 last = entry.id
                 if len(entries) == limit:
-                    return Told(tuple(entries), last if self._is_older(repository, last) else None)
+                    return HistoryPage(tuple(entries), last if self._is_older(repository, last) else None)
             read += len(batch)
             # The caller can continue from here: a filter that matches little must not read the whole history at once.
             if read >= _MOST_READ:
-                return Told(tuple(entries), last)
-        return Told(tuple(entries), None)
+                return HistoryPage(tuple(entries), last)
+        return HistoryPage(tuple(entries), None)
 
     def _is_older(self, repository: str | None, before: str) -> bool:
         return bool(self.archive.newest(repository, 1, before))

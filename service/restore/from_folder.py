@@ -8,7 +8,7 @@ from functools import cached_property
 from service.domain.errors import NotRestorable, RegistryRefused
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import References, UnreadableManifest, read_references
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import subject_of
 from service.registry.client import Manifest, RegistryClient
 from service.restore.trash_folder import Saved, TrashFolder
@@ -57,7 +57,7 @@ class RestoreFolder:
     def __init__(self, folder: TrashFolder, registry: RegistryClient, *, force: bool) -> None:
         self._folder, self._registry, self._force = folder, registry, force
 
-    def restore(self, wanted: Wanted | None = None) -> Iterator[Result]:
+    def restore(self, wanted: TagSelector | None = None) -> Iterator[Result]:
         """Restore the wanted images, or all, and yield the result of each tag.
 
         Raises:
@@ -68,7 +68,7 @@ class RestoreFolder:
         images = _images(self._folder.saved())
         chosen = _chosen(images, wanted)
         if not chosen:
-            name = f"of {wanted.called} " if wanted else ""
+            name = f"of {wanted.as_written} " if wanted else ""
             raise NotRestorable(f"no deleted image {name}is in {self._folder.path}")
         for repository in sorted({image.repository for image in chosen}):
             known = {image.digest: image for image in images if image.repository == repository}
@@ -218,7 +218,7 @@ def _images(saved: Iterable[Saved]) -> tuple[_Image, ...]:
     )
 
 
-def _chosen(images: Iterable[_Image], wanted: Wanted | None) -> list[_Image]:
+def _chosen(images: Iterable[_Image], wanted: TagSelector | None) -> list[_Image]:
     """The wanted images, each with its wanted tags."""
     if wanted is None:
         return list(images)

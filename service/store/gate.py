@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-from service.domain.gate import Wish
+from service.domain.gate import WriteRequest
 from service.store.connection import Connection, new_token
 from service.store.keys import long, short
 
@@ -110,14 +110,19 @@ class Gate:
         self._keys = connection.keys
         self._bounds = bounds or Bounds()
 
-    def admit(self, wish: Wish, client: str, *, passed: bool = False) -> Answer:
+    def admit(self, write: WriteRequest, client: str, *, passed: bool = False) -> Answer:
         """Decide whether a request may pass, and record what it says about a push, in one call of one script.
 
         passed: the request has passed already, while Redis was away, and is only recorded.
         """
         keys = [self._keys.of(name) for name in ("gate", "pushing", "loose")]
-        args: list[str | int] = [wish.kind, wish.repository, client, short(wish.digest) if wish.digest else ""]
-        args += [int(wish.by_tag), self._bounds.youth_ms, self._bounds.pushes, self._bounds.blobs, int(passed)]
+        args: list[str | int] = [
+            write.kind,
+            write.repository,
+            client,
+            short(write.digest) if write.digest else "",
+        ]
+        args += [int(write.by_tag), self._bounds.youth_ms, self._bounds.pushes, self._bounds.blobs, int(passed)]
         args.append(CLAIMS_MS)
         passes, state, token, overflows = self._connection.script("gate_admit", keys, args)
         return Answer(bool(passes), state, token, bool(overflows))

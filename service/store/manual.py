@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from service.domain.retention.state import Asked
+from service.domain.retention.state import ManualDeletion
 from service.store.connection import Connection
 from service.store.keys import short
 from service.store.outbox import RESEND_MS
@@ -32,7 +32,7 @@ class Asks:
 
         Args:
             wanted: name → the digest that the user saw there. A name that points at another digest by now is left out.
-            force: as in Asked.
+            force: as in ManualDeletion.
             released: digests that were restored, and that the restore does not protect any longer.
 
         Returns:
@@ -44,19 +44,19 @@ class Asks:
         args: list[str | int] = [repository, RESEND_MS, _LIFE_S, len(released), *released]
         for name, digest in wanted.items():
             names[_field(name)] = name
-            asked = Asked(digest, by, at_us, force=force)
+            asked = ManualDeletion(digest, by, at_us, force=force)
             args += [_field(name), digest, short(digest), pack_asked(asked)]
         noted = self._connection.run("ask", args, repository)
         return tuple(names[field] for field in noted)
 
-    def standing(self, repository: str) -> Mapping[str, Asked]:
+    def standing(self, repository: str) -> Mapping[str, ManualDeletion]:
         """Return the deletion requests that are still open, and those that were rejected."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._keys.asked(repository))
         requests = ((field, unpack_asked(text)) for field, text in fields.items())
         return {request.digest if "@" in field else field: request for field, request in requests}
 
-    def answer(self, repository: str, asked: Mapping[str, Asked], answers: Mapping[str, str]) -> None:
+    def answer(self, repository: str, asked: Mapping[str, ManualDeletion], answers: Mapping[str, str]) -> None:
         """Record why deletion requests are rejected. An empty reason deletes an obsolete request.
 
         A request that was renewed meanwhile stays open.

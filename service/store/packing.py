@@ -8,7 +8,7 @@ from dataclasses import asdict
 from service.domain.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, References
 from service.domain.oci.names import is_digest
 from service.domain.retention.plan import Doomed, Verdict
-from service.domain.retention.state import Asked, Tag
+from service.domain.retention.state import ManualDeletion, Tag
 from service.store.keys import FOUND, FOUND_AND_SIGHTED, PROVED, SIGHTED, long
 
 _MORE = ("follows", "after", "stays_as", "told", "by_hand", "by")
@@ -59,12 +59,12 @@ def unpack_doomed(text: str) -> Doomed:
     )  # fmt: skip
 
 
-def pack_asked(asked: Asked) -> str:
+def pack_asked(asked: ManualDeletion) -> str:
     return json.dumps(asdict(asked), separators=(",", ":"))
 
 
-def unpack_asked(text: str) -> Asked:
-    return Asked(**json.loads(text))
+def unpack_asked(text: str) -> ManualDeletion:
+    return ManualDeletion(**json.loads(text))
 
 
 def pack_media(media_type: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.domain.reconciliation import Walk, Walked
+from service.domain.reconciliation import ReconcileResult, ReconcileRun
 from service.store.connection import Connection
 from service.store.outbox import FIRST_WAIT_MS, LONGEST_WAIT_MS, RESEND_MS
 
@@ -52,7 +52,7 @@ class Walks:
             scores = pipe.execute()
         return tuple(name for name, score in zip(repositories, scores, strict=True) if score is not None)
 
-    def begin(self) -> Walk | None:
+    def begin(self) -> ReconcileRun | None:
         """Return the walk under way; if there is none, begin the requested walk."""
         self._connection.run("walk_begin", [self._now_ms(), self.epoch()])
         return self.under_way()
@@ -63,7 +63,7 @@ class Walks:
         with self._connection.reached() as client:
             client.set(self._of("epoch"), epoch)
 
-    def under_way(self) -> Walk | None:
+    def under_way(self) -> ReconcileRun | None:
         """Return the walk under way, or None."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hgetall(self._of("walk"))
@@ -72,7 +72,7 @@ class Walks:
         if not fields:
             return None
         counts = {name: int(fields.get(name, 0)) for name in ("repositories", "tags", "changed", "failed")}
-        return Walk(
+        return ReconcileRun(
             reason=fields["reason"], since_ms=int(fields["since_ms"]), whole=fields["whole"] == "1",
             listed=fields["listed"] == "1", cursor=fields["cursor"], todo=int(todo),
             catalog=fields.get("catalog", ""), message=fields.get("message", ""), **counts,
@@ -134,14 +134,14 @@ class Walks:
         with self._connection.reached() as client:
             return int(client.exists(*map(self._keys.tags, repositories))) if repositories else 0
 
-    def last(self) -> Walked | None:
+    def last(self) -> ReconcileResult | None:
         """Return the walk that ended last, None before the first end."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._of("last"))
         if not fields:
             return None
         counts = ("at_ms", "took_ms", "repositories", "tags", "changed", "failed")
-        return Walked(
+        return ReconcileResult(
             **{name: int(fields[name]) for name in counts},
             reason=fields["reason"], whole=fields["whole"] == "1", catalog=fields["catalog"], message=fields["message"],
         )  # fmt: skip

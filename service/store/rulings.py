@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
-from service.domain.retention.rejection import Refusal
+from service.domain.retention.plan import Rejection
 from service.store.connection import Connection
 from service.store.limits import Limits
 
@@ -20,16 +20,16 @@ class Rulings:
 
     def refuse(self, repository: str, plan: str, by: str) -> None:
         """Record that a user rejected this plan. A later plan with other digests is not rejected by that."""
-        refusal = Refusal(plan, by, time.time_ns() // 1000)
+        rejection = Rejection(plan, by, time.time_ns() // 1000)
         with self._connection.reached() as client:
-            client.set(self._keys.refused(repository), json.dumps(asdict(refusal)), ex=_LIFE_S)
+            client.set(self._keys.refused(repository), json.dumps(asdict(rejection)), ex=_LIFE_S)
 
-    def refused(self, repositories: Iterable[str]) -> Mapping[str, Refusal]:
+    def refused(self, repositories: Iterable[str]) -> Mapping[str, Rejection]:
         """Return repository → the plan that was last rejected there, if there is one."""
         names = tuple(repositories)
         with self._connection.reached() as client:
             texts = client.mget([self._keys.refused(name) for name in names]) if names else []
-        return {name: Refusal(**json.loads(text)) for name, text in zip(names, texts, strict=True) if text}
+        return {name: Rejection(**json.loads(text)) for name, text in zip(names, texts, strict=True) if text}
 
     def note(self, repository: str, action: str, by: str, reason: str) -> None:
         """Add a history entry about a repository as a whole. action: such as approved; by: the user."""

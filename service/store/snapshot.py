@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from service.domain.history.lost import lost_tags
-from service.domain.retention.state import Asked, State, Tag, Unapproved, Untagged
+from service.domain.retention.state import ManualDeletion, State, Tag, UnapprovedTags, Untagged
 from service.store.approvals import unpack_hold
 from service.store.keys import long, paired, short
 from service.store.packing import unpack_asked, unpack_links, unpack_live
@@ -122,7 +122,7 @@ def _tags(
     return tuple(tags)
 
 
-def _asked(fields: Mapping[str, str]) -> Mapping[str, Asked]:
+def _asked(fields: Mapping[str, str]) -> Mapping[str, ManualDeletion]:
     """Return the open deletion requests by tag name or by manifest digest, without the rejected ones."""
     requests = {name: unpack_asked(text) for name, text in fields.items()}
     return {
@@ -135,11 +135,11 @@ def _leases(packed: Mapping[str, str]) -> Mapping[str, int]:
     return {digest: int(min(float(until_ms), _FOR_EVER_MS)) * 1000 for digest, until_ms in packed.items()}
 
 
-def _unapproved(text: str | None) -> Unapproved | None:
+def _unapproved(text: str | None) -> UnapprovedTags | None:
     if not text:
         return None
     since_us, _, *counts = text.split(" ")
-    return Unapproved(int(since_us), *map(int, counts))
+    return UnapprovedTags(int(since_us), *map(int, counts))
 
 
 def _revisions(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from service.domain.history.counts import Tally
+from service.domain.history.counts import EventCount
 from service.store.connection import Connection
 
 # A script blocks Redis while it runs: between two calls, Redis can serve other clients.
@@ -32,7 +32,7 @@ class Tallies:
         self._lock = Lock()
         self._known: dict[int, _Known] = {}
 
-    def since(self, since_ms: int, stretch_ms: int, at_most: int = 100_000) -> Tally:
+    def since(self, since_ms: int, stretch_ms: int, at_most: int = 100_000) -> EventCount:
         """Return the counts since `since_ms`, in intervals of `stretch_ms`. at_most: number of entries to read."""
         with self._lock:
             known = self._known.get(stretch_ms)
@@ -44,7 +44,7 @@ class Tallies:
             }
             known.since_ms = since_ms
             self._known[stretch_ms] = known
-            return Tally({begins_ms: dict(of) for begins_ms, of in known.counts.items()}, known.is_whole)
+            return EventCount({begins_ms: dict(of) for begins_ms, of in known.counts.items()}, known.is_whole)
 
     def _count(self, known: _Known, stretch_ms: int, at_most: int) -> None:
         """Add the newer entries; change nothing if Redis fails meanwhile."""

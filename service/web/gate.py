@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from service.domain.gate import Wish, client_of, read_wish
+from service.domain.gate import WriteRequest, classify, client_of
 from service.web.gatekeeper import Gatekeeper
 from service.web.problems import problem
 from service.wiring import Wiring
@@ -42,13 +42,13 @@ def blueprint(wiring: Wiring, keeper: Gatekeeper | None = None) -> Blueprint:
     def gate() -> Response:
         if not _is_near(request.remote_addr or ""):
             return problem(HTTPStatus.FORBIDDEN, _FOREIGN)
-        wish = _wish()
-        if wish is None:
+        write = _write_of_request()
+        if write is None:
             return problem(HTTPStatus.FORBIDDEN, _UNNAMED)
-        if wish.kind == "reads":
+        if write.kind == "reads":
             return _pass()
         keeper.start()
-        if not keeper.ask(wish, _client()):
+        if not keeper.ask(write, _client()):
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, _CLOSED, Retry_After=_RETRY_S)
         response = _pass()
         response.call_on_close(keeper.answered)
@@ -61,7 +61,7 @@ def _pass() -> Response:
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
-def _wish() -> Wish | None:
+def _write_of_request() -> WriteRequest | None:
     """Return the request that the proxy asks for, None if the proxy does not name it.
 
     A request that is named more than once counts as a write if any of its names is a write.
@@ -74,11 +74,11 @@ def _wish() -> Wish | None:
     }
     if not named:
         return None
-    wishes = {read_wish(method, uri) for method, uri in named}
-    writes = [wish for wish in wishes if wish.kind != "reads"]
+    requests = {classify(method, uri) for method, uri in named}
+    writes = [write for write in requests if write.kind != "reads"]
     if len(writes) == 1:
         return writes[0]
-    return Wish("writes") if writes else Wish("reads")
+    return WriteRequest("writes") if writes else WriteRequest("reads")
 
 
 def _client() -> str:

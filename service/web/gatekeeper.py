@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from service.domain.errors import StoreUnavailable
-from service.domain.gate import Wish
+from service.domain.gate import WriteRequest
 from service.log import log
 from service.process import identity
 from service.settings import Settings
@@ -51,7 +51,7 @@ class Gatekeeper:
         self._is_away = False
         self._passing = 0
         self._waiting = {"blobs": 0, "manifests": 0}
-        self._unnoted: deque[tuple[Wish, str]] = deque()
+        self._unnoted: deque[tuple[WriteRequest, str]] = deque()
         self._overflow = _Overflow(wiring)
         self._over = threading.Event()
         self._poller: threading.Thread | None = None
@@ -79,22 +79,22 @@ class Gatekeeper:
         with suppress(StoreUnavailable):
             self._gate.sign_off(self._process)
 
-    def ask(self, wish: Wish, client: str) -> bool:
+    def ask(self, write: WriteRequest, client: str) -> bool:
         """Return True if the request may pass; wait up to `gc.gate_wait` while the gate holds the request back.
 
         After True the caller must call `answered`.
         """
         seen = self._turns
-        if self._may_pass(wish, client):
+        if self._may_pass(write, client):
             return True
         began_s, passes = time.monotonic(), False
         try:
-            passes = self._passes_in_time(wish, client, seen)
+            passes = self._passes_in_time(write, client, seen)
         finally:
             self._meter.time("gate_wait", "passed" if passes else "refused", time.monotonic() - began_s)
         return passes
 
-    def _passes_in_time(self, wish: Wish, client: str, seen: int) -> bool:
+    def _passes_in_time(self, write: WriteRequest, client: str, seen: int) -> bool:
         """Wait until the request may pass. Return False if the time is over or no place is free.
 
         Args:
@@ -103,12 +103,12 @@ class Gatekeeper:
             seen: the last turn at which the request could not pass.
         """
         end = time.monotonic() + self._settings.gc.gate_wait
-        with self._room(wish) as place:
+        with self._room(write) as place:
             while place and (left_s := end - time.monotonic()) > 0 and not self._over.is_set():
                 with self._turned:
                     self._turned.wait_for(lambda: self._turns != seen, left_s)  # noqa: B023 - called here and now
                     seen = self._turns
-                if self._may_pass(wish, client):
+                if self._may_pass(write, client):
                     return True
         return False
 
@@ -118,9 +118,9 @@ class Gatekeeper:
             self._passing -= 1
 
     @contextmanager
-    def _room(self, wish: Wish) -> Iterator[bool]:
+    def _room(self, write: WriteRequest) -> Iterator[bool]:
         """Reserve a place to wait; yield False if none is free. Manifests may use all places, other requests half."""
-        kind, most = "manifests" if wish.kind == "manifest" else "blobs", self._settings.gc.gate_waiting
+        kind, most = "manifests" if write.kind == "manifest" else "blobs", self._settings.gc.gate_waiting
         with self._turned:
             # Docker does not repeat the PUT of a manifest, so a manifest must find a place when uploads fill theirs.
             is_free = sum(self._waiting.values()) < most and (
@@ -133,7 +133,7 @@ class Gatekeeper:
             with self._turned:
                 self._waiting[kind] -= is_free
 
-    def _may_pass(self, wish: Wish, client: str) -> bool:
+    def _may_pass(self, write: WriteRequest, client: str) -> bool:
         with self._turned:
             if self._state == "closed" and not self._is_away:
                 return False
@@ -141,21 +141,21 @@ class Gatekeeper:
             self._passing += 1
         passes = False
         try:
-            passes = self._asked(wish, client)
+            passes = self._asked(write, client)
         finally:
             if not passes:
                 self.answered()
         return passes
 
-    def _asked(self, wish: Wish, client: str) -> bool:
+    def _asked(self, write: WriteRequest, client: str) -> bool:
         if not self._is_away:
             with suppress(StoreUnavailable):
-                answer = self._gate.admit(wish, client)
+                answer = self._gate.admit(write, client)
                 self._overflow.seen(answer.overflows)
                 return answer.passes
         if not self._passes_without_redis() or len(self._unnoted) >= _MOST_UNNOTED:
             return False
-        self._unnoted.append((wish, client))
+        self._unnoted.append((write, client))
         return True
 
     def _passes_without_redis(self) -> bool:

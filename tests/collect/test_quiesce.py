@@ -15,7 +15,7 @@ from service.collect import run as collect_run
 from service.collect.protect import Quiet, read_unread
 from service.domain.collection.run import Probe, Sweep
 from service.domain.errors import CollectionFailed, RegistryRefused, StaleCache
-from service.domain.gate import Wish
+from service.domain.gate import WriteRequest
 from service.domain.oci.manifest import read_references
 from service.process import identity
 from service.registry.probe import LEFTOVERS
@@ -83,20 +83,20 @@ def test_a_push_is_waited_for_and_named(make_wiring: Build, tmp_path: Path) -> N
 
 def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(Wish("begins", SHOP), ANN)
+    wiring.gate.admit(WriteRequest("begins", SHOP), ANN)
     wiring.garbage.request("by hand")
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: state(wiring) == "draining")
     assert not (tmp_path / "dry").exists()
-    assert wiring.gate.admit(Wish("manifest", SHOP, by_tag=True), ANN).passes
+    assert wiring.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN).passes
     thread.join(30)
     assert wiring.garbage.runs()[0].result == "done"
 
 
 def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(Wish("uploads", SHOP, SWEPT), ANN)
+    wiring.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
     earlier(wiring.connection, "pushing", 60)
     run = collect(wiring)
     assert run.result == "put off"
@@ -153,7 +153,7 @@ def test_what_was_heard_of_and_deleted_by_us_since_needs_no_manifest_with_refere
 
 def test_a_push_at_the_gate_is_not_explained_by_what_we_deleted(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(Wish("uploads", SHOP, SWEPT), ANN)
+    wiring.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
     earlier(wiring.connection, "pushing", 60)
     deleted = replace(wiring, trash=Trash({SWEPT: wiring.connection.now_us() + 1_000_000}))  # type: ignore[arg-type]
     assert collect(deleted).result == "put off"
@@ -506,7 +506,7 @@ def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: Build, tmp_p
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     few = replace(wiring, gate=Gate(wiring.connection, Bounds(pushes=1)))
     for number in range(2):
-        few.gate.admit(Wish("begins", f"shop/{number}"), ANN)
+        few.gate.admit(WriteRequest("begins", f"shop/{number}"), ANN)
     assert collect(few).message == "too many pushes are in progress to keep track of all"
     assert not (tmp_path / "dry").exists()
 
@@ -526,8 +526,8 @@ def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(mak
     assert kept is not None
     blobs = [blob for blob, _ in read_references(kept.media_type, kept.content).blobs]
     for blob in (*blobs, tags["v1"]):
-        wiring.gate.admit(Wish("uploads", SHOP, blob), ANN)
-    wiring.gate.admit(Wish("manifest", SHOP, by_tag=True), ANN)
+        wiring.gate.admit(WriteRequest("uploads", SHOP, blob), ANN)
+    wiring.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN)
     record(wiring.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
     earlier(wiring.connection, "pushing", 60)
     assert {one.digest for one in wiring.gate.unread()} >= {kept.digest}
@@ -554,7 +554,7 @@ def test_where_no_gate_stands_none_was_closed(make_wiring: Build, tmp_path: Path
 
 def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(Wish("uploads", SHOP, digest("another")), ANN)
+    wiring.gate.admit(WriteRequest("uploads", SHOP, digest("another")), ANN)
     earlier(wiring.connection, "pushing", 60)
     assert collect(wiring).result == "done"
 

@@ -11,7 +11,7 @@ import pytest
 from service.collect import marks
 from service.collect import run as collect_run
 from service.domain.errors import CollectionFailed
-from service.domain.gate import Wish
+from service.domain.gate import WriteRequest
 from service.wiring import Wiring
 from tests.support.drain import ANN, Counted, collect, leave_behind, obey, state
 from tests.support.garbage import collector
@@ -76,7 +76,7 @@ def forget_a_push(wiring: Wiring) -> None:
 
 
 def asks_and_stands_still(wiring: Wiring) -> None:
-    wiring.gate.admit(Wish("asks", SHOP, "sha256:" + "c" * 64), ANN)
+    wiring.gate.admit(WriteRequest("asks", SHOP, "sha256:" + "c" * 64), ANN)
     earlier(wiring.connection, "pushing", 60)
 
 

@@ -8,7 +8,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention import explanation, planner
 from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation, explain, with_hold
-from service.domain.retention.state import State, Tag, Unapproved
+from service.domain.retention.state import State, Tag, UnapprovedTags
 from tests.domain.strategies import NOW, STATES, boundaries, policies
 from tests.support.examples import examples
 from tests.support.makers import digest_of, policy, tag, us
@@ -322,5 +322,5 @@ def test_what_has_to_happen_first_is_said_where_time_alone_does_not_do_it(name: 
 @pytest.mark.parametrize(("first_plan", "needed"), [("hold", True), ("apply", False)])
 def test_that_its_deletion_will_need_an_approval_is_said(first_plan: str, needed: bool) -> None:
     tags = (old("v1", 1), Tag("old", digest_of("old"), us(0), found=True))
-    found = explained("old", f"first_plan: {first_plan}\n{LAST}", *tags, unapproved=Unapproved(us(1)))
+    found = explained("old", f"first_plan: {first_plan}\n{LAST}", *tags, unapproved=UnapprovedTags(us(1)))
     assert (found.could_go_us, found.needs_approval) == (us(NOW_S), needed)

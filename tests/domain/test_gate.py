@@ -4,39 +4,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.gate import MOST_URI, Wish, client_of, read_wish
+from service.domain.gate import MOST_URI, WriteRequest, classify, client_of
 
 DIGEST = "sha256:" + "ab" * 32
 UPLOADS = "/v2/shop/api/blobs/uploads/"
 
 
 @pytest.mark.parametrize(
-    ("method", "uri", "wish"),
+    ("method", "uri", "write"),
     [
-        ("GET", "/v2/shop/api/manifests/v1", Wish("reads")),
-        ("GET", UPLOADS + "uuid?_state=x", Wish("reads")),
-        ("OPTIONS", "/v2/", Wish("reads")),
-        ("HEAD", "/v2/shop/api/manifests/v1", Wish("reads")),
-        ("HEAD", f"/v2/shop/api/blobs/{DIGEST}", Wish("asks", "shop/api", DIGEST)),
-        ("HEAD", f"/v2/shop/api/blobs/{DIGEST.replace(':', '%3A')}", Wish("asks", "shop/api", DIGEST)),
-        ("POST", UPLOADS, Wish("begins", "shop/api")),
-        ("POST", UPLOADS.rstrip("/"), Wish("begins", "shop/api")),
-        ("POST", f"{UPLOADS}?mount={DIGEST}&from=shop/web", Wish("begins", "shop/api", DIGEST)),
-        ("POST", f"{UPLOADS}?from=shop%2Fweb&mount={DIGEST.replace(':', '%3A')}", Wish("begins", "shop/api", DIGEST)),
-        ("POST", f"{UPLOADS}?digest={DIGEST}", Wish("begins", "shop/api", DIGEST)),
-        ("PATCH", UPLOADS + "0b5a-11?_state=e30=", Wish("uploads", "shop/api")),
-        ("PUT", f"{UPLOADS}0b5a-11?_state=e30%3D&digest={DIGEST}", Wish("uploads", "shop/api", DIGEST)),
-        ("DELETE", UPLOADS + "0b5a-11", Wish("uploads", "shop/api")),
-        ("PUT", "/v2/shop/api/manifests/v1", Wish("manifest", "shop/api", by_tag=True)),
-        ("PUT", f"/v2/shop/api/manifests/{DIGEST}", Wish("manifest", "shop/api")),
-        ("DELETE", "/v2/shop/api/manifests/v1", Wish("deletes", "shop/api")),
-        ("DELETE", f"/v2/shop/api/blobs/{DIGEST}", Wish("deletes", "shop/api")),
-        ("put", "/v2/shop/api/manifests/v1", Wish("manifest", "shop/api", by_tag=True)),
-        ("PUT", "http://registry.example/v2/shop/api/manifests/v1", Wish("manifest", "shop/api", by_tag=True)),
+        ("GET", "/v2/shop/api/manifests/v1", WriteRequest("reads")),
+        ("GET", UPLOADS + "uuid?_state=x", WriteRequest("reads")),
+        ("OPTIONS", "/v2/", WriteRequest("reads")),
+        ("HEAD", "/v2/shop/api/manifests/v1", WriteRequest("reads")),
+        ("HEAD", f"/v2/shop/api/blobs/{DIGEST}", WriteRequest("asks", "shop/api", DIGEST)),
+        ("HEAD", f"/v2/shop/api/blobs/{DIGEST.replace(':', '%3A')}", WriteRequest("asks", "shop/api", DIGEST)),
+        ("POST", UPLOADS, WriteRequest("begins", "shop/api")),
+        ("POST", UPLOADS.rstrip("/"), WriteRequest("begins", "shop/api")),
+        ("POST", f"{UPLOADS}?mount={DIGEST}&from=shop/web", WriteRequest("begins", "shop/api", DIGEST)),
+        (
+            "POST",
+            f"{UPLOADS}?from=shop%2Fweb&mount={DIGEST.replace(':', '%3A')}",
+            WriteRequest("begins", "shop/api", DIGEST),
+        ),
+        ("POST", f"{UPLOADS}?digest={DIGEST}", WriteRequest("begins", "shop/api", DIGEST)),
+        ("PATCH", UPLOADS + "0b5a-11?_state=e30=", WriteRequest("uploads", "shop/api")),
+        ("PUT", f"{UPLOADS}0b5a-11?_state=e30%3D&digest={DIGEST}", WriteRequest("uploads", "shop/api", DIGEST)),
+        ("DELETE", UPLOADS + "0b5a-11", WriteRequest("uploads", "shop/api")),
+        ("PUT", "/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True)),
+        ("PUT", f"/v2/shop/api/manifests/{DIGEST}", WriteRequest("manifest", "shop/api")),
+        ("DELETE", "/v2/shop/api/manifests/v1", WriteRequest("deletes", "shop/api")),
+        ("DELETE", f"/v2/shop/api/blobs/{DIGEST}", WriteRequest("deletes", "shop/api")),
+        ("put", "/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True)),
+        ("PUT", "http://registry.example/v2/shop/api/manifests/v1", WriteRequest("manifest", "shop/api", by_tag=True)),
     ],
 )
-def test_a_request_is_known_by_its_method_and_path(method: str, uri: str, wish: Wish) -> None:
-    assert read_wish(method, uri) == wish
+def test_a_request_is_known_by_its_method_and_path(method: str, uri: str, write: WriteRequest) -> None:
+    assert classify(method, uri) == write
 
 
 @pytest.mark.parametrize(
@@ -57,18 +61,18 @@ def test_a_request_is_known_by_its_method_and_path(method: str, uri: str, wish: 
     ],
 )
 def test_what_is_not_understood_is_a_write(method: str, uri: str) -> None:
-    assert read_wish(method, uri) == Wish("writes")
+    assert classify(method, uri) == WriteRequest("writes")
 
 
 def test_only_a_digest_is_taken_for_one() -> None:
-    assert read_wish("POST", UPLOADS + "?mount=sha256:../x&from=y") == Wish("begins", "shop/api")
+    assert classify("POST", UPLOADS + "?mount=sha256:../x&from=y") == WriteRequest("begins", "shop/api")
 
 
 @given(st.text(max_size=200), st.text(max_size=300))
 def test_nothing_that_is_sent_gets_past_the_grammar(method: str, uri: str) -> None:
-    wish = read_wish(method, uri)
-    assert not set(wish.repository + wish.digest) & set(" ~*\n\r\0")
-    assert wish.kind != "reads" or method.upper() in ("GET", "HEAD", "OPTIONS")
+    write = classify(method, uri)
+    assert not set(write.repository + write.digest) & set(" ~*\n\r\0")
+    assert write.kind != "reads" or method.upper() in ("GET", "HEAD", "OPTIONS")
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7:4711", "10.0.0.7", " 10.0.0.7 , 10.1.1.1"])

@@ -15,7 +15,7 @@ from service.clock import now_us
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, NotRestorable, PushpruneError
 from service.domain.events import BLOB_TYPE, parse
 from service.domain.oci import tombstone
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare as reconcile_compare
 from service.store.connection import Connection
@@ -329,7 +329,7 @@ class World:
         self._elsewhere = True
         try:
             with self.ground.life.somebody_else():
-                wishes = manual.wishes(self.wiring, (Wanted(SHOP, tag),))
+                wishes = manual.wishes(self.wiring, (TagSelector(SHOP, tag),))
                 asked = manual.ask(self.wiring, wishes, "alice")
         except (NoSuchRepository, NoSuchTag, NotDeletable):
             return

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.errors import NotDeletable
 from service.domain.policy.model import Policy
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.prune import listing, manual
 from service.reconcile import compare
 from service.registry.listing import HIDDEN_TAG
@@ -94,7 +94,7 @@ def test_a_digest_that_a_user_names_stays_with_the_reason(make_system: Make) -> 
     system.settle()
     (untagged,) = system.registry.manifests(SHOP).keys() - set(system.registry.tags(SHOP).values())
     with pytest.raises(NotDeletable, match="a tag that the registry may not list may point at it"):
-        manual.wishes(system.wiring, (Wanted(SHOP, digest=untagged),))
+        manual.wishes(system.wiring, (TagSelector(SHOP, digest=untagged),))
 
 
 @pytest.mark.parametrize(("version", "driver"), [("3", "s3"), ("3.1.1", "filesystem")])

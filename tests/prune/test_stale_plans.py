@@ -9,7 +9,7 @@ from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.plan import Plan
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare
 from service.settings.reload import PolicySource
@@ -87,7 +87,7 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
     system.missed.clear()
     system.deaf = False
     registry_falls_silent(system)
-    manual.ask(system.wiring, manual.wishes(system.wiring, [Wanted(SHOP, "v1")]), "alice")
+    manual.ask(system.wiring, manual.wishes(system.wiring, [TagSelector(SHOP, "v1")]), "alice")
     system.later()
     assert system.registry.tags(SHOP) == {"v2": make_image(f"{SHOP}:v1").digest}
     Pusher(system.registry.url).pull_whole(SHOP, "v2")

@@ -35,7 +35,7 @@ def unheard(system: System, *names: str) -> None:
     system.missed.clear()
 
 
-def finish(system: System) -> reconciliation.Walked:
+def finish(system: System) -> reconciliation.ReconcileResult:
     for _ in range(100):
         walking.go_on(system.wiring)
         client = system.wiring.connection.client

@@ -14,7 +14,7 @@ from service.domain.page import Page, Place
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
-from service.reports.inventory import Inventory, Listed, RepositoryOrder, TagOrder
+from service.reports.inventory import Inventory, RepositoryOrder, TagOrder, TagVerdict
 from service.store.catalog import Shelf
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -124,9 +124,9 @@ def test_the_history_is_read_page_by_page_to_its_end(inventory: Inventory) -> No
     read: list[tuple[str, str]] = []
     before: str | None = None
     while True:
-        told = inventory.told(None, everything, before, limit=2)
-        read += [(entry.repository, entry.action) for entry in told.entries]
-        before = told.before
+        page = inventory.entries(None, everything, before, limit=2)
+        read += [(entry.repository, entry.action) for entry in page.entries]
+        before = page.before
         if before is None:
             break
     assert read == [
@@ -135,8 +135,8 @@ def test_the_history_is_read_page_by_page_to_its_end(inventory: Inventory) -> No
 
 
 def test_what_is_wanted_of_it_is_found_however_far_back(inventory: Inventory) -> None:
-    told = inventory.told("shop/api", lambda entry: entry.tag == "v1", limit=1)
-    assert ([entry.tag for entry in told.entries], told.before) == (["v1"], None)
+    page = inventory.entries("shop/api", lambda entry: entry.tag == "v1", limit=1)
+    assert ([entry.tag for entry in page.entries], page.before) == (["v1"], None)
 
 
 def test_where_a_tag_stood_is_told_also_after_it_went(inventory: Inventory) -> None:
@@ -193,7 +193,7 @@ def test_only_what_is_on_the_page_is_decided(
     assert decided == ["v3"]
 
 
-def pages_of(inventory: Inventory, order: TagOrder, limit: int) -> Iterator[Page[Listed]]:
+def pages_of(inventory: Inventory, order: TagOrder, limit: int) -> Iterator[Page[TagVerdict]]:
     after: Place | None = None
     while True:
         page = inventory.tags("shop/api", everything, order, after, limit)

@@ -8,7 +8,7 @@ import pytest
 from service.domain.errors import NotRestorable
 from service.domain.oci import tombstone
 from service.domain.retention.plan import Doomed, Verdict
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import Tag
 from service.registry.client import RegistryClient
 from service.restore.from_folder import Outcome, RestoreFolder, Result
@@ -37,7 +37,7 @@ class Shop:
         self.folder.save(repository, Doomed(image.digest, verdicts), (image.media_type, image.manifest))
         self.client.delete(repository, image.digest)
 
-    def restore(self, wanted: Wanted | None = None, *, force: bool = False) -> list[Result]:
+    def restore(self, wanted: TagSelector | None = None, *, force: bool = False) -> list[Result]:
         return list(RestoreFolder(self.folder, self.client, force=force).restore(wanted))
 
     def puts(self) -> list[str]:
@@ -63,7 +63,7 @@ def test_an_image_comes_back_under_all_of_its_tags(shop: Shop) -> None:
     shop.registry.push("shop/web", "v1", other)
     shop.delete(image, "v1", "stable")
     shop.delete(other, "v1", repository="shop/web")
-    assert outcomes(shop.restore(Wanted(SHOP))) == {"v1": Outcome.RESTORED, "stable": Outcome.RESTORED}
+    assert outcomes(shop.restore(TagSelector(SHOP))) == {"v1": Outcome.RESTORED, "stable": Outcome.RESTORED}
     assert shop.registry.tags(SHOP) == {"v1": image.digest, "stable": image.digest}
     assert shop.registry.tags("shop/web") == {}
     assert outcomes(shop.restore()) == {"v1": Outcome.RESTORED, "stable": Outcome.PRESENT}
@@ -75,10 +75,10 @@ def test_only_the_tag_that_is_named_comes_back(shop: Shop) -> None:
     for tag in ("v1", "stable"):
         shop.registry.push(SHOP, tag, image)
     shop.delete(image, "v1", "stable")
-    assert outcomes(shop.restore(Wanted(SHOP, "v1"))) == {"v1": Outcome.RESTORED}
+    assert outcomes(shop.restore(TagSelector(SHOP, "v1"))) == {"v1": Outcome.RESTORED}
     assert set(shop.registry.tags(SHOP)) == {"v1"}
     with pytest.raises(NotRestorable, match="no deleted image of shop/api:v2 is in"):
-        shop.restore(Wanted(SHOP, "v2"))
+        shop.restore(TagSelector(SHOP, "v2"))
 
 
 def test_parts_come_before_their_index_and_signatures_after_their_image(shop: Shop) -> None:
@@ -96,7 +96,7 @@ def test_parts_come_before_their_index_and_signatures_after_their_image(shop: Sh
     shop.delete(index, "v1")
     for part in (nested, *children):
         shop.delete(part)
-    found = shop.restore(Wanted(SHOP, "v1"))
+    found = shop.restore(TagSelector(SHOP, "v1"))
     assert outcomes(found) == dict.fromkeys(("v1", *names.values()), Outcome.RESTORED)
     assert shop.registry.tags(SHOP) == {
         "v1": index.digest, names["sig"]: signature.digest, names["att"]: attestation.digest,

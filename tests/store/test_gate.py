@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.gate import Wish, client_of
+from service.domain.gate import WriteRequest, client_of
 from service.registry.session import agent_with
 from service.store.connection import Connection
 from service.store.gate import MORE, Bounds, Gate
@@ -21,32 +21,32 @@ def gate(connection: Connection) -> Gate:
     return Gate(connection)
 
 
-def asks(blob: str = X) -> Wish:
-    return Wish("asks", SHOP, blob)
+def asks(blob: str = X) -> WriteRequest:
+    return WriteRequest("asks", SHOP, blob)
 
 
-def begins(repository: str = SHOP) -> Wish:
-    return Wish("begins", repository)
+def begins(repository: str = SHOP) -> WriteRequest:
+    return WriteRequest("begins", repository)
 
 
-def uploaded(blob: str = X) -> Wish:
-    return Wish("uploads", SHOP, blob)
+def uploaded(blob: str = X) -> WriteRequest:
+    return WriteRequest("uploads", SHOP, blob)
 
 
-def tagged(repository: str = SHOP) -> Wish:
-    return Wish("manifest", repository, by_tag=True)
+def tagged(repository: str = SHOP) -> WriteRequest:
+    return WriteRequest("manifest", repository, by_tag=True)
 
 
-def put(repository: str = SHOP) -> Wish:
-    return Wish("manifest", repository)
+def put(repository: str = SHOP) -> WriteRequest:
+    return WriteRequest("manifest", repository)
 
 
-DELETES, ODD = Wish("deletes", SHOP), Wish("writes")
+DELETES, ODD = WriteRequest("deletes", SHOP), WriteRequest("writes")
 ALL = (asks(), begins(), uploaded(), tagged(), put(), DELETES, ODD)
 
 
-def passes(gate: Gate, wish: Wish, client: str = ANN) -> bool:
-    return gate.admit(wish, client).passes
+def passes(gate: Gate, write: WriteRequest, client: str = ANN) -> bool:
+    return gate.admit(write, client).passes
 
 
 def drain(gate: Gate, token: str = "t1") -> None:
@@ -63,14 +63,14 @@ def loose(gate: Gate, *blobs: str) -> set[str]:
 
 
 def test_open_lets_everything_pass(gate: Gate) -> None:
-    assert all(passes(gate, wish) for wish in ALL)
+    assert all(passes(gate, write) for write in ALL)
     assert gate.standing() is None
 
 
 def test_closed_lets_nothing_pass(gate: Gate) -> None:
     passes(gate, begins())
     close(gate)
-    assert not any(passes(gate, wish) for wish in ALL)
+    assert not any(passes(gate, write) for write in ALL)
     held = gate.standing()
     assert held is not None
     assert (held.state, held.token, held.fence, held.reason) == ("closed", "t1", 1, "by hand")
@@ -79,7 +79,7 @@ def test_closed_lets_nothing_pass(gate: Gate) -> None:
 def test_while_draining_an_open_push_goes_on_to_its_tag_and_the_next_one_waits(gate: Gate) -> None:
     passes(gate, begins())
     drain(gate)
-    assert all(passes(gate, wish) for wish in (asks(), begins(), uploaded(), put(), tagged()))
+    assert all(passes(gate, write) for write in (asks(), begins(), uploaded(), put(), tagged()))
     assert not passes(gate, asks())
     assert not passes(gate, begins())
 
@@ -87,10 +87,10 @@ def test_while_draining_an_open_push_goes_on_to_its_tag_and_the_next_one_waits(g
 def test_while_draining_what_begins_anew_waits(gate: Gate) -> None:
     passes(gate, begins(), ANN)
     drain(gate)
-    for wish in (asks(), begins(), DELETES, ODD):
-        assert not passes(gate, wish, BOB)
-    for wish in (begins("shop/web"), tagged("shop/web"), put("shop/web")):
-        assert not passes(gate, wish, ANN)
+    for write in (asks(), begins(), DELETES, ODD):
+        assert not passes(gate, write, BOB)
+    for write in (begins("shop/web"), tagged("shop/web"), put("shop/web")):
+        assert not passes(gate, write, ANN)
 
 
 def test_an_upload_that_was_begun_ends_wherever_it_comes_from(gate: Gate) -> None:
@@ -141,8 +141,8 @@ def test_a_push_of_long_ago_lets_nobody_pass(gate: Gate, connection: Connection)
     passes(gate, tagged(), BOB)
     earlier(connection, "pushing", 660)
     drain(gate)
-    for wish in (asks(), begins(), tagged()):
-        assert not passes(gate, wish, ANN)
+    for write in (asks(), begins(), tagged()):
+        assert not passes(gate, write, ANN)
 
 
 def test_a_push_is_waited_for_from_its_beginning_to_its_tag(gate: Gate) -> None:
@@ -181,9 +181,11 @@ def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_h
     assert gate.unfinished() == ()
 
 
-@pytest.mark.parametrize("wish", [asks(), Wish("begins", SHOP, X), uploaded()], ids=["asked", "mounted", "uploaded"])
-def test_what_somebody_relies_on_is_loose(gate: Gate, wish: Wish) -> None:
-    passes(gate, wish)
+@pytest.mark.parametrize(
+    "write", [asks(), WriteRequest("begins", SHOP, X), uploaded()], ids=["asked", "mounted", "uploaded"]
+)
+def test_what_somebody_relies_on_is_loose(gate: Gate, write: WriteRequest) -> None:
+    passes(gate, write)
     assert [(one.repository, one.digest, one.heard) for one in gate.loose([X])] == [(SHOP, X, False)]
     assert gate.loose([digest("other")]) == ()
 
@@ -255,7 +257,7 @@ def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
 def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Connection) -> None:
     gate = Gate(connection, Bounds(pushes=2, blobs=2))
     for number in range(5):
-        assert passes(gate, Wish("asks", f"shop/{number}", digest(number)))
+        assert passes(gate, WriteRequest("asks", f"shop/{number}", digest(number)))
     client: Any = connection.client
     assert client.zcard(connection.keys.of("pushing")) == 3
     assert client.zcard(connection.keys.of("loose")) == 3
@@ -293,13 +295,13 @@ def test_what_a_client_claims_is_believed_only_for_a_moment(gate: Gate, connecti
     drain(gate)
     assert passes(gate, begins())
     earlier(connection, "gate", 6)
-    for wish in (asks(), begins(), put(), tagged()):
-        assert not passes(gate, wish)
+    for write in (asks(), begins(), put(), tagged()):
+        assert not passes(gate, write)
     assert gate.unfinished() == ()
     told(connection)
     assert gate.unfinished() == (SHOP,)
-    for wish in (asks(), begins(), put(), tagged()):
-        assert passes(gate, wish)
+    for write in (asks(), begins(), put(), tagged()):
+        assert passes(gate, write)
 
 
 def test_what_is_told_of_one_makes_no_claim_of_another_true(gate: Gate, connection: Connection) -> None:
@@ -345,7 +347,7 @@ def test_a_manifest_that_was_read_frees_nothing_for_another_client_or_repository
     gate: Gate, connection: Connection
 ) -> None:
     passes(gate, uploaded(), BOB)
-    passes(gate, Wish("uploads", "shop/web", X))
+    passes(gate, WriteRequest("uploads", "shop/web", X))
     passes(gate, tagged())
     heard(History(connection))
     assert gate.free(gate.unread()[0], [X]) == 0

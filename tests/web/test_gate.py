@@ -12,7 +12,7 @@ import redis
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from service.domain.gate import Wish
+from service.domain.gate import WriteRequest
 from service.process import identity
 from service.settings import load_settings
 from service.web import gate
@@ -180,7 +180,7 @@ def test_a_request_that_names_nothing_does_not_pass(stand: Stand, headers: dict[
 def test_a_process_obeys_only_when_all_that_passed_before_was_answered(stand: Stand) -> None:
     door = stand()
     door.keeper.start()
-    assert door.keeper.ask(Wish("begins", "shop/api"), "c")
+    assert door.keeper.ask(WriteRequest("begins", "shop/api"), "c")
     assert door.wiring.gate.drain("t1", 1, "by hand")
     assert door.wiring.gate.close("t1")
     until(lambda: door.keeper._state == "closed")

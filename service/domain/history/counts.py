@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class EventCount:
     """Counts of actions per period.
 
     Attributes:

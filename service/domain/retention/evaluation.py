@@ -13,7 +13,7 @@ from service.domain.retention.manual import by_hand
 from service.domain.retention.plan import UNLISTED, Verdict
 from service.domain.retention.ranking import newest_push_first
 from service.domain.retention.selection import Selections
-from service.domain.retention.state import Asked, State, Tag, subject_of
+from service.domain.retention.state import ManualDeletion, State, Tag, subject_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Evaluation:
             return replace(verdict, kept=True, reason="manual deletions in this repository come first")
         return verdict
 
-    def asked(self, tag: Tag) -> Asked | None:
+    def asked(self, tag: Tag) -> ManualDeletion | None:
         """Return the manual deletion of the tag, or of the manifest if it has no tag; None if there is none."""
         asked = self.state.asked.get(tag.name or tag.digest)
         # A tag that points at another digest now is not the image that the user asked to delete.
@@ -224,7 +224,7 @@ class Evaluation:
         return not _keeps_whatever_its_date(rules) and any(map(self._may_delete, rules))
 
     def needs_approval(self, tag: Tag) -> bool:
-        """True if the policy may delete the tag only after an operator has approved a plan. See `Unapproved`."""
+        """True if the policy may delete the tag only after an operator has approved a plan. See `UnapprovedTags`."""
         before = self.state.unapproved
         if before is None or (before.is_first and self.policy.first_plan == "apply"):
             return False
@@ -237,7 +237,7 @@ class Evaluation:
         counted = len(self.holders if rule.count == "digests" else self._live)
         return rule.keep.last is None or rule.keep.mode == "all" or counted > rule.keep.last
 
-    def _by_hand(self, tag: Tag, asked: Asked) -> Verdict | None:
+    def _by_hand(self, tag: Tag, asked: ManualDeletion) -> Verdict | None:
         """Return the verdict on a manual deletion; None if the tag cannot be deleted manually.
 
         Referrers and unreadable manifests cannot. If an index needs the image, only the tag is deleted.

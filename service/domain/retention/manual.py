@@ -2,12 +2,12 @@
 
 from service.domain.policy.model import Policy
 from service.domain.retention.plan import Plan, Verdict
-from service.domain.retention.state import Asked, State
+from service.domain.retention.state import ManualDeletion, State
 
 DRY = "dry_run: nothing is deleted"
 
 
-def by_hand(asked: Asked) -> str:
+def by_hand(asked: ManualDeletion) -> str:
     """Return the reason of a manual deletion."""
     return f"deleted by hand by {asked.by}" if asked.by else "to be deleted by hand"
 

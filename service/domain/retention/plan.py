@@ -128,3 +128,18 @@ class Plan:
     is_whole: bool = False
     unheard: int = 0
     planned_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A plan that an operator rejected.
+
+    Attributes:
+        plan: the name of the plan.
+        by: the user who rejected it.
+        at_us: when, in µs since the epoch.
+    """
+
+    plan: str
+    by: str
+    at_us: int

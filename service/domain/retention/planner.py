@@ -306,7 +306,7 @@ def _pushed_since(state: State) -> tuple[int, int]:
 
 
 def _unapproved(counted: Iterable[Verdict], evaluation: Evaluation) -> str:
-    """Return why the deletion of older tags needs an approval; "" if it needs none. See `Unapproved`."""
+    """Return why the deletion of older tags needs an approval; "" if it needs none. See `UnapprovedTags`."""
     before = evaluation.state.unapproved
     if before is None or not any(evaluation.needs_approval(verdict.tag) for verdict in counted):
         return ""

@@ -1,4 +1,4 @@
-"""The images that a user names for a manual deletion: tags by name or glob, a digest, or all tags except some."""
+"""The images that a user names: tags by name or glob, a digest, or all tags except some."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,23 +27,23 @@ def check_globs(*globs: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One argument of a manual deletion.
+class TagSelector:
+    """The images that one argument of a command or a request names.
 
     Attributes:
         repository: a name or a glob.
         tag: a name or a glob; "" if a digest or all tags are named.
         digest: a manifest to delete with all of its tags; "" if tags are named.
-        but: all tags except those that these patterns match are named; () if a tag or a digest is named.
+        exclude: all tags except those that these patterns match are named; () if a tag or a digest is named.
     """
 
     repository: str
     tag: str = ""
     digest: str = ""
-    but: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     @property
-    def called(self) -> str:
+    def as_written(self) -> str:
         """The argument as the user wrote it."""
         return self.repository + (f":{self.tag}" if self.tag else f"@{self.digest}" if self.digest else "")
 
@@ -64,10 +64,10 @@ class Wanted:
         if self.tag and not is_glob(self.tag):
             return frozenset({self.tag}.intersection(names))
         images = frozenset(name for name in names if not is_referrer_tag(name))
-        if self.but:
-            return images - self.spared(images)
+        if self.exclude:
+            return images - self.excluded(images)
         return frozenset(filter(compile_patterns((self.tag,)), images))
 
-    def spared(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the tags that `but` excludes."""
-        return frozenset(filter(compile_patterns(self.but), names)) if self.but else frozenset()
+    def excluded(self, names: Iterable[str]) -> frozenset[str]:
+        """Return the tags that `exclude` names."""
+        return frozenset(filter(compile_patterns(self.exclude), names)) if self.exclude else frozenset()

@@ -74,7 +74,7 @@ class Untagged:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ManualDeletion:
     """A manual deletion: the request of a user to delete a tag or a manifest.
 
     Attributes:
@@ -93,7 +93,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Unapproved:
+class UnapprovedTags:
     """Tags that existed at one moment, and that are deleted only after an operator has approved a plan.
 
     Attributes:
@@ -155,9 +155,9 @@ class State:
     held: frozenset[str] = frozenset()
     held_under: str = ""
     deleted: frozenset[str] = frozenset()
-    asked: Mapping[str, Asked] = field(default_factory=dict)
+    asked: Mapping[str, ManualDeletion] = field(default_factory=dict)
     by_hand: frozenset[str] = frozenset()
-    unapproved: Unapproved | None = None
+    unapproved: UnapprovedTags | None = None
     lost: frozenset[str] = frozenset()
     hides_tags: bool = False
     told_us: int = 0

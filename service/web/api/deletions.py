@@ -12,7 +12,7 @@ from werkzeug.exceptions import Conflict
 from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.plan import Verdict
-from service.domain.retention.selector import Wanted, check_globs, is_glob
+from service.domain.retention.selector import TagSelector, check_globs, is_glob
 from service.prune.manual import Wish, ask, wishes
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.names import Digest
@@ -50,7 +50,7 @@ class ManualDeletionRequest(ApiRequest):
     )
     dry_run: StrictBool = Field(default=False, description="only report what would be deleted")
 
-    def wanted(self) -> tuple[Wanted, ...]:
+    def wanted(self) -> tuple[TagSelector, ...]:
         """Return the requested tags and digests.
 
         Raises:
@@ -63,9 +63,9 @@ class ManualDeletionRequest(ApiRequest):
                 ["digests: a digest belongs to one repository; name that repository instead of a glob"]
             )
         if self.all_but:
-            return (Wanted(self.repository, but=self.all_but),)
-        tags = [Wanted(self.repository, tag) for tag in self.tags]
-        return (*tags, *(Wanted(self.repository, digest=digest) for digest in self.digests))
+            return (TagSelector(self.repository, exclude=self.all_but),)
+        tags = [TagSelector(self.repository, tag) for tag in self.tags]
+        return (*tags, *(TagSelector(self.repository, digest=digest) for digest in self.digests))
 
 
 class ManuallyDeleted(ApiAnswer):
@@ -153,7 +153,7 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     return pages
 
 
-def _deleted(wiring: Wiring, wanted: Sequence[Wanted], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
+def _deleted(wiring: Wiring, wanted: Sequence[TagSelector], asked: ManualDeletionRequest) -> ManualDeletionAnswer:
     try:
         planned = wishes(wiring, wanted, force=asked.force)
         asks = not asked.dry_run and any(wish.going for wish in planned)

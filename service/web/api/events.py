@@ -81,5 +81,5 @@ def _page(wiring: Wiring, repository: str | None, query: EventsQuery) -> Recorde
         return query.action in ("", entry.action) and query.tag in ("", entry.tag)
 
     before = id_of(query.cursor, lambda text: _ID.fullmatch(text) is not None)
-    page = wiring.inventory.told(repository, wanted, before, query.limit)
+    page = wiring.inventory.entries(repository, wanted, before, query.limit)
     return RecordedEvents(next=page.before, events=tuple(RecordedEvent.of(entry) for entry in page.entries))

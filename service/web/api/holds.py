@@ -81,7 +81,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     def holds() -> Response:
         """List the plans that wait for approval"""
         waiting = approvals.waiting(wiring)
-        undecided = [held.hold for held in waiting if held.refusal is None]
+        undecided = [held.hold for held in waiting if held.rejection is None]
         plans = (
             HeldPlan(
                 repository=held.hold.repository,
@@ -89,7 +89,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
                 at_us=held.hold.at_us,
                 digests=held.hold.digests,
                 plan=held.hold.plan,
-                refused_by=held.refusal.by if held.refusal else None,
+                refused_by=held.rejection.by if held.rejection else None,
             )
             for held in waiting
         )

@@ -7,7 +7,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
 from service.domain.retention.plan import Doomed
-from service.reports.inventory import Planned
+from service.reports.inventory import PendingPlan
 from service.web.api.api_blueprint import api_blueprint
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.models import ApiAnswer
@@ -66,7 +66,7 @@ class RepositoryPlan(ApiAnswer):
     waiting: WaitingPlan | None = Field(description="the plan that waits for approval; null: none")
 
     @classmethod
-    def of(cls, planned: Planned) -> "RepositoryPlan":
+    def of(cls, planned: PendingPlan) -> "RepositoryPlan":
         held = planned.held
         return cls(
             repository=planned.repository,
@@ -89,7 +89,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     @pages.get("/plan", responses={HTTPStatus.OK: Plans})
     def plan(query: SearchQuery) -> Response:
         """List the latest plans: images to be deleted next, dry runs, and plans that wait for approval"""
-        page = wiring.inventory.planned(query.finding(), place_of(query.cursor, _ORDER, str), query.limit)
+        page = wiring.inventory.plans(query.finding(), place_of(query.cursor, _ORDER, str), query.limit)
         rows = tuple(RepositoryPlan.of(planned) for planned in page.rows)
         return Plans(next=cursor_of(page, _ORDER), total=page.total, repositories=rows).response()
 

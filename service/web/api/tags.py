@@ -12,7 +12,7 @@ from werkzeug.exceptions import Conflict
 
 from service.domain.errors import ConfigurationError
 from service.domain.page import Page
-from service.reports.inventory import Listed, TagOrder
+from service.reports.inventory import TagOrder, TagVerdict
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.paging import Paged, SearchQuery, cursor_of, place_of
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath, TagPath
@@ -59,7 +59,7 @@ class ListedTag(ApiAnswer):
     held: str | None = Field(description="why the plan that deletes the tag waits for approval; null: no plan waits")
 
     @classmethod
-    def of(cls, listed: Listed, platforms: Mapping[str, tuple[str, ...]] | None) -> "ListedTag":
+    def of(cls, listed: TagVerdict, platforms: Mapping[str, tuple[str, ...]] | None) -> "ListedTag":
         tag = listed.verdict.tag
         return cls(
             name=tag.name,
@@ -157,7 +157,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     return (pages,)
 
 
-def _platforms(wiring: Wiring, repository: str, page: Page[Listed]) -> Mapping[str, tuple[str, ...]]:
+def _platforms(wiring: Wiring, repository: str, page: Page[TagVerdict]) -> Mapping[str, tuple[str, ...]]:
     try:
         return wiring.platforms.of(repository, (listed.verdict.tag.digest for listed in page.rows))
     except ConfigurationError as error:

@@ -67,9 +67,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/activity/entries")
     def activity_entries() -> Response:
         filters = _filters()
-        listed = wiring.inventory.told(*_wanted(wiring, filters), filters.before or None, _PAGE)
+        listed = wiring.inventory.entries(*_wanted(wiring, filters), filters.before or None, _PAGE)
         asked = {name: value for name, value in _asked().items() if name != "before"}
-        values = {"told": listed, "asked": asked, "actions": _ACTIONS, "filters": filters}
+        values = {"history": listed, "asked": asked, "actions": _ACTIONS, "filters": filters}
         return rendering.panel("activity_entries.html", "What happened", **values)
 
     @pages.get("/panels/activity/rejected")
@@ -130,7 +130,7 @@ def _wanted(wiring: Wiring, filters: Filters) -> tuple[str | None, Callable[[Ent
 
 def _exported(wiring: Wiring) -> tuple[Entry, ...]:
     filters = _filters()
-    return wiring.inventory.told(*_wanted(wiring, filters), filters.before or None, _EXPORTED).entries
+    return wiring.inventory.entries(*_wanted(wiring, filters), filters.before or None, _EXPORTED).entries
 
 
 def _harmless(cell: str) -> str:

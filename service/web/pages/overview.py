@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, request
 
 from service.domain.collection.run import Run
-from service.domain.history.counts import Tally
+from service.domain.history.counts import EventCount
 from service.health import system_health
 from service.prune.approvals import waiting
 from service.reports.usage import DiskUsage
@@ -52,7 +52,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             "What happens now",
             reading=now.reading,
             registry=now.registry,
-            holds=sum(1 for held in waiting(wiring) if held.refusal is None),
+            holds=sum(1 for held in waiting(wiring) if held.rejection is None),
             troubles=now.troubles,
             totals=wiring.garbage.totals(),
             trashed=wiring.figures.trashed(),
@@ -81,7 +81,7 @@ def _period() -> str:
     return asked if asked in _PERIODS else "24h"
 
 
-def _steps(tally: Tally, runs: tuple[Run, ...], begins: range) -> Iterator[ChartStep]:
+def _steps(tally: EventCount, runs: tuple[Run, ...], begins: range) -> Iterator[ChartStep]:
     reclaimed: dict[int, int] = {}
     for run in runs:
         at_ms = run.ended_ms // begins.step * begins.step

@@ -96,7 +96,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/policy/holds")
     def policy_holds() -> Response:
         holds = approvals.waiting(wiring)
-        undecided = [held.hold for held in holds if held.refusal is None]
+        undecided = [held.hold for held in holds if held.rejection is None]
         return rendering.panel(
             "policy_holds.html",
             "Plans that wait",

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
-from service.domain.retention.selector import Wanted
+from service.domain.retention.selector import TagSelector
 from service.domain.search import finding
 from service.prune.manual import ask, wishes
 from service.reports.inventory import TagOrder
@@ -99,7 +99,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         force = request.form.get("force") == "yes"
         asked = ask(
             wiring,
-            wishes(wiring, [Wanted(repository, tag)], force=force),
+            wishes(wiring, [TagSelector(repository, tag)], force=force),
             rendering.current_visitor().name,
             force=force,
         )

@@ -7,7 +7,7 @@ from service.domain.policy.model import Policy
 from service.domain.retention.manual import answers
 from service.domain.retention.plan import Plan
 from service.domain.retention.planner import plan
-from service.domain.retention.state import Asked, State, Tag, Untagged
+from service.domain.retention.state import ManualDeletion, State, Tag, Untagged
 from tests.support.makers import digest_of, policy, tag, us
 
 NOW = us(100)
@@ -15,9 +15,9 @@ LAST_1 = policy("rules: [{name: last, keep: {last: 1}}]")
 REVISIONS = policy("rules: [{name: main, keep: {revisions: 1}}]")
 
 
-def wanted(*names: str, at: str | None = None, **more: Any) -> dict[str, Asked]:
+def wanted(*names: str, at: str | None = None, **more: Any) -> dict[str, ManualDeletion]:
     """alice wants these tags or digests gone; at: where the tags stood then, if not at digests of their own."""
-    return {name: Asked(digest_of(at or name), "alice", us(50), **more) for name in names}
+    return {name: ManualDeletion(digest_of(at or name), "alice", us(50), **more) for name in names}
 
 
 def state(*tags: Tag, **more: Any) -> State:
