@@ -95,12 +95,6 @@ class Wiring:
             raise ConfigurationError("registry.url is not set: set it to the registry's address, http:// or https://")
         return self.registry
 
-    @property
-    def collect_after(self) -> CollectAfter:
-        """The deletions, and their bytes, after which a collection is due; none if no collector is configured."""
-        gc = self.settings.gc
-        return CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0) if self.collector else CollectAfter()
-
 
 def redis_url(settings: Settings) -> str:
     """The URL of Redis. Raises ConfigurationError, with one sentence, if it is not set."""
@@ -140,7 +134,9 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
     outbox = Outbox(connection)
     trash = Trash(connection, settings.history.trash, look_again_ms, *_also_saved(settings))
-    removals = Removals(connection, limits, settings.history.trash)
+    gc = settings.gc
+    collect_after = CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0) if gc.command else CollectAfter()
+    removals = Removals(connection, limits, settings.history.trash, collect_after)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
     registry = _registry(settings, meter, history.word)

@@ -18,7 +18,7 @@ from service.domain.retention.selector import TagSelector
 from service.reports.inventory import TagVerdict
 from service.wiring import Wiring
 
-Platforms = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
+PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and digest
 
 
 @click.command()
@@ -60,7 +60,7 @@ def _listed(wiring: Wiring, repository: str, tag: str) -> Iterable[TagVerdict]:
     return (row for row in rows if row.verdict.tag.name in names)
 
 
-def _platforms(wiring: Wiring, listed: Iterable[TagVerdict]) -> Platforms:
+def _platforms(wiring: Wiring, listed: Iterable[TagVerdict]) -> PlatformsByImage:
     digests: dict[str, list[str]] = {}
     for row in listed:
         digests.setdefault(row.repository, []).append(row.verdict.tag.digest)
@@ -71,7 +71,7 @@ def _platforms(wiring: Wiring, listed: Iterable[TagVerdict]) -> Platforms:
     }
 
 
-def _show(listed: Iterable[TagVerdict], platforms: Platforms | None, *, one_repository: bool) -> None:
+def _show(listed: Iterable[TagVerdict], platforms: PlatformsByImage | None, *, one_repository: bool) -> None:
     headings = ["tag", "digest", "size", "pushed", "by", "pulled", "verdict", "reason"]
     if platforms is not None:
         headings.insert(3, "platforms")
@@ -94,7 +94,7 @@ def _until(row: TagVerdict) -> str:
     return f", until {when(until_us)}" if until_us else ""
 
 
-def _json(row: TagVerdict, platforms: Platforms | None) -> dict[str, object]:
+def _json(row: TagVerdict, platforms: PlatformsByImage | None) -> dict[str, object]:
     verdict, tag = row.verdict, row.verdict.tag
     known = {} if platforms is None else {"platforms": list(platforms.get((row.repository, tag.digest), ()))}
     return {

@@ -317,7 +317,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
 
 def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, listed: Collection[str] = ()) -> None:
     repository = snapshot.repository
-    if wiring.removals.forget(snapshot, doomed, wiring.collect_after, listed):
+    if wiring.removals.forget(snapshot, doomed, listed):
         wiring.dispatch.enforce(repository)
     wiring.meter.count("deletes", "deleted")
     time_push_to_gone(wiring, snapshot)

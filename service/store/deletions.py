@@ -30,13 +30,17 @@ class Removals:
 
     Args:
         deleted_s: for how long a deletion can be restored at most.
+        collect_after: how much must be deleted until a collection is due.
     """
 
-    def __init__(self, connection: Connection, limits: Limits, deleted_s: int) -> None:
+    def __init__(
+        self, connection: Connection, limits: Limits, deleted_s: int, collect_after: CollectAfter | None = None
+    ) -> None:
         self._connection = connection
         self._keys = connection.keys
         self._limits = limits
         self._deleted_s = deleted_s
+        self._collect_after = collect_after or CollectAfter()
 
     def taken(
         self,
@@ -82,7 +86,6 @@ class Removals:
         self,
         snapshot: Snapshot,
         doomed: Doomed,
-        collect_after: CollectAfter | None = None,
         still_listed: Collection[str] = (),
     ) -> bool:
         """Record that a doomed digest was deleted, with the reasons.
@@ -94,7 +97,7 @@ class Removals:
         Returns:
             True if the repository became due for a new plan.
         """
-        after, repository = collect_after or CollectAfter(), snapshot.repository
+        after, repository = self._collect_after, snapshot.repository
         # Referrers lose their subject with this digest, so they must be planned.
         plan_again = doomed.digest in snapshot.subjects
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), self._limits.repository_entries]
