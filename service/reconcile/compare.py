@@ -18,6 +18,7 @@ from service.reconcile.emptied import refuse_emptied
 from service.reconcile.lost_parts import check_parts
 from service.reconcile.pace import AtOnce, Pace
 from service.reconcile.push_times import prove, sight
+from service.reconcile.unreported_referrers import find_referrers
 from service.registry.client import Standing
 from service.registry.storage import Storage
 from service.store.history import Proof
@@ -72,6 +73,7 @@ def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts
     changed = _look(wiring, snapshot, names, complete=True, pace=pace, vanished=vanished, trusts_listing=trusts_listing)
     missing = _look_at_missing(wiring, snapshot.repository, vanished)
     done = Compared(len(names), changed, missing, check_parts(wiring, snapshot))
+    find_referrers(wiring, snapshot.repository)
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
     if not listed and wiring.history.disown(snapshot.repository):
         log.info("forgotten: the registry has no tag of it", repository=snapshot.repository)

@@ -190,6 +190,13 @@ class History:
         self.learn(repository, {digest: references for digest, references in learnt.items() if references})
         return changed
 
+    def find_referrers(self, snapshot: Snapshot, found: Mapping[str, tuple[int, References]]) -> int:
+        """Record untagged referrers whose push was not reported: digest → when it was pushed (µs), its references."""
+        args: list[str | int] = [snapshot.repository, snapshot.generation, RESEND_MS]
+        for digest, (since_us, references) in found.items():
+            args += [digest, f"found {short(digest)} {since_us} {pack_links(references)}"]
+        return int(self._connection.run("resolve", args, snapshot.repository)) if found else 0
+
     def unseen(self) -> tuple[str, ...]:
         """Return the repositories that were never seen at the registry, once there are many of them.
 

@@ -136,3 +136,21 @@ def test_what_follows_does_not_count_towards_a_hold(make_system: Make) -> None:
     client: Any = system.wiring.connection.client
     assert client.exists(system.wiring.connection.keys.held(SHOP)) == 0
     assert len(system.tags()) == 2
+
+
+def test_a_referrer_whose_push_was_not_reported_goes_after_its_image_where_the_storage_is_mounted(
+    on_disk: Make,
+) -> None:
+    system = on_disk(keep_last(1))
+    old, new = make_image("old"), make_image("new")
+    about_old, about_new = make_image("about old", subject=old), make_image("about new", subject=new)
+    unrelated = make_image("unrelated")
+    system.registry.push(SHOP, "v1", old)
+    system.deaf = True
+    for image in (about_old, about_new, unrelated):
+        system.registry.push(SHOP, None, image)
+    system.deaf = False
+    system.missed.clear()
+    system.registry.push(SHOP, "v2", new)
+    system.settle()
+    assert set(system.registry.manifests(SHOP)) == {new.digest, about_new.digest, unrelated.digest}

@@ -3,7 +3,8 @@
 -- KEYS  links:R generation untagged:R layers:R due live:R
 -- ARGV  1 repository  2 generation the look began with  3 resend after (ms); then per manifest: digest, and one of
 --       "child=<digest> … subject=<digest>" (may be empty), "gone <short digest>" (counts only if nothing happened
---       since; its parts are untagged then, but do not follow it: that it is not seen proves nothing), or "?" (an index that was found inside another: nobody looked into it)
+--       since; its parts are untagged then, but do not follow it: that it is not seen proves nothing), or "?" (an index that was found inside another: nobody looked into it), or "found <short digest> <µs of its push> <what
+--       it references>" (a referrer without a tag whose push was not reported)
 -- Result the number of entries that changed
 
 -- include bump
@@ -39,6 +40,13 @@ for i = 4, #ARGV, 2 do
     end
   elseif learnt == '?' then
     changes = changes + redis.call('HSETNX', r.links, digest, '0 ?')
+  elseif string.sub(learnt, 1, 6) == 'found ' then
+    local short, since, links = string.match(learnt, '^found (%S+) (%d+) (.*)$')
+    if redis.call('HSETNX', r.links, digest, since .. ' ' .. links) == 1 then
+      if redis.call('HLEN', r.untagged) < 10000 then redis.call('HSETNX', r.untagged, short, since .. ' ') end
+      redis.call('ZADD', all.due, 'LT', clock[1] * 1000 + tonumber(ARGV[3]), ARGV[1])
+      changes = changes + 1
+    end
   else
     local known = redis.call('HGET', r.links, digest)
     local time = known and string.match(known, '^%d+') or '0'

@@ -1,0 +1,40 @@
+"""Find referrers without a tag whose push was not reported: only the storage of the registry lists them."""
+
+from contextlib import suppress
+
+from service.domain.oci.manifest import References, UnreadableManifest, read_references
+from service.log import log
+from service.registry.storage import Storage
+from service.store.snapshot import Snapshot
+from service.wiring import Wiring
+
+
+def find_referrers(wiring: Wiring, repository: str) -> None:
+    """Record the unknown referrers of a repository, so that they follow their images.
+
+    Any other unknown manifest is left alone: a user may pull it by its digest.
+    """
+    if wiring.storage is None:
+        return
+    snapshot = wiring.history.snapshot(repository)
+    referrers: dict[str, tuple[int, References]] = {}
+    for digest in _unknown(wiring.storage, snapshot):
+        references, since_us = _references(wiring.storage, repository, digest), wiring.storage.blob_us(digest)
+        if references and references.subject and since_us is not None:
+            referrers[digest] = since_us, references
+    if count := wiring.history.find_referrers(snapshot, referrers):
+        log.info("referrers found in the storage; their pushes were not reported", repository=repository, count=count)
+
+
+def _unknown(storage: Storage, snapshot: Snapshot) -> set[str]:
+    known = {tag.digest for tag in snapshot.tags} | {manifest.digest for manifest in snapshot.untagged}
+    parts = {part for index in snapshot.links for part in snapshot.closure(index)}
+    return set(storage.manifests(snapshot.repository)) - known - parts
+
+
+def _references(storage: Storage, repository: str, digest: str) -> References | None:
+    manifest = storage.manifest(repository, digest)
+    if manifest is not None:
+        with suppress(UnreadableManifest):
+            return read_references(manifest.media_type, manifest.content)
+    return None
