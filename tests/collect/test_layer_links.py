@@ -15,11 +15,10 @@ from tests.fakes.images import image_over, make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.support.garbage import collector
 from tests.support.gate import earlier
-from tests.support.system import System
+from tests.support.system import Make, System
 
 pytestmark = pytest.mark.slow
 
-Make = Callable[..., System]
 FIRST, SOURCE = "aaa/app", "zzz/source"
 BASE = make_image("base")
 LAYER = BASE.blobs[1]

@@ -1,6 +1,6 @@
 """Nothing is swept unless all that stands was marked: tagged or not, parts, referrers, and what nobody heard of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,10 @@ from tests.fakes.images import make_image, make_index
 from tests.fakes.pusher import Pusher
 from tests.support.garbage import collector
 from tests.support.storage import Disk
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make, System
 
 pytestmark = pytest.mark.slow
 
-Make = Callable[..., System]
 
 SPEAKS = """
     for line in open(folder / "out"): print(line, end="")

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,44 +23,17 @@ from service.store.gate import Bounds, Gate
 from service.store.lease import COLLECT
 from service.wiring import Wiring
 from tests.conftest import keep_last
-from tests.support.drain import ANN, Counted, collect, leave_behind, obey, state
+from tests.support.drain import ANN, Counted, collect, collecting, leave_behind, obey, state
 from tests.support.garbage import QUIET, collector
 from tests.support.gate import blob_heard, earlier, heard
 from tests.support.lease import until
 from tests.support.record import digest, event, record
-from tests.support.system import SHOP, System, doomed_system
+from tests.support.system import SHOP, Make, doomed_system
 
 pytestmark = pytest.mark.slow
 
-Make = Callable[..., System]
 Build = Callable[..., Wiring]
 SWEPT = "sha256:" + "a" * 64
-WAITS = """
-    (folder / ("dry" if dry else "sweep")).touch()
-    while not (folder / "go").exists(): time.sleep(0.01)
-"""
-
-
-@contextmanager
-def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
-    """A collection that has come so far, and ends with the block."""
-    wiring.garbage.request("by hand")
-    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
-    thread.start()
-    until(lambda: (folder / at).exists())
-    try:
-        yield
-    finally:
-        (folder / "go").touch()
-        thread.join(30)
-
-
-def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiring: Build, tmp_path: Path) -> None:
-    wiring = make_wiring(gc=collector(tmp_path, WAITS))
-    with collecting(wiring, tmp_path):
-        assert state(wiring) == "closed"
-    assert wiring.garbage.runs()[0].result == "done"
-    assert state(wiring) == "open"
 
 
 @pytest.mark.parametrize("body", ["sys.exit(1)", "os.kill(os.getpid(), 9)"])
@@ -92,19 +65,6 @@ def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, t
     assert wiring.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN).passes
     thread.join(30)
     assert wiring.garbage.runs()[0].result == "done"
-
-
-def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
-    wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
-    earlier(wiring.connection, "pushing", 60)
-    run = collect(wiring)
-    assert run.result == "put off"
-    why = f"a push to {SHOP} may need {SWEPT}, which would be deleted"
-    assert run.message == f"{why} (it could not be held: nothing can be pushed to this registry)"
-    assert (tmp_path / "dry").exists()
-    assert not (tmp_path / "swept").exists()
-    assert not wiring.garbage.overdue(), "it is tried again only after a while"
 
 
 def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
@@ -213,17 +173,6 @@ def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
     assert collect(wiring).result == "done"
 
 
-def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: Build) -> None:
-    """Its holder may only be paused, and its collector run."""
-    wiring = make_wiring()
-    wiring.gate.drain("t1", 1, "x")
-    with wiring.leases.write() as permit:
-        assert permit is None
-    wiring.gate.open("t1")
-    with wiring.leases.write() as permit:
-        assert permit is not None
-
-
 def test_what_a_delete_took_along_is_put_back_while_a_collection_drains_and_not_later(make_wiring: Build) -> None:
     wiring = make_wiring()
     with wiring.leases.hold(COLLECT) as lease:
@@ -319,15 +268,6 @@ def test_the_gate_of_a_dead_holder_is_opened_by_any_worker(make_wiring: Build, t
     assert state(wiring) == "open"
 
 
-def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_path: Path) -> None:
-    wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    assert wiring.collector is not None
-    with wiring.collector.claimed("paused"):
-        wiring.gate.drain("paused", 1, "x")
-        quiesce.reopen(wiring)
-        assert state(wiring) == "draining"
-
-
 def test_a_lock_that_is_free_but_was_another_holders_proves_nothing(make_wiring: Build, tmp_path: Path) -> None:
     """The holder may be on another machine."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
@@ -414,33 +354,6 @@ def test_the_next_holder_opens_the_gate_before_it_overwrites_the_proof(make_wiri
     leave_behind(wiring)
     assert collect(wiring).result == "done"
     assert state(wiring) == "open"
-
-
-@pytest.mark.slow
-def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
-    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(quiesce, "_PROOF_S", 0.1)
-    body = """
-        if not dry and os.fork() == 0:
-            os.setsid()
-            (folder / "stray").write_text(str(os.getpid()))
-            while not (folder / "end").exists(): time.sleep(0.01)
-            os._exit(0)
-        while not dry and not (folder / "stray").exists(): time.sleep(0.01)
-        os._exit(0)
-    """
-    wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
-    collect(wiring)
-    quiesce.reopen(wiring)
-    assert state(wiring) == "closed"
-    (tmp_path / "end").touch()
-
-    def is_open() -> bool:
-        quiesce.reopen(wiring)
-        return state(wiring) == "open"
-
-    until(is_open)
 
 
 def test_a_second_claim_in_the_same_process_is_refused(make_wiring: Build, tmp_path: Path) -> None:

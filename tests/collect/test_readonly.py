@@ -1,6 +1,5 @@
 """gc.gate: readonly: nothing is swept before the registry was seen to be read-only, and afterwards it is not."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from service.registry.restart import run_command
 from service.store.collections import now_ms
 from tests.conftest import keep_last
 from tests.support.garbage import QUIET, collector
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make, System
 from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
-
-Make = Callable[..., System]
 
 
 @pytest.fixture(autouse=True)

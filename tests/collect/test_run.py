@@ -17,13 +17,12 @@ from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.support.garbage import QUIET, collector
 from tests.support.lease import until
-from tests.support.system import SHOP, System, doomed_system
+from tests.support.system import SHOP, Make, doomed_system
 from workers import tasks
 from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
 
-Make = Callable[..., System]
 Build = Callable[..., Wiring]
 
 
@@ -118,19 +117,6 @@ def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: Build, 
     assert wiring.garbage.runs()[0].result == "done"
 
 
-def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> None:
-    wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.garbage.request("by hand")
-    with wiring.leases.write() as permit:
-        assert permit is not None
-        thread = threading.Thread(target=collect_run.collect, args=(wiring,))
-        thread.start()
-        until(wiring.leases.collecting)
-        assert not (tmp_path / "dry").exists()
-    thread.join()
-    assert (tmp_path / "swept").exists()
-
-
 def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     wiring.garbage.request("by hand")
@@ -148,23 +134,6 @@ def test_a_second_collection_does_not_begin(make_wiring: Build, tmp_path: Path) 
         collect_run.collect(wiring)
     assert wiring.garbage.runs() == ()
     assert not (tmp_path / "dry").exists()
-
-
-@pytest.mark.live
-@pytest.mark.slow
-def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_path: Path) -> None:
-    body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
-    wiring = make_wiring(gc=collector(tmp_path, body))
-    wiring.garbage.request("by hand")
-    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
-    thread.start()
-    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
-    wiring.connection.client.set(wiring.connection.keys.lease(COLLECT), "another")
-    thread.join(20)
-    assert not thread.is_alive()
-    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
-    assert wiring.garbage.runs()[0].result == "failed"
-    wiring.connection.client.delete(wiring.connection.keys.lease(COLLECT))
 
 
 def test_a_collector_that_still_runs_on_this_host_is_not_joined_by_another(make_wiring: Build, tmp_path: Path) -> None:
@@ -194,18 +163,6 @@ def test_a_collector_takes_no_longer_than_its_timeout(make_wiring: Build, tmp_pa
     wiring.garbage.request("by hand")
     collect_run.collect(wiring)
     assert "gc.timeout" in wiring.garbage.runs()[0].message
-
-
-def test_a_kept_manifest_that_is_not_marked_stops_the_sweep(make_system: Make, tmp_path: Path) -> None:
-    system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
-    system.push("v1")
-    system.settle()
-    system.wiring.garbage.request("by hand")
-    collect_run.collect(system.wiring)
-    (run,) = system.wiring.garbage.runs()
-    assert run.result == "failed"
-    assert "did not mark shop/api:v1" in run.message
-    assert not (tmp_path / "swept").exists()
 
 
 def test_without_a_command_a_want_is_told_to_the_operator(make_wiring: Build) -> None:

@@ -19,10 +19,9 @@ from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.support.collection_times import shut
 from tests.support.garbage import QUIET, collector
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make
 from workers.sweep import sweep
 
-Make = Callable[..., System]
 Build = Callable[..., Wiring]
 
 

@@ -1,7 +1,6 @@
 """After a sweep: a registry that claims what is gone and a push that was broken are alarms, also when a worker died."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ from tests.fakes.images import Image, index_over, make_image, sha256
 from tests.fakes.pusher import Pusher
 from tests.support.garbage import collector
 from tests.support.lease import until
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make, System
 from workers.sweep import sweep
 
 pytestmark = pytest.mark.slow
 
-Make = Callable[..., System]
 
 SPEAKS = """
     (folder / f"{'dry' if dry else 'swept'}-{time.time_ns()}").touch()

@@ -228,34 +228,6 @@ def test_layers_and_mounts_are_blobs_and_images_are_not() -> None:
     assert [event.is_blob for event in parsed.events] == [True, True, True, False, False]
 
 
-@pytest.mark.parametrize(
-    ("useragent", "ours"),
-    [
-        ("pushprune/0.1.0 (w0rd-_)", True),
-        ("pushprune/0.1.0 (w0rd-_; probe 0123456789abcdef)", True),
-        ("pushprune/0.1.0", False),
-        ("pushprune/0.1.0 (other)", False),
-        ("pushprune/0.1.0 (w0rd-_x)", False),
-        ("pushprune/0.1.0 (other; w0rd-_)", False),
-        ("pushprune/0.1.0 (other) (w0rd-_)", False),
-        ("docker/29 pushprune/0.1 (w0rd-_)", False),
-        ("Pushprune/1 (w0rd-_)", False),
-        ("", False),
-    ],
-)
-@pytest.mark.parametrize("action", ["push", "delete", "mount"])
-def test_a_write_is_our_own_only_with_the_word_of_this_installation(useragent: str, action: str, ours: bool) -> None:
-    assert understood(event(action, useragent=useragent)).events[0].is_ours("w0rd-_") is ours
-
-
-@pytest.mark.parametrize(
-    ("useragent", "ours"),
-    [("pushprune/0.1.0", True), ("pushprune/0.1.0 (other)", True), ("docker/29 pushprune/0.1", False), ("", False)],
-)
-def test_a_pull_by_any_pushprune_is_no_use(useragent: str, ours: bool) -> None:
-    assert understood(event("pull", useragent=useragent)).events[0].is_ours("w0rd-_") is ours
-
-
 @pytest.mark.parametrize("listed", [OCI_INDEX, DOCKER_LIST, "", "application/vnd.example+json"])
 def test_an_index_that_may_list_another_one_must_be_looked_into(listed: str) -> None:
     pushed = event(media_type=OCI_INDEX, children=("a", "b"))

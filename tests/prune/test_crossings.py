@@ -116,7 +116,7 @@ def test_the_parts_of_an_index_that_stands_again_unheard_stay_doomed_no_longer(m
     assert [one.digest for one in system.wiring.history.doomed(SHOP)] == [part.digest]
     unheard(system, lambda: system.registry.push(SHOP, None, index))
     system.settle()
-    Pusher(system.registry.url).pull_whole(SHOP, index.digest)
+    system.pull_whole(index.digest)
     assert system.wiring.history.doomed(SHOP) == ()
 
 

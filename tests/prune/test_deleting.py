@@ -4,27 +4,10 @@ import pytest
 
 from service.domain.errors import AccessDenied, DeletesDisabled, RegistryUnavailable
 from service.prune import deleting, planning
-from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
-from tests.fakes.pusher import Pusher
 from tests.support.system import SHOP, Make, System, doomed_system
 from workers import tasks
-
-
-def test_a_digest_that_is_gone_already_counts_as_deleted(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    system.registry.drop_connection("DELETE", handled=True)
-    with pytest.raises(RegistryUnavailable):
-        deleting.delete(system.wiring, "shop/api")
-    system.messages.sent.clear()
-    deleting.delete(system.wiring, "shop/api")
-    system.settle()
-    assert system.tags() == {"v2"}
-    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
-    assert system.wiring.history.doomed("shop/api") == ()
-    assert system.reasons() == {"v1": "older than the newest 1 (rule last)"}
-    assert system.wiring.outbox.counters()["rule last"] == 1
 
 
 def test_deletes_switched_off_loses_nothing_and_names_the_config_line(make_system: Make) -> None:
@@ -86,51 +69,6 @@ def test_a_batch_goes_over_few_connections(make_system: Make) -> None:
     assert system.registry.connections - before <= 3
 
 
-def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    with system.wiring.leases.hold(COLLECT) as lease:
-        assert lease is not None
-        deleting.delete(system.wiring, "shop/api")
-        assert system.tags() == {"v1", "v2"}
-        assert len(system.wiring.history.doomed("shop/api")) == 1
-    deleting.delete(system.wiring, "shop/api")
-    assert system.tags() == {"v2"}
-
-
-def test_a_tag_that_our_delete_took_along_is_put_back_at_its_last_push(make_system: Make) -> None:
-    """FACTS: the registry's own lost re-push."""
-    system = doomed_system(make_system)
-    pushed: list[str] = []
-    system.registry.during_delete(lambda: pushed.append(system.registry.push_image("shop/api", "v1", seed="again")))
-    deleting.delete(system.wiring, "shop/api")
-    assert pushed, "the race was not provoked"
-    system.settle()
-    assert system.registry.tags("shop/api") == {"v1": pushed[0]}
-
-
-def test_a_late_event_of_a_tag_on_a_deleted_digest_brings_it_back_from_the_trash(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    system.deaf = True
-    digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
-    deleting.delete(system.wiring, "shop/api")
-    assert system.tags() == {"v2"}
-    system.hear_late()
-    system.settle()
-    assert system.registry.tags("shop/api") == {"stable": digest}
-    assert "stable" in system.reasons("healed")
-
-
-def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    digest = system.registry.tags("shop/api")["v1"]
-    system.registry.before(
-        "DELETE", "", lambda: system.registry.push_image("shop/api", "stable", seed="shop/api:v1"), times=1
-    )
-    deleting.delete(system.wiring, "shop/api")
-    system.settle()
-    assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
-
-
 def test_a_doomed_tag_that_is_pushed_again_keeps_the_time_of_that_push(make_system: Make) -> None:
     system = doomed_system(make_system)
     system.registry.push_image("shop/api", "v1", seed="pushed again")
@@ -138,26 +76,6 @@ def test_a_doomed_tag_that_is_pushed_again_keeps_the_time_of_that_push(make_syst
     system.settle()
     assert all(tag.pushed_us for tag in system.wiring.history.live("shop/api"))
     assert system.tags() == {"v1"}
-
-
-def test_a_manifest_with_a_subject_is_found_out_and_kept(make_system: Make) -> None:
-    system = make_system(keep_last(1))
-    image = make_image("attestation", subject=make_image("shop/api:v9"))
-    system.registry.push("shop/api", "att", image)
-    system.push("v2")
-    system.settle()
-    assert system.tags() == {"att", "v2"}
-
-
-def test_a_tag_that_somebody_else_deleted_unheard_leaves_the_history(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    system.deaf = True
-    Pusher(system.registry.url).delete("shop/api", system.registry.tags("shop/api")["v1"])
-    system.deaf = False
-    deleting.delete(system.wiring, "shop/api")
-    system.settle()
-    assert [tag.name for tag in system.wiring.history.live("shop/api")] == ["v2"]
-    assert "v1" in system.reasons("vanished")
 
 
 def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system: Make) -> None:

@@ -50,7 +50,7 @@ def kept_index(system: System) -> None:
 
 def can_be_pulled(system: System, tag: str = "latest") -> bool:
     """Return True if the tag can be pulled with all of its parts."""
-    Pusher(system.registry.url).pull_whole(SHOP, tag)
+    system.pull_whole(tag)
     return True
 
 

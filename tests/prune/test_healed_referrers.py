@@ -59,7 +59,7 @@ def test_an_attached_artifact_comes_back_with_its_fallback_index(make_system: Ma
     assert artifact.digest not in system.registry.manifests(SHOP)
     system.hear_late()
     system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, fallback)
+    system.pull_whole(fallback)
     assert system.tags() == {"v1", SIGNATURE, fallback}
 
 
@@ -158,5 +158,5 @@ def test_the_signature_of_a_part_comes_back_with_its_index(make_system: Make) ->
     assert system.tags() == {"v2"}
     system.hear_late()
     system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, "multi")
+    system.pull_whole("multi")
     assert system.tags() == {"multi", SIGNATURE}

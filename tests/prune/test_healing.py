@@ -10,31 +10,12 @@ from service.domain.policy.model import Policy
 from service.prune import deleting, planning
 from service.reconcile import compare
 from tests.conftest import keep_last
-from tests.fakes.images import Image, index_over, make_image
+from tests.fakes.images import index_over, make_image
 from tests.fakes.pusher import Pusher
-from tests.support.healing import unheard
-from tests.support.system import SHOP, Make, System, doomed_system
+from tests.support.healing import put, unheard
+from tests.support.system import SHOP, Make, doomed_system
 
 V1 = make_image(f"{SHOP}:v1")
-
-
-def put(system: System, tag: str, image: Image) -> str:
-    """A push of a manifest whose parts are there already."""
-    return Pusher(system.registry.url).put(SHOP, tag, image.media_type, image.manifest)
-
-
-def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    newest: list[str] = []
-    system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="second"))
-    system.registry.before(
-        "PUT", "manifests/v1", lambda: newest.append(system.registry.push_image(SHOP, "v1", seed="third"))
-    )
-    deleting.delete(system.wiring, SHOP)
-    system.settle()
-    system.later()
-    assert newest, "nothing was healed"
-    assert system.registry.tags(SHOP)["v1"] == newest[0]
 
 
 def test_a_tag_put_back_where_it_stood_before_an_unheard_push_follows_that_push(make_system: Make) -> None:
@@ -71,21 +52,6 @@ def test_a_push_that_our_put_crossed_wins_also_when_it_is_heard_later(make_syste
     assert system.registry.tags(SHOP)["prod"] == newest[0]
 
 
-def test_a_push_that_met_our_delete_and_is_heard_after_it_is_put_back(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    pushed: list[str] = []
-
-    def push() -> str:
-        return system.registry.push_image(SHOP, "v1", seed="second")
-
-    system.registry.during_delete(lambda: pushed.append(unheard(system, push)))
-    deleting.delete(system.wiring, SHOP)
-    assert system.tags() == {"v2"}
-    system.hear_late()
-    system.later()
-    assert system.registry.tags(SHOP)["v1"] == pushed[0]
-
-
 def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.push("v1", "v2")
@@ -102,15 +68,6 @@ def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> N
     assert system.tags() == {"v1", "v2"}
 
 
-def test_the_children_of_an_index_that_is_heard_of_too_late_are_put_back(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    unheard(system, lambda: put(system, "v2", index_over([V1], seed="multi")))
-    deleting.delete(system.wiring, SHOP)
-    system.hear_late()
-    system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, "v2")
-
-
 def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_back(make_system: Make) -> None:
     system = doomed_system(make_system)
     unheard(system, lambda: put(system, "stable", index_over([V1], seed="multi")))
@@ -118,7 +75,7 @@ def test_the_parts_of_an_index_that_only_a_look_at_the_registry_finds_are_put_ba
     assert V1.digest not in system.registry.manifests(SHOP)
     compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, "stable")
+    system.pull_whole("stable")
 
 
 def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_put_back(make_system: Make) -> None:
@@ -130,7 +87,7 @@ def test_the_parts_of_an_index_that_a_doomed_tag_was_moved_to_unheard_are_put_ba
     deleting.delete(system.wiring, SHOP)
     assert V1.digest not in system.registry.manifests(SHOP)
     system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, "moved")
+    system.pull_whole("moved")
 
 
 def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_system: Make) -> None:
@@ -147,7 +104,7 @@ def test_an_index_is_put_back_together_with_a_child_that_went_after_it(make_syst
     assert system.registry.manifests(SHOP).keys().isdisjoint({index.digest, child.digest})
     system.hear_late()
     system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, "stable")
+    system.pull_whole("stable")
 
 
 def test_an_index_that_went_before_its_last_push_was_told_holds_its_parts_no_longer(make_system: Make) -> None:
@@ -316,7 +273,7 @@ def test_a_part_of_an_inner_index_whose_push_nobody_heard_is_restored(make_syste
     assert V1.digest not in system.registry.manifests(SHOP)
     system.hear_late()
     system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, "v3")
+    system.pull_whole("v3")
 
 
 def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(make_system: Make) -> None:

@@ -60,7 +60,7 @@ def test_what_the_policy_does_not_keep_goes_with_its_reason(on_disk: Make, fake:
     system.settle()
     assert system.tags() == {"v5"}
     assert len(system.registry.manifests(SHOP)) == 3
-    assert Pusher(system.registry.url).pull_whole(SHOP, "v5") == make_index("v5").digest
+    assert system.pull_whole("v5") == make_index("v5").digest
     reasons = {tag: reason for tag, reason in system.reasons().items() if tag}
     assert reasons == dict.fromkeys(("v1", "v2", "v3", "v4"), "older than the newest 1 (rule last)")
     assert system.wiring.history.doomed(SHOP) == ()
@@ -72,7 +72,7 @@ def test_a_tag_whose_image_is_kept_as_another_goes_alone(on_disk: Make) -> None:
     deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"latest", "v2"}
-    Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    system.pull_whole("latest")
     assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image stays as latest"}
     assert sent(system) == 0
 
@@ -87,7 +87,7 @@ def test_what_went_can_be_restored_whatever_the_registry_takes(on_disk: Make, im
     assert system.tags() == {"v2"}
     system.registry.readonly = readonly
     system.wiring.undo.restore(SHOP, tag="v1")
-    assert Pusher(system.registry.url).pull_whole(SHOP, "v1") == image.digest
+    assert system.pull_whole("v1") == image.digest
     back = live(system, "v1")
     assert back is not None
     assert abs((back.pushed_us or 0) / 1e6 - an_hour_ago().timestamp()) < 60
@@ -146,7 +146,7 @@ def test_a_push_that_meets_the_removal_of_its_tag_wins(
     system.hear_late()
     system.later()
     assert system.registry.tags(SHOP)["v1"] == pushed[0]
-    assert Pusher(system.registry.url).pull_whole(SHOP, "v1") == pushed[0]
+    assert system.pull_whole("v1") == pushed[0]
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags()
 
 
@@ -187,10 +187,10 @@ def test_an_image_that_was_tagged_unheard_stays(on_disk: Make, monkeypatch: pyte
 
     at_the_moment(monkeypatch, "before", push)
     deleting.delete(system.wiring, SHOP)
-    assert Pusher(system.registry.url).pull_whole(SHOP, "stable") == digest
+    assert system.pull_whole("stable") == digest
     system.settle()
     system.later()
-    assert Pusher(system.registry.url).pull_whole(SHOP, "stable") == digest
+    assert system.pull_whole("stable") == digest
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == system.tags() == {"stable"}, "it is the newest"
 
 

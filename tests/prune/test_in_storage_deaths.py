@@ -15,7 +15,6 @@ from service.registry import quarantine
 from service.registry.quarantine import FOLDER, Shelf
 from service.store.connection import Connection
 from tests.conftest import keep_last
-from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import repository_folder
 from tests.support.system import SHOP, Make
 
@@ -79,7 +78,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     system.later()
     assert system.tags() == {"latest", "v5"}
     assert len(system.registry.manifests(SHOP)) == 2
-    Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    system.pull_whole("latest")
     pruned = {entry.tag for entry in system.wiring.history.entries(SHOP) if entry.action == "pruned"}
     assert pruned >= {"v1", "v2", "v2b", "v3", "v4"}
     assert {tag.name for tag in system.wiring.history.live(SHOP)} == {"latest", "v5"}

@@ -1,6 +1,5 @@
 """While the registry may hide tags no manifest is deleted by its digest: a tag that nobody sees may point at it."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,9 +14,8 @@ from service.registry.listing import HIDDEN_TAG
 from service.registry.probe import REPOSITORY
 from service.store.capabilities import Abilities
 from tests.conftest import keep_last
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make, System
 
-Make = Callable[..., System]
 IS_WHOLE = listing.is_whole
 OURS = "pushprune/"
 

@@ -8,7 +8,6 @@ import pytest
 
 from service.prune import deleting
 from tests.fakes.images import make_image
-from tests.fakes.pusher import Pusher
 from tests.fakes.registry_disk import TagLinks, repository_folder
 from tests.support.system import SHOP, Make, System
 from tests.support.untagging import both, many
@@ -37,7 +36,7 @@ def gets(system: System) -> int:
 
 def wholly_pruned(system: System) -> bool:
     newest = f"v{COUNT - 1}"
-    Pusher(system.registry.url).pull_whole(SHOP, newest)
+    system.pull_whole(newest)
     return system.tags() == {newest} and len(system.registry.manifests(SHOP)) == 1
 
 

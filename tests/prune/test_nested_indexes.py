@@ -25,5 +25,5 @@ def test_a_part_of_an_index_that_nobody_heard_of_stays_with_the_index_that_lists
     Pusher(system.registry.url).put(SHOP, "multi", outer.media_type, outer.manifest)
     system.settle()
     system.later()
-    Pusher(system.registry.url).pull_whole(SHOP, "multi")
+    system.pull_whole("multi")
     assert part.digest in system.registry.manifests(SHOP)

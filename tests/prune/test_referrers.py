@@ -11,21 +11,6 @@ from tests.support.referrers import attach, sign
 from tests.support.system import SHOP, Make
 
 
-def test_a_signature_goes_after_its_image_and_that_of_a_kept_one_stays(make_system: Make) -> None:
-    system = make_system(keep_last(1))
-    system.push("v1")
-    first = sign(system, "v1")
-    system.push("v2")
-    second = sign(system, "v2", ".att")
-    image = system.registry.tags(SHOP)["v1"]
-    system.settle()
-    assert system.tags() == {"v2", second}
-    assert system.reasons() == {
-        "v1": "older than the newest 1 (rule last)", first: f"its image {image} is gone",
-    }  # fmt: skip
-    assert len(system.registry.manifests(SHOP)) == 2
-
-
 def test_an_attached_artifact_and_its_fallback_index_go_after_their_image(make_system: Make) -> None:
     system = make_system(policy("rules: [{name: last, keep: {last: 1}, untagged: 0s}]\nhold_over: 100%"))
     old, new = make_image("old"), make_image("new")

@@ -1,7 +1,6 @@
 """An index whose parts are partly absent (Distribution 3: validation.manifests.indexes.platforms) is no alarm."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,10 @@ from tests.fakes.images import Image, make_index
 from tests.fakes.registry import FakeRegistry
 from tests.support.garbage import collector
 from tests.support.lease import until
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make, System
 
 pytestmark = pytest.mark.slow
 
-Make = Callable[..., System]
 INDEX = make_index("sparse", platforms=3)
 PRESENT, *ABSENT = INDEX.children
 SPARSE = {"sparse_indexes": True, "references": True}

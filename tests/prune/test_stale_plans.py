@@ -65,7 +65,7 @@ def test_after_a_restart_of_the_registry_nothing_is_deleted_before_it_is_compare
     deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v2", "prod"}
-    Pusher(system.registry.url).pull_whole(SHOP, "prod")
+    system.pull_whole("prod")
 
 
 def registry_falls_silent(system: System) -> None:
@@ -90,7 +90,7 @@ def test_after_a_silence_nothing_is_deleted_by_hand_before_it_is_compared(make_s
     manual.ask(system.wiring, manual.wishes(system.wiring, [TagSelector(SHOP, "v1")]), "alice")
     system.later()
     assert system.registry.tags(SHOP) == {"v2": make_image(f"{SHOP}:v1").digest}
-    Pusher(system.registry.url).pull_whole(SHOP, "v2")
+    system.pull_whole("v2")
 
 
 def test_what_was_compared_meanwhile_is_not_compared_again(make_system: Make) -> None:
@@ -111,18 +111,7 @@ def test_a_restart_in_the_middle_of_a_deletion_stops_it(make_system: Make) -> No
     deleting.delete(system.wiring, SHOP)
     system.later()
     assert system.tags() == {"v2", "prod"}
-    Pusher(system.registry.url).pull_whole(SHOP, "prod")
-
-
-def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    index = index_over([make_image(f"{SHOP}:v1")], seed="multi")
-    pusher = Pusher(system.registry.url)
-    pusher.put(SHOP, "multi", index.media_type, index.manifest)
-    deleting.delete(system.wiring, SHOP)
-    assert system.registry.count("pushprune/", "DELETE") == 0
-    system.later()
-    pusher.pull_whole(SHOP, "multi")
+    system.pull_whole("prod")
 
 
 def test_an_index_pushed_while_it_is_found_missing_keeps_its_children(make_system: Make) -> None:
@@ -280,18 +269,3 @@ def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_syst
     deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}
-
-
-def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    client: Any = system.wiring.connection.client
-    leased = system.wiring.connection.keys.leased(SHOP)
-    client.zadd(leased, {system.registry.tags(SHOP)["v1"]: (now_us() // 1000) + 3_600_000})
-    deleting.delete(system.wiring, SHOP)
-    system.settle()
-    assert system.tags() == {"v1", "v2"}
-    client.zadd(leased, {system.registry.tags(SHOP)["v1"]: 1})
-    system.wiring.outbox.mark_due([SHOP])
-    system.messages.enforce(SHOP)
-    system.settle()
-    assert system.tags() == {"v2"}

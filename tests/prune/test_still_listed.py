@@ -1,15 +1,13 @@
 """Distribution 2.8 on object storage leaves a tag while another begins with its name: that is noticed and finished."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.conftest import keep_last
 from tests.fakes.pusher import Pusher
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make, System
 
-Make = Callable[..., System]
 OURS = "pushprune/"
 
 

@@ -31,7 +31,7 @@ def test_a_tag_whose_image_is_kept_as_another_goes_alone_and_says_why(make_syste
     prune_deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"latest", "v2"}
-    Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    system.pull_whole("latest")
     assert system.reasons() == {"v1": "older than the newest 1 (rule last); its image stays as latest"}
     assert no_tombstone(system)
     assert system.wiring.history.doomed(SHOP) == ()

@@ -94,7 +94,7 @@ def test_another_tag_that_took_the_image_unheard_keeps_it(make_system: Make) -> 
     old_is_due(system, first)
     system.later()
     assert system.registry.tags(SHOP)["prod"] == first
-    Pusher(system.registry.url).pull_whole(SHOP, "prod")
+    system.pull_whole("prod")
 
 
 def test_a_storage_that_is_away_for_one_plan_costs_nothing(make_system: Make) -> None:
@@ -255,4 +255,4 @@ def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_sy
     system.push("v2")
     system.later()
     assert system.tags() == {"latest", "v2"}
-    assert Pusher(system.registry.url).pull_whole(SHOP, "latest") == index.digest
+    assert system.pull_whole("latest") == index.digest

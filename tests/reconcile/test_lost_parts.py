@@ -47,7 +47,7 @@ def test_the_trash_lists_it_and_it_can_be_restored(make_system: Make) -> None:
     system, _, part = index_that_lost_a_part(make_system)
     assert [(one.tag, one.digest) for one in system.wiring.undo.deleted(SHOP)] == [("", part)]
     system.wiring.undo.restore(SHOP, digest=part)
-    assert Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    assert system.pull_whole("latest")
     assert compare(system).lost == 0
     assert system.wiring.outbox.troubles() == ()
 
@@ -56,7 +56,7 @@ def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
     system, _, _ = index_that_lost_a_part(make_system)
     compare(system)
     system.later()
-    assert Pusher(system.registry.url).pull_whole(SHOP, "latest")
+    assert system.pull_whole("latest")
     compare(system)
     assert system.wiring.outbox.troubles() == ()
 

@@ -5,45 +5,19 @@ from typing import Any
 
 import pytest
 
-from service.domain.collection.run import Run
 from service.domain.errors import NotRestorable
 from service.prune import deleting
 from service.restore.restore import LEASE_S
-from service.store.collections import now_ms
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import Pusher
-from tests.support.system import SHOP, Make, System
+from tests.support.system import SHOP, Make
 from tests.support.undo import an_hour_ago, live, pruned
 
 pytestmark = pytest.mark.slow
 
 both = pytest.mark.parametrize("version", ["2.8", "3"])
-
-
-def whole(system: System, reference: str) -> str:
-    return Pusher(system.registry.url).pull_whole(SHOP, reference)
-
-
-@both
-def test_an_image_comes_back_with_the_time_of_its_push_and_who_pushed_it(make_system: Make, version: str) -> None:
-    system = pruned(make_system, version=version)
-    (deleted,) = system.wiring.undo.deleted(SHOP)
-    undone = system.wiring.undo.restore(SHOP, tag="v1", by="alice")
-    assert (undone.tags, undone.digest) == (("v1",), make_image("one").digest)
-    assert whole(system, "v1") == make_image("one").digest
-    back = live(system, "v1")
-    assert back is not None
-    assert abs((back.pushed_us or 0) / 1e6 - an_hour_ago().timestamp()) < 60
-    assert (deleted.tag, deleted.pushed_us, deleted.reason) == (
-        "v1",
-        back.pushed_us,
-        "older than the newest 1 (rule last)",
-    )
-    entry = next(entry for entry in system.wiring.history.entries(SHOP) if entry.action == "restored")
-    assert (entry.tag, entry.actor) == ("v1", "alice")
-    assert system.wiring.undo.deleted(SHOP) == ()
 
 
 def test_no_policy_deletes_it_again_for_a_day(make_system: Make) -> None:
@@ -62,7 +36,7 @@ def test_no_policy_deletes_it_again_for_a_day(make_system: Make) -> None:
 def test_without_a_lease_the_next_plan_deletes_it_again(make_system: Make) -> None:
     system = pruned(make_system)
     assert system.wiring.undo.restore(SHOP, tag="v1", lease_s=0).kept_until_us is None
-    assert whole(system, "v1")
+    assert system.pull_whole("v1")
     system.later()
     assert system.tags() == {"v2"}
 
@@ -74,9 +48,9 @@ def test_an_index_comes_back_with_all_its_parts_and_keeps_them(make_system: Make
     assert len(system.registry.manifests(SHOP)) == 1
     undone = system.wiring.undo.restore(SHOP, tag="v1")
     assert undone.parts == 5
-    whole(system, "v1")
+    system.pull_whole("v1")
     system.later()
-    whole(system, "v1")
+    system.pull_whole("v1")
     assert [one.tag for one in system.wiring.undo.deleted(SHOP)] == []
 
 
@@ -94,7 +68,7 @@ def test_its_signature_comes_back_with_it(make_system: Make) -> None:
     assert undone.referrers == (signature,)
     assert system.tags() == {"v1", "v2", signature}
     system.later()
-    whole(system, signature)
+    system.pull_whole(signature)
 
 
 def test_a_signature_that_was_made_anew_is_not_replaced_although_the_tag_is_forced(make_system: Make) -> None:
@@ -120,7 +94,7 @@ def test_under_another_name_the_old_one_stays_as_it_is(make_system: Make) -> Non
     undone = system.wiring.undo.restore(SHOP, tag="v1", as_tag="rescued")
     assert undone.tags == ("rescued",)
     assert system.registry.tags(SHOP)["v1"] == again
-    assert whole(system, "rescued") == make_image("one").digest
+    assert system.pull_whole("rescued") == make_image("one").digest
 
 
 def test_a_tag_that_was_pushed_again_is_not_overwritten_unless_forced(make_system: Make) -> None:
@@ -157,18 +131,6 @@ def test_a_tag_that_went_alone_comes_back(make_system: Make) -> None:
     assert system.registry.tags(SHOP)["v1"] == make_image("one").digest
     system.later()
     assert system.tags() == {"v1", "latest", "v2"}
-
-
-def test_after_a_collection_it_is_refused_in_a_sentence_that_says_so(make_system: Make) -> None:
-    system = pruned(make_system)
-    system.wiring.trash.collected()
-    system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "asked for by hand"))
-    with pytest.raises(
-        NotRestorable, match=r"shop/api:v1 cannot be restored: a garbage collection since .* push it again"
-    ):
-        system.wiring.undo.restore(SHOP, tag="v1")
-    with pytest.raises(NotRestorable, match="is not in the trash"):
-        system.wiring.undo.restore(SHOP, digest=make_image("one").digest)
 
 
 def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_system: Make) -> None:
@@ -224,7 +186,7 @@ def test_a_delete_that_was_still_on_its_way_is_healed(make_system: Make) -> None
     system.settle()
     system.wiring.undo.restore(SHOP, tag="v1")
     system.later()
-    assert whole(system, "v1")
+    assert system.pull_whole("v1")
     assert live(system, "v1") is not None
 
 
@@ -243,4 +205,4 @@ def test_what_is_restored_in_the_middle_of_a_large_deletion_stays(make_system: M
     system.later()
     assert restored
     assert system.tags() == {"v3", "v4"}
-    assert whole(system, "v3") == digest
+    assert system.pull_whole("v3") == digest

@@ -1,41 +1,14 @@
 """Recording: one envelope exactly once; late, doubled and out-of-order events end like the same events in order."""
 
-import random
-from dataclasses import replace
-
 import pytest
 
-from service.domain.events import Envelope, Event
 from service.domain.oci.manifest import References
 from service.domain.retention.plan import Plan
 from service.domain.retention.state import Tag
 from service.registry.session import agent_with
 from service.store.connection import Connection
-from service.store.history import Committed, History
-from service.store.keys import short
-from tests.support.record import NOW, digest, event, record, state, user_delete
-
-
-def many_events(count: int = 200) -> list[Event]:
-    """A bit of everything over three repositories and a few tags."""
-    chance = random.Random(7)
-    events = []
-    for number in range(count):
-        tag = f"v{chance.randrange(6)}"
-        action = chance.choice(["push", "push", "push", "pull", "delete", "index", "digest delete"])
-        made = event(number, tag=tag, seed=chance.randrange(8), repository=chance.choice(["a", "b/c", "d-e"]))
-        if action == "pull":
-            made = replace(made, action="pull")
-        elif action == "delete":
-            made = replace(made, action="delete", digest=None, media_type="")
-        elif action == "digest delete":
-            made = replace(made, action="delete", tag=None, media_type="")
-        elif action == "index":
-            index = "application/vnd.oci.image.index.v1+json"
-            known = chance.choice([None, (digest("x"), digest("y"))])
-            made = replace(made, media_type=index, digest=digest(f"index {known is None}"), children=known)
-        events.append(made)
-    return events
+from service.store.history import History
+from tests.support.record import NOW, digest, event, record, user_delete
 
 
 def test_a_push_is_live_with_time_digest_size_and_actor(history: History) -> None:
@@ -59,41 +32,6 @@ def test_a_repository_becomes_due_once_for_many_pushes(history: History) -> None
     assert record(history, event(2, tag="v2")) == ()
 
 
-def test_the_same_envelope_a_thousand_times_is_recorded_once(history: History, connection: Connection) -> None:
-    envelope = Envelope((event(1), event(2, tag="v2")), ())
-    history.record(envelope)
-    once = state(connection)
-    for _ in range(999):
-        assert history.record(envelope).events == 0
-    assert state(connection) == once
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_events_in_any_order_and_doubled_end_in_the_same_state(
-    history: History, connection: Connection, seed: int
-) -> None:
-    events = many_events()
-    for one in events:
-        record(history, one)
-    in_order = state(connection)
-    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
-    shuffled = [*events, *events[::3]]
-    random.Random(seed).shuffle(shuffled)
-    for one in shuffled:
-        record(history, one)
-    assert state(connection) == in_order
-
-
-def test_an_envelope_of_many_events_ends_like_many_envelopes(history: History, connection: Connection) -> None:
-    events = many_events()
-    for one in events:
-        record(history, one)
-    apart = state(connection)
-    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
-    record(history, *events)
-    assert state(connection) == apart
-
-
 def test_a_late_push_does_not_move_a_tag_back(history: History) -> None:
     record(history, event(2, seed="new"))
     record(history, event(1, seed="old"))
@@ -104,33 +42,6 @@ def test_a_late_push_does_not_bring_back_a_deleted_tag(history: History) -> None
     record(history, user_delete(2, "v1"))
     record(history, event(1))
     assert history.live("shop/api") == ()
-
-
-def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: History, connection: Connection) -> None:
-    doomed = connection.keys.doomed("shop/api")
-    connection.client.hset(doomed, short(digest(1)), "{}")
-    connection.client.zadd(connection.keys.of("doomed"), {"shop/api": 1})
-    record(history, event(5, tag="other", seed=1))
-    assert not connection.client.exists(doomed)
-    assert connection.client.zcard(connection.keys.of("doomed")) == 0
-    assert "rescued" in [entry.action for entry in history.entries("shop/api")]
-
-
-def test_a_rescue_by_digest_alone_has_the_repository_planned_again(history: History, connection: Connection) -> None:
-    record(history, event(1))
-    history.commit(history.snapshot("shop/api"), Plan(), "none")
-    connection.client.hset(connection.keys.doomed("shop/api"), short(digest(1)), "{}")
-    assert record(history, event(5, tag=None, seed=1)) == ("shop/api",)
-
-
-def test_our_own_traffic_changes_no_tag_and_no_pull_time(history: History, connection: Connection) -> None:
-    ours = agent_with(history.word())
-    record(history, event(1))
-    before = state(connection)["tags:shop/api"]
-    record(history, event(2, seed="x", useragent=ours), event(3, "pull", useragent=ours))
-    record(history, event(4, "delete", digest=None, media_type="", useragent=ours))
-    assert state(connection)["tags:shop/api"] == before
-    assert "pulled:shop/api" not in state(connection)
 
 
 def test_a_delete_of_ours_that_took_along_a_living_tag_makes_it_looked_at(history: History) -> None:
@@ -180,16 +91,6 @@ def test_another_instance_of_the_registry_starts_another_epoch(history: History)
     assert history.snapshot("shop/api").epoch != before
 
 
-def test_a_generation_from_before_a_wiped_redis_never_comes_again(history: History, connection: Connection) -> None:
-    for number in range(5):
-        record(history, event(number))
-    before = history.snapshot("shop/api")
-    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
-    for number in range(10, 20):
-        record(history, event(number))
-        assert history.snapshot("shop/api").generation != before.generation
-
-
 @pytest.mark.parametrize("reported", [None, (), ("y",), ("x", "y")])
 def test_the_children_of_an_index_stay_as_its_manifest_lists_them_whatever_an_event_says(
     history: History, reported: tuple[str, ...] | None
@@ -203,16 +104,6 @@ def test_the_children_of_an_index_stay_as_its_manifest_lists_them_whatever_an_ev
     links = history.snapshot("shop/api").links[digest("i")]
     assert links is not None
     assert links.children == (digest("x"),)
-
-
-def test_a_plan_commits_only_against_the_state_it_was_made_from(history: History, connection: Connection) -> None:
-    record(history, event(1))
-    before = history.snapshot("shop/api")
-    record(history, event(2, tag="v2"))
-    assert history.commit(before, Plan(), "none") is Committed.NOT
-    assert connection.client.zscore(connection.keys.of("due"), "shop/api") is not None
-    assert history.commit(history.snapshot("shop/api"), Plan(), "none") is Committed.DONE
-    assert connection.client.zscore(connection.keys.of("due"), "shop/api") is None
 
 
 def test_what_a_look_found_does_not_undo_a_push_that_came_meanwhile(history: History) -> None:

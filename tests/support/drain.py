@@ -1,11 +1,15 @@
 """Makers for tests of drain."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from service.collect import run as collect_run
 from service.domain.collection.run import Run
 from service.domain.gate import client_of
 from service.wiring import Wiring
+from tests.support.lease import until
 
 ANN = client_of("10.0.0.7", "docker/27")
 
@@ -15,6 +19,20 @@ def collect(wiring: Wiring) -> Run:
     wiring.garbage.request("by hand")
     collect_run.collect(wiring)
     return wiring.garbage.runs()[0]
+
+
+@contextmanager
+def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
+    """A collection that has come so far, and ends with the block."""
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (folder / at).exists())
+    try:
+        yield
+    finally:
+        (folder / "go").touch()
+        thread.join(30)
 
 
 def state(wiring: Wiring) -> str:

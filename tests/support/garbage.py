@@ -24,3 +24,8 @@ QUIET = """
     print("blob eligible for deletion: sha256:" + "b" * 64)
     (folder / ("dry" if dry else "swept")).touch()
 """
+# Ends when `go` is there.
+WAITS = """
+    (folder / ("dry" if dry else "sweep")).touch()
+    while not (folder / "go").exists(): time.sleep(0.01)
+"""

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from tests.support.system import System
+from tests.fakes.images import Image
+from tests.fakes.pusher import Pusher
+from tests.support.system import SHOP, System
 
 Done = TypeVar("Done")
 
@@ -14,3 +16,8 @@ def unheard(system: System, do: Callable[[], Done]) -> Done:
     done = do()
     system.deaf = False
     return done
+
+
+def put(system: System, tag: str, image: Image) -> str:
+    """A push of a manifest whose parts are there already."""
+    return Pusher(system.registry.url).put(SHOP, tag, image.media_type, image.manifest)

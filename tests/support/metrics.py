@@ -1,7 +1,7 @@
 """Makers for tests of metrics."""
 
+from tests.support.edge import Edge
 from tests.support.makers import event
-from tests.web.conftest import Edge
 
 
 def fill(edge: Edge) -> None:

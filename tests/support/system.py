@@ -20,6 +20,7 @@ from service.reconcile import compare
 from service.registry.session import agent_with
 from service.wiring import Wiring
 from tests.conftest import Messages, keep_last
+from tests.fakes.pusher import Pusher
 from tests.fakes.registry import FakeRegistry
 from workers import tasks
 from workers.sweep import sweep
@@ -114,6 +115,10 @@ class System:
     def push(self, *tags: str, repository: str = "shop/api") -> None:
         for tag in tags:
             self.registry.push_image(repository, tag)
+
+    def pull_whole(self, reference: str) -> str:
+        """Pull an image of the shop with all that it references; return its digest."""
+        return Pusher(self.registry.url).pull_whole(SHOP, reference)
 
     def tags(self, repository: str = "shop/api") -> set[str]:
         return set(self.registry.tags(repository))

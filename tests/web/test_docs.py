@@ -9,7 +9,7 @@ from service.web import app
 from service.web.app import create_app
 from service.web.description import described
 from tests.support import manual
-from tests.web.conftest import Edge, ServeEdge
+from tests.support.edge import Edge, ServeEdge
 
 
 def document(edge: Edge) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from service.prune import approvals
 from service.store.connection import Connection
 from service.store.outbox import Queue
 from service.store.snapshot import Snapshot
+from tests.support.edge import Edge, ServeEdge
 from tests.support.health import replace_file
 from tests.support.makers import envelope, event
-from tests.web.conftest import Edge, ServeEdge
 
 QUEUES = ("enforce", "delete", "reconcile")
 KEEP_LAST_10 = "rules: [{keep: {last: 10}}]\n"

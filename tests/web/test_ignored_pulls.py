@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from service.domain.policy.model import Policy
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import envelope, event, us
-from tests.web.conftest import Edge, ServeEdge
 
 IGNORING = Policy(ignore_pulls=("trivy*", "scanner"))
 

@@ -10,11 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.domain.collection.run import STALE, SWEEPING, Run, Under
 from service.registry.session import agent_with
 from tests.conftest import keep_last
+from tests.support.edge import Edge, ServeEdge
 from tests.support.health import replace_file
 from tests.support.makers import blob_event, envelope, event
 from tests.support.metrics import fill
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.problem import problem
 
 GONE = ("0.05", "0.1", "0.15", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "60.0", "300.0", "+Inf")
 

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import documented, keep_last
 from tests.support import manual
+from tests.support.edge import ServeEdge
 from tests.support.metrics import fill
-from tests.web.conftest import ServeEdge
 
 CONFIG = Path(__file__).parents[2] / "config"
 ALERTS = CONFIG / "prometheus/alerts.yml"

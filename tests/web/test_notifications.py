@@ -3,7 +3,6 @@
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import fakeredis
 import pytest
@@ -11,28 +10,13 @@ import redis
 from werkzeug.test import TestResponse
 
 from service.domain.events import Envelope
-from service.registry.session import agent_with
 from service.store.history import History
 from service.web.problems import MAX_BODY_BYTES
-from tests.support.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, blob_event, digest_of, envelope, event
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.edge import Edge, ServeEdge, answer, post, send
+from tests.support.makers import PLAIN_ENVELOPE, V1_ENVELOPE, V2_ENVELOPE, digest_of, envelope, event
+from tests.support.problem import problem
 
 SAMPLES = Path(__file__).parents[1] / "data" / "notifications"
-
-
-def post(edge: Edge, *events: Any, content_type: str = V2_ENVELOPE, token: str | None = None) -> TestResponse:
-    return send(edge, envelope(*events), content_type, {"Authorization": f"Bearer {token}"} if token else {})
-
-
-def send(
-    edge: Edge, body: bytes, content_type: str = V2_ENVELOPE, headers: dict[str, str] | None = None
-) -> TestResponse:
-    return edge.http.post("/notifications", data=body, content_type=content_type, headers=headers)
-
-
-def answer(recorded: int, duplicates: int = 0, rejected: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {"recorded": recorded, "duplicates": duplicates, "rejected": list(rejected)}
 
 
 @pytest.mark.parametrize("content_type", [V1_ENVELOPE, V2_ENVELOPE, PLAIN_ENVELOPE, "", "multipart/form-data"])
@@ -77,38 +61,6 @@ def test_each_newly_due_repository_is_sent_once(edge: Edge) -> None:
     assert edge.sent == ["shop/api", "shop/web", "tools/ci"]
 
 
-def test_what_moves_no_tag_asks_for_no_plan(edge: Edge) -> None:
-    ours = event(useragent=agent_with(edge.wiring.history.word()), tag="mine")
-    assert post(edge, blob_event(), blob_event("mount"), event("pull"), event(tag=None), ours).json == answer(5)
-    assert (edge.sent, edge.tags()) == ([], [])
-
-
-def test_what_cannot_be_understood_is_accepted_with_its_reasons_and_kept(edge: Edge) -> None:
-    response = post(edge, event(tag="v1"), 5, event(tag="v2"), event("rename"), event(repository="../etc"))
-    reasons = (
-        "action: Input should be 'push', 'pull', 'mount' or 'delete'",
-        "target.repository: no repository can have that name",
-    )
-    assert response.status_code == 202
-    assert response.json is not None
-    assert (response.json["recorded"], tuple(response.json["rejected"][1:])) == (2, reasons)
-    assert edge.tags() == ["v1", "v2"]
-    stored = [fields for _, fields in edge.redis.xrange("pushprune:rejected")]
-    assert [fields["reason"] for fields in stored] == response.json["rejected"]
-    assert stored[0]["excerpt"] == "5"
-    assert '"action":"rename"' in stored[1]["excerpt"]
-
-
-def test_events_about_too_many_unknown_repositories_are_accepted_and_not_recorded(serve: ServeEdge) -> None:
-    edge = serve(history={"unseen_repositories": 2})
-    for number in range(2):
-        assert post(edge, event(repository=f"made/up-{number}")).status_code == 200
-    response = post(edge, event(repository="made/up-2"))
-    assert response.status_code == 202
-    assert "too many repositories" in response.get_json()["rejected"][0]
-    assert post(edge, event(repository="made/up-1", tag="v2")).status_code == 200
-
-
 def test_only_the_newest_of_what_was_not_understood_is_kept(serve: ServeEdge) -> None:
     edge = serve(history={"rejected": 10})
     post(edge, *range(1000))
@@ -117,26 +69,8 @@ def test_only_the_newest_of_what_was_not_understood_is_kept(serve: ServeEdge) ->
     assert kept[-1] == "999"
 
 
-@pytest.mark.parametrize("body", [b"", b"x", b"\xff\xfe", b'{"events": [', b'{"events": [NaN]}', b"[" * 100_000])
-def test_what_is_no_json_is_refused(edge: Edge, body: bytes) -> None:
-    status, detail = problem(send(edge, body))
-    assert status == 400
-    assert detail.startswith("the body is not JSON: ")
-
-
-@pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b'{"events": {}}'])
-def test_what_is_no_envelope_is_refused(edge: Edge, body: bytes) -> None:
-    assert problem(send(edge, body)) == (400, 'the body is no envelope; expected {"events": […]}')
-
-
 def test_a_body_as_large_as_allowed_is_read(edge: Edge) -> None:
     assert send(edge, envelope(event()).ljust(MAX_BODY_BYTES)).json == answer(1)
-
-
-def test_a_larger_body_is_refused(edge: Edge) -> None:
-    response = send(edge, envelope(event()).ljust(MAX_BODY_BYTES + 1))
-    assert problem(response) == (413, "a body of more than 4 MiB is not accepted")
-    assert edge.tags() == []
 
 
 def send_chunked(edge: Edge, body: bytes) -> TestResponse:
@@ -155,27 +89,8 @@ def test_a_larger_body_of_unknown_length_is_refused(edge: Edge) -> None:
     assert edge.tags() == []
 
 
-WRONG = "the notify token is missing or wrong: send the header `Authorization: Bearer <tokens.notify>`"
 UNSET = "tokens.notify is not set, so nobody may post notifications: set it"
 TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
-
-
-@pytest.mark.parametrize(
-    "header",
-    ["Bearer wrong", "Bearer read-s3cret", "Bearer admin-s3cret", "Bearer ", "Bearer notify-s3cre",
-     "Bearer notify-s3cretx", "Bearer NOTIFY-S3CRET", "Basic bm90aWZ5LXMzY3JldA==", "é", ""],
-)  # fmt: skip
-def test_only_the_notify_token_may_post(serve: ServeEdge, header: str) -> None:
-    edge = serve(tokens=TOKENS)
-    response = send(edge, envelope(event()), headers={"Authorization": header})
-    assert problem(response) == (401, WRONG)
-    assert response.headers["WWW-Authenticate"] == 'Bearer realm="pushprune"'
-    assert (edge.tags(), edge.sent) == ([], [])
-    assert not any(token in response.text for token in TOKENS.values())
-
-
-def test_a_missing_token_is_refused_before_the_body_is_looked_at(serve: ServeEdge) -> None:
-    assert problem(send(serve(tokens=TOKENS), b"garbage")) == (401, WRONG)
 
 
 def test_the_notify_token_opens(serve: ServeEdge) -> None:
@@ -193,14 +108,6 @@ def test_without_a_notify_token_nobody_may_post_where_there_are_tokens(
         assert problem(post(edge, event(), token=token)) == (401, UNSET)
 
 
-@pytest.mark.parametrize("path", ["/notifications/", "//notifications", "/notifications//", "/notifications/."])
-def test_no_path_is_ever_a_redirect(serve: ServeEdge, path: str) -> None:
-    """The registry takes a redirect as delivered, and sends the token along."""
-    response = serve().http.post(path, data=envelope(event()))
-    assert not 300 <= response.status_code < 400
-    assert "Location" not in response.headers
-
-
 def test_a_trailing_slash_is_the_same_place(edge: Edge) -> None:
     assert edge.http.post("/notifications/", data=envelope(event())).json == answer(1)
     assert edge.tags() == ["v1"]
@@ -215,14 +122,6 @@ def test_another_method_is_told_which_is_allowed(edge: Edge, method: str) -> Non
 
 def test_an_unknown_path_is_a_problem_document(edge: Edge) -> None:
     assert problem(edge.http.post("/notification", data=envelope()))[0] == 404
-
-
-def test_without_redis_the_registry_is_told_to_come_again(serve: ServeEdge, no_redis: redis.Redis) -> None:
-    response = post(serve(client=no_redis), event())
-    status, detail = problem(response)
-    assert (status, response.headers["Retry-After"]) == (503, "1")
-    assert detail.startswith("Redis does not answer (")
-    assert detail.endswith(")")
 
 
 def test_what_was_sent_while_redis_was_away_counts_once_it_is_back(
@@ -267,17 +166,6 @@ def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(se
     assert "mistaken" not in trouble.message
     send(edge, envelope(event()), headers={"Authorization": "Bearer notify-s3cret"})
     assert edge.wiring.outbox.troubles() == ()
-
-
-def test_what_we_did_ourselves_costs_redis_nothing_once_its_registry_is_known(edge: Edge) -> None:
-    ours: dict[str, Any] = {"useragent": agent_with(edge.wiring.history.word()), "instance": "one"}
-    for number in range(3):
-        post(edge, event("pull", tag="v1", **ours), event("push", tag="v2", **ours))
-        if not number:
-            edge.redis.delete(edge.wiring.connection.keys.of("counters"))
-    assert edge.redis.hgetall(edge.wiring.connection.keys.of("counters")) == {}
-    post(edge, event("delete", tag="v1", digest=None, media_type="", **ours))
-    assert edge.redis.hget(edge.wiring.connection.keys.of("counters"), "own") == "1", "a race may have taken it along"
 
 
 def test_a_restart_that_only_our_own_traffic_tells_of_is_noticed(edge: Edge) -> None:

@@ -1,56 +1,18 @@
 """The sweep: what a lost message, a dead worker or a crash between two writes left behind is taken up again."""
 
 import threading
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from service.clock import now_us
-from service.domain.errors import StoreUnavailable
 from service.prune import planning
 from service.store.keys import Keys
 from service.store.lease import COLLECT, COLLECT_MS, UNANSWERED_MS
-from service.store.outbox import Outbox
 from tests.conftest import keep_last
 from tests.support.lease import until
-from tests.support.system import SHOP, System
+from tests.support.system import SHOP, Make, System
 from workers.sweep import sweep
-
-Make = Callable[..., System]
-
-
-def swept(system: System) -> list[tuple[str, ...]]:
-    """What sweeps send, from now until they send something."""
-    system.messages.sent.clear()
-
-    def sent() -> bool:
-        sweep(system.wiring)
-        return bool(system.messages.sent)
-
-    until(sent, 5)
-    return list(system.messages.sent)
-
-
-@pytest.mark.live
-def test_a_lost_message_about_a_due_repository_is_sent_again(make_system: Make) -> None:
-    system = make_system(keep_last(1))
-    system.push("v1", "v2")
-    assert swept(system) == [("enforce", "shop/api")]
-
-
-@pytest.mark.live
-def test_a_lost_message_about_something_doomed_is_sent_again(make_system: Make) -> None:
-    system = make_system(keep_last(1))
-    system.push("v1", "v2")
-    planning.enforce(system.wiring, "shop/api")
-    assert swept(system) == [("delete", "shop/api")]
-
-
-def test_a_wanted_collection_is_asked_for_again(make_system: Make) -> None:
-    system = make_system(keep_last(1))
-    system.wiring.garbage.request("by hand")
-    assert swept(system) == [("collect",)]
 
 
 def test_two_sweeps_at_once_send_a_message_once(make_system: Make) -> None:
@@ -133,25 +95,6 @@ def test_a_grace_that_ends_is_noticed_without_a_push(make_system: Make) -> None:
         return system.tags() == {"v2"}
 
     until(sweep_and_settle)
-
-
-def test_a_policy_change_survives_a_crash_before_every_repository_is_due(
-    make_system: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    system = make_system(keep_last(5))
-    system.push("v1")
-    system.settle()
-    system.wiring.connection.client.set(system.wiring.connection.keys.of("policy"), "what was in force before")
-
-    def crash(_outbox: Outbox, _repositories: Sequence[str]) -> tuple[str, ...]:
-        raise StoreUnavailable("gone for a moment")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Outbox, "mark_due", crash)
-        with pytest.raises(StoreUnavailable):
-            sweep(system.wiring)
-    sweep(system.wiring)
-    assert system.messages.sent == [("enforce", SHOP)]
 
 
 def test_requests_for_a_collection_do_not_pile_up_behind_one_that_waits(make_system: Make) -> None:

@@ -9,8 +9,8 @@ from werkzeug.test import TestResponse
 from service.web import access
 from service.web.app import create_app
 from tests.support.api_requests import CHANGES, LOOKS, TOKENS, ask
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.edge import Edge, ServeEdge
+from tests.support.problem import problem
 
 pytestmark = pytest.mark.slow
 

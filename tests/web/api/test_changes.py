@@ -3,8 +3,8 @@
 from werkzeug.test import TestResponse
 
 from tests.support.api_requests import TOKENS
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.edge import Edge, ServeEdge
+from tests.support.problem import problem
 
 
 def change(edge: Edge, token: str = "admin-s3cret") -> TestResponse:

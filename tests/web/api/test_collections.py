@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from service.domain.collection.run import BY_HAND, SWEEPING, Run, Under
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.edge import Edge, ServeEdge
+from tests.support.problem import problem
 
 
 def looked_up(edge: Edge) -> dict[str, Any]:

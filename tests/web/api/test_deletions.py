@@ -9,9 +9,9 @@ from werkzeug.test import TestResponse
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
+from tests.support.edge import Edge, ServeEdge
+from tests.support.problem import problem
 from tests.support.record import event, record
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 from service.domain.oci.manifest import References
 from tests.conftest import keep_last
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event, us
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.problem import problem
 
 HOSTILE = [
     "<script>alert(1)</script>",

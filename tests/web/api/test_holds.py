@@ -3,9 +3,9 @@
 import pytest
 
 from tests.conftest import keep_last
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.problem import problem
 
 
 @pytest.fixture

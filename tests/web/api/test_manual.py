@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import keep_last
 from tests.fakes.registry import FakeRegistry
 from tests.support import manual
+from tests.support.edge import ServeEdge
 from tests.support.makers import event
-from tests.web.conftest import ServeEdge
 
 TOKENS = {"READ": "r" * 32, "ADMIN": "a" * 32}
 REQUESTS = [

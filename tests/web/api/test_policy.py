@@ -5,9 +5,9 @@ from typing import Any
 
 from service.domain.policy.model import Policy, schema
 from tests.conftest import keep_last
+from tests.support.edge import Edge, ServeEdge
 from tests.support.health import replace_file
 from tests.support.makers import event
-from tests.web.conftest import Edge, ServeEdge
 
 
 def in_force(edge: Edge) -> dict[str, Any]:

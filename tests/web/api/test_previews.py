@@ -10,10 +10,10 @@ from service.domain.policy.patterns import compile_expression, selector_of
 from service.web import trials
 from service.web.problems import MAX_BODY_BYTES
 from tests.conftest import keep_last
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
-from tests.web.conftest import Edge, ServeEdge
+from tests.support.problem import problem
 from tests.web.pages.browser import Browser
-from tests.web.problem import problem
 
 KEEP_1 = {"rules": [{"name": "one", "keep": {"last": 1}}]}
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 from service.domain import reconciliation
-from tests.web.conftest import Edge, ServeEdge
-from tests.web.problem import problem
+from tests.support.edge import Edge, ServeEdge
+from tests.support.problem import problem
 
 
 def looked_up(edge: Edge) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import pytest
 
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
-from tests.web.conftest import Edge
-from tests.web.problem import problem
+from tests.support.edge import Edge
+from tests.support.problem import problem
 
 V1 = make_image("shop/api:v1").digest
 WHERE = "/api/v1/trash/shop/api"

@@ -6,7 +6,7 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.web.conftest import Edge
+from tests.support.edge import Edge
 
 HOST = "localhost"
 TOKENS = {"notify": "n0tify-0123456789", "read": "r3ad-0123456789ab", "admin": "adm1n-0123456789a"}

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from tests.support.edge import Edge
 from tests.support.makers import event
-from tests.web.conftest import Edge
 from tests.web.pages.browser import Browser
 
 

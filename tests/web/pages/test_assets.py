@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.conftest import Edge
+from tests.support.edge import Edge
 from tests.web.pages.browser import Browser
 
 FOLDER = Path(str(files("service.web").joinpath("static")))

@@ -3,8 +3,8 @@
 import pytest
 
 from service.domain.collection.run import Rehearsal, Run, Under
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of
-from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import Browser
 
 

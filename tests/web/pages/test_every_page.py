@@ -9,8 +9,8 @@ from service.domain.collection.run import Run
 from service.store.keys import short
 from service.web.app import create_app
 from tests.conftest import keep_last
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
-from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 from tests.web.pages.shape import faults
 

@@ -19,8 +19,8 @@ from service.domain.events import Envelope, Event
 from service.domain.finding import Finding
 from service.domain.policy.model import Policy
 from service.store.keys import short
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event, understood
-from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 from tests.web.pages.shape import faults
 

@@ -8,7 +8,7 @@ import pytest
 from service.domain.finding import error, fine, warning
 from service.web.pages import health
 from service.web.pages.masking import masked
-from tests.web.conftest import Edge, ServeEdge
+from tests.support.edge import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 
 

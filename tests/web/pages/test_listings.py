@@ -5,8 +5,8 @@ import weakref
 
 from service.web.pages.listings import Listings
 from tests.conftest import keep_last
+from tests.support.edge import ServeEdge
 from tests.support.makers import event
-from tests.web.conftest import ServeEdge
 
 
 def names(listings: Listings, repository: str = "shop/api") -> list[tuple[str, bool]]:

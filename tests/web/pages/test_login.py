@@ -6,7 +6,7 @@ from typing import Any
 import fakeredis
 import pytest
 
-from tests.web.conftest import Edge, ServeEdge
+from tests.support.edge import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 
 

@@ -6,8 +6,8 @@ import pytest
 from service.domain.collection.run import Run
 from service.reports.usage import DiskUsage
 from service.store import tally
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import event
-from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import Browser
 
 

@@ -9,8 +9,8 @@ from werkzeug.test import TestResponse
 from service.domain.policy.patterns import Matcher, compile_patterns
 from service.web.pages import policy
 from tests.conftest import keep_last
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import event
-from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import Browser
 
 TRIAL = "/panels/policy/trial"

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.errors import ConfigurationError
 from service.settings import load_settings
-from tests.web.conftest import ServeEdge
+from tests.support.edge import ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 
 PROXY = {"REMOTE_ADDR": "10.0.0.7"}

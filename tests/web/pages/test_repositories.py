@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from tests.support.edge import Edge
 from tests.support.makers import event
-from tests.web.conftest import Edge
 from tests.web.pages.browser import Browser
 
 LIST = "/panels/repositories/list"

@@ -10,8 +10,8 @@ from service.domain.events import parse
 from tests.conftest import keep_last
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
+from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
-from tests.web.conftest import Edge, ServeEdge
 from tests.web.pages.browser import TOKENS, Browser
 
 pytestmark = pytest.mark.slow

@@ -1,12 +1,17 @@
-"""Safety rule 1: a digest is doomed only when nothing that stays holds it."""
+"""Safety rule 1: a digest is deleted only if nothing that is kept needs it."""
 
 import pytest
 
 from service.domain.oci.manifest import References
 from service.domain.policy.model import Policy
 from service.domain.retention.state import Tag
+from tests.conftest import keep_last
 from tests.domain.strategies import NOW, SIGNATURE
+from tests.fakes.images import index_over, make_image
+from tests.fakes.pusher import Pusher
 from tests.support.makers import digest_of, planned, policy, tag
+from tests.support.referrers import sign
+from tests.support.system import SHOP, Make
 
 NONE = policy("rules: [{name: empty, keep: none}]")
 
@@ -101,3 +106,60 @@ def test_an_image_that_shares_its_digest_with_a_referrers_tag_is_kept() -> None:
         True,
         f"its image stays as {SIGNATURE} (shared: keep)",
     )
+
+
+def test_the_children_of_a_kept_index_stay_even_when_they_are_tagged_and_old(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.registry.push_index("shop/api", "multi")
+    child = next(d for d in system.registry.manifests("shop/api") if d != system.registry.tags("shop/api")["multi"])
+    manifest = system.wiring.client.get("shop/api", child)
+    assert manifest is not None
+    Pusher(system.registry.url).put("shop/api", "amd64", manifest.media_type, manifest.content)
+    system.push("v2")
+    system.registry.push_index("shop/api", "multi")
+    system.settle()
+    assert {"amd64", "multi"} <= system.tags()
+    assert child in system.registry.manifests("shop/api")
+
+
+def test_what_an_index_inside_an_index_lists_stays_although_no_push_of_them_was_heard(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    leaf = make_image("leaf")
+    outer = index_over([index_over([leaf], seed="inner")], seed="outer")
+    system.deaf = True
+    system.registry.push("shop/api", "outer", outer)
+    system.missed.clear()
+    system.deaf = False
+    pusher = Pusher(system.registry.url)
+    pusher.put("shop/api", "leaf", leaf.media_type, leaf.manifest)
+    system.push("a", "b")
+    system.settle()
+    pusher.pull_whole("shop/api", "outer")
+
+
+def test_an_unannounced_second_tag_saves_the_digest_it_stands_on(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.deaf = True
+    system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
+    system.deaf = False
+    system.missed.clear()
+    system.push("v3")
+    system.settle()
+    assert system.tags() == {"stable", "v2", "v3"}
+    system.pull_whole("stable")
+
+
+def test_a_signature_goes_after_its_image_and_that_of_a_kept_one_stays(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    first = sign(system, "v1")
+    system.push("v2")
+    second = sign(system, "v2", ".att")
+    image = system.registry.tags(SHOP)["v1"]
+    system.settle()
+    assert system.tags() == {"v2", second}
+    assert system.reasons() == {
+        "v1": "older than the newest 1 (rule last)", first: f"its image {image} is gone",
+    }  # fmt: skip
+    assert len(system.registry.manifests(SHOP)) == 2

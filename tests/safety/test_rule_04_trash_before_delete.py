@@ -1,0 +1,60 @@
+"""Safety rule 4: every deletion can be undone until the next collection, as the trash is written before the DELETE."""
+
+import pytest
+
+from service.domain.collection.run import Run
+from service.domain.errors import NotRestorable
+from service.store.collections import now_ms
+from tests.conftest import keep_last
+from tests.fakes.images import make_image
+from tests.support.system import SHOP, Make
+from tests.support.undo import an_hour_ago, live, pruned
+
+
+def test_every_deleted_manifest_lies_in_the_trash_before_its_delete(make_system: Make) -> None:
+    system = make_system(keep_last(1))
+    system.push("v1")
+    digest = system.registry.tags("shop/api")["v1"]
+    content = system.registry.manifests("shop/api")[digest].content
+    kept: list[object] = []
+    system.registry.before("DELETE", "", lambda: kept.append(system.wiring.trash.get("shop/api", digest)))
+    system.push("v2")
+    system.settle()
+    assert [entry.content for entry in kept] == [content]  # type: ignore[attr-defined]
+
+
+both = pytest.mark.parametrize("version", ["2.8", "3"])
+
+
+@pytest.mark.slow
+@both
+def test_an_image_comes_back_with_the_time_of_its_push_and_who_pushed_it(make_system: Make, version: str) -> None:
+    system = pruned(make_system, version=version)
+    (deleted,) = system.wiring.undo.deleted(SHOP)
+    undone = system.wiring.undo.restore(SHOP, tag="v1", by="alice")
+    assert (undone.tags, undone.digest) == (("v1",), make_image("one").digest)
+    assert system.pull_whole("v1") == make_image("one").digest
+    back = live(system, "v1")
+    assert back is not None
+    assert abs((back.pushed_us or 0) / 1e6 - an_hour_ago().timestamp()) < 60
+    assert (deleted.tag, deleted.pushed_us, deleted.reason) == (
+        "v1",
+        back.pushed_us,
+        "older than the newest 1 (rule last)",
+    )
+    entry = next(entry for entry in system.wiring.history.entries(SHOP) if entry.action == "restored")
+    assert (entry.tag, entry.actor) == ("v1", "alice")
+    assert system.wiring.undo.deleted(SHOP) == ()
+
+
+@pytest.mark.slow
+def test_after_a_collection_it_is_refused_in_a_sentence_that_says_so(make_system: Make) -> None:
+    system = pruned(make_system)
+    system.wiring.trash.collected()
+    system.wiring.garbage.record(Run(now_ms(), now_ms(), "done", "asked for by hand"))
+    with pytest.raises(
+        NotRestorable, match=r"shop/api:v1 cannot be restored: a garbage collection since .* push it again"
+    ):
+        system.wiring.undo.restore(SHOP, tag="v1")
+    with pytest.raises(NotRestorable, match="is not in the trash"):
+        system.wiring.undo.restore(SHOP, digest=make_image("one").digest)

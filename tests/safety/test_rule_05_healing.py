@@ -1,0 +1,81 @@
+"""Safety rule 5: a tag that one of our deletions removed during its push is restored at the digest of that push."""
+
+from service.prune import deleting
+from tests.fakes.images import index_over, make_image
+from tests.support.healing import put, unheard
+from tests.support.system import SHOP, Make, doomed_system
+
+
+def test_a_tag_that_our_delete_took_along_is_put_back_at_its_last_push(make_system: Make) -> None:
+    """FACTS: the registry's own lost re-push."""
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+    system.registry.during_delete(lambda: pushed.append(system.registry.push_image("shop/api", "v1", seed="again")))
+    deleting.delete(system.wiring, "shop/api")
+    assert pushed, "the race was not provoked"
+    system.settle()
+    assert system.registry.tags("shop/api") == {"v1": pushed[0]}
+
+
+def test_a_late_event_of_a_tag_on_a_deleted_digest_brings_it_back_from_the_trash(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    system.deaf = True
+    digest = system.registry.push_image("shop/api", "stable", seed="shop/api:v1")
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+    system.hear_late()
+    system.settle()
+    assert system.registry.tags("shop/api") == {"stable": digest}
+    assert "stable" in system.reasons("healed")
+
+
+def test_a_rescue_between_trash_and_delete_is_healed(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    digest = system.registry.tags("shop/api")["v1"]
+    system.registry.before(
+        "DELETE", "", lambda: system.registry.push_image("shop/api", "stable", seed="shop/api:v1"), times=1
+    )
+    deleting.delete(system.wiring, "shop/api")
+    system.settle()
+    assert system.registry.tags("shop/api") == {"stable": digest, "v1": digest}
+
+
+V1 = make_image(f"{SHOP}:v1")
+
+
+def test_a_push_that_our_put_crossed_wins(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    newest: list[str] = []
+    system.registry.during_delete(lambda: system.registry.push_image(SHOP, "v1", seed="second"))
+    system.registry.before(
+        "PUT", "manifests/v1", lambda: newest.append(system.registry.push_image(SHOP, "v1", seed="third"))
+    )
+    deleting.delete(system.wiring, SHOP)
+    system.settle()
+    system.later()
+    assert newest, "nothing was healed"
+    assert system.registry.tags(SHOP)["v1"] == newest[0]
+
+
+def test_a_push_that_met_our_delete_and_is_heard_after_it_is_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    pushed: list[str] = []
+
+    def push() -> str:
+        return system.registry.push_image(SHOP, "v1", seed="second")
+
+    system.registry.during_delete(lambda: pushed.append(unheard(system, push)))
+    deleting.delete(system.wiring, SHOP)
+    assert system.tags() == {"v2"}
+    system.hear_late()
+    system.later()
+    assert system.registry.tags(SHOP)["v1"] == pushed[0]
+
+
+def test_the_children_of_an_index_that_is_heard_of_too_late_are_put_back(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    unheard(system, lambda: put(system, "v2", index_over([V1], seed="multi")))
+    deleting.delete(system.wiring, SHOP)
+    system.hear_late()
+    system.later()
+    system.pull_whole("v2")

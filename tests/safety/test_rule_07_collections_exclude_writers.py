@@ -1,0 +1,155 @@
+"""Safety rule 7: a collection excludes everything that writes; its collector is proved dead before others write."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.collect import quiesce
+from service.collect import run as collect_run
+from service.domain.gate import WriteRequest
+from service.prune import deleting
+from service.store.lease import COLLECT
+from service.wiring import Wiring
+from tests.conftest import keep_last
+from tests.support.drain import ANN, collect, collecting, state
+from tests.support.garbage import QUIET, WAITS, collector
+from tests.support.gate import earlier
+from tests.support.lease import until
+from tests.support.system import SHOP, Make, doomed_system
+
+
+def test_nothing_is_deleted_while_a_collection_holds_the_registry(make_system: Make) -> None:
+    system = doomed_system(make_system)
+    with system.wiring.leases.hold(COLLECT) as lease:
+        assert lease is not None
+        deleting.delete(system.wiring, "shop/api")
+        assert system.tags() == {"v1", "v2"}
+        assert len(system.wiring.history.doomed("shop/api")) == 1
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v2"}
+
+
+Build = Callable[..., Wiring]
+
+
+@pytest.mark.slow
+def test_it_waits_for_deletes_under_way(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.garbage.request("by hand")
+    with wiring.leases.write() as permit:
+        assert permit is not None
+        thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+        thread.start()
+        until(wiring.leases.collecting)
+        assert not (tmp_path / "dry").exists()
+    thread.join()
+    assert (tmp_path / "swept").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.live
+@pytest.mark.slow
+def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_path: Path) -> None:
+    body = "(folder / 'pid').write_text(str(os.getpid()))\ntime.sleep(600)"
+    wiring = make_wiring(gc=collector(tmp_path, body))
+    wiring.garbage.request("by hand")
+    thread = threading.Thread(target=collect_run.collect, args=(wiring,))
+    thread.start()
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
+    wiring.connection.client.set(wiring.connection.keys.lease(COLLECT), "another")
+    thread.join(20)
+    assert not thread.is_alive()
+    assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
+    assert wiring.garbage.runs()[0].result == "failed"
+    wiring.connection.client.delete(wiring.connection.keys.lease(COLLECT))
+
+
+@pytest.mark.slow
+def test_a_kept_manifest_that_is_not_marked_stops_the_sweep(make_system: Make, tmp_path: Path) -> None:
+    system = make_system(keep_last(5), gc=collector(tmp_path, QUIET))
+    system.push("v1")
+    system.settle()
+    system.wiring.garbage.request("by hand")
+    collect_run.collect(system.wiring)
+    (run,) = system.wiring.garbage.runs()
+    assert run.result == "failed"
+    assert "did not mark shop/api:v1" in run.message
+    assert not (tmp_path / "swept").exists()
+
+
+SWEPT = "sha256:" + "a" * 64
+
+
+@pytest.mark.slow
+def test_the_gate_is_closed_while_the_collector_runs_and_open_after_it(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, WAITS))
+    with collecting(wiring, tmp_path):
+        assert state(wiring) == "closed"
+    assert wiring.garbage.runs()[0].result == "done"
+    assert state(wiring) == "open"
+
+
+@pytest.mark.slow
+def test_what_a_push_may_need_is_not_swept(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    wiring.gate.admit(WriteRequest("uploads", SHOP, SWEPT), ANN)
+    earlier(wiring.connection, "pushing", 60)
+    run = collect(wiring)
+    assert run.result == "put off"
+    why = f"a push to {SHOP} may need {SWEPT}, which would be deleted"
+    assert run.message == f"{why} (it could not be held: nothing can be pushed to this registry)"
+    assert (tmp_path / "dry").exists()
+    assert not (tmp_path / "swept").exists()
+    assert not wiring.garbage.overdue(), "it is tried again only after a while"
+
+
+@pytest.mark.slow
+def test_our_deletes_keep_out_while_a_gate_stands_whose_lease_is_gone(make_wiring: Build) -> None:
+    """Its holder may only be paused, and its collector run."""
+    wiring = make_wiring()
+    wiring.gate.drain("t1", 1, "x")
+    with wiring.leases.write() as permit:
+        assert permit is None
+    wiring.gate.open("t1")
+    with wiring.leases.write() as permit:
+        assert permit is not None
+
+
+@pytest.mark.slow
+def test_the_gate_of_a_holder_that_lives_is_not_opened(make_wiring: Build, tmp_path: Path) -> None:
+    wiring = make_wiring(gc=collector(tmp_path, QUIET))
+    assert wiring.collector is not None
+    with wiring.collector.claimed("paused"):
+        wiring.gate.drain("paused", 1, "x")
+        quiesce.reopen(wiring)
+        assert state(wiring) == "draining"
+
+
+@pytest.mark.slow
+@pytest.mark.slow
+def test_the_gate_stays_closed_while_anything_that_the_collector_started_lives(
+    make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiesce, "_PROOF_S", 0.1)
+    body = """
+        if not dry and os.fork() == 0:
+            os.setsid()
+            (folder / "stray").write_text(str(os.getpid()))
+            while not (folder / "end").exists(): time.sleep(0.01)
+            os._exit(0)
+        while not dry and not (folder / "stray").exists(): time.sleep(0.01)
+        os._exit(0)
+    """
+    wiring = make_wiring(gc={**collector(tmp_path, body), "timeout": 3})
+    collect(wiring)
+    quiesce.reopen(wiring)
+    assert state(wiring) == "closed"
+    (tmp_path / "end").touch()
+
+    def is_open() -> bool:
+        quiesce.reopen(wiring)
+        return state(wiring) == "open"
+
+    until(is_open)

@@ -1,0 +1,59 @@
+"""Safety rule 9: whatever is not known for certain is kept."""
+
+import pytest
+
+from service.domain.errors import RegistryUnavailable
+from service.prune import deleting, planning
+from tests.conftest import keep_last
+from tests.support.system import Make
+
+
+def test_a_wiped_redis_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2")
+    system.settle()
+    connection = system.wiring.connection
+    connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
+    system.push("v3", "v4")
+    system.settle()
+    assert system.tags() == {"v1", "v2", "v3", "v4"}
+
+
+def test_a_large_plan_waits_for_approval_and_then_goes_on(make_system: Make) -> None:
+    policy = keep_last(1).model_copy(update={"hold_over": 50, "hold_min": 2})
+    system = make_system(policy)
+    system.push("v1", "v2", "v3", "v4")
+    system.settle()
+    assert system.tags() == {"v1", "v2", "v3", "v4"}
+    assert system.wiring.history.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    system.push("v5")
+    system.settle()
+    assert len(system.tags()) == 5
+    assert system.wiring.history.approve("shop/api") == 4
+    system.wiring.outbox.mark_due(["shop/api"])
+    planning.enforce(system.wiring, "shop/api")
+    deleting.delete(system.wiring, "shop/api")
+    assert system.tags() == {"v5"}
+
+
+def test_half_a_listing_deletes_nothing(make_system: Make) -> None:
+    system = make_system(keep_last(1), "3", fake={"page_size": 2})
+    system.push("v1", "v2", "v3")
+    system.registry.fail_next("GET", "last=", status=500, times=None)
+    with pytest.raises(RegistryUnavailable):
+        system.settle()
+    assert system.tags() == {"v1", "v2", "v3"}
+
+
+def test_a_registry_that_restarted_is_compared_before_the_next_delete(make_system: Make) -> None:
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    system.settle()
+    system.deaf = True
+    system.registry.push_image("shop/api", "v2", seed="moved while nobody listened")
+    system.deaf = False
+    system.missed.clear()
+    system.registry.notifier.instance = "another"
+    system.push("v4")
+    system.settle()
+    assert system.tags() == {"v2", "v3", "v4"}

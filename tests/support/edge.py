@@ -1,0 +1,168 @@
+"""What the tests of the HTTP edge share: the application over a Redis in memory, and what it would have sent."""
+
+import dataclasses
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+from flask.testing import FlaskClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from service.clock import now_us
+from service.domain.events import parse
+from service.domain.policy.model import Policy
+from service.prune import deleting, planning
+from service.settings import load_settings
+from service.web.app import create_app
+from service.wiring import Wiring, wire
+from tests.conftest import keep_last
+from tests.fakes.registry import FakeRegistry
+from tests.support.makers import V2_ENVELOPE, envelope, understood
+
+
+class Messages:
+    """Stands for the dispatch: keeps what would be sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    def enforce(self, repository: str) -> None:
+        self.sent.append(repository)
+
+    def collect(self) -> None:
+        self.sent.append("a collection")
+
+    def reconcile(self) -> None:
+        self.sent.append("a walk")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """The HTTP edge: a client of it, its wiring, and the repositories it asked a plan for."""
+
+    http: FlaskClient
+    wiring: Wiring
+    sent: list[str]
+
+    @property
+    def redis(self) -> Any:
+        return self.wiring.connection.client
+
+    def heard(self, *events: Any) -> None:
+        """Records events as if the registry had posted them."""
+        self.wiring.history.record(understood(*events))
+
+    def tags(self, repository: str = "shop/api") -> list[str]:
+        """The recorded tags, oldest first."""
+        return list(self.redis.zrange(self.wiring.connection.keys.tags(repository), 0, -1))
+
+
+ServeEdge = Callable[..., Edge]
+
+
+def post(edge: Edge, *events: Any, content_type: str = V2_ENVELOPE, token: str | None = None) -> TestResponse:
+    return send(edge, envelope(*events), content_type, {"Authorization": f"Bearer {token}"} if token else {})
+
+
+def send(
+    edge: Edge, body: bytes, content_type: str = V2_ENVELOPE, headers: dict[str, str] | None = None
+) -> TestResponse:
+    return edge.http.post("/notifications", data=body, content_type=content_type, headers=headers)
+
+
+def answer(recorded: int, duplicates: int = 0, rejected: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"recorded": recorded, "duplicates": duplicates, "rejected": list(rejected)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """What Werkzeug compiles of a route serves every application: building one takes a quarter of the time."""
+    compile_builder: Any = Rule._compile_builder
+    compiled: dict[tuple[Any, ...], Any] = {}
+
+    def builder(rule: Rule, append_unknown: bool = True) -> Any:
+        if rule.defaults:
+            return compile_builder(rule, append_unknown)
+        key = (*rule._trace, append_unknown)
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", builder)
+        yield
+
+
+@pytest.fixture
+def redis_server() -> fakeredis.FakeServer:
+    """A Redis in memory; it goes away while its `connected` is False."""
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def serve(redis_server: fakeredis.FakeServer) -> ServeEdge:
+    """Builds the edge with these settings: serve(tokens={"notify": "s3cret"}); client: another Redis."""
+
+    def build(client: redis.Redis | None = None, **overrides: Any) -> Edge:
+        settings = load_settings(environ={}, redis={"url": "redis://nowhere.invalid"}, **overrides)
+        messages = Messages()
+        memory = fakeredis.FakeRedis(server=redis_server, decode_responses=True)
+        wiring = dataclasses.replace(wire(settings, client=client or memory, patient=True), dispatch=messages)  # type: ignore[arg-type]
+        return Edge(create_app(wiring).test_client(), wiring, messages.sent)
+
+    return build
+
+
+@pytest.fixture
+def edge(serve: ServeEdge) -> Edge:
+    """The edge as it comes: no tokens, no policy."""
+    return serve()
+
+
+@pytest.fixture
+def serve_over_valkey(make_wiring: Callable[..., Wiring]) -> ServeEdge:
+    """Builds the edge over a real server: serve_over_valkey(policy=…, tokens={…}). What plans asks for INFO."""
+
+    def build(policy: Policy | None = None, **settings: Any) -> Edge:
+        messages = Messages()
+        wiring = dataclasses.replace(make_wiring(policy=policy, **settings), dispatch=messages)  # type: ignore[arg-type]
+        return Edge(create_app(wiring).test_client(), wiring, messages.sent)
+
+    return build
+
+
+@pytest.fixture
+def no_redis() -> Iterator[redis.Redis]:
+    """A client of a port where nothing listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield redis.Redis(host="127.0.0.1", port=held.getsockname()[1], retry=Retry(NoBackoff(), 0))
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def pruned(serve_over_valkey: ServeEdge, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch) -> Edge:
+    """v1 has been deleted from shop/api for v2."""
+    edge = serve_over_valkey(policy=keep_last(1), registry_url=registry.url)
+    monkeypatch.setattr("service.reconcile.compare.YOUNG_S", 0.0)
+    monkeypatch.setattr(type(edge.wiring.dispatch), "delete", lambda *_: None, raising=False)
+    for tag in ("v1", "v2"):
+        registry.push_image("shop/api", tag)
+    edge.wiring.history.record(parse(json.dumps({"events": registry.events}).encode(), now_us()))
+    planning.enforce(edge.wiring, "shop/api")
+    deleting.delete(edge.wiring, "shop/api")
+    assert registry.tags("shop/api").keys() == {"v2"}
+    return edge
