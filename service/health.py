@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from service.dispatch import QUEUES
 from service.prune import approvals
-from service.store.metrics import Reading
 from service.store.outbox import Trouble
+from service.store.stats import StatsSnapshot
 from service.wiring import Wiring
 
 LATE_S = 60.0
@@ -41,7 +41,7 @@ class Health:
         registry: True if the registry answers and accepts our login, None if that is not known.
     """
 
-    reading: Reading
+    reading: StatsSnapshot
     troubles: tuple[Trouble, ...]
     queues: dict[str, int]
     registry: bool | None
@@ -79,7 +79,7 @@ def start_line(queues: tuple[str, ...]) -> str:
     return _START.format(name="garbage" if queues == ("garbage",) else "worker", queues=",".join(queues))
 
 
-def _workers(reading: Reading, queues: dict[str, int]) -> Iterator[Trouble]:
+def _workers(reading: StatsSnapshot, queues: dict[str, int]) -> Iterator[Trouble]:
     if not reading.workers:
         message = "no worker gave a sign of life for 10 s, so nothing is planned or deleted: start one: "
         yield Trouble("workers", message + start_line(tuple(queues)), reading.now_ms)
@@ -90,8 +90,8 @@ def _workers(reading: Reading, queues: dict[str, int]) -> Iterator[Trouble]:
             yield Trouble("workers", message, reading.now_ms)
 
 
-def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
-    if wiring.garbage.under_way():
+def _lateness(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
+    if wiring.garbage.progress():
         # Deletions wait for the end of a collection, so lateness is expected.
         return
     for queue, late_s in reading.late_s.items():
@@ -103,7 +103,7 @@ def _lateness(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
             yield Trouble(f"{LATE}{queue}", message, reading.now_ms - round(late_s * 1000))
 
 
-def _holds(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
+def _holds(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
     holds = approvals.undecided(wiring)
     if holds:
         message = (
@@ -114,7 +114,7 @@ def _holds(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
         yield Trouble("holds", message, min(hold.at_us for hold in holds) // 1000)
 
 
-def _unheard(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
+def _unheard(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
     lost = wiring.history.unheard()
     if lost:
         tags = sum(lost.values())
@@ -130,7 +130,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
-def _clock(reading: Reading, before_ms: int) -> Iterator[Trouble]:
+def _clock(reading: StatsSnapshot, before_ms: int) -> Iterator[Trouble]:
     ahead_s = (reading.now_ms - before_ms) / 1000
     if abs(ahead_s) > _CLOCK_S:
         way = "ahead of" if ahead_s > 0 else "behind"
@@ -141,7 +141,7 @@ def _clock(reading: Reading, before_ms: int) -> Iterator[Trouble]:
         yield Trouble("clock", message, reading.now_ms)
 
 
-def _policy(wiring: Wiring, reading: Reading) -> Iterator[Trouble]:
+def _policy(wiring: Wiring, reading: StatsSnapshot) -> Iterator[Trouble]:
     # Reading the policy loads a changed file, which sets or clears the complaint.
     wiring.policies.current()
     if wiring.policies.complaint:

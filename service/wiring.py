@@ -25,29 +25,29 @@ from service.restore.from_folder import RestoreFolder
 from service.restore.restore import Undo
 from service.restore.trash_folder import TrashFolder
 from service.settings import PolicySource, Settings
+from service.store.approvals import Approvals
 from service.store.archive import Archive
-from service.store.capabilities import Abilities
+from service.store.capabilities import Capabilities
 from service.store.catalog import Catalog
-from service.store.changes import Changes
+from service.store.change_limit import ChangeLimit
 from service.store.collections import Collections
 from service.store.connection import PULSE_S, Connection, connect
-from service.store.deletions import CollectAfter, Removals
-from service.store.doctor import Probes
-from service.store.findings import Findings
-from service.store.gate import Bounds, Gate
+from service.store.deletions import CollectAfter, Deletions
+from service.store.doctor_probes import DoctorProbes
+from service.store.doctor_reports import DoctorReports
+from service.store.ended_sessions import EndedSessions
+from service.store.event_counts import EventCounts
+from service.store.gate import Gate, PushLimits
 from service.store.history import History
 from service.store.keys import Keys
 from service.store.lease import Leases
 from service.store.limits import Limits
-from service.store.manual import Asks
+from service.store.manual import ManualDeletions
 from service.store.meter import Meter
-from service.store.metrics import Figures
 from service.store.outbox import Outbox
-from service.store.reconciliation import Walks
+from service.store.reconcile_runs import ReconcileRuns
 from service.store.restorations import Restorations
-from service.store.rulings import Rulings
-from service.store.signed_out import SignedOut
-from service.store.tally import Tallies
+from service.store.stats import Stats
 from service.store.trash import Trash
 
 
@@ -58,25 +58,25 @@ class Wiring:
     settings: Settings
     connection: Connection
     history: History
-    removals: Removals
+    removals: Deletions
     trash: Trash
-    abilities: Abilities
+    abilities: Capabilities
     outbox: Outbox
     leases: Leases
     garbage: Collections
-    walks: Walks
+    walks: ReconcileRuns
     gate: Gate
-    figures: Figures
-    findings: Findings
+    figures: Stats
+    findings: DoctorReports
     meter: Meter
-    changes: Changes
-    probes: Probes
-    tallies: Tallies
-    rulings: Rulings
-    signed_out: SignedOut
+    changes: ChangeLimit
+    probes: DoctorProbes
+    tallies: EventCounts
+    rulings: Approvals
+    signed_out: EndedSessions
     policies: PolicySource
     archive: Archive
-    asks: Asks
+    asks: ManualDeletions
     verdicts: Verdicts
     inventory: Inventory
     platforms: Platforms
@@ -130,13 +130,13 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     # After a worker is killed, the registry may still be working on its DELETE for this long.
     look_again_ms = round(settings.registry.delete_timeout_s * 1000) + 5000
     storage = Storage(settings.storage.path) if settings.storage.path else None
-    pushes = Bounds(settings.gc.youth * 1000)
+    pushes = PushLimits(settings.gc.youth * 1000)
     history = History(connection, limits, look_again_ms, pushes, settings.reconcile.late)
     outbox = Outbox(connection)
     trash = Trash(connection, settings.history.trash, look_again_ms, *_also_saved(settings))
     gc = settings.gc
     collect_after = CollectAfter(gc.after_deletes or 0, gc.after_bytes or 0) if gc.command else CollectAfter()
-    removals = Removals(connection, limits, settings.history.trash, collect_after)
+    removals = Deletions(connection, limits, settings.history.trash, collect_after)
     restorations = Restorations(connection, limits, look_again_ms)
     leases, garbage, meter = Leases(connection), Collections(connection, settings.history.runs), Meter(connection)
     registry = _registry(settings, meter, history.word)
@@ -144,32 +144,32 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
-    archive, verdicts = Archive(connection), Verdicts(history, policies)
+    archive, verdicts, rulings = Archive(connection), Verdicts(history, policies), Approvals(connection, limits)
     return Wiring(
         settings=settings,
         connection=connection,
         history=history,
         removals=removals,
         trash=trash,
-        abilities=Abilities(connection),
+        abilities=Capabilities(connection),
         outbox=outbox,
         leases=leases,
         garbage=garbage,
-        walks=Walks(connection),
+        walks=ReconcileRuns(connection),
         gate=Gate(connection, pushes),
-        figures=Figures(connection),
-        findings=Findings(connection),
+        figures=Stats(connection),
+        findings=DoctorReports(connection),
         meter=meter,
-        changes=Changes(connection, settings.api.changes_per_minute),
-        probes=Probes(connection),
-        tallies=Tallies(connection),
-        rulings=Rulings(connection, limits),
-        signed_out=SignedOut(connection),
+        changes=ChangeLimit(connection, settings.api.changes_per_minute),
+        probes=DoctorProbes(connection),
+        tallies=EventCounts(connection),
+        rulings=rulings,
+        signed_out=EndedSessions(connection),
         policies=policies,
         archive=archive,
-        asks=Asks(connection),
+        asks=ManualDeletions(connection),
         verdicts=verdicts,
-        inventory=Inventory(history, Catalog(connection), archive, verdicts),
+        inventory=Inventory(history, Catalog(connection), archive, verdicts, rulings),
         platforms=Platforms(registry, settings.delete.parallel),
         undo=Undo(history, trash, removals, restorations, leases, registry, unlinker),
         dispatch=Dispatch(celery_app(redis_url(settings), settings.redis.prefix)),

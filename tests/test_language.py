@@ -18,8 +18,6 @@ PRONOUNS = frozenset({"one", "said", "found", "told", "met", "so", "how", "but",
 # Parameters of public methods, to be renamed with their capability.
 ALLOWED = {
     ("service/store/history.py", "found"),
-    ("service/store/reconciliation.py", "said"),
-    ("service/store/restorations.py", "one"),
 }
 
 

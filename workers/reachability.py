@@ -44,14 +44,14 @@ def look_at_registry(wiring: Wiring) -> None:
     known = next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == REGISTRY), None)
     message = _why_not(wiring)
     if message is None and known is not None:
-        wiring.outbox.mended(REGISTRY)
+        wiring.outbox.end_trouble(REGISTRY)
         waiting = wiring.outbox.end_back_offs()
         for image in filter(None, (lost_image(trouble.about) for trouble in wiring.outbox.troubles())):
-            wiring.removals.look_at(image[0], [image[1]])
+            wiring.removals.request_healing(image[0], [image[1]])
         log.info("the registry answers again", repositories_waiting=len(waiting))
     elif message is not None and known is None:
         log.warning("the registry does not answer or refuses us; deletions and planning wait", error=message)
-        wiring.outbox.complain(REGISTRY, f"{message}; nothing is deleted until this is mended, and nothing is lost")
+        wiring.outbox.note_trouble(REGISTRY, f"{message}; nothing is deleted until this is mended, and nothing is lost")
 
 
 def _why_not(wiring: Wiring) -> str | None:
@@ -96,10 +96,10 @@ class Answers:
             if not known:
                 message = f"{slow} of {total} answers of the registry took more than {_SLOW_S:g} s within a minute"
                 log.warning("the registry answers slowly", slow=slow, answers=total)
-                wiring.outbox.complain(SLOW, f"{message}: look at its load, its storage and the network between")
+                wiring.outbox.note_trouble(SLOW, f"{message}: look at its load, its storage and the network between")
         elif known and now_s - since_s >= _WINDOW_S / 2:
             log.info("the registry answers fast again")
-            wiring.outbox.mended(SLOW)
+            wiring.outbox.end_trouble(SLOW)
 
 
 def _counts(name: str, label: str) -> bool:

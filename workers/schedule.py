@@ -20,7 +20,7 @@ def follow_schedule(wiring: Wiring) -> None:
     if not schedule or wiring.collector is None:
         return
     if is_due(schedule, datetime.fromtimestamp(wiring.garbage.scheduled(now_ms()) / 1000, UTC)):
-        wiring.garbage.want(f"scheduled ({schedule})")
+        wiring.garbage.request_if_none(f"scheduled ({schedule})")
         wiring.garbage.take_schedule(now_ms())
 
 
@@ -33,12 +33,12 @@ def follow_walks(wiring: Wiring) -> None:
     if wiring.in_flight and wiring.leases.elected("started", _START_MS):
         _note_start(wiring, wiring.in_flight)
     if wiring.leases.elected("walk", _LOOK_MS):
-        reason = reconciliation.why(walks.epoch_walked(), walks.epoch())
+        reason = reconciliation.why(walks.last_epoch(), walks.epoch())
         schedule = wiring.settings.reconcile.schedule
         if reason:
-            walks.want(reason)
+            walks.request_if_none(reason)
         elif schedule and is_due(schedule, datetime.fromtimestamp(walks.scheduled(now) / 1000, UTC)):
-            walks.want(f"scheduled ({schedule})")
+            walks.request_if_none(f"scheduled ({schedule})")
             walks.take_schedule(now)
     if walks.overdue():
         wiring.dispatch.reconcile()
@@ -54,6 +54,6 @@ def _note_start(wiring: Wiring, debug: InFlight) -> None:
     except (RegistryUnavailable, RegistryRefused):
         # Functions that need the debug server report its failure themselves.
         return
-    restarted = [start for start in starts if wiring.walks.started(start.said, start.age_ms)]
+    restarted = [start for start in starts if wiring.walks.note_registry_start(start.said, start.age_ms)]
     if restarted:
         log.info("the registry was restarted; a comparison finds the pushes that it had not reported")

@@ -49,7 +49,7 @@ def sweep(wiring: Wiring) -> None:
     follow_schedule(wiring)
     if wiring.registry is not None:
         if wiring.leases.elected("unseen", _UNSEEN_MS) and (unseen := wiring.history.unseen()):
-            wiring.walks.ask(unseen, "named by notifications, and not seen at the registry yet")
+            wiring.walks.request_repositories(unseen, "named by notifications, and not seen at the registry yet")
         follow_walks(wiring)
 
 
@@ -61,11 +61,11 @@ def _follow_clock(wiring: Wiring) -> None:
         sentence = (
             f"the clock of Redis was set back by {back_s:.0f} s: leases and waiting times were shortened by as much"
         )
-        wiring.outbox.complain(_SET_BACK, f"{sentence}. Keep that clock right by NTP")
+        wiring.outbox.note_trouble(_SET_BACK, f"{sentence}. Keep that clock right by NTP")
         log.warning(sentence)
     for trouble in wiring.outbox.troubles():
         if trouble.about == _SET_BACK and now_us() > trouble.at_ms * 1000 + _HOUR_US:
-            wiring.outbox.mended(_SET_BACK)
+            wiring.outbox.end_trouble(_SET_BACK)
 
 
 def _end_losses(wiring: Wiring) -> None:
@@ -82,12 +82,12 @@ def _end_losses(wiring: Wiring) -> None:
         repository, name = image
         is_over = is_tag(name) and not wiring.history.is_live(repository, name)
         if is_over or now_us() > trouble.at_ms * 1000 + _WEEK_US:
-            wiring.outbox.mended(trouble.about)
+            wiring.outbox.end_trouble(trouble.about)
         else:
             lost.setdefault(repository, []).append(name)
     if lost and wiring.leases.elected("lost", _LOST_MS):
         for repository, names in lost.items():
-            wiring.removals.look_at(repository, names)
+            wiring.removals.request_healing(repository, names)
 
 
 def _follow_policy(wiring: Wiring) -> None:

@@ -78,11 +78,11 @@ def _back_off(
     asked_s = error.retry_after_s if isinstance(error, RegistryUnavailable) else None
     try:
         wiring.meter.count("failures", queue)
-        wait_s = wiring.outbox.put_off(queue, repository, asked_s)
+        wait_s = wiring.outbox.postpone(queue, repository, asked_s)
         must_act = not isinstance(error, RegistryUnavailable)
         # The first retries come within a second: a failure that they end is no trouble for the operator.
         if must_act or wait_s > 1:
-            wiring.outbox.complain(f"{queue} {repository}", str(error))
+            wiring.outbox.note_trouble(f"{queue} {repository}", str(error))
     except StoreUnavailable as unavailable:
         log.warning("goes on when Redis is back", repository=repository, error=str(unavailable))
         return

@@ -37,7 +37,7 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     need_policy(wiring)
     known(wiring, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
-    for hold in wiring.history.holds([repository]):
+    for hold in wiring.rulings.holds([repository]):
         explained = with_hold(explained, hold.digests, hold.reason)
     if tag and not explained:
         raise NoSuchTag(_what_became(wiring, repository, tag))

@@ -65,7 +65,7 @@ def gc(
         show_json(asdict(run) | ({"would_sweep": dict(rehearsal.blobs)} if rehearsal else {}))
     else:
         _show_run(run, rehearsal)
-    if run.result == "put off" and wiring.garbage.wanted():
+    if run.result == "put off" and wiring.garbage.requested():
         raise CollectionFailed(f"{run.message}; {_queued(wiring)}")
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)
@@ -85,7 +85,7 @@ def _open(wiring: Wiring, yes: bool) -> None:
     Workers open the gate themselves once they have proved that the collector is dead. A lost machine proves nothing:
     only the operator can know that the collector no longer runs there.
     """
-    held = wiring.gate.standing()
+    held = wiring.gate.state()
     if held is None:
         click.echo("the gate is open")
         return
@@ -96,7 +96,7 @@ def _open(wiring: Wiring, yes: bool) -> None:
             abort=True,
         )
     wiring.gate.open(held.token)
-    wiring.outbox.mended("gate")
+    wiring.outbox.end_trouble("gate")
     click.echo("the gate is open")
 
 
@@ -115,7 +115,7 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
         click.echo(f"{permanent(wiring.figures.trashed())} with it; `pushprune trash` lists them", err=True)
     shown_stage = ""
     while not (new := [run for run in wiring.garbage.runs(5) if run.started_ms >= asked_ms and run.reason == reason]):
-        under = wiring.garbage.under_way()
+        under = wiring.garbage.progress()
         if under is None and wiring.outbox.workers() == 0:
             raise CollectionFailed("no worker is running: start one, and the collection runs then")
         if under and tells and under.stage != shown_stage:

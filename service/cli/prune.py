@@ -101,7 +101,7 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
     for name in wiring.outbox.mark_due(names):
         wiring.dispatch.enforce(name)
     click.echo(f"planned now: {', '.join(names) or 'nothing'}")
-    for hold in wiring.history.holds(names):
+    for hold in wiring.rulings.holds(names):
         line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))
     if wiring.verdicts.is_dry():

@@ -72,7 +72,7 @@ def _awaited(
     with Progress(*columns, transient=True, disable=not (tells and sys.stdout.isatty())) as progress:
         bar = progress.add_task("repositories", total=None)
         while True:
-            last, under = wiring.walks.last(), wiring.walks.under_way()
+            last, under = wiring.walks.last(), wiring.walks.current()
             is_over = last and last.at_ms >= asked_ms and (last.reason == reason or bool(repositories))
             if last and is_over and not wiring.walks.waiting(repositories):
                 return last

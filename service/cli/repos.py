@@ -36,7 +36,7 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
     page = wiring.inventory.repositories(
         lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
     )
-    holds = {hold.repository: hold.reason for hold in wiring.history.holds([row.repository for row in page.rows])}
+    holds = {hold.repository: hold.reason for hold in wiring.rulings.holds([row.repository for row in page.rows])}
     unheard = wiring.history.unheard()
     if as_json:
         show_json(

@@ -34,7 +34,7 @@ class Progress:
         # The thread must have ended before the key is deleted: it would write the key again.
         self._thread.join()
         with suppress(StoreUnavailable):
-            self._garbage.hide()
+            self._garbage.clear_progress()
 
     def at(self, stage: str) -> None:
         """Publish the beginning of the next stage."""
@@ -48,4 +48,4 @@ class Progress:
     def _show(self) -> None:
         if self._under.stage:
             with suppress(StoreUnavailable):
-                self._garbage.show(self._under)
+                self._garbage.publish_progress(self._under)

@@ -15,10 +15,10 @@ from service.registry.client import Manifest, RegistryClient
 from service.registry.collector import Collector, Report
 from service.registry.probe import LEFTOVERS, UNKNOWN
 from service.registry.storage import Storage
-from service.store.gate import Loose, Unread
+from service.store.gate import UnreadManifest, UnreferencedBlob
 from service.store.keys import short
 from service.store.lease import Lease
-from service.store.trash import Kept
+from service.store.trash import TrashedManifest
 from service.wiring import Wiring
 
 TOO_MANY = "too many pushes are in progress to keep track of all"
@@ -100,17 +100,17 @@ class Quiet:
         if self._storage:
             self._refuse_young(report, self._storage)
         # If this sweep is interrupted, the next run must not take the rest of its young blobs for those of a push.
-        self._wiring.gate.sweeping(_swept(report))
+        self._wiring.gate.note_deleting(_swept(report))
 
     def release(self) -> None:
         """Delete the manifests with which this run, or an interrupted run, holds blobs.
 
         This must happen before any dry run: otherwise their blobs are marked.
         """
-        for repository, digest in self._wiring.gate.held():
+        for repository, digest in self._wiring.gate.pins():
             self._lease.check()
             self._client.delete(repository, digest)
-            self._wiring.gate.released(repository, digest)
+            self._wiring.gate.unpin(repository, digest)
 
     def _release_quietly(self) -> None:
         """Release the blobs; a manifest that cannot be deleted now is deleted by the next run."""
@@ -123,16 +123,16 @@ class Quiet:
     def _client(self) -> RegistryClient:
         return self._wiring.client
 
-    def _needed(self, report: Report) -> tuple[Loose, ...]:
+    def _needed(self, report: Report) -> tuple[UnreferencedBlob, ...]:
         """Return the blobs and layer links that the sweep would delete and that an unfinished push may need.
 
         A push also loses a blob that is kept if its repository loses the link to the blob (Distribution 3).
         """
         gate, explained, swept = self._wiring.gate, self._explained(), _swept(report)
         refuse_unknown(self._wiring)
-        read_unread(self._wiring, gate.loose(swept))
+        read_unread(self._wiring, gate.unreferenced(swept))
         needed = []
-        for loose in gate.loose(swept):
+        for loose in gate.unreferenced(swept):
             # An entry without a digest means that the table of the gate is full: every blob may be needed.
             if not loose.digest:
                 raise PutOff(TOO_MANY, _LOOSE_S)
@@ -151,7 +151,7 @@ class Quiet:
         """Map each blob that a deletion explains to the time of that deletion (µs), pushprune's own blobs included."""
         return self._wiring.trash.held() | dict.fromkeys((tombstone.DIGEST, *LEFTOVERS), now_us())
 
-    def _hold(self, needed: Collection[Loose]) -> None:
+    def _hold(self, needed: Collection[UnreferencedBlob]) -> None:
         if self._wiring.registry is None or self._wiring.settings.gc.gate == "readonly":
             raise RegistryRefused("nothing can be pushed to this registry")
         blobs: dict[str, dict[str, None]] = {}
@@ -165,13 +165,13 @@ class Quiet:
             self._client.delete(repository, UNKNOWN)
             manifest = _holding(tuple(digests))
             # Redis knows the manifest before the registry does, so that a crash in between leaves nothing behind.
-            digest = self._wiring.gate.holds(repository, manifest)
+            digest = self._wiring.gate.pin(repository, manifest)
             self._client.put(repository, digest, OCI_MANIFEST, manifest)
         log.info("holding blobs for stalled pushes", blobs=sum(map(len, blobs.values())), repositories=len(blobs))
 
     def _refuse_young(self, report: Report, storage: Storage) -> None:
         """Refuse to delete a young blob or link that neither a deletion nor an interrupted sweep explains."""
-        since_us, before = now_us() - self._wiring.settings.gc.youth * 1_000_000, self._wiring.gate.was_sweeping()
+        since_us, before = now_us() - self._wiring.settings.gc.youth * 1_000_000, self._wiring.gate.was_deleting()
         explained = self._explained()
         pushed = [(digest, digest, storage.blob_us(digest)) for digest in report.eligible]
         pushed += [(f"{name}@{digest}", digest, storage.layer_us(name, digest)) for name, digest in report.links]
@@ -201,21 +201,21 @@ def refuse_unknown(wiring: Wiring) -> None:
         )
 
 
-def read_unread(wiring: Wiring, loose: Collection[Loose]) -> None:
+def read_unread(wiring: Wiring, loose: Collection[UnreferencedBlob]) -> None:
     """Read the manifests that were reported without references, and free the blobs that they reference.
 
     Only notifications with `includereferences` contain the references. A manifest is read only if its client pushed
     one of the loose blobs to the same repository. A manifest that cannot be read frees nothing.
     """
     pushers = {(entry.repository, entry.client) for entry in loose if entry.digest}
-    for manifest in wiring.gate.unread() if pushers else ():
+    for manifest in wiring.gate.unread_manifests() if pushers else ():
         if (manifest.repository, manifest.client) in pushers:
-            wiring.gate.free(manifest, _referenced(wiring, manifest))
+            wiring.gate.release_blobs(manifest, _referenced(wiring, manifest))
 
 
-def _referenced(wiring: Wiring, unread: Unread) -> tuple[str, ...]:
+def _referenced(wiring: Wiring, unread: UnreadManifest) -> tuple[str, ...]:
     """The blobs that a manifest references; () if the manifest exists nowhere or cannot be understood."""
-    manifest: Kept | Manifest | None = wiring.trash.get(unread.repository, unread.digest)
+    manifest: TrashedManifest | Manifest | None = wiring.trash.get(unread.repository, unread.digest)
     if manifest is None and wiring.storage is not None:
         manifest = wiring.storage.manifest(unread.repository, unread.digest)
     if manifest is None and wiring.registry is not None:
@@ -237,5 +237,5 @@ def _holding(digests: tuple[str, ...]) -> bytes:
     return json.dumps(manifest, separators=(",", ":")).encode()
 
 
-def _refusal(loose: Loose, details: str = "") -> PutOff:
+def _refusal(loose: UnreferencedBlob, details: str = "") -> PutOff:
     return PutOff(f"a push to {loose.repository} may need {loose.digest}, which would be deleted{details}", _LOOSE_S)

@@ -80,7 +80,7 @@ def drained(wiring: Wiring, collector: Collector, lease: Lease, reason: str, qui
 
 def _is_unchecked(wiring: Wiring) -> bool:
     """True if no run has verified yet that the registry does not claim the blobs of the last sweep any more."""
-    return wiring.settings.gc.gate == "proxy" and wiring.garbage.unchecked() is not None
+    return wiring.settings.gc.gate == "proxy" and wiring.garbage.open_check() is not None
 
 
 def _why_closed(wiring: Wiring, token: str) -> str:
@@ -88,7 +88,7 @@ def _why_closed(wiring: Wiring, token: str) -> str:
 
     If the registry claims a deleted blob, the gate is marked as kept, so that no process opens it.
     """
-    sweep = wiring.garbage.unchecked() if wiring.settings.gc.gate == "proxy" else None
+    sweep = wiring.garbage.open_check() if wiring.settings.gc.gate == "proxy" else None
     if sweep is None:
         return ""
     try:
@@ -114,7 +114,7 @@ def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
     Raises:
         PutOff: the gate must stay closed. The next attempt takes it over, if the holder is dead.
     """
-    held = wiring.gate.standing()
+    held = wiring.gate.state()
     if held is None or held.token != before:
         return
     if not is_dead:
@@ -126,7 +126,7 @@ def _succeed(wiring: Wiring, before: str, is_dead: bool) -> None:
 
 def _kept(wiring: Wiring, collector: Collector) -> str | None:
     """The token of a gate that was left closed after a sweep, if its holder is dead: that gate is taken over closed."""
-    held = wiring.gate.standing()
+    held = wiring.gate.state()
     if held is None or held.state != "closed" or not (held.is_kept or _is_unchecked(wiring)):
         return None
     return held.token if collector.is_dead(held.token) else None
@@ -143,7 +143,7 @@ def _close(wiring: Wiring, lease: Lease, token: str, reason: str) -> None:
 
 def reopen(wiring: Wiring) -> None:
     """Open a gate whose holder is proved dead, or report the reason why the gate stays closed."""
-    held = wiring.gate.standing()
+    held = wiring.gate.state()
     if held is None:
         return
     if held.is_kept:
@@ -154,14 +154,14 @@ def reopen(wiring: Wiring) -> None:
         _complain(wiring, f"{_STAYS}{reason}{_TRIED_AGAIN}")
     else:
         wiring.gate.open(held.token)
-        wiring.outbox.mended("gate")
+        wiring.outbox.end_trouble("gate")
         log.warning("the gate is open again: the collection that held it is proved dead", because=held.reason)
 
 
 def _complain(wiring: Wiring, message: str) -> None:
     """Report a trouble at most once a minute, unless a running collection already reports it."""
     if not wiring.leases.collecting() and wiring.leases.elected("gate", _TELL_MS):
-        wiring.outbox.complain("gate", message)
+        wiring.outbox.note_trouble("gate", message)
 
 
 def _open(wiring: Wiring, collector: Collector, token: str) -> None:
@@ -179,7 +179,7 @@ def _open(wiring: Wiring, collector: Collector, token: str) -> None:
         if _why_closed(wiring, token):
             return
         wiring.gate.open(token)
-        wiring.outbox.mended("gate")
+        wiring.outbox.end_trouble("gate")
     except StoreUnavailable as error:
         log.warning("the gate will be opened when Redis is available again", error=str(error))
 
@@ -307,7 +307,7 @@ def _guarded(wiring: Wiring, lease: Lease, token: str) -> Iterator[None]:
     def guard() -> None:
         while not ended.wait(POLL_S):
             try:
-                held = wiring.gate.standing()
+                held = wiring.gate.state()
             except StoreUnavailable:
                 # Without Redis the lease cannot be renewed, and ends by itself.
                 continue

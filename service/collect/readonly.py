@@ -22,7 +22,7 @@ def closed(wiring: Wiring, progress: Progress) -> Iterator[None]:
         StaysReadOnly: the registry does not accept writes again.
     """
     # Recorded before the restart, so that another run makes the registry writable again if this process dies.
-    wiring.garbage.closes()
+    wiring.garbage.note_read_only()
     try:
         _close(wiring, progress)
         yield
@@ -45,10 +45,10 @@ def open_again(wiring: Wiring, progress: Progress) -> None:
         _open(wiring, progress)
     except CollectionFailed as error:
         message = f"the registry was made read-only for a collection and still is: {error}; start it without read-only"
-        wiring.outbox.complain(READ_ONLY, message)
+        wiring.outbox.note_trouble(READ_ONLY, message)
         raise StaysReadOnly(message) from error
-    wiring.garbage.reopened()
-    wiring.outbox.mended(READ_ONLY)
+    wiring.garbage.note_writable()
+    wiring.outbox.end_trouble(READ_ONLY)
 
 
 def _close(wiring: Wiring, progress: Progress) -> None:

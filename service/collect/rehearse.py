@@ -51,7 +51,7 @@ def let_settle(wiring: Wiring, lease: Lease) -> None:
     while (wiring.leases.writers() or wiring.trash.age_s() < gc.settle) and time.monotonic() < end:
         lease.check()
         # A tag is healed only once the gate drains, so waiting here would delay the healing.
-        if wiring.outbox.healing() or wiring.gate.standing():
+        if wiring.outbox.healing() or wiring.gate.state():
             return
         time.sleep(POLL_S)
 
@@ -65,7 +65,7 @@ def early(wiring: Wiring, collector: Collector, lease: Lease) -> Early | None:
     gate = wiring.gate
     # While another holder has the gate, a dry run would take the collector's lock, and that holder could not be
     # proved dead.
-    if wiring.settings.gc.gate != "proxy" or gate.standing() or _is_unquiet(wiring) or gate.unfinished(0):
+    if wiring.settings.gc.gate != "proxy" or gate.state() or _is_unquiet(wiring) or gate.unfinished(0):
         return None
     began_ms, past = wiring.connection.now_ms(), _past(wiring)
     try:
@@ -98,8 +98,8 @@ def _is_unquiet(wiring: Wiring) -> bool:
         wiring.leases.writers()
         or wiring.trash.age_s() < wiring.settings.gc.settle
         or wiring.outbox.healing()
-        or wiring.garbage.unchecked()
-        or wiring.gate.held()
+        or wiring.garbage.open_check()
+        or wiring.gate.pins()
     )
 
 

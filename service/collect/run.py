@@ -56,20 +56,20 @@ _NO_PROBE = "no deleted blob could be used to test the registry for a stale cach
 def collect(wiring: Wiring) -> None:
     """Run the requested dry run or collection, and record its result."""
     garbage = wiring.garbage
-    dry, reason = garbage.rehearsal_wanted(), garbage.wanted()
-    if dry is None and reason is None and not garbage.is_closed():
+    dry, reason = garbage.rehearsal_requested(), garbage.requested()
+    if dry is None and reason is None and not garbage.may_be_read_only():
         return
     if wiring.collector is None:
-        wiring.outbox.complain(
+        wiring.outbox.note_trouble(
             "garbage", "a collection is due, but gc.command is not set: set it, or run garbage-collect manually"
         )
-        garbage.put_off(_FAILED_S)
+        garbage.postpone(_FAILED_S)
         return
     if dry is None and reason and _is_too_early(wiring, reason):
         return
     with wiring.leases.hold(COLLECT, COLLECT_MS) as lease:
         if lease is None:
-            garbage.put_off(BUSY_S)
+            garbage.postpone(BUSY_S)
             return
         purpose = dry or reason or "cleaning up after an interrupted collection"
         with Progress(garbage, purpose) as progress:
@@ -86,7 +86,7 @@ def _is_too_early(wiring: Wiring, reason: str) -> bool:
     """True if a collection must wait for gc.window or gc.min_interval. The wait is recorded once."""
     early = why_not_yet(wiring, reason)
     # An interrupted collection left the registry read-only, or its sweep unchecked: that cannot wait.
-    if early is None or wiring.garbage.is_closed() or wiring.garbage.unchecked():
+    if early is None or wiring.garbage.may_be_read_only() or wiring.garbage.open_check():
         return False
     at_ms = now_ms()
     run = Run(at_ms, at_ms, "put off", reason, message=early, gate=wiring.settings.gc.gate)
@@ -98,11 +98,11 @@ def _is_too_early(wiring: Wiring, reason: str) -> bool:
 def _end_leftovers(job: Job, reason: str | None) -> None:
     """Make a registry writable again that an interrupted run left read-only, unless this run does so at its end."""
     wiring = job.wiring
-    if wiring.garbage.is_closed() and (reason is None or wiring.settings.gc.gate != "readonly"):
+    if wiring.garbage.may_be_read_only() and (reason is None or wiring.settings.gc.gate != "readonly"):
         try:
             readonly.open_again(wiring, job.progress)
         except StaysReadOnly:
-            wiring.garbage.put_off(_ALARM_S)
+            wiring.garbage.postpone(_ALARM_S)
             raise
 
 
@@ -113,7 +113,7 @@ def _rehearse(job: Job) -> None:
         job.progress.at(collection_run.REHEARSING)
         report = succeeded(job.collector.run(lambda: job.lease.valid)).report
         sizes = sizes_of(wiring, report.eligible)
-        wiring.garbage.rehearsed(Rehearsal(now_ms(), tuple(sizes.items())))
+        wiring.garbage.note_rehearsal(Rehearsal(now_ms(), tuple(sizes.items())))
         job.learn(exit_code=0, marked=report.marked, blobs=len(sizes), manifests=report.manifests)
         job.learn(bytes_freed=total(sizes.values()), unsized=unknown(sizes))
         job.progress.at(collection_run.COMPARING)
@@ -146,13 +146,13 @@ def _attempt(job: Job) -> None:
     except PushpruneError as error:
         once = isinstance(error, StaleCache | StaysReadOnly)
         # After an unchecked sweep the gate may still be closed, so that clients wait for the next attempt.
-        is_urgent = once or wiring.garbage.unchecked() is not None
+        is_urgent = once or wiring.garbage.open_check() is not None
         wait_s = BUSY_S if isinstance(error, LeaseLost) else _ALARM_S if is_urgent else _FAILED_S
         job.learn(result="failed", message=str(error))
     if job.run.result == "failed":
-        wiring.outbox.complain("garbage", job.run.message)
+        wiring.outbox.note_trouble("garbage", job.run.message)
     elif job.run.result == "done":
-        wiring.outbox.mended("garbage")
+        wiring.outbox.end_trouble("garbage")
     job.record(once=once, wait_s=wait_s)
 
 
@@ -161,7 +161,7 @@ def _patience_s(job: Job) -> float:
 
     The wait grows with the time for which the collection has been postponed, because each attempt makes clients wait.
     """
-    waits = job.wiring.garbage.waits()
+    waits = job.wiring.garbage.wait()
     if waits is None or is_by_hand(job.run.reason):
         return 0.0
     return min(_SELDOM_S, (now_ms() - waits.since_ms) / 4000)
@@ -194,11 +194,11 @@ def _in_quiet(job: Job) -> None:
 
 def _finish(job: Job) -> None:
     """Complete the checks of an earlier sweep that were interrupted, or that waited for an operator."""
-    sweep = job.wiring.garbage.unchecked()
+    sweep = job.wiring.garbage.open_check()
     if sweep is not None:
         verify.refuse_stale(job.wiring, job.progress, sweep.probes, *job.heals)
         verify.look_at_pushed(job.wiring, job.progress, sweep.since_ms)
-        job.wiring.garbage.checked()
+        job.wiring.garbage.end_check()
 
 
 def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
@@ -210,7 +210,7 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
         early: the dry run before the gate closed, if there was one.
     """
     wiring, progress = job.wiring, job.progress
-    job.covered, since_ms = wiring.garbage.began(), wiring.connection.now_ms()
+    job.covered, since_ms = wiring.garbage.deletions_so_far(), wiring.connection.now_ms()
     quiet.release()
     with Watch(wiring, job.lease) as watch:
         rehearsed = early.report if early and rehearse.still_holds(wiring, early) else _rehearsed(job, watch)
@@ -222,10 +222,10 @@ def _sweep(job: Job, quiet: Quiet, early: Early | None) -> None:
             probes = verify.choose_probes(wiring, rehearsed.eligible)
             job.lease.check()
             # The last moment at which a user can cancel the collection.
-            if wiring.garbage.wanted() is None:
+            if wiring.garbage.requested() is None:
                 raise PutOff(_CANCELLED)
             # Recorded before the sweep, so that another run makes the checks if this process dies.
-            wiring.garbage.sweeps(Sweep(since_ms, probes))
+            wiring.garbage.begin_check(Sweep(since_ms, probes))
             # From here on, layers of deleted images may be gone: their deletions can no longer be undone.
             job.learn(final=wiring.trash.collected())
             progress.at(collection_run.SWEEPING)
@@ -267,7 +267,7 @@ def _compare(wiring: Wiring, watch: Watch, report: Report) -> None:
 
 def _check_pushed(job: Job) -> None:
     """Check the images that were pushed during the collection. If one is broken, the run has failed and names it."""
-    sweep = job.wiring.garbage.unchecked()
+    sweep = job.wiring.garbage.open_check()
     if sweep is None:
         return
     pushed = verify.look_at_pushed(job.wiring, job.progress, sweep.since_ms)
@@ -277,5 +277,5 @@ def _check_pushed(job: Job) -> None:
         job.learn(
             result="failed", message=f"these images were pushed meanwhile and are broken: {names}; push them again"
         )
-    job.wiring.garbage.checked()
+    job.wiring.garbage.end_check()
     job.wiring.garbage.collected(job.run.reason, job.covered)

@@ -49,11 +49,11 @@ class Overview:
 
 def overview(wiring: Wiring, runs: int = 20) -> Overview:
     """Describe all collections; `runs` limits the past ones. Raises StoreUnavailable if Redis is unavailable."""
-    garbage, wanted, held = wiring.garbage, wiring.garbage.wanted(), wiring.gate.standing()
+    garbage, wanted, held = wiring.garbage, wiring.garbage.requested(), wiring.gate.state()
     return Overview(
-        under=garbage.under_way(),
+        under=garbage.progress(),
         wanted=wanted,
-        waits=garbage.waits() if wanted else None,
+        waits=garbage.wait() if wanted else None,
         next_ms=next_ms(wiring),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
         permanent=wiring.figures.trashed(),
@@ -101,7 +101,7 @@ def cancel(wiring: Wiring) -> str:
     Raises:
         NotWaiting: no collection is queued, or the collection is deleting already.
     """
-    under = wiring.garbage.under_way()
+    under = wiring.garbage.progress()
     if under and under.stage in (SWEEPING, CHECKING):
         raise NotWaiting(f"the collection is {under.stage} already, and cannot be cancelled any more")
     reason = wiring.garbage.cancel()

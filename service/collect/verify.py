@@ -88,7 +88,7 @@ def refuse_stale(
     progress.at(CHECKING)
     blob = lie(wiring, probes)
     if blob is None:
-        wiring.outbox.mended(STALE)
+        wiring.outbox.end_trouble(STALE)
         return ""
     # A restart that did not help once is not repeated at every attempt.
     is_alarmed = any(trouble.about == STALE for trouble in wiring.outbox.troubles())
@@ -107,7 +107,7 @@ def refuse_stale(
         )
         + "remove storage.cache from its config.yml"
     )
-    wiring.outbox.complain(STALE, message)
+    wiring.outbox.note_trouble(STALE, message)
     raise StaleCache(message)
 
 
@@ -136,7 +136,7 @@ def look_at_pushed(wiring: Wiring, progress: Progress, since_ms: int) -> Pushed:
     }
     for name, damage in broken.items():
         message = f"it was pushed during a garbage collection and is broken ({damage}): push it again"
-        wiring.outbox.complain(f"{BROKEN}{name}", message)
+        wiring.outbox.note_trouble(f"{BROKEN}{name}", message)
         log.error("an image pushed during a garbage collection is broken", image=name, why=damage)
     return Pushed(len(pushes), tuple(broken))
 
@@ -170,7 +170,7 @@ def end_alarms(wiring: Wiring) -> None:
             digest = reference if is_digest(reference) else _digest_of(wiring, repository, reference)
             existed = partial(_existed, wiring, repository)
             if digest is None or flaw(wiring.client, repository, digest, existed) in (None, MANIFEST_GONE):
-                wiring.outbox.mended(trouble.about)
+                wiring.outbox.end_trouble(trouble.about)
         except (RegistryUnavailable, RegistryRefused):
             # Without an answer the trouble remains, and is checked again.
             continue

@@ -7,7 +7,7 @@ from contextlib import suppress
 from service.doctor.case import Case
 from service.domain.errors import DeletesDisabled, PushpruneError, RegistryRefused
 from service.domain.finding import Finding, error, fine, warning
-from service.store.doctor import Heard
+from service.store.doctor_probes import ProbeState
 
 _NAME = "notifications"
 _POLL_S = 0.1
@@ -51,7 +51,7 @@ def _push(case: Case) -> bool:
     return True
 
 
-def _wait(case: Case) -> tuple[Heard, float]:
+def _wait(case: Case) -> tuple[ProbeState, float]:
     began = time.monotonic()
     while True:
         state, took_s = case.wiring.probes.state(case.name), time.monotonic() - began

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from service.doctor.case import Case
 from service.domain.errors import StoreRefuses, StoreUnavailable
 from service.domain.finding import Finding, error, fine, warning, worst
-from service.store.server import Server, read_server
+from service.store.redis_info import RedisInfo, read_server
 
 _NAME = "redis"
 _OLDEST = (6, 2)
@@ -50,14 +50,14 @@ def _mend(refusal: str) -> str:
     return "redis-cli INFO   # and the log of Redis: it says more"
 
 
-def _version(server: Server) -> Iterator[Finding]:
+def _version(server: RedisInfo) -> Iterator[Finding]:
     if server.version[:2] < _OLDEST:
         yield error(
             _NAME, f"{server.name} is too old: 6.2 is needed", "docker pull valkey/valkey:8   # or Redis >= 6.2"
         )
 
 
-def _eviction(server: Server) -> Iterator[Finding]:
+def _eviction(server: RedisInfo) -> Iterator[Finding]:
     """Check that Redis evicts no key.
 
     The `volatile-*` policies are as harmful as the others: leases and the keys against recording an event twice expire.
@@ -74,7 +74,7 @@ def _eviction(server: Server) -> Iterator[Finding]:
         yield warning(_NAME, f"{sentence}; it has no maxmemory now", mend)
 
 
-def _memory(server: Server) -> Iterator[Finding]:
+def _memory(server: RedisInfo) -> Iterator[Finding]:
     if not server.limit_bytes:
         return
     share = server.used_bytes / server.limit_bytes
@@ -87,7 +87,7 @@ def _memory(server: Server) -> Iterator[Finding]:
         yield warning(_NAME, sentence, mend)
 
 
-def _replay(server: Server) -> Iterator[Finding]:
+def _replay(server: RedisInfo) -> Iterator[Finding]:
     line = "user default off ~* &* +@all   # in redis.conf or its ACL file: off, nobody can log in as this user"
     if server.replays is False:
         sentence = (
@@ -103,7 +103,7 @@ def _replay(server: Server) -> Iterator[Finding]:
         yield warning(_NAME, sentence, line)
 
 
-def _persistence(server: Server) -> Iterator[Finding]:
+def _persistence(server: RedisInfo) -> Iterator[Finding]:
     mend = "redis-cli CONFIG SET appendonly yes   # and `appendonly yes` in redis.conf"
     if server.writes_fail:
         yield error(

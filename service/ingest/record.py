@@ -3,23 +3,23 @@
 from service.dispatch import Dispatch
 from service.domain.events import Envelope
 from service.settings import PolicySource
-from service.store.doctor import Probes
+from service.store.doctor_probes import DoctorProbes
 from service.store.history import History
-from service.store.ingest import Recorded
+from service.store.ingest import RecordResult
 
 _MOST_INSTANCES = 64
-_NOTHING = Recorded(events=0, duplicates=0, due=())
+_NOTHING = RecordResult(events=0, duplicates=0, due=())
 
 
 class Recorder:
     """Records envelopes. One per process: it remembers which registry instances this process has recorded."""
 
-    def __init__(self, history: History, probes: Probes, policies: PolicySource, dispatch: Dispatch) -> None:
+    def __init__(self, history: History, probes: DoctorProbes, policies: PolicySource, dispatch: Dispatch) -> None:
         self._history, self._probes = history, probes
         self._policies, self._dispatch = policies, dispatch
         self._instances: set[str] = set()
 
-    def record(self, envelope: Envelope) -> Recorded:
+    def record(self, envelope: Envelope) -> RecordResult:
         """Record one envelope exactly once, and send every repository that is newly due to be planned.
 
         Raises:

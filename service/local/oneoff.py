@@ -68,7 +68,7 @@ class OneOff:
         """Compare these repositories, or all, with the registry. Raises RegistryRefused if one failed."""
         walks = self.wiring.walks
         ask(self.wiring, repositories)
-        self._until(lambda: not (walks.wanted() or walks.under_way()), "the registry was not compared")
+        self._until(lambda: not (walks.requested() or walks.current()), "the registry was not compared")
         last = walks.last()
         if last is None or last.failed:
             raise RegistryRefused(last.message if last else "nothing could be compared")
@@ -172,7 +172,7 @@ def one_off(
             )
             wiring = wire(settings)
             wiring.client.ping()
-            wiring.walks.begin_nothing()
+            wiring.walks.skip()
             supervisor.start(processes.worker(environ, queues="enforce,delete,reconcile"))
             processes.until(
                 lambda: wiring.outbox.workers() > 0, "no worker", patience_s=_READY_S, meanwhile=supervisor.check

@@ -25,8 +25,8 @@ class Waiting:
 
 def waiting(wiring: Wiring, repositories: Iterable[str] | None = None) -> tuple[Waiting, ...]:
     """Return the waiting plans of these repositories, or of all. Raises StoreUnavailable if Redis does not answer."""
-    holds = wiring.history.holds(repositories)
-    refused = wiring.rulings.refused(hold.repository for hold in holds)
+    holds = wiring.rulings.holds(repositories)
+    refused = wiring.rulings.rejections(hold.repository for hold in holds)
     return tuple(Waiting(hold, _about(hold, refused.get(hold.repository))) for hold in holds)
 
 
@@ -45,8 +45,8 @@ def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> in
     Raises:
         NotWaiting: no plan waits, or another plan.
     """
-    reason = wiring.history.held(repository) or ""
-    approved = wiring.history.approve(repository, plan)
+    reason = wiring.rulings.held(repository) or ""
+    approved = wiring.rulings.approve(repository, plan)
     if not approved:
         raise NotWaiting(_nothing(wiring, repository))
     wiring.rulings.note(repository, "approved", by, f"{approved} images may go: {reason}")
@@ -101,10 +101,10 @@ def refuse(wiring: Wiring, repository: str, plan: str, *, by: str) -> None:
     Raises:
         NotWaiting: no plan waits, or another plan.
     """
-    hold = next((candidate for candidate in wiring.history.holds([repository]) if candidate.plan == plan), None)
+    hold = next((candidate for candidate in wiring.rulings.holds([repository]) if candidate.plan == plan), None)
     if hold is None:
         raise NotWaiting(_nothing(wiring, repository))
-    wiring.rulings.refuse(repository, plan, by)
+    wiring.rulings.reject(repository, plan, by)
     wiring.rulings.note(repository, "refused", by, f"{len(hold.digests)} images stay: {hold.reason}")
 
 
@@ -113,6 +113,6 @@ def _about(hold: Hold, rejection: Rejection | None) -> Rejection | None:
 
 
 def _nothing(wiring: Wiring, repository: str) -> str:
-    if wiring.history.held(repository):
+    if wiring.rulings.held(repository):
         return f"another plan for {repository!r} waits by now; GET /api/v1/holds shows it"
     return f"nothing of {repository!r} waits for approval; GET /api/v1/holds lists what does"

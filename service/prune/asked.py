@@ -11,7 +11,7 @@ from service.log import log
 from service.prune.committing import commit
 from service.prune.ensure_compared import looked_again
 from service.prune.healing import heal
-from service.store.history import Committed
+from service.store.history import CommitResult
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -37,13 +37,13 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
         return False
     doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
     committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "asked")
-    if committed is Committed.DONE:
+    if committed is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
-    return committed is not Committed.NOT
+    return committed is not CommitResult.STALE
 
 
 def _answer(wiring: Wiring, snapshot: Snapshot, refused: dict[str, str]) -> None:
-    wiring.asks.answer(snapshot.repository, snapshot.asked, refused)
+    wiring.asks.reject(snapshot.repository, snapshot.asked, refused)
     for name, reason in refused.items():
         why = reason or "it was pushed again since, or is gone"
         log.info("not deleted by hand", repository=snapshot.repository, name=name, why=why)

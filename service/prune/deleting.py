@@ -20,7 +20,7 @@ from service.registry.client import Manifest
 from service.store.keys import short
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
-from service.store.trash import Kept, Put
+from service.store.trash import SaveResult, TrashedManifest
 from service.wiring import Wiring
 
 _WAIT_S = 0.3
@@ -198,8 +198,8 @@ def _delete_nameless(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover
     If we removed its last tag, the manifest was read and saved to the trash then: its bytes are not fetched again.
     """
     if all(verdict.told for verdict in doomed.verdicts):
-        put = wiring.trash.put_again(snapshot, doomed)
-        if put is not Put.MISSING:
+        put = wiring.trash.save_again(snapshot, doomed)
+        if put is not SaveResult.MISSING:
             _send_delete(wiring, snapshot, doomed, remover, put)
             return
     manifest = wiring.client.get(snapshot.repository, doomed.digest)
@@ -214,26 +214,26 @@ def _delete_manifest(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, manifes
     if not may_go(wiring, snapshot, doomed, manifest):
         _spare(wiring, repository, doomed, "it belongs to an image that is there, or cannot be read")
         return
-    put = wiring.trash.put(snapshot, doomed, (manifest.media_type, manifest.content))
+    put = wiring.trash.save(snapshot, doomed, (manifest.media_type, manifest.content))
     _send_delete(wiring, snapshot, doomed, remover, put)
 
 
-def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover, put: Put) -> None:
+def _send_delete(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover, put: SaveResult) -> None:
     """Send the DELETE of a manifest that is kept in the trash, and forget the image.
 
     Args:
         put: the result of saving the manifest to the trash. If it is not kept there, it is not deleted.
     """
     repository = snapshot.repository
-    if put is Put.LEASED:
+    if put is SaveResult.LEASED:
         _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
-    if put is not Put.KEPT:
+    if put is not SaveResult.SAVED:
         return
     try:
         remover.delete(doomed.digest, doomed.tags)
     except (RegistryUnavailable, RegistryRefused):
         # The DELETE may have taken effect, and with it a tag that was just pushed again.
-        wiring.removals.look_at(repository, doomed.tags)
+        wiring.removals.request_healing(repository, doomed.tags)
         raise
     _forget(wiring, snapshot, doomed, remover.still_listed(snapshot, doomed.tags) if doomed.tags else ())
 
@@ -248,10 +248,10 @@ def _finish(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, remover: Remover
     if kept:
         dangling = _dangling(wiring, repository, doomed)
         # Tags that were pushed since the first save were deleted with the manifest, too.
-        put = wiring.trash.put_again(snapshot, doomed)
-        if put is Put.LEASED:
+        put = wiring.trash.save_again(snapshot, doomed)
+        if put is SaveResult.LEASED:
             _spare(wiring, repository, doomed, "somebody says that it is in use (lease)")
-        if put is Put.KEPT:
+        if put is SaveResult.SAVED:
             _clear_dangling(wiring, snapshot, doomed, kept, dangling, remover)
             _forget(wiring, snapshot, doomed)
         return
@@ -269,7 +269,7 @@ def _dangling(wiring: Wiring, repository: str, doomed: Doomed) -> list[str]:
 
 
 def _clear_dangling(
-    wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: Kept, dangling: list[str], remover: Remover
+    wiring: Wiring, snapshot: Snapshot, doomed: Doomed, kept: TrashedManifest, dangling: list[str], remover: Remover
 ) -> None:
     """Remove tags that point at nothing. Over the API, only a DELETE of their manifest can remove them.
 
@@ -283,10 +283,10 @@ def _clear_dangling(
         return
     try:
         for tag in dangling:
-            wiring.removals.putting(repository, tag, doomed.digest)
+            wiring.removals.note_own_put(repository, tag, doomed.digest)
             put = (repository, tag, kept.media_type, kept.content)
             remover.write(partial(wiring.client.put, *put))
-        if wiring.trash.put_again(snapshot, doomed) is Put.KEPT:
+        if wiring.trash.save_again(snapshot, doomed) is SaveResult.SAVED:
             remover.delete(doomed.digest)
     except RegistryRefused as error:
         log.warning("tags point nowhere and cannot be removed", repository=repository, tags=dangling, error=str(error))
@@ -304,7 +304,7 @@ def _leave_alone(wiring: Wiring, snapshot: Snapshot, taken: Taken) -> None:
     if moved:
         # One of our deletions may have removed parts of these indexes.
         if taken.indexes:
-            wiring.removals.look_at(snapshot.repository, sorted(taken.indexes))
+            wiring.removals.request_healing(snapshot.repository, sorted(taken.indexes))
         sightings = [(replace(tag, sighted=True), "") for tag in moved]
         wiring.history.adopt(snapshot, found=sightings, indexes=frozenset(taken.indexes))
     if taken.spared:
@@ -327,7 +327,7 @@ def _forget(wiring: Wiring, snapshot: Snapshot, doomed: Doomed, listed: Collecti
 
 
 def _spare(wiring: Wiring, repository: str, doomed: Doomed, why: str) -> None:
-    wiring.outbox.spare(repository, short(doomed.digest))
+    wiring.outbox.undoom(repository, short(doomed.digest))
     wiring.meter.count("deletes", "spared")
     log.info("not deleted", repository=repository, digest=doomed.digest, why=why)
     wiring.dispatch.enforce(repository)

@@ -17,7 +17,7 @@ from service.store.history import name_of
 from service.store.keys import short
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
-from service.store.trash import Kept
+from service.store.trash import TrashedManifest
 from service.wiring import Wiring
 
 _CROSSINGS = 5
@@ -83,7 +83,7 @@ def _look_at_lost(wiring: Wiring, snapshot: Snapshot) -> None:
     live = [tag for tag in snapshot.tags if tag.name in snapshot.lost]
     names = [tag.name for tag in live if wiring.history.deleted_by_others(snapshot.repository, tag)]
     if names:
-        wiring.removals.look_at(snapshot.repository, names)
+        wiring.removals.request_healing(snapshot.repository, names)
 
 
 def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) -> None:
@@ -98,7 +98,7 @@ def _leave_deleted(wiring: Wiring, snapshot: Snapshot, tag: str, permit: Lease) 
         log.warning("a tag that its user deleted stands where we put it; it is taken off", tag=tag)
         take_back(wiring, snapshot, tag, standing.digest, permit)
         if standing.digest != tombstone.DIGEST:
-            wiring.removals.taken_back(snapshot.repository, tag, standing.digest)
+            wiring.removals.untagged_again(snapshot.repository, tag, standing.digest)
 
 
 def _names(doomed: Iterable[Doomed]) -> set[str | None]:
@@ -108,7 +108,7 @@ def _names(doomed: Iterable[Doomed]) -> set[str | None]:
 
 def _is_ours(wiring: Wiring, repository: str, tag: str, standing: Standing) -> bool:
     """Return True if the tag points at a manifest that we pushed: a tombstone, or a healed image."""
-    return standing.digest in (tombstone.DIGEST, wiring.removals.put_by_us(repository, tag))
+    return standing.digest in (tombstone.DIGEST, wiring.removals.own_put(repository, tag))
 
 
 def _digest_of(snapshot: Snapshot, tag: str) -> str | None:
@@ -168,7 +168,7 @@ def _restore_referrers(
     reported yet. Referrers deleted before that push remain deleted.
     """
     repository = snapshot.repository
-    is_ours = is_restored or (":" not in name and wiring.removals.put_by_us(repository, name) == digest)
+    is_ours = is_restored or (":" not in name and wiring.removals.own_put(repository, name) == digest)
     pushed_us = next((tag.pushed_us for tag in snapshot.tags if tag.name == name), None)
     since: dict[str, int] = {}
     for image in (digest, *parts.listed):
@@ -203,12 +203,12 @@ def _was_let_go(wiring: Wiring, snapshot: Snapshot, tag: str) -> bool:
         return False
     wiring.history.adopt(snapshot, vanished=[tag], lost=True)
     # If the tag points at a manifest that we pushed, the next look removes the tag.
-    wiring.removals.look_at(snapshot.repository, [tag])
+    wiring.removals.request_healing(snapshot.repository, [tag])
     return True
 
 
 def _put_children_back(
-    wiring: Wiring, repository: str, manifest: Manifest | Kept, permit: Lease, parts: _Parts
+    wiring: Wiring, repository: str, manifest: Manifest | TrashedManifest, permit: Lease, parts: _Parts
 ) -> None:
     """Restore missing parts of an index from the trash, at any depth, and add their digests to `parts`.
 
@@ -235,21 +235,23 @@ def _pushed_us(snapshot: Snapshot, tag: str) -> int | None:
     return next((live.pushed_us for live in snapshot.tags if live.name == tag), None)
 
 
-def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | Kept | None, permit: Lease) -> bool:
+def _put_tag_back(
+    wiring: Wiring, repository: str, tag: Tag, manifest: Manifest | TrashedManifest | None, permit: Lease
+) -> bool:
     """Restore a tag that is missing, or that our own push moved away from a user's newer push. True if restored."""
     standing = wiring.client.head(repository, tag.name)
     if standing is not None and (standing.digest == tag.digest or not _is_ours(wiring, repository, tag.name, standing)):
         return False
     if standing is not None and standing.digest == tombstone.DIGEST:
-        wiring.removals.look_at(repository, [tombstone.DIGEST])
-    elif standing is not None and not wiring.removals.may_have_met(repository, tag):
+        wiring.removals.request_healing(repository, [tombstone.DIGEST])
+    elif standing is not None and not wiring.removals.may_have_met_own_put(repository, tag):
         # No write of ours met that push, so it would still be there: its report is not believed.
         return False
     where = f"{repository}:{tag.name}"
     for _ in range(_CROSSINGS):
         if manifest is None:
             raise NotRestorable(f"neither the registry nor the trash has {tag.digest}")
-        wiring.removals.putting(repository, tag.name, tag.digest)
+        wiring.removals.note_own_put(repository, tag.name, tag.digest)
         with permit.writing():
             to = (wiring.client, wiring.unlinker, repository, tag.name)
             stored = put(*to, manifest.media_type, manifest.content)
@@ -258,7 +260,7 @@ def _put_tag_back(wiring: Wiring, repository: str, tag: Tag, manifest: Manifest 
         live = next((now for now in wiring.history.live(repository) if now.name == tag.name), None)
         # A user has deleted the tag meanwhile: the next look removes what was pushed here.
         if live is None:
-            wiring.removals.look_at(repository, [tag.name])
+            wiring.removals.request_healing(repository, [tag.name])
             return False
         if short(live.digest) == short(tag.digest):
             return True

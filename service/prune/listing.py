@@ -34,9 +34,9 @@ def is_whole(wiring: Wiring, snapshot: Snapshot, permit: Lease) -> bool:
         wiring.abilities.note_lists_every_tag(restarts, not why)
     if why:
         log.error("only tags are deleted", why=why)
-        wiring.outbox.complain(ABOUT, why)
+        wiring.outbox.note_trouble(ABOUT, why)
     else:
-        wiring.outbox.mended(ABOUT)
+        wiring.outbox.end_trouble(ABOUT)
     return not why
 
 

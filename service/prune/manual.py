@@ -108,7 +108,7 @@ def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
     remaining, troubles = 0, []
     by_subject = {trouble.about: trouble for trouble in wiring.outbox.troubles()}
     for wish in wishes:
-        asked, repository = wiring.asks.standing(wish.repository), wish.repository
+        asked, repository = wiring.asks.requests(wish.repository), wish.repository
         doomed = [image for image in wiring.history.doomed(repository) if image.by_hand and not image.tags]
         requests = [asked[name] for name in wish.asks if name in asked and not asked[name].refused]
         remaining += len(requests) + len(doomed)
@@ -124,7 +124,7 @@ def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, 
     """Return (repository, verdict, reason) of each deletion that did not happen. Call it once no work is left."""
     kept = []
     for wish in wishes:
-        asked = wiring.asks.standing(wish.repository)
+        asked = wiring.asks.requests(wish.repository)
         live = {tag.name for tag in wiring.history.live(wish.repository)}
         for verdict in wish.going:
             request = asked.get(verdict.tag.name or verdict.tag.digest)
@@ -151,7 +151,7 @@ def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
         wiring.history.adopt(snapshot, [(replace(tag, found=is_first), "") for tag in wish.found], indexes=wish.indexes)
     if wish.learnt:
         wiring.history.resolve(snapshot, wish.learnt)
-    noted = wiring.asks.ask(wish.repository, wish.asks, by, force=force, released=wish.released)
+    noted = wiring.asks.request(wish.repository, wish.asks, by, force=force, released=wish.released)
     wiring.dispatch.enforce(wish.repository)
     return replace(wish, asks={name: wish.asks[name] for name in noted})
 
@@ -159,7 +159,7 @@ def _asked(wiring: Wiring, wish: Wish, by: str, *, force: bool) -> Wish:
 def _waits(wiring: Wiring, *, has_worker: bool) -> str:
     if not has_worker:
         return "no worker is running: start one, and it goes then"
-    under, gate = wiring.garbage.under_way(), wiring.gate.standing()
+    under, gate = wiring.garbage.progress(), wiring.gate.state()
     if under or gate:
         stage = under.stage if under else "the gate is closed"
         return f"a garbage collection is under way ({stage}); it goes after that"

@@ -10,7 +10,7 @@ from service.prune import asked, dates
 from service.prune.committing import commit
 from service.prune.ensure_compared import looked_again
 from service.prune.healing import heal
-from service.store.history import Committed
+from service.store.history import CommitResult
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -45,7 +45,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
     if policy is None:
         if heal(wiring, snapshot, Plan()):
             return False
-        return commit(wiring, snapshot, Plan(planned_us=snapshot.newest_us), "none") is not Committed.NOT
+        return commit(wiring, snapshot, Plan(planned_us=snapshot.newest_us), "none") is not CommitResult.STALE
     if snapshot.policy not in ("", wiring.policies.digest):
         # The sweep compares a changed policy with the one before, and then makes every repository due.
         return not heal(wiring, snapshot, Plan())
@@ -61,7 +61,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         plan = replace(plan, next_us=min(told_us, plan.next_us or told_us))
     plan = replace(plan, unheard=planner.kept_unheard(snapshot, policy, now_us(), plan))
     if not plan.doomed and not plan.unresolved:
-        return commit(wiring, snapshot, plan, "none") is not Committed.NOT
+        return commit(wiring, snapshot, plan, "none") is not CommitResult.STALE
     if looked_again(wiring, snapshot, plan):
         return False
     if policy.dry_run:
@@ -70,13 +70,13 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
         return _commit_held(wiring, snapshot, plan)
     doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
     committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "doomed")
-    if committed is Committed.DONE:
+    if committed is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
-    return committed is not Committed.NOT
+    return committed is not CommitResult.STALE
 
 
 def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if commit(wiring, snapshot, plan, "dry") is Committed.NOT:
+    if commit(wiring, snapshot, plan, "dry") is CommitResult.STALE:
         return False
     for doomed in plan.doomed:
         for verdict in doomed.verdicts:
@@ -86,7 +86,7 @@ def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
 
 
 def _commit_held(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if commit(wiring, snapshot, plan, "held") is Committed.NOT:
+    if commit(wiring, snapshot, plan, "held") is CommitResult.STALE:
         return False
     # A push to a repository whose plan already waits is not worth another warning.
     if not snapshot.held:

@@ -17,7 +17,7 @@ def hold_change(wiring: Wiring, after: Policy | None) -> None:
     change = changed(states, _before(wiring), after, now_us())
     if not change.is_over(after):
         return
-    wiring.outbox.policy_held(change.repositories, change.removed, change.of)
+    wiring.outbox.require_approvals(change.repositories, change.removed, change.of)
     log.warning(
         "the changed policy would delete much: its plans wait for approval",
         tags=change.removed, of=change.of, repositories=len(change.repositories),

@@ -71,7 +71,7 @@ def recheck(
         return Found("there", manifest)
     if standing is not None and standing.digest == tombstone.DIGEST:
         return Found("tombstone")
-    if standing is not None and standing.digest == wiring.removals.put_by_us(repository, name):
+    if standing is not None and standing.digest == wiring.removals.own_put(repository, name):
         return Found("astray", stands=standing.digest)
     if standing is None and wiring.removals.touched(repository, name, verdict.tag.pushed_us):
         return Found("off")
@@ -106,7 +106,7 @@ def _may_follow(wiring: Wiring, repository: str, doomed: Doomed, references: Ref
     owners = subjects | {verdict.after for verdict in doomed.verdicts} - {""}
     standing = [owner for owner in owners if owner and wiring.client.head(repository, owner) is not None]
     for owner in standing:
-        wiring.removals.stands_after_all(repository, owner, index=owner not in subjects)
+        wiring.removals.still_exists(repository, owner, index=owner not in subjects)
     return not standing
 
 

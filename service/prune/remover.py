@@ -78,7 +78,7 @@ class Remover:
         pushed = self.links.close()
         if pushed:
             log.info("pushed while it was removed", repository=self._repository, tags=pushed)
-            self._wiring.removals.look_at(self._repository, pushed)
+            self._wiring.removals.request_healing(self._repository, pushed)
             self._adopt(pushed)
 
     def _adopt(self, tags: Collection[str]) -> None:
@@ -106,9 +106,9 @@ class Remover:
             return
         served = self._wiring.client.head(self._repository, digest)
         if served is None or self.links.storage.revision(self._repository, digest).exists():
-            self._wiring.outbox.mended(SERVED)
+            self._wiring.outbox.end_trouble(SERVED)
             return
-        self._wiring.outbox.complain(
+        self._wiring.outbox.note_trouble(
             SERVED,
             f"the registry goes on serving {self._repository}@{digest}, which was removed from its storage: something "
             "remembers its answers; switch that cache off, or set delete.via: api",

@@ -36,7 +36,7 @@ def still_listed(wiring: Wiring, snapshot: Snapshot, deleted: Collection[str], w
     # Distribution 3, which deletes single tags, leaves none.
     if leaves is False or (not suspects and not leaves) or wiring.abilities.deletes_tags(restarts):
         return frozenset()
-    before = wiring.removals.still_listed(repository)
+    before = wiring.removals.dangling(repository)
     if not suspects and not before:
         return frozenset()
     listed = set(wiring.client.tags(repository))
@@ -65,7 +65,7 @@ def _removed(wiring: Wiring, repository: str, dangling: Collection[str], listed:
     for tag in sorted(dangling, key=len, reverse=True):
         if _longer(tag, listed - removed):
             continue
-        asked_ms = wiring.removals.look_at(repository, [tombstone.DIGEST, tag])
+        asked_ms = wiring.removals.request_healing(repository, [tombstone.DIGEST, tag])
         write(partial(wiring.client.put, repository, tag, tombstone.MEDIA_TYPE, tombstone.CONTENT))
         write(partial(wiring.client.delete, repository, tombstone.DIGEST))
         wiring.removals.healed(repository, (tombstone.DIGEST, asked_ms), "", None)
@@ -76,10 +76,10 @@ def _removed(wiring: Wiring, repository: str, dangling: Collection[str], listed:
 def _say(wiring: Wiring, repository: str, tags: Collection[str], before: Collection[str]) -> None:
     if set(tags) == set(before):
         return
-    wiring.removals.note_still_listed(repository, tags)
+    wiring.removals.note_dangling(repository, tags)
     about = f"{STILL_LISTED}{repository}"
     if not tags:
-        wiring.outbox.mended(about)
+        wiring.outbox.end_trouble(about)
         return
     shown = ", ".join(sorted(tags)[:_SHOWN]) + (" and more" if len(tags) > _SHOWN else "")
     message = (
@@ -88,4 +88,4 @@ def _say(wiring: Wiring, repository: str, tags: Collection[str], before: Collect
         "are deleted. Upgrade the registry to 3"
     )
     log.error("deleted, tag still listed", repository=repository, tags=sorted(tags))
-    wiring.outbox.complain(about, message)
+    wiring.outbox.note_trouble(about, message)

@@ -19,7 +19,7 @@ from service.prune.remover import Remover, removing
 from service.prune.timing import time_push_to_gone
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
-from service.store.trash import Put
+from service.store.trash import SaveResult
 from service.wiring import Wiring
 
 Work = Callable[[Callable[[Doomed], None], Iterable[Doomed]], object]
@@ -160,7 +160,7 @@ class _TakeOff:
         taken = [(result.doomed, tuple(result.verdicts)) for result in self.taken if result.verdicts]
         if not self._is_over or not taken:
             return
-        if self._wiring.removals.taken(self._repository, taken, self._left):
+        if self._wiring.removals.untagged(self._repository, taken, self._left):
             self._wiring.dispatch.enforce(self._repository)
         self._wiring.meter.count("deletes", "untagged", sum(doomed.only_tags for doomed, _ in taken))
         time_push_to_gone(self._wiring, self._snapshot)
@@ -180,10 +180,10 @@ class _TakeOff:
             result.spared = "it belongs to an image that is there, or cannot be read"
             return False
         kept = (manifest.media_type, manifest.content) if manifest else None
-        put = self._wiring.trash.put(self._snapshot, doomed, kept)
-        if put is Put.LEASED:
+        put = self._wiring.trash.save(self._snapshot, doomed, kept)
+        if put is SaveResult.LEASED:
             result.spared = "somebody says that it is in use (lease)"
-        return put is Put.KEPT
+        return put is SaveResult.SAVED
 
     def take_tag(self, tag: str, digest: str, check: Found) -> None:
         """Remove one tag, or move it to the tombstone."""
@@ -194,7 +194,7 @@ class _TakeOff:
             self._remover.take_off(tag, (digest, tombstone.DIGEST, check.stands))
             # A worker that deletes over the API left the tombstone: its manifest must be deleted, too.
             if check.at == "tombstone":
-                self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
+                self._wiring.removals.request_healing(self._repository, [tombstone.DIGEST])
             return
         stands = digest if check.at == "there" else None
         if self._by_tag and self._deletes_tag(tag, stands):
@@ -212,7 +212,7 @@ class _TakeOff:
         """
         with self._lock:
             if self._looks_ms is None:
-                self._looks_ms = self._wiring.removals.look_at(self._repository, [tombstone.DIGEST])
+                self._looks_ms = self._wiring.removals.request_healing(self._repository, [tombstone.DIGEST])
 
     def _deletes_tag(self, tag: str, stands: str | None) -> bool:
         """Delete the tag alone; return False if the registry cannot do that. The first refusal is remembered."""

@@ -75,7 +75,7 @@ def compare(wiring: Wiring, snapshot: Snapshot, pace: Pace = _AT_ONCE, *, trusts
     done = Compared(len(names), changed, missing, check_parts(wiring, snapshot))
     find_referrers(wiring, snapshot.repository)
     log.info("compared with the registry", repository=snapshot.repository, tags=done.tags, changed=done.differed)
-    if not listed and wiring.history.disown(snapshot.repository):
+    if not listed and wiring.history.forget_unseen(snapshot.repository):
         log.info("forgotten: the registry has no tag of it", repository=snapshot.repository)
     return done
 
@@ -88,7 +88,7 @@ def _look_at_missing(wiring: Wiring, repository: str, vanished: Collection[str])
     doomed = {name for image in wiring.history.doomed(repository) for name in image.tags}
     missing = sorted(live.intersection(vanished) - doomed)
     if missing:
-        wiring.removals.look_at(repository, missing)
+        wiring.removals.request_healing(repository, missing)
     return len(missing)
 
 
@@ -224,7 +224,7 @@ def _look(
     indexes = frozenset(standing.digest for standing in differing.values() if standing.media_type in INDEX_TYPES)
     # Their pushes were not reported, so one of our deletions may have removed parts of these indexes.
     if indexes:
-        wiring.removals.look_at(snapshot.repository, sorted(indexes))
+        wiring.removals.request_healing(snapshot.repository, sorted(indexes))
     media_types = {standing.digest: standing.media_type for standing in differing.values()}
     changed = wiring.history.adopt(snapshot, sightings, vanished, indexes, media_types, complete=complete)
     _note(wiring, snapshot, read, indexes)
@@ -255,7 +255,7 @@ def _without_tombstones(
     """Return the tags without those at a tombstone: an untag of ours is under way, or was interrupted and is healed."""
     untagging = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
     if untagging:
-        wiring.removals.look_at(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])
+        wiring.removals.request_healing(repository, [tombstone.DIGEST, *(name for name in untagging if name in known)])
     return {name: standing for name, standing in standings.items() if name not in untagging}
 
 

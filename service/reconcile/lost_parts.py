@@ -23,15 +23,15 @@ def check_parts(wiring: Wiring, snapshot: Snapshot) -> int:
     }
     for part, index in lost.items():
         mend = f"`pushprune restore {repository}@{part}` puts it back" if part in in_trash else "push the image again"
-        wiring.outbox.complain(
+        wiring.outbox.note_trouble(
             f"part {repository}@{part}",
             f"this manifest was deleted although the index {_called(snapshot, index)} needs it, so the image cannot be "
             f"pulled for its platform: {mend}",
         )
     for alarm in alarms - {f"part {repository}@{part}" for part in lost}:
-        wiring.outbox.mended(alarm)
+        wiring.outbox.end_trouble(alarm)
     if indexes := {index for part, index in lost.items() if part in in_trash}:
-        wiring.removals.look_at(repository, sorted(indexes))
+        wiring.removals.request_healing(repository, sorted(indexes))
     return len(lost)
 
 
@@ -49,7 +49,7 @@ def end_alarms(wiring: Wiring) -> None:
         indexes = [index for listed, index in _parts(snapshot) if listed == part]
         try:
             if not any(_is_lost(wiring, snapshot, part, index) for index in indexes):
-                wiring.outbox.mended(trouble.about)
+                wiring.outbox.end_trouble(trouble.about)
         except (RegistryUnavailable, RegistryRefused):
             # Without an answer the alarm remains, and is checked again.
             continue

@@ -32,7 +32,7 @@ def overview(wiring: Wiring) -> Overview:
     comes = next_time(schedule, now) if schedule and wiring.registry else None
     walks = wiring.walks
     return Overview(
-        walks.under_way(), walks.wanted(), walks.last(), round(comes.timestamp() * 1000) if comes else None
+        walks.current(), walks.requested(), walks.last(), round(comes.timestamp() * 1000) if comes else None
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def ask(wiring: Wiring, repositories: Sequence[str] = (), *, by: str = "") -> st
     _ = wiring.client
     reason = f"{BY_HAND} ({by})" if by else BY_HAND
     if repositories:
-        wiring.walks.ask(repositories, reason)
+        wiring.walks.request_repositories(repositories, reason)
     else:
         wiring.walks.request(reason)
     wiring.dispatch.reconcile()

@@ -44,7 +44,7 @@ def go_on(wiring: Wiring) -> None:
         if listed and wiring.walks.end():
             _tell(wiring)
             return
-    if wiring.walks.goes_on():
+    if wiring.walks.claim_next():
         wiring.dispatch.reconcile()
 
 
@@ -55,25 +55,25 @@ def _list(wiring: Wiring, walk: reconciliation.ReconcileRun, lease: Lease) -> bo
     try:
         for page in _pages(wiring.client.repositories(walk.cursor)):
             lease.check()
-            walks.listed(page, page[-1])
+            walks.note_page(page, page[-1])
             seen = True
     except RegistryRefused as error:
-        walks.all_listed(others, _NO_CATALOG.format(error))
+        walks.note_all_pages(others, _NO_CATALOG.format(error))
         return True
     except RegistryUnavailable as error:
-        failures = walks.unlisted(str(error), error.retry_after_s)
+        failures = walks.note_catalog_failure(str(error), error.retry_after_s)
         if failures < _CATALOG_TRIES or not _answers(wiring):
             log.warning("the catalog is read on later", error=str(error))
             return False
-        walks.all_listed(others, _NO_CATALOG.format(error))
+        walks.note_all_pages(others, _NO_CATALOG.format(error))
         return True
-    known = 0 if seen else walks.with_tags(wiring.history.repositories())
+    known = 0 if seen else walks.count_with_tags(wiring.history.repositories())
     if known:
         walks.end(now=True)
-        wiring.outbox.complain(_ABOUT, _EMPTY.format(known))
+        wiring.outbox.note_trouble(_ABOUT, _EMPTY.format(known))
         log.error("nothing was compared", error=_EMPTY.format(known))
         return False
-    walks.all_listed(others)
+    walks.note_all_pages(others)
     return True
 
 
@@ -104,7 +104,7 @@ def _compare_for(
         asked: only named repositories, which need no catalog; any other would be listed again once the catalog is read.
     """
     pace, end = Pace(wiring.settings.reconcile.rate), time.monotonic() + time_s
-    while time.monotonic() < end and (repository := wiring.walks.next(asked=asked)):
+    while time.monotonic() < end and (repository := wiring.walks.next_repository(asked=asked)):
         lease.check()
         try:
             _compare(wiring, walk, repository, pace)
@@ -151,8 +151,9 @@ def _tell(wiring: Wiring) -> None:
     log.info("the history was compared with the registry", reason=last.reason, repositories=last.repositories,
              tags=last.tags, changed=last.changed, failed=last.failed)  # fmt: skip
     if last.failed:
-        wiring.outbox.complain(_ABOUT, f"{last.failed} repositories could not be compared, the last: {last.message}")
+        message = f"{last.failed} repositories could not be compared, the last: {last.message}"
+        wiring.outbox.note_trouble(_ABOUT, message)
     elif last.catalog and last.whole and not wiring.settings.reconcile.repositories:
-        wiring.outbox.complain(_ABOUT, f"{last.catalog}: {reconciliation.NAME_THEM}")
+        wiring.outbox.note_trouble(_ABOUT, f"{last.catalog}: {reconciliation.NAME_THEM}")
     elif last.whole:
-        wiring.outbox.mended(_ABOUT)
+        wiring.outbox.end_trouble(_ABOUT)

@@ -13,18 +13,18 @@ from service.domain.policy.patterns import Matcher
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag
 from service.reports.verdicts import LiveVerdicts, Verdicts
-from service.store.approvals import Hold
+from service.store.approvals import Approvals, Hold
 from service.store.archive import Archive
-from service.store.catalog import Catalog, Shelf
+from service.store.catalog import Catalog, RepositorySummary
 from service.store.history import History
 
 RepositoryOrder = Literal["name", "-name", "pushed", "-pushed", "tags", "-tags"]
 TagOrder = Literal["name", "-name", "pushed", "-pushed", "pulled", "-pulled", "size", "-size"]
 
-_SHELF_PLACES: dict[str, Callable[[Shelf], int | str]] = {
-    "name": lambda shelf: shelf.repository,
-    "pushed": lambda shelf: shelf.pushed_us or 0,
-    "tags": lambda shelf: shelf.tags,
+_SHELF_PLACES: dict[str, Callable[[RepositorySummary], int | str]] = {
+    "name": lambda summary: summary.repository,
+    "pushed": lambda summary: summary.pushed_us or 0,
+    "tags": lambda summary: summary.tags,
 }
 _TAG_PLACES: dict[str, Callable[[Tag], int | str]] = {
     "name": lambda tag: tag.name,
@@ -118,6 +118,7 @@ class Inventory:
     catalog: Catalog
     archive: Archive
     verdicts: Verdicts
+    approvals: Approvals
 
     def known(self, repository: str) -> str:
         """Return the same name. Raises NoSuchRepository if the repository is not known."""
@@ -131,7 +132,7 @@ class Inventory:
         order: RepositoryOrder = "name",
         after: Place | None = None,
         limit: int = _PAGE,
-    ) -> Page[Shelf]:
+    ) -> Page[RepositorySummary]:
         """Return a page of the repositories whose names match. after: the place where the page before ended."""
         names = tuple(filter(matches, self.history.repositories()))
         by, descending = order.lstrip("-"), order.startswith("-")
@@ -139,14 +140,16 @@ class Inventory:
             return self._by_name(names, descending=descending, after=after, limit=limit)
         place = _SHELF_PLACES[by]
         return page(
-            self.catalog.shelves(names),
-            lambda shelf: (place(shelf), shelf.repository),
+            self.catalog.summaries(names),
+            lambda summary: (place(summary), summary.repository),
             descending=descending,
             after=after,
             limit=limit,
         )
 
-    def _by_name(self, names: Sequence[str], *, descending: bool, after: Place | None, limit: int) -> Page[Shelf]:
+    def _by_name(
+        self, names: Sequence[str], *, descending: bool, after: Place | None, limit: int
+    ) -> Page[RepositorySummary]:
         """Return a page of the repositories, by name. names: all of them, sorted."""
         # Unlike in any other order, only the repositories on the page need to be read.
         total = len(names)
@@ -157,7 +160,7 @@ class Inventory:
             behind = names[bisect_right(names, after[1]) :] if after else names
             chosen = tuple(behind[:limit])
         following: Place | None = (chosen[-1], chosen[-1]) if len(behind) > limit else None
-        return Page(self.catalog.shelves(chosen), following, total)
+        return Page(self.catalog.summaries(chosen), following, total)
 
     def tags(
         self,
@@ -172,15 +175,17 @@ class Inventory:
 
     def listing(self, repository: str) -> Listing:
         """The live tags of a repository at this moment."""
-        waits = {digest: hold.reason for hold in self.history.holds([repository]) for digest in hold.digests}
+        waits = {digest: hold.reason for hold in self.approvals.holds([repository]) for digest in hold.digests}
         return Listing(repository, self.verdicts.live(repository), waits)
 
     def plans(self, matches: Matcher, after: Place | None = None, limit: int = _PAGE) -> Page[PendingPlan]:
         """Return a page of the repositories that have a plan, by name."""
         names = tuple(filter(matches, self.history.repositories()))
-        holds = {hold.repository: hold for hold in self.history.holds(names)}
-        shelves = self.catalog.shelves(names)
-        planned = [shelf.repository for shelf in shelves if shelf.doomed or shelf.dry or shelf.repository in holds]
+        holds = {hold.repository: hold for hold in self.approvals.holds(names)}
+        summaries = self.catalog.summaries(names)
+        planned = [
+            summary.repository for summary in summaries if summary.doomed or summary.dry or summary.repository in holds
+        ]
         chosen = page(planned, lambda name: (name, name), descending=False, after=after, limit=limit)
         rows = (
             PendingPlan(name, self.history.doomed(name), self.history.doomed(name, dry=True), holds.get(name))
@@ -231,7 +236,7 @@ class Inventory:
             NoSuchTag: the tag was never reported.
         """
         entries = [entry for batch in self._batches(repository, None) for entry in batch]
-        standing = self.catalog.standing(repository, tag)
+        standing = self.catalog.tag(repository, tag)
         periods = intervals(tag, reversed(entries), standing)
         if not periods and not any(entry.tag == tag for entry in entries):
             raise NoSuchTag(f"no tag {tag!r} is known in {repository!r}")

@@ -51,7 +51,7 @@ class DiskUsage:
     def _measured(self) -> Usage:
         names = self._history.repositories()
         end_s = self._clock() + _PATIENCE_S
-        tags = sum(shelf.tags for shelf in self._catalog.shelves(names))
+        tags = sum(summary.tags for summary in self._catalog.summaries(names))
         seen: set[str] = set()
         size_bytes = 0
         for measured, name in enumerate(names):

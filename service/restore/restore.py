@@ -13,10 +13,10 @@ from service.registry.client import Manifest, RegistryClient
 from service.registry.disk import Unlinker
 from service.registry.putting import put
 from service.restore.candidates import Undoable
-from service.store.deletions import Removals
+from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.lease import Lease, Leases
-from service.store.restorations import Restorations, Restored
+from service.store.restorations import Restorations, RestoredManifest
 from service.store.trash import Trash
 
 LEASE_S = 86_400
@@ -62,7 +62,7 @@ class Undo:
 
     history: History
     trash: Trash
-    removals: Removals
+    removals: Deletions
     restorations: Restorations
     leases: Leases
     registry: RegistryClient | None = field(repr=False)
@@ -161,7 +161,7 @@ class _Restoring:
         digest = deletions[0].digest if deletions else digest or ""
         deletion_of_as_tag = deletions[0] if deletions else None
         names = {as_tag: deletion_of_as_tag} if as_tag else {deletion.tag: deletion for deletion in deletions}
-        self._before = {name: self._undo.restorations.standing(self._repository, name) for name in names if name}
+        self._before = {name: self._undo.restorations.pushed_at(self._repository, name) for name in names if name}
         for name in filter(None, names):
             self._refuse_if_pushed_again(name, digest, force=self._force)
         tree = self._tree(digest)
@@ -260,7 +260,7 @@ class _Restoring:
             # Checked again right before the PUT: pushing the parts may have taken a while.
             self._refuse_if_pushed_again(tag, tree.manifest.digest, force=force)
             # Recorded before the PUT, so that its event is not taken for a push by a user.
-            self._undo.removals.putting(self._repository, tag, tree.manifest.digest)
+            self._undo.removals.note_own_put(self._repository, tag, tree.manifest.digest)
         self._send(tag or tree.manifest.digest, tree.manifest)
         entry = deleted or self._any_deletion(tree.manifest.digest)
         pushed_us = (entry.pushed_us if entry else None) or 0
@@ -272,7 +272,7 @@ class _Restoring:
         size_bytes = (entry.size_bytes if entry else 0) or len(tree.manifest.content)
         noted = self._undo.restorations.restored(
             self._repository,
-            Restored(
+            RestoredManifest(
                 tag, tree.manifest.digest, pushed_us, size_bytes, None if is_plain else tree.references,
                 self._undoable.pushed_by(tag, tree.manifest.digest), self._by, reason or self._reason(tag, deleted),
             ),

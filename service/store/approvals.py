@@ -1,10 +1,17 @@
-"""A plan that waits for approval."""
+"""The plans that wait for approval, and the decisions of users about them: approvals, rejections, history entries."""
 
 import hashlib
 import json
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 
-from service.domain.retention.plan import Plan
+from service.domain.retention.plan import Plan, Rejection
+from service.store.connection import Connection
+from service.store.limits import Limits
+
+_APPROVED_MS = 86_400_000
+_REJECTED_S = 90 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,61 @@ class Hold:
     digests: tuple[str, ...]
     plan: str
     policy: str = ""
+
+
+class Approvals:
+    """The plans that wait for approval, and the decisions. Every method raises StoreUnavailable when Redis is away."""
+
+    def __init__(self, connection: Connection, limits: Limits) -> None:
+        self._connection, self._keys, self._limits = connection, connection.keys, limits
+
+    def holds(self, repositories: Iterable[str] | None = None) -> tuple[Hold, ...]:
+        """Return the plans that wait for approval, of these repositories or of all."""
+        with self._connection.reached() as client:
+            names = tuple(sorted(client.hkeys(self._keys.of("generation"))) if repositories is None else repositories)
+            texts = client.mget([self._keys.held(name) for name in names]) if names else []
+        return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
+
+    def held(self, repository: str) -> str | None:
+        """Return the reason why this repository's plan waits for approval, None if it does not."""
+        return next((hold.reason for hold in self.holds([repository])), None)
+
+    def approve(self, repository: str, plan: str | None = None) -> int:
+        """Approve the digests of the held plan for a day and return their number. The caller makes the repository due.
+
+        plan: the name of the plan that the user saw; nothing is approved if another plan has replaced it.
+        """
+        holds = [hold for hold in self.holds([repository]) if plan in (None, hold.plan)]
+        until_ms = self._connection.now_ms() + _APPROVED_MS
+        approved = {digest: until_ms for hold in holds for digest in hold.digests}
+        if approved:
+            with self._connection.reached() as client:
+                client.zadd(self._keys.approvals(repository), approved)
+                client.expire(self._keys.approvals(repository), _APPROVED_MS // 1000)
+        return len(approved)
+
+    def reject(self, repository: str, plan: str, by: str) -> None:
+        """Record that a user rejected this plan. A later plan with other digests is not rejected by that."""
+        rejection = Rejection(plan, by, time.time_ns() // 1000)
+        with self._connection.reached() as client:
+            client.set(self._keys.refused(repository), json.dumps(asdict(rejection)), ex=_REJECTED_S)
+
+    def rejections(self, repositories: Iterable[str]) -> Mapping[str, Rejection]:
+        """Return repository → the plan that was last rejected there, if there is one."""
+        names = tuple(repositories)
+        with self._connection.reached() as client:
+            texts = client.mget([self._keys.refused(name) for name in names]) if names else []
+        return {name: Rejection(**json.loads(text)) for name, text in zip(names, texts, strict=True) if text}
+
+    def note(self, repository: str, action: str, by: str, reason: str) -> None:
+        """Add a history entry about a repository as a whole. action: such as approved; by: the user."""
+        fields = {"action": action, "tag": "", "digest": "", "size": "0", "actor": by, "agent": "", "address": ""}
+        fields |= {"at_us": str(time.time_ns() // 1000), "reason": reason, "rule": "", "media": ""}
+        limits = self._limits
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.xadd(self._keys.history(repository), fields, maxlen=limits.repository_entries)
+            pipe.xadd(self._keys.of("events"), {"repository": repository, **fields}, maxlen=limits.events)
+            pipe.execute()
 
 
 def packed_hold(plan: Plan) -> str:

@@ -22,7 +22,7 @@ _KINDS: Mapping[str, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedEvent:
     """An event that pushprune could not parse: when (`at_ms`), the reason, and the first characters of the event."""
 
     at_ms: int
@@ -31,7 +31,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Push:
+class RecordedPush:
     """A manifest that was pushed. tag: "" if it was pushed by its digest."""
 
     repository: str
@@ -72,18 +72,21 @@ class Archive:
             rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
         return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)
 
-    def rejected(self, count: int) -> tuple[Rejected, ...]:
+    def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
         """Return the newest events that pushprune could not parse, newest first."""
         with self._connection.reached() as client:
             rows = client.xrevrange(self._keys.of("rejected"), count=count)
         return tuple(
-            Rejected(int(name.partition("-")[0]), row.get("reason", ""), row.get("excerpt", "")) for name, row in rows
+            RejectedEvent(int(name.partition("-")[0]), row.get("reason", ""), row.get("excerpt", ""))
+            for name, row in rows
         )
 
-    def pushes_since(self, recorded_ms: int) -> tuple[Push, ...]:
+    def pushes_since(self, recorded_ms: int) -> tuple[RecordedPush, ...]:
         """Return the manifests whose push was recorded at `recorded_ms` or later, by the clock of Redis."""
         rows = self._rows(self._keys.of("events"), str(recorded_ms))
-        return tuple(Push(row["repository"], row["tag"], row["digest"]) for row in rows if row["action"] == "push")
+        return tuple(
+            RecordedPush(row["repository"], row["tag"], row["digest"]) for row in rows if row["action"] == "push"
+        )
 
     def pulls_from_us(self) -> int | None:
         """Return the time (µs) since which all pulls are known; None if no recorded pull was ever dropped."""

@@ -3,7 +3,7 @@
 from service.store.connection import Connection
 
 
-class Abilities:
+class Capabilities:
     """`abilities` in Redis. Every method raises StoreUnavailable when Redis is away.
 
     Each method takes `restarts`, the restart count in the snapshot's epoch: an observation made before a restart is

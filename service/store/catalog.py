@@ -12,7 +12,7 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class RepositorySummary:
     """The figures of one repository.
 
     Attributes:
@@ -41,7 +41,7 @@ class Catalog:
         with self._connection.reached() as client:
             return bool(client.hexists(self._keys.of("generation"), repository))
 
-    def standing(self, repository: str, tag: str) -> Tag | None:
+    def tag(self, repository: str, tag: str) -> Tag | None:
         """Return a live tag without its pulls and creation date; None if the tag is not live."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.zscore(self._keys.tags(repository), tag)
@@ -51,16 +51,18 @@ class Catalog:
             return None
         return replace(unpack_live(tag, live), pushed_us=int(score) or None)
 
-    def shelves(self, repositories: Sequence[str]) -> tuple[Shelf, ...]:
+    def summaries(self, repositories: Sequence[str]) -> tuple[RepositorySummary, ...]:
         """Return the figures of these repositories, in the same order."""
         return tuple(
-            shelf
+            summary
             for start in range(0, len(repositories), _CHUNK)
-            for shelf in self._read(repositories[start : start + _CHUNK])
+            for summary in self._read(repositories[start : start + _CHUNK])
         )
 
-    def _read(self, names: Sequence[str]) -> list[Shelf]:
+    def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
         keys = [key(name) for name in names for key in (self._keys.tags, self._keys.doomed, self._keys.dry)]
-        flat = self._connection.script("catalog", keys, [])
+        flat = self._connection.script("summaries", keys, [])
         rows = zip(names, flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
-        return [Shelf(name, tags, int(float(newest)) or None, *counts) for name, tags, newest, *counts in rows]
+        return [
+            RepositorySummary(name, tags, int(float(newest)) or None, *counts) for name, tags, newest, *counts in rows
+        ]

@@ -40,16 +40,16 @@ class Collections:
             reason, _ = pipe.execute()
         return str(reason) if reason else None
 
-    def want(self, reason: str) -> None:
+    def request_if_none(self, reason: str) -> None:
         """Request a collection soon, unless a collection is already requested."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:due"), reason, nx=True)
 
-    def wanted(self) -> str | None:
+    def requested(self) -> str | None:
         """Return the reason of the requested collection, None if there is no request."""
         return self._text("gc:due")
 
-    def rehearsal_wanted(self) -> str | None:
+    def rehearsal_requested(self) -> str | None:
         """Return the reason of the requested dry run, None if there is no request."""
         return self._text("gc:dry")
 
@@ -65,12 +65,12 @@ class Collections:
             # NX and the expiry let only one caller per period send the message.
             return bool(client.set(self._keys.of("gc:retry"), "1", nx=True, px=RESEND_MS))
 
-    def put_off(self, wait_s: float) -> None:
+    def postpone(self, wait_s: float) -> None:
         """Postpone the next attempt at the requested work by `wait_s`."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:retry"), "1", px=int(wait_s * 1000))
 
-    def began(self) -> tuple[int, int]:
+    def deletions_so_far(self) -> tuple[int, int]:
         """Return the number of deletions that a collection covers if it begins now, and their size in bytes."""
         with self._connection.reached() as client:
             deletes, size_bytes = client.mget([self._keys.of("gc:deletes"), self._keys.of("gc:bytes")])
@@ -97,7 +97,7 @@ class Collections:
         args += [run.blobs, run.bytes_freed or 0, run.ended_ms, run.ended_ms - run.started_ms]
         for name, value in asdict(run).items():
             args += [name, "" if value is None else str(value)]
-        return bool(self._connection.run("ran", args))
+        return bool(self._connection.run("record_run", args))
 
     def runs(self, count: int = 20) -> tuple[Run, ...]:
         """Return the latest runs, newest first."""
@@ -120,7 +120,7 @@ class Collections:
             rows = client.xrevrange(self._keys.of("gc:outputs"))
         return next((str(row["text"]) for _, row in rows if row["started_ms"] == str(started_ms)), None)
 
-    def waits(self) -> Wait | None:
+    def wait(self) -> Wait | None:
         """Return the reason why the requested collection has not run yet, None if nothing delays it."""
         with self._connection.reached() as client:
             waiting = client.hgetall(self._keys.of("gc:waiting"))
@@ -137,22 +137,22 @@ class Collections:
         done_ms, took_ms = (int(known[name]) if name in known else None for name in ("done_ms", "took_ms"))
         return Totals(runs, int(known.get("blobs", 0)), int(known.get("bytes", 0)), done_ms, took_ms)
 
-    def show(self, under: Under) -> None:
+    def publish_progress(self, under: Under) -> None:
         """Publish the progress of the running collection; the entry expires after `_STATE_MS`."""
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:state"), json.dumps(asdict(under)), px=_STATE_MS)
 
-    def hide(self) -> None:
+    def clear_progress(self) -> None:
         """Remove the published progress: no collection is running any more."""
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:state"))
 
-    def under_way(self) -> Under | None:
+    def progress(self) -> Under | None:
         """Return the progress of the running collection, None if no collection is running."""
         text = self._text("gc:state")
         return Under(**json.loads(text)) if text else None
 
-    def rehearsed(self, rehearsal: Rehearsal) -> None:
+    def note_rehearsal(self, rehearsal: Rehearsal) -> None:
         """Keep the result of a dry run for a day and remove the request for the dry run."""
         largest = sorted(rehearsal.blobs, key=lambda blob: -(blob[1] or 0))[:_REHEARSED_AT_MOST]
         text = json.dumps({"at_ms": rehearsal.at_ms, "blobs": largest})
@@ -174,7 +174,7 @@ class Collections:
         kept = json.loads(text)
         return Rehearsal(kept["at_ms"], tuple((digest, size) for digest, size in kept["blobs"]))
 
-    def sweeps(self, sweep: Sweep) -> None:
+    def begin_check(self, sweep: Sweep) -> None:
         """Record a sweep, before it begins, that must be checked afterwards.
 
         If this process dies, the next collection makes the checks.
@@ -183,7 +183,7 @@ class Collections:
         with self._connection.reached() as client:
             client.set(self._keys.of("gc:sweep"), json.dumps({"since_ms": sweep.since_ms, "probes": probes}))
 
-    def unchecked(self) -> Sweep | None:
+    def open_check(self) -> Sweep | None:
         """Return the sweep that began and whose checks are not complete, None if there is no such sweep."""
         text = self._text("gc:sweep")
         if text is None:
@@ -191,12 +191,12 @@ class Collections:
         kept = json.loads(text)
         return Sweep(kept["since_ms"], tuple(Probe(*probe) for probe in kept["probes"]))
 
-    def checked(self) -> None:
+    def end_check(self) -> None:
         """Record that the checks of the last sweep are complete."""
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:sweep"))
 
-    def closes(self) -> None:
+    def note_read_only(self) -> None:
         """Record, before it happens, that pushprune makes the registry read-only.
 
         If this process dies, the next collection must make the registry writable again.
@@ -205,12 +205,12 @@ class Collections:
             # NX keeps the time since which the registry may have been read-only.
             client.set(self._keys.of("gc:readonly"), now_ms(), nx=True)
 
-    def is_closed(self) -> bool:
+    def may_be_read_only(self) -> bool:
         """Return True if pushprune may have left the registry read-only."""
         with self._connection.reached() as client:
             return bool(client.exists(self._keys.of("gc:readonly")))
 
-    def reopened(self) -> None:
+    def note_writable(self) -> None:
         """Record that the registry was seen to accept writes again."""
         with self._connection.reached() as client:
             client.delete(self._keys.of("gc:readonly"))
@@ -229,7 +229,7 @@ class Collections:
 
     def _request(self, name: str, reason: str, life_ms: int) -> None:
         keys = [self._keys.of(name), self._keys.of("gc:retry"), self._keys.of("gc:waiting")]
-        self._connection.script("request", keys, [reason, life_ms])
+        self._connection.script("request_collection", keys, [reason, life_ms])
 
     def _text(self, name: str) -> str | None:
         with self._connection.reached() as client:

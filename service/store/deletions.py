@@ -25,7 +25,7 @@ class CollectAfter:
     size_bytes: int = 0
 
 
-class Removals:
+class Deletions:
     """doomed:R, deleted:R and heal:R in Redis. Every method raises StoreUnavailable when Redis is away.
 
     Args:
@@ -42,7 +42,7 @@ class Removals:
         self._deleted_s = deleted_s
         self._collect_after = collect_after or CollectAfter()
 
-    def taken(
+    def untagged(
         self,
         repository: str,
         taken: Iterable[tuple[Doomed, tuple[Verdict, ...]]],
@@ -66,14 +66,14 @@ class Removals:
             args += [doomed.digest, short(doomed.digest), pack_doomed(doomed), rest, int(doomed.by_hand)]
             args += [int(doomed.is_left), len(verdicts)]
             args += [value for verdict in verdicts for value in _values(verdict)]
-        return bool(self._connection.run("taken", args, repository))
+        return bool(self._connection.run("untagged", args, repository))
 
-    def still_listed(self, repository: str) -> frozenset[str]:
+    def dangling(self, repository: str) -> frozenset[str]:
         """Return the tags that the registry still lists although their image was deleted."""
         with self._connection.reached() as client:
             return frozenset(client.smembers(self._keys.listed(repository)))
 
-    def note_still_listed(self, repository: str, tags: Collection[str]) -> None:
+    def note_dangling(self, repository: str, tags: Collection[str]) -> None:
         """Replace the recorded tags that the registry still lists although their image was deleted."""
         key = self._keys.listed(repository)
         with self._connection.reached() as client, client.pipeline() as pipe:
@@ -133,31 +133,31 @@ class Removals:
         args += [FIRST_WAIT_MS, LONGEST_WAIT_MS, self._deleted_s, FOR_GOOD]
         return bool(self._connection.run("not_restored", args, repository))
 
-    def look_at(self, repository: str, names: Iterable[str]) -> int:
+    def request_healing(self, repository: str, names: Iterable[str]) -> int:
         """Schedule a check of tags, or digests of indexes, for now: a delete that seemed to fail may have succeeded.
 
         Returns the time (ms) of this request, for `healed`.
         """
-        return int(self._connection.run("look_at", [repository, RESEND_MS, *names], repository))
+        return int(self._connection.run("request_healing", [repository, RESEND_MS, *names], repository))
 
-    def taken_back(self, repository: str, tag: str, digest: str) -> None:
+    def untagged_again(self, repository: str, tag: str, digest: str) -> None:
         """Record that a tag was deleted again which healing had restored after its user deleted it.
 
         digest: the manifest that the tag pointed at.
         """
-        self._connection.run("taken_back", [repository, tag, short(digest), RESEND_MS], repository)
+        self._connection.run("untagged_again", [repository, tag, short(digest), RESEND_MS], repository)
 
-    def putting(self, repository: str, tag: str, digest: str) -> None:
+    def note_own_put(self, repository: str, tag: str, digest: str) -> None:
         """Record, before pushprune sends a PUT, which digest it puts under a tag."""
-        self._connection.run("putting", [tag, digest, short(digest)], repository)
+        self._connection.run("note_own_put", [tag, digest, short(digest)], repository)
 
-    def put_by_us(self, repository: str, tag: str) -> str | None:
+    def own_put(self, repository: str, tag: str) -> str | None:
         """Return the digest that pushprune itself last put under a tag, within a day."""
         with self._connection.reached() as client:
             packed: str | None = client.hget(self._keys.put(repository), tag)
         return packed.partition(" ")[0] if packed else None
 
-    def may_have_met(self, repository: str, tag: Tag) -> bool:
+    def may_have_met_own_put(self, repository: str, tag: Tag) -> bool:
         """Return True if the last push of the tag may have come before pushprune's own last PUT under the tag ended."""
         with self._connection.reached() as client:
             packed: str | None = client.hget(self._keys.put(repository), tag.name)
@@ -192,7 +192,7 @@ class Removals:
             at_ms, *looks = pipe.execute()
         return any(look is not None for look in looks) or (at_ms is not None and at_ms * 1000 >= (since_us or 0))
 
-    def stands_after_all(self, repository: str, digest: str, *, index: bool) -> None:
+    def still_exists(self, repository: str, digest: str, *, index: bool) -> None:
         """Record that a digest still exists that was recorded as deleted. index: its parts must be read."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.zrem(self._keys.gone(repository), f"@{short(digest)}")

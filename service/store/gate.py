@@ -17,11 +17,11 @@ _OPEN_MS = 600_000
 _ASKING_MS = 5_000
 _FRESH_MS = 10_000
 
-State = Literal["", "draining", "closed"]
+GateMode = Literal["", "draining", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class PushLimits:
     """The limits of what is remembered about pushes: for how long (ms), how many pushes, how many blobs."""
 
     youth_ms: int = 3_600_000
@@ -30,7 +30,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GateAnswer:
     """The gate's answer to a request.
 
     Attributes:
@@ -40,13 +40,13 @@ class Answer:
     """
 
     passes: bool
-    state: State
+    state: GateMode
     token: str
     overflows: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class GateView:
     """The state of the gate, as a gate process receives it.
 
     Attributes:
@@ -54,20 +54,20 @@ class Signed:
         memory: the name of Redis' memory. Another name than before means that Redis has lost everything.
     """
 
-    state: State
+    state: GateMode
     token: str
     was_opened: bool
     memory: str
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class GateState:
     """A gate that is not open: its holder (token, fence), since when (ms), and the reason.
 
     is_kept: the holder has ended and left the gate closed on purpose.
     """
 
-    state: State
+    state: GateMode
     token: str
     fence: int
     since_ms: int
@@ -76,7 +76,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Loose:
+class UnreferencedBlob:
     """A blob that an unfinished push needs and that none of its manifests references yet.
 
     heard: known from a notification, not from the gate.
@@ -90,7 +90,7 @@ class Loose:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class UnreadManifest:
     """A manifest whose push was reported without its references.
 
     put_ms: when the gate last admitted a manifest of this client.
@@ -105,12 +105,12 @@ class Unread:
 class Gate:
     """The gate in Redis. Every method raises StoreUnavailable when Redis is away."""
 
-    def __init__(self, connection: Connection, bounds: Bounds | None = None) -> None:
+    def __init__(self, connection: Connection, bounds: PushLimits | None = None) -> None:
         self._connection = connection
         self._keys = connection.keys
-        self._bounds = bounds or Bounds()
+        self._bounds = bounds or PushLimits()
 
-    def admit(self, write: WriteRequest, client: str, *, passed: bool = False) -> Answer:
+    def admit(self, write: WriteRequest, client: str, *, passed: bool = False) -> GateAnswer:
         """Decide whether a request may pass, and record what it says about a push, in one call of one script.
 
         passed: the request has passed already, while Redis was away, and is only recorded.
@@ -125,7 +125,7 @@ class Gate:
         args += [int(write.by_tag), self._bounds.youth_ms, self._bounds.pushes, self._bounds.blobs, int(passed)]
         args.append(CLAIMS_MS)
         passes, state, token, overflows = self._connection.script("gate_admit", keys, args)
-        return Answer(bool(passes), state, token, bool(overflows))
+        return GateAnswer(bool(passes), state, token, bool(overflows))
 
     def drain(self, token: str, fence: int, reason: str) -> bool:
         """Let only pushes under way continue. Returns False if another holder has the gate."""
@@ -149,14 +149,14 @@ class Gate:
         """
         return self._turn("keep", token, 0, reason)
 
-    def standing(self) -> Standing | None:
+    def state(self) -> GateState | None:
         """Return the closed or draining gate with its holder, None while the gate is open."""
         with self._connection.reached() as client:
             held = client.hgetall(self._keys.of("gate"))
         if not held:
             return None
         at, fence = int(held["since_ms"]), int(held["fence"])
-        return Standing(held["state"], held["token"], fence, at, held["reason"], "kept" in held)
+        return GateState(held["state"], held["token"], fence, at, held["reason"], "kept" in held)
 
     def unfinished(self, claims_ms: int = CLAIMS_MS) -> tuple[str, ...]:
         """Return the repositories with a push under way that a collection should wait for; MORE if not all are known.
@@ -164,7 +164,7 @@ class Gate:
         Not waited for: a push without a request for half a minute (its blobs count as loose, and are not swept), and,
         after the first `claims_ms`, a client that only claims to push, if the registry has reported nothing of it.
         """
-        now_ms, held = self._connection.now_ms(), self.standing()
+        now_ms, held = self._connection.now_ms(), self.state()
         with self._connection.reached() as client:
             signs = client.zrangebyscore(self._keys.of("pushing"), now_ms - _OPEN_MS, "+inf", withscores=True)
             loose = client.zrangebyscore(self._keys.of("loose"), now_ms - _FRESH_MS, "+inf", withscores=True)
@@ -198,25 +198,27 @@ class Gate:
     def _read(self) -> dict[tuple[str, str], int]:
         """Return (repository, client) → the time (ms) up to which all its blobs belong to reported manifests."""
         read: dict[tuple[str, str], int] = {}
-        for manifest in self.unread():
+        for manifest in self.unread_manifests():
             at = (manifest.repository, manifest.client)
             read[at] = max(read.get(at, -1), manifest.put_ms)
         return read
 
-    def unread(self) -> tuple[Unread, ...]:
+    def unread_manifests(self) -> tuple[UnreadManifest, ...]:
         """Return the recently pushed manifests whose references the registry did not report."""
         with self._connection.reached() as client:
             members = client.zrange(self._keys.of("unread"), 0, -1)
         parts = (member.split(" ") for member in members)
-        return tuple(Unread(repository, long(word), pusher, int(put)) for repository, word, pusher, put in parts)
+        return tuple(
+            UnreadManifest(repository, long(word), pusher, int(put)) for repository, word, pusher, put in parts
+        )
 
-    def free(self, unread: Unread, references: Iterable[str]) -> int:
+    def release_blobs(self, unread: UnreadManifest, references: Iterable[str]) -> int:
         """Record that the blobs that a manifest references are not loose any more, and return how many these are."""
         member = f"{unread.repository} {short(unread.digest)} {unread.client} {unread.put_ms}"
         args: list[str | int] = [member, unread.repository, unread.client, unread.put_ms, *map(short, references)]
-        return int(self._connection.run("gate_free", args))
+        return int(self._connection.run("gate_release_blobs", args))
 
-    def loose(self, digests: Iterable[str]) -> tuple[Loose, ...]:
+    def unreferenced(self, digests: Iterable[str]) -> tuple[UnreferencedBlob, ...]:
         """Return the given blobs that an unfinished push needs.
 
         An entry with an empty digest means that not all are known: assume that every blob is needed.
@@ -231,7 +233,9 @@ class Gate:
             repository, blob, pusher = member.split(" ") if member != "*" else ("*", "", "")
             if blob in wanted or not blob:
                 heard = pusher.startswith("~")
-                entries.append(Loose(repository, wanted.get(blob, ""), int(at_ms), heard, pusher.removeprefix("~")))
+                entries.append(
+                    UnreferencedBlob(repository, wanted.get(blob, ""), int(at_ms), heard, pusher.removeprefix("~"))
+                )
         return tuple(entries)
 
     def noted_since(self, at_ms: int) -> bool:
@@ -239,7 +243,7 @@ class Gate:
         with self._connection.reached() as client:
             return bool(client.zcount(self._keys.of("loose"), at_ms, "+inf"))
 
-    def sign(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> Signed:
+    def check_in(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> GateView:
         """Record that a gate process is alive, and return the state of the gate.
 
         Args:
@@ -249,15 +253,15 @@ class Gate:
         """
         args: list[str | int] = [process, knows, int(obeys), FORGOTTEN_S * 1000, memory]
         args += [max(FORGOTTEN_S * 1000, self._bounds.youth_ms), new_token()]
-        state, token, was_opened, memory = self._connection.run("gate_sign", args)
-        return Signed(state, token, bool(was_opened), memory)
+        state, token, was_opened, memory = self._connection.run("gate_check_in", args)
+        return GateView(state, token, bool(was_opened), memory)
 
     def forgotten_s(self) -> float:
         """Return for how many seconds a push may continue that began before Redis lost everything; 0 if it did not."""
         with self._connection.reached() as client:
             return max(0.0, float(client.pttl(self._keys.of("gate:forgot"))) / 1000)
 
-    def sign_off(self, *processes: str) -> None:
+    def check_out(self, *processes: str) -> None:
         """Record that these processes do not serve the gate any more."""
         if not processes:
             return
@@ -279,7 +283,7 @@ class Gate:
             seen = client.hgetall(self._keys.of("gates:seen"))
         return tuple(process for process in processes if seen.get(process) != token)
 
-    def sweeping(self, digests: Iterable[str]) -> None:
+    def note_deleting(self, digests: Iterable[str]) -> None:
         """Remember the digests that are about to be swept, for the next run if this run is interrupted."""
         key, words = self._keys.of("sweeping"), [short(digest) for digest in digests]
         with self._connection.reached() as client, client.pipeline() as pipe:
@@ -288,25 +292,25 @@ class Gate:
             pipe.pexpire(key, max(1, self._bounds.youth_ms))
             pipe.execute()
 
-    def was_sweeping(self) -> frozenset[str]:
+    def was_deleting(self) -> frozenset[str]:
         """Return the short digests that an earlier run was about to sweep."""
         with self._connection.reached() as client:
             return frozenset(client.smembers(self._keys.of("sweeping")))
 
-    def holds(self, repository: str, manifest: bytes) -> str:
+    def pin(self, repository: str, manifest: bytes) -> str:
         """Remember a manifest that is about to be pushed to hold blobs during a sweep; return its digest."""
         digest = f"sha256:{sha256(manifest).hexdigest()}"
         with self._connection.reached() as client:
             client.sadd(self._keys.of("gc:held"), f"{repository} {digest}")
         return digest
 
-    def held(self) -> tuple[tuple[str, str], ...]:
+    def pins(self) -> tuple[tuple[str, str], ...]:
         """Return (repository, digest) of the manifests that hold blobs during a sweep, or that a sweep left behind."""
         with self._connection.reached() as client:
             members = sorted(client.smembers(self._keys.of("gc:held")))
         return tuple((repository, digest) for repository, _, digest in (member.partition(" ") for member in members))
 
-    def released(self, repository: str, digest: str) -> None:
+    def unpin(self, repository: str, digest: str) -> None:
         """Forget a manifest that held blobs during a sweep: it is removed."""
         with self._connection.reached() as client:
             client.srem(self._keys.of("gc:held"), f"{repository} {digest}")

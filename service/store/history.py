@@ -12,11 +12,11 @@ from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan
 from service.domain.retention.ranking import is_believable
 from service.domain.retention.state import Tag
-from service.store.approvals import Hold, packed_hold, unpack_hold
+from service.store.approvals import packed_hold
 from service.store.connection import Connection
 from service.store.entry import entry_of
-from service.store.gate import Bounds
-from service.store.ingest import Recorded, record
+from service.store.gate import PushLimits
+from service.store.ingest import RecordResult, record
 from service.store.keys import long, short
 from service.store.limits import Limits
 from service.store.outbox import LOOK_AGAIN_MS, RESEND_MS
@@ -32,7 +32,6 @@ from service.store.packing import (
 from service.store.snapshot import Snapshot, unpack_snapshot
 from service.store.word import Word
 
-_APPROVED_MS = 86_400_000
 # Parts of an image are pushed before the first tag of its repository.
 _UNSEEN_MS = 10 * 60_000
 _SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
@@ -56,12 +55,12 @@ class Proof:
     link_us: int | None = None
 
 
-class Committed(IntEnum):
+class CommitResult(IntEnum):
     """The result of a commit. WAITS: committed, and the repository's deletion is backing off."""
 
-    NOT = 0
-    DONE = 1
-    WAITS = 2
+    STALE = 0
+    COMMITTED = 1
+    BACKING_OFF = 2
 
 
 class History:
@@ -72,7 +71,7 @@ class History:
         connection: Connection,
         limits: Limits | None = None,
         look_again_ms: int = LOOK_AGAIN_MS,
-        gate: Bounds | None = None,
+        gate: PushLimits | None = None,
         late_s: int = 0,
     ) -> None:
         """Create the history.
@@ -83,14 +82,14 @@ class History:
             late_s: for how long after a comparison the events of pushes that it found may still arrive.
         """
         self._late_us = late_s * 1_000_000
-        self._gate = gate or Bounds()
+        self._gate = gate or PushLimits()
         self._connection = connection
         self._look_again_ms = look_again_ms
         self._keys = connection.keys
         self._limits = limits or Limits()
         self.word = Word(connection)
 
-    def record(self, envelope: Envelope) -> Recorded:
+    def record(self, envelope: Envelope) -> RecordResult:
         """Record an envelope exactly once, in one atomic call; a repetition changes nothing."""
         return record(self._connection, envelope, self.word(), self._limits, self._gate, self._look_again_ms)
 
@@ -109,7 +108,7 @@ class History:
         with self._connection.reached() as client:
             return client.hget(self._keys.of("generation"), repository) or "0"
 
-    def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> Committed:
+    def commit(self, snapshot: Snapshot, plan: Plan, target: Target) -> CommitResult:
         """Commit a plan against the snapshot that it was made from.
 
         Args:
@@ -134,7 +133,7 @@ class History:
         args += [*untagged, *created, *used, *snapshot.stale_pulled]
         for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
-        return Committed(int(self._connection.run("commit", args, snapshot.repository)))
+        return CommitResult(int(self._connection.run("commit", args, snapshot.repository)))
 
     def adopt(
         self,
@@ -208,9 +207,9 @@ class History:
                 return ()
             return tuple(client.zrangebyscore(self._keys.of("unseen"), "-inf", until_ms))
 
-    def disown(self, repository: str) -> bool:
+    def forget_unseen(self, repository: str) -> bool:
         """Forget a repository known only from events of a while ago; return False if anything else is known."""
-        return bool(self._connection.run("disown", [repository, _UNSEEN_MS], repository))
+        return bool(self._connection.run("forget_unseen", [repository, _UNSEEN_MS], repository))
 
     def prove(self, snapshot: Snapshot, proofs: Iterable[Proof]) -> int:
         """Record the facts that a worker read about tags; return for how many tags that is new.
@@ -267,31 +266,6 @@ class History:
         with self._connection.reached() as client:
             packed = client.hvals((self._keys.dry if dry else self._keys.doomed)(repository))
         return tuple(unpack_doomed(text) for text in packed)
-
-    def held(self, repository: str) -> str | None:
-        """Return the reason why this repository's plan waits for approval, None if it does not."""
-        return next((hold.reason for hold in self.holds([repository])), None)
-
-    def holds(self, repositories: Iterable[str] | None = None) -> tuple[Hold, ...]:
-        """Return the plans that wait for approval, of these repositories or of all."""
-        names = tuple(self.repositories() if repositories is None else repositories)
-        with self._connection.reached() as client:
-            texts = client.mget([self._keys.held(name) for name in names]) if names else []
-        return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
-
-    def approve(self, repository: str, plan: str | None = None) -> int:
-        """Approve the digests of the held plan for a day and return their number. The caller makes the repository due.
-
-        plan: the name of the plan that the user saw; nothing is approved if another plan has replaced it.
-        """
-        holds = [hold for hold in self.holds([repository]) if plan in (None, hold.plan)]
-        until_ms = self._connection.now_ms() + _APPROVED_MS
-        approved = {digest: until_ms for hold in holds for digest in hold.digests}
-        if approved:
-            with self._connection.reached() as client:
-                client.zadd(self._keys.approvals(repository), approved)
-                client.expire(self._keys.approvals(repository), _APPROVED_MS // 1000)
-        return len(approved)
 
     def retire(self, empty_s: int) -> tuple[str, ...]:
         """Forget the repositories that have been empty for `empty_s`, and return their names."""

@@ -8,7 +8,7 @@ from service.domain.events import Envelope, Event
 from service.domain.gate import client_of
 from service.domain.oci import tombstone
 from service.store.connection import Connection
-from service.store.gate import Bounds
+from service.store.gate import PushLimits
 from service.store.keys import SEEN_BUCKET_S, Keys, short
 from service.store.limits import Limits
 from service.store.outbox import RESEND_MS
@@ -25,7 +25,7 @@ EACH = (
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordResult:
     """The changes that one envelope made.
 
     Attributes:
@@ -40,8 +40,8 @@ class Recorded:
 
 
 def record(
-    connection: Connection, envelope: Envelope, word: str, limits: Limits, gate: Bounds, look_again_ms: int
-) -> Recorded:
+    connection: Connection, envelope: Envelope, word: str, limits: Limits, gate: PushLimits, look_again_ms: int
+) -> RecordResult:
     """Record an envelope exactly once, in one atomic call; a repetition changes nothing.
 
     Args:
@@ -64,7 +64,7 @@ def record(
         args += _args(event, numbers[event.repository], word)
     keys = list(_keys(connection.keys, numbers))
     recorded, duplicates, refused, *due = connection.script("record", keys, args)
-    return Recorded(int(recorded), int(duplicates), tuple(due), int(refused))
+    return RecordResult(int(recorded), int(duplicates), tuple(due), int(refused))
 
 
 def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:

@@ -155,7 +155,7 @@ class Leases:
             By how many seconds it went back; 0 if it did not.
         """
         args = [_LEAST_STEP_MS, LONGEST_MS, UNANSWERED_MS]
-        return int(self._connection.run("clock", args)) / 1000
+        return int(self._connection.run("follow_clock", args)) / 1000
 
     def collecting(self) -> bool:
         """Return True if a collection runs, or waits to run."""
@@ -194,4 +194,4 @@ class Leases:
 
     def _enter(self, token: str, time_to_live_ms: int, *, renew: bool, heals: bool = False) -> bool:
         keys = [self._keys.lease(COLLECT), self._keys.of("writers"), self._keys.of("gate")]
-        return bool(self._connection.script("enter", keys, [token, time_to_live_ms, int(renew), int(heals)]))
+        return bool(self._connection.script("enter_writer", keys, [token, time_to_live_ms, int(renew), int(heals)]))

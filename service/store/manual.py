@@ -12,14 +12,14 @@ from service.store.packing import pack_asked, unpack_asked
 _LIFE_S = 7 * 86_400
 
 
-class Asks:
+class ManualDeletions:
     """asked:R in Redis: a tag by its name, a manifest by its digest. Every method raises StoreUnavailable."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._keys = connection.keys
 
-    def ask(
+    def request(
         self,
         repository: str,
         wanted: Mapping[str, str],
@@ -46,17 +46,17 @@ class Asks:
             names[_field(name)] = name
             asked = ManualDeletion(digest, by, at_us, force=force)
             args += [_field(name), digest, short(digest), pack_asked(asked)]
-        noted = self._connection.run("ask", args, repository)
+        noted = self._connection.run("request_deletions", args, repository)
         return tuple(names[field] for field in noted)
 
-    def standing(self, repository: str) -> Mapping[str, ManualDeletion]:
+    def requests(self, repository: str) -> Mapping[str, ManualDeletion]:
         """Return the deletion requests that are still open, and those that were rejected."""
         with self._connection.reached() as client:
             fields = client.hgetall(self._keys.asked(repository))
         requests = ((field, unpack_asked(text)) for field, text in fields.items())
         return {request.digest if "@" in field else field: request for field, request in requests}
 
-    def answer(self, repository: str, asked: Mapping[str, ManualDeletion], answers: Mapping[str, str]) -> None:
+    def reject(self, repository: str, asked: Mapping[str, ManualDeletion], answers: Mapping[str, str]) -> None:
         """Record why deletion requests are rejected. An empty reason deletes an obsolete request.
 
         A request that was renewed meanwhile stays open.
@@ -65,7 +65,7 @@ class Asks:
         for name, reason in answers.items():
             packed = pack_asked(replace(asked[name], refused=reason)) if reason else ""
             args += [_field(name), pack_asked(asked[name]), packed]
-        self._connection.run("answer", args, repository)
+        self._connection.run("reject_requests", args, repository)
 
 
 def _field(name: str) -> str:

@@ -74,16 +74,16 @@ class Outbox:
         keys += [self._keys.doomed(repository) for repository in repositories]
         return tuple(self._connection.script("mark_due", keys, [RESEND_MS, *repositories]))
 
-    def spare(self, repository: str, short_digest: str) -> None:
+    def undoom(self, repository: str, short_digest: str) -> None:
         """Remove a digest from the doomed ones and make its repository due for a new plan."""
-        self._connection.run("spare", [repository, short_digest, RESEND_MS], repository)
+        self._connection.run("undoom", [repository, short_digest, RESEND_MS], repository)
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
         """Return the members whose time has come. Each is postponed, so that no two sweeps send the same member."""
         keys = [self._keys.of(queue), self._keys.late(queue)]
         return tuple(self._connection.script("sweep", keys, [count, RESEND_MS, LONGEST_WAIT_MS]))
 
-    def put_off(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
+    def postpone(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
         """Back off after a failure: 1 s, 2 s, … 60 s, or as long as the registry asked for. Returns the wait in s.
 
         Healing of the repository waits for as long as planning, because the worker that plans heals first.
@@ -91,7 +91,7 @@ class Outbox:
         keys = [self._keys.of(queue), self._keys.of("attempts")]
         keys += [self._keys.of("healing")] if queue == "due" else []
         args: list[str | int] = [repository, f"{queue} {repository}", FIRST_WAIT_MS, LONGEST_WAIT_MS]
-        return float(self._connection.script("put_off", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
+        return float(self._connection.script("postpone", keys, [*args, int((asked_s or 0) * 1000)])) / 1000
 
     def end_back_offs(self) -> tuple[str, ...]:
         """Resend everything that backs off now, because the registry answers again; return these repositories.
@@ -130,12 +130,12 @@ class Outbox:
             pipe.hdel(self._keys.of("trouble"), f"{queue} {repository}")
             pipe.execute()
 
-    def mended(self, about: str) -> None:
+    def end_trouble(self, about: str) -> None:
         """Remove a problem that is fixed."""
         with self._connection.reached() as client:
             client.hdel(self._keys.of("trouble"), about)
 
-    def complain(self, about: str, message: str) -> None:
+    def note_trouble(self, about: str, message: str) -> None:
         """Record a problem that an operator must fix."""
         trouble = json.dumps({"message": message, "at_ms": time.time_ns() // 1_000_000})
         with self._connection.reached() as client:
@@ -195,7 +195,7 @@ class Outbox:
             client.set(self._keys.of("policy:last"), policy, nx=True)
             return False
 
-    def policy_held(self, repositories: Sequence[str], removed: int, of: int) -> None:
+    def require_approvals(self, repositories: Sequence[str], removed: int, of: int) -> None:
         """Make the next plans of these repositories wait for an approval.
 
         Args:
@@ -203,7 +203,7 @@ class Outbox:
             of: how many tags all repositories have.
         """
         for start in range(0, len(repositories), _AT_ONCE):
-            self._connection.run("policy_held", [removed, of, *repositories[start : start + _AT_ONCE]])
+            self._connection.run("require_approvals", [removed, of, *repositories[start : start + _AT_ONCE]])
 
     def policy_applied(self, digest: str, policy: str) -> None:
         """Record that every repository was made due for this policy. policy: as JSON, "" for none."""

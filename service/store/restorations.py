@@ -12,7 +12,7 @@ from service.store.packing import pack_links
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoredManifest:
     """One restored manifest.
 
     Attributes:
@@ -51,7 +51,7 @@ class Restorations:
             client.zadd(self._keys.restored(repository), dict.fromkeys(digests, until_ms), gt=True)
         return until_ms * 1000
 
-    def restored(self, repository: str, one: Restored, before: str, since_us: int) -> bool:
+    def restored(self, repository: str, manifest: RestoredManifest, before: str, since_us: int) -> bool:
         """Record that a manifest was restored.
 
         Args:
@@ -61,12 +61,21 @@ class Restorations:
         Returns:
             False if the tag was pushed meanwhile: that push wins, and healing restores it.
         """
-        links = pack_links(one.references) if one.references else ""
-        args: list[str | int] = [repository, one.tag, one.digest, short(one.digest), one.size_bytes, one.pushed_us]
-        args += [one.pushed_by, links, self._limits.repository_entries, self._limits.events, RESEND_MS]
-        args += [self._look_again_ms, one.by, one.reason, before, since_us]
+        links = pack_links(manifest.references) if manifest.references else ""
+        args: list[str | int] = [
+            repository,
+            manifest.tag,
+            manifest.digest,
+            short(manifest.digest),
+            manifest.size_bytes,
+            manifest.pushed_us,
+        ]
+        args += [manifest.pushed_by, links, self._limits.repository_entries, self._limits.events, RESEND_MS]
+        args += [self._look_again_ms, manifest.by, manifest.reason, before, since_us]
         args += [
-            form for child in (one.references.children if one.references else ()) for form in (child, short(child))
+            form
+            for child in (manifest.references.children if manifest.references else ())
+            for form in (child, short(child))
         ]
         return bool(self._connection.run("restore", args, repository))
 
@@ -74,7 +83,7 @@ class Restorations:
         """Return the time of the Redis server (µs)."""
         return self._connection.now_us()
 
-    def standing(self, repository: str, tag: str) -> str:
+    def pushed_at(self, repository: str, tag: str) -> str:
         """Return the time of the tag's last push (µs) as text, "" if the tag is not live."""
         with self._connection.reached() as client:
             at_us = client.zscore(self._keys.tags(repository), tag) if tag else None

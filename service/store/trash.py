@@ -21,7 +21,7 @@ _PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class TrashedManifest:
     """A manifest in the trash: its media type, its bytes, and when it was put there (µs since the epoch)."""
 
     digest: str
@@ -30,11 +30,11 @@ class Kept:
     at_us: int
 
 
-class Put(IntEnum):
+class SaveResult(IntEnum):
     """The result of putting a manifest into the trash."""
 
     RESCUED = 0
-    KEPT = 1
+    SAVED = 1
     LEASED = 2
     MISSING = 3
 
@@ -62,7 +62,7 @@ class Trash:
         self._keys = connection.keys
         self._life_s = life_s
 
-    def put(self, snapshot: Snapshot, doomed: Doomed, manifest: tuple[str, bytes] | None) -> Put:
+    def save(self, snapshot: Snapshot, doomed: Doomed, manifest: tuple[str, bytes] | None) -> SaveResult:
         """Keep a manifest (media type, bytes) right before its DELETE is sent; None: only tags are to be deleted.
 
         Args:
@@ -77,25 +77,25 @@ class Trash:
             content = base64.b64encode(manifest[1]).decode()
             entry = json.dumps({"media_type": manifest[0], "content": content, "at_us": str(time.time_ns() // 1000)})
         put = self._put(snapshot, doomed, entry)
-        if put is Put.KEPT:
+        if put is SaveResult.SAVED:
             # This may raise, and must come before the DELETE: the image must then not be deleted.
             self._also(snapshot.repository, doomed, manifest)
         return put
 
-    def put_again(self, snapshot: Snapshot, doomed: Doomed) -> Put:
+    def save_again(self, snapshot: Snapshot, doomed: Doomed) -> SaveResult:
         """Keep a manifest, like `put`, that entered the trash when its last tag was deleted.
 
         MISSING: it is not in the trash any more.
         """
         return self._put(snapshot, doomed, "again")
 
-    def _put(self, snapshot: Snapshot, doomed: Doomed, entry: str) -> Put:
+    def _put(self, snapshot: Snapshot, doomed: Doomed, entry: str) -> SaveResult:
         repository, held = snapshot.repository, snapshot.closure(doomed.digest)
         args: list[str | int] = [repository, doomed.digest, short(doomed.digest), entry, self._life_s]
         args += [self.look_again_ms, snapshot.restarts, pack_doomed(doomed), len(held), *held, *doomed.tags]
-        return Put(int(self._connection.run("trash", args, repository)))
+        return SaveResult(int(self._connection.run("save_to_trash", args, repository)))
 
-    def get(self, repository: str, digest: str) -> Kept | None:
+    def get(self, repository: str, digest: str) -> TrashedManifest | None:
         with self._connection.reached() as client:
             text = client.hget(self._keys.trash(repository), digest)
         return _kept(digest, text) if text else None
@@ -111,7 +111,7 @@ class Trash:
         with self._connection.reached() as client:
             return frozenset(client.hkeys(self._keys.trash(repository)))
 
-    def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, Kept]]:
+    def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, TrashedManifest]]:
         """Yield every manifest in the trash with its repository, the latest deletion first."""
         end = -1 if at_most is None else at_most - 1
         with self._connection.reached() as client:
@@ -183,15 +183,15 @@ class Trash:
     def _drop(self, repository: str, digests: list[str], at_us: int, expired_us: int) -> int:
         args: list[str | int] = [repository, at_us, expired_us]
         args += [form for digest in digests for form in (digest, short(digest))]
-        return int(self._connection.run("drop", args, repository))
+        return int(self._connection.run("drop_trash", args, repository))
 
 
-def _kept(digest: str, text: str) -> Kept:
+def _kept(digest: str, text: str) -> TrashedManifest:
     entry = json.loads(text)
-    return Kept(digest, entry["media_type"], base64.b64decode(entry["content"]), int(entry["at_us"]))
+    return TrashedManifest(digest, entry["media_type"], base64.b64decode(entry["content"]), int(entry["at_us"]))
 
 
-def _references(kept: Kept) -> tuple[str, ...]:
+def _references(kept: TrashedManifest) -> tuple[str, ...]:
     try:
         references = read_references(kept.media_type, kept.content)
     except UnreadableManifest:

@@ -63,7 +63,7 @@ class Gatekeeper:
                 return
             self._process = str(identity.current())
             with suppress(StoreUnavailable):
-                self._gate.sign_off(*filter(identity.is_dead, self._gate.processes()))
+                self._gate.check_out(*filter(identity.is_dead, self._gate.processes()))
             self._look()
             atexit.register(self.stop)
             self._poller = threading.Thread(target=self._poll, name="gate", daemon=True)
@@ -77,7 +77,7 @@ class Gatekeeper:
         if self._poller is not None and self._poller.is_alive():
             self._poller.join(5)
         with suppress(StoreUnavailable):
-            self._gate.sign_off(self._process)
+            self._gate.check_out(self._process)
 
     def ask(self, write: WriteRequest, client: str) -> bool:
         """Return True if the request may pass; wait up to `gc.gate_wait` while the gate holds the request back.
@@ -180,7 +180,7 @@ class Gatekeeper:
                 obeys = not self._passing
             # Taken before the call, so that this process never counts on Redis for longer than Redis remembers it.
             asked_s = time.monotonic()
-            signed = self._gate.sign(self._process, knows, obeys=obeys, memory=self._memory)
+            signed = self._gate.check_in(self._process, knows, obeys=obeys, memory=self._memory)
         except StoreUnavailable as error:
             if not self._is_away:
                 log.warning("the gate cannot reach Redis", error=str(error), passes=self._passes_without_redis())
@@ -224,7 +224,7 @@ class _Overflow:
         with suppress(StoreUnavailable):
             if overflows:
                 log.warning(_OVERFLOWS)
-                self._outbox.complain(_PUSHES, _OVERFLOWS)
+                self._outbox.note_trouble(_PUSHES, _OVERFLOWS)
             else:
-                self._outbox.mended(_PUSHES)
+                self._outbox.end_trouble(_PUSHES)
         self._told_s = now_s if overflows else None

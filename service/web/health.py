@@ -42,7 +42,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
 
 
 def _details(wiring: Wiring) -> dict[str, Any]:
-    now, policies, under = system_health(wiring), wiring.policies, wiring.garbage.under_way()
+    now, policies, under = system_health(wiring), wiring.policies, wiring.garbage.progress()
     waiting = now.reading.waiting
     return {
         "status": "degraded" if now.troubles else "ready",

@@ -135,7 +135,7 @@ class Scrape:
         yield _timed("gate_wait_seconds", help_text, ("result",), _of(metered, "gate_wait"))
 
     def _gate(self) -> Iterator[Metric]:
-        standing = self._wiring.gate.standing()
+        standing = self._wiring.gate.state()
         state = standing.state if standing else "open"
         yield _labelled(
             GaugeMetricFamily("pushprune_gate", "1 for the state that the write gate is in", labels=["state"]),
@@ -147,7 +147,7 @@ class Scrape:
     def _reconciliation(self) -> Iterator[Metric]:
         walks = self._wiring.walks
         last = walks.last()
-        yield _gauge("reconcile_running", "1 while the history is compared", walks.under_way() is not None)
+        yield _gauge("reconcile_running", "1 while the history is compared", walks.current() is not None)
         if last is None:
             return
         yield _gauge("reconcile_last_timestamp_seconds", "when a comparison ended last", last.at_ms / 1000)
@@ -173,8 +173,8 @@ class Scrape:
         yield CounterMetricFamily("pushprune_collected_blobs", "blobs that collections swept", value=totals.blobs)
         help_text = "bytes that collections gave back, as far as they are known"
         yield CounterMetricFamily("pushprune_collected_bytes", help_text, value=totals.size_bytes)
-        yield _gauge("collection_wanted", "1 while one is wanted", garbage.wanted() is not None)
-        yield _gauge("collection_running", "1 while one is under way", garbage.under_way() is not None)
+        yield _gauge("collection_wanted", "1 while one is wanted", garbage.requested() is not None)
+        yield _gauge("collection_running", "1 while one is under way", garbage.progress() is not None)
         help_text = "1 while the registry claims blobs that were collected: nobody may push"
         yield _gauge("collection_stale_cache", help_text, any(trouble.about == STALE for trouble in stale))
         if totals.done_ms is not None:

@@ -58,11 +58,11 @@ class UnauthenticatedAlert:
         )
         log.warning(sentence)
         with suppress(StoreUnavailable):
-            self._wiring.outbox.complain("notifications", sentence)
+            self._wiring.outbox.note_trouble("notifications", sentence)
 
     def accepted(self) -> None:
         """Withdraw the warning, because a notification was accepted."""
         if self._told_s is not None:
             self._told_s = None
             with suppress(StoreUnavailable):
-                self._wiring.outbox.mended("notifications")
+                self._wiring.outbox.end_trouble("notifications")

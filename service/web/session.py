@@ -74,7 +74,7 @@ def visitor(wiring: Wiring) -> Visitor | None:
     if user := proxy_user(web):
         return Visitor("admin" if user in web.admins else "read", user[:64])
     right: Any = session.get("right")
-    if not is_given(settings, right) or "id" not in session or wiring.signed_out.has(session["id"]):
+    if not is_given(settings, right) or "id" not in session or wiring.signed_out.contains(session["id"]):
         return None
     return Visitor(right, f"dashboard ({right})", signed_in=True)
 

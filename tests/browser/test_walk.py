@@ -82,7 +82,7 @@ def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
     for number in range(7):
         system.pusher.push_image(name, f"v{number}")
     site.worker = system.start_worker()
-    wait_until(lambda: system.wiring.history.held(name), "the plan does not wait")
+    wait_until(lambda: system.wiring.rulings.held(name), "the plan does not wait")
     page = visit().go("/policy")
     plan = page.get_by_role("article").filter(has_text=name)
     expect(plan).to_contain_text("5 images")

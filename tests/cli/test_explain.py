@@ -124,7 +124,7 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
 ) -> None:
     assert run("prune", "--held") == (0, "no plan waits for approval\n")
     request.getfixturevalue("held")
-    plan = wiring.history.holds()[0].plan
+    plan = wiring.rulings.holds()[0].plan
     _, said = run("prune", "--held")
     assert said.splitlines()[-1] == (
         f"review: pushprune prune --dry-run shop/api; approve: pushprune prune --approve shop/api --plan {plan}"
@@ -167,7 +167,7 @@ def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: 
     another = (1, "pushprune: the plan for shop/api has changed; `pushprune prune --held` shows the new one\n")
     assert run("prune", "--approve", "shop/api", "--plan", "another") == another
     assert approved(wiring) == 0
-    (hold,) = wiring.history.holds()
+    (hold,) = wiring.rulings.holds()
     assert run("prune", "--approve", "shop/api", "--plan", hold.plan) == (0, "approved: 3 images\n")
     assert approved(wiring) == 3
 
@@ -175,7 +175,7 @@ def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: 
 @pytest.mark.usefixtures("held")
 def test_nobody_who_can_be_asked_must_say_which_plan(run: Run, wiring: Wiring) -> None:
     code, said = run("prune", "--approve", "shop/api")
-    (hold,) = wiring.history.holds()
+    (hold,) = wiring.rulings.holds()
     assert (code, approved(wiring)) == (2, 0)
     assert said.splitlines()[-1] == (
         f"Error: not a terminal: add --plan {hold.plan} to approve the plan that `pushprune prune --held` shows for "
@@ -191,7 +191,7 @@ def test_on_a_terminal_it_is_shown_and_asked(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
     _, said = run("prune", "--approve", "shop/api")
-    assert f"shop/api: 3 images, waiting since {when(wiring.history.holds()[0].at_us)}: {WAITS}" in said
+    assert f"shop/api: 3 images, waiting since {when(wiring.rulings.holds()[0].at_us)}: {WAITS}" in said
     assert approved(wiring) == images
 
 

@@ -27,7 +27,7 @@ def worker(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def works(_: object) -> None:
         wiring.walks.begin()
-        wiring.walks.all_listed(["shop/api"])
+        wiring.walks.note_all_pages(["shop/api"])
         wiring.walks.compared("shop/api", 4, 3)
         assert wiring.walks.end()
 
@@ -103,10 +103,10 @@ def test_what_a_walk_waits_for_is_said_meanwhile(run: Run, wiring: Wiring, monke
 
     def fails(_: object) -> None:
         wiring.walks.begin()
-        wiring.walks.unlisted("the registry cannot be reached")
+        wiring.walks.note_catalog_failure("the registry cannot be reached")
 
     def recovers(_: float) -> None:
-        wiring.walks.all_listed(["shop/api"])
+        wiring.walks.note_all_pages(["shop/api"])
         wiring.walks.compared("shop/api", 3, 0)
         wiring.walks.end()
 

@@ -338,7 +338,7 @@ def test_a_queued_collection_is_shown_with_what_it_makes_permanent_and_cancelled
     assert "queued: asked for by hand" in output
     assert "1 deletion becomes permanent with it; cancel it with: pushprune gc --cancel" in output
     assert run("gc", "--cancel")[:2] == (0, "cancelled: asked for by hand\n")
-    assert wiring.garbage.wanted() is None
+    assert wiring.garbage.requested() is None
     assert run("gc", "--cancel")[::2] == (1, "pushprune: no collection is queued\n")
 
 
@@ -346,7 +346,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     garbage = make_wiring().garbage
-    garbage.want("scheduled")
+    garbage.request_if_none("scheduled")
     garbage.record(GcRun(1000, 2000, "put off", "scheduled", message="not now", note="no gate"), once=True)
     monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")
     monkeypatch.setenv("PUSHPRUNE_GC__SCHEDULE", "0 3 * * *")
@@ -358,7 +358,7 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     status = json.loads(run("gc", "--status", "--json")[1])
     assert (status["wanted"], status["waits"]["message"], status["under"]) == ("scheduled", "not now", None)
     assert status["next_ms"] > 0
-    garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+    garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
     assert "under way: sweeping, because scheduled" in run("gc")[1]
 
 
@@ -512,7 +512,7 @@ def test_gc_opens_a_gate_that_a_lost_machine_left_closed_after_asking(
     code, output, _ = run("gc", "--open")
     assert code != 0
     assert "the gate is closed since" in output
-    assert gate.standing() is not None
+    assert gate.state() is not None
     assert run("gc", "--open", "--yes")[0] == 0
-    assert gate.standing() is None
+    assert gate.state() is None
     assert run("gc", "--open", "--now")[0] == 2

@@ -26,7 +26,7 @@ def left_closed(make_wiring: Build, folder: Path, *, keep: bool) -> Wiring:
     with wiring.collector.claimed("before"):
         assert wiring.gate.drain("before", 1, "by hand")
         assert wiring.gate.close("before")
-        wiring.garbage.sweeps(Sweep(1, (Probe("shop/api", "sha256:" + "a" * 64),)))
+        wiring.garbage.begin_check(Sweep(1, (Probe("shop/api", "sha256:" + "a" * 64),)))
         assert not keep or wiring.gate.keep("before", "the registry lies")
     return wiring
 
@@ -37,7 +37,7 @@ def test_it_is_not_opened_by_the_proof_that_the_holder_died_before_its_checks(
     wiring = left_closed(make_wiring, tmp_path, keep=False)
     quiesce.reopen(wiring)
     assert state(wiring) == "closed"
-    wiring.garbage.checked()
+    wiring.garbage.end_check()
     assert wiring.gate.open("before")
 
 

@@ -57,7 +57,7 @@ def test_a_push_that_stands_still_keeps_the_layer_that_it_mounted(
         mount_and_stall(system, pusher)
         run = collect(system.wiring)
         assert (run.result, run.message) == ("done", "")
-        assert system.wiring.gate.held() == ()
+        assert system.wiring.gate.pins() == ()
         pusher.put(FIRST, "late", PUSHED.media_type, PUSHED.manifest)
         assert pusher.pull_whole(FIRST, "late") == PUSHED.digest
         assert pusher.pull_whole(SOURCE, "v1") == BASE.digest

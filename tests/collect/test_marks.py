@@ -26,7 +26,7 @@ def collect(system: System, folder: Path, marks: Iterable[str], repository: str 
     """What is said of a collection that marks these; "" when it was made."""
     lines = [f"{repository}: marking manifest {digest} \n" for digest in marks]
     (folder / "out").write_text("".join(lines))
-    system.wiring.garbage.want("scheduled")
+    system.wiring.garbage.request_if_none("scheduled")
     collect_run.collect(system.wiring)
     (run, *_) = system.wiring.garbage.runs()
     assert (folder / "swept").exists() == (run.result == "done")

@@ -21,17 +21,17 @@ def test_each_stage_can_be_seen_and_then_none(make_wiring: Build, tmp_path: Path
     wiring = make_wiring(gc={**collector(tmp_path, body), "max_wait": 600})
 
     def stage() -> str | None:
-        under = wiring.garbage.under_way()
+        under = wiring.garbage.progress()
         return under.stage if under else None
 
     assert stage() is None
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     thread = threading.Thread(target=run.collect, args=(wiring,))
     with wiring.leases.write():
         thread.start()
         until(lambda: stage() == WAITING)
     until(lambda: stage() == REHEARSING)
-    under = wiring.garbage.under_way()
+    under = wiring.garbage.progress()
     assert under is not None
     assert under.reason == "scheduled"
     assert under.started_ms <= under.since_ms
@@ -50,5 +50,5 @@ def test_a_stage_that_takes_long_is_shown_again(make_wiring: Build, monkeypatch:
         shown.at(SWEEPING)
         assert 0 < int(str(wiring.connection.client.pttl(key))) <= 15_000, "who is killed is not shown for ever"
         wiring.connection.client.delete(key)
-        until(lambda: wiring.garbage.under_way() is not None)
-    assert wiring.garbage.under_way() is None
+        until(lambda: wiring.garbage.progress() is not None)
+    assert wiring.garbage.progress() is None

@@ -19,7 +19,7 @@ from service.domain.gate import WriteRequest
 from service.domain.oci.manifest import read_references
 from service.process import identity
 from service.registry.probe import LEFTOVERS
-from service.store.gate import Bounds, Gate
+from service.store.gate import Gate, PushLimits
 from service.store.lease import COLLECT
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -169,7 +169,7 @@ def test_what_a_run_was_about_to_sweep_when_it_was_cut_off_is_swept_by_the_next(
     root = tmp_path / "storage"
     stored(root, SWEPT)
     wiring = make_wiring(gc=collector(tmp_path, QUIET), storage={"path": str(root)})
-    wiring.gate.sweeping([SWEPT])
+    wiring.gate.note_deleting([SWEPT])
     assert collect(wiring).result == "done"
 
 
@@ -193,7 +193,7 @@ def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
 ) -> None:
     """Its time is when a DELETE must have ended, and none is on its way any more."""
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.removals.look_at(SHOP, ["v1"])
+    wiring.removals.request_healing(SHOP, ["v1"])
     client: Any = wiring.connection.client
     later_ms = wiring.connection.now_ms() + 600_000
     keys = (wiring.connection.keys.heal(SHOP), wiring.connection.keys.of("healing"))
@@ -213,7 +213,7 @@ def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
 def test_behind_the_gate_what_is_doomed_need_not_be_put_back_first(make_system: Make) -> None:
     system = doomed_system(make_system)
     (doomed,) = system.wiring.history.doomed(SHOP)
-    system.wiring.removals.look_at(SHOP, [doomed.tags[0], doomed.digest, "v2"])
+    system.wiring.removals.request_healing(SHOP, [doomed.tags[0], doomed.digest, "v2"])
     assert system.wiring.outbox.unhealed() == (f"{SHOP} v2",)
 
 
@@ -228,11 +228,11 @@ def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten
     make_wiring: Build, tmp_path: Path
 ) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    memory = wiring.gate.sign("web:1").memory
+    memory = wiring.gate.check_in("web:1").memory
     wiring.connection.client.flushdb()
     assert collect(wiring).result == "done", "nobody has told of it"
     (tmp_path / "swept").unlink()
-    wiring.gate.sign("web:1", memory=memory)
+    wiring.gate.check_in("web:1", memory=memory)
     assert collect(wiring).message.startswith("Redis lost its data, so pushes in progress are unknown")
     assert not (tmp_path / "swept").exists()
 
@@ -240,11 +240,11 @@ def test_nothing_is_swept_while_pushes_may_be_under_way_that_redis_has_forgotten
 def test_a_redis_that_is_emptied_while_the_collector_runs_stops_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
     body = "(folder / 'dry').touch()\nwhile not (folder / 'go').exists(): time.sleep(0.01)"
     wiring = make_wiring(gc=collector(tmp_path, body))
-    memory = wiring.gate.sign("web:1").memory
+    memory = wiring.gate.check_in("web:1").memory
     with collecting(wiring, tmp_path):
         client: Any = wiring.connection.client
         client.delete(wiring.connection.keys.of("gate:memory"))
-        wiring.gate.sign("web:1", memory=memory)
+        wiring.gate.check_in("web:1", memory=memory)
     assert wiring.garbage.runs()[0].result == "put off"
 
 
@@ -318,7 +318,7 @@ def test_a_gate_that_stays_closed_after_its_holder_died_is_an_alarm_until_it_ope
         gc={**collector(tmp_path, QUIET), "gate": "proxy"}, registry={"debug_url": "http://127.0.0.1:9"}
     )
     leave_behind(wiring)
-    wiring.garbage.sweeps(Sweep(0, (Probe(SHOP, SWEPT),)))
+    wiring.garbage.begin_check(Sweep(0, (Probe(SHOP, SWEPT),)))
 
     def lie(*_: Any) -> Probe:
         if says == "refuses":
@@ -393,7 +393,7 @@ def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable
 
 def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
     wiring, over = guarded(), threading.Event()
-    wiring.gate.sign("web:cut-off", "")
+    wiring.gate.check_in("web:cut-off", "")
     thread = threading.Thread(target=obey, args=(wiring, over))
     thread.start()
     run = collect(wiring)
@@ -417,7 +417,7 @@ def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_pa
 
 def test_more_pushes_than_can_be_remembered_put_it_off(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    few = replace(wiring, gate=Gate(wiring.connection, Bounds(pushes=1)))
+    few = replace(wiring, gate=Gate(wiring.connection, PushLimits(pushes=1)))
     for number in range(2):
         few.gate.admit(WriteRequest("begins", f"shop/{number}"), ANN)
     assert collect(few).message == "too many pushes are in progress to keep track of all"
@@ -443,9 +443,9 @@ def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(mak
     wiring.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN)
     record(wiring.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
     earlier(wiring.connection, "pushing", 60)
-    assert {one.digest for one in wiring.gate.unread()} >= {kept.digest}
-    read_unread(wiring, wiring.gate.loose([tags["v1"]]))
-    loose = wiring.gate.loose((*blobs, tags["v1"]))
+    assert {one.digest for one in wiring.gate.unread_manifests()} >= {kept.digest}
+    read_unread(wiring, wiring.gate.unreferenced([tags["v1"]]))
+    loose = wiring.gate.unreferenced((*blobs, tags["v1"]))
     assert {one.digest for one in loose if one.client == ANN} == {tags["v1"]}
 
 
@@ -524,7 +524,7 @@ def test_a_slow_push_holds_others_back_for_less_than_they_wait(guarded: Callable
 def test_what_is_put_off_for_long_is_tried_seldom(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
     blob_heard(wiring.history)
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     client: Any = wiring.connection.client
     retry, waiting = (wiring.connection.keys.of(name) for name in ("gc:retry", "gc:waiting"))
     collect_run.collect(wiring)

@@ -30,7 +30,7 @@ def system_of(make_system: Make, folder: Path, body: str = QUIET, **gc: Any) -> 
     """Its commands leave a trace, and change nothing: the fake is in this process."""
     commands = {name: ["sh", "-c", f"echo {name} >> {folder}/commands"] for name in ("before", "after")}
     system = make_system(keep_last(5), gc={**collector(folder, body), "gate": "readonly", **commands, **gc})
-    system.wiring.garbage.want("scheduled")
+    system.wiring.garbage.request_if_none("scheduled")
     return system
 
 
@@ -64,7 +64,7 @@ def test_it_is_collected_while_the_registry_is_read_only(
     assert commands(tmp_path) == ["before", "after"]
     assert (tmp_path / "swept").exists()
     assert not system.registry.readonly
-    assert not system.wiring.garbage.is_closed()
+    assert not system.wiring.garbage.may_be_read_only()
 
 
 def test_that_it_is_read_only_is_noted_before_it_becomes_so(
@@ -75,13 +75,13 @@ def test_that_it_is_read_only_is_noted_before_it_becomes_so(
     noted: list[bool] = []
 
     def obey(name: str, *_: Any) -> None:
-        noted.append(system.wiring.garbage.is_closed())
+        noted.append(system.wiring.garbage.may_be_read_only())
         system.registry.readonly = name == "gc.before"
 
     monkeypatch.setattr("service.collect.restarting.run_command", obey)
     collect_run.collect(system.wiring)
     assert noted == [True, True]
-    assert not system.wiring.garbage.is_closed()
+    assert not system.wiring.garbage.may_be_read_only()
 
 
 def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_nothing_is_swept_when_it_still_takes_writes(make_system: Make, tmp_path
     assert "gc.before ended, but the registry still accepts writes" in run.message
     assert not (tmp_path / "dry").exists()
     assert commands(tmp_path) == ["before", "after"], "whatever it did is undone"
-    assert not system.wiring.garbage.is_closed()
+    assert not system.wiring.garbage.may_be_read_only()
 
 
 @pytest.mark.parametrize("body", ["print('boom'); sys.exit(1)", "sys.exit(0 if dry else 1)"])
@@ -129,7 +129,7 @@ def test_a_worker_that_died_meanwhile_is_made_up_for_though_nothing_is_wanted_an
 ) -> None:
     system = system_of(make_system, tmp_path)
     system.wiring.garbage.collected("scheduled", (0, 0))
-    system.wiring.garbage.closes()
+    system.wiring.garbage.note_read_only()
     system.registry.readonly = True
     sweep(system.wiring)
     assert ("collect",) in system.messages.sent
@@ -138,7 +138,7 @@ def test_a_worker_that_died_meanwhile_is_made_up_for_though_nothing_is_wanted_an
     becomes(system, monkeypatch)
     collect_run.collect(system.wiring)
     assert not system.registry.readonly
-    assert not system.wiring.garbage.is_closed()
+    assert not system.wiring.garbage.may_be_read_only()
     assert not (tmp_path / "dry").exists()
 
 
@@ -147,7 +147,7 @@ def test_while_its_cache_lies_it_stays_read_only(
 ) -> None:
     system = system_of(make_system, tmp_path)
     becomes(system, monkeypatch)
-    system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, "sha256:" + "a" * 64),)))
+    system.wiring.garbage.begin_check(Sweep(now_ms(), (Probe(SHOP, "sha256:" + "a" * 64),)))
     system.registry.fail_next("HEAD", "/blobs/", status=200, times=None)
     collect_run.collect(system.wiring)
     assert STALE in {trouble.about for trouble in system.wiring.outbox.troubles()}

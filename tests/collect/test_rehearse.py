@@ -138,7 +138,7 @@ def test_while_somebody_pushes_there_is_none(gated: Wiring, tmp_path: Path, monk
 
 
 def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wiring, tmp_path: Path) -> None:
-    gated.removals.look_at(SHOP, ["v1"])
+    gated.removals.request_healing(SHOP, ["v1"])
     thread = threading.Thread(target=collect, args=(gated,))
     thread.start()
     until(lambda: state(gated) == "draining")
@@ -157,7 +157,7 @@ def test_a_gate_that_a_dead_holder_left_closed_does_not_stay_so_for_its_sake(gat
     thread = threading.Thread(target=collect_run.collect, args=(gated,))
     thread.start()
     until(lambda: (tmp_path / "began").exists())
-    held = gated.gate.standing()
+    held = gated.gate.state()
     (tmp_path / "hold").unlink()
     thread.join(60)
     assert held is None or held.token != "dead", "it is closed for as long as the dry run takes"
@@ -185,7 +185,7 @@ def test_deletes_of_ours_are_waited_for_while_the_gate_is_open(gated: Wiring, tm
     thread = threading.Thread(target=collect_run.collect, args=(gated,))
     with gated.leases.write():
         thread.start()
-        until(lambda: gated.garbage.under_way() is not None)
+        until(lambda: gated.garbage.progress() is not None)
     until(lambda: (tmp_path / "began").exists())
     was = state(gated)
     (tmp_path / "hold").unlink()
@@ -199,7 +199,7 @@ def test_what_must_be_healed_does_not_wait_until_they_have_settled(
 ) -> None:
     """Only a gate that drains lets it in."""
     monkeypatch.setattr("service.collect.rehearse._WRITERS_S", 600)
-    gated.removals.look_at(SHOP, ["v1"])
+    gated.removals.request_healing(SHOP, ["v1"])
     gated.garbage.request("after deletes")
     thread = threading.Thread(target=collect_run.collect, args=(gated,))
     with gated.leases.write():

@@ -30,10 +30,10 @@ def test_it_becomes_due_by_the_number_of_deletes(make_system: Make, tmp_path: Pa
     system = make_system(keep_last(1), gc=collector(tmp_path, QUIET))
     system.push("v1", "v2", "v3")
     system.settle()
-    assert system.wiring.garbage.wanted() is None
+    assert system.wiring.garbage.requested() is None
     system.push("v4")
     system.settle()
-    assert system.wiring.garbage.wanted() == "3 digests deleted since the last collection"
+    assert system.wiring.garbage.requested() == "3 digests deleted since the last collection"
 
 
 def test_what_was_printed_is_kept_with_its_run(make_wiring: Build, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_run_is_recorded_with_its_result_and_the_want_is_over(make_wiring: Bui
     collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, run.reason, run.exit_code, run.blobs) == ("done", "by hand", 0, 2)
-    assert wiring.garbage.wanted() is None
+    assert wiring.garbage.requested() is None
     assert (tmp_path / "swept").exists()
 
 
@@ -92,7 +92,7 @@ def test_deletes_that_came_during_a_run_still_count_for_the_next(make_wiring: Bu
     key = wiring.connection.keys.of("gc:deletes")
     wiring.connection.client.set(key, 5)
     wiring.garbage.request("by hand")
-    collect_after = wiring.garbage.began()
+    collect_after = wiring.garbage.deletions_so_far()
     wiring.connection.client.incrby(key, 2)
     wiring.garbage.collected("by hand", collect_after)
     assert wiring.connection.client.get(key) == "2"
@@ -105,7 +105,7 @@ def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: Build
     (run,) = wiring.garbage.runs()
     assert run.result == "failed"
     assert "exit code 1: failed to mark: boom" in run.message
-    assert wiring.garbage.wanted() == "by hand"
+    assert wiring.garbage.requested() == "by hand"
     assert "boom" in wiring.outbox.troubles()[0].message
 
 
@@ -123,7 +123,7 @@ def test_it_is_put_off_when_deletes_do_not_end(make_wiring: Build, tmp_path: Pat
     with wiring.leases.write():
         collect_run.collect(wiring)
     assert wiring.garbage.runs()[0].result == "put off"
-    assert wiring.garbage.wanted() == "by hand"
+    assert wiring.garbage.requested() == "by hand"
     assert not (tmp_path / "dry").exists()
 
 
@@ -191,13 +191,13 @@ def test_a_collection_ends_the_undo_of_what_was_deleted_before_it(make_system: M
 def test_a_schedule_is_followed_once_for_each_time(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "schedule": "* * * * *"})
     sweep(wiring)
-    assert wiring.garbage.wanted() is None
+    assert wiring.garbage.requested() is None
     wiring.garbage.take_schedule(1)
     sweep(wiring)
-    assert wiring.garbage.wanted() == "scheduled (* * * * *)"
+    assert wiring.garbage.requested() == "scheduled (* * * * *)"
     wiring.garbage.collected("scheduled (* * * * *)", (0, 0))
     sweep(wiring)
-    assert wiring.garbage.wanted() is None
+    assert wiring.garbage.requested() is None
 
 
 @pytest.mark.parametrize("version", ["2.8.3", "3"])
@@ -228,7 +228,7 @@ def test_it_does_not_begin_right_after_a_delete(make_system: Make, tmp_path: Pat
 def test_what_must_be_healed_goes_first(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quiesce, "_HEAL_S", 0.2)
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
-    wiring.removals.look_at("shop/api", ["v1"])
+    wiring.removals.request_healing("shop/api", ["v1"])
     wiring.garbage.request("by hand")
     collect_run.collect(wiring)
     assert wiring.garbage.runs()[0].result == "put off"
@@ -245,7 +245,7 @@ def test_what_must_be_healed_does_not_wait_for_a_collection_that_waits_for_a_del
         thread = threading.Thread(target=collect_run.collect, args=(wiring,))
         thread.start()
         until(wiring.leases.collecting)
-        wiring.removals.look_at(SHOP, ["v1"])
+        wiring.removals.request_healing(SHOP, ["v1"])
         thread.join(20)
         assert not thread.is_alive()
     assert wiring.garbage.runs()[0].result == "put off"
@@ -266,7 +266,7 @@ def test_a_push_stops_the_collector(make_system: Make, tmp_path: Path) -> None:
         "put off",
         "an image was pushed meanwhile; the collection is tried again later",
     )
-    assert system.wiring.garbage.wanted() == "by hand"
+    assert system.wiring.garbage.requested() == "by hand"
 
 
 def test_a_delete_that_was_not_answered_may_be_at_work_and_keeps_collections_away(
@@ -334,7 +334,7 @@ def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Mak
     (run,) = system.wiring.garbage.runs()
     (trouble,) = system.wiring.outbox.troubles()
     assert (run.result, run.message) == ("failed", trouble.message)
-    assert system.wiring.garbage.wanted() == "by hand"
+    assert system.wiring.garbage.requested() == "by hand"
     assert not system.wiring.garbage.overdue()
     assert not (tmp_path / "swept").exists()
 
@@ -351,7 +351,7 @@ def test_a_collection_that_is_wanted_during_a_run_is_still_wanted_after_it(make_
     thread.join(20)
     (run,) = wiring.garbage.runs()
     assert (run.result, run.reason) == ("done", "scheduled")
-    assert wiring.garbage.wanted() == "by hand"
+    assert wiring.garbage.requested() == "by hand"
 
 
 @pytest.mark.parametrize(

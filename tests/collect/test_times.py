@@ -31,14 +31,14 @@ def results(wiring: Wiring) -> list[str]:
 
 def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut()})
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     for _ in range(3):
         collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, run.reason) == ("put off", "scheduled")
     assert run.message.startswith("it may begin only within gc.window (")
     assert not (tmp_path / "dry").exists()
-    waits = wiring.garbage.waits()
+    waits = wiring.garbage.wait()
     assert waits is not None
     assert (waits.message, waits.times) == (run.message, 3)
     assert not wiring.garbage.overdue(), "it is asked for again only after a while"
@@ -46,7 +46,7 @@ def test_outside_its_hours_it_is_put_off_and_that_is_recorded_once(make_wiring: 
 
 def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "window": shut(), "max_wait": 0})
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     with wiring.leases.write():
         collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
@@ -55,7 +55,7 @@ def test_outside_its_hours_it_does_not_even_wait_for_quiet(make_wiring: Build, t
 
 def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "max_wait": 0})
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     with wiring.leases.write():
         for _ in range(3):
             collect_run.collect(wiring)
@@ -67,13 +67,13 @@ def test_what_it_waits_for_is_recorded_once_and_tried_again(make_wiring: Build, 
 def test_it_is_tried_when_they_begin(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gc = collector(tmp_path, QUIET)
     shut_wiring = make_wiring(gc={**gc, "window": shut()})
-    shut_wiring.garbage.want("scheduled")
+    shut_wiring.garbage.request_if_none("scheduled")
     collect_run.collect(shut_wiring)
     wiring = make_wiring(gc={**gc, "window": "00:00-24:00"})
     collect_run.collect(wiring)
     assert results(wiring) == ["done", "put off"]
-    assert wiring.garbage.waits() is None
-    assert wiring.garbage.wanted() is None
+    assert wiring.garbage.wait() is None
+    assert wiring.garbage.requested() is None
 
 
 def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Build, tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_by_hand_it_is_made_at_any_time_and_the_record_says_so(make_wiring: Buil
 def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc={**collector(tmp_path, QUIET), "min_interval": "1h"})
     wiring.garbage.record(Run(now_ms(), now_ms(), "failed", "scheduled", message="boom"))
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     collect_run.collect(wiring)
     assert results(wiring)[0] == "done", "one that failed does not count"
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     collect_run.collect(wiring)
     (run, *_) = wiring.garbage.runs()
     assert (run.result, run.message) == ("put off", "the last one ended less than gc.min_interval (1h) ago")
@@ -101,8 +101,8 @@ def test_the_next_one_waits_for_the_interval_after_the_last_good_one(make_wiring
 def test_what_is_asked_for_by_hand_is_not_lost_to_a_schedule(make_wiring: Build) -> None:
     wiring = make_wiring()
     wiring.garbage.request(BY_HAND)
-    wiring.garbage.want("scheduled")
-    assert wiring.garbage.wanted() == BY_HAND
+    wiring.garbage.request_if_none("scheduled")
+    assert wiring.garbage.requested() == BY_HAND
 
 
 def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wiring: Build) -> None:
@@ -118,7 +118,7 @@ def test_the_same_reason_to_wait_is_recorded_once_and_another_one_too(make_wirin
 def test_what_the_next_one_waits_for_is_recorded_anew(make_wiring: Build) -> None:
     wiring = make_wiring()
     for _ in range(2):
-        wiring.garbage.want("scheduled")
+        wiring.garbage.request_if_none("scheduled")
         wiring.garbage.record(Run(1, 2, "put off", "scheduled", message="deletes"), once=True)
         wiring.garbage.collected("scheduled", (0, 0))
     assert len(wiring.garbage.runs()) == 2
@@ -132,13 +132,13 @@ def test_a_sum_of_bytes_makes_it_due(make_system: Make, tmp_path: Path) -> None:
         system.registry.push(SHOP, f"v{number}", make_image(number, layer_bytes=10_000))
     system.settle()
     assert len(system.tags()) == 1
-    assert system.wiring.garbage.wanted() is None
-    deletes, size_bytes = system.wiring.garbage.began()
+    assert system.wiring.garbage.requested() is None
+    deletes, size_bytes = system.wiring.garbage.deletions_so_far()
     assert deletes == 2
     assert 20_000 < size_bytes < 25_000
     system.registry.push(SHOP, "v3", make_image(3, layer_bytes=10_000))
     system.settle()
-    assert system.wiring.garbage.wanted() == "0.0 MB deleted since the last collection"
+    assert system.wiring.garbage.requested() == "0.0 MB deleted since the last collection"
 
 
 def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_path: Path) -> None:
@@ -150,17 +150,17 @@ def test_layers_that_another_image_needs_do_not_count(make_system: Make, tmp_pat
     for number in range(3):
         system.registry.push(SHOP, f"v{number}", variant(image, number))
     system.settle()
-    assert system.wiring.garbage.began() == (2, 0)
+    assert system.wiring.garbage.deletions_so_far() == (2, 0)
 
 
 def test_what_a_collection_covers_is_taken_off_and_what_came_meanwhile_stays(make_wiring: Build) -> None:
     wiring = make_wiring()
     client, of = wiring.connection.client, wiring.connection.keys.of
     client.mset({of("gc:deletes"): 7, of("gc:bytes"): 10_000_000_000})
-    covered = wiring.garbage.began()
+    covered = wiring.garbage.deletions_so_far()
     client.incrby(of("gc:bytes"), 5)
     wiring.garbage.collected("scheduled", covered)
-    assert wiring.garbage.began() == (0, 5)
+    assert wiring.garbage.deletions_so_far() == (0, 5)
 
 
 def test_the_next_one_by_the_schedule_comes_when_the_window_is_open() -> None:
@@ -208,7 +208,7 @@ def test_a_dry_run_sweeps_nothing_ends_no_undo_and_says_what_it_would(make_syste
     assert dict(rehearsal.blobs) == {v1: len(config.content), f"sha256:{'c' * 64}": None}
     assert not (tmp_path / "swept").exists()
     assert system.wiring.trash.get(SHOP, v1) is not None
-    assert system.wiring.garbage.rehearsal_wanted() is None
+    assert system.wiring.garbage.rehearsal_requested() is None
 
 
 def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Build, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_dry_run_that_fails_is_recorded_and_not_made_for_ever(make_wiring: Bui
     collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, "boom" in run.message) == ("failed", True)
-    assert wiring.garbage.rehearsal_wanted() is None
+    assert wiring.garbage.rehearsal_requested() is None
 
 
 def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_dry_run_says_that_the_sweep_would_be_refused(make_system: Make, tmp_p
     collect_run.collect(system.wiring)
     (run,) = system.wiring.garbage.runs()
     assert (run.result, "did not mark shop/api:v1" in run.message) == ("failed", True)
-    assert system.wiring.garbage.rehearsal_wanted() is None
+    assert system.wiring.garbage.rehearsal_requested() is None
 
 
 @pytest.mark.parametrize("kept", ["before", "after"])
@@ -241,7 +241,7 @@ def test_without_a_gate_it_waits_until_no_push_is_heard(make_system: Make, tmp_p
     """Somebody who pushes all the time has it put off."""
     gc: dict[str, Any] = {**collector(tmp_path, QUIET), "settle": 1, "max_wait": 0}
     wiring = make_system(keep_last(5), gc=gc).wiring
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     collect_run.collect(wiring)
     (run,) = wiring.garbage.runs()
     assert (run.result, run.message) == ("put off", "pushes did not end in time")

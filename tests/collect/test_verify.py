@@ -55,7 +55,7 @@ def garbage_of(make_system: Make, folder: Path, **gc: Any) -> tuple[System, str]
     (folder / "out").write_text(
         f"{SHOP}: marking manifest {v2} \n\n3 blobs marked, 2 blobs and 0 manifests eligible for deletion\n{eligible}"
     )
-    system.wiring.garbage.want("scheduled")
+    system.wiring.garbage.request_if_none("scheduled")
     return system, blobs[0]
 
 
@@ -103,7 +103,7 @@ def test_one_that_goes_on_claiming_it_is_restarted_once_and_then_an_alarm(make_s
     assert "gc.after did not fix that" in run.message
     assert STALE in alarms(system)
     assert (ran(tmp_path, "swept"), ran(tmp_path, "restarted")) == (1, 1)
-    assert system.wiring.garbage.wanted() == "scheduled"
+    assert system.wiring.garbage.requested() == "scheduled"
 
 
 def test_while_it_lies_nothing_more_is_collected_and_it_is_said_once(make_system: Make, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_once_it_is_mended_the_alarm_ends_and_the_next_one_is_made(make_system: 
     collect_run.collect(system.wiring)
     assert [run.result for run in system.wiring.garbage.runs()] == ["done", "failed"]
     assert alarms(system) == set()
-    assert system.wiring.garbage.unchecked() is None
+    assert system.wiring.garbage.open_check() is None
 
 
 def test_what_was_pushed_again_is_no_lie(make_system: Make, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_who_died_between_a_sweep_and_its_checks_is_made_up_for_before_anything_
 ) -> None:
     system, blob = garbage_of(make_system, tmp_path)
     lie(system, blob)
-    system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    system.wiring.garbage.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
     collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].result == "failed"
     assert STALE in alarms(system)
@@ -150,7 +150,7 @@ def test_an_alarm_waits_for_no_window(make_system: Make, tmp_path: Path) -> None
 
     system, blob = garbage_of(make_system, tmp_path, window=shut())
     lie(system, blob)
-    system.wiring.garbage.sweeps(Sweep(now_ms(), (Probe(SHOP, blob),)))
+    system.wiring.garbage.begin_check(Sweep(now_ms(), (Probe(SHOP, blob),)))
     collect_run.collect(system.wiring)
     assert system.wiring.garbage.runs()[0].result == "failed"
     system.registry.faults.clear()
@@ -164,7 +164,7 @@ def push_during_the_sweep(make_system: Make, folder: Path, image: Image, lost: I
     """A push of `image` is heard while the collector sweeps, and blobs of `lost` are gone."""
     body = "if not dry:\n    (folder / 'sweeps').touch()\n    time.sleep(600)\n"
     system = make_system(keep_last(5), gc=collector(folder, body))
-    system.wiring.garbage.want("scheduled")
+    system.wiring.garbage.request_if_none("scheduled")
     thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
     thread.start()
     until(lambda: (folder / "sweeps").exists())
@@ -204,13 +204,13 @@ def test_a_push_that_is_whole_is_none(make_system: Make, tmp_path: Path) -> None
     image = make_image("v1")
     system = push_during_the_sweep(make_system, tmp_path, image, Image("", b""))
     assert alarms(system) == set()
-    assert system.wiring.garbage.unchecked() is not None, "a manifest that comes later is looked at by the next one"
+    assert system.wiring.garbage.open_check() is not None, "a manifest that comes later is looked at by the next one"
 
 
 def test_what_was_deleted_since_is_missed_by_nobody(make_system: Make, tmp_path: Path) -> None:
     system, _ = garbage_of(make_system, tmp_path)
     digest = system.registry.push_image(SHOP, "v3")
-    system.wiring.garbage.sweeps(Sweep(0))
+    system.wiring.garbage.begin_check(Sweep(0))
     with Pusher(system.registry.url) as somebody:
         assert somebody.delete(SHOP, digest) == 202
     collect_run.collect(system.wiring)
@@ -234,7 +234,7 @@ def test_a_run_after_which_a_push_is_broken_has_failed_and_is_not_wanted_again(
     assert (run.result, run.checked) == ("failed", 1)
     assert run.message == "these images were pushed meanwhile and are broken: shop/api:v3; push them again"
     assert "broken shop/api:v3" in alarms(system)
-    assert system.wiring.garbage.wanted() is None
+    assert system.wiring.garbage.requested() is None
 
 
 def test_where_nothing_could_be_probed_the_record_says_so(make_system: Make, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ REPOSITORY = "pushprune/doctor"
 def gated(make_wiring: Make) -> Wiring:
     """A system with `gc.gate: proxy` and a gate process."""
     wiring = make_wiring(gc={"gate": "proxy"})
-    wiring.gate.sign("a gate process")
+    wiring.gate.check_in("a gate process")
     return wiring
 
 

@@ -13,7 +13,7 @@ import redis
 from service.doctor import examine
 from service.domain.finding import Finding
 from service.settings import load_settings
-from service.store.server import Server, read_server
+from service.store.redis_info import RedisInfo, read_server
 from service.wiring import Wiring, wire
 from tests.doctor.conftest import look, quick
 from tests.fakes.valkey import Valkey, free_port
@@ -21,7 +21,7 @@ from tests.fakes.valkey import Valkey, free_port
 Make = Callable[..., Wiring]
 LOGIN = "app:word"
 APP = "user app on >word ~* &* +@all\n"
-SOUND = Server("Redis 7.2", (7, 2), "noeviction", 0, 1 << 20, appends=True, saves=False, writes_fail=False)
+SOUND = RedisInfo("Redis 7.2", (7, 2), "noeviction", 0, 1 << 20, appends=True, saves=False, writes_fail=False)
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +89,14 @@ def test_a_server_that_refuses_config_is_asked_for_the_rest(own: Valkey) -> None
 @pytest.mark.parametrize(
     ("server", "severity", "said"),
     [
-        (Server("Redis 6.0.16", (6, 0, 16), "noeviction", 0, 1, True, False, False), "error", "6.2 is needed"),
-        (Server("Redis 7", (7, 0), "noeviction", 0, 1, True, False, True), "error", "fails to write to its disk"),
-        (Server("Redis 7", (7, 0), "noeviction", 100, 85, True, False, False), "warning", "85% of maxmemory"),
-        (Server("Redis 7", (7, 0), "noeviction", 100, 96, True, False, False), "error", "96% of maxmemory"),
+        (RedisInfo("Redis 6.0.16", (6, 0, 16), "noeviction", 0, 1, True, False, False), "error", "6.2 is needed"),
+        (RedisInfo("Redis 7", (7, 0), "noeviction", 0, 1, True, False, True), "error", "fails to write to its disk"),
+        (RedisInfo("Redis 7", (7, 0), "noeviction", 100, 85, True, False, False), "warning", "85% of maxmemory"),
+        (RedisInfo("Redis 7", (7, 0), "noeviction", 100, 96, True, False, False), "error", "96% of maxmemory"),
     ],
 )
 def test_what_no_server_here_is_like(
-    own: Valkey, monkeypatch: pytest.MonkeyPatch, server: Server, severity: str, said: str
+    own: Valkey, monkeypatch: pytest.MonkeyPatch, server: RedisInfo, severity: str, said: str
 ) -> None:
     monkeypatch.setattr("service.doctor.redis.read_server", lambda connection: server)
     (finding,) = look("redis", quick(wired(own.url)))

@@ -106,7 +106,7 @@ class TestWorkers:
         client, doomed = wiring.connection.client, wiring.connection.keys.of("doomed")
         client.zadd(doomed, {"shop/api": wiring.connection.now_ms() - 1_200_000})
         assert one("workers", quick(wiring)).severity == "error"
-        wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+        wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
         assert one("workers", quick(wiring)).severity == "ok"
 
 
@@ -129,7 +129,7 @@ class TestTroubles:
     )
     def test_each_has_a_line_that_mends_it(self, make_wiring: Make, about: str, message: str, mend: str) -> None:
         wiring = make_wiring()
-        wiring.outbox.complain(about, message)
+        wiring.outbox.note_trouble(about, message)
         finding = one("troubles", quick(wiring))
         assert (finding.severity, finding.said) == ("error", f"{about}: {message}")
         assert finding.mend.startswith(mend)

@@ -171,7 +171,7 @@ def test_a_manifest_that_is_hidden_from_the_collector_stops_the_sweep(
     assert "which still exists; nothing was deleted" in run.message
     for reference in {"tag": ["v1"], "part": ["multi"], "unheard": ["v1"]}.get(which, [hidden]):
         system.pusher.pull_whole("shop/api", reference)
-    assert system.wiring.garbage.wanted() == BY_HAND
+    assert system.wiring.garbage.requested() == BY_HAND
 
 
 def noting(folder: Path) -> list[str]:

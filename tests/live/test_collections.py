@@ -41,7 +41,7 @@ def test_collections_between_batches_of_deletes_break_nothing(live: Live, tmp_pa
     system.start_worker()
     remain = {f"v{number:02}" for number in range(70, 80)}
     wait_until(lambda: system.tags("shop/api") == remain and system.quiet(), "the end state is not exact")
-    wait_until(lambda: system.wiring.garbage.wanted() is None, "the last collection was not made")
+    wait_until(lambda: system.wiring.garbage.requested() is None, "the last collection was not made")
     runs = system.wiring.garbage.runs(100)
     assert runs
     assert "done" in {run.result for run in runs} <= {"done", "put off"}, [run.message for run in runs]

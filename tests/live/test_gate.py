@@ -199,7 +199,7 @@ def test_what_a_push_that_stands_still_has_uploaded_is_not_swept(gated: Live, tm
 
 
 def _state(system: LiveSystem) -> str:
-    held = system.wiring.gate.standing()
+    held = system.wiring.gate.state()
     return held.state if held else "open"
 
 

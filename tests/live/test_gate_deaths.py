@@ -104,7 +104,7 @@ class Stage:
         wait_until(lambda: self.state() == "draining" if point == "draining" else reached.exists(), f"never at {point}")
 
     def state(self) -> str:
-        held = self.wiring.gate.standing()
+        held = self.wiring.gate.state()
         return held.state if held else "open"
 
     def alive(self) -> list[str]:
@@ -150,7 +150,7 @@ def test_a_worker_killed_at_any_point_leaves_a_gate_that_opens_and_no_collector(
     if point not in ("draining", "opening"):
         stage.let_go(point)
     wait_until(lambda: not stage.wiring.leases.collecting(), "its lease does not end")
-    if stage.wiring.garbage.wanted() is None:
+    if stage.wiring.garbage.requested() is None:
         stage.wiring.garbage.request("once more")
     before = len(stage.runs())
     system.start_worker("garbage")

@@ -68,7 +68,7 @@ def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
     assert (run.result, run.message, run.blobs) == ("done", "", 3)
     assert not system.wiring.client.claims_blob(SHOP, swept)
     assert system.registry.manifests(SHOP) == manifests, "what held them is gone"
-    assert system.wiring.gate.held() == ()
+    assert system.wiring.gate.pins() == ()
     assert {entry.action for entry in system.wiring.history.entries(SHOP)} <= {"push", "pruned"}
     go_on(system)
 
@@ -80,7 +80,7 @@ def test_what_a_client_only_claims_to_have_seen_holds_nothing(live: Live, tmp_pa
     with Pusher(system.url, agent="a stranger") as stranger:
         assert stranger._call("HEAD", f"/v2/shop/other/blobs/{swept}").status_code == 404
     system.wiring.connection.client.delete("pushprune:pushing")
-    assert [one.repository for one in system.wiring.gate.loose([swept])] == ["shop/other"]
+    assert [one.repository for one in system.wiring.gate.unreferenced([swept])] == ["shop/other"]
     assert collect(system).result == "done"
     assert not system.wiring.client.claims_blob(SHOP, swept)
 
@@ -103,14 +103,14 @@ def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_p
     manifests = system.registry.manifests(SHOP)
     system.wiring.garbage.request(BY_HAND)
     wait_until(lambda: (tmp_path / "at").exists(), "it does not sweep")
-    (held,) = system.wiring.gate.held()
+    (held,) = system.wiring.gate.pins()
     assert system.registry.has_manifest(*held)
     worker.kill()
     worker.wait()
     system.start_worker("garbage")
     wait_until(lambda: [run.result for run in system.wiring.garbage.runs()][:1] == ["done"], "it was not made up for")
     assert system.registry.manifests(SHOP) == manifests
-    assert system.wiring.gate.held() == ()
+    assert system.wiring.gate.pins() == ()
     go_on(system)
 
 
@@ -122,5 +122,5 @@ def test_where_nothing_can_be_removed_again_nothing_is_put_there(live: Live, tmp
     assert run.result == "put off"
     assert "it could not be held: the registry" in run.message
     assert "has deletes disabled" in run.message
-    assert system.wiring.gate.held() == ()
+    assert system.wiring.gate.pins() == ()
     go_on(system)

@@ -88,15 +88,15 @@ def test_a_held_plan_waits_through_pushes_and_goes_on_when_approved(live: Live) 
     wait_until(lambda: system.heard("shop/api", set(names)) and system.quiet(), "the pushes were not heard")
     strict = {**last(2), "hold_over": "50%", "hold_min": 2}
     system.config.write_text(yaml.safe_dump({**yaml.safe_load(system.config.read_text()), "policy": strict}))
-    (hold,) = wait_until(system.wiring.history.holds, "the plan was not held")
+    (hold,) = wait_until(system.wiring.rulings.holds, "the plan was not held")
     system.pusher.push_image("shop/api", "v10")
-    wait_until(lambda: "9 of 11" in system.wiring.history.holds()[0].reason, "the push was not planned")
-    assert system.wiring.history.holds()[0].at_us == hold.at_us, "it has been waiting since the first plan"
+    wait_until(lambda: "9 of 11" in system.wiring.rulings.holds()[0].reason, "the push was not planned")
+    assert system.wiring.rulings.holds()[0].at_us == hold.at_us, "it has been waiting since the first plan"
     assert system.tags("shop/api") == {*names, "v10"}
     assert "9 of 11 tags" in answers(system, "prune", "--held")[1]
     assert answers(system, "prune", "--approve", "shop/api", "--yes")[:2] == (0, "approved: 9 images\n")
     at_rest(system, {"v9", "v10"})
-    assert system.wiring.history.holds() == ()
+    assert system.wiring.rulings.holds() == ()
 
 
 def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_force(

@@ -22,7 +22,7 @@ def test_a_registry_that_was_there_before(live: Live, repositories: int, tags: i
     walks = system.wiring.walks
 
     def compared() -> int:
-        under = walks.under_way()
+        under = walks.current()
         return under.repositories if under else 0
 
     wait_until(lambda: compared() >= repositories // 3, "the first walk does not begin by itself")

@@ -44,7 +44,7 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
     counted = system.wiring.in_flight
     assert counted is not None
     wait_until(lambda: not counted.undelivered(), "the last pushes are not told")
-    wait_until(lambda: system.quiet() and not garbage.wanted(), "it does not get quiet")
+    wait_until(lambda: system.quiet() and not garbage.requested(), "it does not get quiet")
     runs = garbage.runs(1000)
     said = f"{load.pushed} pushes, {len(done())} of {len(runs)} runs: {sorted({run.message for run in runs})}"
     closed_s = sorted(run.closed_ms / 1000 for run in done())

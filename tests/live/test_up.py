@@ -176,7 +176,7 @@ def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_o
     assert len(family) == 4  # redis, web, celery, the collection
     up.end(signal.SIGKILL)
     again = start("--registry", registry.url, "--listen", up.listen).wait_ready()
-    assert again.wiring().garbage.wanted() == "a test wants one"
+    assert again.wiring().garbage.requested() == "a test wants one"
 
 
 def test_each_process_keeps_the_directory_claimed_until_it_is_gone(registry: RealRegistry, start: Start) -> None:

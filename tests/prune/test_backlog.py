@@ -26,7 +26,7 @@ def planned(make_system: Make, said: Policy = LAST_3) -> System:
 
 
 def hold(system: System) -> str | None:
-    return system.wiring.history.held(SHOP)
+    return system.wiring.rulings.held(SHOP)
 
 
 def test_a_backlog_is_no_hold(make_system: Make) -> None:

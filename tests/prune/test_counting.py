@@ -4,7 +4,7 @@ from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.prune import deleting
-from service.store.history import Committed
+from service.store.history import CommitResult
 from tests.support.system import SHOP, Make, doomed_system
 
 
@@ -14,7 +14,7 @@ def test_a_plan_from_before_a_deletion_has_it_neither_counted_nor_logged_twice(m
     snapshot = system.wiring.history.snapshot(SHOP)
     stale = planner.plan(snapshot, system.wiring.policies.current() or Policy(), now_us())
     deleting.delete(system.wiring, SHOP)
-    assert system.wiring.history.commit(snapshot, stale, "doomed") is Committed.DONE, "the deletion was no push"
+    assert system.wiring.history.commit(snapshot, stale, "doomed") is CommitResult.COMMITTED, "the deletion was no push"
     deleting.delete(system.wiring, SHOP)
     assert system.wiring.history.doomed(SHOP) == ()
     assert system.wiring.outbox.counters()["deleted"] == 1

@@ -146,7 +146,7 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     """v1 was put back at its old push, then pushed again unheard; by the time that is heard, it is doomed."""
     system = doomed_system(make_system)
     old = V1.digest
-    system.wiring.removals.putting(SHOP, "v1", make_image("astray").digest)
+    system.wiring.removals.note_own_put(SHOP, "v1", make_image("astray").digest)
     Pusher(system.registry.url, agent=system.agent).push(SHOP, "v1", make_image("astray"))
     deleting.delete(system.wiring, SHOP)
     system.settle()
@@ -167,7 +167,7 @@ def test_a_doomed_tag_that_we_may_have_taken_vanishes_where_somebody_else_delete
     system.messages.sent.clear()
     system.deaf = True
     Pusher(system.registry.url).delete(SHOP, V1.digest)
-    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.wiring.removals.request_healing(SHOP, ["v1"])
     deleting.delete(system.wiring, SHOP)
     system.settle()
     system.later()

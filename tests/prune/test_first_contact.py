@@ -41,7 +41,7 @@ def plan(system: System, repository: str = SHOP) -> None:
 
 
 def reason(system: System, repository: str = SHOP) -> str:
-    return system.wiring.history.held(repository) or ""
+    return system.wiring.rulings.held(repository) or ""
 
 
 def test_a_policy_that_does_not_say_otherwise_holds_the_first_clean_up() -> None:
@@ -220,7 +220,7 @@ def test_what_a_user_deletes_by_hand_waits_for_no_approval(make_system: Make) ->
     found(system, "v1", "v2", "v3")
     plan(system)
     digest = {tag.name: tag.digest for tag in system.wiring.history.live(SHOP)}["v1"]
-    assert system.wiring.asks.ask(SHOP, {"v1": digest}, "alice", force=False)
+    assert system.wiring.asks.request(SHOP, {"v1": digest}, "alice", force=False)
     system.messages.enforce(SHOP)
     system.settle()
     assert system.tags() == {"v2", "v3"}
@@ -231,7 +231,7 @@ def test_all_first_clean_ups_are_approved_together(make_system: Make) -> None:
     for repository in ("shop/api", "shop/web", "shop/no"):
         found(system, "v1", "v2", repository=repository)
         plan(system, repository)
-    (rejected,) = system.wiring.history.holds(["shop/no"])
+    (rejected,) = system.wiring.rulings.holds(["shop/no"])
     approvals.refuse(system.wiring, "shop/no", rejected.plan, by="alice")
     approved = approvals.approve_all(system.wiring, None, by="alice")
     system.settle()

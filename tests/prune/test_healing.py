@@ -59,9 +59,9 @@ def test_a_look_that_is_asked_for_while_looking_is_taken(make_system: Make) -> N
 
     def lose_v1() -> None:
         system.registry.storage.repositories[SHOP].tags.pop("v1")
-        system.wiring.removals.look_at(SHOP, ["v1"])
+        system.wiring.removals.request_healing(SHOP, ["v1"])
 
-    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.wiring.removals.request_healing(SHOP, ["v1"])
     system.registry.after("HEAD", "manifests/v1", lose_v1)
     planning.enforce(system.wiring, SHOP)
     system.later()
@@ -241,7 +241,7 @@ def test_a_tag_whose_return_was_not_answered_may_still_be_on_its_way_and_keeps_c
     system.wiring.client.delete(SHOP, gone)
     system.wiring.client.put(SHOP, gone, manifest.media_type, manifest.content)  # the manifest stands, its tag is gone
     system.missed.clear()
-    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.wiring.removals.request_healing(SHOP, ["v1"])
     system.registry.drop_connection("PUT")
     with pytest.raises(RegistryUnavailable):
         planning.enforce(system.wiring, SHOP)
@@ -283,7 +283,7 @@ def test_a_tag_that_a_push_moved_is_not_moved_back_before_that_push_is_heard(mak
     newer = make_image("newer")
     system.deaf = True
     system.registry.push(SHOP, "latest", newer)
-    system.wiring.removals.look_at(SHOP, ["latest"])
+    system.wiring.removals.request_healing(SHOP, ["latest"])
     planning.enforce(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["latest"] == newer.digest
     system.hear_late()

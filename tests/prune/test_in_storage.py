@@ -19,7 +19,7 @@ from service.domain.oci import tombstone
 from service.prune import deleting, planning
 from service.registry.disk import Links
 from service.registry.quarantine import FOLDER, Shelf
-from service.store.deletions import Removals
+from service.store.deletions import Deletions
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
 from tests.fakes.images import Image, make_image, make_index
@@ -220,7 +220,7 @@ def test_what_was_removed_and_not_noted_is_noted_by_the_next(on_disk: Make, monk
         raise StoreUnavailable("Redis is away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Removals, "forget", away)
+        patched.setattr(Deletions, "forget", away)
         with pytest.raises(StoreUnavailable):
             deleting.delete(system.wiring, SHOP)
     system.later()
@@ -278,7 +278,7 @@ def test_a_tag_that_points_nowhere_goes(on_disk: Make) -> None:
     system = doomed_system(on_disk)
     digest = system.registry.tags(SHOP)["v1"]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Removals, "forget", lambda *_, **__: False)
+        patched.setattr(Deletions, "forget", lambda *_, **__: False)
         deleting.delete(system.wiring, SHOP)
     TagLinks(repository_folder(system.wiring.storage.root, SHOP))["v1"] = digest  # type: ignore[union-attr]
     system.later()

@@ -12,7 +12,7 @@ from service.prune import listing, manual
 from service.reconcile import compare
 from service.registry.listing import HIDDEN_TAG
 from service.registry.probe import REPOSITORY
-from service.store.capabilities import Abilities
+from service.store.capabilities import Capabilities
 from tests.conftest import keep_last
 from tests.support.system import SHOP, Make, System
 
@@ -165,7 +165,7 @@ def test_2_8_is_told_without_rights_in_the_probe_repository(make_system: Make) -
 def test_it_is_tried_again_after_a_while_and_the_trouble_ends(
     make_system: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Abilities, "HIDES_FOR_MS", 0)
+    monkeypatch.setattr(Capabilities, "HIDES_FOR_MS", 0)
     system = make_system(keep_last(1), "3.1.1")
     forbid(system, "PUT", times=1)
     system.push("v1", "v2")

@@ -169,7 +169,7 @@ def test_a_tombstone_that_cannot_be_removed_for_a_while_is_removed_after_that(ma
     system.push("v1")
     system.settle()
     Pusher(system.registry.url).put(SHOP, tombstone.DIGEST, tombstone.MEDIA_TYPE, tombstone.CONTENT)
-    system.wiring.removals.look_at(SHOP, [tombstone.DIGEST])
+    system.wiring.removals.request_healing(SHOP, [tombstone.DIGEST])
     system.registry.fail_next("DELETE", status=405, times=None)
     system.later()
     assert [entry.action for entry in system.wiring.history.entries(SHOP) if entry.action == "lost"] == []

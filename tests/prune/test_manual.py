@@ -27,7 +27,7 @@ NO_RULES = Policy()
 def ask(system: System, *names: str, force: bool = False, settle: bool = True) -> None:
     """alice wants these tags, or digests, gone, as they stand now."""
     tags = system.registry.tags(SHOP)
-    noted = system.wiring.asks.ask(SHOP, {name: tags.get(name, name) for name in names}, "alice", force=force)
+    noted = system.wiring.asks.request(SHOP, {name: tags.get(name, name) for name in names}, "alice", force=force)
     assert set(noted) == set(names)
     system.messages.enforce(SHOP)
     if settle:
@@ -35,7 +35,7 @@ def ask(system: System, *names: str, force: bool = False, settle: bool = True) -
 
 
 def refused(system: System) -> Mapping[str, str]:
-    return {name: asked.refused for name, asked in system.wiring.asks.standing(SHOP).items()}
+    return {name: asked.refused for name, asked in system.wiring.asks.requests(SHOP).items()}
 
 
 def settled(make_system: Make, *tags: str, policy: Policy = NO_RULES, version: str = "2.8", **more: Any) -> System:
@@ -148,7 +148,7 @@ def test_a_tag_that_stands_elsewhere_by_now_stays(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     system.deaf = True
     digest = system.registry.push_image(SHOP, "v1", seed="newer")
-    system.wiring.asks.ask(SHOP, {"v1": make_image(f"{SHOP}:v1").digest}, "alice")
+    system.wiring.asks.request(SHOP, {"v1": make_image(f"{SHOP}:v1").digest}, "alice")
     system.messages.enforce(SHOP)
     system.settle()
     system.later()
@@ -193,10 +193,10 @@ def test_no_pull_holds_it_up(make_system: Make) -> None:
 def test_it_waits_for_no_approval_and_approves_nothing_else(make_system: Make) -> None:
     held = keep_last(1, hold_over=0, hold_min=0)
     system = settled(make_system, "v1", "v2", "v3", policy=held)
-    (before,) = system.wiring.history.holds([SHOP])
+    (before,) = system.wiring.rulings.holds([SHOP])
     ask(system, "v1")
     assert system.tags() == {"v2", "v3"}
-    (after,) = system.wiring.history.holds([SHOP])
+    (after,) = system.wiring.rulings.holds([SHOP])
     assert (after.at_us, len(before.digests), len(after.digests)) == (before.at_us, 2, 1)
 
 
@@ -342,7 +342,7 @@ def test_the_policys_own_delete_on_its_way_is_not_put_back_by_what_is_asked_mean
     system.push("v1", "v2", "other")
     planning.enforce(system.wiring, SHOP)
     other = {"other": system.registry.tags(SHOP)["other"]}
-    system.registry.after("DELETE", "", lambda: system.wiring.asks.ask(SHOP, other, "alice"))
+    system.registry.after("DELETE", "", lambda: system.wiring.asks.request(SHOP, other, "alice"))
     deleting.delete(system.wiring, SHOP)
     system.messages.enforce(SHOP)
     system.settle()
@@ -374,14 +374,14 @@ def test_images_whose_tags_are_off_go_although_the_plan_is_dropped_in_between(
     system = settled(make_system, "v1", "v2", "v3", version="3")
     ask(system, "v1", "v2", settle=False)
     planning.enforce(system.wiring, SHOP)
-    taken = system.wiring.removals.taken
+    taken = system.wiring.removals.untagged
 
     def and_drop(*args: Any) -> bool:
         again = taken(*args)
         system.wiring.outbox.mark_due([SHOP])
         return again
 
-    monkeypatch.setattr(system.wiring.removals, "taken", and_drop)
+    monkeypatch.setattr(system.wiring.removals, "untagged", and_drop)
     deleting.delete(system.wiring, SHOP)
     assert system.tags() == {"v3"}
     assert len(system.registry.manifests(SHOP)) == 3
@@ -395,8 +395,8 @@ def test_what_was_asked_for_anew_is_not_answered_by_what_was_said_of_the_first(
     system = settled(make_system, "v1", policy=Policy(protect=("v1",)))
     snapshot = system.wiring.history.snapshot(SHOP)
     ask(system, "v1", settle=False)
-    first = system.wiring.asks.standing(SHOP)
+    first = system.wiring.asks.requests(SHOP)
     ask(system, "v1", force=True, settle=False)
-    system.wiring.asks.answer(SHOP, first, {"v1": "no"})
+    system.wiring.asks.reject(SHOP, first, {"v1": "no"})
     assert snapshot.asked == {}
     assert refused(system) == {"v1": ""}

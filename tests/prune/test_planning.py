@@ -100,7 +100,7 @@ def held_then_diluted(make_system: Make, said: Policy) -> System:
     system = make_system(said)
     system.push("v1", "v2", "v3", "v4")
     system.settle()
-    assert system.wiring.history.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
+    assert system.wiring.rulings.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
     system.push("w1", "w2", "w3", "w4")
     system.settle()
     return system
@@ -112,13 +112,13 @@ OF_V = policy("rules: [{tags: v*, keep: {last: 1}}]\nhold_over: 50%\nhold_min: 2
 def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
     system = held_then_diluted(make_system, OF_V)
     assert len(system.tags()) == 8
-    (hold,) = system.wiring.history.holds(["shop/api"])
+    (hold,) = system.wiring.rulings.holds(["shop/api"])
     assert (len(hold.digests), hold.reason) == (
         3,
         "it would remove 3 of 8 tags; 3 images of an earlier plan still wait for approval (a push is no approval)",
     )
     assert system.wiring.verdicts.plan("shop/api").hold == hold.reason
-    assert system.wiring.history.approve("shop/api") == 3
+    assert system.wiring.rulings.approve("shop/api") == 3
     system.wiring.outbox.mark_due(["shop/api"])
     planning.enforce(system.wiring, "shop/api")
     deleting.delete(system.wiring, "shop/api")
@@ -186,10 +186,10 @@ def test_the_preview_is_the_plan_that_is_committed(make_system: Make) -> None:
     system.messages.sent.clear()
     planning.enforce(system.wiring, SHOP)
     (shown,) = system.wiring.verdicts.preview([SHOP])
-    assert shown.hold == system.wiring.history.held(SHOP) is not None
-    (hold,) = system.wiring.history.holds([SHOP])
+    assert shown.hold == system.wiring.rulings.held(SHOP) is not None
+    (hold,) = system.wiring.rulings.holds([SHOP])
     assert {verdict.tag.digest for verdict in shown.going} == set(hold.digests)
-    system.wiring.history.approve(SHOP, hold.plan)
+    system.wiring.rulings.approve(SHOP, hold.plan)
     (shown,) = system.wiring.verdicts.preview([SHOP])
     planning.enforce(system.wiring, SHOP)
     committed = {

@@ -114,7 +114,7 @@ def test_what_follows_does_not_count_towards_a_hold(make_system: Make) -> None:
         sign(system, f"v{number}")
     system.settle()
     assert len(system.tags()) == 16
-    system.wiring.history.approve(SHOP)
+    system.wiring.rulings.approve(SHOP)
     system.wiring.outbox.mark_due([SHOP])
     system.messages.enforce(SHOP)
     system.settle()

@@ -103,7 +103,7 @@ def test_pushed_during_a_collection_it_is_an_alarm_only_if_a_part_was_lost(
 ) -> None:
     body = "if not dry:\n    (folder / 'sweeps').touch()\n    time.sleep(600)\n"
     system = make_system(keep_last(5), "3.1.1", SPARSE, gc=collector(tmp_path, body))
-    system.wiring.garbage.want("scheduled")
+    system.wiring.garbage.request_if_none("scheduled")
     thread = threading.Thread(target=collect_run.collect, args=(system.wiring,))
     thread.start()
     until(lambda: (tmp_path / "sweeps").exists())

@@ -13,7 +13,7 @@ from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare
 from service.settings.reload import PolicySource
-from service.store.history import Committed
+from service.store.history import CommitResult
 from service.store.lease import COLLECT
 from service.store.snapshot import Snapshot
 from tests.conftest import keep_last
@@ -171,7 +171,7 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
     deleting.delete(system.wiring, SHOP)
     assert [untagged.digest for untagged in made[0].untagged] == [shared.digest]
     stale = planner.plan(made[0], keep_last(1), now_us())
-    assert system.wiring.history.commit(made[0], stale, "none") is Committed.NOT
+    assert system.wiring.history.commit(made[0], stale, "none") is CommitResult.STALE
     system.later()
     assert set(system.registry.manifests(SHOP)) == set(system.registry.tags(SHOP).values())
 
@@ -187,9 +187,9 @@ def test_a_plan_does_not_commit_over_tags_that_were_taken_off_since(make_system:
     snapshot = system.wiring.history.snapshot(SHOP)
     assert len(snapshot.stale_untagged) == 1
     (doomed,) = planner.plan(snapshot, keep_last(1), now_us()).doomed
-    assert system.wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed") is Committed.DONE
-    system.wiring.removals.taken(SHOP, [(doomed, doomed.verdicts)])
-    assert system.wiring.history.commit(snapshot, Plan(), "none") is Committed.NOT
+    assert system.wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed") is CommitResult.COMMITTED
+    system.wiring.removals.untagged(SHOP, [(doomed, doomed.verdicts)])
+    assert system.wiring.history.commit(snapshot, Plan(), "none") is CommitResult.STALE
 
 
 def test_a_signature_that_was_pushed_and_planned_during_the_deletion_of_its_image_goes(make_system: Make) -> None:
@@ -243,9 +243,9 @@ def test_a_plan_does_not_commit_over_a_pull_of_what_it_dooms(make_system: Make, 
     snapshot = system.wiring.history.snapshot(SHOP)
     plan = planner.plan(snapshot, USED, now_us())
     pull(system, system.registry.tags(SHOP)["v1"], "v1" if by_tag else None)
-    assert system.wiring.history.commit(snapshot, plan, "doomed") is Committed.NOT
+    assert system.wiring.history.commit(snapshot, plan, "doomed") is CommitResult.STALE
     again = system.wiring.history.snapshot(SHOP)
-    assert system.wiring.history.commit(again, planner.plan(again, USED, now_us()), "doomed") is Committed.DONE
+    assert system.wiring.history.commit(again, planner.plan(again, USED, now_us()), "doomed") is CommitResult.COMMITTED
     assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v2",)]
 
 
@@ -254,7 +254,7 @@ def test_a_pull_of_something_else_does_not_hold_a_plan_up(make_system: Make) -> 
     snapshot = system.wiring.history.snapshot(SHOP)
     plan = planner.plan(snapshot, USED, now_us())
     pull(system, "elsewhere", "other")
-    assert system.wiring.history.commit(snapshot, plan, "doomed") is Committed.DONE
+    assert system.wiring.history.commit(snapshot, plan, "doomed") is CommitResult.COMMITTED
 
 
 def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:

@@ -47,7 +47,7 @@ def test_it_is_removed_once_nothing_begins_with_its_name_and_the_trouble_ends(ma
     system.later()
     assert listed(system) == {"v3"}
     assert system.wiring.outbox.troubles() == ()
-    assert system.wiring.removals.still_listed(SHOP) == frozenset()
+    assert system.wiring.removals.dangling(SHOP) == frozenset()
 
 
 def test_what_is_deleted_together_leaves_nothing(make_system: Make) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.oci import tombstone
 from service.prune import deleting, planning
-from service.store.deletions import Removals
+from service.store.deletions import Deletions
 from tests.conftest import keep_last
 from tests.fakes.images import make_index
 from tests.fakes.pusher import Pusher
@@ -41,7 +41,7 @@ def cut_off(make_system: Make, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 def cut_off_in(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(deleting, "tags_first", lambda *_, **__: True)
-        patched.setattr(Removals, "taken", _die)
+        patched.setattr(Deletions, "untagged", _die)
         with pytest.raises(Died):
             deleting.delete(system.wiring, SHOP)
 

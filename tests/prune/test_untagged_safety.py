@@ -169,7 +169,7 @@ def test_many_manifests_without_a_tag_wait_for_approval(make_system: Make) -> No
     moved(system, *(60 - number / 10 for number in range(50)))
     system.messages.sent[:] = [("enforce", SHOP)]
     system.settle()
-    (hold,) = system.wiring.history.holds([SHOP])
+    (hold,) = system.wiring.rulings.holds([SHOP])
     assert hold.reason == (
         "it would remove 0 of 1 tags and 49 of 49 manifests without a tag, more than 50% (hold_over)"
     )
@@ -189,7 +189,7 @@ def test_what_was_approved_and_pushed_again_needs_another_approval(make_system: 
     system = make_system(policy("rules: [{keep: {last: 1}}]\nhold_min: 2\nhold_over: 10%"))
     system.push(*(f"v{number}" for number in range(10)))
     system.settle()
-    assert system.wiring.history.approve(SHOP) == 9
+    assert system.wiring.rulings.approve(SHOP) == 9
     system.wiring.outbox.mark_due([SHOP])
     system.messages.enforce(SHOP)
     system.settle()
@@ -197,19 +197,19 @@ def test_what_was_approved_and_pushed_again_needs_another_approval(make_system: 
     system.push(*(f"v{number}" for number in range(9)), "v10")
     system.settle()
     assert len(system.tags()) == 11
-    assert system.wiring.history.held(SHOP)
+    assert system.wiring.rulings.held(SHOP)
 
 
 def test_only_the_plan_that_somebody_saw_is_approved(make_system: Make) -> None:
     system = make_system(policy("rules: [{keep: {last: 1}}]\nhold_min: 2\nhold_over: 10%"))
     system.push("v1", "v2", "v3", "v4")
     system.settle()
-    (seen,) = system.wiring.history.holds([SHOP])
+    (seen,) = system.wiring.rulings.holds([SHOP])
     system.push("v5")
     system.settle()
-    assert system.wiring.history.approve(SHOP, seen.plan) == 0
-    (now,) = system.wiring.history.holds([SHOP])
-    assert system.wiring.history.approve(SHOP, now.plan) == 4
+    assert system.wiring.rulings.approve(SHOP, seen.plan) == 0
+    (now,) = system.wiring.rulings.holds([SHOP])
+    assert system.wiring.rulings.approve(SHOP, now.plan) == 4
 
 
 def test_a_lease_may_be_for_ever_and_one_on_a_part_keeps_the_whole(make_system: Make) -> None:

@@ -95,7 +95,7 @@ def test_a_user_who_names_the_repository_says_that_its_tags_are_really_gone(make
     delete_unheard(system, *NAMES)
     restart(system)
     system.push("v4")
-    system.wiring.walks.ask([SHOP], "asked for by hand")
+    system.wiring.walks.request_repositories([SHOP], "asked for by hand")
     walking.go_on(system.wiring)
     assert known(system) == {"v4"}
     assert system.wiring.history.snapshot(SHOP).compared
@@ -106,7 +106,7 @@ def test_a_tag_that_a_deletion_of_ours_may_have_removed_is_no_sign_of_it(make_sy
     system.push("v1")
     look(system)
     delete_unheard(system, "v1")
-    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.wiring.removals.request_healing(SHOP, ["v1"])
     restart(system)
     system.push("v1", repository="shop/web")
     look(system)

@@ -24,7 +24,7 @@ def index_that_lost_a_part(make_system: Make) -> tuple[System, str, str]:
     doomed, snapshot = Doomed(part, (gone,)), wiring.history.snapshot(SHOP)
     wiring.history.commit(snapshot, Plan(doomed=(doomed,)), "doomed")
     stored = system.registry.manifests(SHOP)[part]
-    wiring.trash.put(snapshot, doomed, (stored.media_type, stored.content))
+    wiring.trash.save(snapshot, doomed, (stored.media_type, stored.content))
     Pusher(system.registry.url, agent=system.agent).delete(SHOP, part)
     wiring.removals.forget(snapshot, doomed)
     return system, index, part

@@ -11,7 +11,7 @@ from service.domain.errors import RegistryUnavailable
 from service.reconcile import compare as reconcile_compare
 from service.reconcile import walk as walking
 from service.registry.debug import Start
-from service.store.reconciliation import Walks
+from service.store.reconcile_runs import ReconcileRuns
 from tests.conftest import keep_last
 from tests.support.system import Make, System
 from workers.sweep import sweep
@@ -40,7 +40,7 @@ def finish(system: System) -> reconciliation.ReconcileResult:
         walking.go_on(system.wiring)
         client = system.wiring.connection.client
         client.delete(system.wiring.connection.keys.of("reconcile:pause"))
-        if system.wiring.walks.under_way() is None:
+        if system.wiring.walks.current() is None:
             break
     last = system.wiring.walks.last()
     assert last is not None
@@ -55,7 +55,7 @@ def test_the_first_sweep_wants_everything_compared(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1", "shop/api:v2", "shop/web:v1")
     sweep(system.wiring)
-    assert (system.messages.walks, system.wiring.walks.wanted()) == (1, reconciliation.FIRST_START)
+    assert (system.messages.walks, system.wiring.walks.requested()) == (1, reconciliation.FIRST_START)
     last = finish(system)
     assert (last.repositories, last.tags, last.changed, last.failed) == (2, 3, 3, 0)
     assert known(system, "shop/api") == {"v1", "v2"}
@@ -87,7 +87,7 @@ def test_after_a_restart_what_was_compared_since_is_not_compared_again(make_syst
     client = system.wiring.connection.client
     client.delete(system.wiring.connection.keys.lease("walk"))
     sweep(system.wiring)
-    assert system.wiring.walks.wanted() == reconciliation.REGISTRY_RESTARTED
+    assert system.wiring.walks.requested() == reconciliation.REGISTRY_RESTARTED
     before = len(system.registry.requests)
     assert finish(system).changed == 1
     assert known(system, "shop/api") == {"v1", "lost"}
@@ -111,7 +111,7 @@ def test_a_killed_worker_costs_the_repository_it_was_at(make_system: Make, monke
     with pytest.raises(KeyboardInterrupt):
         walking.go_on(system.wiring)
     monkeypatch.setattr(reconcile_compare, "compare", compare)
-    under = system.wiring.walks.under_way()
+    under = system.wiring.walks.current()
     assert under is not None
     assert (under.repositories, under.todo, under.listed) == (2, 2, True)
     before = len(system.registry.requests)
@@ -153,7 +153,7 @@ def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compare
         for name in ("walk", "started"):
             client.delete(wiring.connection.keys.lease(name))
         sweep(wiring)
-        return wiring.walks.wanted()
+        return wiring.walks.requested()
 
     assert sweep_while("1e9") == reconciliation.FIRST_START
     finish(system)
@@ -195,11 +195,11 @@ def test_a_catalog_that_fails_for_good_keeps_nothing_from_being_compared(make_sy
     system.registry.fail_next("GET", "_catalog", status=504, times=None)
     system.wiring.walks.request(reconciliation.BY_HAND)
     walking.go_on(system.wiring)
-    under = system.wiring.walks.under_way()
+    under = system.wiring.walks.current()
     assert under is not None
     assert "504" in under.message
     assert not under.listed
-    system.wiring.walks.ask(["shop/asked"], reconciliation.BY_HAND)
+    system.wiring.walks.request_repositories(["shop/asked"], reconciliation.BY_HAND)
     walking.go_on(system.wiring)
     assert known(system, "shop/asked") == {"v1"}, "it was named: no catalog is needed"
     last = finish(system)
@@ -271,14 +271,14 @@ def test_somebody_elses_walk_is_left_to_him(make_system: Make) -> None:
 def test_repositories_that_are_asked_for_come_first_and_alone_where_nothing_is_under_way(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
     unheard(system, "shop/api:v1", "shop/web:v1")
-    walks: Walks = system.wiring.walks
-    walks.ask(["shop/web"], reconciliation.BY_HAND)
+    walks: ReconcileRuns = system.wiring.walks
+    walks.request_repositories(["shop/web"], reconciliation.BY_HAND)
     assert walks.waiting(["shop/web", "shop/api"]) == ("shop/web",)
     last = finish(system)
     assert (last.whole, last.repositories) == (False, 1)
     assert walks.waiting(["shop/web"]) == ()
     assert (known(system, "shop/web"), known(system, "shop/api")) == ({"v1"}, set())
-    assert walks.epoch_walked() is None
+    assert walks.last_epoch() is None
 
 
 def test_a_push_while_a_repository_is_compared_is_not_undone_by_the_look(make_system: Make) -> None:

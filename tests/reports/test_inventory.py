@@ -15,7 +15,7 @@ from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.reports.inventory import Inventory, RepositoryOrder, TagOrder, TagVerdict
-from service.store.catalog import Shelf
+from service.store.catalog import RepositorySummary
 from service.wiring import Wiring
 from tests.conftest import keep_last
 from tests.support.makers import policy
@@ -48,8 +48,10 @@ def test_a_repository_has_its_tags_its_last_push_and_what_is_doomed(wiring: Wiri
     going = Verdict(snapshot.tags[0], False, "old")
     wiring.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
     assert wiring.inventory.repositories(everything).rows == (
-        Shelf("ops/old", 0, None, 0), Shelf("shop/api", 3, NOW + 3000, 1), Shelf("shop/web", 1, NOW + 9000, 0),
-    )  # fmt: skip
+        RepositorySummary("ops/old", 0, None, 0),
+        RepositorySummary("shop/api", 3, NOW + 3000, 1),
+        RepositorySummary("shop/web", 1, NOW + 9000, 0),
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_repositories_in_every_order_page_by_page(
         page = inventory.repositories(everything, order, after, limit)
         assert page.total == 3
         assert len(page.rows) <= limit
-        found += [shelf.repository for shelf in page.rows]
+        found += [summary.repository for summary in page.rows]
         after = page.after
         if after is None:
             break
@@ -76,13 +78,13 @@ def test_repositories_in_every_order_page_by_page(
 
 def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    shelves = type(inventory.catalog).shelves
+    summaries = type(inventory.catalog).summaries
 
-    def noted(self: object, names: tuple[str, ...]) -> tuple[Shelf, ...]:
+    def noted(self: object, names: tuple[str, ...]) -> tuple[RepositorySummary, ...]:
         read.extend(names)
-        return shelves(self, names)  # type: ignore[arg-type]
+        return summaries(self, names)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(type(inventory.catalog), "shelves", noted)
+    monkeypatch.setattr(type(inventory.catalog), "summaries", noted)
     inventory.repositories(everything, limit=1)
     assert read == ["ops/old"]
 
@@ -91,9 +93,9 @@ def test_many_repositories_are_read_in_parts(wiring: Wiring) -> None:
     names = [f"many/r{number:04}" for number in range(1100)]
     for start in range(0, len(names), 100):
         record(wiring.history, *(event(7, repository=name) for name in names[start : start + 1]))
-    shelves = wiring.inventory.catalog.shelves(names)
-    assert [shelf.repository for shelf in shelves] == names
-    assert [shelf.repository for shelf in shelves if shelf.tags] == names[:1]
+    summaries = wiring.inventory.catalog.summaries(names)
+    assert [summary.repository for summary in summaries] == names
+    assert [summary.repository for summary in summaries if summary.tags] == names[:1]
 
 
 def test_tags_come_with_their_verdicts_the_newest_push_first(inventory: Inventory) -> None:

@@ -94,7 +94,7 @@ def test_a_hold_leaves_no_tombstone_and_keeps_no_collection_waiting(make_system:
     policy(system, monkeypatch, keep_last(1, protect=["latest"], hold_over=1, hold_min=0))
     for _ in range(5):
         system.later()
-    assert system.wiring.history.holds()
+    assert system.wiring.rulings.holds()
     assert system.registry.tags(SHOP).get("v1") != tombstone.DIGEST
 
 
@@ -247,7 +247,7 @@ def test_a_late_event_does_not_undo_force(make_system: Make) -> None:
 
 def test_a_lost_tag_is_no_trouble_after_its_next_push(make_system: Make) -> None:
     system = make_system(keep_last(1))
-    system.wiring.outbox.complain(f"lost {SHOP}:v1", "it was lost, and cannot be put back: push it again")
+    system.wiring.outbox.note_trouble(f"lost {SHOP}:v1", "it was lost, and cannot be put back: push it again")
     system.push("v1")
     system.settle()
     system.later()
@@ -272,7 +272,7 @@ def test_a_restore_that_redis_hears_twice_is_told_once(make_system: Make, monkey
 
     def twice(self: Any, name: str, keys: Any, args: Any) -> Any:
         out = real(self, name, keys, args)
-        return real(self, name, keys, args) if name in ("restore", "healed", "taken") else out
+        return real(self, name, keys, args) if name in ("restore", "healed", "untagged") else out
 
     monkeypatch.setattr(conn, "script", twice)
     system.wiring.undo.restore(SHOP, tag="v1")
@@ -413,7 +413,7 @@ def test_a_tag_that_cannot_be_put_back_is_a_trouble(make_system: Make) -> None:
     system.settle()
     d = system.registry.tags(SHOP)["v2"]
     system.registry.storage.delete_manifest(SHOP, d, lambda: None)
-    system.wiring.removals.look_at(SHOP, ["v2"])
+    system.wiring.removals.request_healing(SHOP, ["v2"])
     system.later()
     assert system.wiring.outbox.troubles() or "v2" not in {t.name for t in system.wiring.history.live(SHOP)}
 

@@ -3,7 +3,7 @@
 from service.domain.retention.plan import Plan
 from service.prune import deleting, planning
 from service.store.connection import Connection
-from service.store.history import Committed, History
+from service.store.history import CommitResult, History
 from service.store.keys import short
 from tests.conftest import keep_last
 from tests.support.record import digest, event, record
@@ -41,9 +41,9 @@ def test_a_plan_commits_only_against_the_state_it_was_made_from(history: History
     record(history, event(1))
     before = history.snapshot("shop/api")
     record(history, event(2, tag="v2"))
-    assert history.commit(before, Plan(), "none") is Committed.NOT
+    assert history.commit(before, Plan(), "none") is CommitResult.STALE
     assert connection.client.zscore(connection.keys.of("due"), "shop/api") is not None
-    assert history.commit(history.snapshot("shop/api"), Plan(), "none") is Committed.DONE
+    assert history.commit(history.snapshot("shop/api"), Plan(), "none") is CommitResult.COMMITTED
     assert connection.client.zscore(connection.keys.of("due"), "shop/api") is None
 
 

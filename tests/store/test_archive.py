@@ -12,7 +12,7 @@ from service.domain.retention.state import Tag
 from service.store import archive as module
 from service.store.archive import Archive
 from service.store.connection import Connection, connect
-from service.store.deletions import Removals
+from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.keys import Keys
 from service.store.limits import Limits
@@ -33,8 +33,8 @@ def pull(number: int, tag: str | None = "v1", seed: int = 1, **more: Any) -> Any
     return event(number, "pull", tag, seed, **more)
 
 
-def removals(history: History) -> Removals:
-    return Removals(history._connection, Limits(), 86_400)
+def removals(history: History) -> Deletions:
+    return Deletions(history._connection, Limits(), 86_400)
 
 
 def prune(history: History, tag: Tag) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.retention.state import Tag
 from service.store.keys import short
-from service.store.restorations import Restored
+from service.store.restorations import RestoredManifest
 from service.wiring import Wiring
 from tests.support.record import event, record
 
@@ -34,47 +34,47 @@ def mark(wiring: Wiring, of: str) -> None:
 
 def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
     seen = {"v1": digest(1), "v2": digest(1), "v3": digest(3)}
-    assert wiring.asks.ask(SHOP, seen, "alice") == ("v1",)
-    (asked,) = wiring.asks.standing(SHOP).values()
+    assert wiring.asks.request(SHOP, seen, "alice") == ("v1",)
+    (asked,) = wiring.asks.requests(SHOP).values()
     assert (asked.digest, asked.by, asked.force, asked.refused) == (digest(1), "alice", False, "")
 
 
 def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
     before = wiring.history.snapshot(SHOP)
-    wiring.asks.ask(SHOP, {"v1": digest(1)}, "alice")
+    wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
     assert not wiring.history.is_current(before)
     assert wiring.history.snapshot(SHOP).asked.keys() == {"v1"}
     assert wiring.outbox.backlog().due == 1
 
 
 def test_what_was_refused_is_said_and_planned_no_more(wiring: Wiring) -> None:
-    wiring.asks.ask(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
-    wiring.asks.answer(SHOP, wiring.asks.standing(SHOP), {"v1": "no", "v2": ""})
-    assert {name: one.refused for name, one in wiring.asks.standing(SHOP).items()} == {"v1": "no"}
+    wiring.asks.request(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
+    wiring.asks.reject(SHOP, wiring.asks.requests(SHOP), {"v1": "no", "v2": ""})
+    assert {name: one.refused for name, one in wiring.asks.requests(SHOP).items()} == {"v1": "no"}
     assert wiring.history.snapshot(SHOP).asked == {}
 
 
 def test_what_was_refused_a_day_ago_makes_room(wiring: Wiring) -> None:
-    wiring.asks.ask(SHOP, {"v1": digest(1)}, "alice")
-    wiring.asks.answer(SHOP, wiring.asks.standing(SHOP), {"v1": "no"})
+    wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
+    wiring.asks.reject(SHOP, wiring.asks.requests(SHOP), {"v1": "no"})
     client: Any = wiring.connection.client
     key = wiring.connection.keys.asked(SHOP)
     text = client.hget(key, "v1")
-    at_us = wiring.asks.standing(SHOP)["v1"].at_us
+    at_us = wiring.asks.requests(SHOP)["v1"].at_us
     client.hset(key, "v1", text.replace(str(at_us), str(at_us - 86_401 * 1_000_000)))
-    wiring.asks.ask(SHOP, {"v2": digest(2)}, "alice")
-    assert wiring.asks.standing(SHOP).keys() == {"v2"}
+    wiring.asks.request(SHOP, {"v2": digest(2)}, "alice")
+    assert wiring.asks.requests(SHOP).keys() == {"v2"}
 
 
 def test_nothing_asked_for_is_kept_for_ever(wiring: Wiring) -> None:
-    wiring.asks.ask(SHOP, {"v1": digest(1)}, "alice")
+    wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
     client: Any = wiring.connection.client
     assert 0 < client.ttl(wiring.connection.keys.asked(SHOP)) <= 7 * 86_400
 
 
 def test_a_late_event_of_an_older_push_voids_nothing(wiring: Wiring) -> None:
     record(wiring.history, event(9, tag="v1", digest=digest(9)))
-    wiring.asks.ask(SHOP, {"v1": digest(9)}, "alice")
+    wiring.asks.request(SHOP, {"v1": digest(9)}, "alice")
     record(wiring.history, event(5, tag="v1", digest=digest(5)))
     assert wiring.history.snapshot(SHOP).asked.keys() == {"v1"}
 
@@ -82,7 +82,7 @@ def test_a_late_event_of_an_older_push_voids_nothing(wiring: Wiring) -> None:
 @pytest.mark.parametrize("tag", ["v1", "other", ""])
 def test_any_push_of_a_digest_voids_what_was_asked_of_it(wiring: Wiring, tag: str) -> None:
     gone = digest(7)
-    wiring.asks.ask(SHOP, {gone: gone}, "alice")
+    wiring.asks.request(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
     assert wiring.history.snapshot(SHOP).by_hand == {gone}
     record(wiring.history, event(7, tag=tag, digest=gone))
@@ -92,7 +92,7 @@ def test_any_push_of_a_digest_voids_what_was_asked_of_it(wiring: Wiring, tag: st
 
 def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
     gone = digest(7)
-    wiring.asks.ask(SHOP, {gone: gone}, "alice")
+    wiring.asks.request(SHOP, {gone: gone}, "alice")
     mark(wiring, gone)
     wiring.history.adopt(wiring.history.snapshot(SHOP), [(Tag("found", gone, None, 400), "")])
     after = wiring.history.snapshot(SHOP)
@@ -100,11 +100,11 @@ def test_so_does_a_tag_that_is_found_there(wiring: Wiring) -> None:
 
 
 def test_so_does_an_undo(wiring: Wiring) -> None:
-    wiring.asks.ask(SHOP, {"v1": digest(1), digest(1): digest(1)}, "alice")
+    wiring.asks.request(SHOP, {"v1": digest(1), digest(1): digest(1)}, "alice")
     mark(wiring, digest(1))
-    restored = Restored("v1", digest(1), 1, 400, None, "ci", "alice", "its deletion was undone")
+    restored = RestoredManifest("v1", digest(1), 1, 400, None, "ci", "alice", "its deletion was undone")
     restorations = wiring.undo.restorations
-    restorations.restored(SHOP, restored, restorations.standing(SHOP, "v1"), restorations.now_us())
+    restorations.restored(SHOP, restored, restorations.pushed_at(SHOP, "v1"), restorations.now_us())
     after = wiring.history.snapshot(SHOP)
     assert (after.asked, after.by_hand) == ({}, frozenset())
 

@@ -9,7 +9,7 @@ from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
-from service.store.deletions import Removals
+from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.limits import Limits
 from service.store.outbox import Outbox
@@ -20,15 +20,15 @@ INDEX = Doomed(digest("index"), (Verdict(Tag("v1", digest("index"), NOW + 1000),
 
 
 def forget(history: History) -> None:
-    Removals(history._connection, Limits(), 86_400).forget(history.snapshot(SHOP), INDEX)
+    Deletions(history._connection, Limits(), 86_400).forget(history.snapshot(SHOP), INDEX)
 
 
 def spare(history: History) -> None:
-    Outbox(history._connection).spare(SHOP, digest("index"))
+    Outbox(history._connection).undoom(SHOP, digest("index"))
 
 
 def take_back(history: History) -> None:
-    Removals(history._connection, Limits(), 86_400).taken_back(SHOP, "v1", digest("index"))
+    Deletions(history._connection, Limits(), 86_400).untagged_again(SHOP, "v1", digest("index"))
 
 
 def vanish(history: History) -> None:

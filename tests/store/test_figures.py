@@ -6,24 +6,24 @@ from service.domain.errors import StoreUnavailable
 from service.store.connection import Connection, connect
 from service.store.history import History
 from service.store.keys import Keys
-from service.store.metrics import Figures, Reading
 from service.store.outbox import Outbox
+from service.store.stats import Stats, StatsSnapshot
 from tests.support.makers import blob_event, event, understood
 
 
 @pytest.fixture
-def figures(connection: Connection) -> Figures:
-    return Figures(connection)
+def figures(connection: Connection) -> Stats:
+    return Stats(connection)
 
 
-def test_nothing_is_known_at_first(figures: Figures) -> None:
+def test_nothing_is_known_at_first(figures: Stats) -> None:
     waiting = {"due": 0, "doomed": 0, "healing": 0}
     reading = figures.read()
-    assert reading == Reading({}, waiting, 0, {}, 0, None, dict.fromkeys(waiting, 0.0), reading.now_ms)
+    assert reading == StatsSnapshot({}, waiting, 0, {}, 0, None, dict.fromkeys(waiting, 0.0), reading.now_ms)
     assert reading.oldest_s == 0.0
 
 
-def test_what_was_recorded_is_read(figures: Figures, connection: Connection) -> None:
+def test_what_was_recorded_is_read(figures: Stats, connection: Connection) -> None:
     before_ms = connection.now_ms()
     History(connection).record(understood(event(), event(repository="shop/web"), event("pull"), event()))
     reading = figures.read()
@@ -33,7 +33,7 @@ def test_what_was_recorded_is_read(figures: Figures, connection: Connection) -> 
     assert before_ms <= reading.last_event_ms <= connection.now_ms()
 
 
-def test_pushes_of_layers_and_configs_are_counted_apart(figures: Figures, connection: Connection) -> None:
+def test_pushes_of_layers_and_configs_are_counted_apart(figures: Stats, connection: Connection) -> None:
     """878 pushes were shown where 376 images had been pushed."""
     layers = (blob_event(at=number) for number in (1, 2, 3))
     History(connection).record(understood(*layers, blob_event("mount", at=4), event(at=5)))
@@ -42,20 +42,20 @@ def test_pushes_of_layers_and_configs_are_counted_apart(figures: Figures, connec
     assert Outbox(connection).pushes() == 5, "a collection minds every one of them"
 
 
-def test_what_is_not_late_yet_is_not_late(figures: Figures, connection: Connection) -> None:
+def test_what_is_not_late_yet_is_not_late(figures: Stats, connection: Connection) -> None:
     connection.client.zadd(connection.keys.of("due"), {"shop/api": connection.now_ms() + 30_000})
     reading = figures.read()
     assert (reading.waiting["due"], reading.oldest_s) == (1, 0.0)
 
 
-def test_what_time_alone_makes_due_later_does_not_wait(figures: Figures, connection: Connection) -> None:
+def test_what_time_alone_makes_due_later_does_not_wait(figures: Stats, connection: Connection) -> None:
     later = {"shop/api": connection.now_ms() + 3_600_000, "shop/web": connection.now_ms() + 30_000}
     connection.client.zadd(connection.keys.of("due"), later)
     assert figures.read().waiting["due"] == Outbox(connection).backlog().due == 1
 
 
 @pytest.mark.parametrize("queue", ["due", "doomed", "healing"])
-def test_the_most_overdue_of_any_queue_is_the_oldest(figures: Figures, connection: Connection, queue: str) -> None:
+def test_the_most_overdue_of_any_queue_is_the_oldest(figures: Stats, connection: Connection, queue: str) -> None:
     now_ms, key = connection.now_ms(), connection.keys.of(queue)
     connection.client.zadd(connection.keys.of("due"), {"other": now_ms - 5_000})
     connection.client.zadd(key, {"shop/api": now_ms - 90_000, "shop/web": now_ms - 1_000})
@@ -65,13 +65,13 @@ def test_the_most_overdue_of_any_queue_is_the_oldest(figures: Figures, connectio
     assert max(late_s for name, late_s in reading.late_s.items() if name != queue) < 10
 
 
-def test_sending_again_does_not_make_work_less_late(figures: Figures, connection: Connection) -> None:
+def test_sending_again_does_not_make_work_less_late(figures: Stats, connection: Connection) -> None:
     outbox, client = Outbox(connection), connection.client
     client.zadd(connection.keys.of("due"), {"shop/api": connection.now_ms() - 90_000})
     assert outbox.overdue("due") == ("shop/api",)
     assert outbox.overdue("due") == (), "it was sent, and is sent again later"
     assert 90 <= figures.read().late_s["due"] < 100
-    outbox.put_off("due", "shop/api")
+    outbox.postpone("due", "shop/api")
     assert 90 <= figures.read().late_s["due"] < 100, "a back-off is no progress"
     outbox.succeeded("due", "shop/api")
     assert figures.read().late_s["due"] == 0
@@ -79,7 +79,7 @@ def test_sending_again_does_not_make_work_less_late(figures: Figures, connection
 
 @pytest.mark.parametrize("later_s", [None, 3600])
 def test_what_left_its_queue_or_waits_for_a_later_time_is_not_late(
-    figures: Figures, connection: Connection, later_s: int | None
+    figures: Stats, connection: Connection, later_s: int | None
 ) -> None:
     """Also where a worker died between its plan and the note that the work got on."""
     outbox, client, due = Outbox(connection), connection.client, connection.keys.of("due")
@@ -92,7 +92,7 @@ def test_what_left_its_queue_or_waits_for_a_later_time_is_not_late(
     assert figures.read().late_s["due"] == 0
 
 
-def test_only_workers_that_live_count(figures: Figures, connection: Connection) -> None:
+def test_only_workers_that_live_count(figures: Stats, connection: Connection) -> None:
     outbox = Outbox(connection)
     outbox.sign_of_life("worker-1@host", ("enforce", "delete"), "1-a")
     silent = {"worker-2@host 2-b enforce": connection.now_ms() - 11_000}
@@ -108,4 +108,4 @@ def test_only_workers_that_live_count(figures: Figures, connection: Connection) 
 
 def test_without_redis_there_is_none() -> None:
     with pytest.raises(StoreUnavailable):
-        Figures(Connection(connect("redis://127.0.0.1:1/0"), Keys("x:"))).read()
+        Stats(Connection(connect("redis://127.0.0.1:1/0"), Keys("x:"))).read()

@@ -7,7 +7,7 @@ import pytest
 from service.domain.gate import WriteRequest, client_of
 from service.registry.session import agent_with
 from service.store.connection import Connection
-from service.store.gate import MORE, Bounds, Gate
+from service.store.gate import MORE, Gate, PushLimits
 from service.store.history import History
 from tests.support.gate import X, blob_heard, earlier, heard, told
 from tests.support.record import digest
@@ -59,19 +59,19 @@ def close(gate: Gate, token: str = "t1") -> None:
 
 
 def loose(gate: Gate, *blobs: str) -> set[str]:
-    return {one.digest for one in gate.loose(blobs or (X,))}
+    return {one.digest for one in gate.unreferenced(blobs or (X,))}
 
 
 def test_open_lets_everything_pass(gate: Gate) -> None:
     assert all(passes(gate, write) for write in ALL)
-    assert gate.standing() is None
+    assert gate.state() is None
 
 
 def test_closed_lets_nothing_pass(gate: Gate) -> None:
     passes(gate, begins())
     close(gate)
     assert not any(passes(gate, write) for write in ALL)
-    held = gate.standing()
+    held = gate.state()
     assert held is not None
     assert (held.state, held.token, held.fence, held.reason) == ("closed", "t1", 1, "by hand")
 
@@ -186,8 +186,8 @@ def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_h
 )
 def test_what_somebody_relies_on_is_loose(gate: Gate, write: WriteRequest) -> None:
     passes(gate, write)
-    assert [(one.repository, one.digest, one.heard) for one in gate.loose([X])] == [(SHOP, X, False)]
-    assert gate.loose([digest("other")]) == ()
+    assert [(one.repository, one.digest, one.heard) for one in gate.unreferenced([X])] == [(SHOP, X, False)]
+    assert gate.unreferenced([digest("other")]) == ()
 
 
 def test_a_manifest_that_was_heard_of_frees_what_it_references_and_no_more(gate: Gate, connection: Connection) -> None:
@@ -219,7 +219,7 @@ def test_without_a_gate_notifications_tell_of_pushes(gate: Gate, connection: Con
     history = History(connection)
     blob_heard(history)
     assert gate.unfinished() == (SHOP,)
-    assert [(one.digest, one.heard) for one in gate.loose([X])] == [(X, True)]
+    assert [(one.digest, one.heard) for one in gate.unreferenced([X])] == [(X, True)]
     heard(history, X)
     assert gate.unfinished() == ()
     assert loose(gate) == set()
@@ -243,7 +243,7 @@ def test_a_part_of_an_index_does_not_end_the_push(gate: Gate, connection: Connec
 
 
 def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
-    gate = Gate(connection, Bounds(youth_ms=60_000))
+    gate = Gate(connection, PushLimits(youth_ms=60_000))
     passes(gate, uploaded())
     earlier(connection, "loose", 61)
     earlier(connection, "pushing", 61)
@@ -255,18 +255,18 @@ def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
 
 
 def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Connection) -> None:
-    gate = Gate(connection, Bounds(pushes=2, blobs=2))
+    gate = Gate(connection, PushLimits(pushes=2, blobs=2))
     for number in range(5):
         assert passes(gate, WriteRequest("asks", f"shop/{number}", digest(number)))
     client: Any = connection.client
     assert client.zcard(connection.keys.of("pushing")) == 3
     assert client.zcard(connection.keys.of("loose")) == 3
     assert gate.unfinished()[0] == MORE
-    assert {one.digest for one in gate.loose([digest(0), digest(4)])} == {digest(0), ""}
+    assert {one.digest for one in gate.unreferenced([digest(0), digest(4)])} == {digest(0), ""}
 
 
 def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) -> None:
-    gate = Gate(connection, Bounds(pushes=2))
+    gate = Gate(connection, PushLimits(pushes=2))
     for number in range(2):
         assert not gate.admit(begins(f"shop/{number}"), ANN).overflows
     earlier(connection, "pushing", 31)
@@ -281,7 +281,7 @@ def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) ->
 
 @pytest.mark.parametrize("what", ["pushes", "blobs"])
 def test_what_notifications_tell_beyond_what_is_remembered_is_told_as_well(connection: Connection, what: str) -> None:
-    bounds = Bounds(**{what: 1})
+    bounds = PushLimits(**{what: 1})
     history, gate = History(connection, gate=bounds), Gate(connection, bounds)
     blob_heard(history, digest("x"), 1)
     blob_heard(history, digest("y"), 2, repository="shop/web")
@@ -335,12 +335,12 @@ def test_without_references_a_push_is_over_with_its_tag_and_frees_what_its_manif
     assert gate.unfinished() == (SHOP,), "its manifest is not heard of yet"
     heard(history)
     assert gate.unfinished() == ()
-    (unread,) = gate.unread()
+    (unread,) = gate.unread_manifests()
     assert (unread.repository, unread.client) == (SHOP, ANN)
     passes(gate, asks(y))
-    assert gate.free(unread, [X, y, digest("z")]) == 2, "the gate's and the registry's word"
+    assert gate.release_blobs(unread, [X, y, digest("z")]) == 2, "the gate's and the registry's word"
     assert loose(gate, X, y) == {y}, "the next push relies on that"
-    assert gate.unread() == ()
+    assert gate.unread_manifests() == ()
 
 
 def test_a_manifest_that_was_read_frees_nothing_for_another_client_or_repository(
@@ -350,8 +350,8 @@ def test_a_manifest_that_was_read_frees_nothing_for_another_client_or_repository
     passes(gate, WriteRequest("uploads", "shop/web", X))
     passes(gate, tagged())
     heard(History(connection))
-    assert gate.free(gate.unread()[0], [X]) == 0
-    assert {one.repository for one in gate.loose([X])} == {SHOP, "shop/web"}
+    assert gate.release_blobs(gate.unread_manifests()[0], [X]) == 0
+    assert {one.repository for one in gate.unreferenced([X])} == {SHOP, "shop/web"}
 
 
 def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
@@ -362,9 +362,9 @@ def test_only_the_holder_turns_the_gate(gate: Gate) -> None:
     assert not gate.close("t2")
     assert not gate.open("t2")
     assert gate.open("t1")
-    assert gate.standing() is None
-    assert gate.sign("web:1", "t1").was_opened
-    assert not gate.sign("web:1", "t0").was_opened
+    assert gate.state() is None
+    assert gate.check_in("web:1", "t1").was_opened
+    assert not gate.check_in("web:1", "t0").was_opened
 
 
 def test_a_gate_does_not_open_by_time(gate: Gate, connection: Connection) -> None:
@@ -380,32 +380,32 @@ def test_what_passed_without_redis_is_noted_whatever_the_gate_says_now(gate: Gat
 
 def test_a_process_is_waited_for_until_it_obeys_this_gate(gate: Gate) -> None:
     close(gate)
-    signed = gate.sign("web:1", "")
+    signed = gate.check_in("web:1", "")
     assert (signed.state, signed.token, signed.was_opened) == ("closed", "t1", False)
-    gate.sign("web:2", "t0")
+    gate.check_in("web:2", "t0")
     assert gate.unaware("t1") == ("web:1", "web:2")
-    gate.sign("web:1", "t1")
-    gate.sign("web:2", "t1", obeys=False)
+    gate.check_in("web:1", "t1")
+    gate.check_in("web:2", "t1", obeys=False)
     assert gate.unaware("t1") == ("web:2",)
-    gate.sign("web:2", "t1")
+    gate.check_in("web:2", "t1")
     assert gate.unaware("t1") == ()
-    gate.sign("web:2", "")
+    gate.check_in("web:2", "")
     assert gate.unaware("t1") == ("web:2",)
-    gate.sign_off("web:2")
+    gate.check_out("web:2")
     assert gate.processes() == ("web:1",)
 
 
 def test_a_process_is_forgotten_after_an_hour_and_not_before(gate: Gate, connection: Connection) -> None:
-    gate.sign("web:1", "")
+    gate.check_in("web:1", "")
     earlier(connection, "gates", 3500)
-    gate.sign("web:2", "")
+    gate.check_in("web:2", "")
     assert gate.processes() == ("web:1", "web:2")
     earlier(connection, "gates", 3700)
-    gate.sign("web:3", "")
+    gate.check_in("web:3", "")
     assert gate.processes() == ("web:3",)
 
 
 def test_what_was_about_to_be_swept_is_remembered(gate: Gate) -> None:
-    gate.sweeping([])
-    gate.sweeping(digest(number) for number in range(1500))
-    assert len(gate.was_sweeping()) == 1500
+    gate.note_deleting([])
+    gate.note_deleting(digest(number) for number in range(1500))
+    assert len(gate.was_deleting()) == 1500

@@ -12,7 +12,7 @@ from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.registry.session import agent_with
 from service.store.connection import Connection
-from service.store.deletions import Removals
+from service.store.deletions import Deletions
 from service.store.history import History
 from service.store.keys import short
 from service.store.limits import Limits
@@ -31,8 +31,8 @@ def history(connection: Connection) -> History:
 
 
 @pytest.fixture
-def removals(connection: Connection) -> Removals:
-    return Removals(connection, Limits(), 86_400)
+def removals(connection: Connection) -> Deletions:
+    return Deletions(connection, Limits(), 86_400)
 
 
 def push(number: int, seed: object = "x", **more: Any) -> Event:
@@ -89,7 +89,7 @@ def test_a_push_that_comes_after_the_news_of_its_deletion_teaches_nothing(histor
     assert history.layers(SHOP) == {digest("x"): KNOWN}
 
 
-def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Removals) -> None:
+def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Deletions) -> None:
     record(history, push(1), push(2, "y", tag="v2"))
     doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 1000), False, "old", "r"),))
     snapshot = history.snapshot(SHOP)
@@ -99,7 +99,7 @@ def test_they_are_forgotten_when_we_deleted_it(history: History, removals: Remov
 
 
 def test_one_rescued_by_a_push_while_its_delete_was_on_its_way_is_still_known(
-    history: History, removals: Removals
+    history: History, removals: Deletions
 ) -> None:
     record(history, push(1))
     doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 1000), False, "old", "r"),))

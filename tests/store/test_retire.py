@@ -8,7 +8,7 @@ import pytest
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
 from service.store.connection import Connection
-from service.store.history import Committed, History
+from service.store.history import CommitResult, History
 from tests.support.record import NOW, digest, event, record, user_delete
 
 SHOP = "shop/api"
@@ -76,5 +76,5 @@ def test_no_plan_from_before_commits_after_a_repository_was_forgotten(emptied: H
     record(emptied, event(9, seed="x"))
     doomed = Doomed(digest("x"), (Verdict(Tag("v1", digest("x"), NOW + 9000), False, "old", "r"),))
     for stale in (old, empty):
-        assert emptied.commit(stale, Plan(doomed=(doomed,)), "doomed") is Committed.NOT
+        assert emptied.commit(stale, Plan(doomed=(doomed,)), "doomed") is CommitResult.STALE
     assert int(emptied.generation(SHOP)) > int(old.generation)

@@ -22,8 +22,8 @@ def test_the_script_names_the_keys_in_the_order_in_which_they_are_given(name: st
 
 
 def test_a_script_that_names_its_keys_finds_each_under_its_name() -> None:
-    assert _named_keys("spare") == ("doomed:R", "doomed", "generation", "due")
-    assert _source("spare").startswith(
+    assert _named_keys("undoom") == ("doomed:R", "doomed", "generation", "due")
+    assert _source("undoom").startswith(
         "local r = {['doomed'] = KEYS[1]} "
         "local all = {['doomed'] = KEYS[2], ['generation'] = KEYS[3], ['due'] = KEYS[4]} -- Takes a digest off"
     )

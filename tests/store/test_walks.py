@@ -20,26 +20,26 @@ def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
 
 def test_a_restart_that_nobody_told_of_counts_once(wiring: Wiring) -> None:
     before = wiring.walks.epoch()
-    assert not wiring.walks.started("1e9", LONG_MS), "the first look"
-    assert not wiring.walks.started("1e9", LONG_MS)
+    assert not wiring.walks.note_registry_start("1e9", LONG_MS), "the first look"
+    assert not wiring.walks.note_registry_start("1e9", LONG_MS)
     assert wiring.walks.epoch() == before
-    assert wiring.walks.started("2e9", -1000), "after the last event that is known of"
-    assert not wiring.walks.started("2e9", LONG_MS)
+    assert wiring.walks.note_registry_start("2e9", -1000), "after the last event that is known of"
+    assert not wiring.walks.note_registry_start("2e9", LONG_MS)
     assert wiring.walks.epoch() != before
 
 
 def test_a_restart_that_an_event_has_told_of_does_not_count_again(wiring: Wiring) -> None:
-    wiring.walks.started("1e9", LONG_MS)
+    wiring.walks.note_registry_start("1e9", LONG_MS)
     record(wiring.history, event(2, instance="i2"))
     before = wiring.walks.epoch()
-    assert not wiring.walks.started("2e9", 1000)
+    assert not wiring.walks.note_registry_start("2e9", 1000)
     assert wiring.walks.epoch() == before
 
 
 def test_several_registries_behind_one_address_are_no_restarts(wiring: Wiring) -> None:
-    wiring.walks.started("1e9", LONG_MS)
-    wiring.walks.started("2e9", LONG_MS)
+    wiring.walks.note_registry_start("1e9", LONG_MS)
+    wiring.walks.note_registry_start("2e9", LONG_MS)
     before = wiring.walks.epoch()
     for said in ("1e9", "2e9", "1e9"):
-        assert not wiring.walks.started(said, -1000)
+        assert not wiring.walks.note_registry_start(said, -1000)
     assert wiring.walks.epoch() == before

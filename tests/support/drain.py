@@ -36,7 +36,7 @@ def collecting(wiring: Wiring, folder: Path, at: str = "dry") -> Iterator[None]:
 
 
 def state(wiring: Wiring) -> str:
-    held = wiring.gate.standing()
+    held = wiring.gate.state()
     return held.state if held else "open"
 
 
@@ -67,5 +67,5 @@ def obey(wiring: Wiring, over: threading.Event) -> None:
     """A gate process."""
     token = ""
     while not over.wait(0.01):
-        signed = wiring.gate.sign("web:1", token)
+        signed = wiring.gate.check_in("web:1", token)
         token = signed.token if signed.state == "closed" else ""

@@ -198,7 +198,7 @@ def test_a_process_that_is_no_more_is_signed_off_by_the_next_one_of_the_same_con
     gone = replace(identity.current(), pid=ended.pid)
     others = {str(replace(gone, pids="1")), str(replace(gone, boot="other")), f"{gone.host}:{ended.pid}", "elsewhere:1"}
     for name in (str(gone), *others):
-        door.wiring.gate.sign(name, "")
+        door.wiring.gate.check_in(name, "")
     successor = Gatekeeper(door.wiring)
     successor.start()
     assert set(door.wiring.gate.processes()) == {*others, door.keeper._process, successor._process}
@@ -272,14 +272,14 @@ def test_a_closed_gate_that_redis_has_lost_stands_again_until_somebody_opens_it(
     door.close()
     lose(door, *lost)
     assert door.ask("PUT", MANIFEST).status_code == 503
-    until(lambda: door.wiring.gate.standing() is not None)
-    held = door.wiring.gate.standing()
+    until(lambda: door.wiring.gate.state() is not None)
+    held = door.wiring.gate.state()
     assert held is not None
     assert (held.state, held.token, held.reason) == ("closed", "t1", "Redis had lost it")
     assert door.ask("PUT", MANIFEST).status_code == 503
     assert door.wiring.gate.open("t1")
     assert door.ask("PUT", MANIFEST).status_code == 204
-    assert door.wiring.gate.standing() is None
+    assert door.wiring.gate.state() is None
 
 
 def test_a_gate_that_redis_remembers_as_draining_is_closed_again(stand: Stand) -> None:
@@ -304,7 +304,7 @@ def test_another_holder_does_not_make_a_lost_gate_forgotten(stand: Stand) -> Non
     door.wiring.gate.open("t2")
     door.keeper._look()
     assert door.ask("PUT", MANIFEST).status_code == 503
-    held = door.wiring.gate.standing()
+    held = door.wiring.gate.state()
     assert held is not None
     assert held.token == "t1"
 
@@ -324,7 +324,7 @@ def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again
     assert door.ask("HEAD", BLOB).status_code == 204
     mortal.start()
     door.close()
-    assert [one.repository for one in door.wiring.gate.loose([BLOB.rpartition("/")[2]])] == ["shop/api"]
+    assert [one.repository for one in door.wiring.gate.unreferenced([BLOB.rpartition("/")[2]])] == ["shop/api"]
 
 
 def test_more_than_can_be_noted_later_does_not_pass(

@@ -44,9 +44,9 @@ def test_an_idle_service_is_ready(edge: Edge) -> None:
 
 
 def test_readiness_says_what_a_collection_is_at(edge: Edge) -> None:
-    edge.wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
     assert ready(edge)["collection"] == "sweeping"
-    edge.wiring.garbage.hide()
+    edge.wiring.garbage.clear_progress()
     assert ready(edge)["collection"] is None
 
 
@@ -100,7 +100,7 @@ def test_work_that_is_sent_again_and_again_is_late(edge: Edge, queue: Queue) -> 
 def test_work_that_waits_for_a_collection_is_no_trouble(edge: Edge) -> None:
     edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
     edge.redis.zadd("pushprune:doomed", {"shop/api": edge.wiring.connection.now_ms() - 61_000})
-    edge.wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
     assert ready(edge)["trouble"] == []
 
 
@@ -108,7 +108,7 @@ def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notificati
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     edge.wiring.outbox.sign_of_life("worker@host", QUEUES)
     assert (ready(edge)["status"], ready(edge)["registry"]) == ("ready", "answers")
-    edge.wiring.outbox.complain("registry", "the registry at http://127.0.0.1:1 cannot be reached")
+    edge.wiring.outbox.note_trouble("registry", "the registry at http://127.0.0.1:1 cannot be reached")
     shown = ready(edge)
     assert (shown["status"], shown["registry"]) == ("degraded", "does not answer")
     assert shown["trouble"] == ["registry: the registry at http://127.0.0.1:1 cannot be reached"]
@@ -116,7 +116,7 @@ def test_a_registry_that_is_away_is_a_trouble_and_no_reason_to_refuse_notificati
 
 def test_without_a_worker_nothing_is_said_of_the_registry(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
-    edge.wiring.outbox.complain("registry", "it could not be reached before the last worker ended")
+    edge.wiring.outbox.note_trouble("registry", "it could not be reached before the last worker ended")
     shown = ready(edge)
     assert shown["registry"] == "unknown"
     assert "before the last worker" not in str(shown["trouble"])
@@ -133,7 +133,7 @@ def test_a_plan_that_waits_for_approval_is_a_trouble_until_somebody_decides(edge
         "holds: 1 plan waits for approval, and nothing of that is deleted before: shop/api: see pushprune prune "
         "--held, then: pushprune prune --approve shop/api"
     ]
-    (hold,) = history.holds(["shop/api"])
+    (hold,) = edge.wiring.rulings.holds(["shop/api"])
     approvals.refuse(edge.wiring, "shop/api", hold.plan, by="alice")
     assert ready(edge)["trouble"] == []
 
@@ -149,7 +149,7 @@ def test_a_clock_of_redis_that_is_wrong_is_a_trouble(
 
 def test_readiness_shows_workers_backlog_and_trouble(edge: Edge) -> None:
     edge.wiring.outbox.sign_of_life("worker-1@host", QUEUES)
-    edge.wiring.outbox.complain("due shop/api", "set storage.delete.enabled")
+    edge.wiring.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
     edge.http.post("/notifications", data=envelope(event(), event(repository="shop/web")))
     shown = ready(edge)
     assert (shown["workers"], shown["trouble"]) == (1, ["due shop/api: set storage.delete.enabled"])

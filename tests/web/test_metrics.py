@@ -95,7 +95,7 @@ def test_what_was_heard_is_counted(edge: Edge) -> None:
 
 def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
     edge.wiring.outbox.sign_of_life("worker-1@host", ("enforce", "delete", "reconcile"))
-    edge.wiring.outbox.complain("due shop/api", "set storage.delete.enabled")
+    edge.wiring.outbox.note_trouble("due shop/api", "set storage.delete.enabled")
     edge.redis.zadd("pushprune:doomed", {"shop/api": 0, "shop/web": 0})
     edge.redis.zadd("pushprune:healing", {"shop/api": 0})
     edge.redis.hset("pushprune:counters", "deleted", 7)
@@ -112,7 +112,7 @@ def test_a_registry_that_is_away_is_shown(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     edge.wiring.outbox.sign_of_life("worker-1@host")
     assert scrape(edge)["registry_up"] == 1
-    edge.wiring.outbox.complain("registry", "it cannot be reached")
+    edge.wiring.outbox.note_trouble("registry", "it cannot be reached")
     assert scrape(edge)["registry_up"] == 0
 
 
@@ -130,8 +130,8 @@ def test_collections_are_counted_by_their_result(edge: Edge) -> None:
 
 
 def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:
-    edge.wiring.garbage.show(Under(SWEEPING, 1, 1, "scheduled"))
-    edge.wiring.outbox.complain(STALE, "the registry still claims …")
+    edge.wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
+    edge.wiring.outbox.note_trouble(STALE, "the registry still claims …")
     found = scrape(edge)
     assert (found["collection_running"], found["collection_stale_cache"]) == (1, 1)
 

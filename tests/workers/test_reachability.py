@@ -92,16 +92,16 @@ class TestWorkResumes:
             registry.fail_next("GET", "^/v2/$", status=502)
             look_at_registry(wiring)
             for _ in range(6):
-                wiring.outbox.put_off("due", "shop/api")
+                wiring.outbox.postpone("due", "shop/api")
             assert wiring.outbox.overdue("due") == ()
             look_at_registry(wiring)
             assert wiring.outbox.overdue("due") == ("shop/api",)
-            assert wiring.outbox.put_off("due", "shop/api") == 60
+            assert wiring.outbox.postpone("due", "shop/api") == 60
 
     def test_with_what_is_not_restored_yet(self, make_wiring: Make) -> None:
         with FakeRegistry() as registry:
             wiring = make_wiring(registry.url)
-            member = "v1", wiring.removals.look_at("shop/api", ["v1"])
+            member = "v1", wiring.removals.request_healing("shop/api", ["v1"])
             for _ in range(2):
                 wiring.removals.not_restored("shop/api", member, V1, AccessDenied("401"), final=False)
             assert wiring.history.snapshot("shop/api").heal == ()
@@ -115,7 +115,7 @@ class TestRetryAfter:
     def test_is_waited_for_and_does_not_double(self, make_wiring: Make) -> None:
         wiring = make_wiring()
         wiring.outbox.mark_due(["shop/api"])
-        assert [wiring.outbox.put_off("due", "shop/api", 3) for _ in range(6)] == [3] * 6
+        assert [wiring.outbox.postpone("due", "shop/api", 3) for _ in range(6)] == [3] * 6
 
     def test_puts_the_next_look_off(self, make_wiring: Make) -> None:
         with FakeRegistry() as registry:

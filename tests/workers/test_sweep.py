@@ -33,7 +33,7 @@ def test_what_backs_off_is_not_sent_before_its_time(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
     system.messages.sent.clear()
-    system.wiring.outbox.put_off("due", "shop/api", asked_s=30)
+    system.wiring.outbox.postpone("due", "shop/api", asked_s=30)
     sweep(system.wiring)
     assert system.messages.sent == []
 
@@ -43,7 +43,7 @@ def test_what_is_to_be_healed_backs_off_as_well(make_system: Make) -> None:
     system = make_system(keep_last(5))
     system.push("v1")
     system.settle()
-    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.wiring.removals.request_healing(SHOP, ["v1"])
     system.registry.fail_next("*", status=429, headers={"Retry-After": "30"}, times=None)
     system.wiring.dispatch.enforce(SHOP)
     system.work()
@@ -54,7 +54,7 @@ def test_what_is_to_be_healed_backs_off_as_well(make_system: Make) -> None:
 def test_a_push_does_not_wait_for_a_back_off(make_system: Make) -> None:
     system = make_system(keep_last(1))
     system.push("v1")
-    system.wiring.outbox.put_off("due", "shop/api", asked_s=30)
+    system.wiring.outbox.postpone("due", "shop/api", asked_s=30)
     system.messages.sent.clear()
     system.push("v2")
     assert system.messages.sent == [("enforce", "shop/api")]
@@ -138,7 +138,7 @@ def set_back(make_system: Make) -> System:
     system.push("v1", "v2")
     planning.enforce(system.wiring, SHOP)
     system.wiring.outbox.mark_due(["shop/web"])
-    system.wiring.removals.look_at(SHOP, ["v1"])
+    system.wiring.removals.request_healing(SHOP, ["v1"])
     system.messages.sent.clear()
     client, keys, now_ms = _redis(system)
     client.set(keys.of("clock"), now_ms + HOUR_MS)

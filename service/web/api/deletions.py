@@ -133,7 +133,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         repository = wiring.inventory.known(path.repository)
         pending = (
             PendingDeletion(name=name, digest=ask.digest, by=ask.by, at_us=ask.at_us, refused=ask.refused or None)
-            for name, ask in sorted(wiring.asks.standing(repository).items())
+            for name, ask in sorted(wiring.asks.requests(repository).items())
         )
         return PendingDeletions(repository=repository, pending=tuple(pending)).response()
 

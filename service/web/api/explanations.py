@@ -147,6 +147,6 @@ def _explained(wiring: Wiring, repository: str, names: tuple[str, ...]) -> tuple
     for name in names:
         if name not in existing:
             raise NoSuchTag(f"there is no tag {name!r} in {repository!r}")
-    for hold in wiring.history.holds([repository]):
+    for hold in wiring.rulings.holds([repository]):
         explained = with_hold(explained, hold.digests, hold.reason)
     return explained

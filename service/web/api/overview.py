@@ -61,14 +61,14 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
 
 
 def _overview(wiring: Wiring) -> SystemOverview:
-    now, shelves = system_health(wiring), wiring.inventory.catalog.shelves(wiring.history.repositories())
+    now, summaries = system_health(wiring), wiring.inventory.catalog.summaries(wiring.history.repositories())
     reading = now.reading
-    under, last, policy = wiring.garbage.under_way(), wiring.walks.last(), wiring.policies.current()
+    under, last, policy = wiring.garbage.progress(), wiring.walks.last(), wiring.policies.current()
     return SystemOverview(
-        repositories=len(shelves),
-        tags=sum(shelf.tags for shelf in shelves),
-        doomed=sum(shelf.doomed for shelf in shelves),
-        held=len(wiring.history.holds([shelf.repository for shelf in shelves])),
+        repositories=len(summaries),
+        tags=sum(summary.tags for summary in summaries),
+        doomed=sum(summary.doomed for summary in summaries),
+        held=len(wiring.rulings.holds([summary.repository for summary in summaries])),
         trashed=wiring.figures.trashed(),
         events={name: n for name, n in reading.counters.items() if not name.startswith("rule ")},
         last_event_ms=reading.last_event_ms,

@@ -47,7 +47,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         after = place_of(query.cursor, query.sort, kind)
         page = wiring.inventory.repositories(query.finding(), query.sort, after, query.limit)
         unheard = wiring.history.unheard()
-        holds = {hold.repository: hold.reason for hold in wiring.history.holds([row.repository for row in page.rows])}
+        holds = {hold.repository: hold.reason for hold in wiring.rulings.holds([row.repository for row in page.rows])}
         rows = (
             Repository(
                 repository=row.repository,

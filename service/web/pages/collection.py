@@ -26,14 +26,14 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/collection/now")
     def collection_now() -> Response:
-        seen, standing = overview(wiring, runs=1), wiring.gate.standing()
+        seen, standing = overview(wiring, runs=1), wiring.gate.state()
         return rendering.panel(
             "collection_now.html",
             "Collection now",
             seen=seen,
             standing=standing,
             unfinished=wiring.gate.unfinished()[:_OPEN_PUSHES] if seen.wanted or seen.under else (),
-            rehearsal_wanted=wiring.garbage.rehearsal_wanted(),
+            rehearsal_wanted=wiring.garbage.rehearsal_requested(),
             trashed=seen.permanent,
             permanent=permanent,
             kept_s=wiring.settings.history.trash,

@@ -46,7 +46,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/overview/now")
     def overview_now() -> Response:
         now, policy = system_health(wiring), wiring.policies.current()
-        under, standing = wiring.garbage.under_way(), wiring.gate.standing()
+        under, standing = wiring.garbage.progress(), wiring.gate.state()
         return rendering.panel(
             "overview_now.html",
             "What happens now",

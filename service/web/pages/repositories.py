@@ -36,7 +36,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         order, under = _order(), _under()
         matches = _found(under)
         rows = wiring.inventory.repositories(matches, order, _place(order), _PAGE)
-        holds = {hold.repository: hold.reason for hold in wiring.history.holds(row.repository for row in rows.rows)}
+        holds = {hold.repository: hold.reason for hold in wiring.rulings.holds(row.repository for row in rows.rows)}
         asked = rendering.query(*_KEYS)
         steps = () if "search" in asked else _steps(wiring.history.repositories(), under)
         values = {

@@ -44,10 +44,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/tag/why/<path:repository>:<tag>")
     def tag_why(repository: str, tag: str) -> Response:
         explained = wiring.verdicts.explain(wiring.inventory.known(repository), (tag,))
-        for hold in wiring.history.holds([repository]):
+        for hold in wiring.rulings.holds([repository]):
             explained = with_hold(explained, hold.digests, hold.reason)
         explanation = explained[0] if explained else None
-        asked = wiring.asks.standing(repository).get(tag)
+        asked = wiring.asks.requests(repository).get(tag)
         values = {"one": explanation, "asked": asked, "is_dry": wiring.verdicts.is_dry(), "host": address}
         return rendering.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 

@@ -29,7 +29,7 @@ def test_nothing_waits_at_first(edge: Edge) -> None:
 
 def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) -> None:
     (shown,) = (held.http.get("/api/v1/holds").json or {})["holds"]
-    (hold,) = held.wiring.history.holds()
+    (hold,) = held.wiring.rulings.holds()
     assert shown["reason"]
     assert (shown["repository"], shown["reason"], shown["at_us"]) == ("shop/api", hold.reason, hold.at_us)
     assert sorted(shown["digests"]) == sorted([digest_of("v1"), digest_of("v2")])

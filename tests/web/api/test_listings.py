@@ -156,7 +156,7 @@ def test_the_plan_as_it_stands(edge: Edge) -> None:
 
 
 def test_the_overview_counts_all_of_it(edge: Edge) -> None:
-    edge.wiring.outbox.complain("due shop/api", "mend it")
+    edge.wiring.outbox.note_trouble("due shop/api", "mend it")
     found = read(edge, "overview")
     assert (found["repositories"], found["tags"], found["due"], found["policy"]) == (3, 5, 3, "in force")
     assert found["events"]["push"] == 5

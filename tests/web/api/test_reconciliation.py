@@ -21,7 +21,7 @@ def test_at_first_there_is_nothing(edge: Edge) -> None:
 
 def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
     walks = edge.wiring.walks
-    walks.ask(["shop/api", "shop/web"], reconciliation.BY_HAND)
+    walks.request_repositories(["shop/api", "shop/web"], reconciliation.BY_HAND)
     walks.compared("shop/api", 5, 2)
     under = looked_up(edge)["under"]
     assert (under["repositories"], under["tags"], under["changed"], under["todo"]) == (1, 5, 2, 1)
@@ -37,7 +37,7 @@ def test_it_is_asked_for_whole_or_by_repository(serve: ServeEdge) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:5000"})
     answer = edge.http.post("/api/v1/reconciliation", json={})
     assert (answer.status_code, answer.json) == (200, {"reason": f"{reconciliation.BY_HAND} (API)"})
-    assert edge.wiring.walks.wanted() == f"{reconciliation.BY_HAND} (API)"
+    assert edge.wiring.walks.requested() == f"{reconciliation.BY_HAND} (API)"
     edge.http.post("/api/v1/reconciliation", json={"repositories": ["shop/api"]})
     assert edge.wiring.walks.waiting(["shop/api"]) == ("shop/api",)
 

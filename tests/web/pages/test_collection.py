@@ -19,8 +19,8 @@ def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], ask
     said = browser.said(browser.post("/collection", back="/collection", **form))
     assert "asked for by hand (dashboard)" in said
     assert edge.sent == ["a collection"]
-    assert edge.wiring.garbage.wanted() == asked
-    assert (edge.wiring.garbage.rehearsal_wanted() is None) == (asked is not None)
+    assert edge.wiring.garbage.requested() == asked
+    assert (edge.wiring.garbage.rehearsal_requested() is None) == (asked is not None)
     assert "ueued: <bdi>" in browser.text("/panels/collection/now")
 
 
@@ -32,7 +32,7 @@ def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: 
     assert "Cancel the queued collection" in text
     said = browser.said(browser.post("/collection/cancel", back="/collection"))
     assert "Cancelled: asked for by hand (alice)" in said
-    assert edge.wiring.garbage.wanted() is None
+    assert edge.wiring.garbage.requested() is None
     assert "no collection is queued" in browser.said(browser.post("/collection/cancel", back="/collection"))
 
 
@@ -43,7 +43,7 @@ def test_where_none_can_be_made_there_is_no_button(serve: ServeEdge) -> None:
 
 
 def test_the_one_under_way_is_shown(edge: Edge) -> None:
-    edge.wiring.garbage.show(Under("sweeping", 1, 1, "schedule"))
+    edge.wiring.garbage.publish_progress(Under("sweeping", 1, 1, "schedule"))
     assert "<strong><bdi>sweeping</bdi></strong>" in Browser(edge).text("/panels/collection/now")
     assert '<a href="/collection"><bdi>sweeping</bdi></a>' in Browser(edge).text("/panels/overview/now")
 
@@ -56,7 +56,7 @@ def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
 
 
 def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
-    edge.wiring.garbage.rehearsed(Rehearsal(1000, ((digest_of("a"), 7_000), (digest_of("b"), None))))
+    edge.wiring.garbage.note_rehearsal(Rehearsal(1000, ((digest_of("a"), 7_000), (digest_of("b"), None))))
     text = Browser(edge).text("/panels/collection/rehearsal")
     assert "2 blobs would be swept, 7.0 kB and 1 of unknown size" in text
     assert digest_of("a") in text

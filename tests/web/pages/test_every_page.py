@@ -56,7 +56,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     went = short(digest_of("v0"))
     edge.redis.hset(edge.wiring.connection.keys.deleted("shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
     edge.wiring.rulings.note("shop/api", "approved", EVIL, EVIL)
-    edge.wiring.outbox.complain(EVIL, EVIL)
+    edge.wiring.outbox.note_trouble(EVIL, EVIL)
     edge.wiring.garbage.request(EVIL)
     edge.wiring.garbage.record(Run(7, 8, "done", EVIL))
     history = edge.wiring.history

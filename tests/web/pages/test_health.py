@@ -80,7 +80,7 @@ def test_a_registry_that_is_away_is_red(serve: ServeEdge, panel: str) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     assert '<dt>Registry</dt><dd class="kept">answers</dd>' in Browser(edge).text(panel)
-    edge.wiring.outbox.complain("registry", "the registry cannot be reached")
+    edge.wiring.outbox.note_trouble("registry", "the registry cannot be reached")
     text = Browser(edge).text(panel)
     assert '<dt>Registry</dt><dd class="goes">does not answer</dd>' in text
     assert "the registry cannot be reached" in text

@@ -5,7 +5,7 @@ import pytest
 
 from service.domain.collection.run import Run
 from service.reports.usage import DiskUsage
-from service.store import tally
+from service.store import event_counts
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import event
 from tests.web.pages.browser import Browser
@@ -41,7 +41,7 @@ def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object,
 
 
 def test_troubles_are_shown(edge: Edge) -> None:
-    edge.wiring.outbox.complain("doomed shop/api", "the registry refuses <b>")
+    edge.wiring.outbox.note_trouble("doomed shop/api", "the registry refuses <b>")
     assert "the registry refuses &lt;b&gt;" in Browser(edge).text("/panels/overview/now")
 
 
@@ -63,9 +63,9 @@ def test_an_unknown_period_is_a_day(edge: Edge) -> None:
 
 def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     edge.heard(*(event(tag=f"v{n}") for n in range(20)))
-    monkeypatch.setattr(tally, "_AT_ONCE", 5)
+    monkeypatch.setattr(event_counts, "_AT_ONCE", 5)
     for at_most, counted, is_whole in ((100, 20, True), (10, 10, False)):
-        told = tally.Tallies(edge.wiring.connection).since(0, 3_600_000, at_most)
+        told = event_counts.EventCounts(edge.wiring.connection).since(0, 3_600_000, at_most)
         assert sum(of["push"] for of in told.counts.values()) == counted
         assert told.is_whole == is_whole
 

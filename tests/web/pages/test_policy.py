@@ -27,7 +27,7 @@ def held(serve_over_valkey: ServeEdge) -> Edge:
 
 
 def plan(edge: Edge) -> str:
-    return edge.wiring.history.holds()[0].plan
+    return edge.wiring.rulings.holds()[0].plan
 
 
 def test_the_rules_in_force_name_what_they_match(held: Edge) -> None:

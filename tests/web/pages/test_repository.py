@@ -213,7 +213,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
     browser = Browser(pruned)
     said = browser.said(browser.post("/delete", repository="shop/api", tag="v2", back="/tag/shop/api:v2"))
     assert "shop/api:v2 goes" in said
-    assert pruned.wiring.asks.standing("shop/api")["v2"].by == "dashboard"
+    assert pruned.wiring.asks.requests("shop/api")["v2"].by == "dashboard"
     assert "wants it deleted" in browser.text(f"{WHY}:v2")
     assert pruned.sent == ["shop/api"]
 
@@ -222,7 +222,7 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
 def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, said: str) -> None:
     browser = Browser(pruned)
     assert said in browser.said(browser.post("/delete", repository="shop/api", tag=tag))
-    assert pruned.wiring.asks.standing("shop/api") == {}
+    assert pruned.wiring.asks.requests("shop/api") == {}
 
 
 def test_another_policy_is_tried_on_this_repository_alone(kept: Edge) -> None:

@@ -12,7 +12,7 @@ _LIFE_S = 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DoctorReport:
     """The findings, when they were made (ms since the epoch), and by whose request."""
 
     findings: tuple[Finding, ...]
@@ -20,7 +20,7 @@ class Found:
     by: str
 
 
-class Findings:
+class DoctorReports:
     """doctor:last in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
@@ -33,7 +33,7 @@ class Findings:
         with self._connection.reached() as client:
             client.set(self._key, json.dumps(kept), ex=_LIFE_S)
 
-    def last(self) -> Found | None:
+    def last(self) -> DoctorReport | None:
         """Return the last findings; None if they are older than a week or from an incompatible version."""
         with self._connection.reached() as client:
             text = client.get(self._key)
@@ -42,6 +42,6 @@ class Findings:
         kept = json.loads(text)
         try:
             # Another version of pushprune may have stored other fields.
-            return Found(tuple(Finding(**finding) for finding in kept["findings"]), kept["at_ms"], kept["by"])
+            return DoctorReport(tuple(Finding(**finding) for finding in kept["findings"]), kept["at_ms"], kept["by"])
         except (KeyError, TypeError):
             return None

@@ -9,7 +9,7 @@ from service.store.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class RedisInfo:
     """The facts that the Redis server reports about itself.
 
     Attributes:
@@ -32,7 +32,7 @@ class Server:
     replays: bool | None = True
 
 
-def read_server(connection: Connection) -> Server:
+def read_server(connection: Connection) -> RedisInfo:
     """Read the facts from the server. Raises StoreUnavailable when Redis is away."""
     with connection.reached() as client:
         info: dict[str, Any] = {}
@@ -40,7 +40,7 @@ def read_server(connection: Connection) -> Server:
             info |= client.info(section)
     version = str(info.get("redis_version", "0"))
     is_valkey = "valkey_version" in info
-    return Server(
+    return RedisInfo(
         name=f"Valkey {info['valkey_version']}" if is_valkey else f"Redis {version}",
         version=tuple(int(part) for part in version.split(".") if part.isdigit()),
         eviction=str(info.get("maxmemory_policy", "")),

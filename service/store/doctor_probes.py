@@ -6,10 +6,10 @@ from service.store.connection import Connection
 
 _LIFE_S = 300
 
-Heard = Literal["", "waiting", "heard", "heard references"]
+ProbeState = Literal["", "waiting", "heard", "heard references"]
 
 
-class Probes:
+class DoctorProbes:
     """probe:NAME in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
@@ -27,10 +27,10 @@ class Probes:
             # XX: a probe that no doctor waits for must leave no key. KEEPTTL: the answer must not prolong its life.
             client.set(self._keys.probe(name), "heard references" if references else "heard", xx=True, keepttl=True)
 
-    def state(self, name: str) -> Heard:
+    def state(self, name: str) -> ProbeState:
         """Return the state of the probe; "" if there is no such probe."""
         with self._connection.reached() as client:
-            state: Heard = client.get(self._keys.probe(name)) or ""
+            state: ProbeState = client.get(self._keys.probe(name)) or ""
         return state
 
     def end(self, name: str) -> None:

@@ -21,7 +21,7 @@ class _Known:
     is_whole: bool = True
 
 
-class Tallies:
+class EventCounts:
     """Counts of history entries. Raises StoreUnavailable when Redis is away.
 
     Earlier counts are remembered, so that only newer entries are read.
@@ -54,7 +54,7 @@ class Tallies:
         is_whole = False
         while read < at_most and not is_whole:
             args: list[str | int] = [after, before, stretch_ms, _AT_ONCE]
-            seen, first, before, *counted = self._connection.script("tally", [key], args)
+            seen, first, before, *counted = self._connection.script("count_events", [key], args)
             rows += zip(counted[::3], counted[1::3], counted[2::3], strict=True)
             newest, read, is_whole = newest or first, read + int(seen), int(seen) < _AT_ONCE
         # All reads are over: a failure before this line has changed nothing.

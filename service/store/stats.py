@@ -13,7 +13,7 @@ _QUEUES = ("due", "doomed", "healing")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class StatsSnapshot:
     """The figures in Redis at one moment.
 
     Attributes:
@@ -42,14 +42,14 @@ class Reading:
         return max(self.late_s.values(), default=0.0)
 
 
-class Figures:
+class Stats:
     """The figures in Redis. Raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._of, self._late = connection.keys.of, connection.keys.late
 
-    def read(self) -> Reading:
+    def read(self) -> StatsSnapshot:
         """Return all figures at one moment, by the clock of Redis. The cost does not grow with the history."""
         now_ms = self._connection.now_ms()
         with self._connection.reached() as client, client.pipeline() as pipe:
@@ -64,7 +64,7 @@ class Figures:
                     pipe.zrange(key, 0, 0, withscores=True)
             repositories, counters, workers, events, *queues = pipe.execute()
         firsts = (queue + late for queue, late in zip(queues[1::3], queues[2::3], strict=True))
-        return Reading(
+        return StatsSnapshot(
             counters={name: int(count) for name, count in counters.items()},
             waiting=dict(zip(_QUEUES, queues[::3], strict=True)),
             workers=len(workers),

@@ -3,7 +3,7 @@
 from service.store.connection import Connection
 
 
-class Changes:
+class ChangeLimit:
     """The count of one minute, which begins with its first change. Raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection, per_minute: int) -> None:
@@ -12,6 +12,6 @@ class Changes:
 
     def wait_s(self) -> int:
         """Count one more change and return 0; at the limit, return the seconds to wait before the next try."""
-        free, left_ms = self._connection.run("change", [self._per_minute])
+        free, left_ms = self._connection.run("count_change", [self._per_minute])
         # Round up: a caller that returned too early would be refused again.
         return 0 if free else max(1, -(-int(left_ms) // 1000))

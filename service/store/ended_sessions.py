@@ -3,7 +3,7 @@
 from service.store.connection import Connection
 
 
-class SignedOut:
+class EndedSessions:
     """signout:NAME in Redis, NAME is the id of a session. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
@@ -14,7 +14,7 @@ class SignedOut:
         with self._connection.reached() as client:
             client.set(self._connection.keys.signout(session), "1", ex=life_s)
 
-    def has(self, session: str) -> bool:
+    def contains(self, session: str) -> bool:
         """Return True if this session was signed out."""
         with self._connection.reached() as client:
             return bool(client.exists(self._connection.keys.signout(session)))

@@ -12,7 +12,7 @@ _TRIES = 10
 _ALL_READ = "."
 
 
-class Walks:
+class ReconcileRuns:
     """reconcile:* in Redis. Every method raises StoreUnavailable when Redis is away."""
 
     def __init__(self, connection: Connection) -> None:
@@ -26,20 +26,20 @@ class Walks:
             # A user does not have to wait for the pause after a failure.
             client.delete(self._of("pause"))
 
-    def want(self, reason: str) -> None:
+    def request_if_none(self, reason: str) -> None:
         """Request a comparison of everything, unless it is already requested."""
         with self._connection.reached() as client:
             client.set(self._of("due"), reason, nx=True)
 
-    def wanted(self) -> str | None:
+    def requested(self) -> str | None:
         """Return the reason of the requested comparison of everything, None if there is no request."""
         with self._connection.reached() as client:
             reason = client.get(self._of("due"))
         return str(reason) if reason else None
 
-    def ask(self, repositories: Sequence[str], reason: str) -> None:
+    def request_repositories(self, repositories: Sequence[str], reason: str) -> None:
         """Request a comparison of these repositories before all others."""
-        self._connection.run("walk_ask", [reason, self._now_ms(), *repositories])
+        self._connection.run("reconcile_request", [reason, self._now_ms(), *repositories])
         with self._connection.reached() as client:
             # A user does not have to wait for the pause after a failure.
             client.delete(self._of("pause"))
@@ -54,16 +54,16 @@ class Walks:
 
     def begin(self) -> ReconcileRun | None:
         """Return the walk under way; if there is none, begin the requested walk."""
-        self._connection.run("walk_begin", [self._now_ms(), self.epoch()])
-        return self.under_way()
+        self._connection.run("reconcile_begin", [self._now_ms(), self.epoch()])
+        return self.current()
 
-    def begin_nothing(self) -> None:
+    def skip(self) -> None:
         """Record that a walk over everything began, without a walk: none is requested before the next restart."""
         epoch = self.epoch()
         with self._connection.reached() as client:
             client.set(self._of("epoch"), epoch)
 
-    def under_way(self) -> ReconcileRun | None:
+    def current(self) -> ReconcileRun | None:
         """Return the walk under way, or None."""
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.hgetall(self._of("walk"))
@@ -78,23 +78,23 @@ class Walks:
             catalog=fields.get("catalog", ""), message=fields.get("message", ""), **counts,
         )  # fmt: skip
 
-    def listed(self, repositories: Sequence[str], cursor: str) -> None:
+    def note_page(self, repositories: Sequence[str], cursor: str) -> None:
         """Record a page of the catalog. cursor: the last name on the page."""
-        self._connection.run("walk_listed", [cursor, "", *repositories])
+        self._connection.run("reconcile_page", [cursor, "", *repositories])
 
-    def unlisted(self, message: str, asked_s: float | None = None) -> int:
+    def note_catalog_failure(self, message: str, asked_s: float | None = None) -> int:
         """Record why the catalog could not be read on, and wait. asked_s: the shortest wait, as the registry asked.
 
         Returns how often in a row that happened.
         """
         args: list[str | int] = [message, FIRST_WAIT_MS, LONGEST_WAIT_MS, round((asked_s or 0) * 1000)]
-        return int(self._connection.run("walk_unlisted", args))
+        return int(self._connection.run("reconcile_catalog_failed", args))
 
-    def all_listed(self, repositories: Sequence[str], catalog: str = "") -> None:
+    def note_all_pages(self, repositories: Sequence[str], catalog: str = "") -> None:
         """Record that every repository is known, including these. catalog: why they do not come from the catalog."""
-        self._connection.run("walk_listed", [_ALL_READ, catalog, *repositories])
+        self._connection.run("reconcile_page", [_ALL_READ, catalog, *repositories])
 
-    def next(self, *, asked: bool = False) -> str | None:
+    def next_repository(self, *, asked: bool = False) -> str | None:
         """Return the repository to compare next, None if none is left. asked: only of those requested by name."""
         with self._connection.reached() as client:
             members = client.zrangebyscore(self._of("todo"), 0, 0 if asked else "+inf", 0, 1)
@@ -102,16 +102,16 @@ class Walks:
 
     def compared(self, repository: str, tags: int, changed: int) -> None:
         """Record the comparison of a repository: its number of tags, and in how many the history differed."""
-        self._connection.run("walk_compared", [repository, tags, changed])
+        self._connection.run("reconcile_compared", [repository, tags, changed])
 
     def failed(self, repository: str, message: str, *, for_good: bool) -> None:
         """Record that a repository could not be compared. It is tried again after all others, but not if `for_good`."""
         args: list[str | int] = [repository, self._now_ms(), 1 if for_good else _TRIES, message]
-        self._connection.run("walk_failed", [*args, 0 if for_good else FIRST_WAIT_MS, LONGEST_WAIT_MS])
+        self._connection.run("reconcile_failed", [*args, 0 if for_good else FIRST_WAIT_MS, LONGEST_WAIT_MS])
 
     def end(self, *, now: bool = False) -> bool:
         """End and record the walk if nothing is left to compare, or in any case if `now`. Returns True if it ended."""
-        return bool(self._connection.run("walk_ended", [self._now_ms(), int(now)]))
+        return bool(self._connection.run("reconcile_end", [self._now_ms(), int(now)]))
 
     def overdue(self) -> bool:
         """Return True if a worker should continue the walk now.
@@ -121,7 +121,7 @@ class Walks:
         with self._connection.reached() as client:
             return self._has_work(client) and bool(client.set(self._of("sent"), "1", nx=True, px=RESEND_MS))
 
-    def goes_on(self) -> bool:
+    def claim_next(self) -> bool:
         """Return True if the walk has more to do after a worker's slice.
 
         The worker then sends the next message itself, so the sweep sends none for RESEND_MS.
@@ -129,7 +129,7 @@ class Walks:
         with self._connection.reached() as client:
             return self._has_work(client) and bool(client.set(self._of("sent"), "1", px=RESEND_MS))
 
-    def with_tags(self, repositories: Sequence[str]) -> int:
+    def count_with_tags(self, repositories: Sequence[str]) -> int:
         """Return how many of these repositories have live tags, as far as is known."""
         with self._connection.reached() as client:
             return int(client.exists(*map(self._keys.tags, repositories))) if repositories else 0
@@ -152,14 +152,14 @@ class Walks:
         with self._connection.reached() as client:
             return f"{run_id}:{client.get(self._keys.of('restarts')) or '0'}"
 
-    def started(self, said: str, age_ms: int) -> bool:
+    def note_registry_start(self, start: str, age_ms: int) -> bool:
         """Record the start time that the registry reports, and how long ago that was.
 
         Returns True if this is a restart that no event has reported. If an event has, that restart is already counted.
         """
-        return bool(self._connection.run("started", [said, age_ms]))
+        return bool(self._connection.run("note_registry_start", [start, age_ms]))
 
-    def epoch_walked(self) -> str | None:
+    def last_epoch(self) -> str | None:
         """Return the epoch in which the last walk over everything began, None before the first."""
         with self._connection.reached() as client:
             epoch = client.get(self._of("epoch"))
