@@ -7,17 +7,23 @@ https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_paramete
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from service.documents.reader import Location, parse
+from service.documents.reader import parse
 from service.domain.errors import ConfigurationError
-from service.importers.flags import MOST
-from service.importers.parts import MOST_RULES, Envelope, Part, checked
+from service.importers.parts import MOST_RULES, Count, Envelope, Part, checked
 from service.importers.pattern import starting, wildcards, within
 from service.importers.period import DAY_S, bounded
-from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
+from service.importers.translation import (
+    ImportedRule,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
 
 _PLACE = "a lifecycle policy belongs to one repository: run this with --within REPOSITORY, or name it below."
 _UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag, not from its push."
@@ -25,21 +31,34 @@ _COUNTED = (
     "differs: ECR counts the images that earlier rules matched, and untagged ones, among the newest {}; here they"
     " are not counted, so that more are kept."
 )
-_COUNT_TYPES = ("imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned")
 
 
 class _Selection(Part):
-    tag_status: str
+    tag_status: Literal["tagged", "untagged", "any"]
     tag_prefix_list: tuple[str, ...] = ()
     tag_pattern_list: tuple[str, ...] = ()
-    count_type: str
-    count_unit: str | None = None
-    count_number: int = Field(ge=1, le=MOST)
+    count_type: Literal["imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned"]
+    count_unit: Literal["days"] | None = None
+    count_number: Count
     storage_class: str | None = None
+
+    @model_validator(mode="after")
+    def _as_ecr_checks_it(self) -> "_Selection":
+        if (self.tag_status == "tagged") != bool(self.tag_pattern_list or self.tag_prefix_list):
+            raise ValueError("tagged needs tagPatternList or tagPrefixList, and nothing else may have one")
+        if self.count_type != "imageCountMoreThan":
+            if self.count_unit is None:
+                raise ValueError("countUnit must be days")
+            bounded(self.days_s, f"{self.count_number} days")
+        return self
+
+    @property
+    def days_s(self) -> int:
+        return self.count_number * DAY_S
 
 
 class _Action(Part):
-    type: str
+    type: Literal["expire", "transition"]
     target_storage_class: str | None = None
 
 
@@ -56,10 +75,6 @@ class _Rule(Part):
     @property
     def is_for_the_archive(self) -> bool:
         return self.selection.storage_class not in (None, "standard")
-
-    @property
-    def expires(self) -> bool:
-        return self.action.type == "expire"
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -86,34 +101,12 @@ def read_document(document: Any, place: str | None) -> Translation:
         except ConfigurationError as error:
             raise NotImportable(str(error), ("lifecyclePolicyText",)) from error
     policy = checked(_Policy, document)
-    for number, rule in enumerate(policy.rules):
-        _check(rule, ("rules", number))
     rules = sorted(policy.rules, key=lambda rule: rule.rule_priority)
     twice = next((rule for rule, other in pairwise(rules) if rule.rule_priority == other.rule_priority), None)
     if twice:
         raise NotImportable(f"two rules have the priority {twice.rule_priority}; give each its own")
     repos = within(place, itself=True, below=False)
     return translation("ECR", _rules(rules, repos), [*([_PLACE] if place is None else []), *_left_out(rules)])
-
-
-def _check(rule: _Rule, at: Location) -> None:
-    """Check a rule as ECR does.
-
-    Raises:
-        NotImportable: ECR would refuse the rule.
-    """
-    selection, place = rule.selection, (*at, "selection")
-    if selection.tag_status not in ("tagged", "untagged", "any"):
-        raise NotImportable("must be tagged, untagged or any", (*place, "tagStatus"))
-    if (selection.tag_status == "tagged") != bool(rule.patterns):
-        raise NotImportable("tagged needs tagPatternList or tagPrefixList, and nothing else may have one", place)
-    if selection.count_type not in _COUNT_TYPES:
-        raise NotImportable(f"must be one of {', '.join(_COUNT_TYPES)}", (*place, "countType"))
-    if selection.count_type != _COUNT_TYPES[0] and selection.count_unit != "days":
-        raise NotImportable("must be days", (*place, "countUnit"))
-    if rule.action.type not in ("expire", "transition"):
-        raise NotImportable("must be expire or transition", (*at, "action", "type"))
-    bounded(selection.count_number * DAY_S, f"{selection.count_number} days", (*place, "countNumber"))
 
 
 def _rules(rules: Sequence[_Rule], repos: tuple[str, ...]) -> Iterator[ImportedRule]:
@@ -132,13 +125,13 @@ def _rules(rules: Sequence[_Rule], repos: tuple[str, ...]) -> Iterator[ImportedR
 
 
 def _keep(rule: _Rule) -> Any:
-    number, days_s = rule.selection.count_number, rule.selection.count_number * DAY_S
+    selection = rule.selection
     if _no_equivalent(rule):
         return "always"
-    if rule.selection.count_type == "imageCountMoreThan":
-        return keep_of(number)
-    is_pull = rule.selection.count_type == "sinceImagePulled"
-    return keep_of(pulled_within=days_s) if is_pull else keep_of(pushed_within=days_s)
+    if selection.count_type == "imageCountMoreThan":
+        return keep_of(selection.count_number)
+    is_pull = selection.count_type == "sinceImagePulled"
+    return keep_of(pulled_within=selection.days_s) if is_pull else keep_of(pushed_within=selection.days_s)
 
 
 def _notes(rule: _Rule, *, is_first: bool) -> Iterator[str]:
@@ -151,7 +144,7 @@ def _notes(rule: _Rule, *, is_first: bool) -> Iterator[str]:
 
 def _no_equivalent(rule: _Rule) -> str | None:
     """Return why pushprune keeps all images of a rule, or None if it need not."""
-    if not rule.expires:
+    if rule.action.type != "expire":
         return "no equivalent: there is no archive to move images to; the images of this rule are kept."
     if rule.selection.count_type == "sinceImageTransitioned":
         return "no equivalent: nothing here is ever archived; the images of this rule are kept."
@@ -167,9 +160,9 @@ def _untagged(rules: Sequence[_Rule]) -> int | None:
     """Return for how long untagged images are kept, in seconds; None = for ever."""
     # The first rule about untagged images decides.
     first = _first_on_untagged(rules)
-    if first is None or not first.expires or first.selection.count_type != "sinceImagePushed":
+    if first is None or first.action.type != "expire" or first.selection.count_type != "sinceImagePushed":
         return None
-    return first.selection.count_number * DAY_S
+    return first.selection.days_s
 
 
 def _first_on_untagged(rules: Sequence[_Rule]) -> _Rule | None:

@@ -7,37 +7,51 @@ https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, model_validator
 
-from service.documents.reader import Location
-from service.importers.flags import MOST
-from service.importers.parts import Envelope, Part, checked, listed
+from service.importers.parts import Count, Envelope, Part, Period, checked, converted, listed
 from service.importers.pattern import inside, repositories_starting, starting
-from service.importers.period import DAY_S, parse_period
-from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
+from service.importers.period import DAY_S
+from service.importers.translation import (
+    ImportedRule,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
 
 _PLACE = "cleanup policies belong to one repository: run this with --within PROJECT/REPOSITORY, or name it below."
 _AGE = "differs: Google counts the age from the upload of a version, pushprune from the last push of a tag."
 _ALONE = "a Keep policy alone deletes nothing, there and here."
 _UNTAGGED = "differs: the age of an untagged image counts from the loss of its last tag."
-_STATES = ("any", "tagged", "untagged")
+
+
+def _verb(action: Any) -> Any:
+    verb = action.get("type") if isinstance(action, dict) else action
+    return verb.lower() if isinstance(verb, str) else verb
+
+
+_TagState = Annotated[
+    Literal["any", "tagged", "untagged"], converted(lambda text: text.lower().removeprefix("tag_state_"))
+]
 
 
 class _Condition(Part):
-    tag_state: str | None = None
+    tag_state: _TagState | None = None
     tag_prefixes: tuple[str, ...] | None = None
     version_name_prefixes: tuple[str, ...] | None = None
     package_name_prefixes: tuple[str, ...] | None = None
-    older_than: str | None = None
-    newer_than: str | None = None
+    older_than: Period | None = None
+    newer_than: Period | None = None
 
     @property
     def state(self) -> str:
         """The state of the tag: any, tagged or untagged."""
         # A prefix of a tag can only match a version with a tag.
-        return "tagged" if self.tag_prefixes else (self.tag_state or "any").lower().removeprefix("tag_state_")
+        return "tagged" if self.tag_prefixes else self.tag_state or "any"
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -50,13 +64,13 @@ class _Condition(Part):
 
 class _Recent(Part):
     package_name_prefixes: tuple[str, ...] | None = None
-    keep_count: int = Field(ge=1, le=MOST)
+    keep_count: Count
 
 
 class _Policy(Part):
     name: str | None = None
     id: str | None = None
-    action: Any
+    action: Annotated[Literal["delete", "keep"], BeforeValidator(_verb)]
     condition: _Condition | None = None
     most_recent_versions: _Recent | None = None
 
@@ -65,9 +79,14 @@ class _Policy(Part):
         return self.name or self.id or "cleanup policy"
 
     @property
-    def verb(self) -> str:
-        verb = self.action.get("type") if isinstance(self.action, dict) else self.action
-        return verb.lower() if isinstance(verb, str) else ""
+    def age_s(self) -> int:
+        return (self.condition and self.condition.older_than) or 0
+
+    @model_validator(mode="after")
+    def _as_google_checks_it(self) -> "_Policy":
+        if (self.condition is None) == (self.most_recent_versions is None):
+            raise ValueError("needs a condition or mostRecentVersions, and only one of them")
+        return self
 
 
 class _Repository(Envelope):
@@ -110,52 +129,33 @@ def read_document(document: Any, place: str | None) -> Translation:
     A Keep policy that selects by name becomes a rule. A Keep policy by number or age becomes a limit in the rules of
     all Delete policies.
     """
-    placed, dry_run = _policies(document)
-    for policy, at in placed:
-        _check(policy, at)
-    deletes = [(policy, at) for policy, at in placed if policy.verb == "delete"]
-    keeping = _keeping([(policy, at) for policy, at in placed if policy.verb == "keep"], place)
+    policies, dry_run = _policies(document)
+    deletes = [policy for policy in policies if policy.action == "delete"]
+    keeping = _keeping([policy for policy in policies if policy.action == "keep"], place)
     notes = ([_PLACE] if place is None else []) + [_AGE]
     if not deletes:
         return translation("Google Artifact Registry", (), [*notes, _ALONE], dry_run=dry_run)
-    usable = sorted(
-        ((policy, _age(policy, at)) for policy, at in deletes if not _reason(policy)), key=lambda pair: pair[1]
-    )
+    usable = sorted((policy for policy in deletes if not _reason(policy)), key=lambda policy: policy.age_s)
     untagged = tuple(_untagged(usable, keeping))
     rules = [*keeping.rules]
-    for policy, age_s in usable:
-        rules += _deleting(policy, age_s, (*keeping.limits, *untagged), place)
+    for policy in usable:
+        rules += _deleting(policy, (*keeping.limits, *untagged), place)
     rules += [imported_rule("untagged", repos=_repositories(limit.packages, place), keep="always",
                             untagged=limit.untagged_s) for limit in untagged]  # fmt: skip
     notes += [_UNTAGGED] if untagged else []
-    notes += [f"no equivalent: {policy.title!r}: {_reason(policy)}; it is left out." for policy, _ in deletes
+    notes += [f"no equivalent: {policy.title!r}: {_reason(policy)}; it is left out." for policy in deletes
               if _reason(policy)]  # fmt: skip
     notes += _untagged_that_stay(usable, keeping)
     return translation("Google Artifact Registry", rules, notes, dry_run=dry_run)
 
 
-def _policies(values: Any) -> tuple[list[tuple[_Policy, Location]], bool]:
+def _policies(values: Any) -> tuple[list[_Policy], bool]:
     if isinstance(values, dict) and "cleanupPolicies" in values:
         repository = checked(_Repository, values)
-        placed = repository.cleanup_policies.items()
-        return [(policy, ("cleanupPolicies", key)) for key, policy in placed], repository.cleanup_policy_dry_run
+        return list(repository.cleanup_policies.values()), repository.cleanup_policy_dry_run
     if not isinstance(values, list):
         raise NotImportable("this must be a list of cleanup policies, [{…}], or a repository with cleanupPolicies")
-    return [(checked(_Policy, value, (number,)), (number,)) for number, value in enumerate(listed(values))], False
-
-
-def _check(policy: _Policy, at: Location) -> None:
-    """Check a policy as Google does.
-
-    Raises:
-        NotImportable: Google would refuse the policy.
-    """
-    if policy.verb not in ("delete", "keep"):
-        raise NotImportable('must be {"type": "Delete"} or {"type": "Keep"}', (*at, "action"))
-    if (policy.condition is None) == (policy.most_recent_versions is None):
-        raise NotImportable("needs a condition or mostRecentVersions, and only one of them", at)
-    if policy.condition and policy.condition.state not in _STATES:
-        raise NotImportable(f"must be {', '.join(_STATES)}", (*at, "condition", "tagState"))
+    return [checked(_Policy, value, (number,)) for number, value in enumerate(listed(values))], False
 
 
 def _reason(policy: _Policy) -> str:
@@ -164,26 +164,21 @@ def _reason(policy: _Policy) -> str:
         return "Delete with mostRecentVersions"
     if policy.condition.version_name_prefixes:
         return "versions cannot be chosen by their digests"
-    return "a rule cannot delete only what is young (newerThan)" if policy.condition.newer_than else ""
+    return "a rule cannot delete only what is young (newerThan)" if policy.condition.newer_than is not None else ""
 
 
-def _age(policy: _Policy, at: Location) -> int:
-    older = policy.condition.older_than if policy.condition else None
-    return parse_period(older, (*at, "condition", "olderThan")) if older else 0
-
-
-def _keeping(keeps: Sequence[tuple[_Policy, Location]], place: str | None) -> _Keeping:
+def _keeping(keeps: Sequence[_Policy], place: str | None) -> _Keeping:
     rules, limits, untagged = [], [], False
-    for policy, at in keeps:
+    for policy in keeps:
         recent, condition = policy.most_recent_versions, policy.condition
         if recent:
             limits.append(_Limit(recent.package_name_prefixes or ("",), last=recent.keep_count))
         untagged = untagged or recent is not None or (condition is not None and condition.state != "tagged")
         if condition is None or condition.state == "untagged":
             continue
-        if condition.newer_than and not (condition.tags or condition.version_name_prefixes or condition.older_than):
-            young_s = parse_period(condition.newer_than, (*at, "condition", "newerThan"))
-            limits.append(_Limit(condition.packages, young_s=young_s))
+        selects_more = condition.tags or condition.version_name_prefixes or condition.older_than is not None
+        if condition.newer_than is not None and not selects_more:
+            limits.append(_Limit(condition.packages, young_s=condition.newer_than))
             continue
         rules.append(_kept(policy.title, condition, place))
     return _Keeping(tuple(rules), tuple(limits), untagged)
@@ -195,13 +190,13 @@ def _kept(title: str, condition: _Condition, place: str | None) -> ImportedRule:
         "newerThan": condition.newer_than,
         "versionNamePrefixes": condition.version_name_prefixes,
     }
-    names = [name for name, given in dropped.items() if given]
+    names = [name for name, given in dropped.items() if given not in (None, ())]
     notes = [f"no equivalent: {', '.join(names)} in a Keep policy; all these tags are kept here."] if names else []
     repos = _repositories(condition.packages, place)
     return imported_rule(title, repos=repos, tags=condition.tags, keep="always", notes=notes)
 
 
-def _deleting(policy: _Policy, age_s: int, limits: Sequence[_Limit], place: str | None) -> Iterator[ImportedRule]:
+def _deleting(policy: _Policy, limits: Sequence[_Limit], place: str | None) -> Iterator[ImportedRule]:
     """Yield a rule for each set of packages that share the same limits, the longest prefixes first."""
     condition = policy.condition
     if condition is None or condition.state == "untagged":
@@ -210,7 +205,7 @@ def _deleting(policy: _Policy, age_s: int, limits: Sequence[_Limit], place: str 
     prefixes = sorted({*condition.packages, *limited}, key=lambda prefix: (-len(prefix), prefix))
     for limit, same in groupby(prefixes, key=lambda prefix: _limit_on(prefix, limits)):
         repos = _repositories(tuple(same), place)
-        keep = keep_of(limit.last, pushed_within=max(limit.young_s, age_s))
+        keep = keep_of(limit.last, pushed_within=max(limit.young_s, policy.age_s))
         yield imported_rule(
             policy.title, repos=repos, tags=condition.tags, keep=keep, untagged=limit.untagged_s, final=True
         )
@@ -227,17 +222,17 @@ def _limit_on(package: str, limits: Sequence[_Limit]) -> _Limit:
     )
 
 
-def _untagged(usable: Sequence[tuple[_Policy, int]], keeping: _Keeping) -> Iterator[_Limit]:
+def _untagged(usable: Sequence[_Policy], keeping: _Keeping) -> Iterator[_Limit]:
     """Yield a limit for each Delete policy about versions without a tag."""
     # Limits enter every rule, because rules after a final one do not see its tags and could not decide.
-    for policy, age_s in usable:
+    for policy in usable:
         condition = policy.condition
         if condition is not None and condition.state != "tagged" and not keeping.untagged:
-            yield _Limit(condition.packages, untagged_s=age_s or DAY_S)
+            yield _Limit(condition.packages, untagged_s=policy.age_s or DAY_S)
 
 
-def _untagged_that_stay(usable: Sequence[tuple[_Policy, int]], keeping: _Keeping) -> Iterator[str]:
-    concerned = [policy for policy, _ in usable if policy.condition and policy.condition.state != "tagged"]
+def _untagged_that_stay(usable: Sequence[_Policy], keeping: _Keeping) -> Iterator[str]:
+    concerned = [policy for policy in usable if policy.condition and policy.condition.state != "tagged"]
     if concerned and keeping.untagged:
         titles = ", ".join(repr(policy.title) for policy in concerned)
         yield (

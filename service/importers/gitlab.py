@@ -1,15 +1,16 @@
 """GitLab's container_expiration_policy: alone, or inside a project as the API returns it."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from service.documents.reader import Location, shown
 from service.importers.flags import MOST
-from service.importers.parts import Envelope, checked
+from service.importers.parts import Envelope, checked, converted
 from service.importers.pattern import negated, searched, whole, within
 from service.importers.period import DAY_S, HOUR_S, MONTH_S, YEAR_S, bounded
-from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
+from service.importers.translation import NotImportable, Translation, imported_rule, keep_of, translation
 
 _KEYS = ("container_expiration_policy", "container_expiration_policy_attributes")
 _PERIOD = re.compile(r"(\d{1,6})\s*(h|hour|d|day|w|week|m|mon|month|y|year)s?", re.ASCII)
@@ -21,14 +22,26 @@ _NOTES = (
 _PLACE = "an expiration policy belongs to one project: run this with --within GROUP/PROJECT, or name it below."
 
 
+def _age(text: str) -> int:
+    match = _PERIOD.fullmatch(text.strip().lower())
+    if text and (not match or not int(match[1])):
+        raise NotImportable(f"{shown(text)!r} is no age such as 7d, 14d, 30d or 90d")
+    return bounded(int(match[1]) * _UNITS_S[match[2][0]], text) if match else 0
+
+
+# GitLab puts \A and \z around name_regex_keep as it is: in a|b each holds for one side only, which keeps more.
+_Whole = Annotated[str, converted(lambda regex: whole(regex) if regex else "")]
+_Kept = Annotated[str, converted(lambda regex: searched(f"^{regex}$") if regex else "")]
+
+
 class _Policy(Envelope):
     enabled: bool | None = True
     cadence: str | None = None
-    keep_n: int | None = None
-    older_than: str | None = None
-    name_regex: str | None = None
-    name_regex_delete: str | None = None
-    name_regex_keep: str | None = None
+    keep_n: Annotated[int, Field(ge=0, le=MOST)] | None = None
+    older_than: Annotated[int, converted(_age)] | None = None
+    name_regex: _Whole | None = None
+    name_regex_delete: _Whole | None = None
+    name_regex_keep: _Kept | None = None
 
     model_config = Envelope.model_config | {"alias_generator": None}
 
@@ -47,8 +60,19 @@ def read_document(document: Any, place: str | None) -> Translation:
         notes.append(f"no equivalent: cadence ({policy.cadence}); pushprune acts straight after each push.")
     if policy.enabled is False:
         notes.append("differs: the policy is disabled in GitLab; here `dry_run` has the same effect.")
-    rules = tuple(_rules(policy, within(place, itself=True, below=True), at))
-    return translation("GitLab", rules, notes, dry_run=policy.enabled is False)
+    # `name_regex` is GitLab's older name of `name_regex_delete`.
+    regex = policy.name_regex_delete or policy.name_regex
+    if not regex:
+        raise NotImportable("name_regex is empty, so that it deletes nothing; write .* for every tag", at)
+    rule = imported_rule(
+        "expiration policy",
+        repos=within(place, itself=True, below=True),
+        tags=(regex, *negated((*filter(None, [policy.name_regex_keep]), "latest"))),
+        count="tags",
+        keep=keep_of(policy.keep_n or 0, pushed_within=policy.older_than or 0),
+        notes=("differs: GitLab orders and ages tags by their creation, pushprune by their last push.",),
+    )
+    return translation("GitLab", [rule], notes, dry_run=policy.enabled is False)
 
 
 def _policy(values: Any) -> tuple[Any, Location]:
@@ -59,38 +83,3 @@ def _policy(values: Any) -> tuple[Any, Location]:
     if isinstance(values, dict) and not known.intersection(values):
         raise NotImportable(f"there is no {_KEYS[0]} in it, nor any key of one ({', '.join(sorted(known))})")
     return values, ()
-
-
-def _rules(policy: _Policy, repos: tuple[str, ...], at: Location) -> Iterator[ImportedRule]:
-    # `name_regex` is GitLab's older name of `name_regex_delete`.
-    key = "name_regex_delete" if policy.name_regex_delete else "name_regex"
-    regex = policy.name_regex_delete or policy.name_regex
-    if not regex:
-        raise NotImportable("name_regex is empty, so that it deletes nothing; write .* for every tag", (*at, key))
-    period_s = _period(policy.older_than, (*at, "older_than"))
-    keep = keep_of(_count(policy.keep_n, (*at, "keep_n")), pushed_within=period_s)
-    # GitLab puts \A and \z around the text as it is: in a|b each holds for one side only, which keeps more.
-    kept = (searched(f"^{policy.name_regex_keep}$", (*at, "name_regex_keep")),) if policy.name_regex_keep else ()
-    yield imported_rule(
-        "expiration policy",
-        repos=repos,
-        tags=(whole(regex, (*at, key)), *negated((*kept, "latest"))),
-        count="tags",
-        keep=keep,
-        notes=("differs: GitLab orders and ages tags by their creation, pushprune by their last push.",),
-    )
-
-
-def _count(keep_n: int | None, at: Location) -> int:
-    if keep_n is not None and not 0 <= keep_n <= MOST:
-        raise NotImportable(f"must be 0 to {MOST}", at)
-    return keep_n or 0
-
-
-def _period(text: str | None, at: Location) -> int:
-    if not text:
-        return 0
-    match = _PERIOD.fullmatch(text.strip().lower())
-    if not match or not int(match[1]):
-        raise NotImportable(f"{shown(text)!r} is no age such as 7d, 14d, 30d or 90d", at)
-    return bounded(int(match[1]) * _UNITS_S[match[2][0]], text, at)

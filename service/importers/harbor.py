@@ -7,16 +7,23 @@ is retained with all its tags. https://github.com/goharbor/harbor, src/pkg/reten
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from service.documents.reader import Location, shown
 from service.importers.flags import MOST
 from service.importers.parts import MOST_RULES, Envelope, Part, checked
 from service.importers.pattern import doublestar, inside, negated
 from service.importers.period import DAY_S, bounded
-from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
+from service.importers.translation import (
+    ImportedRule,
+    NotImportable,
+    Translation,
+    imported_rule,
+    keep_of,
+    translation,
+)
 
 _PLACE = "a retention policy belongs to one project: run this with --within PROJECT, or name it below."
 _IMMUTABLE = "no equivalent: immutable tags of the project; put their names into `protect: […]`."
@@ -26,6 +33,7 @@ _PULLS = "differs: a push counts as a pull here; for Harbor only a pull does."
 _WIDER = "no equivalent: {}; the rule selects more tags here, and keeps {}."
 _COUNTS = {"latestPushedK": "last", "latestPulledN": "last_pulled", "latestActiveK": "last_pulled"}
 _DAYS = {"nDaysSinceLastPush": "pushed_within", "lastXDays": "pushed_within", "nDaysSinceLastPull": "pulled_within"}
+_LIMITS = _COUNTS | _DAYS
 
 
 class _Selector(Part):
@@ -35,6 +43,12 @@ class _Selector(Part):
     decoration: str
     pattern: str = ""
     extras: str | None = None
+
+    @model_validator(mode="after")
+    def _with_a_valid_pattern(self) -> Self:
+        if self.kind == "doublestar":
+            doublestar(self.pattern)
+        return self
 
     @property
     def retains_untagged(self) -> bool:
@@ -49,17 +63,54 @@ class _Selector(Part):
         return untagged != excludes
 
 
+class _RepositorySelector(_Selector):
+    kind: Literal["doublestar"]
+    decoration: Literal["repoMatches", "repoExcludes"]
+
+
+def _of_repositories(scopes: Any) -> Any:
+    if scopes and set(scopes) - {"repository"}:
+        raise ValueError("only repositories can be selected here; write a policy for each project")
+    return scopes
+
+
 class _Rule(Part):
     model_config = Part.model_config | {"alias_generator": None}
 
     id: int | None = None
     priority: int | None = None
     disabled: bool | None = False
-    action: str | None = "retain"
-    template: str
+    action: Literal["retain"] | None = "retain"
+    template: Literal[
+        "latestPushedK", "latestPulledN", "latestActiveK", "nDaysSinceLastPush", "lastXDays", "nDaysSinceLastPull",
+        "always",
+    ]  # fmt: skip
     params: dict[str, Any] | None = None
     tag_selectors: tuple[_Selector, ...] | None = None
-    scope_selectors: dict[str, tuple[_Selector, ...]] | None = None
+    scope_selectors: Annotated[dict[str, tuple[_RepositorySelector, ...]] | None, AfterValidator(_of_repositories)] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _with_a_limit(self) -> Self:
+        number = (self.params or {}).get(self.template)
+        name = f"params.{self.template}"
+        if self.template == "always":
+            return self
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 100 * MOST:
+            raise ValueError(f"{name} must be a whole number from 0 up")
+        if self.template in _DAYS:
+            bounded(number * DAY_S, f"{number} days")
+        elif number > MOST:
+            raise ValueError(f"{name} must be at most {MOST}")
+        return self
+
+    @property
+    def keep(self) -> Any:
+        if self.template == "always":
+            return "always"
+        number = (self.params or {})[self.template]
+        return keep_of(**{_LIMITS[self.template]: number * DAY_S if self.template in _DAYS else number})
 
 
 class _Trigger(Envelope):
@@ -67,7 +118,7 @@ class _Trigger(Envelope):
 
 
 class _Policy(Envelope):
-    algorithm: str = "or"
+    algorithm: Literal["or"] = "or"
     rules: tuple[_Rule, ...] = Field(max_length=MOST_RULES)
     trigger: _Trigger | None = None
 
@@ -83,14 +134,12 @@ class _Tags:
 def read_document(document: Any, place: str | None) -> Translation:
     """Translate each enabled rule, and add rules that delete all tags that no rule retains."""
     policy = checked(_Policy, document)
-    if policy.algorithm != "or":
-        raise NotImportable("must be or; Harbor has no other", ("algorithm",))
     notes = [_PLACE] if place is None else []
-    enabled = [(rule, ("rules", number)) for number, rule in enumerate(policy.rules) if not rule.disabled]
+    enabled = [rule for rule in policy.rules if not rule.disabled]
     notes += [f"rule {number} is disabled there and left out." for number, rule in enumerate(policy.rules, 1)
               if rule.disabled]  # fmt: skip
-    rules = [_rule(rule, place, at) for rule, at in enabled]
-    untagged_stay = any(selector.retains_untagged for rule, _ in enabled for selector in rule.tag_selectors or ())
+    rules = [_rule(rule, place) for rule in enabled]
+    untagged_stay = any(selector.retains_untagged for rule in enabled for selector in rule.tag_selectors or ())
     rules += _rest(rules, untagged_stay)
     schedule = (policy.trigger.settings or {}).get("cron") if policy.trigger else None
     if schedule:
@@ -98,83 +147,44 @@ def read_document(document: Any, place: str | None) -> Translation:
     return translation("Harbor", rules, [*notes, _IMMUTABLE])
 
 
-def _rule(rule: _Rule, place: str | None, at: Location) -> ImportedRule:
-    if rule.action not in (None, "retain"):
-        raise NotImportable("must be retain; no other kind of rule deletes tags", (*at, "action"))
-    tags = _tags(rule.tag_selectors or (), (*at, "tag_selectors"))
-    keep = _keep(rule, at)
+def _rule(rule: _Rule, place: str | None) -> ImportedRule:
+    tags = _tags(rule.tag_selectors or ())
+    keep = rule.keep
     notes = [_PULLS] if rule.template == "latestPulledN" else []
     if tags.wider:
         # Among more tags, the newest N need not be those that Harbor counted.
         keep = "always" if rule.template in _COUNTS else keep
         notes.append(_WIDER.format(tags.wider, "all of them" if keep == "always" else "more"))
-    name = " ".join(f"{word}" for word in (rule.template, *(tags.patterns or ("**",))))
-    return imported_rule(name, repos=_repositories(rule, place, at), tags=tags.patterns, keep=keep, notes=notes)
+    name = " ".join((rule.template, *(tags.patterns or ("**",))))
+    return imported_rule(name, repos=_repositories(rule, place), tags=tags.patterns, keep=keep, notes=notes)
 
 
-def _keep(rule: _Rule, at: Location) -> Any:
-    template = rule.template
-    if template == "always":
-        return "always"
-    limit = _COUNTS.get(template) or _DAYS.get(template)
-    if limit is None:
-        known = ", ".join((*_COUNTS, *_DAYS, "always"))
-        raise NotImportable(f"{shown(template)!r} is no template; known: {known}", (*at, "template"))
-    number = (rule.params or {}).get(template)
-    location = (*at, "params", template)
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= 100 * MOST:
-        raise NotImportable("must be a whole number from 0 up", location)
-    if template in _DAYS:
-        number = bounded(number * DAY_S, f"{number} days", location)
-    elif number > MOST:
-        raise NotImportable(f"must be at most {MOST}", location)
-    return {
-        "last": keep_of(number),
-        "last_pulled": keep_of(last_pulled=number),
-        "pushed_within": keep_of(pushed_within=number),
-        "pulled_within": keep_of(pulled_within=number),
-    }[limit]
-
-
-def _tags(selectors: Sequence[_Selector], at: Location) -> _Tags:
+def _tags(selectors: Sequence[_Selector]) -> _Tags:
     """Return the tags that all selectors select."""
     # A list of patterns here selects a tag that any positive pattern and no `!` pattern matches. So exclusions combine
     # as in Harbor, but only one selector may match.
-    matching: list[tuple[str, ...]] = []
-    excluded: list[tuple[str, ...]] = []
-    wider = ""
-    for number, selector in enumerate(selectors):
-        if selector.kind != "doublestar" or selector.decoration not in ("matches", "excludes"):
-            wider = f"selecting tags by {selector.kind} ({selector.decoration} {selector.pattern})"
-            continue
-        patterns = doublestar(selector.pattern, (*at, number, "pattern"))
-        (excluded if selector.decoration == "excludes" else matching).append(patterns)
+    usable = [selector for selector in selectors
+              if selector.kind == "doublestar" and selector.decoration in ("matches", "excludes")]  # fmt: skip
+    wider = "".join(f"selecting tags by {selector.kind} ({selector.decoration} {selector.pattern})"
+                    for selector in [other for other in selectors if other not in usable][-1:])  # fmt: skip
+    matching, excluded = _patterns(usable, "matches")
     if len(matching) > 1:
         wider = "tags that must match several patterns at once"
-    positive = [pattern for patterns in matching for pattern in patterns]
-    negative = [pattern for patterns in excluded for pattern in patterns]
-    return _Tags((*positive, *negated(negative)), wider)
+    return _Tags((*chain.from_iterable(matching), *excluded), wider)
 
 
-def _repositories(rule: _Rule, place: str | None, at: Location) -> tuple[str, ...]:
-    scopes = rule.scope_selectors or {}
-    if set(scopes) - {"repository"}:
-        raise NotImportable("only repositories can be selected here; write a policy for each project",
-                            (*at, "scope_selectors"))  # fmt: skip
-    matching: list[tuple[str, ...]] = []
-    excluded: list[str] = []
-    for number, selector in enumerate(scopes.get("repository", ())):
-        location = (*at, "scope_selectors", "repository", number)
-        if selector.kind != "doublestar" or selector.decoration not in ("repoMatches", "repoExcludes"):
-            raise NotImportable("must be doublestar with repoMatches or repoExcludes", location)
-        patterns = doublestar(selector.pattern, (*location, "pattern"))
-        if selector.decoration == "repoMatches":
-            matching.append(patterns)
-        else:
-            excluded += patterns
+def _repositories(rule: _Rule, place: str | None) -> tuple[str, ...]:
+    matching, excluded = _patterns((rule.scope_selectors or {}).get("repository", ()), "repoMatches")
     if len(matching) > 1:
-        raise NotImportable("repositories that must match several patterns at once; write one pattern for them", at)
-    return inside(place, (*(matching[0] if matching else ("**",)), *negated(excluded)))
+        raise NotImportable("repositories that must match several patterns at once; write one pattern for them")
+    return inside(place, (*(matching[0] if matching else ("**",)), *excluded))
+
+
+def _patterns(selectors: Sequence[_Selector], matches: str) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+    """Return the patterns of each selector that must match, and the negated patterns of the other selectors."""
+    globs = [(selector.decoration == matches, doublestar(selector.pattern)) for selector in selectors]
+    excluded = chain.from_iterable(patterns for is_matching, patterns in globs if not is_matching)
+    return [patterns for is_matching, patterns in globs if is_matching], negated(excluded)
 
 
 def _rest(rules: Sequence[ImportedRule], untagged_stay: bool) -> Iterator[ImportedRule]:

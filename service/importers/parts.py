@@ -1,14 +1,18 @@
 """The parts of another tool's policy: the base classes of their models, and their validation."""
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from service.documents.reader import Location, shown
 from service.documents.refusal import place_of, reason_of
+from service.importers.flags import MOST
+from service.importers.pattern import doublestar, searched
+from service.importers.period import parse_period
 from service.importers.translation import NotImportable
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -26,6 +30,24 @@ class Envelope(Part):
     """A part that contains more than a policy. Unknown keys are ignored, because they decide nothing."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def converted(convert: Callable[[str], object]) -> BeforeValidator:
+    """Return a validator that converts a text of the policy. `convert` may raise NotImportable."""
+
+    def validate(value: Any) -> object:
+        if not isinstance(value, str):
+            raise PydanticCustomError("string_type", "Input should be a valid string")
+        return convert(value)
+
+    return BeforeValidator(validate)
+
+
+# A duration in seconds, the pattern of a regex, the patterns of a glob with {a,b}, and a number that is not 0.
+Period = Annotated[int, converted(parse_period)]
+Regex = Annotated[str, converted(searched)]
+Globs = Annotated[tuple[str, ...], converted(doublestar)]
+Count = Annotated[int, Field(ge=1, le=MOST)]
 
 
 def checked(model: type[Model], values: Any, at: Location = ()) -> Model:

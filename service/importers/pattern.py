@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from service.documents.reader import Location, shown
+from service.documents.reader import shown
 from service.domain.policy.patterns import PLACEHOLDER, expression_of
 from service.importers.translation import NotImportable
 
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[a-z0-9]+([._/-]+[a-z0-9]+)*", re.ASCII)
 _MOST_ALTERNATIVES = 64
 
 
-def searched(regex: str, at: Location = ()) -> str:
+def searched(regex: str) -> str:
     """Return the pattern for a regex that may match anywhere in a name.
 
     Raises:
@@ -24,24 +24,22 @@ def searched(regex: str, at: Location = ()) -> str:
         reason = str(error).rpartition(": ")[2]
         hint = "write it without lookarounds and back references"
         raise NotImportable(
-            f"{shown(regex)!r} is no expression that RE2 understands ({shown(reason)}); {hint}", at
+            f"{shown(regex)!r} is no expression that RE2 understands ({shown(reason)}); {hint}"
         ) from error
     return f"re:{regex}"
 
 
-def searched_in_python(regex: str, at: Location = ()) -> str:
+def searched_in_python(regex: str) -> str:
     """Return the pattern for a regex of Python's `re` that may match anywhere in a name."""
     if "[[:" in regex:
-        raise NotImportable(
-            f"{shown(regex)!r}: Python reads [[: as letters and RE2 as a class; write the letters out", at
-        )
-    return searched(regex, at)
+        raise NotImportable(f"{shown(regex)!r}: Python reads [[: as letters and RE2 as a class; write the letters out")
+    return searched(regex)
 
 
-def whole(regex: str, at: Location = ()) -> str:
+def whole(regex: str) -> str:
     """Return the pattern for a regex that must match the whole name."""
-    searched(regex, at)
-    return searched(f"^(?:{regex})$", at)
+    searched(regex)
+    return searched(f"^(?:{regex})$")
 
 
 def named(name: str) -> str:
@@ -66,9 +64,9 @@ def wildcards(pattern: str) -> str:
     return "re:^" + ".*".join(_literal(part) for part in pattern.split("*")) + "$"
 
 
-def doublestar(pattern: str, at: Location = ()) -> tuple[str, ...]:
+def doublestar(pattern: str) -> tuple[str, ...]:
     """Return the patterns for one of Go's doublestar: {a,b} becomes two patterns. "" matches every name."""
-    alternatives = _alternatives(pattern, at) if pattern else ["**"]
+    alternatives = _alternatives(pattern) if pattern else ["**"]
     # A leading ! or re: is literal in doublestar.
     return tuple(f"\\{glob}" if glob.startswith(("!", "re:")) else glob for glob in alternatives if glob)
 
@@ -124,7 +122,7 @@ def _below(name: str, pattern: str) -> str:
     return f"{negative}{name}/{pattern}"
 
 
-def _alternatives(pattern: str, at: Location) -> list[str]:
+def _alternatives(pattern: str) -> list[str]:
     """Return the pattern once for each combination of its {a,b}."""
     done, todo = [], [pattern]
     while todo:
@@ -136,9 +134,7 @@ def _alternatives(pattern: str, at: Location) -> list[str]:
         start, end = braces
         todo.extend(glob[:start] + choice + glob[end + 1 :] for choice in glob[start + 1 : end].split(","))
         if len(done) + len(todo) > _MOST_ALTERNATIVES:
-            raise NotImportable(
-                f"{shown(pattern)!r} expands to more than {_MOST_ALTERNATIVES} patterns; write fewer", at
-            )
+            raise NotImportable(f"{shown(pattern)!r} expands to more than {_MOST_ALTERNATIVES} patterns; write fewer")
     return list(dict.fromkeys(done))
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 
-from service.documents.reader import Location, shown
+from service.documents.reader import shown
 from service.importers.translation import NotImportable
 
 HOUR_S, DAY_S = 3600, 86_400
@@ -17,7 +17,7 @@ _UNITS = {
 _PART = re.compile(r"(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})(ns|us|µs|μs|ms|s|m|h|d|w)", re.ASCII)
 
 
-def parse_period(text: str, at: Location = (), *, units: str = "") -> int:
+def parse_period(text: str, *, units: str = "") -> int:
     """Return the seconds of "720h", "1h15m", "2d3h6m", "30d" or "2592000s".
 
     Args:
@@ -29,16 +29,16 @@ def parse_period(text: str, at: Location = (), *, units: str = "") -> int:
     known = units.split() or list(_UNITS)
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise NotImportable(f"{shown(text)!r} is no duration; write one such as 720h or 30d", at)
+        raise NotImportable(f"{shown(text)!r} is no duration; write one such as 720h or 30d")
     strange = [unit for _, unit in parts if unit not in known]
     if strange:
         raise NotImportable(
-            f"{shown(text)!r}: the unit {shown(strange[0])} is not known there; write {', '.join(known)}", at
+            f"{shown(text)!r}: the unit {shown(strange[0])} is not known there; write {', '.join(known)}"
         )
-    return bounded(sum(float(number) * _UNITS[unit] for number, unit in parts), text, at)
+    return bounded(sum(float(number) * _UNITS[unit] for number, unit in parts), text)
 
 
-def bounded(period_s: float, written: str, at: Location = ()) -> int:
+def bounded(period_s: float, written: str) -> int:
     """Return whole seconds, rounded up.
 
     Raises:
@@ -46,6 +46,6 @@ def bounded(period_s: float, written: str, at: Location = ()) -> int:
     """
     if not period_s <= _LONGEST_S:
         raise NotImportable(
-            f"{shown(written)} is more than 100 years; write a shorter time, or keep these tags for ever", at
+            f"{shown(written)} is more than 100 years; write a shorter time, or keep these tags for ever"
         )
     return math.ceil(period_s)

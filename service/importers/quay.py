@@ -1,29 +1,48 @@
 """Quay's auto-prune policies: one policy as the API returns it, a list of policies, or {"policies": […]}."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
-from service.documents.reader import Location
 from service.importers.flags import MOST, number_of
-from service.importers.parts import MOST_RULES, Envelope, Part, checked, listed
+from service.importers.parts import MOST_RULES, Envelope, Part, checked, converted, listed
 from service.importers.pattern import negated, searched, within
 from service.importers.period import parse_period
-from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
+from service.importers.translation import ImportedRule, Translation, imported_rule, keep_of, translation
 
 _PLACE = "an auto-prune policy belongs to an organization or repository: run this with --within NAME, or name it below."
-_METHODS = ("number_of_tags", "creation_date")
 
 
 class _Policy(Part):
     uuid: str | None = None
-    method: str
+    method: Literal["number_of_tags", "creation_date"]
     value: int | str
-    tag_pattern: str | None = Field(default=None, validation_alias=AliasChoices("tagPattern", "tag_pattern"))
+    tag_pattern: Annotated[str, converted(lambda regex: searched(regex) if regex else "")] | None = Field(
+        default=None, validation_alias=AliasChoices("tagPattern", "tag_pattern")
+    )
     tag_pattern_matches: bool | None = Field(
         default=True, validation_alias=AliasChoices("tagPatternMatches", "tag_pattern_matches")
     )
+
+    @field_validator("value")
+    @classmethod
+    def _number_or_seconds(cls, value: int | str, info: ValidationInfo) -> int:
+        if info.data.get("method") == "number_of_tags":
+            number = number_of(str(value))
+            if not number:
+                raise ValueError(f"must be a number of tags from 1 to {MOST}")
+            return number
+        period_s = parse_period(str(value), units="s m h d w")
+        if not period_s:
+            raise ValueError("must be more than 0; otherwise every tag would be deleted")
+        return period_s
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        if not self.tag_pattern:
+            return ()
+        return negated([self.tag_pattern]) if self.tag_pattern_matches is False else (self.tag_pattern,)
 
 
 class _Policies(Envelope):
@@ -33,10 +52,9 @@ class _Policies(Envelope):
 def read_document(document: Any, place: str | None) -> Translation:
     """Translate the policies. Policies that select the same tags become one rule."""
     # In Quay, a tag is deleted as soon as one policy deletes it. So the conditions of these policies must all hold.
-    placed = tuple(_placed(document))
-    chosen: dict[tuple[str, ...], list[tuple[_Policy, Location]]] = {}
-    for policy, at in placed:
-        chosen.setdefault(_tags(policy, at), []).append((policy, at))
+    chosen: dict[tuple[str, ...], list[_Policy]] = {}
+    for policy in _policies(document):
+        chosen.setdefault(policy.tags, []).append(policy)
     repos = within(place, itself=bool(place and "/" in place), below=not (place and "/" in place))
     rules = [_rule(number, repos, tags, same) for number, (tags, same) in enumerate(chosen.items(), 1)]
     notes = ["differs: a tag is kept while another kept tag points at the same image."]
@@ -47,47 +65,16 @@ def read_document(document: Any, place: str | None) -> Translation:
     return translation("Quay", rules, [*([_PLACE] if place is None else []), *notes])
 
 
-def _placed(document: Any) -> Iterator[tuple[_Policy, Location]]:
+def _policies(document: Any) -> Sequence[_Policy]:
     if isinstance(document, list):
-        yield from ((checked(_Policy, value, (at,)), (at,)) for at, value in enumerate(listed(document)))
-    elif isinstance(document, dict) and "policies" in document:
-        policies = checked(_Policies, document).policies
-        yield from ((policy, ("policies", at)) for at, policy in enumerate(policies))
-    else:
-        yield checked(_Policy, document), ()
+        return [checked(_Policy, value, (number,)) for number, value in enumerate(listed(document))]
+    if isinstance(document, dict) and "policies" in document:
+        return checked(_Policies, document).policies
+    return [checked(_Policy, document)]
 
 
-def _tags(policy: _Policy, at: Location) -> tuple[str, ...]:
-    if not policy.tag_pattern:
-        return ()
-    pattern = searched(policy.tag_pattern, (*at, "tagPattern"))
-    return negated([pattern]) if policy.tag_pattern_matches is False else (pattern,)
-
-
-def _rule(
-    number: int, repos: Sequence[str], tags: Sequence[str], same: Sequence[tuple[_Policy, Location]]
-) -> ImportedRule:
-    counts, periods = [], []
-    for policy, at in same:
-        if policy.method not in _METHODS:
-            raise NotImportable(f"must be {' or '.join(_METHODS)}", (*at, "method"))
-        if policy.method == "number_of_tags":
-            counts.append(_count(policy.value, (*at, "value")))
-        else:
-            periods.append(_period(policy.value, (*at, "value")))
-    keep = keep_of(min(counts, default=0), pushed_within=min(periods, default=0), needs_all=True)
+def _rule(number: int, repos: Sequence[str], tags: Sequence[str], same: Sequence[_Policy]) -> ImportedRule:
+    counts = [int(policy.value) for policy in same if policy.method == "number_of_tags"]
+    periods_s = [int(policy.value) for policy in same if policy.method == "creation_date"]
+    keep = keep_of(min(counts, default=0), pushed_within=min(periods_s, default=0), needs_all=True)
     return imported_rule(f"auto-prune {number}", repos=repos, tags=tags, count="tags", keep=keep)
-
-
-def _count(value: int | str, at: Location) -> int:
-    number = number_of(str(value))
-    if not number:
-        raise NotImportable(f"must be a number of tags from 1 to {MOST}", at)
-    return number
-
-
-def _period(value: int | str, at: Location) -> int:
-    period_s = parse_period(str(value), at, units="s m h d w")
-    if not period_s:
-        raise NotImportable("must be more than 0; otherwise every tag would be deleted", at)
-    return period_s

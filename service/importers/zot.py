@@ -5,15 +5,16 @@ entry matches is deleted. https://github.com/project-zot/zot, pkg/retention/rete
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 from pydantic import AliasChoices, Field
 
 from service.documents.reader import Location
 from service.importers.flags import MOST
-from service.importers.parts import MOST_RULES, Part, checked
-from service.importers.pattern import doublestar, negated, searched
-from service.importers.period import parse_period
+from service.importers.parts import MOST_RULES, Globs, Part, Period, Regex, checked
+from service.importers.pattern import doublestar, negated
+from service.importers.period import DAY_S
 from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
 
 _SHARED = "differs: a tag is kept while another kept tag points at the same image."
@@ -23,20 +24,27 @@ _ELSEWHERE = "differs: where no policy matches, zot still deletes untagged manif
 
 
 class _KeepTags(Part):
-    patterns: tuple[str, ...] | None = None
+    patterns: tuple[Regex, ...] | None = None
     most_recently_pushed_count: int = Field(default=0, ge=0, le=MOST)
     most_recently_pulled_count: int = Field(default=0, ge=0, le=MOST)
-    pushed_within: str | None = None
-    pulled_within: str | None = None
+    pushed_within: Period | None = None
+    pulled_within: Period | None = None
 
     @property
-    def limits(self) -> bool:
-        counts = self.most_recently_pushed_count or self.most_recently_pulled_count
-        return bool(counts) or self.pushed_within is not None or self.pulled_within is not None
+    def keep(self) -> Any:
+        counts = self.most_recently_pushed_count, self.most_recently_pulled_count
+        if not any(counts) and self.pushed_within is None and self.pulled_within is None:
+            return "always"
+        return keep_of(
+            counts[0],
+            last_pulled=counts[1],
+            pushed_within=self.pushed_within or 0,
+            pulled_within=self.pulled_within or 0,
+        )
 
 
 class _Policy(Part):
-    repositories: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("repositories", "repoNames"))
+    repositories: tuple[Globs, ...] = Field(default=(), validation_alias=AliasChoices("repositories", "repoNames"))
     delete_referrers: bool = False
     delete_untagged: bool | None = True
     keep_tags: tuple[_KeepTags, ...] | None = None
@@ -44,7 +52,7 @@ class _Policy(Part):
 
 class _Retention(Part):
     dry_run: bool = False
-    delay: str = "24h"
+    delay: Period = DAY_S
     policies: tuple[_Policy, ...] | None = Field(default=None, max_length=MOST_RULES)
 
 
@@ -53,15 +61,13 @@ def read_document(document: Any, _place: str | None) -> Translation:
     values, at = _retention(document)
     retention = checked(_Retention, values, at)
     storage = _storage(document)
-    delay_s = parse_period(retention.delay, (*at, "delay"))
     apart = tuple(_apart(storage))
     taken: tuple[str, ...] = tuple(pattern for route in apart for pattern in (route, f"{route}/**"))
     rules: list[ImportedRule] = []
-    for number, policy in enumerate(retention.policies or ()):
-        location = (*at, "policies", number)
-        own = _repositories(policy, location)
+    for policy in retention.policies or ():
+        own = _repositories(policy)
         if own:
-            rules += _rules(policy, (*own, *negated(taken)), delay_s, location)
+            rules += _rules(policy, (*own, *negated(taken)), retention.delay)
         taken = (*taken, *own)
     collects = storage.get("gc") is not False
     notes = (_SHARED, _ELSEWHERE, *_remarks(apart, collects))
@@ -90,26 +96,25 @@ def _apart(storage: dict[str, Any]) -> Iterator[str]:
         yield from doublestar(route.strip("/")) if route.strip("/") else ()
 
 
-def _repositories(policy: _Policy, at: Location) -> tuple[str, ...]:
+def _repositories(policy: _Policy) -> tuple[str, ...]:
     """Return the patterns of the repositories of a policy."""
     patterns: list[str] = []
-    for number, pattern in enumerate(policy.repositories):
-        for glob in doublestar(pattern, (*at, "repositories", number)):
-            # In zot, a/** also matches a itself.
-            patterns += [glob, glob.removesuffix("/**")] if glob.endswith("/**") and glob != "/**" else [glob]
+    for glob in chain.from_iterable(policy.repositories):
+        # In zot, a/** also matches a itself.
+        patterns += [glob, glob.removesuffix("/**")] if glob.endswith("/**") and glob != "/**" else [glob]
     return tuple(dict.fromkeys(patterns))
 
 
-def _rules(policy: _Policy, repos: Sequence[str], delay_s: int, at: Location) -> Iterator[ImportedRule]:
-    title = " ".join(policy.repositories)
+def _rules(policy: _Policy, repos: Sequence[str], delay_s: int) -> Iterator[ImportedRule]:
+    title = " ".join(chain.from_iterable(policy.repositories))
     untagged = None if policy.delete_untagged is False else delay_s
     referrers = None if policy.delete_referrers else "keep"
     notes = () if untagged is None else (_UNTAGGED,)
-    for number, entry in enumerate(policy.keep_tags or ()):
-        tags, keep = _entry(entry, (*at, "keepTags", number))
+    for entry in policy.keep_tags or ():
+        tags = entry.patterns or ()
         yield imported_rule(
-            f"{title}: {' '.join(entry.patterns or ()) or 'the rest'}", repos=repos, tags=tags, count="tags",
-            keep=keep, untagged=untagged, referrers=referrers, final=True,
+            f"{title}: {' '.join(tag.removeprefix('re:') for tag in tags) or 'the rest'}", repos=repos, tags=tags,
+            count="tags", keep=entry.keep, untagged=untagged, referrers=referrers, final=True,
             notes=(_PULLS,) if entry.most_recently_pulled_count else (),
         )  # fmt: skip
     keep = "none" if policy.keep_tags else "always"
@@ -118,19 +123,6 @@ def _rules(policy: _Policy, repos: Sequence[str], delay_s: int, at: Location) ->
             f"{title}: none of these" if policy.keep_tags else f"{title}: untagged",
             repos=repos, keep=keep, untagged=untagged, referrers=referrers, notes=notes,
         )  # fmt: skip
-
-
-def _entry(entry: _KeepTags, at: Location) -> tuple[tuple[str, ...], Any]:
-    tags = tuple(searched(pattern, (*at, "patterns", number)) for number, pattern in enumerate(entry.patterns or ()))
-    if not entry.limits:
-        return tags, "always"
-    keep = keep_of(
-        entry.most_recently_pushed_count,
-        last_pulled=entry.most_recently_pulled_count,
-        pushed_within=parse_period(entry.pushed_within, (*at, "pushedWithin")) if entry.pushed_within else 0,
-        pulled_within=parse_period(entry.pulled_within, (*at, "pulledWithin")) if entry.pulled_within else 0,
-    )
-    return tags, keep
 
 
 def _remarks(apart: Sequence[str], collects: bool) -> Iterator[str]:

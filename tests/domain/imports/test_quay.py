@@ -67,7 +67,7 @@ def test_a_repository_is_meant_alone_and_an_organization_with_all_below_it() -> 
         ("7", "must hold `key: value` pairs"),
         ({"policies": 7}, "policies: must be a list"),
         ([count(1), {}], "line 6: [1]: method is missing"),
-        ({"method": "guess", "value": 1}, "method: must be number_of_tags or creation_date"),
+        ({"method": "guess", "value": 1}, "method: must be 'number_of_tags' or 'creation_date'"),
         (count(0), "value: must be a number of tags from 1"),
         (count(-5), "value: must be a number of tags from 1"),
         (count("9" * 999), "value: must be a number of tags from 1"),
