@@ -83,9 +83,11 @@ def _args(event: Event, repository: int, word: str) -> tuple[str | int, ...]:
     if kind == "manifest" and event.action == "push" and event.digest == tombstone.DIGEST:
         kind = "other tombstone" if event.is_by_pushprune else "tombstone"
     digest, is_push = event.digest or "", event.action == "push"
+    # A name that begins with "?" could be taken for the mark of a push that was not reported (keys.SIGHTED).
+    actor = event.actor.lstrip("?")
     return (
         event.id, event.at_us, event.action, repository, event.tag or "", digest, short(digest), event.size_bytes,
-        int(event.must_be_looked_into), event.actor, event.useragent, event.address, event.instance, kind,
+        int(event.must_be_looked_into), actor, event.useragent, event.address, event.instance, kind,
         pack_media(event.media_type) if is_push else "", client_of(event.address, event.useragent),
         _references(event) if is_push else "", pack_layers(event.blobs) if is_push else "",
     )  # fmt: skip

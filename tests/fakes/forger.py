@@ -17,10 +17,16 @@ def invented(name: str) -> str:
 
 
 class Forger:
-    """Sends forged events about one repository. hear: takes an envelope, as the registry would post it."""
+    """Sends forged events about one repository.
 
-    def __init__(self, hear: Hear, repository: str) -> None:
-        self._hear, self._repository = hear, repository
+    Attributes:
+        hear: takes an envelope, as the registry would post it.
+        actor: the user who is said to have done all this.
+        agent: the User-Agent that is said to have sent it.
+    """
+
+    def __init__(self, hear: Hear, repository: str, *, actor: str = "mallory", agent: str = "docker/29") -> None:
+        self._hear, self._repository, self._actor, self._agent = hear, repository, actor, agent
 
     def push(
         self,
@@ -54,7 +60,7 @@ class Forger:
             "timestamp": (datetime.now(UTC) + later).isoformat().replace("+00:00", "Z"),
             "action": action,
             "target": {"repository": self._repository, **target},
-            "request": {"addr": "10.6.6.6:6666", "useragent": "docker/29"},
-            "actor": {"name": "mallory"},
+            "request": {"addr": "10.6.6.6:6666", "useragent": self._agent},
+            "actor": {"name": self._actor},
         }
         self._hear({"events": [event]})

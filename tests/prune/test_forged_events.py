@@ -10,6 +10,7 @@ import pytest
 from service.domain.oci.manifest import DOCKER_LIST, OCI_INDEX
 from service.domain.policy.model import Policy
 from service.reconcile import compare as reconcile
+from service.store.keys import FOUND, FOUND_AND_SIGHTED, SIGHTED
 from tests.conftest import keep_last
 from tests.fakes.forger import Forger, invented
 from tests.fakes.images import index_over, make_image
@@ -385,6 +386,20 @@ def age(system: System, *tags: str) -> None:
     an_hour_ago = (datetime.now(UTC) - AN_HOUR).timestamp()
     for number, tag in enumerate(tags):
         utime(storage.tag_folder(SHOP, tag) / "current" / "link", (an_hour_ago + number, an_hour_ago + number))
+
+
+@pytest.mark.parametrize("actor", [SIGHTED, FOUND, FOUND_AND_SIGHTED])
+def test_no_name_of_a_user_makes_a_push_one_whose_time_is_unknown(make_system: Make, actor: str) -> None:
+    """Such a push would take the time of any older report of it."""
+    system = make_system(keep_last(2))
+    system.push("v1", "v2", "v3")
+    system.settle()
+    image = system.registry.tags(SHOP)["v3"]
+    Forger(system.hear, SHOP, actor=actor).push("v3", image)
+    forger(system).push("v3", image, later=-2 * AN_HOUR)
+    system.push("v4")
+    system.later()
+    assert {"v3", "v4"} <= system.tags()
 
 
 def test_a_tag_that_is_said_to_have_moved_is_not_said_to_be_old(make_system: Make) -> None:
