@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from unittest import mock
 
+from service.domain.events import Envelope
+from service.domain.oci.manifest import References
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.prune import deleting, planning, untag
 from service.prune.recheck import Found
 from service.registry.storage import Storage
 from service.store import connection
+from service.store.history import History
+from service.store.ingest import Recorded
+from service.store.packing import pack_links
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -56,10 +62,29 @@ def no_healing() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def believed_parts() -> Iterator[None]:
+    """The parts that an event names replace those that were read from the manifest of the index."""
+    record = History.record
+
+    def believing(self: History, envelope: Envelope) -> Recorded:
+        recorded = record(self, envelope)
+        client: Any = self._connection.client
+        for event in envelope.events:
+            if event.action == "push" and event.children and not event.is_by_pushprune:
+                known = f"{event.at_us} {pack_links(References(children=event.children))}"
+                client.hset(self._connection.keys.links(event.repository), event.digest, known)
+        return recorded
+
+    with mock.patch.object(History, "record", believing):
+        yield
+
+
 FAULTS: Mapping[str, Callable[[], AbstractContextManager[None]]] = {
     "no-rescue": no_rescue,
     "no-recheck": no_recheck,
     "no-healing": no_healing,
+    "believed-parts": believed_parts,
 }
 
 # What the machine says of each; that something else went wrong as well proves nothing.
@@ -67,4 +92,5 @@ SAID_OF: Mapping[str, str] = {
     "no-rescue": r"is deleted although the push of \S+ was heard and keeps it",
     "no-recheck": r"was not pruned at|is kept, and missing|went although nothing said so",
     "no-healing": r"is kept, and missing|cannot be pulled|the history and the registry differ",
+    "believed-parts": r"cannot be pulled|was heard and keeps it|went although nothing said so",
 }

@@ -8,10 +8,14 @@ from typing import ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from tests.fakes.images import Image
 from tests.fakes.registry_storage import Version
 from tests.machine import checks
+from tests.machine.forgers import LIES, Forgers
+from tests.machine.goods import GOODS, INDEXES
 from tests.machine.ground import Ground
 from tests.machine.oracle import Rule
+from tests.machine.shops import SHOP
 from tests.machine.users import Deed, Users
 from tests.machine.world import Cross, World
 
@@ -34,6 +38,9 @@ others = st.builds(
     _NUMBERS,
 )
 deeds = st.one_of(pushes, races, others)
+tags, indexes = st.sampled_from(TAGS), st.sampled_from(INDEXES)
+orders = st.sampled_from(((0, 1, 2), (0, 1, 2), (1, 2, 0), (0, 2), (1, 0, 2)))
+lies = st.builds(Deed, st.sampled_from(LIES), st.sampled_from(TAGS), st.integers(0, 30))
 crosses = st.lists(
     st.tuples(
         st.integers(0, 5),
@@ -180,6 +187,67 @@ class Machine(RuleBasedStateMachine):
             self._quiet()
         finally:
             self._world.close()
+
+
+class Forged(Machine):
+    """The same, with holders of the notify token who report what never happened: nothing kept may be lost by that.
+
+    More may be kept than without them, and the history contains what they say.
+    """
+
+    @initialize(rule=rules, opening=st.lists(meetings, min_size=1, max_size=4), tag=tags, index=indexes, order=orders)
+    def begin(
+        self,
+        rule: Rule,
+        opening: list[Meeting],
+        tag: str = "latest",
+        index: Image = INDEXES[0],
+        order: tuple[int, ...] = (),
+    ) -> None:
+        Machine.begin(self, rule=rule, opening=opening)
+        self.take_apart(tag=tag, index=index, order=order)
+
+    @rule(tag=tags, index=indexes, order=orders)
+    def take_apart(self, tag: str, index: Image, order: tuple[int, ...]) -> None:
+        """An index is there, and is known; its parts would be deleted if the reports about it were believed."""
+        self.users.do(Deed("push", tag, GOODS.index(index)), late=False)
+        self.world.settle()
+        Forgers(self.world).take_apart(index.digest, order)
+
+    @rule(lies=st.lists(lies, min_size=1, max_size=4), settles=st.booleans())
+    def forge(self, lies: list[Deed], settles: bool) -> None:
+        self._tell(lies)
+        if settles:
+            self.world.settle()
+
+    @rule(lie=lies, kill=kills)
+    def forge_and_prune(self, lie: Deed, kill: tuple[int, bool] | None) -> None:
+        """What is doomed is deleted, and a report comes before or in the middle of it."""
+        self.users.overflow()
+        self.world.work("enforce")
+        self.world.work("delete", (Cross(lie.number % 4, "before", partial(self._tell, [lie])),), kill)
+
+    @rule(lies=st.lists(lies, min_size=1, max_size=3))
+    def forge_after_a_while(self, lies: list[Deed]) -> None:
+        """No write of ours is so young that a report could be about a request that met it."""
+        self._quiet()
+        self._tell(lies)
+        self.world.settle()
+
+    def _tell(self, lies: list[Deed]) -> None:
+        for lie in lies:
+            Forgers(self.world).do(lie)
+
+    def _quiet(self) -> None:
+        if self.world.history.snapshot(SHOP).was_restarted:
+            self.world.compare()  # with no tag but made-up ones, pushprune asks the user for it
+        self.world.come_to_rest()
+        checks.nothing_kept_is_missing(self.world)
+        self.world.compare()
+        checks.nothing_kept_is_missing(self.world)
+        checks.no_tombstone_is_left(self.world)
+        self.world.model.rest()
+        self.world.minutes_pass()
 
 
 class ByHand(Machine):

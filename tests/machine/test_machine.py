@@ -7,7 +7,7 @@ from hypothesis.internal.conjecture import engine
 
 from service.prune import listing
 from tests.machine.ground import Ground
-from tests.machine.machine import Awkward, ByHand, Machine, PutBack
+from tests.machine.machine import Awkward, ByHand, Forged, Machine, PutBack
 from tests.support.machine import run
 
 _IS_WHOLE = listing.is_whole
@@ -30,6 +30,20 @@ def test_nothing_kept_is_lost_and_nothing_dropped_stays(ground: Ground, version:
 @pytest.mark.parametrize("version", ["2.8", "3"])
 def test_nothing_but_what_was_asked_for_by_hand_goes_as_well(ground: Ground, version: Literal["2.8", "3"]) -> None:
     run(lambda: ByHand(ground, version), 20)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_nothing_kept_is_lost_where_events_are_forged(ground: Ground, version: Literal["2.8", "3"]) -> None:
+    run(lambda: Forged(ground, version), 10, shrink=False)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("version", ["2.8", "3"])
+def test_nothing_kept_is_lost_where_events_are_forged_in_five_hundred_examples(
+    ground: Ground, version: Literal["2.8", "3"]
+) -> None:
+    run(lambda: Forged(ground, version), 500)
 
 
 @pytest.mark.live

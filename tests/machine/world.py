@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -19,7 +19,7 @@ from service.domain.retention.selector import TagSelector
 from service.prune import deleting, manual, planning
 from service.reconcile import compare as reconcile_compare
 from service.store.connection import Connection
-from service.store.history import History
+from service.store.history import History, name_of
 from service.store.keys import Keys, long
 from service.wiring import Wiring
 from tests.fakes.registry_storage import Driver, Version
@@ -34,6 +34,7 @@ from workers import tasks
 from workers.sweep import sweep
 
 _HOURS_US = 2 * 3600 * 1_000_000
+_MINUTES_MS = 60 * 60_000  # healing believes reports for less than twenty: UNANSWERED_MS and what comes before it
 _prefixes = itertools.count()
 
 
@@ -78,6 +79,7 @@ class World:
         self.delivered: list[dict[str, Any]] = []
         self.lost = False
         self._instances: set[str] = set()
+        self._written: set[str] = set()  # tags and digests to which pushprune has written
         self._numbers: dict[str, int] = {}
         self._crossing: list[Cross] = []
         self._requests: list[str] = []
@@ -107,6 +109,8 @@ class World:
         happened = self._read(event)
         if event["target"].get("mediaType") != BLOB_TYPE:
             self.model.saw(happened)
+        if happened.ours and happened.action != "pull":
+            self._written |= {happened.tag, happened.digest} - {""}
         if self.late:
             self.waiting.append(event)
         else:
@@ -127,6 +131,42 @@ class World:
             if event["target"].get("mediaType") != BLOB_TYPE:
                 self.watch.hears(happened.number)
                 self.model.hear(happened)
+
+    def forge(self, envelope: dict[str, Any]) -> None:
+        """Somebody reports what never happened: it is recorded, and the model does not hear of it."""
+        (event,) = envelope["events"]
+        if self._may_do_harm(event):
+            return
+        self._look_at_plan()
+        recorded = self.history.record(parse(json.dumps(envelope).encode(), now_us()))
+        for repository in recorded.due:
+            self.wiring.dispatch.enforce(repository)
+
+    def _may_do_harm(self, event: dict[str, Any]) -> bool:
+        """Return True for a forged event that does the harm that docs/security.md admits.
+
+        These are the push of the image that the tag points at, said to be later than it was; the push or the delete of
+        a tag to which pushprune has just written; and the push of an image to which it has.
+        """
+        tag, digest = event["target"].get("tag", ""), event["target"].get("digest", "")
+        if event["action"] == "pull" or not tag:
+            return False
+        age = datetime.now(UTC) - datetime.fromisoformat(event["timestamp"])
+        is_again = self.registry.tags().get(tag) == digest and age < timedelta(hours=1)
+        return is_again or bool({tag, digest} & self._written)
+
+    def minutes_pass(self) -> None:
+        """No report is believed any more because it may be about a request that a write of ours has met."""
+        self._written.clear()
+        client: Any = self.ground.plain
+        touched, put = self.keys.touched(SHOP), self.keys.put(SHOP)
+        for name, _ in client.zscan_iter(touched):
+            client.zincrby(touched, -_MINUTES_MS, name)
+        for tag, packed in client.hgetall(put).items():
+            digest, put_ms, *rest = packed.split(" ")
+            client.hset(put, tag, " ".join((digest, str(int(put_ms) - _MINUTES_MS), *rest)))
+        for member, _ in client.zscan_iter(self.keys.of("trashed"), match=f"{SHOP} *"):
+            client.zincrby(self.keys.of("trashed"), -_MINUTES_MS * 1000, member)
 
     def _look_at_plan(self) -> None:
         """Of what was taken off and not noted, the model has to know whether a plan still says so."""
@@ -164,6 +204,7 @@ class World:
     def work(self, kind: str, crosses: tuple[Cross, ...] = (), kill: tuple[int, bool] | None = None) -> None:
         """A worker takes on one piece of work; kill: the step at which it dies, and whether it still takes that."""
         self._look_at_plan()
+        self._note_written(kind)
         self._requests, self._crossing = [], list(crosses)
         self.ground.life.begin(*(kill or (None, False)))
         self.watch.begins()
@@ -180,6 +221,13 @@ class World:
             self.registry.during_delete([])
             self.ground.life.begin()
         self.watch.check()
+
+    def _note_written(self, kind: str) -> None:
+        """A worker notes that it writes before it does, and may die in between."""
+        if kind == "delete":
+            for doomed in self.history.doomed(SHOP):
+                self._written |= {doomed.digest, *doomed.tags}
+        self._written |= {name_of(member) for member, _ in self.history.snapshot(SHOP).heal}
 
     def work_unanswered(self, kind: str, nth: int) -> None:
         """A worker whose nth request is not answered in time: the registry does what it was asked for later."""

@@ -1,5 +1,6 @@
 """Makers for tests of machine."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,12 @@ _STEPS = 25
 
 
 def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -> None:
-    """Runs the same examples every time, or those that --hypothesis-seed stands for."""
+    """Runs the same examples every time, or those that --hypothesis-seed stands for.
+
+    The environment variable MACHINE_EXAMPLES replaces the number of examples.
+    """
     how = settings(
-        max_examples=examples,
+        max_examples=int(os.environ.get("MACHINE_EXAMPLES", examples)),
         stateful_step_count=_STEPS,
         deadline=None,
         derandomize=core.global_force_seed is None,
