@@ -11,8 +11,9 @@ from service.domain.errors import PushpruneError, RegistryRefused
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import OCI_MANIFEST, UnreadableManifest, read_references
 from service.log import log
-from service.registry.client import Manifest, RegistryClient
+from service.registry.client import RegistryClient
 from service.registry.collector import Collector, Report
+from service.registry.manifest import Manifest
 from service.registry.probe import LEFTOVERS, UNKNOWN
 from service.registry.storage import Storage
 from service.store.gate import UnreadManifest, UnreferencedBlob

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from service.domain.oci.manifest import References, UnreadableManifest, image_config, read_created, read_references
 from service.log import log
-from service.registry.client import Manifest
+from service.registry.manifest import Manifest
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 

@@ -16,7 +16,7 @@ from service.prune.remover import Remover, removing
 from service.prune.timing import time_push_to_gone
 from service.prune.untag import Taken, take_off
 from service.reconcile import compare
-from service.registry.client import Manifest
+from service.registry.manifest import Manifest
 from service.store.keys import short
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot

@@ -11,7 +11,7 @@ from service.domain.retention.state import Tag
 from service.log import log
 from service.prune.remover import removing
 from service.prune.untag import take_back
-from service.registry.client import Manifest, Standing
+from service.registry.manifest import Manifest, ManifestHead
 from service.registry.putting import put
 from service.store.history import name_of
 from service.store.keys import short
@@ -106,7 +106,7 @@ def _names(doomed: Iterable[Doomed]) -> set[str | None]:
     return {name for image in doomed for name in (*image.tags, *(() if image.only_tags else (image.digest,)))}
 
 
-def _is_ours(wiring: Wiring, repository: str, tag: str, standing: Standing) -> bool:
+def _is_ours(wiring: Wiring, repository: str, tag: str, standing: ManifestHead) -> bool:
     """Return True if the tag points at a manifest that we pushed: a tombstone, or a healed image."""
     return standing.digest in (tombstone.DIGEST, wiring.removals.own_put(repository, tag))
 

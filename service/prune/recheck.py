@@ -9,7 +9,7 @@ from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManif
 from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag, subject_of
 from service.reconcile.compare import being_pushed
-from service.registry.client import Manifest
+from service.registry.manifest import Manifest
 from service.registry.storage import Storage
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring

@@ -8,8 +8,8 @@ from service.domain.oci.manifest import INDEX_TYPES
 from service.log import log
 from service.prune.still_listed import still_listed
 from service.reconcile.push_times import sight
-from service.registry.client import Standing
 from service.registry.disk import Links
+from service.registry.manifest import ManifestHead
 from service.registry.storage import Storage
 from service.store.lease import Lease
 from service.store.snapshot import Snapshot
@@ -90,7 +90,7 @@ class Remover:
             manifest = self.disk.manifest(self._repository, self.disk.standing(self._repository, name) or "")
             if manifest is None or (name in before and before[name].digest == manifest.digest):
                 continue
-            standing = Standing(manifest.digest, manifest.media_type, len(manifest.content))
+            standing = ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
             sightings.append(sight(self._wiring, snapshot, name, standing, before.get(name)))
             indexes |= {manifest.digest} if manifest.media_type in INDEX_TYPES else set()
         if sightings:

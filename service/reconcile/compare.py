@@ -19,7 +19,7 @@ from service.reconcile.lost_parts import check_parts
 from service.reconcile.pace import AtOnce, Pace
 from service.reconcile.push_times import prove, sight
 from service.reconcile.unreported_referrers import find_referrers
-from service.registry.client import Standing
+from service.registry.manifest import ManifestHead
 from service.registry.storage import Storage
 from service.store.history import Proof
 from service.store.snapshot import Snapshot
@@ -199,7 +199,7 @@ def _look(
     before = {tag.name: tag for tag in snapshot.tags}
     read: dict[str, References] = {}
 
-    def stand(name: str) -> Standing | None:
+    def stand(name: str) -> ManifestHead | None:
         pace.take()
         if name not in before:
             return _first_standing(wiring, snapshot.repository, name, read)
@@ -250,8 +250,8 @@ def _note(wiring: Wiring, snapshot: Snapshot, read: Mapping[str, References], in
 
 
 def _without_tombstones(
-    wiring: Wiring, repository: str, standings: dict[str, Standing | None], known: Collection[str]
-) -> dict[str, Standing | None]:
+    wiring: Wiring, repository: str, standings: dict[str, ManifestHead | None], known: Collection[str]
+) -> dict[str, ManifestHead | None]:
     """Return the tags without those at a tombstone: an untag of ours is under way, or was interrupted and is healed."""
     untagging = [name for name, standing in standings.items() if standing and standing.digest == tombstone.DIGEST]
     if untagging:
@@ -268,7 +268,7 @@ def being_pushed(tag: Tag) -> bool:
     return tag.pushed_us is not None and now_us() - tag.pushed_us < YOUNG_S * 1_000_000
 
 
-def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, References]) -> Standing | None:
+def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, References]) -> ManifestHead | None:
     """Return the digest of an unknown tag, None if the tag is missing. Readable references are added to `read`."""
     try:
         manifest = wiring.client.get(repository, name)
@@ -278,10 +278,10 @@ def _first_standing(wiring: Wiring, repository: str, name: str, read: dict[str, 
         return None
     with suppress(UnreadableManifest):
         read[manifest.digest] = read_references(manifest.media_type, manifest.content)
-    return Standing(manifest.digest, manifest.media_type, len(manifest.content))
+    return ManifestHead(manifest.digest, manifest.media_type, len(manifest.content))
 
 
-def _standing(wiring: Wiring, repository: str, name: str, known: Tag) -> Standing | None:
+def _standing(wiring: Wiring, repository: str, name: str, known: Tag) -> ManifestHead | None:
     """Return the digest of a known tag, None if the tag is missing.
 
     An answer that contradicts a young push is not believed: the registry is asked again for 0.6 s, then

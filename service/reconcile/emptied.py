@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from service.domain.errors import RegistryRefused
 from service.domain.retention.state import Tag
-from service.registry.client import Standing
+from service.registry.manifest import ManifestHead
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
 
@@ -14,7 +14,7 @@ _TAGS = 5
 
 
 def refuse_emptied(
-    wiring: Wiring, snapshot: Snapshot, missing: Collection[str], standings: Mapping[str, Standing | None]
+    wiring: Wiring, snapshot: Snapshot, missing: Collection[str], standings: Mapping[str, ManifestHead | None]
 ) -> None:
     """Refuse to compare a repository whose known tags may all be missing because the storage is another one.
 

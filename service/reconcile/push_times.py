@@ -3,7 +3,7 @@
 from service.clock import now_us
 from service.domain.retention.ranking import is_believable
 from service.domain.retention.state import Tag
-from service.registry.client import Standing
+from service.registry.manifest import ManifestHead
 from service.store.history import Proof
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
@@ -15,7 +15,7 @@ _SKEW_US = 60 * 1_000_000
 _LINK = "counts as pushed when its link in the storage was written"
 
 
-def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: Standing, before: Tag | None) -> tuple[Tag, str]:
+def sight(wiring: Wiring, snapshot: Snapshot, name: str, standing: ManifestHead, before: Tag | None) -> tuple[Tag, str]:
     """Return a tag that was unknown or has moved, and the source of its push time, "" if unknown.
 
     If the storage is mounted, the link of the tag gives the time. Else the time is unknown; once its push can no longer

@@ -86,7 +86,7 @@ class Probe(RegistryClient):
     def date(self) -> Dated | None:
         """The time of the registry, to the second; None if its answers have no date."""
         before_s = time.time()
-        response = self._send("GET", "/v2/", {})
+        response = self.send("GET", "/v2/", {})
         after_s = time.time()
         try:
             return Dated(parsedate_to_datetime(response.headers["Date"]).timestamp(), before_s, after_s)
@@ -126,9 +126,9 @@ class Probe(RegistryClient):
         try:
             self._upload(repository, _SHA512, _ALIASED)
             path = f"/v2/{repository}/blobs/uploads/?mount={_SHA512}&from={repository}"
-            mounted = self._send("POST", path, {})
+            mounted = self.send("POST", path, {})
             if mounted.status_code == 202:
-                self._send("DELETE", _path_of(mounted.headers.get("Location", "")), {})
+                self.send("DELETE", _path_of(mounted.headers.get("Location", "")), {})
             if mounted.status_code != 201 or not self.claims_blob(repository, _SHA256):
                 return None
             return self.claims_blob(repository, _SHA512)
@@ -139,18 +139,18 @@ class Probe(RegistryClient):
         return agent_with(self._word(), self._name) if self._word else look_agent(self._name)
 
     def _upload(self, repository: str, digest: str, content: bytes) -> None:
-        begun = self._send("POST", f"/v2/{repository}/blobs/uploads/", {})
-        self._expect(begun, 202)
+        begun = self.send("POST", f"/v2/{repository}/blobs/uploads/", {})
+        self.expect(begun, 202)
         place = _path_of(begun.headers.get("Location", ""))
         joint = "&" if "?" in place else "?"
         octets = {"Content-Type": "application/octet-stream"}
-        self._expect(self._send("PUT", f"{place}{joint}digest={digest}", octets, content), 201)
+        self.expect(self.send("PUT", f"{place}{joint}digest={digest}", octets, content), 201)
 
     def _unlink(self, repository: str, *digests: str) -> None:
         """Delete a repository's links to blobs, as far as the registry allows it."""
         for digest in digests:
             try:
-                self._send("DELETE", f"/v2/{repository}/blobs/{digest}", {})
+                self.send("DELETE", f"/v2/{repository}/blobs/{digest}", {})
             except PushpruneError:
                 # Deletes are probably disabled, which another check reports.
                 return

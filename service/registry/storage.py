@@ -8,7 +8,7 @@ from pathlib import Path
 from service.domain.oci.manifest import media_type_of
 from service.domain.oci.names import is_digest, is_tag
 from service.registry.address import checked_digest, checked_repository, checked_tag
-from service.registry.client import Manifest
+from service.registry.manifest import Manifest
 
 _LONGEST_LINK = 256
 

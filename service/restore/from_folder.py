@@ -10,7 +10,8 @@ from service.domain.oci import tombstone
 from service.domain.oci.manifest import References, UnreadableManifest, read_references
 from service.domain.retention.selector import TagSelector
 from service.domain.retention.state import subject_of
-from service.registry.client import Manifest, RegistryClient
+from service.registry.client import RegistryClient
+from service.registry.manifest import Manifest
 from service.restore.trash_folder import Saved, TrashFolder
 
 

@@ -9,8 +9,9 @@ from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.retention.state import subject_of
 from service.log import log
-from service.registry.client import Manifest, RegistryClient
+from service.registry.client import RegistryClient
 from service.registry.disk import Unlinker
+from service.registry.manifest import Manifest
 from service.registry.putting import put
 from service.restore.candidates import Undoable
 from service.store.deletions import Deletions

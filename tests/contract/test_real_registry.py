@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from service.registry.client import RegistryClient, Standing
+from service.registry.client import RegistryClient
+from service.registry.manifest import ManifestHead
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 
@@ -67,7 +68,7 @@ def test_unchanged_does_not_prove_that_the_manifest_is_there(registry: RealRegis
     revisions = registry.storage_path / "docker/registry/v2/repositories/shop/api/_manifests/revisions/sha256"
     (revisions / hexadecimal / "link").unlink()
     client = RegistryClient(registry.url)
-    assert client.head("shop/api", "v1", unless=digest) == Standing(digest, "", 0)
+    assert client.head("shop/api", "v1", unless=digest) == ManifestHead(digest, "", 0)
     assert client.head("shop/api", "v1") is None
 
 

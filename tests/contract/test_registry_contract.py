@@ -17,7 +17,8 @@ from service.domain.oci.manifest import (
     read_created,
 )
 from service.registry.auth import build_auth
-from service.registry.client import RegistryClient, Standing
+from service.registry.client import RegistryClient
+from service.registry.manifest import ManifestHead
 from tests.contract.conftest import AGENT, Site, Sites
 from tests.fakes.images import index_over, make_image, make_index
 from tests.fakes.pusher import BrokenImage
@@ -127,7 +128,7 @@ class TestLooking:
     def test_head_says_digest_type_and_size(self, site: Site) -> None:
         image = make_image("a")
         site.pusher.push("shop/api", "v1", image)
-        expected = Standing(image.digest, OCI_MANIFEST, len(image.manifest))
+        expected = ManifestHead(image.digest, OCI_MANIFEST, len(image.manifest))
         assert site.client.head("shop/api", "v1") == expected
         assert site.client.head("shop/api", image.digest) == expected
 
@@ -140,7 +141,7 @@ class TestLooking:
 
     def test_a_conditional_head_says_unchanged_moved_or_gone(self, site: Site) -> None:
         first = site.pusher.push_image("shop/api", "v1")
-        assert site.client.head("shop/api", "v1", unless=first) == Standing(first, "", 0)
+        assert site.client.head("shop/api", "v1", unless=first) == ManifestHead(first, "", 0)
         second = site.pusher.push_image("shop/api", "v1")
         moved = site.client.head("shop/api", "v1", unless=first)
         assert moved is not None

@@ -260,11 +260,11 @@ class TestPages:
             fake.fail_next("GET", "tags/list", status=200, headers=headers, body=b'{"tags": ["v1"]}')
 
         fake.before("GET", "tags/list", lead_on, times=None)
-        monkeypatch.setattr("service.registry.client._MOST_PAGES", 50)
+        monkeypatch.setattr("service.registry.pages._MOST_PAGES", 50)
         with pytest.raises(RegistryUnavailable, match="more pages"):
             client.tags("shop/api")
         assert len(fake.requests) == 50
-        monkeypatch.setattr("service.registry.client._LISTING_BYTES", 160)
+        monkeypatch.setattr("service.registry.pages._LISTING_BYTES", 160)
         with pytest.raises(RegistryUnavailable, match="more pages"):
             client.tags("shop/api")
         assert len(fake.requests) == 50 + 11

@@ -1,0 +1,139 @@
+"""Send requests to one registry and check its answers: the part of the client that every request shares."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+import requests.auth
+
+from service.domain.errors import DeletesDisabled, RegistryUnavailable
+from service.domain.oci.names import is_digest
+from service.registry.address import checked_url
+from service.registry.answers import read_json, refusal, translated
+from service.registry.session import USER_AGENT, agent_with, open_session
+
+
+class Transport:
+    """One keep-alive session with one registry, shared by threads.
+
+    Nothing is retried here, except a GET or HEAD on a kept-alive connection that the registry had closed.
+
+    Every method raises:
+        AccessDenied: 401 or 403.
+        RegistryRefused: a permanent refusal.
+        RegistryUnavailable: try again later. A timeout, a refused connection, 429, 5xx or a senseless answer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth: requests.auth.AuthBase | None = None,
+        ca_file: Path | None = None,
+        timeout_s: float = 10.0,
+        delete_timeout_s: float = 300.0,
+        parallel: int = 4,
+        instead: str = "",
+        timed: Callable[[str, float], object] = lambda *_: None,
+        word: Callable[[], str] | None = None,
+    ) -> None:
+        """Open the session; nothing is sent yet.
+
+        Args:
+            url: of the registry.
+            auth: the login.
+            ca_file: CA certificates in PEM form, instead of those of the system.
+            timeout_s: for connecting, and for each wait for bytes.
+            delete_timeout_s: the same for a DELETE, during which the registry reads every tag of the repository.
+            parallel: requests at once, at most.
+            instead: an alternative for the user, added to the error of a registry that does not delete.
+            timed: called after each request with "<method> <status>" (or "<method> none") and its seconds.
+            word: of this installation. Requests that change something have it in their User-Agent, so that pushprune
+                recognizes their events. No other host receives the word: only GET and HEAD follow a redirect.
+
+        Raises:
+            ConfigurationError: a bad url or ca_file.
+        """
+        self._url = checked_url(url)
+        self.where = f"the registry at {self._url}"
+        self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
+        self._delete_timeout_s = delete_timeout_s
+        self._word = word
+        self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
+
+    def expect_object(self, response: requests.Response) -> dict[str, Any]:
+        """Return the JSON object of a successful answer."""
+        self.expect(response, 200)
+        body = read_json(response)
+        if not isinstance(body, dict):
+            raise RegistryUnavailable(f"{self.where} did not answer {request_of(response)} with a JSON object")
+        return body
+
+    def expect(self, response: requests.Response, status: int) -> None:
+        """Return if the answer has this status; otherwise raise the error that the answer means."""
+        if response.status_code == status:
+            return
+        error = refusal(response, self.where, request_of(response))
+        if isinstance(error, DeletesDisabled) and self._instead:
+            raise DeletesDisabled(f"{error}; {self._instead}")
+        raise error
+
+    def digest_of(self, response: requests.Response) -> str:
+        """Return the digest that the answer names."""
+        digest = response.headers.get("Docker-Content-Digest", "")
+        if not is_digest(digest):
+            raise RegistryUnavailable(f"{self.where} named no digest in its answer to {request_of(response)}")
+        return digest
+
+    def size_of(self, response: requests.Response) -> int:
+        """Return the size that the answer names, in bytes."""
+        size = response.headers.get("Content-Length", "")
+        if not (size.isascii() and size.isdigit()):
+            raise RegistryUnavailable(f"{self.where} named no size in its answer to {request_of(response)}")
+        return int(size)
+
+    def _agent(self) -> str:
+        """The User-Agent of a request that changes something."""
+        return agent_with(self._word()) if self._word else USER_AGENT
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        content: bytes | None = None,
+        *,
+        stream: bool = False,
+        timeout_s: float | None = None,
+    ) -> requests.Response:
+        """Send a request and return the response, whatever its status. The time it took is reported to `timed`."""
+        # Session.request would merge the session's settings into every request, which costs a third of the time of one.
+        session, prepared, status = self._session, requests.PreparedRequest(), "none"
+        is_look = method in ("GET", "HEAD")
+        named = {} if is_look else {"User-Agent": self._agent()}
+        began_s, timeout_s = time.monotonic(), timeout_s or self._timeout_s
+        try:
+            with translated(self.where, timeout_s):
+                prepared.prepare(
+                    method, self._url + path, {**session.headers, **named, **headers}, data=content, auth=session.auth
+                )
+                response = session.send(
+                    prepared,
+                    timeout=(min(timeout_s, self._timeout_s), timeout_s),
+                    stream=stream,
+                    allow_redirects=is_look,
+                    proxies=session.proxies,
+                    verify=session.verify,
+                    cert=session.cert,
+                )
+                status = str(response.status_code)
+                return response
+        finally:
+            self._timed(f"{method} {status}", time.monotonic() - began_s)
+
+
+def request_of(response: requests.Response) -> str:
+    """The request of an answer, for messages."""
+    return f"{response.request.method} {response.request.path_url}"
