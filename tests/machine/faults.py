@@ -13,7 +13,7 @@ from service.prune.recheck import Found
 from service.registry.storage import Storage
 from service.store import connection
 from service.store.history import History
-from service.store.ingest import Recorded
+from service.store.ingest import RecordResult
 from service.store.packing import pack_links
 from service.store.snapshot import Snapshot
 from service.wiring import Wiring
@@ -67,7 +67,7 @@ def believed_parts() -> Iterator[None]:
     """The parts that an event names replace those that were read from the manifest of the index."""
     record = History.record
 
-    def believing(self: History, envelope: Envelope) -> Recorded:
+    def believing(self: History, envelope: Envelope) -> RecordResult:
         recorded = record(self, envelope)
         client: Any = self._connection.client
         for event in envelope.events:
