@@ -13,7 +13,7 @@ from service.domain.retention.plan import Doomed
 from service.registry.auth import RegistryAuth, build_auth
 from service.registry.client import RegistryClient
 from service.registry.collector import Collector
-from service.registry.debug import InFlight
+from service.registry.debug import DebugServer
 from service.registry.disk import Unlinker
 from service.registry.probe import Probe
 from service.registry.storage import Storage
@@ -86,7 +86,7 @@ class Wiring:
     unlinker: Unlinker | None
     registry: RegistryClient | None
     collector: Collector | None
-    in_flight: InFlight | None
+    in_flight: DebugServer | None
 
     @property
     def client(self) -> RegistryClient:
@@ -177,7 +177,7 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
         unlinker=unlinker,
         registry=registry,
         collector=_collector(settings, storage),
-        in_flight=InFlight(debug_urls, settings.registry.timeout_s) if debug_urls else None,
+        in_flight=DebugServer(debug_urls, settings.registry.timeout_s) if debug_urls else None,
     )
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from service.domain import reconciliation
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.log import log
-from service.registry.debug import InFlight
+from service.registry.debug import DebugServer
 from service.schedule import is_due
 from service.store.collections import now_ms
 from service.wiring import Wiring
@@ -44,7 +44,7 @@ def follow_walks(wiring: Wiring) -> None:
         wiring.dispatch.reconcile()
 
 
-def _note_start(wiring: Wiring, debug: InFlight) -> None:
+def _note_start(wiring: Wiring, debug: DebugServer) -> None:
     """Record restarts of the registry, by its debug server.
 
     The registry loses unsent notifications at a restart. Without the debug server, only the next event would show it.

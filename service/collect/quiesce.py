@@ -18,7 +18,7 @@ from service.collect.watch import PutOff
 from service.domain.errors import RegistryRefused, RegistryUnavailable, StoreUnavailable
 from service.log import log
 from service.registry.collector import Collector
-from service.registry.debug import InFlight
+from service.registry.debug import DebugServer
 from service.store.connection import new_token
 from service.store.gate import CLAIMS_MS, MORE
 from service.store.lease import Lease
@@ -249,7 +249,7 @@ def _wait_for_the_gate(wiring: Wiring, lease: Lease, token: str) -> None:
     _wait(wiring, lease, lambda: _at_work(in_flight, "although the gate was closed"), _CLOSED_S)
 
 
-def _at_work(in_flight: InFlight, when: str) -> str:
+def _at_work(in_flight: DebugServer, when: str) -> str:
     """Describe the writes or notifications that the registry has not finished; "" if there are none."""
     if writes := in_flight.writes():
         return f"{writes} writes did not end at the registry {when}"
@@ -322,6 +322,6 @@ def _guarded(wiring: Wiring, lease: Lease, token: str) -> Iterator[None]:
         ended.set()
 
 
-def _in_flight(wiring: Wiring) -> InFlight | None:
+def _in_flight(wiring: Wiring) -> DebugServer | None:
     """The counts of the registry's debug server; they matter only behind a gate."""
     return wiring.in_flight if wiring.settings.gc.gate == "proxy" else None

@@ -38,7 +38,7 @@ class Start:
     age_ms: int
 
 
-class InFlight:
+class DebugServer:
     """The debug servers of the registry (http.debug.addr, with prometheus enabled).
 
     A host name is resolved and every address is asked: through a load balancer, or DNS round robin, only one registry

@@ -17,7 +17,7 @@ from service.registry.client import RegistryClient
 from service.registry.quarantine import (
     FOLDER,
     SIGN,
-    Shelf,
+    Quarantine,
     is_left,
     is_pushed_into,
     make_folder,
@@ -37,8 +37,8 @@ class Links:
         RegistryRefused: there is a file or folder that no registry creates. Nothing is deleted.
     """
 
-    def __init__(self, storage: Storage, repository: str, shelf: Shelf) -> None:
-        self.storage, self._repository, self._shelf = storage, repository, shelf
+    def __init__(self, storage: Storage, repository: str, quarantine: Quarantine) -> None:
+        self.storage, self._repository, self._quarantine = storage, repository, quarantine
 
     def take_off(self, tag: str, expected: Collection[str]) -> bool:
         """Delete a tag that points at one of these digests; False if the tag does not exist."""
@@ -61,9 +61,9 @@ class Links:
             except (RegistryUnavailable, RegistryRefused):
                 # All or nothing: the manifest is kept, so its tags are restored.
                 for tag in deleted:
-                    self._shelf.put_tag_back(tag, digest)
+                    self._quarantine.put_tag_back(tag, digest)
                 raise
-            return self._shelf.set_manifest_aside(digest)
+            return self._quarantine.set_manifest_aside(digest)
 
     def put(self, content: bytes, tag: str = "") -> str:
         """Link a manifest, and a tag to it, as a push would, and return its digest.
@@ -75,17 +75,17 @@ class Links:
         if not self.storage.blob_size(digest):
             raise RegistryRefused(f"the bytes of {self._repository}@{digest} were garbage-collected")
         with translated(self._repository):
-            self._shelf.write_link(self.storage.revision(self._repository, digest), digest)
+            self._quarantine.write_link(self.storage.revision(self._repository, digest), digest)
             if tag:
                 folder = self.storage.tag_folder(self._repository, tag)
-                self._shelf.write_link(folder / "index" / digest.replace(":", "/", 1) / "link", digest)
-                self._shelf.write_link(folder / "current" / "link", digest)
+                self._quarantine.write_link(folder / "index" / digest.replace(":", "/", 1) / "link", digest)
+                self._quarantine.write_link(folder / "current" / "link", digest)
         return digest
 
     def close(self) -> tuple[str, ...]:
         """End the batch, and return the tags that were restored because a push met their deletion."""
         with translated(self._repository):
-            return self._shelf.settle()
+            return self._quarantine.settle()
 
     def _set_aside(self, tag: str, expected: Collection[str]) -> bool:
         """Move a tag into quarantine, and restore it at once if a push met the move."""
@@ -95,13 +95,13 @@ class Links:
         pushed = RegistryUnavailable(f"{self._repository}:{tag} is being pushed", is_fault=True, is_over=True)
         if digest is None or digest not in expected:
             raise pushed
-        if not self._shelf.set_tag_aside(tag, digest):
+        if not self._quarantine.set_tag_aside(tag, digest):
             return False
-        aside = self._shelf.tag(tag, digest)
+        aside = self._quarantine.tag(tag, digest)
         unknown, is_pushed = unknown_in(aside), is_pushed_into(aside, digest)
         if not unknown and not is_pushed:
             return True
-        self._shelf.put_tag_back(tag, digest)
+        self._quarantine.put_tag_back(tag, digest)
         if unknown is None:
             raise pushed
         raise RegistryRefused(
@@ -137,7 +137,7 @@ class Unlinker:
                 f"the storage mounted at {self._storage.root} is not what the registry serves: the registry does not "
                 f"list a marker that was created in {repository} there: {_ELSEWHERE}"
             )
-        return Links(self._storage, repository, Shelf(self._storage, repository, uuid4().hex))
+        return Links(self._storage, repository, Quarantine(self._storage, repository, uuid4().hex))
 
     def is_left(self, repository: str) -> bool:
         """True if a dead process left folders in quarantine, or a marker that the registry lists as a tag."""

@@ -24,7 +24,7 @@ _PARALLEL = 8
 _TEMPORARY = re.compile(r"link\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.tmp")
 
 
-class Shelf:
+class Quarantine:
     """The quarantine of one repository for one batch. Every method raises OSError if the disk fails."""
 
     def __init__(self, storage: Storage, repository: str, token: str) -> None:
@@ -106,7 +106,7 @@ def settle_left(storage: Storage, repository: str) -> None:
     """Settle the quarantines of dead processes, and remove their marker folders."""
     folder = storage.repository_folder(repository)
     for place in _abandoned(folder / FOLDER, ""):
-        Shelf(storage, repository, place.name).settle()
+        Quarantine(storage, repository, place.name).settle()
     for place in _abandoned(folder / "_manifests" / "tags", SIGN):
         place.rmdir()
 

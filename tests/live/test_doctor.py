@@ -14,7 +14,7 @@ import yaml
 
 from service.cli.main import main
 from service.domain.errors import RegistryRefused
-from service.registry.debug import InFlight
+from service.registry.debug import DebugServer
 from service.registry.probe import UNKNOWN, Probe
 from tests.fakes.real_registry import RealRegistry, registry_binary
 from tests.fakes.valkey import free_port
@@ -225,6 +225,6 @@ def test_the_debug_server_tells_of_a_cache_where_the_answers_do_not(tmp_path: Pa
         with pytest.raises(RegistryRefused):
             probe.caches_descriptors(REPOSITORY)
         assert not probe.has_blob(REPOSITORY, UNKNOWN)
-        said = InFlight([f"http://{debug}"], 10)
+        said = DebugServer([f"http://{debug}"], 10)
         assert (said.cache_requests() > 0) == bool(cache)
         assert said.undelivered() == 0

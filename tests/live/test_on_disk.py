@@ -12,7 +12,7 @@ from service.domain.errors import NotRestorable
 from service.prune import deleting, planning
 from service.registry.client import RegistryClient
 from service.registry.disk import Links, Unlinker
-from service.registry.quarantine import Shelf
+from service.registry.quarantine import Quarantine
 from service.registry.storage import Storage
 from tests.fakes.crossing import Write
 from tests.fakes.images import make_image, make_index, variant
@@ -126,14 +126,14 @@ class Meeting:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, repushes: Repushes) -> None:
         self._writes: list[Write] = []
-        set_aside, close = Shelf.set_tag_aside, Links.close
+        set_aside, close = Quarantine.set_tag_aside, Links.close
 
-        def meet(shelf: Shelf, tag: str, digest: str) -> bool:
+        def meet(quarantine: Quarantine, tag: str, digest: str) -> bool:
             write = Write("DELETE", tag, "", time.perf_counter())
             self._writes.append(write)
             repushes.meet(write)
             time.sleep(random.Random(f"{tag} {digest}").uniform(0, MOMENT_S))
-            return set_aside(shelf, tag, digest)
+            return set_aside(quarantine, tag, digest)
 
         def end(links: Links) -> tuple[str, ...]:
             found = close(links)
@@ -141,7 +141,7 @@ class Meeting:
                 write.ended_s = write.ended_s or time.perf_counter()
             return found
 
-        monkeypatch.setattr(Shelf, "set_tag_aside", meet)
+        monkeypatch.setattr(Quarantine, "set_tag_aside", meet)
         monkeypatch.setattr(Links, "close", end)
 
 

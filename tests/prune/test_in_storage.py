@@ -18,7 +18,7 @@ from service.domain.errors import (
 from service.domain.oci import tombstone
 from service.prune import deleting, planning
 from service.registry.disk import Links
-from service.registry.quarantine import FOLDER, Shelf
+from service.registry.quarantine import FOLDER, Quarantine
 from service.store.deletions import Deletions
 from service.store.lease import COLLECT
 from tests.conftest import keep_last
@@ -111,17 +111,17 @@ def test_where_deletes_are_off_and_the_storage_is_mounted_the_sentence_names_the
 
 def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:
     """Has a push happen once, right before or right after a tag is set aside."""
-    real, done = Shelf.set_tag_aside, list[object]()
+    real, done = Quarantine.set_tag_aside, list[object]()
 
-    def set_tag_aside(shelf: Shelf, tag: str, digest: str) -> bool:
+    def set_tag_aside(quarantine: Quarantine, tag: str, digest: str) -> bool:
         if not done and when == "before":
             done.append(push())
-        found = real(shelf, tag, digest)
+        found = real(quarantine, tag, digest)
         if not done and when == "after":
             done.append(push())
         return found
 
-    monkeypatch.setattr(Shelf, "set_tag_aside", set_tag_aside)
+    monkeypatch.setattr(Quarantine, "set_tag_aside", set_tag_aside)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["heard at once", "heard late"])
@@ -241,13 +241,13 @@ def test_what_a_worker_that_died_had_set_aside_goes_later(
         patched.setattr(Links, "close", die)
         with pytest.raises(KeyboardInterrupt):
             deleting.delete(system.wiring, SHOP)
-    shelf = repository_folder(tmp_path / "registry", SHOP) / FOLDER
-    assert shelf.exists()
+    quarantine = repository_folder(tmp_path / "registry", SHOP) / FOLDER
+    assert quarantine.exists()
     monkeypatch.setattr("service.registry.quarantine._ABANDONED_S", -10.0)
     system.push("v3")
     system.settle()
     assert system.tags() == {"v3"}
-    assert not shelf.exists()
+    assert not quarantine.exists()
 
 
 def test_what_is_mounted_must_be_what_the_registry_serves(on_disk: Make, tmp_path: Path) -> None:

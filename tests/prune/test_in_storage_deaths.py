@@ -12,7 +12,7 @@ from service.domain import reconciliation
 from service.prune import deleting, planning
 from service.reconcile import walk as walking
 from service.registry import quarantine
-from service.registry.quarantine import FOLDER, Shelf
+from service.registry.quarantine import FOLDER, Quarantine
 from service.store.connection import Connection
 from tests.conftest import keep_last
 from tests.fakes.registry_disk import repository_folder
@@ -49,8 +49,8 @@ def dying(monkeypatch: pytest.MonkeyPatch, at: int, *, done: bool) -> Iterator[l
     with monkeypatch.context() as patched:
         patched.setattr(quarantine, "_PARALLEL", 1)
         for owner, name in (
-            (Connection, "script"), (Shelf, "set_tag_aside"), (Shelf, "set_manifest_aside"), (Shelf, "settle"),
-            (quarantine, "_remove"), (quarantine, "_unlink"),
+            (Connection, "script"), (Quarantine, "set_tag_aside"), (Quarantine, "set_manifest_aside"),
+            (Quarantine, "settle"), (quarantine, "_remove"), (quarantine, "_unlink"),
         ):  # fmt: skip
             patched.setattr(owner, name, mortal(getattr(owner, name)))
         yield taken

@@ -10,7 +10,7 @@ import pytest
 from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.registry.client import RegistryClient
 from service.registry.disk import Links, Unlinker
-from service.registry.quarantine import FOLDER, SIGN, Shelf
+from service.registry.quarantine import FOLDER, SIGN, Quarantine
 from service.registry.storage import Storage
 from tests.fakes.images import make_image
 from tests.fakes.registry import FakeRegistry
@@ -100,13 +100,13 @@ def test_what_a_push_writes_while_its_tag_is_set_aside_is_put_back(site: Site) -
 
 def test_a_tag_that_is_being_written_right_now_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at it and the step that sets it aside."""
-    links, set_aside = site.links(), Shelf.set_tag_aside
+    links, set_aside = site.links(), Quarantine.set_tag_aside
 
-    def write_first(shelf: Shelf, tag: str, digest: str) -> bool:
+    def write_first(quarantine: Quarantine, tag: str, digest: str) -> bool:
         site.link(tag).write_text("")
-        return set_aside(shelf, tag, digest)
+        return set_aside(quarantine, tag, digest)
 
-    monkeypatch.setattr(Shelf, "set_tag_aside", write_first)
+    monkeypatch.setattr(Quarantine, "set_tag_aside", write_first)
     with pytest.raises(RegistryUnavailable):
         links.take_off("v1", (ONE.digest,))
     assert site.link("v1").exists()

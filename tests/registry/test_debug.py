@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from service.domain.errors import RegistryRefused, RegistryUnavailable
-from service.registry.debug import InFlight
+from service.registry.debug import DebugServer
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry, require_registry
 from tests.fakes.valkey import free_port
@@ -37,8 +37,8 @@ def registry(port: int, tmp_path: Path) -> Iterator[RealRegistry]:
         yield made
 
 
-def in_flight(port: int) -> InFlight:
-    return InFlight([f"http://127.0.0.1:{port}"], 5)
+def in_flight(port: int) -> DebugServer:
+    return DebugServer([f"http://127.0.0.1:{port}"], 5)
 
 
 def test_an_upload_counts_until_it_is_answered(registry: RealRegistry, port: int) -> None:
@@ -68,10 +68,10 @@ def test_of_several_registries_all_are_asked(registry: RealRegistry, port: int, 
     (tmp_path / "other").mkdir()
     with RealRegistry(directory=tmp_path / "other", config=debug(other_port)) as other:
         for first, second in ((port, other_port), (other_port, port)):
-            both = InFlight([f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"], 5)
+            both = DebugServer([f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}"], 5)
             begun = requests.post(f"{other.url}/v2/shop/api/blobs/uploads/", timeout=5)
 
-            def slowly(both: InFlight = both) -> Iterator[bytes]:
+            def slowly(both: DebugServer = both) -> Iterator[bytes]:
                 yield b"x"
                 until(lambda: both.writes() == 1)
                 yield b"y"
@@ -99,7 +99,7 @@ def test_a_name_with_several_addresses_stands_for_several_registries(
         "service.registry.debug.socket.getaddrinfo",
         lambda host, *more, **how: look_up(host, *more, **how) if host in known else real(host, *more, **how),
     )
-    asked = InFlight([f"http://registry:{port}"], 5)
+    asked = DebugServer([f"http://registry:{port}"], 5)
     assert asked.writes() == 0
     known["registry"].append("127.0.0.9")
     with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.9"):
