@@ -144,7 +144,8 @@ def wire(settings: Settings, client: redis.Redis | None = None, *, patient: bool
     unlinker = Unlinker(storage, registry) if on_disk and storage and registry else None
     debug_urls = settings.registry.debug_url
     policies = PolicySource(settings, patient=patient, remembered=outbox.policy_last)
-    archive, verdicts, rulings = Archive(connection), Verdicts(history, policies), Approvals(connection, limits)
+    archive, rulings = Archive(connection), Approvals(connection, limits)
+    verdicts = Verdicts(history, policies, rulings)
     return Wiring(
         settings=settings,
         connection=connection,

@@ -22,7 +22,7 @@ def approve(wiring: Wiring, names: Sequence[str], plan: str | None, yes: bool) -
     Raises:
         NotWaiting: no plan waits, or the plan changed meanwhile.
     """
-    holds = wiring.rulings.holds(names)
+    holds = tuple(plan.hold for plan in approvals.waiting(wiring, names))
     if not holds:
         raise NotWaiting(
             "no plan of these repositories waits for approval; `pushprune prune --held` lists those that do"

@@ -14,7 +14,7 @@ from service.clock import now_us
 from service.domain.errors import NoSuchTag
 from service.domain.policy.size import size
 from service.domain.retention.conditions import RuleResult
-from service.domain.retention.explanation import Explanation, with_hold
+from service.domain.retention.explanation import Explanation
 from service.domain.retention.manual import DRY
 from service.wiring import Wiring
 
@@ -37,8 +37,6 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     need_policy(wiring)
     known(wiring, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
-    for hold in wiring.rulings.holds([repository]):
-        explained = with_hold(explained, hold.digests, hold.reason)
     if tag and not explained:
         raise NoSuchTag(_what_became(wiring, repository, tag))
     if as_json:
@@ -127,12 +125,10 @@ def _pulled(at_us: int | None) -> str:
 
 def _what_became(wiring: Wiring, repository: str, tag: str) -> str:
     """Return the sentence on a tag that no longer exists, from its history."""
-    entries = wiring.history.entries(repository, wiring.settings.history.repository_entries)
-    of_tag = (entry for entry in entries if entry.tag == tag)
-    newest = max(of_tag, key=lambda entry: entry.at_us, default=None)
+    newest = wiring.inventory.last_entry(repository, tag, wiring.settings.history.repository_entries)
     name = f"{repository}:{tag}"
     if newest is None:
-        near = get_close_matches(tag, [image.name for image in wiring.history.live(repository)], cutoff=0.5)
+        near = get_close_matches(tag, wiring.inventory.tag_names(repository), cutoff=0.5)
         return f"{name}: no tag of that name was ever seen" + (f"; near: {', '.join(near)}" if near else "")
     if newest.action not in _BECAME:
         return f"{name} no longer exists; `pushprune history {name}` shows its events"

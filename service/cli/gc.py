@@ -9,7 +9,8 @@ import click
 
 from service.cli.output import line, short_digest, table, when
 from service.cli.reach import reach, reaching, show_json
-from service.collect.status import Overview, ask, overview, permanent
+from service.collect import status as collection
+from service.collect.status import Overview, ask, at_stake, overview, permanent, progress
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
@@ -59,13 +60,13 @@ def gc(
     if not (now or dry_run):
         _show_overview(overview(wiring), as_json)
         return
-    run = _made(wiring, dry_run=dry_run, tells=not as_json)
-    rehearsal = wiring.garbage.rehearsal() if run.result == "dry run" else None
+    run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_json)
+    rehearsal = collection.rehearsal(wiring) if run.result == "dry run" else None
     if as_json:
         show_json(asdict(run) | ({"would_sweep": dict(rehearsal.blobs)} if rehearsal else {}))
     else:
         _show_run(run, rehearsal)
-    if run.result == "put off" and wiring.garbage.requested():
+    if run.result == "put off" and is_queued:
         raise CollectionFailed(f"{run.message}; {_queued(wiring)}")
     if run.result not in ("done", "dry run"):
         raise CollectionFailed(run.message)
@@ -74,7 +75,7 @@ def gc(
 def _queued(wiring: Wiring) -> str:
     """Return the sentence on a collection that was postponed."""
     return (
-        f"it stays queued and is tried again, and {permanent(wiring.figures.trashed())} with it: "
+        f"it stays queued and is tried again, and {permanent(at_stake(wiring))} with it: "
         "`pushprune gc --cancel` cancels it"
     )
 
@@ -85,23 +86,22 @@ def _open(wiring: Wiring, yes: bool) -> None:
     Workers open the gate themselves once they have proved that the collector is dead. A lost machine proves nothing:
     only the operator can know that the collector no longer runs there.
     """
-    held = wiring.gate.state()
-    if held is None:
+    gate = collection.gate_state(wiring)
+    if gate is None:
         click.echo("the gate is open")
         return
-    click.echo(f"the gate is {held.state} since {when(held.since_ms * 1000)}: {held.reason}")
+    click.echo(f"the gate is {gate.state} since {when(gate.since_ms * 1000)}: {gate.reason}")
     if not yes:
         click.confirm(
             "Is it certain that its garbage-collect no longer runs? If it still runs, images will be corrupted",
             abort=True,
         )
-    wiring.gate.open(held.token)
-    wiring.outbox.end_trouble("gate")
+    collection.open_gate(wiring, gate.token)
     click.echo("the gate is open")
 
 
-def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
-    """Request a run, wait for its end, and return it.
+def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
+    """Request a run, wait for its end, and return it; also True if it is queued again.
 
     Args:
         tells: print each stage of the run on standard error.
@@ -112,17 +112,16 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> Run:
     if tells and not dry_run and (gc_settings.window or gc_settings.min_interval):
         click.echo("requested manually: gc.window and gc.min_interval are ignored", err=True)
     if tells and not dry_run:
-        click.echo(f"{permanent(wiring.figures.trashed())} with it; `pushprune trash` lists them", err=True)
+        click.echo(f"{permanent(at_stake(wiring))} with it; `pushprune trash` lists them", err=True)
     shown_stage = ""
-    while not (new := [run for run in wiring.garbage.runs(5) if run.started_ms >= asked_ms and run.reason == reason]):
-        under = wiring.garbage.progress()
-        if under is None and wiring.outbox.workers() == 0:
+    while (now := progress(wiring, reason, asked_ms)).ended is None:
+        if now.stage is None and not now.has_worker:
             raise CollectionFailed("no worker is running: start one, and the collection runs then")
-        if under and tells and under.stage != shown_stage:
-            shown_stage = under.stage
+        if now.stage and tells and now.stage != shown_stage:
+            shown_stage = now.stage
             click.echo(f"{shown_stage}…", err=True)
         time.sleep(_POLL_S)
-    return new[-1]
+    return now.ended, now.is_queued
 
 
 def _show_overview(status: Overview, as_json: bool) -> None:

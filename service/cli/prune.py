@@ -70,7 +70,7 @@ def prune(
     if approve_all:
         approve_every_held(wiring, yes)
         return
-    names = (known if approve else meant)(wiring, repositories) or wiring.history.repositories()
+    names = (known if approve else meant)(wiring, repositories) or wiring.inventory.names()
     if held:
         _show_held(wiring, names, as_json)
     elif dry_run:
@@ -98,10 +98,10 @@ def _check_approval(repositories: Sequence[str], approve: bool, approve_all: boo
 
 
 def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
-    for name in wiring.outbox.mark_due(names):
-        wiring.dispatch.enforce(name)
+    approvals.plan_now(wiring, names)
     click.echo(f"planned now: {', '.join(names) or 'nothing'}")
-    for hold in wiring.rulings.holds(names):
+    for plan in approvals.waiting(wiring, names):
+        hold = plan.hold
         line(f"{hold.repository}: nothing is deleted: the plan waits for approval: {hold.reason}")
         line(_next_steps(hold.repository, hold.plan))
     if wiring.verdicts.is_dry():

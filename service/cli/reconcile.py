@@ -14,7 +14,7 @@ from service.cli.reach import meant, reach, reaching, show_json
 from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
-from service.reconcile.status import Overview, ask, overview
+from service.reconcile.status import Overview, ask, now_ms, overview, progress, trouble
 from service.wiring import Wiring
 
 _POLL_S = 0.1
@@ -47,7 +47,7 @@ def reconcile(
     # Only globs are looked up in the history: a repository that is named in full may be new and unknown so far.
     globs = tuple(filter(is_glob, named))
     repositories = tuple(dict.fromkeys((*(name for name in named if name not in globs), *meant(wiring, globs))))
-    asked_ms = wiring.connection.now_ms()
+    asked_ms = now_ms(wiring)
     reason = ask(wiring, repositories)
     if no_wait:
         click.echo("requested; `pushprune reconcile --status` shows the progress")
@@ -55,10 +55,10 @@ def reconcile(
     last = _awaited(wiring, repositories, reason, asked_ms, tells=not as_json)
     _show_last(last, as_json)
     if last.failed or not last.repositories:
-        raise RegistryRefused(last.message or _trouble(wiring) or "no repository is there to be compared")
+        raise RegistryRefused(last.message or trouble(wiring) or "no repository is there to be compared")
     if last.catalog and not wiring.settings.reconcile.repositories:
         raise RegistryRefused(f"not everything was compared: {NAME_THEM}")
-    nowhere = [name for name in repositories if name not in wiring.history.repositories()]
+    nowhere = [name for name in repositories if name not in wiring.inventory.names()]
     if nowhere:
         raise NoSuchRepository(f"neither the registry nor the history has a tag of {', '.join(nowhere)}")
 
@@ -69,27 +69,23 @@ def _awaited(
     """Wait for the end of the requested reconcile run, and return its result. A terminal shows the progress."""
     shown_message = ""
     columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, transient=True, disable=not (tells and sys.stdout.isatty())) as progress:
-        bar = progress.add_task("repositories", total=None)
+    with Progress(*columns, transient=True, disable=not (tells and sys.stdout.isatty())) as bars:
+        bar = bars.add_task("repositories", total=None)
         while True:
-            last, under = wiring.walks.last(), wiring.walks.current()
-            is_over = last and last.at_ms >= asked_ms and (last.reason == reason or bool(repositories))
-            if last and is_over and not wiring.walks.waiting(repositories):
-                return last
+            now = progress(wiring, repositories, reason, asked_ms)
+            if now.ended:
+                return now.ended
+            under = now.under
             if under and under.message not in ("", shown_message):
                 shown_message = under.message
                 click.echo(f"continued later: {shown_message}", err=True)
             if under:
                 done = under.repositories + under.failed
                 total = done + under.todo if under.listed else None
-                progress.update(bar, completed=done, total=total, description=f"repositories, {under.tags} tags")
-            if wiring.outbox.workers() == 0:
+                bars.update(bar, completed=done, total=total, description=f"repositories, {under.tags} tags")
+            if not now.has_worker:
                 raise RegistryRefused("no worker is running: start one, and the comparison runs then")
             time.sleep(_POLL_S)
-
-
-def _trouble(wiring: Wiring) -> str:
-    return next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == "reconcile"), "")
 
 
 def _show_overview(status: Overview, as_json: bool) -> None:

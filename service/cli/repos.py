@@ -1,6 +1,7 @@
 """`pushprune repos [NAME…]`: the repositories anything is known of."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +11,7 @@ from service.cli.names import UnclearName
 from service.cli.output import table, when
 from service.cli.reach import reach, reaching, show_json
 from service.domain.search import finding
-from service.reports.inventory import RepositoryOrder
+from service.reports.inventory import ListedRepository, RepositoryOrder
 
 _ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
 _EVERYTHING = 10_000_000
@@ -36,31 +37,21 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
     page = wiring.inventory.repositories(
         lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
     )
-    holds = {hold.repository: hold.reason for hold in wiring.rulings.holds([row.repository for row in page.rows])}
-    unheard = wiring.history.unheard()
     if as_json:
-        show_json(
-            [
-                {
-                    "repository": row.repository, "tags": row.tags, "pushed_us": row.pushed_us,
-                    "doomed": row.doomed, "held": holds.get(row.repository), "unheard": unheard.get(row.repository, 0),
-                }
-                for row in page.rows
-            ]
-        )  # fmt: skip
+        show_json([asdict(row) for row in page.rows])
         return
     rows = (
         (
             row.repository, str(row.tags), when(row.pushed_us), str(row.doomed or ""),
-            "; ".join(_remarks(holds.get(row.repository), unheard.get(row.repository, 0))),
+            "; ".join(_remarks(row)),
         )
         for row in page.rows
     )  # fmt: skip
     table(("repository", "tags", "last push", "going", ""), rows)
 
 
-def _remarks(held: str | None, unheard: int) -> Iterator[str]:
-    if held:
-        yield held
-    if unheard:
-        yield f"{unheard} kept only because their pushes were not heard"
+def _remarks(row: ListedRepository) -> Iterator[str]:
+    if row.held:
+        yield row.held
+    if row.unheard:
+        yield f"{row.unheard} kept only because their pushes were not heard"

@@ -23,7 +23,7 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     if repository:
         repository = parse_repository(repository)
     wiring = reach(config, data)
-    names = known(wiring, [repository]) if repository else wiring.history.repositories()
+    names = known(wiring, [repository]) if repository else wiring.inventory.names()
     life_us = wiring.settings.history.trash * 1_000_000
     deleted = [(name, image) for name in names for image in wiring.undo.deleted(name)]
     if as_json:

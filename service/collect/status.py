@@ -3,10 +3,24 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from service.domain.collection.run import BY_HAND, CHECKING, SWEEPING, Run, Under, Wait, is_by_hand
+from service.domain.collection.run import (
+    BY_HAND,
+    CHECKING,
+    SWEEPING,
+    Rehearsal,
+    Run,
+    Totals,
+    Under,
+    Wait,
+    is_by_hand,
+)
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.schedule import next_run, too_early
+from service.store.gate import GateState
 from service.wiring import Wiring
+
+# The number of past runs that Redis keeps by default.
+_RECORDED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +70,90 @@ def overview(wiring: Wiring, runs: int = 20) -> Overview:
         waits=garbage.wait() if wanted else None,
         next_ms=next_ms(wiring),
         gate=Held(held.state, held.since_ms, held.reason) if held else None,
-        permanent=wiring.figures.trashed(),
+        permanent=at_stake(wiring),
         runs=garbage.runs(runs),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedWork:
+    """The work that waits for a collection or a dry run.
+
+    Attributes:
+        rehearsal: the reason of the queued dry run; None if none is queued.
+        pushes: pushes that are open, in words: a collection waits for their end.
+        has_worker: True if a worker is running.
+    """
+
+    rehearsal: str | None
+    pushes: tuple[str, ...]
+    has_worker: bool
+
+
+def queue(wiring: Wiring) -> QueuedWork:
+    """Describe the work that waits for a collection or a dry run."""
+    return QueuedWork(wiring.garbage.rehearsal_requested(), wiring.gate.unfinished(), wiring.outbox.workers() > 0)
+
+
+def past(wiring: Wiring, count: int) -> tuple[tuple[Run, ...], Totals]:
+    """Return the latest runs, newest first, and the totals of all runs."""
+    return wiring.garbage.runs(count), wiring.garbage.totals()
+
+
+def recorded(wiring: Wiring, started_ms: int) -> tuple[Run, str | None] | None:
+    """Return the run that began at this time, and its output if that is kept; None if no such run is recorded."""
+    run = next((run for run in wiring.garbage.runs(_RECORDED) if run.started_ms == started_ms), None)
+    return (run, wiring.garbage.output(started_ms)) if run else None
+
+
+def rehearsal(wiring: Wiring) -> Rehearsal | None:
+    """Return the result of the last dry run of the last day; None if there was none."""
+    return wiring.garbage.rehearsal()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionProgress:
+    """The progress of a requested run.
+
+    Attributes:
+        ended: the run, once it has ended.
+        stage: the stage of the running collection; None if none is running.
+        is_queued: True if a collection is queued.
+        has_worker: True if a worker is running.
+    """
+
+    ended: Run | None
+    stage: str | None
+    is_queued: bool
+    has_worker: bool
+
+
+def progress(wiring: Wiring, reason: str, since_ms: int) -> CollectionProgress:
+    """Describe the progress of the run that was requested for this reason at this time (ms since the epoch)."""
+    ended = [run for run in wiring.garbage.runs(5) if run.started_ms >= since_ms and run.reason == reason]
+    under = wiring.garbage.progress()
+    return CollectionProgress(
+        ended=ended[-1] if ended else None,
+        stage=under.stage if under else None,
+        is_queued=wiring.garbage.requested() is not None,
+        has_worker=wiring.outbox.workers() > 0,
+    )
+
+
+def at_stake(wiring: Wiring) -> int:
+    """Return the number of deletions that the next collection makes permanent."""
+    return wiring.figures.trashed()
+
+
+def gate_state(wiring: Wiring) -> GateState | None:
+    """Return the write gate with its holder while it is draining or closed; None while it is open."""
+    return wiring.gate.state()
+
+
+def open_gate(wiring: Wiring, token: str) -> None:
+    """Open the gate of this holder, whose collector runs no more, and end the trouble about it."""
+    wiring.gate.open(token)
+    wiring.outbox.end_trouble("gate")
 
 
 def permanent(count: int) -> str:

@@ -1,7 +1,7 @@
 """List, approve and reject the plans that wait for approval. The history records who decided."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.domain.errors import NotWaiting
@@ -50,9 +50,14 @@ def approve(wiring: Wiring, repository: str, plan: str | None, *, by: str) -> in
     if not approved:
         raise NotWaiting(_nothing(wiring, repository))
     wiring.rulings.note(repository, "approved", by, f"{approved} images may go: {reason}")
-    for name in wiring.outbox.mark_due([repository]):
-        wiring.dispatch.enforce(name)
+    plan_now(wiring, [repository])
     return approved
+
+
+def plan_now(wiring: Wiring, repositories: Sequence[str]) -> None:
+    """Let the workers plan these repositories again now."""
+    for name in wiring.outbox.mark_due(repositories):
+        wiring.dispatch.enforce(name)
 
 
 @dataclass(frozen=True, slots=True)

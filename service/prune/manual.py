@@ -120,6 +120,11 @@ def standing(wiring: Wiring, wishes: Iterable[Wish]) -> Standing:
     return Standing(remaining, waits, troubles[0] if troubles else "", has_worker)
 
 
+def requests(wiring: Wiring, repository: str) -> Mapping[str, ManualDeletion]:
+    """Return the manual deletions of a repository that are pending or were rejected, by tag or digest."""
+    return wiring.asks.requests(repository)
+
+
 def stayed(wiring: Wiring, wishes: Iterable[Wish]) -> tuple[tuple[str, Verdict, str], ...]:
     """Return (repository, verdict, reason) of each deletion that did not happen. Call it once no work is left."""
     kept = []

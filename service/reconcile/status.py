@@ -36,6 +36,46 @@ def overview(wiring: Wiring) -> Overview:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class ReconcileProgress:
+    """The progress of a requested reconcile run.
+
+    Attributes:
+        ended: the result, once the run has ended.
+        under: the run under way, None for none.
+        has_worker: True if a worker is running.
+    """
+
+    ended: ReconcileResult | None
+    under: ReconcileRun | None
+    has_worker: bool
+
+
+def progress(wiring: Wiring, repositories: Sequence[str], reason: str, since_ms: int) -> ReconcileProgress:
+    """Describe the progress of a requested run.
+
+    Args:
+        repositories: the requested repositories, empty for all.
+        reason: as `ask` returned it.
+        since_ms: the time of the request by the clock of Redis.
+    """
+    walks = wiring.walks
+    last, under = walks.last(), walks.current()
+    is_over = last and last.at_ms >= since_ms and (last.reason == reason or bool(repositories))
+    ended = last if is_over and not walks.waiting(repositories) else None
+    return ReconcileProgress(ended, under, wiring.outbox.workers() > 0)
+
+
+def now_ms(wiring: Wiring) -> int:
+    """Return the time of a request by the clock of Redis, for `progress`."""
+    return wiring.connection.now_ms()
+
+
+def trouble(wiring: Wiring) -> str:
+    """Return the recorded problem of reconcile runs that an operator must fix; "" for none."""
+    return next((trouble.message for trouble in wiring.outbox.troubles() if trouble.about == "reconcile"), "")
+
+
 def ask(wiring: Wiring, repositories: Sequence[str] = (), *, by: str = "") -> str:
     """Ask for a reconcile run of these repositories, or of all; return the reason that its record will show.
 

@@ -1,7 +1,7 @@
 """List repositories, tags with their verdicts, plans and the past of tags, for the command line and the API."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +14,7 @@ from service.domain.retention.plan import Doomed, Verdict
 from service.domain.retention.state import Tag
 from service.reports.verdicts import LiveVerdicts, Verdicts
 from service.store.approvals import Approvals, Hold
-from service.store.archive import Archive
+from service.store.archive import Archive, RejectedEvent
 from service.store.catalog import Catalog, RepositorySummary
 from service.store.history import History
 
@@ -35,6 +35,35 @@ _TAG_PLACES: dict[str, Callable[[Tag], int | str]] = {
 _PAGE = 1000
 # The number of history entries that one answer may read.
 _MOST_READ = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRepository:
+    """The summary of a repository.
+
+    Attributes:
+        pushed_us: the last push of a live tag, None if no push was recorded.
+        doomed: number of images and tags to delete next.
+        held: the reason why its plan waits for approval; None if no plan waits.
+        unheard: number of tags that are kept only because the events of their pushes were lost.
+    """
+
+    repository: str
+    tags: int
+    pushed_us: int | None
+    doomed: int
+    held: str | None
+    unheard: int
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryTotals:
+    """The totals of all repositories. held: the number of plans that wait for approval."""
+
+    repositories: int
+    tags: int
+    doomed: int
+    held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +155,68 @@ class Inventory:
             raise NoSuchRepository(f"no repository {repository!r} is known")
         return repository
 
+    def is_known(self, repository: str) -> bool:
+        """True if anything is recorded about the repository."""
+        return self.catalog.is_known(repository)
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all known repositories, in order."""
+        return self.history.repositories()
+
+    def tag_names(self, repository: str) -> tuple[str, ...]:
+        """The names of the live tags of a repository."""
+        return tuple(tag.name for tag in self.history.live(repository))
+
+    def generation(self, repository: str) -> str:
+        """The generation of a repository, which changes with each of its changes."""
+        return self.history.generation(repository)
+
+    def layers(self, repository: str, digests: Iterable[str]) -> dict[str, tuple[tuple[str, int], ...]]:
+        """The (mark, size) of each config and layer of these images, as far as they are known, by digest."""
+        return self.history.layers(repository, digests)
+
+    def totals(self) -> InventoryTotals:
+        """The totals of all repositories."""
+        summaries = self.catalog.summaries(self.names())
+        tags, doomed = sum(summary.tags for summary in summaries), sum(summary.doomed for summary in summaries)
+        return InventoryTotals(len(summaries), tags, doomed, len(self.approvals.holds()))
+
     def repositories(
         self,
         matches: Matcher,
         order: RepositoryOrder = "name",
         after: Place | None = None,
         limit: int = _PAGE,
-    ) -> Page[RepositorySummary]:
+    ) -> Page[ListedRepository]:
         """Return a page of the repositories whose names match. after: the place where the page before ended."""
         names = tuple(filter(matches, self.history.repositories()))
         by, descending = order.lstrip("-"), order.startswith("-")
         if by == "name":
-            return self._by_name(names, descending=descending, after=after, limit=limit)
-        place = _SHELF_PLACES[by]
-        return page(
-            self.catalog.summaries(names),
-            lambda summary: (place(summary), summary.repository),
-            descending=descending,
-            after=after,
-            limit=limit,
+            summaries = self._by_name(names, descending=descending, after=after, limit=limit)
+        else:
+            place = _SHELF_PLACES[by]
+            summaries = page(
+                self.catalog.summaries(names),
+                lambda summary: (place(summary), summary.repository),
+                descending=descending,
+                after=after,
+                limit=limit,
+            )
+        held = self.approvals.holds(row.repository for row in summaries.rows)
+        reasons = {hold.repository: hold.reason for hold in held}
+        unheard = self.history.unheard()
+        rows = tuple(
+            ListedRepository(
+                repository=row.repository,
+                tags=row.tags,
+                pushed_us=row.pushed_us,
+                doomed=row.doomed,
+                held=reasons.get(row.repository),
+                unheard=unheard.get(row.repository, 0),
+            )
+            for row in summaries.rows
         )
+        return Page(rows, summaries.after, summaries.total)
 
     def _by_name(
         self, names: Sequence[str], *, descending: bool, after: Place | None, limit: int
@@ -192,6 +263,15 @@ class Inventory:
             for name in chosen.rows
         )
         return Page(tuple(rows), chosen.after, chosen.total)
+
+    def last_entry(self, repository: str, tag: str, count: int) -> Entry | None:
+        """The entry of a tag with the latest time, among the newest `count` entries of its repository."""
+        of_tag = (entry for entry in self.history.entries(repository, count) if entry.tag == tag)
+        return max(of_tag, key=lambda entry: entry.at_us, default=None)
+
+    def rejected(self, count: int) -> tuple[RejectedEvent, ...]:
+        """The newest events that were rejected."""
+        return self.archive.rejected(count)
 
     def entries(
         self, repository: str | None, wanted: Callable[[Entry], bool], before: str | None = None, limit: int = 100

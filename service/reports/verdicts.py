@@ -8,13 +8,14 @@ from service.clock import now_us
 from service.domain.policy.model import Policy
 from service.domain.retention import planner
 from service.domain.retention.evaluation import Evaluation
-from service.domain.retention.explanation import Explanation, explain
+from service.domain.retention.explanation import Explanation, explain, with_hold
 from service.domain.retention.freed import Freed, freed
 from service.domain.retention.plan import Plan, Verdict
 from service.domain.retention.preview import Preview, previewed
 from service.domain.retention.state import State, Tag
 from service.settings import PolicySource
 from service.settings.reload import NONE_IN_FORCE
+from service.store.approvals import Approvals
 from service.store.history import History
 
 
@@ -55,6 +56,7 @@ class Verdicts:
 
     history: History
     policies: PolicySource
+    approvals: Approvals
 
     def plan(self, repository: str, policy: Policy | None = None) -> Plan:
         """The plan that would be committed now, by the given policy or the current one; without any, all is kept."""
@@ -71,6 +73,8 @@ class Verdicts:
     def explain(self, repository: str, names: tuple[str, ...] | None = None) -> tuple[Explanation, ...]:
         """Explain the verdicts on these tags of a repository (None: all), the newest push first."""
         explained = explain(self.history.snapshot(repository), self._policy(None), now_us(), names)
+        for hold in self.approvals.holds([repository]):
+            explained = with_hold(explained, hold.digests, hold.reason)
         if not self._is_lost:
             return explained
         return tuple(

@@ -14,7 +14,7 @@ from service.domain.page import Page, Place
 from service.domain.retention.evaluation import Evaluation
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from service.domain.retention.state import Tag
-from service.reports.inventory import Inventory, RepositoryOrder, TagOrder, TagVerdict
+from service.reports.inventory import Inventory, ListedRepository, RepositoryOrder, TagOrder, TagVerdict
 from service.store.catalog import RepositorySummary
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -48,9 +48,9 @@ def test_a_repository_has_its_tags_its_last_push_and_what_is_doomed(wiring: Wiri
     going = Verdict(snapshot.tags[0], False, "old")
     wiring.history.commit(snapshot, Plan(doomed=(Doomed(going.tag.digest, (going,)),)), "doomed")
     assert wiring.inventory.repositories(everything).rows == (
-        RepositorySummary("ops/old", 0, None, 0),
-        RepositorySummary("shop/api", 3, NOW + 3000, 1),
-        RepositorySummary("shop/web", 1, NOW + 9000, 0),
+        ListedRepository("ops/old", 0, None, 0, held=None, unheard=0),
+        ListedRepository("shop/api", 3, NOW + 3000, 1, held=None, unheard=0),
+        ListedRepository("shop/web", 1, NOW + 9000, 0, held=None, unheard=0),
     )
 
 

@@ -8,7 +8,7 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field, StrictBool
 from werkzeug.exceptions import Conflict
 
-from service.collect.status import ask, cancel, overview
+from service.collect.status import ask, at_stake, cancel, overview
 from service.domain.errors import ConfigurationError, NotWaiting
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.models import ApiAnswer, ApiRequest
@@ -109,7 +109,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     def collect(body: CollectionRequest) -> Response:
         """Run a collection now, regardless of gc.window and gc.min_interval, or only a dry run"""
         reason = _asked(wiring, body.dry_run)
-        permanent = 0 if body.dry_run else wiring.figures.trashed()
+        permanent = 0 if body.dry_run else at_stake(wiring)
         return QueuedCollection(reason=reason, dry_run=body.dry_run, permanent=permanent).response()
 
     @pages.delete("/collections", responses={HTTPStatus.OK: CancelledCollection, **error_responses([_NOT_QUEUED])})

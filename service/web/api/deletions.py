@@ -13,7 +13,7 @@ from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
-from service.prune.manual import Wish, ask, wishes
+from service.prune.manual import Wish, ask, requests, wishes
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.names import Digest
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath
@@ -133,7 +133,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         repository = wiring.inventory.known(path.repository)
         pending = (
             PendingDeletion(name=name, digest=ask.digest, by=ask.by, at_us=ask.at_us, refused=ask.refused or None)
-            for name, ask in sorted(wiring.asks.requests(repository).items())
+            for name, ask in sorted(requests(wiring, repository).items())
         )
         return PendingDeletions(repository=repository, pending=tuple(pending)).response()
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from service.domain.errors import NoSuchTag
 from service.domain.retention.conditions import RuleResult
-from service.domain.retention.explanation import Explanation, with_hold
+from service.domain.retention.explanation import Explanation
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
 from service.web.models import ApiAnswer, ApiRequest
@@ -147,6 +147,4 @@ def _explained(wiring: Wiring, repository: str, names: tuple[str, ...]) -> tuple
     for name in names:
         if name not in existing:
             raise NoSuchTag(f"there is no tag {name!r} in {repository!r}")
-    for hold in wiring.rulings.holds([repository]):
-        explained = with_hold(explained, hold.digests, hold.reason)
     return explained

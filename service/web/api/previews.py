@@ -117,7 +117,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     @pages.get("/preview", responses=answers)
     def preview(query: RepositoryQuery) -> Response:
         """Preview what the current policy would delete now"""
-        names = known(wiring, query.repository) or wiring.history.repositories()
+        names = known(wiring, query.repository) or wiring.inventory.names()
         with trials.turn():
             return _previews(_previewed(wiring, names), wiring.verdicts.is_dry())
 
@@ -126,7 +126,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         """Preview what another policy would delete now; this changes nothing"""
         trials.check_size(len(to_json(body.policy)))
         trials.check_patterns(body.policy)
-        names = wiring.history.repositories() if body.repositories is None else known(wiring, body.repositories)
+        names = wiring.inventory.names() if body.repositories is None else known(wiring, body.repositories)
         with trials.turn():
             policy = _policy(body.policy)
             return _previews(_previewed(wiring, names, policy), policy.dry_run)

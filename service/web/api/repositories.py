@@ -46,16 +46,14 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
         kind = str if query.sort.endswith("name") else int
         after = place_of(query.cursor, query.sort, kind)
         page = wiring.inventory.repositories(query.finding(), query.sort, after, query.limit)
-        unheard = wiring.history.unheard()
-        holds = {hold.repository: hold.reason for hold in wiring.rulings.holds([row.repository for row in page.rows])}
         rows = (
             Repository(
                 repository=row.repository,
                 tags=row.tags,
                 pushed_us=row.pushed_us,
                 doomed=row.doomed,
-                held=holds.get(row.repository),
-                unheard=unheard.get(row.repository, 0),
+                held=row.held,
+                unheard=row.unheard,
             )
             for row in page.rows
         )

@@ -5,7 +5,6 @@ from http import HTTPStatus
 
 from pydantic import Field
 
-from service.domain.errors import NoSuchRepository
 from service.web.models import ApiRequest
 from service.wiring import Wiring
 
@@ -27,8 +26,4 @@ class TagPath(RepositoryPath):
 
 def known(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
     """Return the names without duplicates. Raises NoSuchRepository if nothing is known about a repository."""
-    unique, existing = tuple(dict.fromkeys(names)), frozenset(wiring.history.repositories())
-    for name in unique:
-        if name not in existing:
-            raise NoSuchRepository(f"no repository {name!r} is known")
-    return unique
+    return tuple(wiring.inventory.known(name) for name in dict.fromkeys(names))

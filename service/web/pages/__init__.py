@@ -1,7 +1,6 @@
 """The dashboard. A page is a frame that is served at once; its panels load the parts that take time.
 
 rendering.py     a page, a panel, the redirect after a change
-listings.py      a cache of the tags that users look at
 text.py          formats of times, bytes, digests and untrusted text
 yaml_text.py     policies and settings as YAML
 masking.py       the configuration without its secrets

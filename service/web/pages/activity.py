@@ -74,7 +74,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/activity/rejected")
     def activity_rejected() -> Response:
-        rejected = wiring.archive.rejected(_REJECTED)
+        rejected = wiring.inventory.rejected(_REJECTED)
         return rendering.panel("activity_rejected.html", "What could not be understood", rejected=rejected)
 
     @pages.get("/panels/activity/troubles")
@@ -114,7 +114,7 @@ def _wanted(wiring: Wiring, filters: Filters) -> tuple[str | None, Callable[[Ent
         matches = finding(filters.repository)
     except ValueError as error:
         raise ConfigurationError(f"repository: {error}") from error
-    is_known = bool(filters.repository) and wiring.inventory.catalog.is_known(filters.repository)
+    is_known = bool(filters.repository) and wiring.inventory.is_known(filters.repository)
     repository = filters.repository if is_known else None
 
     def wanted(entry: Entry) -> bool:

@@ -5,14 +5,14 @@ import time
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
 
-from service.collect.status import ask, cancel, overview, permanent
+from service.collect import status
+from service.collect.status import ask, at_stake, cancel, overview, permanent
 from service.web.pages import rendering
 from service.wiring import Wiring
 
 NAME = "Collection"
 
 _SHOWN = 50
-_KEPT = 1000
 _BLOBS = 200
 _OPEN_PUSHES = 20
 
@@ -26,25 +26,25 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/collection/now")
     def collection_now() -> Response:
-        seen, standing = overview(wiring, runs=1), wiring.gate.state()
+        seen, queued = overview(wiring, runs=1), status.queue(wiring)
         return rendering.panel(
             "collection_now.html",
             "Collection now",
             seen=seen,
-            standing=standing,
-            unfinished=wiring.gate.unfinished()[:_OPEN_PUSHES] if seen.wanted or seen.under else (),
-            rehearsal_wanted=wiring.garbage.rehearsal_requested(),
+            gate=status.gate_state(wiring),
+            unfinished=queued.pushes[:_OPEN_PUSHES] if seen.wanted or seen.under else (),
+            rehearsal_wanted=queued.rehearsal,
             trashed=seen.permanent,
             permanent=permanent,
             kept_s=wiring.settings.history.trash,
             can_collect=wiring.collector is not None,
-            has_worker=wiring.outbox.workers() > 0,
+            has_worker=queued.has_worker,
             now_ms=time.time_ns() // 1_000_000,
         )
 
     @pages.get("/panels/collection/runs")
     def collection_runs() -> Response:
-        runs, totals = wiring.garbage.runs(_SHOWN), wiring.garbage.totals()
+        runs, totals = status.past(wiring, _SHOWN)
         return rendering.panel("collection_runs.html", "Collections that ran", runs=runs, totals=totals)
 
     @pages.get("/collection/run/<int:started_ms>")
@@ -53,16 +53,15 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
     @pages.get("/panels/collection/run/<int:started_ms>")
     def collection_output(started_ms: int) -> Response:
-        runs = wiring.garbage.runs(_KEPT)
-        run = next((run for run in runs if run.started_ms == started_ms), None)
-        if run is None:
-            raise NotFound("no run that began then is recorded any more")
-        values = {"run": run, "output": wiring.garbage.output(started_ms)}
-        return rendering.panel("collection_output.html", "A collection", **values)
+        recorded = status.recorded(wiring, started_ms)
+        if recorded is None:
+            raise NotFound("no collection is recorded that started at that time")
+        run, output = recorded
+        return rendering.panel("collection_output.html", "A collection", run=run, output=output)
 
     @pages.get("/panels/collection/rehearsal")
     def collection_rehearsal() -> Response:
-        rehearsal = wiring.garbage.rehearsal()
+        rehearsal = status.rehearsal(wiring)
         return rendering.panel("collection_rehearsal.html", "The last dry run", rehearsal=rehearsal, most=_BLOBS)
 
     @pages.post("/collection")
@@ -71,7 +70,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         reason = ask(wiring, dry_run=dry_run, by=rendering.current_visitor().name)
         if dry_run:
             return rendering.redirect_back(f"A dry run is queued: {reason}")
-        becomes = permanent(wiring.figures.trashed())
+        becomes = permanent(at_stake(wiring))
         return rendering.redirect_back(
             f"A collection is queued: {reason}. It is tried until it is made, and {becomes} with it."
         )

@@ -90,7 +90,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             digest=policies.digest,
             complaint=policies.complaint,
             read_ms=policies.read_ms,
-            rules=reaches.of(now, wiring.history.repositories()) if now else (),
+            rules=reaches.of(now, wiring.inventory.names()) if now else (),
         )
 
     @pages.get("/panels/policy/holds")
@@ -137,7 +137,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         text = request.form.get("policy", "")
         trials.check_size(len(text))
         name = request.form.get("repository", "")
-        names = (wiring.inventory.known(name),) if name else tuple(filter(_found(), wiring.history.repositories()))
+        names = (wiring.inventory.known(name),) if name else tuple(filter(_found(), wiring.inventory.names()))
         with trials.turn():
             tried = parse_policy(text, _EDITED, trials.check_patterns)
             changes, looked = _changes(wiring, names, tried)

@@ -36,15 +36,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         order, under = _order(), _under()
         matches = _found(under)
         rows = wiring.inventory.repositories(matches, order, _place(order), _PAGE)
-        holds = {hold.repository: hold.reason for hold in wiring.rulings.holds(row.repository for row in rows.rows)}
         asked = rendering.query(*_KEYS)
-        steps = () if "search" in asked else _steps(wiring.history.repositories(), under)
-        values = {
-            "rows": rows,
-            "holds": holds,
-            "asked": rendering.without(asked, "at", "after"),
-            "steps": steps[:_FOLDERS],
-        }
+        steps = () if "search" in asked else _steps(wiring.inventory.names(), under)
+        values = {"rows": rows, "asked": rendering.without(asked, "at", "after"), "steps": steps[:_FOLDERS]}
         return rendering.panel("repositories_list.html", "Repositories", under=under, **values)
 
 

@@ -11,8 +11,8 @@ from service.domain.retention.selector import TagSelector
 from service.domain.search import finding
 from service.prune.manual import ask, wishes
 from service.reports.inventory import TagOrder
+from service.reports.listings import Listings
 from service.web.pages import rendering
-from service.web.pages.listings import Listings
 from service.web.pages.policy import policy_file
 from service.wiring import Wiring
 
@@ -30,7 +30,7 @@ _TRASHED = 200
 
 
 def add(pages: Blueprint, wiring: Wiring) -> None:
-    settings, listings = wiring.settings, Listings(wiring)
+    settings, listings = wiring.settings, Listings(wiring.inventory, wiring.policies)
 
     @pages.get("/repository/<path:repository>")
     def repository(repository: str) -> Response:

@@ -9,7 +9,7 @@ from service.domain.errors import ConfigurationError
 from service.domain.history.interval import Interval
 from service.domain.oci.diff import Difference, difference
 from service.domain.oci.names import is_digest
-from service.domain.retention.explanation import with_hold
+from service.prune.manual import requests
 from service.web.pages import rendering
 from service.web.pages.repository import host
 from service.wiring import Wiring
@@ -44,10 +44,8 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/tag/why/<path:repository>:<tag>")
     def tag_why(repository: str, tag: str) -> Response:
         explained = wiring.verdicts.explain(wiring.inventory.known(repository), (tag,))
-        for hold in wiring.rulings.holds([repository]):
-            explained = with_hold(explained, hold.digests, hold.reason)
         explanation = explained[0] if explained else None
-        asked = wiring.asks.requests(repository).get(tag)
+        asked = requests(wiring, repository).get(tag)
         values = {"one": explanation, "asked": asked, "is_dry": wiring.verdicts.is_dry(), "host": address}
         return rendering.panel("tag_why.html", f"{repository}:{tag}", repository=repository, tag=tag, **values)
 
@@ -58,7 +56,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         deleted = {image.digest for image in wiring.undo.deleted(repository)}
         pullable = wiring.undo.standing(repository)
         reachable = wiring.undo.reachable(repository) | deleted
-        layers = wiring.history.layers(repository, (interval.digest for interval in intervals))
+        layers = wiring.inventory.layers(repository, (interval.digest for interval in intervals))
         stays = tuple(_periods(intervals, reachable, pullable, layers))
         now = intervals[0] if intervals and not intervals[0].ended else None
         values = {"repository": repository, "tag": tag, "stays": stays, "now": now, "host": address}
@@ -79,7 +77,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def tag_compare(repository: str, tag: str) -> Response:
         images = _images(wiring.inventory.intervals(wiring.inventory.known(repository), tag))
         before, after = (_one_of(images, rendering.query(key).get(key, "")) for key in _COMPARED)
-        layers = wiring.history.layers(repository, (before.digest, after.digest))
+        layers = wiring.inventory.layers(repository, (before.digest, after.digest))
         values = {
             "images": (before, after),
             "counts": [len(layers.get(image.digest, ())) for image in (before, after)],

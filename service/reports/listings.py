@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-from service.reports.inventory import Listing
-from service.wiring import Wiring
+from service.reports.inventory import Inventory, Listing
+from service.settings import PolicySource
 
 _LIFE_S = 10.0
 _KEPT = 32
@@ -28,20 +28,22 @@ class Listings:
     pulls and time change verdicts, too.
     """
 
-    def __init__(self, wiring: Wiring, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, inventory: Inventory, policies: PolicySource, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Create an empty cache. `clock` returns monotonic seconds."""
-        self._wiring, self._clock, self._lock = wiring, clock, Lock()
+        self._inventory, self._policies, self._clock, self._lock = inventory, policies, clock, Lock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
 
     def of(self, repository: str) -> Listing:
         """Return all live tags of the repository. Raises StoreUnavailable if Redis is not available."""
-        self._wiring.policies.current()
-        generation, policy = self._wiring.history.generation(repository), self._wiring.policies.digest
+        self._policies.current()
+        generation, policy = self._inventory.generation(repository), self._policies.digest
         with self._lock:
             kept = self._kept.get(repository)
         if kept and (kept.generation, kept.policy) == (generation, policy) and self._clock() < kept.until_s:
             return kept.listing
-        listing = self._wiring.inventory.listing(repository)
+        listing = self._inventory.listing(repository)
         with self._lock:
             now_s = self._clock()
             self._kept.pop(repository, None)
