@@ -59,7 +59,7 @@ def connection(valkey: Valkey) -> Iterator[Connection]:
 def documented(key: str) -> bool:
     """Whether a key (without prefix) stands in the table of keys.py."""
     names = re.findall(
-        r"^  ([a-z:]+)(R|N|NAME)?  +(?:zset|hash|string|set|stream) ", schema.__doc__ or "", re.MULTILINE
+        r"^  ([a-z_:]+)(R|N|NAME)? +(?:zset|hash|string|set|stream) ", schema.__doc__ or "", re.MULTILINE
     )
     exact = {name for name, variable in names if not variable}
     prefixes = tuple(name for name, variable in names if variable)

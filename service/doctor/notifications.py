@@ -28,9 +28,9 @@ def check(case: Case) -> Iterator[Finding]:
     finally:
         with suppress(PushpruneError):
             probes.end(case.name)
-    if state == "heard references":
+    if state == "received references":
         yield fine(_NAME, f"the notification of a push arrived after {took_s:.1f} s")
-    elif state == "heard":
+    elif state == "received":
         sentence = "pushes are heard of, but not what they reference: sizes stay unknown, and indexes must be asked for"
         yield warning(_NAME, sentence, f"notifications: {{events: {{includereferences: true}}}}   # {_WHERE}")
     else:
@@ -55,7 +55,7 @@ def _wait(case: Case) -> tuple[ProbeState, float]:
     began = time.monotonic()
     while True:
         state, took_s = case.wiring.probes.state(case.name), time.monotonic() - began
-        if state.startswith("heard") or took_s >= case.patience_s:
+        if state.startswith("received") or took_s >= case.patience_s:
             return state, took_s
         time.sleep(_POLL_S)
 

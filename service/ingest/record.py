@@ -27,7 +27,7 @@ class Recorder:
         """
         word = self._history.word()
         for name, references in envelope.probes(word):
-            self._probes.heard(name, references=references)
+            self._probes.received(name, references=references)
         # Events that our own requests caused tell nothing new, unless they are the first sign of a restarted registry.
         echoes = envelope.echoes(word)
         if echoes and echoes <= self._instances:

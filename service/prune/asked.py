@@ -36,7 +36,7 @@ def settle(wiring: Wiring, snapshot: Snapshot) -> bool | None:
     if heal(wiring, snapshot, _all_that_goes(snapshot, policy, plan)) or looked_again(wiring, snapshot, plan):
         return False
     doomed = tuple(replace(image, policy=wiring.policies.name) for image in plan.doomed)
-    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "asked")
+    committed = commit(wiring, snapshot, replace(plan, doomed=doomed), "manual")
     if committed is CommitResult.COMMITTED:
         wiring.dispatch.delete(snapshot.repository)
     return committed is not CommitResult.STALE

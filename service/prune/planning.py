@@ -76,7 +76,7 @@ def _settled(wiring: Wiring, snapshot: Snapshot) -> bool:
 
 
 def _commit_dry(wiring: Wiring, snapshot: Snapshot, plan: Plan) -> bool:
-    if commit(wiring, snapshot, plan, "dry") is CommitResult.STALE:
+    if commit(wiring, snapshot, plan, "dry_run") is CommitResult.STALE:
         return False
     for doomed in plan.doomed:
         for verdict in doomed.verdicts:

@@ -44,7 +44,7 @@ class Approvals:
         """Return the plans that wait for approval, of these repositories or of all."""
         with self._connection.reached() as client:
             names = tuple(sorted(client.hkeys(self._keys.of("generation"))) if repositories is None else repositories)
-            texts = client.mget([self._keys.held(name) for name in names]) if names else []
+            texts = client.mget([self._keys.of("hold", name) for name in names]) if names else []
         return tuple(unpack_hold(name, text) for name, text in zip(names, texts, strict=True) if text)
 
     def held(self, repository: str) -> str | None:
@@ -61,21 +61,21 @@ class Approvals:
         approved = {digest: until_ms for hold in holds for digest in hold.digests}
         if approved:
             with self._connection.reached() as client:
-                client.zadd(self._keys.approvals(repository), approved)
-                client.expire(self._keys.approvals(repository), _APPROVED_MS // 1000)
+                client.zadd(self._keys.of("approvals", repository), approved)
+                client.expire(self._keys.of("approvals", repository), _APPROVED_MS // 1000)
         return len(approved)
 
     def reject(self, repository: str, plan: str, by: str) -> None:
         """Record that a user rejected this plan. A later plan with other digests is not rejected by that."""
         rejection = Rejection(plan, by, time.time_ns() // 1000)
         with self._connection.reached() as client:
-            client.set(self._keys.refused(repository), json.dumps(asdict(rejection)), ex=_REJECTED_S)
+            client.set(self._keys.of("rejection", repository), json.dumps(asdict(rejection)), ex=_REJECTED_S)
 
     def rejections(self, repositories: Iterable[str]) -> Mapping[str, Rejection]:
         """Return repository → the plan that was last rejected there, if there is one."""
         names = tuple(repositories)
         with self._connection.reached() as client:
-            texts = client.mget([self._keys.refused(name) for name in names]) if names else []
+            texts = client.mget([self._keys.of("rejection", name) for name in names]) if names else []
         return {name: Rejection(**json.loads(text)) for name, text in zip(names, texts, strict=True) if text}
 
     def note(self, repository: str, action: str, by: str, reason: str) -> None:
@@ -84,7 +84,7 @@ class Approvals:
         fields |= {"at_us": str(time.time_ns() // 1000), "reason": reason, "rule": "", "media": ""}
         limits = self._limits
         with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.xadd(self._keys.history(repository), fields, maxlen=limits.repository_entries)
+            pipe.xadd(self._keys.of("history", repository), fields, maxlen=limits.repository_entries)
             pipe.xadd(self._keys.of("events"), {"repository": repository, **fields}, maxlen=limits.events)
             pipe.execute()
 

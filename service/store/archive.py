@@ -52,7 +52,7 @@ class Archive:
         Always reads the whole record, whatever period the caller needs: the state at the start of a period follows from
         the changes before it. The order is that of arrival, which is not always chronological.
         """
-        rows = self._rows(self._keys.history(repository))
+        rows = self._rows(self._keys.of("history", repository))
         return tuple(_event(_kind(row), row) for row in rows if row["action"] in _KINDS)
 
     def pulls(self) -> Mapping[str, tuple[TimelineEvent, ...]]:
@@ -67,7 +67,7 @@ class Archive:
 
     def newest(self, repository: str | None, count: int, before: str | None = None) -> tuple[Entry, ...]:
         """Return the newest entries of one repository or of all, newest first. before: only those older than it."""
-        key = self._keys.history(repository) if repository else self._keys.of("events")
+        key = self._keys.of("history", repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, max=f"({before}" if before else "+", count=count)
         return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)

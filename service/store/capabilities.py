@@ -15,7 +15,7 @@ class Capabilities:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._key = connection.keys.of("abilities")
+        self._key = connection.keys.of("capabilities")
 
     def deletes_tags(self, restarts: str) -> bool | None:
         """Return True if the registry can delete a tag alone, None if pushprune has not tried yet.

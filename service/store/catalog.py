@@ -44,8 +44,8 @@ class Catalog:
     def tag(self, repository: str, tag: str) -> Tag | None:
         """Return a live tag without its pulls and creation date; None if the tag is not live."""
         with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.zscore(self._keys.tags(repository), tag)
-            pipe.hget(self._keys.live(repository), tag)
+            pipe.zscore(self._keys.of("tags", repository), tag)
+            pipe.hget(self._keys.of("live", repository), tag)
             score, live = pipe.execute()
         if score is None or live is None:
             return None
@@ -60,7 +60,7 @@ class Catalog:
         )
 
     def _read(self, names: Sequence[str]) -> list[RepositorySummary]:
-        keys = [key(name) for name in names for key in (self._keys.tags, self._keys.doomed, self._keys.dry)]
+        keys = [self._keys.of(key, name) for name in names for key in ("tags", "doomed", "dry_run")]
         flat = self._connection.script("summaries", keys, [])
         rows = zip(names, flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
         return [

@@ -30,7 +30,7 @@ class Collections:
 
     def request_rehearsal(self, reason: str) -> None:
         """Request a dry run only."""
-        self._request("gc:dry", reason, _WISH_MS)
+        self._request("gc:dry_run", reason, _WISH_MS)
 
     def cancel(self) -> str | None:
         """Cancel the requested collection and return the reason of its request, None if there was no request."""
@@ -51,14 +51,14 @@ class Collections:
 
     def rehearsal_requested(self) -> str | None:
         """Return the reason of the requested dry run, None if there is no request."""
-        return self._text("gc:dry")
+        return self._text("gc:dry_run")
 
     def overdue(self) -> bool:
         """Return True if a worker should be asked now to start the requested work.
 
         After a True the answer is False for RESEND_MS, so that only one message is sent.
         """
-        waiting = [self._keys.of(name) for name in ("gc:due", "gc:dry", "gc:readonly")]
+        waiting = [self._keys.of(name) for name in ("gc:due", "gc:dry_run", "gc:readonly")]
         with self._connection.reached() as client:
             if not client.exists(*waiting):
                 return False
@@ -158,13 +158,13 @@ class Collections:
         text = json.dumps({"at_ms": rehearsal.at_ms, "blobs": largest})
         with self._connection.reached() as client, client.pipeline() as pipe:
             pipe.set(self._keys.of("gc:rehearsal"), text, ex=_REHEARSAL_S)
-            pipe.delete(self._keys.of("gc:dry"))
+            pipe.delete(self._keys.of("gc:dry_run"))
             pipe.execute()
 
     def forget_rehearsal(self) -> None:
         """Remove the request for a dry run, because the dry run failed."""
         with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:dry"))
+            client.delete(self._keys.of("gc:dry_run"))
 
     def rehearsal(self) -> Rehearsal | None:
         """Return the result of the last dry run, None if none is kept."""
@@ -181,11 +181,11 @@ class Collections:
         """
         probes = [[probe.repository, probe.digest] for probe in sweep.probes]
         with self._connection.reached() as client:
-            client.set(self._keys.of("gc:sweep"), json.dumps({"since_ms": sweep.since_ms, "probes": probes}))
+            client.set(self._keys.of("gc:unverified"), json.dumps({"since_ms": sweep.since_ms, "probes": probes}))
 
     def open_check(self) -> Sweep | None:
         """Return the sweep that began and whose checks are not complete, None if there is no such sweep."""
-        text = self._text("gc:sweep")
+        text = self._text("gc:unverified")
         if text is None:
             return None
         kept = json.loads(text)
@@ -194,7 +194,7 @@ class Collections:
     def end_check(self) -> None:
         """Record that the checks of the last sweep are complete."""
         with self._connection.reached() as client:
-            client.delete(self._keys.of("gc:sweep"))
+            client.delete(self._keys.of("gc:unverified"))
 
     def note_read_only(self) -> None:
         """Record, before it happens, that pushprune makes the registry read-only.

@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,7 @@ from service.store.keys import Keys
 
 _INCLUDE = re.compile(r"^-- include (\w+)$", re.MULTILINE)
 _HEAD = re.compile(r"^-- KEYS +(.*?)(?=^-- ARGV)", re.MULTILINE | re.DOTALL)
-_KEY = re.compile(r"[a-z]+(:[a-z]+)*(:R)?")
+_KEY = re.compile(r"[a-z_]+(:[a-z_]+)*(:R)?")
 _PLACE = re.compile(r" script: (?=\w+, on )")
 _DEMOTED = re.compile(r"\b(READONLY|MASTERDOWN)\b|read only replica")
 
@@ -76,8 +76,7 @@ class Connection:
         return self.script(name, [self._key(key, repository) for key in _named_keys(name)], args)
 
     def _key(self, name: str, repository: str) -> str:
-        of_repository: Callable[[str], str] | None = getattr(self.keys, name[:-2]) if name.endswith(":R") else None
-        return of_repository(repository) if of_repository else self.keys.of(name)
+        return self.keys.of(name[:-2], repository) if name.endswith(":R") else self.keys.of(name)
 
     @contextmanager
     def reached(self) -> Iterator[Any]:

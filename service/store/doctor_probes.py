@@ -6,7 +6,7 @@ from service.store.connection import Connection
 
 _LIFE_S = 300
 
-ProbeState = Literal["", "waiting", "heard", "heard references"]
+ProbeState = Literal["", "waiting", "received", "received references"]
 
 
 class DoctorProbes:
@@ -19,24 +19,26 @@ class DoctorProbes:
     def begin(self, name: str) -> None:
         """Record that a doctor waits for this probe."""
         with self._connection.reached() as client:
-            client.set(self._keys.probe(name), "waiting", ex=_LIFE_S)
+            client.set(self._keys.of("probe", name), "waiting", ex=_LIFE_S)
 
-    def heard(self, name: str, *, references: bool) -> None:
+    def received(self, name: str, *, references: bool) -> None:
         """Record that the registry sent a notification of the probe. Does nothing if no doctor waits for the probe."""
         with self._connection.reached() as client:
             # XX: a probe that no doctor waits for must leave no key. KEEPTTL: the answer must not prolong its life.
-            client.set(self._keys.probe(name), "heard references" if references else "heard", xx=True, keepttl=True)
+            client.set(
+                self._keys.of("probe", name), "received references" if references else "received", xx=True, keepttl=True
+            )
 
     def state(self, name: str) -> ProbeState:
         """Return the state of the probe; "" if there is no such probe."""
         with self._connection.reached() as client:
-            state: ProbeState = client.get(self._keys.probe(name)) or ""
+            state: ProbeState = client.get(self._keys.of("probe", name)) or ""
         return state
 
     def end(self, name: str) -> None:
         """Record that no doctor waits for the probe any more."""
         with self._connection.reached() as client:
-            client.delete(self._keys.probe(name))
+            client.delete(self._keys.of("probe", name))
 
     def admitted(self, repository: str, client_hash: str) -> bool:
         """Return True if the gate admitted a request to this repository, and delete the gate's notes of such requests.

@@ -115,7 +115,7 @@ class Gate:
 
         passed: the request has passed already, while Redis was away, and is only recorded.
         """
-        keys = [self._keys.of(name) for name in ("gate", "pushing", "loose")]
+        keys = [self._keys.of(name) for name in ("gate", "pushing", "unreferenced")]
         args: list[str | int] = [
             write.kind,
             write.repository,
@@ -167,7 +167,7 @@ class Gate:
         now_ms, held = self._connection.now_ms(), self.state()
         with self._connection.reached() as client:
             signs = client.zrangebyscore(self._keys.of("pushing"), now_ms - _OPEN_MS, "+inf", withscores=True)
-            loose = client.zrangebyscore(self._keys.of("loose"), now_ms - _FRESH_MS, "+inf", withscores=True)
+            loose = client.zrangebyscore(self._keys.of("unreferenced"), now_ms - _FRESH_MS, "+inf", withscores=True)
         # What a client claims counts only for a moment; after that, the registry must have reported the push.
         believes = held is None or now_ms - held.since_ms < claims_ms
         read = self._read()
@@ -206,7 +206,7 @@ class Gate:
     def unread_manifests(self) -> tuple[UnreadManifest, ...]:
         """Return the recently pushed manifests whose references the registry did not report."""
         with self._connection.reached() as client:
-            members = client.zrange(self._keys.of("unread"), 0, -1)
+            members = client.zrange(self._keys.of("unread_manifests"), 0, -1)
         parts = (member.split(" ") for member in members)
         return tuple(
             UnreadManifest(repository, long(word), pusher, int(put)) for repository, word, pusher, put in parts
@@ -226,7 +226,7 @@ class Gate:
         wanted = {short(digest): digest for digest in digests}
         since_ms = self._connection.now_ms() - self._bounds.youth_ms
         with self._connection.reached() as client:
-            members = client.zrangebyscore(self._keys.of("loose"), since_ms, "+inf", withscores=True)
+            members = client.zrangebyscore(self._keys.of("unreferenced"), since_ms, "+inf", withscores=True)
         entries = []
         for member, at_ms in members:
             # "*" says that there were more blobs than can be remembered.
@@ -241,7 +241,7 @@ class Gate:
     def noted_since(self, at_ms: int) -> bool:
         """Return True if an unfinished push was noted at `at_ms` or later to need a blob."""
         with self._connection.reached() as client:
-            return bool(client.zcount(self._keys.of("loose"), at_ms, "+inf"))
+            return bool(client.zcount(self._keys.of("unreferenced"), at_ms, "+inf"))
 
     def check_in(self, process: str, knows: str = "", *, obeys: bool = True, memory: str = "") -> GateView:
         """Record that a gate process is alive, and return the state of the gate.
@@ -285,7 +285,7 @@ class Gate:
 
     def note_deleting(self, digests: Iterable[str]) -> None:
         """Remember the digests that are about to be swept, for the next run if this run is interrupted."""
-        key, words = self._keys.of("sweeping"), [short(digest) for digest in digests]
+        key, words = self._keys.of("gc:deleting"), [short(digest) for digest in digests]
         with self._connection.reached() as client, client.pipeline() as pipe:
             for at in range(0, len(words), 1000):
                 pipe.sadd(key, *words[at : at + 1000])
@@ -295,25 +295,25 @@ class Gate:
     def was_deleting(self) -> frozenset[str]:
         """Return the short digests that an earlier run was about to sweep."""
         with self._connection.reached() as client:
-            return frozenset(client.smembers(self._keys.of("sweeping")))
+            return frozenset(client.smembers(self._keys.of("gc:deleting")))
 
     def pin(self, repository: str, manifest: bytes) -> str:
         """Remember a manifest that is about to be pushed to hold blobs during a sweep; return its digest."""
         digest = f"sha256:{sha256(manifest).hexdigest()}"
         with self._connection.reached() as client:
-            client.sadd(self._keys.of("gc:held"), f"{repository} {digest}")
+            client.sadd(self._keys.of("gc:pins"), f"{repository} {digest}")
         return digest
 
     def pins(self) -> tuple[tuple[str, str], ...]:
         """Return (repository, digest) of the manifests that hold blobs during a sweep, or that a sweep left behind."""
         with self._connection.reached() as client:
-            members = sorted(client.smembers(self._keys.of("gc:held")))
+            members = sorted(client.smembers(self._keys.of("gc:pins")))
         return tuple((repository, digest) for repository, _, digest in (member.partition(" ") for member in members))
 
     def unpin(self, repository: str, digest: str) -> None:
         """Forget a manifest that held blobs during a sweep: it is removed."""
         with self._connection.reached() as client:
-            client.srem(self._keys.of("gc:held"), f"{repository} {digest}")
+            client.srem(self._keys.of("gc:pins"), f"{repository} {digest}")
 
     def _turn(self, action: str, token: str, fence: int = 0, reason: str = "") -> bool:
         return bool(self._connection.run("gate_turn", [action, token, fence, reason]))

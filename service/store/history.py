@@ -37,7 +37,7 @@ _UNSEEN_MS = 10 * 60_000
 _SIGHTED = "counts as pushed when it was first seen, and takes no slot: its push got lost"
 _UNSAID = "counts as pushed when it was first seen, and takes no slot: its config has no usable creation date"
 
-Target = Literal["doomed", "asked", "dry", "held", "none"]
+Target = Literal["doomed", "manual", "dry_run", "held", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ class History:
         """Commit a plan against the snapshot that it was made from.
 
         Args:
-            target: `doomed` deletes, `asked` deletes only what a user requested, `dry` only shows, `held` waits for
-                approval, `none` has nothing to do.
+            target: `doomed` deletes, `manual` deletes only what a user requested, `dry_run` only shows, `held` waits
+                for approval, `none` has nothing to do.
 
         Returns:
             NOT if the plan is stale: there was a push, or a pull of a doomed image.
@@ -124,14 +124,14 @@ class History:
         untagged, created = snapshot.stale_untagged, snapshot.stale_created
         args: list[str | int] = [snapshot.repository, snapshot.generation, next_ms, target, held]
         # A pull does not stop a deletion that a user requested.
-        uses = () if target == "asked" else plan.doomed
+        uses = () if target == "manual" else plan.doomed
         used = [member for doomed in uses for member in (f"@{short(doomed.digest)}", *doomed.tags)]
         args += [time.time_ns() // 1000, len(untagged), len(created), len(used), snapshot.pulled_us]
         approved = int(plan.is_whole and target in ("doomed", "none"))
         args += [len(snapshot.stale_pulled), approved, plan.unheard]
         args.append("" if plan.planned_us is None else plan.planned_us)
         args += [*untagged, *created, *used, *snapshot.stale_pulled]
-        for doomed in plan.doomed if target in ("doomed", "asked", "dry") else ():
+        for doomed in plan.doomed if target in ("doomed", "manual", "dry_run") else ():
             args += [short(doomed.digest), pack_doomed(doomed)]
         return CommitResult(int(self._connection.run("commit", args, snapshot.repository)))
 
@@ -182,7 +182,7 @@ class History:
         repository = snapshot.repository
         args: list[str | int] = [repository, snapshot.generation, RESEND_MS]
         for digest, references in learnt.items():
-            args += [digest, f"gone {short(digest)}" if references is None else pack_links(references)]
+            args += [digest, f"missing {short(digest)}" if references is None else pack_links(references)]
             for nested in references.indexes if references else ():
                 args += [nested, "?"]
         changed = int(self._connection.run("resolve", args, repository))
@@ -235,7 +235,10 @@ class History:
 
         of: the digests to return; None: all.
         """
-        key, asked = self._keys.layers(repository), None if of is None else tuple({short(digest) for digest in of})
+        key, asked = (
+            self._keys.of("layers", repository),
+            None if of is None else tuple({short(digest) for digest in of}),
+        )
         with self._connection.reached() as client:
             if asked is None:
                 packed = client.hgetall(key)
@@ -264,7 +267,7 @@ class History:
     def doomed(self, repository: str, dry: bool = False) -> tuple[Doomed, ...]:
         """Return the images to delete next, or (dry) the images that would be deleted."""
         with self._connection.reached() as client:
-            packed = client.hvals((self._keys.dry if dry else self._keys.doomed)(repository))
+            packed = client.hvals(self._keys.of("dry_run" if dry else "doomed", repository))
         return tuple(unpack_doomed(text) for text in packed)
 
     def retire(self, empty_s: int) -> tuple[str, ...]:
@@ -272,7 +275,7 @@ class History:
         names = self.repositories()
         with self._connection.reached() as client, client.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.exists(self._keys.tags(name), self._keys.deleted(name), self._keys.trash(name))
+                pipe.exists(self._keys.of("tags", name), self._keys.of("deleted", name), self._keys.of("trash", name))
             known = pipe.execute()
         empty = (name for name, count in zip(names, known, strict=True) if not count)
         return tuple(name for name in empty if self._connection.run("retire", [name, empty_s * 1000], name))
@@ -280,7 +283,7 @@ class History:
     def unheard(self) -> dict[str, int]:
         """Return repository → number of tags kept only because their pushes were not reported, if there are any."""
         with self._connection.reached() as client:
-            return {name: int(count) for name, count in client.hgetall(self._keys.of("unheard")).items()}
+            return {name: int(count) for name, count in client.hgetall(self._keys.of("unannounced")).items()}
 
     def live(self, repository: str) -> tuple[Tag, ...]:
         """Return the live tags, newest push first."""
@@ -289,7 +292,7 @@ class History:
     def is_live(self, repository: str, tag: str) -> bool:
         """Return True if the history has this tag; cheaper than `live` in a large repository."""
         with self._connection.reached() as client:
-            return client.zscore(self._keys.tags(repository), tag) is not None
+            return client.zscore(self._keys.of("tags", repository), tag) is not None
 
     def repositories(self) -> tuple[str, ...]:
         """Return the names of all repositories that anything is known of, sorted."""
@@ -298,7 +301,7 @@ class History:
 
     def entries(self, repository: str | None = None, count: int | None = 100) -> tuple[Entry, ...]:
         """Return the newest history entries, of one repository or of all. count: at most; None: all that are kept."""
-        key = self._keys.history(repository) if repository else self._keys.of("events")
+        key = self._keys.of("history", repository) if repository else self._keys.of("events")
         with self._connection.reached() as client:
             rows = client.xrevrange(key, count=count)
         return tuple(entry_of(identifier, fields, repository) for identifier, fields in rows)

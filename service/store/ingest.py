@@ -16,11 +16,11 @@ from service.store.packing import pack_layers, pack_media
 
 SHARED = (
     "due", "generation", "instances", "restarts", "events", "pulls", "rejected", "counters", "doomed", "healing",
-    "heard", "unread", "pushing", "loose", "unconfirmed", "unseen", "compared", "trashed",
+    "last_notification", "unread_manifests", "pushing", "unreferenced", "unconfirmed", "unseen", "compared", "trashed",
 )  # fmt: skip
 EACH = (
-    "tags", "live", "pulled", "gone", "links", "doomed", "heal", "history", "trash", "touched", "put", "untagged",
-    "revisions", "created", "approvals", "asked", "byhand", "taking", "layers",
+    "tags", "live", "pulled", "voided", "links", "doomed", "heal", "history", "trash", "touched", "own_puts",
+    "untagged", "revisions", "created", "approvals", "manual", "manual_deleted", "untagging", "layers",
 )  # fmt: skip
 
 
@@ -69,13 +69,12 @@ def record(
 
 def _keys(keys: Keys, repositories: dict[str, int]) -> Iterator[str]:
     bucket = int(time.time()) // SEEN_BUCKET_S
-    yield keys.seen(bucket)
+    yield keys.of("seen", bucket)
     # An event that is sent again may have been recorded in the bucket before.
-    yield keys.seen(bucket - 1)
+    yield keys.of("seen", bucket - 1)
     yield from map(keys.of, SHARED)
-    each = [getattr(keys, name) for name in EACH]
     for repository in repositories:
-        yield from (key(repository) for key in each)
+        yield from (keys.of(name, repository) for name in EACH)
 
 
 def _args(event: Event, repository: int, word: str) -> tuple[str | int, ...]:

@@ -103,7 +103,7 @@ class Leases:
     @contextmanager
     def hold(self, name: str, time_to_live_ms: int = WORK_MS, wait_s: float = 0) -> Iterator[Lease | None]:
         """Yield the lease `name` for the block, or None if another process holds it and still does after `wait_s`."""
-        token, key = new_token(), self._keys.lease(name)
+        token, key = new_token(), self._keys.of("lease", name)
         give_up = time.monotonic() + wait_s
         while not (fence := self._acquire(key, token, time_to_live_ms)) and time.monotonic() < give_up:
             time.sleep(_POLL_S)
@@ -135,12 +135,12 @@ class Leases:
 
     def elected(self, name: str, time_to_live_ms: int) -> bool:
         """Return True if this caller is elected to do the work of this time slot."""
-        return bool(self._connection.script("elect", [self._keys.lease(name)], [new_token(), time_to_live_ms]))
+        return bool(self._connection.script("elect", [self._keys.of("lease", name)], [new_token(), time_to_live_ms]))
 
     def postpone(self, name: str, time_ms: int) -> None:
         """Let no caller be elected for this long."""
         with self._connection.reached() as client:
-            client.set(self._keys.lease(name), new_token(), px=time_ms)
+            client.set(self._keys.of("lease", name), new_token(), px=time_ms)
 
     def writers(self) -> int:
         """Return the number of valid write permits."""
@@ -160,7 +160,7 @@ class Leases:
     def collecting(self) -> bool:
         """Return True if a collection runs, or waits to run."""
         with self._connection.reached() as client:
-            return bool(client.exists(self._keys.lease(COLLECT)))
+            return bool(client.exists(self._keys.of("lease", COLLECT)))
 
     def _held(self, lease: Lease, release: Callable[[], None]) -> Iterator[Lease]:
         try:
@@ -193,5 +193,5 @@ class Leases:
             return
 
     def _enter(self, token: str, time_to_live_ms: int, *, renew: bool, heals: bool = False) -> bool:
-        keys = [self._keys.lease(COLLECT), self._keys.of("writers"), self._keys.of("gate")]
+        keys = [self._keys.of("lease", COLLECT), self._keys.of("writers"), self._keys.of("gate")]
         return bool(self._connection.script("enter_writer", keys, [token, time_to_live_ms, int(renew), int(heals)]))

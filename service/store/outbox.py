@@ -71,7 +71,7 @@ class Outbox:
         if not repositories:
             return ()
         keys = [self._keys.of("due"), self._keys.of("generation"), self._keys.of("doomed")]
-        keys += [self._keys.doomed(repository) for repository in repositories]
+        keys += [self._keys.of("doomed", repository) for repository in repositories]
         return tuple(self._connection.script("mark_due", keys, [RESEND_MS, *repositories]))
 
     def undoom(self, repository: str, short_digest: str) -> None:
@@ -80,7 +80,7 @@ class Outbox:
 
     def overdue(self, queue: Queue, count: int = 200) -> tuple[str, ...]:
         """Return the members whose time has come. Each is postponed, so that no two sweeps send the same member."""
-        keys = [self._keys.of(queue), self._keys.late(queue)]
+        keys = [self._keys.of(queue), self._keys.of("late", queue)]
         return tuple(self._connection.script("sweep", keys, [count, RESEND_MS, LONGEST_WAIT_MS]))
 
     def postpone(self, queue: Queue, repository: str, asked_s: float | None = None) -> float:
@@ -125,25 +125,25 @@ class Outbox:
         """
         with self._connection.reached() as client, client.pipeline() as pipe:
             for name in ("due", "healing") if queue == "due" else (queue,):
-                pipe.zrem(self._keys.late(name), repository)
+                pipe.zrem(self._keys.of("late", name), repository)
             pipe.hdel(self._keys.of("attempts"), f"{queue} {repository}", f"{queue} {repository} until")
-            pipe.hdel(self._keys.of("trouble"), f"{queue} {repository}")
+            pipe.hdel(self._keys.of("troubles"), f"{queue} {repository}")
             pipe.execute()
 
     def end_trouble(self, about: str) -> None:
         """Remove a problem that is fixed."""
         with self._connection.reached() as client:
-            client.hdel(self._keys.of("trouble"), about)
+            client.hdel(self._keys.of("troubles"), about)
 
     def note_trouble(self, about: str, message: str) -> None:
         """Record a problem that an operator must fix."""
         trouble = json.dumps({"message": message, "at_ms": time.time_ns() // 1_000_000})
         with self._connection.reached() as client:
-            client.hset(self._keys.of("trouble"), about, trouble)
+            client.hset(self._keys.of("troubles"), about, trouble)
 
     def troubles(self) -> tuple[Trouble, ...]:
         with self._connection.reached() as client:
-            noted = client.hgetall(self._keys.of("trouble"))
+            noted = client.hgetall(self._keys.of("troubles"))
         return tuple(Trouble(about, **json.loads(text)) for about, text in sorted(noted.items()))
 
     def backlog(self) -> Backlog:
@@ -245,10 +245,10 @@ class Outbox:
         soon_ms = self._connection.now_ms() + within_ms
         with self._connection.reached() as client:
             for repository in client.zrange(self._keys.of("healing"), 0, -1):
-                members = dict.fromkeys(client.zrange(self._keys.heal(repository), 0, -1), soon_ms)
+                members = dict.fromkeys(client.zrange(self._keys.of("heal", repository), 0, -1), soon_ms)
                 if members:
                     # XX: what was checked meanwhile must not return. LT: what is due earlier must not be delayed.
-                    client.zadd(self._keys.heal(repository), members, xx=True, lt=True)
+                    client.zadd(self._keys.of("heal", repository), members, xx=True, lt=True)
                 client.zadd(self._keys.of("healing"), {repository: soon_ms}, xx=True, lt=True)
 
     def unhealed(self) -> tuple[str, ...]:
@@ -256,9 +256,9 @@ class Outbox:
         unhealed = []
         with self._connection.reached() as client:
             for repository in client.zrange(self._keys.of("healing"), 0, -1):
-                doomed = [unpack_doomed(text) for text in client.hvals(self._keys.doomed(repository))]
+                doomed = [unpack_doomed(text) for text in client.hvals(self._keys.of("doomed", repository))]
                 goes = {name for image in doomed for name in (*image.tags, image.digest)}
-                names = {member.partition(" ")[0] for member in client.zrange(self._keys.heal(repository), 0, -1)}
+                names = {member.partition(" ")[0] for member in client.zrange(self._keys.of("heal", repository), 0, -1)}
                 unhealed += [f"{repository} {name}" for name in sorted(names - goes)]
         return tuple(unhealed)
 

@@ -66,7 +66,7 @@ class ReconcileRuns:
     def current(self) -> ReconcileRun | None:
         """Return the walk under way, or None."""
         with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.hgetall(self._of("walk"))
+            pipe.hgetall(self._of("run"))
             pipe.zcard(self._of("todo"))
             fields, todo = pipe.execute()
         if not fields:
@@ -131,8 +131,9 @@ class ReconcileRuns:
 
     def count_with_tags(self, repositories: Sequence[str]) -> int:
         """Return how many of these repositories have live tags, as far as is known."""
+        keys = [self._keys.of("tags", repository) for repository in repositories]
         with self._connection.reached() as client:
-            return int(client.exists(*map(self._keys.tags, repositories))) if repositories else 0
+            return int(client.exists(*keys)) if keys else 0
 
     def last(self) -> ReconcileResult | None:
         """Return the walk that ended last, None before the first end."""
@@ -178,7 +179,7 @@ class ReconcileRuns:
             client.set(self._of("scheduled"), now_ms)
 
     def _has_work(self, client: Any) -> bool:
-        return bool(client.exists(self._of("due"), self._of("walk"))) and not client.exists(self._of("pause"))
+        return bool(client.exists(self._of("due"), self._of("run"))) and not client.exists(self._of("pause"))
 
     def _of(self, name: str) -> str:
         return self._keys.of(f"reconcile:{name}")

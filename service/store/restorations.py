@@ -48,7 +48,7 @@ class Restorations:
         until_ms = self._connection.now_ms() + life_s * 1000
         with self._connection.reached() as client:
             # GT: a longer protection must not be shortened.
-            client.zadd(self._keys.restored(repository), dict.fromkeys(digests, until_ms), gt=True)
+            client.zadd(self._keys.of("restored", repository), dict.fromkeys(digests, until_ms), gt=True)
         return until_ms * 1000
 
     def restored(self, repository: str, manifest: RestoredManifest, before: str, since_us: int) -> bool:
@@ -86,5 +86,5 @@ class Restorations:
     def pushed_at(self, repository: str, tag: str) -> str:
         """Return the time of the tag's last push (µs) as text, "" if the tag is not live."""
         with self._connection.reached() as client:
-            at_us = client.zscore(self._keys.tags(repository), tag) if tag else None
+            at_us = client.zscore(self._keys.of("tags", repository), tag) if tag else None
         return "" if at_us is None else f"{at_us:.0f}"

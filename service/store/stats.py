@@ -47,7 +47,7 @@ class Stats:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._of, self._late = connection.keys.of, connection.keys.late
+        self._of = connection.keys.of
 
     def read(self) -> StatsSnapshot:
         """Return all figures at one moment, by the clock of Redis. The cost does not grow with the history."""
@@ -60,7 +60,7 @@ class Stats:
             for queue in _QUEUES:
                 # Work that only time makes due later (a grace, an age) does not count; work that backs off does.
                 pipe.zcount(self._of(queue), "-inf", now_ms + LONGEST_WAIT_MS)
-                for key in (self._of(queue), self._late(queue)):
+                for key in (self._of(queue), self._of("late", queue)):
                     pipe.zrange(key, 0, 0, withscores=True)
             repositories, counters, workers, events, *queues = pipe.execute()
         firsts = (queue + late for queue, late in zip(queues[1::3], queues[2::3], strict=True))

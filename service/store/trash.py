@@ -97,7 +97,7 @@ class Trash:
 
     def get(self, repository: str, digest: str) -> TrashedManifest | None:
         with self._connection.reached() as client:
-            text = client.hget(self._keys.trash(repository), digest)
+            text = client.hget(self._keys.of("trash", repository), digest)
         return _kept(digest, text) if text else None
 
     def trashed_us(self, repository: str, digest: str) -> int | None:
@@ -109,7 +109,7 @@ class Trash:
     def digests(self, repository: str) -> frozenset[str]:
         """Return the digests of a repository's manifests in the trash."""
         with self._connection.reached() as client:
-            return frozenset(client.hkeys(self._keys.trash(repository)))
+            return frozenset(client.hkeys(self._keys.of("trash", repository)))
 
     def manifests(self, at_most: int | None = None) -> Iterator[tuple[str, TrashedManifest]]:
         """Yield every manifest in the trash with its repository, the latest deletion first."""
@@ -122,7 +122,7 @@ class Trash:
             page = members[at : at + _PAGE]
             with self._connection.reached() as client, client.pipeline() as pipe:
                 for repository, digest in page:
-                    pipe.hget(self._keys.trash(repository), digest)
+                    pipe.hget(self._keys.of("trash", repository), digest)
                 texts = pipe.execute()
             yield from (
                 (repository, _kept(digest, text))
@@ -141,7 +141,7 @@ class Trash:
     def deleted(self, repository: str) -> tuple[Deleted, ...]:
         """Return the deletions of this repository that can still be restored, the latest first."""
         with self._connection.reached() as client:
-            known = client.hgetall(self._keys.deleted(repository))
+            known = client.hgetall(self._keys.of("deleted", repository))
         return tuple(sorted(map(_deleted, known.items()), key=lambda deletion: (-deletion.at_us, deletion.tag)))
 
     def age_s(self) -> float:

@@ -118,7 +118,12 @@ class Scrape:
         self._wiring.meter.flush()
         metered = self._wiring.meter.read()
         for name, label, meaning, known in (
-            ("plans", "result", "plans, by what became of them", ("doomed", "asked", "dry", "held", "none", "stale")),
+            (
+                "plans",
+                "result",
+                "plans, by what became of them",
+                ("doomed", "manual", "dry_run", "held", "none", "stale"),
+            ),
             ("deletes", "result", "what deletes came to", ("deleted", "untagged", "spared", "vanished")),
             ("failures", "queue", "attempts that ended in a failure", ("due", "doomed")),
         ):

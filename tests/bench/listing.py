@@ -61,11 +61,11 @@ def _fill(wiring: Wiring) -> None:
             pipe = client.pipeline(transaction=False)
             for number, name in enumerate(names[start : start + 500], start):
                 tags = {f"v{tag}": _START_US + number * 1000 + tag for tag in range(10)}
-                pipe.zadd(keys.tags(name), tags)
-                pipe.hset(keys.live(name), mapping={tag: f"{_DIGEST}{tag:_>5} 400 ci" for tag in tags})
+                pipe.zadd(keys.of("tags", name), tags)
+                pipe.hset(keys.of("live", name), mapping={tag: f"{_DIGEST}{tag:_>5} 400 ci" for tag in tags})
                 pipe.hset(keys.of("generation"), name, "1")
             pipe.execute()
         tags = {f"v{tag}": _START_US + tag * 1_000_000 for tag in range(TAGS)}
-        client.zadd(keys.tags("shop/large"), tags)
-        client.hset(keys.live("shop/large"), mapping={tag: f"{_DIGEST}{tag:_>5} 400 ci" for tag in tags})
+        client.zadd(keys.of("tags", "shop/large"), tags)
+        client.hset(keys.of("live", "shop/large"), mapping={tag: f"{_DIGEST}{tag:_>5} 400 ci" for tag in tags})
         client.hset(keys.of("generation"), "shop/large", "1")

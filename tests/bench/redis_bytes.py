@@ -68,7 +68,7 @@ def _known_layers() -> Figure:
                 body = _envelope("push", repository, f"v{number}", f"{repository} {number}", CASES[0], _layers(number))
                 assert wiring.history.record(parse(body, time.time_ns() // 1000)).events == 1
             with wiring.connection.reached() as client:
-                held = client.memory_usage(wiring.connection.keys.layers(repository), samples=0)
+                held = client.memory_usage(wiring.connection.keys.of("layers", repository), samples=0)
             each.append(f"{held / manifests:.0f} at {manifests:,} in a repository")
     name = f"bytes per manifest whose layers are known ({LAYERS + 1} blobs)"
     return Figure(name, ", ".join(each))
@@ -88,7 +88,7 @@ def _figures(wiring: Wiring, case: Case) -> Iterator[Figure]:
     tags, entries = REPOSITORIES * TAGS, REPOSITORIES * TAGS * PUSHES_PER_TAG
     state = {name: size / tags for name, size in held.items() if name not in _HISTORY}
     pulled = state.pop("pulled")
-    unread = state.pop("unread") / PUSHES_PER_TAG
+    unread = state.pop("unread_manifests") / PUSHES_PER_TAG
     left_behind = (state.pop("untagged") + state.pop("revisions")) / (PUSHES_PER_TAG - 1)
     each = sum(state.values())
     largest = sorted(state.items(), key=lambda part: -part[1])

@@ -68,5 +68,5 @@ def _holder(system: LiveSystem) -> int | None:
     """The process id in the lease's token."""
     wiring = system.wiring
     with wiring.connection.reached() as client:
-        token = client.get(wiring.connection.keys.lease(f"delete:{REPOSITORY}"))
+        token = client.get(wiring.connection.keys.of("lease", f"delete:{REPOSITORY}"))
     return int(str(token).partition("-")[0]) if token else None

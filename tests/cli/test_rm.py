@@ -224,7 +224,7 @@ def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
 
 def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
     client: Any = shop.wiring.connection.client
-    leased = shop.wiring.connection.keys.leased(SHOP)
+    leased = shop.wiring.connection.keys.of("leased", SHOP)
     client.zadd(leased, {make_image(f"{SHOP}:v1").digest: 4_102_444_800_000})
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, error) == (
@@ -386,7 +386,7 @@ def test_a_lease_of_another_user_holds_what_was_restored(shop: Shop, run: Run) -
     shop.wiring.undo.restore(SHOP, tag="v1")
     client: Any = shop.wiring.connection.client
     digest = make_image(f"{SHOP}:v1").digest
-    client.zadd(shop.wiring.connection.keys.leased(SHOP), {digest: 4_102_444_800_000})
+    client.zadd(shop.wiring.connection.keys.of("leased", SHOP), {digest: 4_102_444_800_000})
     code, _, error = run(f"{SHOP}:v1", "--yes")
     assert (code, "somebody says that it is in use (lease)" in error) == (1, True)
     assert "v1" in shop.tags()

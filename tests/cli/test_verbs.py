@@ -379,7 +379,7 @@ def test_the_trash_says_when_the_next_collection_comes(
     run: Run, make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wiring = make_wiring()
-    key = wiring.connection.keys.deleted("shop/api")
+    key = wiring.connection.keys.of("deleted", "shop/api")
     wiring.connection.client.hset(key, f"v0 {'A' * 43}", f"{'A' * 43} 1 2 3 too old")
     assert "or the next garbage collection: " in run("trash")[1]
     monkeypatch.setenv("PUSHPRUNE_GC__COMMAND", "true")

@@ -70,7 +70,7 @@ def test_a_push_that_ends_while_draining_is_not_in_the_way(make_wiring: Build, t
 def test_pushes_that_nobody_can_remember_stop_the_sweep(make_wiring: Build, tmp_path: Path) -> None:
     wiring = make_wiring(gc=collector(tmp_path, QUIET))
     client: Any = wiring.connection.client
-    client.zadd(wiring.connection.keys.of("loose"), {"*": wiring.connection.now_ms()})
+    client.zadd(wiring.connection.keys.of("unreferenced"), {"*": wiring.connection.now_ms()})
     assert "too many pushes are in progress to keep track of all" in collect(wiring).message
     assert not (tmp_path / "swept").exists()
 
@@ -196,7 +196,7 @@ def test_what_is_to_be_looked_at_again_later_is_looked_at_before_a_collection(
     wiring.removals.request_healing(SHOP, ["v1"])
     client: Any = wiring.connection.client
     later_ms = wiring.connection.now_ms() + 600_000
-    keys = (wiring.connection.keys.heal(SHOP), wiring.connection.keys.of("healing"))
+    keys = (wiring.connection.keys.of("heal", SHOP), wiring.connection.keys.of("healing"))
     client.zadd(keys[0], {"v1": later_ms})
     client.zadd(keys[1], {SHOP: later_ms})
     wiring.garbage.request("by hand")

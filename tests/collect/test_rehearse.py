@@ -72,7 +72,7 @@ def test_nobody_waits_for_the_dry_run_where_nothing_changes(gated: Wiring, tmp_p
 
 def forget_a_push(wiring: Wiring) -> None:
     heard(wiring.history, number=2)
-    wiring.connection.client.delete(wiring.connection.keys.of("loose"))
+    wiring.connection.client.delete(wiring.connection.keys.of("unreferenced"))
 
 
 def asks_and_stands_still(wiring: Wiring) -> None:
@@ -144,7 +144,7 @@ def test_while_something_of_ours_may_change_what_stands_there_is_none(gated: Wir
     until(lambda: state(gated) == "draining")
     assert not (tmp_path / "runs").exists()
     client: Any = gated.connection.client
-    client.delete(gated.connection.keys.of("healing"), gated.connection.keys.heal(SHOP))
+    client.delete(gated.connection.keys.of("healing"), gated.connection.keys.of("heal", SHOP))
     thread.join(60)
     assert runs(tmp_path) == ["dry", "sweep"]
 
@@ -206,6 +206,6 @@ def test_what_must_be_healed_does_not_wait_until_they_have_settled(
         thread.start()
         until(lambda: state(gated) == "draining")
         client: Any = gated.connection.client
-        client.delete(gated.connection.keys.of("healing"), gated.connection.keys.heal(SHOP))
+        client.delete(gated.connection.keys.of("healing"), gated.connection.keys.of("heal", SHOP))
     thread.join(60)
     assert gated.garbage.runs()[0].result == "done"

@@ -315,13 +315,13 @@ def test_a_redis_that_hangs_does_not_keep_a_collector_alive_whose_lease_is_lost(
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
     monkeypatch.setattr(Outbox, "pushes", hang)
     assert asked.wait(10)
-    wiring.connection.client.set(wiring.connection.keys.lease(COLLECT), "another")
+    wiring.connection.client.set(wiring.connection.keys.of("lease", COLLECT), "another")
     thread.join(20)
     alive = thread.is_alive()
     answered.set()
     assert not alive
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
-    wiring.connection.client.delete(wiring.connection.keys.lease(COLLECT))
+    wiring.connection.client.delete(wiring.connection.keys.of("lease", COLLECT))
 
 
 def test_a_look_at_the_registry_that_fails_is_recorded_and_told(make_system: Make, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_what_cannot_be_removed_is_no_fault_of_the_notifications(make_wiring: Ma
 
 def test_nobody_makes_a_probe_of_ours_up(make_wiring: Make) -> None:
     wiring = make_wiring()
-    wiring.probes.heard("0123456789abcdef", references=True)
+    wiring.probes.received("0123456789abcdef", references=True)
     assert wiring.probes.state("0123456789abcdef") == ""
 
 

@@ -164,7 +164,7 @@ class TestPolicy:
         wiring = make_wiring()
         record(wiring.history, event(1, tag="v1"))
         held = '{"at_us": 1, "reason": "too many", "policy": "p", "digests": [], "plan": "x"}'
-        wiring.connection.client.set(wiring.connection.keys.held("shop/api"), held)
+        wiring.connection.client.set(wiring.connection.keys.of("hold", "shop/api"), held)
         _, finding = look("policy", quick(wiring))
         assert finding.severity == "warning"
         assert "shop/api" in finding.said

@@ -188,7 +188,7 @@ def test_what_a_push_that_stands_still_has_uploaded_is_not_swept(gated: Live, tm
     push = SlowPush(system, "v1")
     push.begin()
     client: Any = system.wiring.connection.client
-    wait_until(lambda: client.zcard("pushprune:loose") == 2, "the gate's and the registry's word")
+    wait_until(lambda: client.zcard("pushprune:unreferenced") == 2, "the gate's and the registry's word")
     client.delete("pushprune:pushing")  # as if it had been silent for half a minute
     system.wiring.garbage.request("by hand")
     runs = wait_until(system.wiring.garbage.runs, "no run was recorded")

@@ -30,7 +30,7 @@ def abort_a_push(system: LiveSystem) -> None:
         for blob in ABORTED.blobs:
             pusher.push_blob(SHOP, blob)
     client: Any = system.wiring.connection.client
-    wait_until(lambda: client.zcard("pushprune:loose") == 6, "the gate's and the registry's word of each blob")
+    wait_until(lambda: client.zcard("pushprune:unreferenced") == 6, "the gate's and the registry's word of each blob")
     client.delete("pushprune:pushing")
 
 

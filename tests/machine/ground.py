@@ -57,7 +57,7 @@ class Ground:
         for part in (*vars(made).values(), *vars(made.undo).values()):
             if hasattr(part, "_keys"):
                 part._keys = keys
-        made.abilities._key = keys.of("abilities")
+        made.abilities._key = keys.of("capabilities")
         made.dispatch.sent.clear()  # type: ignore[attr-defined]
         return made
 

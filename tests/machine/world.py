@@ -171,7 +171,9 @@ class World:
     def _look_at_plan(self) -> None:
         """Of what was taken off and not noted, the model has to know whether a plan still says so."""
         client: Any = self.ground.plain
-        begun = {long(digest) for digest, text in client.hgetall(self.keys.untagged(SHOP)).items() if "begun" in text}
+        begun = {
+            long(digest) for digest, text in client.hgetall(self.keys.of("untagged", SHOP)).items() if "started" in text
+        }
         going = {doomed.digest for doomed in self.history.doomed(SHOP)}
         self.model.plan({tag.name: tag for tag in self.history.live(SHOP)}, begun | going)
 
@@ -264,11 +266,11 @@ class World:
         self.answer_late()  # a request ends long before what it may have met is looked at again
         client: Any = self.ground.plain
         pipe = client.pipeline()
-        leases = [self.keys.lease(f"{kind}:{SHOP}") for kind in ("enforce", "delete")]
-        pipe.delete(*leases, self.keys.of("writers"), self.keys.lease("tick"))
+        leases = [self.keys.of("lease", f"{kind}:{SHOP}") for kind in ("enforce", "delete")]
+        pipe.delete(*leases, self.keys.of("writers"), self.keys.of("lease", "tick"))
         fields = [f"{queue} {SHOP} until" for queue in ("due", "doomed", "healing")]
         pipe.hdel(self.keys.of("attempts"), *fields)
-        zsets = [self.keys.of(name) for name in ("due", "doomed", "healing")] + [self.keys.heal(SHOP)]
+        zsets = [self.keys.of(name) for name in ("due", "doomed", "healing")] + [self.keys.of("heal", SHOP)]
         for key in zsets:
             pipe.zrange(key, 0, -1)
         for key, members in zip(zsets, pipe.execute()[2:], strict=True):
@@ -451,7 +453,9 @@ class World:
 
     def _left(self) -> dict[str, Any]:
         client: Any = self.ground.plain
-        names = {name: self.keys.of(name) for name in ("due", "doomed", "healing")} | {"heal": self.keys.heal(SHOP)}
+        names = {name: self.keys.of(name) for name in ("due", "doomed", "healing")} | {
+            "heal": self.keys.of("heal", SHOP)
+        }
         until_ms = (now_us() + _HOURS_US) // 1000  # the end of a lease is a day away
         return {name: client.zrangebyscore(key, 0, until_ms) for name, key in names.items()}
 

@@ -213,11 +213,11 @@ def long_ago(system: System) -> None:
     keys = system.wiring.connection.keys
     for member in client.zrange(keys.of("trashed"), 0, -1):
         client.zincrby(keys.of("trashed"), -3600 * 1_000_000, member)
-    for tag in client.zrange(keys.touched(SHOP), 0, -1):
-        client.zincrby(keys.touched(SHOP), -3600 * 1_000, tag)
-    for tag, packed in client.hgetall(keys.put(SHOP)).items():
+    for tag in client.zrange(keys.of("touched", SHOP), 0, -1):
+        client.zincrby(keys.of("touched", SHOP), -3600 * 1_000, tag)
+    for tag, packed in client.hgetall(keys.of("own_puts", SHOP)).items():
         digest, at_ms, *more = packed.split(" ")
-        client.hset(keys.put(SHOP), tag, " ".join([digest, str(int(at_ms) - 3_600_000), *more]))
+        client.hset(keys.of("own_puts", SHOP), tag, " ".join([digest, str(int(at_ms) - 3_600_000), *more]))
 
 
 def test_a_tagged_part_of_an_index_that_an_event_called_an_image_stays(make_system: Make) -> None:

@@ -296,7 +296,7 @@ def test_a_push_is_restored_that_meets_a_delete_which_nobody_waits_for_any_more(
     system = doomed_system(make_system)
     deleting.delete(system.wiring, SHOP)
     client: Any = system.wiring.connection.client
-    touched, minutes_ms = system.wiring.connection.keys.touched(SHOP), 9 * 60_000
+    touched, minutes_ms = system.wiring.connection.keys.of("touched", SHOP), 9 * 60_000
     for tag in client.zrange(touched, 0, -1):
         client.zincrby(touched, -minutes_ms, tag)
     image = make_image("pushed while the DELETE went on")

@@ -71,7 +71,7 @@ def test_wherever_a_worker_dies_the_next_one_ends_its_work(
     assert len(taken) > at, "it lives longer than its work takes"
     monkeypatch.setattr(quarantine, "_ABANDONED_S", -10.0)
     client, keys = system.wiring.connection.client, system.wiring.connection.keys
-    client.delete(keys.of("writers"), keys.lease(f"delete:{SHOP}"))
+    client.delete(keys.of("writers"), keys.of("lease", f"delete:{SHOP}"))
     system.later()
     system.push("v5")
     system.settle()

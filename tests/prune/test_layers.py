@@ -46,7 +46,7 @@ def test_a_referrer_that_was_looked_into_is_known(make_system: Make) -> None:
     system.registry.push(SHOP, "signed", referrer)
     system.push("v1", "v2")
     before = system.wiring.history.snapshot(SHOP)
-    system.wiring.connection.client.hset(system.wiring.connection.keys.links(SHOP), referrer.digest, "1 ?")
+    system.wiring.connection.client.hset(system.wiring.connection.keys.of("links", SHOP), referrer.digest, "1 ?")
     assert before.links == {}
     planning.enforce(system.wiring, SHOP)
     assert known(system) == {referrer.digest: layers(referrer)}

@@ -190,7 +190,7 @@ def lose_for_good(system: System) -> None:
 
 
 def a_minute_passes(system: System) -> None:
-    system.wiring.connection.client.delete(system.wiring.connection.keys.lease("lost"))
+    system.wiring.connection.client.delete(system.wiring.connection.keys.of("lease", "lost"))
     system.later()
 
 
@@ -213,7 +213,7 @@ def test_the_trouble_ends_when_the_policy_no_longer_keeps_the_tag_a_day_later(ma
     """Nothing tells any more that a delete of ours touched the tag."""
     system = doomed_system(make_system)
     lose_for_good(system)
-    system.wiring.connection.client.delete(system.wiring.connection.keys.touched(SHOP))
+    system.wiring.connection.client.delete(system.wiring.connection.keys.of("touched", SHOP))
     system.push("v3")
     system.later()
     assert troubles(system) == {}

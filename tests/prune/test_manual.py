@@ -239,7 +239,7 @@ def test_a_dry_run_still_shows_what_would_go(make_system: Make) -> None:
 
 def test_what_is_in_use_is_refused(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
-    key = system.wiring.connection.keys.leased(SHOP)
+    key = system.wiring.connection.keys.of("leased", SHOP)
     client: Any = system.wiring.connection.client
     client.zadd(key, {system.registry.tags(SHOP)["v1"]: time.time() * 1000 + 60_000})
     ask(system, "v1")

@@ -119,7 +119,7 @@ def test_what_follows_does_not_count_towards_a_hold(make_system: Make) -> None:
     system.messages.enforce(SHOP)
     system.settle()
     client: Any = system.wiring.connection.client
-    assert client.exists(system.wiring.connection.keys.held(SHOP)) == 0
+    assert client.exists(system.wiring.connection.keys.of("hold", SHOP)) == 0
     assert len(system.tags()) == 2
 
 

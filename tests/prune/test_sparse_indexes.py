@@ -80,7 +80,7 @@ def test_a_part_that_existed_must_be_restorable(make_system: Make) -> None:
     system.settle()
     system.later()
     client = system.wiring.connection.client
-    assert client.hdel(system.wiring.connection.keys.trash(SHOP), ABSENT[0].digest)
+    assert client.hdel(system.wiring.connection.keys.of("trash", SHOP), ABSENT[0].digest)
     with pytest.raises(NotRestorable, match="is neither in the registry nor in the trash"):
         system.wiring.undo.restore(SHOP, tag="v1")
     assert parts(system) == set()

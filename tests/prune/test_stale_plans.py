@@ -73,7 +73,7 @@ def registry_falls_silent(system: System) -> None:
     client: Any = system.wiring.connection.client
     keys = system.wiring.connection.keys
     snapshot = system.wiring.history.snapshot(SHOP)
-    client.set(keys.of("heard"), int(client.get(keys.of("heard"))) - 60_000)
+    client.set(keys.of("last_notification"), int(client.get(keys.of("last_notification"))) - 60_000)
     client.hset(keys.of("compared"), SHOP, f"{snapshot.epoch} {snapshot.compared_us - 60_000_000}")
 
 
@@ -98,7 +98,7 @@ def test_what_was_compared_meanwhile_is_not_compared_again(make_system: Make) ->
     system.push("v1", "v2")
     compare.compare(system.wiring, system.wiring.history.snapshot(SHOP))
     client: Any = system.wiring.connection.client
-    heard = system.wiring.connection.keys.of("heard")
+    heard = system.wiring.connection.keys.of("last_notification")
     client.set(heard, int(client.get(heard)) - 60_000)
     assert system.wiring.history.snapshot(SHOP).silent_ms < 60_000
     registry_falls_silent(system)
@@ -265,7 +265,7 @@ def test_an_index_with_a_part_that_is_leased_after_it_was_doomed_stays(make_syst
     system.push("v2")
     planning.enforce(system.wiring, SHOP)
     client: Any = system.wiring.connection.client
-    client.zadd(system.wiring.connection.keys.leased(SHOP), {part.digest: (now_us() // 1000) + 3_600_000})
+    client.zadd(system.wiring.connection.keys.of("leased", SHOP), {part.digest: (now_us() // 1000) + 3_600_000})
     deleting.delete(system.wiring, SHOP)
     system.settle()
     assert system.tags() == {"v1", "v2"}

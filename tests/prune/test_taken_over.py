@@ -65,7 +65,7 @@ def doom_again(system: System) -> None:
 def left_of_it(system: System) -> Any:
     """What is still noted of take-offs under way."""
     connection = system.wiring.connection
-    return connection.client.hgetall(connection.keys.taking(SHOP))
+    return connection.client.hgetall(connection.keys.of("untagging", SHOP))
 
 
 def image(system: System, tag: str) -> str:

@@ -35,7 +35,7 @@ def test_the_repository_is_planned_again_when_the_next_one_is_due(make_system: M
     client: Any = system.wiring.connection.client
     due_ms = client.zscore(system.wiring.connection.keys.of("due"), SHOP)
     assert abs(due_ms / 1000 - (ago(2).timestamp() + 86_400)) < 60
-    field = system.wiring.connection.keys.untagged(SHOP)
+    field = system.wiring.connection.keys.of("untagged", SHOP)
     client.hset(field, short(second), f"{round(ago(25).timestamp() * 1e6)} latest")
     system.later()
     assert set(system.registry.manifests(SHOP)) == {third}
@@ -101,7 +101,7 @@ def test_the_parts_of_a_pushed_index_stay_and_go_after_it(make_system: Make) -> 
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {new, *parts}
     assert pruned(system).keys() == {old, *(child.digest for child in make_index("old").children)}
-    assert system.wiring.connection.client.exists(system.wiring.connection.keys.untagged(SHOP)) == 0
+    assert system.wiring.connection.client.exists(system.wiring.connection.keys.of("untagged", SHOP)) == 0
 
 
 def test_a_part_that_two_indexes_share_stays_with_the_one_that_stands(make_system: Make) -> None:
@@ -130,13 +130,13 @@ def test_a_lease_keeps_a_digest_until_it_is_over(make_system: Make) -> None:
     client: Any = system.wiring.connection.client
     v1, left = make_image("v1").digest, make_image("left").digest
     until_ms = (datetime.now(UTC) + timedelta(hours=1)).timestamp() * 1000
-    client.zadd(system.wiring.connection.keys.leased(SHOP), {v1: until_ms, left: until_ms, "sha256:x": 1})
+    client.zadd(system.wiring.connection.keys.of("leased", SHOP), {v1: until_ms, left: until_ms, "sha256:x": 1})
     system.registry.push(SHOP, "v1", make_image("v1"))
     system.registry.push(SHOP, "latest", make_image("left"), at=ago(50))
     moved(system, 40)
     system.settle()
     assert set(system.registry.manifests(SHOP)) == {v1, left}
-    assert client.zcard(system.wiring.connection.keys.leased(SHOP)) == 2
+    assert client.zcard(system.wiring.connection.keys.of("leased", SHOP)) == 2
 
 
 def test_a_pull_by_digest_counts_for_the_tags_that_stand_there(make_system: Make) -> None:
@@ -166,7 +166,7 @@ def test_nothing_that_says_nothing_stays_in_redis(make_system: Make) -> None:
     for hours, tag, seed in ((5, "v1", "one"), (4, "latest", "one"), (3, "latest", "two")):
         system.registry.push(SHOP, tag, make_image(seed), at=ago(hours))
     client: Any = system.wiring.connection.client
-    key = system.wiring.connection.keys.untagged(SHOP)
+    key = system.wiring.connection.keys.of("untagged", SHOP)
     assert client.hlen(key) == 1
     system.settle()
     assert client.hlen(key) == 0

@@ -58,7 +58,7 @@ def away(system: System, call: Callable[[], object]) -> None:
 def old_is_due(system: System, digest: str) -> None:
     """A day passes since this digest lost its tag."""
     client: Any = system.wiring.connection.client
-    field = system.wiring.connection.keys.untagged(SHOP)
+    field = system.wiring.connection.keys.of("untagged", SHOP)
     client.hset(field, short(digest), f"{round(ago(25).timestamp() * 1e6)} latest")
 
 
@@ -217,7 +217,7 @@ def test_a_lease_may_be_for_ever_and_one_on_a_part_keeps_the_whole(make_system: 
     part = make_image("part")
     system.registry.push(SHOP, "v1", index_over([part]), at=ago(9))
     client: Any = system.wiring.connection.client
-    client.zadd(system.wiring.connection.keys.leased(SHOP), {part.digest: "+inf"})
+    client.zadd(system.wiring.connection.keys.of("leased", SHOP), {part.digest: "+inf"})
     system.push("v2")
     system.settle()
     assert system.tags() == {"v1", "v2"}

@@ -64,7 +64,7 @@ def test_healing_puts_it_back_and_the_alarm_ends(make_system: Make) -> None:
 def swept(system: System) -> None:
     """A minute later."""
     client: Any = system.wiring.connection.client
-    client.delete(system.wiring.connection.keys.lease("broken"))
+    client.delete(system.wiring.connection.keys.of("lease", "broken"))
     sweep(system.wiring)
 
 

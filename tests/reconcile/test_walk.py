@@ -85,7 +85,7 @@ def test_after_a_restart_what_was_compared_since_is_not_compared_again(make_syst
     system.push("v2", repository="shop/web")
     reconcile_compare.compare(system.wiring, system.wiring.history.snapshot("shop/web"))
     client = system.wiring.connection.client
-    client.delete(system.wiring.connection.keys.lease("walk"))
+    client.delete(system.wiring.connection.keys.of("lease", "walk"))
     sweep(system.wiring)
     assert system.wiring.walks.requested() == reconciliation.REGISTRY_RESTARTED
     before = len(system.registry.requests)
@@ -151,7 +151,7 @@ def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compare
     def sweep_while(said: str | None) -> str | None:
         debug.said = said
         for name in ("walk", "started"):
-            client.delete(wiring.connection.keys.lease(name))
+            client.delete(wiring.connection.keys.of("lease", name))
         sweep(wiring)
         return wiring.walks.requested()
 

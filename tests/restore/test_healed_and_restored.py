@@ -131,7 +131,7 @@ def test_it_is_found_however_much_has_happened_since(make_system: Make) -> None:
     system.registry.push(SHOP, "v1", make_image("one"))
     system.registry.push(SHOP, "v1", make_image("two"))
     client: Any = system.wiring.connection.client
-    key = system.wiring.connection.keys.history(SHOP)
+    key = system.wiring.connection.keys.of("history", SHOP)
     (_, newest), *_ = client.xrevrange(key, count=1)
     for _ in range(1100):
         client.xadd(key, newest)

@@ -29,7 +29,7 @@ def test_no_policy_deletes_it_again_for_a_day(make_system: Make) -> None:
     assert system.tags() == {"v1", "v3"}
     connection = system.wiring.connection
     client: Any = connection.client
-    kept_until_s = client.zscore(connection.keys.restored(SHOP), undone.digest) / 1000
+    kept_until_s = client.zscore(connection.keys.of("restored", SHOP), undone.digest) / 1000
     assert abs(kept_until_s - (datetime.now(UTC).timestamp() + LEASE_S)) < 60
 
 

@@ -11,7 +11,7 @@ from tests.support.system import Make
 
 
 def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: History, connection: Connection) -> None:
-    doomed = connection.keys.doomed("shop/api")
+    doomed = connection.keys.of("doomed", "shop/api")
     connection.client.hset(doomed, short(digest(1)), "{}")
     connection.client.zadd(connection.keys.of("doomed"), {"shop/api": 1})
     record(history, event(5, tag="other", seed=1))
@@ -23,7 +23,7 @@ def test_a_pushed_digest_that_was_doomed_is_rescued_in_the_same_call(history: Hi
 def test_a_rescue_by_digest_alone_has_the_repository_planned_again(history: History, connection: Connection) -> None:
     record(history, event(1))
     history.commit(history.snapshot("shop/api"), Plan(), "none")
-    connection.client.hset(connection.keys.doomed("shop/api"), short(digest(1)), "{}")
+    connection.client.hset(connection.keys.of("doomed", "shop/api"), short(digest(1)), "{}")
     assert record(history, event(5, tag=None, seed=1)) == ("shop/api",)
 
 

@@ -76,7 +76,7 @@ def test_an_index_pushed_over_a_doomed_image_saves_it(make_system: Make) -> None
 def test_what_is_leased_after_it_was_doomed_stays(make_system: Make) -> None:
     system = doomed_system(make_system)
     client: Any = system.wiring.connection.client
-    leased = system.wiring.connection.keys.leased(SHOP)
+    leased = system.wiring.connection.keys.of("leased", SHOP)
     client.zadd(leased, {system.registry.tags(SHOP)["v1"]: (now_us() // 1000) + 3_600_000})
     deleting.delete(system.wiring, SHOP)
     system.settle()

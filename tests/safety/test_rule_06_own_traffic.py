@@ -59,5 +59,5 @@ def test_our_own_traffic_changes_no_tag_and_no_pull_time(edge: Edge) -> None:
     edge.heard(event(at=1))
     edge.heard(event(at=2, digest="x", **ours), event("pull", at=3, **ours), event("delete", at=4, **ours))
     keys = edge.wiring.connection.keys
-    assert edge.redis.zrange(keys.tags("shop/api"), 0, -1, withscores=True) == [("v1", us(1))]
-    assert not edge.redis.exists(keys.pulled("shop/api"))
+    assert edge.redis.zrange(keys.of("tags", "shop/api"), 0, -1, withscores=True) == [("v1", us(1))]
+    assert not edge.redis.exists(keys.of("pulled", "shop/api"))

@@ -58,12 +58,12 @@ def test_the_collector_is_killed_when_the_lease_is_lost(make_wiring: Build, tmp_
     thread = threading.Thread(target=collect_run.collect, args=(wiring,))
     thread.start()
     until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text() != "")
-    wiring.connection.client.set(wiring.connection.keys.lease(COLLECT), "another")
+    wiring.connection.client.set(wiring.connection.keys.of("lease", COLLECT), "another")
     thread.join(20)
     assert not thread.is_alive()
     assert not Path(f"/proc/{(tmp_path / 'pid').read_text()}").exists()
     assert wiring.garbage.runs()[0].result == "failed"
-    wiring.connection.client.delete(wiring.connection.keys.lease(COLLECT))
+    wiring.connection.client.delete(wiring.connection.keys.of("lease", COLLECT))
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def wiring(make_wiring: Callable[..., Wiring]) -> Wiring:
 def mark(wiring: Wiring, of: str) -> None:
     """It went by hand."""
     client: Any = wiring.connection.client
-    client.zadd(wiring.connection.keys.byhand(SHOP), {short(of): wiring.connection.now_us()})
+    client.zadd(wiring.connection.keys.of("manual_deleted", SHOP), {short(of): wiring.connection.now_us()})
 
 
 def test_what_stands_elsewhere_by_now_is_not_noted(wiring: Wiring) -> None:
@@ -58,7 +58,7 @@ def test_what_was_refused_a_day_ago_makes_room(wiring: Wiring) -> None:
     wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
     wiring.asks.reject(SHOP, wiring.asks.requests(SHOP), {"v1": "no"})
     client: Any = wiring.connection.client
-    key = wiring.connection.keys.asked(SHOP)
+    key = wiring.connection.keys.of("manual", SHOP)
     text = client.hget(key, "v1")
     at_us = wiring.asks.requests(SHOP)["v1"].at_us
     client.hset(key, "v1", text.replace(str(at_us), str(at_us - 86_401 * 1_000_000)))
@@ -69,7 +69,7 @@ def test_what_was_refused_a_day_ago_makes_room(wiring: Wiring) -> None:
 def test_nothing_asked_for_is_kept_for_ever(wiring: Wiring) -> None:
     wiring.asks.request(SHOP, {"v1": digest(1)}, "alice")
     client: Any = wiring.connection.client
-    assert 0 < client.ttl(wiring.connection.keys.asked(SHOP)) <= 7 * 86_400
+    assert 0 < client.ttl(wiring.connection.keys.of("manual", SHOP)) <= 7 * 86_400
 
 
 def test_a_late_event_of_an_older_push_voids_nothing(wiring: Wiring) -> None:
@@ -112,5 +112,5 @@ def test_so_does_an_undo(wiring: Wiring) -> None:
 def test_what_went_by_hand_a_day_ago_has_no_more_followers(wiring: Wiring) -> None:
     client: Any = wiring.connection.client
     late_us = wiring.connection.now_us() - 86_401 * 1_000_000
-    client.zadd(wiring.connection.keys.byhand(SHOP), {short(digest(7)): late_us})
+    client.zadd(wiring.connection.keys.of("manual_deleted", SHOP), {short(digest(7)): late_us})
     assert wiring.history.snapshot(SHOP).by_hand == frozenset()

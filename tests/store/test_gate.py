@@ -245,12 +245,12 @@ def test_a_part_of_an_index_does_not_end_the_push(gate: Gate, connection: Connec
 def test_what_is_too_old_is_forgotten(connection: Connection) -> None:
     gate = Gate(connection, PushLimits(youth_ms=60_000))
     passes(gate, uploaded())
-    earlier(connection, "loose", 61)
+    earlier(connection, "unreferenced", 61)
     earlier(connection, "pushing", 61)
     assert loose(gate) == set()
     passes(gate, begins("shop/web"))
     client: Any = connection.client
-    assert client.zcard(connection.keys.of("loose")) == 0
+    assert client.zcard(connection.keys.of("unreferenced")) == 0
     assert client.zcard(connection.keys.of("pushing")) == 1
 
 
@@ -260,7 +260,7 @@ def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Conne
         assert passes(gate, WriteRequest("asks", f"shop/{number}", digest(number)))
     client: Any = connection.client
     assert client.zcard(connection.keys.of("pushing")) == 3
-    assert client.zcard(connection.keys.of("loose")) == 3
+    assert client.zcard(connection.keys.of("unreferenced")) == 3
     assert gate.unfinished()[0] == MORE
     assert {one.digest for one in gate.unreferenced([digest(0), digest(4)])} == {digest(0), ""}
 

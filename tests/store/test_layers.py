@@ -168,7 +168,7 @@ def test_layers_are_written_as_keys_says(history: History, connection: Connectio
     record(history, push(1))
     client: Any = connection.client
     mark, layer = (short(digest(seed))[:8] for seed in ("config", "layer"))
-    assert client.hgetall(connection.keys.layers(SHOP)) == {short(digest("x")): f"{mark}:15o {layer}:hv05c"}
+    assert client.hgetall(connection.keys.of("layers", SHOP)) == {short(digest("x")): f"{mark}:15o {layer}:hv05c"}
 
 
 def test_what_is_packed_is_what_comes_back() -> None:

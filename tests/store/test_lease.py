@@ -29,7 +29,7 @@ def test_a_second_holder_is_refused_until_the_first_lets_go(leases: Leases) -> N
 def test_a_lease_outlives_its_time_while_it_is_renewed(leases: Leases, connection: Connection) -> None:
     with leases.hold("x", 200) as lease:
         assert lease is not None
-        key, life_ends = connection.keys.lease("x"), time.monotonic() + 0.6
+        key, life_ends = connection.keys.of("lease", "x"), time.monotonic() + 0.6
         until(lambda: time.monotonic() > life_ends)
         assert lease.valid
         assert connection.client.exists(key)
@@ -39,7 +39,7 @@ def test_a_lease_that_outlasts_every_lease_is_cut_so_that_the_clock_of_redis_may
     leases: Leases, connection: Connection
 ) -> None:
     """The holder is not driven out: it has as long as if it had renewed its lease right now."""
-    key = connection.keys.lease("x")
+    key = connection.keys.of("lease", "x")
     connection.client.set(key, "somebody", px=3_600_000)
     with leases.hold("x") as lease:
         assert lease is None
@@ -49,7 +49,7 @@ def test_a_lease_that_outlasts_every_lease_is_cut_so_that_the_clock_of_redis_may
 def test_a_lease_of_the_usual_length_is_not_cut_by_those_who_wait_for_it(
     leases: Leases, connection: Connection
 ) -> None:
-    key = connection.keys.lease(COLLECT)
+    key = connection.keys.of("lease", COLLECT)
     connection.client.set(key, "somebody", px=COLLECT_MS)
     with leases.hold(COLLECT, 200) as lease:
         assert lease is None
@@ -59,19 +59,19 @@ def test_a_lease_of_the_usual_length_is_not_cut_by_those_who_wait_for_it(
 def test_a_time_slot_is_given_once_also_where_the_clock_of_redis_was_set_back(
     leases: Leases, connection: Connection
 ) -> None:
-    connection.client.set(connection.keys.lease("x"), "somebody", px=3_600_000)
+    connection.client.set(connection.keys.of("lease", "x"), "somebody", px=3_600_000)
     assert [leases.elected("x", 10_000), leases.elected("x", 10_000)] == [True, False]
 
 
 def test_a_lease_that_somebody_else_took_is_known_to_be_lost(leases: Leases, connection: Connection) -> None:
     with leases.hold("x", 200) as lease:
         assert lease is not None
-        connection.client.set(connection.keys.lease("x"), "another")
+        connection.client.set(connection.keys.of("lease", "x"), "another")
         until(lambda: not lease.valid)
         with pytest.raises(LeaseLost):
             lease.check()
-    assert connection.client.get(connection.keys.lease("x")) == "another", "it took away what was not its own"
-    connection.client.delete(connection.keys.lease("x"))
+    assert connection.client.get(connection.keys.of("lease", "x")) == "another", "it took away what was not its own"
+    connection.client.delete(connection.keys.of("lease", "x"))
 
 
 def test_a_holder_that_cannot_reach_redis_stops_before_its_lease_ends() -> None:

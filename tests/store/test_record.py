@@ -71,7 +71,7 @@ def test_a_push_and_a_delete_by_a_stranger_that_borrows_our_name_count_as_those_
 
 
 def test_a_push_of_what_lies_in_the_trash_makes_the_tag_looked_at(history: History, connection: Connection) -> None:
-    connection.client.hset(connection.keys.trash("shop/api"), digest(1), "{}")
+    connection.client.hset(connection.keys.of("trash", "shop/api"), digest(1), "{}")
     connection.client.zadd(connection.keys.of("trashed"), {f"shop/api {digest(1)}": NOW})
     record(history, event(1))
     assert history.snapshot("shop/api").heal[0][0] == "v1"
@@ -79,7 +79,7 @@ def test_a_push_of_what_lies_in_the_trash_makes_the_tag_looked_at(history: Histo
 
 def test_a_pull_refreshes_the_pull_time_and_never_sets_it_back(history: History, connection: Connection) -> None:
     record(history, event(1), event(5, "pull"), event(3, "pull"))
-    assert connection.client.zscore(connection.keys.pulled("shop/api"), "v1") == NOW + 5000
+    assert connection.client.zscore(connection.keys.of("pulled", "shop/api"), "v1") == NOW + 5000
 
 
 def test_another_instance_of_the_registry_starts_another_epoch(history: History) -> None:

@@ -52,11 +52,11 @@ def push_without_a_tag(history: History, _: Connection) -> None:
 
 
 def can_be_restored(history: History, connection: Connection) -> None:
-    connection.client.hset(connection.keys.deleted(SHOP), "v1", "x")
+    connection.client.hset(connection.keys.of("deleted", SHOP), "v1", "x")
 
 
 def is_to_be_healed(history: History, connection: Connection) -> None:
-    connection.client.zadd(connection.keys.heal(SHOP), {"v1": 1})
+    connection.client.zadd(connection.keys.of("heal", SHOP), {"v1": 1})
 
 
 @pytest.mark.parametrize("happen", [push, push_without_a_tag, can_be_restored, is_to_be_healed])

@@ -187,7 +187,7 @@ def test_that_a_tag_vanished_proves_nothing_about_what_it_stood_at_and_before(hi
 
 def test_what_stands_there_for_ever_is_bounded(history: History, connection: Connection) -> None:
     client: Any = connection.client
-    key = connection.keys.untagged(SHOP)
+    key = connection.keys.of("untagged", SHOP)
     client.hset(key, mapping={digest(f"old {number}"): "1 v0" for number in range(10_000)})
     record(history, event(1, seed="a"), event(2, seed="b"))
     assert client.hlen(key) == 10_000
@@ -214,4 +214,4 @@ def test_times_of_creation_are_remembered_while_a_tag_stands_there(history: Hist
     assert [tag.created_us for tag in snapshot.tags] == [17]
     assert len(snapshot.stale_created) == 1
     history.commit(snapshot, Plan(), "none")
-    assert connection.client.hlen(connection.keys.created(SHOP)) == 1
+    assert connection.client.hlen(connection.keys.of("created", SHOP)) == 1

@@ -62,7 +62,7 @@ class Edge:
 
     def tags(self, repository: str = "shop/api") -> list[str]:
         """The recorded tags, oldest first."""
-        return list(self.redis.zrange(self.wiring.connection.keys.tags(repository), 0, -1))
+        return list(self.redis.zrange(self.wiring.connection.keys.of("tags", repository), 0, -1))
 
 
 ServeEdge = Callable[..., Edge]

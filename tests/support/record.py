@@ -44,8 +44,8 @@ def record(history: History, *events: Event) -> tuple[str, ...]:
 def state(connection: Connection) -> dict[str, Any]:
     """Everything in Redis that may not depend on the order or number of deliveries.
 
-    Streams count as bags of entries without their ids, and times (due, heard, instances, unread, unseen, generation) as
-    presence.
+    Streams count as bags of entries without their ids, and times (due, last_notification, instances, unread_manifests,
+    unseen, generation) as presence.
     untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
     So is the word, which no event changes.
     """
@@ -67,7 +67,9 @@ def state(connection: Connection) -> dict[str, Any]:
             found[name] = client.smembers(key)
         elif kind == "zset":
             rows = client.zrange(key, 0, -1, withscores=True)
-            found[name] = sorted(m for m, _ in rows) if name in ("due", "instances", "unread", "unseen") else dict(rows)
+            found[name] = (
+                sorted(m for m, _ in rows) if name in ("due", "instances", "unread_manifests", "unseen") else dict(rows)
+            )
         else:
-            found[name] = "some time" if name == "heard" else client.get(key)
+            found[name] = "some time" if name == "last_notification" else client.get(key)
     return found

@@ -106,7 +106,7 @@ class System:
         keys = self.wiring.connection.keys
         for _ in range(rounds):
             self.end_back_offs()
-            for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.heal(repository)):
+            for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.of("heal", repository)):
                 for member in client.zrange(key, 0, -1):
                     client.zadd(key, {member: 1})
             sweep(self.wiring)

@@ -343,11 +343,11 @@ def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
     door = stand()
     monkeypatch.setattr("service.web.gatekeeper._TELL_AGAIN_S", 0.0)
     client: Any = door.wiring.connection.client
-    client.zadd(door.wiring.connection.keys.of("loose"), {"*": door.wiring.connection.now_ms()})
+    client.zadd(door.wiring.connection.keys.of("unreferenced"), {"*": door.wiring.connection.now_ms()})
     assert door.ask("POST", UPLOAD).status_code == 204
     (trouble,) = door.wiring.outbox.troubles()
     assert trouble.message.startswith("more pushes are under way")
-    client.delete(door.wiring.connection.keys.of("loose"))
+    client.delete(door.wiring.connection.keys.of("unreferenced"))
     assert door.ask("POST", UPLOAD).status_code == 204
     assert door.wiring.outbox.troubles() == ()
 

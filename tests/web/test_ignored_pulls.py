@@ -12,7 +12,7 @@ IGNORING = Policy(ignore_pulls=("trivy*", "scanner"))
 
 
 def used(edge: Edge) -> dict[str, float]:
-    return dict(edge.redis.zrange(edge.wiring.connection.keys.pulled("shop/api"), 0, -1, withscores=True))
+    return dict(edge.redis.zrange(edge.wiring.connection.keys.of("pulled", "shop/api"), 0, -1, withscores=True))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_an_idle_service_has_every_figure(edge: Edge) -> None:
         'collections_total{result="done"}': 0, 'collections_total{result="failed"}': 0,
         'collections_total{result="put off"}': 0, 'collections_total{result="dry run"}': 0,
         "collected_blobs_total": 0, "collected_bytes_total": 0, "collection_running": 0, "collection_stale_cache": 0,
-        'plans_total{result="doomed"}': 0, 'plans_total{result="asked"}': 0, 'plans_total{result="dry"}': 0,
+        'plans_total{result="doomed"}': 0, 'plans_total{result="manual"}': 0, 'plans_total{result="dry_run"}': 0,
         'plans_total{result="held"}': 0, 'plans_total{result="none"}': 0, 'plans_total{result="stale"}': 0,
         'deletes_total{result="deleted"}': 0, 'deletes_total{result="untagged"}': 0,
         'deletes_total{result="spared"}': 0, 'deletes_total{result="vanished"}': 0,

@@ -122,7 +122,7 @@ class TestRetryAfter:
             wiring = make_wiring(registry.url)
             registry.fail_next("GET", "^/v2/$", status=429, headers={"Retry-After": "30"})
             look_at_registry(wiring)
-            wait_ms = wiring.connection.client.pttl(wiring.connection.keys.lease("registry"))
+            wait_ms = wiring.connection.client.pttl(wiring.connection.keys.of("lease", "registry"))
             assert 25_000 < wait_ms <= 30_000
 
 

@@ -142,15 +142,15 @@ def set_back(make_system: Make) -> System:
     system.messages.sent.clear()
     client, keys, now_ms = _redis(system)
     client.set(keys.of("clock"), now_ms + HOUR_MS)
-    for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.heal(SHOP)):
+    for key in (keys.of("due"), keys.of("doomed"), keys.of("healing"), keys.of("heal", SHOP)):
         for member, at_ms in client.zrange(key, 0, -1, withscores=True):
             client.zadd(key, {member: at_ms + HOUR_MS})
     client.zadd(keys.of("writers"), {"dead": now_ms + HOUR_MS})
     client.zadd(keys.of("workers"), {"dead": now_ms + HOUR_MS})
     client.hset(keys.of("attempts"), f"doomed {SHOP} until", now_ms + HOUR_MS)
     for name in (f"enforce:{SHOP}", f"delete:{SHOP}", COLLECT, "tick", "walk", "trim"):
-        client.set(keys.lease(name), "dead", px=HOUR_MS)
-    for name in ("gc:retry", "reconcile:pause", "reconcile:sent", "changes"):
+        client.set(keys.of("lease", name), "dead", px=HOUR_MS)
+    for name in ("gc:retry", "reconcile:pause", "reconcile:sent", "change_limit"):
         client.set(keys.of(name), "1", px=HOUR_MS)
     return system
 
@@ -167,13 +167,13 @@ def test_the_sweep_goes_on_after_the_clock_of_redis_was_set_back(set_back: Syste
     soon_ms = now_ms + 60_000 + set_back.wiring.trash.look_again_ms
     for name in ("due", "doomed", "healing"):
         assert not client.zcount(keys.of(name), f"({soon_ms}", "+inf"), name
-    assert not client.zcount(keys.heal(SHOP), f"({soon_ms}", "+inf")
+    assert not client.zcount(keys.of("heal", SHOP), f"({soon_ms}", "+inf")
     assert int(float(client.hget(keys.of("attempts"), f"doomed {SHOP} until"))) < soon_ms
     lives_ms = {
-        name: client.pttl(keys.of(name)) for name in ("gc:retry", "reconcile:pause", "reconcile:sent", "changes")
+        name: client.pttl(keys.of(name)) for name in ("gc:retry", "reconcile:pause", "reconcile:sent", "change_limit")
     }
     assert max(lives_ms.values()) < 60_000, lives_ms
-    assert client.pttl(keys.lease(COLLECT)) <= COLLECT_MS
+    assert client.pttl(keys.of("lease", COLLECT)) <= COLLECT_MS
     assert client.zscore(keys.of("workers"), "dead") <= soon_ms
 
 

@@ -4,7 +4,7 @@
 -- and what the tag pointed at before stays its history.
 --
 -- KEYS  tags:R live:R pulled:R links:R history:R events generation compared doomed:R doomed due untagged:R
---       revisions:R heal:R asked:R byhand:R taking:R unapproved trouble unseen
+--       revisions:R heal:R manual:R manual_deleted:R untagging:R unapproved troubles unseen
 -- ARGV  1 repository  2 epoch to note as compared in ('' = do not)  3 history entries kept  4 events kept
 --       5 keep the plan (1: all that vanished was doomed itself)  6 lost (1: nothing is left that could be put
 --       back)  7 tags to adopt (count); per tag, 10 each: tag digest short size time_us index(0|1) time_us before ('' = unknown)
@@ -30,8 +30,8 @@ end
 
 -- As record does: what is still to go, and was being taken off the tag, goes all the same.
 local function untag(short, tag)
-  local begun = redis.call('HGET', r.taking, tag) == short and redis.call('HEXISTS', r.doomed, short) == 1
-  redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. (begun and ' begun' or ''))
+  local begun = redis.call('HGET', r.untagging, tag) == short and redis.call('HEXISTS', r.doomed, short) == 1
+  redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. (begun and ' started' or ''))
 end
 
 -- As record does: the newest first, each digest once, without the one that stands there now.
@@ -66,8 +66,8 @@ for _ = 1, tonumber(ARGV[7]) do
       overwritten(tag, old, short)
     end
     redis.call('HDEL', r.untagged, short, digest)
-    redis.call('HDEL', r.asked, '@' .. short)
-    redis.call('ZREM', r.byhand, short)
+    redis.call('HDEL', r.manual, '@' .. short)
+    redis.call('ZREM', r.manual_deleted, short)
     redis.call('ZADD', r.tags, time, tag)
     redis.call('HSET', r.live, tag, short .. ' ' .. size .. '! ' .. actor)
     if index == '1' then redis.call('HSETNX', r.links, digest, time .. ' ?') end
@@ -83,7 +83,7 @@ for i = at + 1, #ARGV, 2 do
   if ARGV[6] ~= '1' then
     ours = ours or redis.call('ZSCORE', r.heal, ARGV[i]) or redis.call('ZSCORE', r.heal, ARGV[i] .. ' again')
     -- A tag that could not be restored stays known, until the policy deletes it.
-    if ARGV[5] ~= '1' then ours = ours or redis.call('HEXISTS', all.trouble, 'lost ' .. repository .. ':' .. ARGV[i]) == 1 end
+    if ARGV[5] ~= '1' then ours = ours or redis.call('HEXISTS', all.troubles, 'lost ' .. repository .. ':' .. ARGV[i]) == 1 end
   end
   if unchanged(ARGV[i], ARGV[i + 1]) and ARGV[i + 1] ~= '' and not ours then
     redis.call('ZREM', r.tags, ARGV[i])

@@ -3,10 +3,10 @@
 -- What was asked for by hand goes before the policy has its turn: what waits and what would go stay as they are, and the
 -- repository is planned again once it is gone, or after a minute.
 --
--- KEYS  generation due doomed doomed:R dry:R held:R attempts untagged:R created:R pulled:R unapproved unheard
+-- KEYS  generation due doomed doomed:R dry_run:R hold:R attempts untagged:R created:R pulled:R unapproved unannounced
 --       unconfirmed planned
 -- ARGV  1 repository  2 generation the plan was made from  3 when to plan again (ms; 0 = at the next push)
---       4 target: doomed | asked | dry | held | none  5 held plan as JSON, without its time  6 now (µs)
+--       4 target: doomed | manual | dry_run | held | none  5 held plan as JSON, without its time  6 now (µs)
 --       7 fields of untagged:R that say nothing any more (count), 8 of created:R (count)  9 doomed members of pulled:R
 --       (count)  10 the latest pull that the plan knew (µs)  11 members of pulled:R that say nothing any more (count)
 --       12 approved (1: nothing of what was there before needs an approval any more)  13 tags that are kept only as their
@@ -29,9 +29,9 @@ if tonumber(ARGV[9]) > 0 then
   end
 end
 
-local held_before = redis.call('GET', r.held)
+local held_before = redis.call('GET', r.hold)
 redis.call('DEL', r.doomed)
-if ARGV[4] ~= 'asked' then redis.call('DEL', r.dry, r.held) end
+if ARGV[4] ~= 'manual' then redis.call('DEL', r.dry_run, r.hold) end
 at = 14
 for list = 1, 2 do
   for _ = 1, tonumber(ARGV[6 + list]) do
@@ -44,25 +44,25 @@ for _ = 1, tonumber(ARGV[11]) do
   at = at + 1
   redis.call('ZREM', r.pulled, ARGV[at])
 end
-if ARGV[4] ~= 'asked' then
-  if ARGV[13] == '0' then redis.call('HDEL', all.unheard, repository)
-  else redis.call('HSET', all.unheard, repository, ARGV[13]) end
+if ARGV[4] ~= 'manual' then
+  if ARGV[13] == '0' then redis.call('HDEL', all.unannounced, repository)
+  else redis.call('HSET', all.unannounced, repository, ARGV[13]) end
   if ARGV[14] ~= '' then redis.call('HSET', all.planned, repository, ARGV[14]) end
 end
 local target = r.doomed
-if ARGV[4] == 'dry' then target = r.dry end
+if ARGV[4] == 'dry_run' then target = r.dry_run end
 if ARGV[4] == 'held' then
   -- A plan that waits has been waiting since the first one did.
   local since = held_before and string.match(held_before, '"at_us": ?"(%d+)"') or ARGV[6]
-  redis.call('SET', r.held, '{"at_us": "' .. since .. '", ' .. string.sub(ARGV[5], 2))
+  redis.call('SET', r.hold, '{"at_us": "' .. since .. '", ' .. string.sub(ARGV[5], 2))
 elseif ARGV[4] ~= 'none' then
   for i = at + 1, #ARGV, 2 do redis.call('HSET', target, ARGV[i], ARGV[i + 1]) end
 end
-if ARGV[4] == 'dry' then redis.call('EXPIRE', r.dry, 604800) end
+if ARGV[4] == 'dry_run' then redis.call('EXPIRE', r.dry_run, 604800) end
 if ARGV[12] == '1' then redis.call('HDEL', all.unapproved, repository) end
 -- Such a plan commits only once the registry listed the tags that the history knows.
 if ARGV[4] == 'doomed' then redis.call('SREM', all.unconfirmed, repository) end
-if (ARGV[4] == 'doomed' or ARGV[4] == 'asked') and #ARGV > at then
+if (ARGV[4] == 'doomed' or ARGV[4] == 'manual') and #ARGV > at then
   local waits = tonumber(redis.call('HGET', all.attempts, 'doomed ' .. repository .. ' until') or 0)
   if waits > now_ms then
     redis.call('ZADD', all.doomed, waits, repository)
@@ -73,7 +73,7 @@ if (ARGV[4] == 'doomed' or ARGV[4] == 'asked') and #ARGV > at then
 else
   redis.call('ZREM', all.doomed, repository)
 end
-if ARGV[4] == 'asked' then
+if ARGV[4] == 'manual' then
   redis.call('ZADD', all.due, now_ms + 60000, repository)
 elseif tonumber(ARGV[3]) > 0 then
   redis.call('ZADD', all.due, ARGV[3], repository)

@@ -13,7 +13,7 @@ for i = 4, #ARGV, 2 do
   local at = tonumber(redis.call('ZSCORE', all.trashed, member) or -1)
   if at < tonumber(ARGV[2]) then
     local waits = redis.call('HEXISTS', r.doomed, short) == 1
-      or string.find(redis.call('HGET', r.untagged, short) or '', ' taken', 1, true)
+      or string.find(redis.call('HGET', r.untagged, short) or '', ' untagged', 1, true)
     if digest ~= '-' and waits and ARGV[3] == '0' then
       redis.call('ZADD', all.trashed, now_us, member)
     else

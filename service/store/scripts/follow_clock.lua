@@ -4,7 +4,7 @@
 -- Nothing ends early that protects something: a lease ends no sooner than if its holder had renewed it right now.
 --
 -- KEYS  clock due doomed healing late:due late:doomed late:healing attempts writers lease:collect workers gates pushing
---       loose unread gc:retry reconcile:pause reconcile:sent changes
+--       unreferenced unread_manifests gc:retry reconcile:pause reconcile:sent change_limit
 -- ARGV  1 a smaller step (ms) is none  2 longest lease (ms)  3 longest stay of a writer (ms)
 -- Result by how much the clock went back since the last call (ms), 0 = it did not
 local clock = redis.call('TIME')
@@ -30,14 +30,14 @@ for i = 1, #attempts, 2 do
     redis.call('HSET', all.attempts, attempts[i], string.format('%.0f', shifted(tonumber(attempts[i + 1]))))
   end
 end
-for _, key in ipairs({all['gc:retry'], all['reconcile:pause'], all['reconcile:sent'], all.changes}) do
+for _, key in ipairs({all['gc:retry'], all['reconcile:pause'], all['reconcile:sent'], all.change_limit}) do
   local left_ms = redis.call('PTTL', key)
   if left_ms > 0 then redis.call('PEXPIRE', key, math.max(left_ms - back_ms, 1)) end
 end
 
 -- What was seen last at a time: now, at the latest.
-local seen = {all['late:due'], all['late:doomed'], all['late:healing'], all.workers, all.gates, all.pushing, all.loose,
-              all.unread}
+local seen = {all['late:due'], all['late:doomed'], all['late:healing'], all.workers, all.gates, all.pushing, all.unreferenced,
+              all.unread_manifests}
 for _, key in ipairs(seen) do earlier(key, now_ms, now) end
 
 -- What protects something. Whoever holds it, and lives, renews it.

@@ -1,9 +1,9 @@
 -- Notes that a doomed digest was deleted: its tags leave the live ones, with their reasons in the history.
 -- A tag that was pushed meanwhile stays, and is to be healed: the DELETE may have taken it along.
 --
--- KEYS  doomed:R doomed tags:R live:R pulled:R gone:R links:R heal:R history:R events generation due gc:deletes
+-- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R links:R heal:R history:R events generation due gc:deletes
 --       gc:due counters healing untagged:R revisions:R created:R approvals:R deleted:R layers:R trashed gc:bytes
---       asked:R byhand:R taking:R trash:R
+--       manual:R manual_deleted:R untagging:R trash:R
 -- ARGV  1 repository  2 digest  3 short digest  4 history entries kept  5 events kept  6 collect after (deletes; 0 = never)
 --       7 resend after (ms)  8 plan again (1: referrers may follow)  9 life of deleted:R (s)  10 JSON of what was doomed
 --       11 collect after (bytes; 0 = never)  12 by hand (1: what follows it goes, whatever the policy says)
@@ -27,7 +27,7 @@ end
 -- The DELETE has ended: no need to look again later.
 for i = 15, #ARGV, 5 do
   redis.call('ZREM', r.heal, ARGV[i] .. ' again')
-  redis.call('HDEL', r.taking, ARGV[i])
+  redis.call('HDEL', r.untagging, ARGV[i])
 end
 if redis.call('ZCARD', r.heal) == 0 then redis.call('ZREM', all.healing, repository) end
 
@@ -42,7 +42,7 @@ local function entries(key)
 end
 
 local function is_wanted()
-  if tonumber(redis.call('ZSCORE', r.gone, '@' .. short) or -1) >= tonumber(sent_us) then return true end
+  if tonumber(redis.call('ZSCORE', r.voided, '@' .. short) or -1) >= tonumber(sent_us) then return true end
   for _, standing in pairs(entries(r.live)) do
     if string.sub(standing, 1, #short + 1) == short .. ' ' then return true end
   end
@@ -66,8 +66,8 @@ if redis.call('HGET', r.doomed, short) ~= ARGV[10] and is_wanted() then
     if redis.call('HEXISTS', r.live, ARGV[i]) == 1 then
       look_at(ARGV[i])
       again = 1
-      if gone then redis.call('HSET', r.taking, ARGV[i], short .. ' gone') end
-      redis.call('EXPIRE', r.taking, 86400)
+      if gone then redis.call('HSET', r.untagging, ARGV[i], short .. ' deleted') end
+      redis.call('EXPIRE', r.untagging, 86400)
     end
   end
   if again == 1 then
@@ -149,9 +149,9 @@ redis.call('HDEL', r.layers, short)
 redis.call('ZREM', r.approvals, digest)
 redis.call('ZREM', r.pulled, '@' .. short)
 -- Referrers follow what is gone.
-redis.call('ZADD', r.gone, 'GT', sent_us, '@' .. short)
-redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
-redis.call('EXPIRE', r.gone, 86400)
+redis.call('ZADD', r.voided, 'GT', sent_us, '@' .. short)
+redis.call('ZREMRANGEBYRANK', r.voided, 0, -1001)
+redis.call('EXPIRE', r.voided, 86400)
 for i = 15, #ARGV, 5 do
   local tag, time, reason, rule, actor = unpack(ARGV, i, i + 4)
   local standing = redis.call('HGET', r.live, tag)
@@ -169,11 +169,11 @@ for i = 15, #ARGV, 5 do
     redis.call('ZREM', r.tags, tag)
     redis.call('HDEL', r.live, tag)
     redis.call('ZREM', r.pulled, tag)
-    redis.call('ZADD', r.gone, 'GT', time, tag)
+    redis.call('ZADD', r.voided, 'GT', time, tag)
     redis.call('HDEL', r.revisions, tag)
     redis.call('HSET', r.deleted, tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
     log(tag, size, reason, rule, actor)
-    redis.call('HDEL', r.asked, tag)
+    redis.call('HDEL', r.manual, tag)
   elseif current then
     look_at(tag)
     look_again = true
@@ -192,11 +192,11 @@ if collect_after > 0 then
     redis.call('SET', all['gc:due'], string.format('%.1f MB deleted since the last collection', bytes / 1000000), 'NX')
   end
 end
-redis.call('HDEL', r.asked, '@' .. short)
-redis.call('ZREM', r.byhand, short)
+redis.call('HDEL', r.manual, '@' .. short)
+redis.call('ZREM', r.manual_deleted, short)
 if ARGV[12] == '1' then
-  if look_again then redis.call('ZADD', r.byhand, now_us, short) end
-  redis.call('EXPIRE', r.byhand, 86400)
+  if look_again then redis.call('ZADD', r.manual_deleted, now_us, short) end
+  redis.call('EXPIRE', r.manual_deleted, 86400)
   -- The policy has its turn.
   if redis.call('HLEN', r.doomed) == 0 then
     look_again = true

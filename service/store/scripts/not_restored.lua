@@ -1,7 +1,7 @@
 -- Notes that a tag, or a part of an index, which a delete of ours took along could not be restored, and why. What the
 -- registry refuses only now is tried again later, and can be restored by hand; a final refusal is an entry of the history.
 --
--- KEYS  heal:R healing history:R events counters taking:R deleted:R trouble live:R tags:R
+-- KEYS  heal:R healing history:R events counters untagging:R deleted:R troubles live:R tags:R
 -- ARGV  1 repository  2 member of heal:R  3 tag or digest of an index  4 digest  5 short digest  6 history entries kept
 --       7 events kept  8 time of the member when the look began  9 the trouble's name  10 message, as JSON text
 --       11 reason in the history  12 reason in deleted:R  13 final (1) or tried again (0)  14 first wait (ms)
@@ -15,10 +15,10 @@ local final = ARGV[13] == '1'
 local known = redis.call('HGET', r.deleted, name .. ' ' .. short)
 
 -- The trouble keeps the time at which it began.
-local trouble = redis.call('HGET', all.trouble, ARGV[9])
+local trouble = redis.call('HGET', all.troubles, ARGV[9])
 local since_ms = trouble and string.match(trouble, '"at_ms": (%d+)') or string.format('%.0f', now_ms)
 local text = '{"message": ' .. ARGV[10] .. ', "at_ms": ' .. since_ms .. '}'
-redis.call('HSET', all.trouble, ARGV[9], text)
+redis.call('HSET', all.troubles, ARGV[9], text)
 
 -- A look that was asked for since this one began is not over.
 local asked = redis.call('ZSCORE', r.heal, member)
@@ -37,7 +37,7 @@ else redis.call('ZREM', all.healing, repository) end
 
 local standing = redis.call('HGET', r.live, name)
 if final then
-  redis.call('HDEL', r.taking, name)
+  redis.call('HDEL', r.untagging, name)
   redis.call('HDEL', r.deleted, name .. ' ' .. short)
 elseif not known and standing and string.sub(standing, 1, #short + 1) == short .. ' ' then
   local size = string.match(standing, '^%S+ (%d+)') or '0'

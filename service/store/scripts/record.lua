@@ -6,10 +6,10 @@
 --       event: reason, excerpt; then per event those of EVENT below
 -- Result {recorded, duplicates, refused, repository that became due, …}
 local ALL = {'seen', 'seen_before', 'due', 'generation', 'instances', 'restarts', 'events', 'pulls', 'rejected',
-             'counters', 'doomed', 'healing', 'heard', 'unread', 'pushing', 'loose',
+             'counters', 'doomed', 'healing', 'last_notification', 'unread_manifests', 'pushing', 'unreferenced',
              'unconfirmed', 'unseen', 'compared', 'trashed'}
-local EACH = {'tags', 'live', 'pulled', 'gone', 'links', 'doomed', 'heal', 'history', 'trash', 'touched', 'put',
-              'untagged', 'revisions', 'created', 'approvals', 'asked', 'byhand', 'taking', 'layers'}
+local EACH = {'tags', 'live', 'pulled', 'voided', 'links', 'doomed', 'heal', 'history', 'trash', 'touched', 'own_puts',
+              'untagged', 'revisions', 'created', 'approvals', 'manual', 'manual_deleted', 'untagging', 'layers'}
 -- resend, again (look at it again after), youth (how long a push under way is remembered): ms; seen: how long an id is (s);
 -- what is kept of the others at most. layers: manifests of a repository whose layers are remembered. unseen: repositories
 -- that nobody has seen at the registry yet, unseen_tags: tags, or indexes, of each of them.
@@ -118,7 +118,7 @@ for _ = 1, events do
 end
 if recorded > 0 then
   redis.call('EXPIRE', all.seen, limit.seen)
-  redis.call('SET', all.heard, now_ms)
+  redis.call('SET', all.last_notification, now_ms)
 end
 forget_open_pushes()
 

@@ -55,8 +55,8 @@ local function push(r, e)
   if not gone then
     remember(r, e)
     -- Whoever wanted it gone did not know of this push.
-    redis.call('HDEL', r.asked, '@' .. e.short)
-    redis.call('ZREM', r.byhand, e.short)
+    redis.call('HDEL', r.manual, '@' .. e.short)
+    redis.call('ZREM', r.manual_deleted, e.short)
   end
   if e.tag == '' then
     if not gone then
@@ -97,8 +97,8 @@ local function push(r, e)
     if late then return end
   end
   redis.call('HDEL', r.untagged, e.short, e.digest)
-  redis.call('HDEL', r.asked, e.tag)
-  redis.call('HDEL', r.taking, e.tag)
+  redis.call('HDEL', r.manual, e.tag)
+  redis.call('HDEL', r.untagging, e.tag)
   redis.call('ZADD', r.tags, e.at_us, e.tag)
   -- Not marked as proved: an event may say of an index that it is an image.
   redis.call('HSET', r.live, e.tag, e.short .. ' ' .. e.size .. ' ' .. e.actor)

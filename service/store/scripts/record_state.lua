@@ -41,7 +41,7 @@ local function may_have_met_us(r, e)
   local function met(began_us)
     return began_us and e.at <= tonumber(began_us) + (limit.again + MET_MS) * 1000
   end
-  local put, touched = redis.call('HGET', r.put, e.tag), redis.call('ZSCORE', r.touched, e.tag)
+  local put, touched = redis.call('HGET', r.own_puts, e.tag), redis.call('ZSCORE', r.touched, e.tag)
   if put and met(tonumber(string.match(put, '^%S+ (%d+)') or 0) * 1000) then return true end
   if touched and met(tonumber(touched) * 1000) then return true end
   return redis.call('HEXISTS', r.trash, e.digest) == 1 and met(redis.call('ZSCORE', all.trashed, r.name .. ' ' .. e.digest))
@@ -56,13 +56,13 @@ local function drop_plan(r)
 end
 
 local function void_until(r, member)
-  return tonumber(redis.call('ZSCORE', r.gone, member) or -1)
+  return tonumber(redis.call('ZSCORE', r.voided, member) or -1)
 end
 
 local function make_void(r, member, at_us)
-  redis.call('ZADD', r.gone, 'GT', at_us, member)
-  redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
-  redis.call('EXPIRE', r.gone, 86400)
+  redis.call('ZADD', r.voided, 'GT', at_us, member)
+  redis.call('ZREMRANGEBYRANK', r.voided, 0, -1001)
+  redis.call('EXPIRE', r.voided, 86400)
 end
 
 local function stood_at(r, tag)

@@ -14,12 +14,12 @@ end
 -- A delete of ours may have begun to take a tag off: it may be off already, and not noted. Where that image is
 -- still to go, or gone, who takes the tag over or deletes it meanwhile does not make it stay. Returns the mark for `untag`.
 local function begun(r, tag, digest)
-  local taking = redis.call('HGET', r.taking, tag)
-  if taking == digest .. ' gone' then return ' begun' end
+  local taking = redis.call('HGET', r.untagging, tag)
+  if taking == digest .. ' deleted' then return ' started' end
   if taking ~= digest then return nil end
   local known = redis.call('HGET', r.untagged, digest) or ''
-  local goes = redis.call('HEXISTS', r.doomed, digest) == 1 or string.find(known, ' begun', 1, true)
-  return goes and ' begun' or nil
+  local goes = redis.call('HEXISTS', r.doomed, digest) == 1 or string.find(known, ' started', 1, true)
+  return goes and ' started' or nil
 end
 
 -- What is doomed no longer, as it has lost a tag; what else is planned stays so.

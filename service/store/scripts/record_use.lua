@@ -40,7 +40,7 @@ local function delete(r, e)
   local restored = e.at <= void_until(r, e.tag)
   make_void(r, e.tag, e.at_us)
   overwritten(r, e.tag, e.at)
-  if redis.call('HEXISTS', r.put, e.tag) == 1 and may_have_met_us(r, e) then look_at(r, e.tag, true) end  -- our healing may have crossed it
+  if redis.call('HEXISTS', r.own_puts, e.tag) == 1 and may_have_met_us(r, e) then look_at(r, e.tag, true) end  -- our healing may have crossed it
   local current = redis.call('ZSCORE', r.tags, e.tag)
   if current and not restored and tonumber(current) <= e.at then
     local digest = stood_at(r, e.tag)
@@ -48,7 +48,7 @@ local function delete(r, e)
     if void_until(r, '@' .. digest) < tonumber(current) then untag(r, digest, e.at_us, e.tag, mark) end
     redis.call('ZREM', r.tags, e.tag)
     redis.call('HDEL', r.live, e.tag)
-    redis.call('HDEL', r.taking, e.tag)
+    redis.call('HDEL', r.untagging, e.tag)
     if mark then undoom(r, digest) else drop_plan(r) end  -- what was to go held no place that another could have now
   end
   local pulled = redis.call('ZSCORE', r.pulled, e.tag)

@@ -2,7 +2,7 @@
 --
 -- What was planned before is planned anew: what was asked for goes first.
 --
--- KEYS  asked:R live:R untagged:R due generation doomed doomed:R restored:R
+-- KEYS  manual:R live:R untagged:R due generation doomed doomed:R restored:R
 -- ARGV  1 repository  2 resend after (ms)  3 life (s)  4 digests that were restored, and that this deletes or takes along
 --       (count); then these digests; then per ask: tag, or "@<short digest>" of a manifest that the
 --       registry has; digest; short digest; JSON
@@ -14,11 +14,11 @@ local clock = redis.call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
 
-local asked = redis.call('HGETALL', r.asked)
+local asked = redis.call('HGETALL', r.manual)
 for i = 1, #asked, 2 do
   local at_us = tonumber(string.match(asked[i + 1], '"at_us":(%d+)') or 0)
   if not string.find(asked[i + 1], '"refused":""', 1, true) and at_us < (now_ms - 86400000) * 1000 then
-    redis.call('HDEL', r.asked, asked[i])
+    redis.call('HDEL', r.manual, asked[i])
   end
 end
 
@@ -42,13 +42,13 @@ for i = first, #ARGV, 4 do
     end
   end
   if stands then
-    redis.call('HSET', r.asked, name, text)
+    redis.call('HSET', r.manual, name, text)
     noted[#noted + 1] = name
   end
 end
 if #noted == 0 then return noted end
 for i = 5, first - 1 do redis.call('ZREM', r.restored, ARGV[i]) end
-redis.call('EXPIRE', r.asked, ARGV[3])
+redis.call('EXPIRE', r.manual, ARGV[3])
 bump(repository)
 redis.call('DEL', r.doomed)
 redis.call('ZREM', all.doomed, repository)

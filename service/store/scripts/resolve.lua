@@ -2,7 +2,7 @@
 --
 -- KEYS  links:R generation untagged:R layers:R due live:R
 -- ARGV  1 repository  2 generation the look began with  3 resend after (ms); then per manifest: digest, and one of
---       "child=<digest> … subject=<digest>" (may be empty), "gone <short digest>" (counts only if nothing happened
+--       "child=<digest> … subject=<digest>" (may be empty), "missing <short digest>" (counts only if nothing happened
 --       since; its parts are untagged then, but do not follow it: that it is not seen proves nothing), or "?" (an index that was found inside another: nobody looked into it), or "found <short digest> <µs of its push> <what
 --       it references>" (a referrer without a tag whose push was not reported)
 -- Result the number of entries that changed
@@ -27,16 +27,16 @@ end
 local undisturbed = (redis.call('HGET', all.generation, ARGV[1]) or '0') == ARGV[2]
 for i = 4, #ARGV, 2 do
   local digest, learnt = ARGV[i], ARGV[i + 1]
-  if string.sub(learnt, 1, 5) == 'gone ' then
+  if string.sub(learnt, 1, 8) == 'missing ' then
     if undisturbed then
       for child in string.gmatch(redis.call('HGET', r.links, digest) or '', 'child=(%S+)') do
         redis.call('HSET', r.untagged, child, now_us .. ' ')
         redis.call('ZADD', all.due, 'LT', clock[1] * 1000 + tonumber(ARGV[3]), ARGV[1])
       end
       changes = changes + redis.call('HDEL', r.links, digest)
-      changes = changes + redis.call('HDEL', r.untagged, digest, string.sub(learnt, 6))
-      redis.call('HDEL', r.layers, string.sub(learnt, 6))
-      unprove(string.sub(learnt, 6))
+      changes = changes + redis.call('HDEL', r.untagged, digest, string.sub(learnt, 9))
+      redis.call('HDEL', r.layers, string.sub(learnt, 9))
+      unprove(string.sub(learnt, 9))
     end
   elseif learnt == '?' then
     changes = changes + redis.call('HSETNX', r.links, digest, '0 ?')

@@ -1,8 +1,8 @@
 -- Notes that a deletion was undone: the tag is live again with the time of its original push. Where it was pushed since
 -- the undo began, that push wins: the tag is looked at, and put back where its user wants it.
 --
--- KEYS  doomed:R doomed tags:R live:R gone:R heal:R history:R events generation due healing untagged:R deleted:R
---       links:R revisions:R counters asked:R byhand:R put:R
+-- KEYS  doomed:R doomed tags:R live:R voided:R heal:R history:R events generation due healing untagged:R deleted:R
+--       links:R revisions:R counters manual:R manual_deleted:R own_puts:R
 -- ARGV  1 repository  2 tag ('' = none)  3 digest  4 short digest  5 size  6 time of its push (µs)  7 who pushed it
 --       8 what it references, as links:R has it ('' = an image)  9 history entries kept  10 events kept
 --       11 resend after (ms)  12 look again after (ms)  13 who restored it  14 reason  15 the tag's time when the undo
@@ -32,22 +32,22 @@ if tag ~= '' and (current and string.format('%.0f', current) or '') ~= ARGV[15] 
 end
 redis.call('HDEL', r.doomed, short)
 if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end
-redis.call('ZREM', r.gone, '@' .. short)
+redis.call('ZREM', r.voided, '@' .. short)
 redis.call('HDEL', r.untagged, short, digest)
 redis.call('HDEL', r.deleted, '@' .. short)
-redis.call('HDEL', r.asked, '@' .. short, tag)
-redis.call('ZREM', r.byhand, short)
+redis.call('HDEL', r.manual, '@' .. short, tag)
+redis.call('ZREM', r.manual_deleted, short)
 for i = 17, #ARGV, 2 do
   redis.call('HDEL', r.untagged, ARGV[i], ARGV[i + 1])
   redis.call('HDEL', r.deleted, '@' .. ARGV[i + 1])
-  redis.call('ZREM', r.gone, '@' .. ARGV[i + 1])
-  redis.call('HDEL', r.asked, '@' .. ARGV[i + 1])
-  redis.call('ZREM', r.byhand, ARGV[i + 1])
+  redis.call('ZREM', r.voided, '@' .. ARGV[i + 1])
+  redis.call('HDEL', r.manual, '@' .. ARGV[i + 1])
+  redis.call('ZREM', r.manual_deleted, ARGV[i + 1])
 end
 if ARGV[8] ~= '' then redis.call('HSET', r.links, digest, ARGV[6] .. ' ' .. ARGV[8]) end
 -- A deletion of the tag that is reported later did not meet the PUT of this restore: it may be forged.
-local put = redis.call('HGET', r.put, tag)
-if put and string.match(put, '^%S+') == digest then redis.call('HSET', r.put, tag, put .. ' restored') end
+local put = redis.call('HGET', r.own_puts, tag)
+if put and string.match(put, '^%S+') == digest then redis.call('HSET', r.own_puts, tag, put .. ' restored') end
 if tag == '' then
   redis.call('HSET', r.untagged, short, now_us .. ' ')
 else
@@ -69,9 +69,9 @@ else
     end
     redis.call('HSET', r.revisions, tag, table.concat(kept, ' '))
   end
-  redis.call('ZADD', r.gone, 'GT', ARGV[16], tag)
-  redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
-  redis.call('EXPIRE', r.gone, 86400)
+  redis.call('ZADD', r.voided, 'GT', ARGV[16], tag)
+  redis.call('ZREMRANGEBYRANK', r.voided, 0, -1001)
+  redis.call('EXPIRE', r.voided, 86400)
   -- A DELETE of ours may still be on its way.
   redis.call('ZADD', r.heal, now_ms + tonumber(ARGV[12]), tag .. ' again')
   redis.call('ZADD', all.healing, 'LT', now_ms + tonumber(ARGV[12]), repository)

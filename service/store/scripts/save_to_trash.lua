@@ -2,7 +2,7 @@
 -- it was rescued, or planned anew, meanwhile. Its tags are looked at again should nobody note how that ended: what failed
 -- may have done its work. And where they stand is noted: who takes one over from now on did not make its image stay.
 --
--- KEYS  doomed:R trash:R trashed heal:R healing touched:R restarts leased:R restored:R taking:R
+-- KEYS  doomed:R trash:R trashed heal:R healing touched:R restarts leased:R restored:R untagging:R
 -- ARGV  1 repository  2 digest  3 short digest  4 JSON to keep ('' = the manifest stays, 'again' = it is there)  5 life (s)  6 look again after (ms)
 --       7 restarts that the history was compared after  8 JSON of what is doomed of it
 --       9 digests of which none may be leased: its own and those of its parts, at any depth (count); then these digests;
@@ -33,9 +33,9 @@ redis.call('ZADD', all.trashed, string.format('%.0f', clock[1] * 1000000 + clock
 for i = tags, #ARGV do
   redis.call('ZADD', r.heal, look_ms, ARGV[i] .. ' again')
   redis.call('ZADD', r.touched, now_ms, ARGV[i])
-  if ARGV[4] ~= '' then redis.call('HSET', r.taking, ARGV[i], ARGV[3]) end
+  if ARGV[4] ~= '' then redis.call('HSET', r.untagging, ARGV[i], ARGV[3]) end
 end
-redis.call('EXPIRE', r.taking, 86400)
+redis.call('EXPIRE', r.untagging, 86400)
 if #ARGV >= tags then redis.call('ZADD', all.healing, 'LT', look_ms, ARGV[1]) end
 redis.call('ZREMRANGEBYSCORE', r.touched, '-inf', now_ms - 86400000)
 redis.call('EXPIRE', r.touched, 86400)

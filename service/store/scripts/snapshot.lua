@@ -1,7 +1,7 @@
 -- Everything a plan needs, read at one moment; leases that are over are dropped, and what went by hand a day ago.
 --
--- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts heard pulled:R untagged:R revisions:R
---       created:R leased:R gone:R held:R asked:R byhand:R unapproved policy trouble abilities
+-- KEYS  tags:R live:R links:R approvals:R heal:R generation compared restarts last_notification pulled:R untagged:R revisions:R
+--       created:R leased:R voided:R hold:R manual:R manual_deleted:R unapproved policy troubles capabilities
 --       restored:R unconfirmed planned
 -- ARGV  1 repository
 -- Result {generation, epoch it was compared in, restarts, [tag, time, …], [tag, standing, …], [digest, links, …],
@@ -18,9 +18,9 @@ local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local compared_ms = math.floor(tonumber(string.match(redis.call('HGET', all.compared, repository) or '', ' (%d+)$') or 0) / 1000)
 redis.call('ZREMRANGEBYSCORE', r.leased, '-inf', now_ms)
 redis.call('ZREMRANGEBYSCORE', r.restored, '-inf', now_ms)
-redis.call('ZREMRANGEBYSCORE', r.byhand, '-inf', string.format('%.0f', (now_ms - 86400000) * 1000))
+redis.call('ZREMRANGEBYSCORE', r.manual_deleted, '-inf', string.format('%.0f', (now_ms - 86400000) * 1000))
 local restarts = redis.call('GET', all.restarts) or '0'
-local since, until_ms = string.match(redis.call('HGET', all.abilities, 'list every tag') or '', '^(%S+) no (%d+)$')
+local since, until_ms = string.match(redis.call('HGET', all.capabilities, 'list every tag') or '', '^(%S+) no (%d+)$')
 local hides = since == restarts and tonumber(until_ms) > now_ms
 return {
   redis.call('HGET', all.generation, repository) or '0',
@@ -36,14 +36,14 @@ return {
   redis.call('HGETALL', r.revisions),
   redis.call('HGETALL', r.created),
   redis.call('ZRANGE', r.leased, 0, -1, 'WITHSCORES'),
-  redis.call('ZRANGE', r.gone, 0, -1),
-  redis.call('GET', r.held),
-  redis.call('HGETALL', r.asked),
-  redis.call('ZRANGE', r.byhand, 0, -1),
-  now_ms - math.max(tonumber(redis.call('GET', all.heard) or 0), compared_ms),
+  redis.call('ZRANGE', r.voided, 0, -1),
+  redis.call('GET', r.hold),
+  redis.call('HGETALL', r.manual),
+  redis.call('ZRANGE', r.manual_deleted, 0, -1),
+  now_ms - math.max(tonumber(redis.call('GET', all.last_notification) or 0), compared_ms),
   redis.call('HGET', all.unapproved, repository),
   redis.call('GET', all.policy),
-  redis.call('HKEYS', all.trouble),
+  redis.call('HKEYS', all.troubles),
   hides and 1 or 0,
   redis.call('ZRANGE', r.restored, 0, -1, 'WITHSCORES'),
   redis.call('SISMEMBER', all.unconfirmed, repository),

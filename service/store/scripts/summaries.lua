@@ -1,6 +1,6 @@
 -- How many tags some repositories have, when the last was pushed, and how much of them is to go. Changes nothing.
 --
--- KEYS  per repository, 3 each: tags:R  doomed:R  dry:R
+-- KEYS  per repository, 3 each: tags:R  doomed:R  dry_run:R
 -- ARGV  none
 -- Result per repository, 4 each: tags (count), the time of the last push (µs, as text; '0' = none was seen), doomed (count),
 --        doomed in a dry run (count)

@@ -2,8 +2,8 @@
 -- A tag that was pushed meanwhile stays, and is to be healed: the take-off may have met that push. The manifest that is
 -- left without a tag stays doomed, or goes with the next plan should this one be dropped.
 --
--- KEYS  doomed:R doomed tags:R live:R pulled:R gone:R heal:R history:R events generation due healing untagged:R
---       revisions:R deleted:R counters asked:R byhand:R taking:R
+-- KEYS  doomed:R doomed tags:R live:R pulled:R voided:R heal:R history:R events generation due healing untagged:R
+--       revisions:R deleted:R counters manual:R manual_deleted:R untagging:R
 -- ARGV  1 repository  2 history entries kept  3 events kept  4 resend after (ms)  5 life of deleted:R (s)
 --       6 ' tag tag ': those that are still listed; then per digest:
 --       digest, short digest, JSON of what was doomed, JSON of what still is ('' = nothing: it stays), by hand (1: what
@@ -27,15 +27,15 @@ end
 local function take(digest, short, rest, left, standing, tag, time, reason, rule, actor)
   local size = string.match(standing, '^%S+ (%d+)') or '0'
   changed = true
-  redis.call('HDEL', r.asked, tag)
+  redis.call('HDEL', r.manual, tag)
   redis.call('ZREM', r.tags, tag)
   redis.call('HDEL', r.live, tag)
   redis.call('ZREM', r.pulled, tag)
   redis.call('HDEL', r.revisions, tag)
-  redis.call('HDEL', r.taking, tag)
-  redis.call('ZADD', r.gone, 'GT', time, tag)
-  redis.call('ZREMRANGEBYRANK', r.gone, 0, -1001)
-  redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. ((rest ~= '' or left) and ' taken' or ''))
+  redis.call('HDEL', r.untagging, tag)
+  redis.call('ZADD', r.voided, 'GT', time, tag)
+  redis.call('ZREMRANGEBYRANK', r.voided, 0, -1001)
+  redis.call('HSET', r.untagged, short, now_us .. ' ' .. tag .. ((rest ~= '' or left) and ' untagged' or ''))
   redis.call('HSET', r.deleted, tag .. ' ' .. short, short .. ' ' .. time .. ' ' .. now_us .. ' ' .. size .. ' ' .. reason)
   if rest == '' then redis.call('HINCRBY', all.counters, 'untagged', 1) end
   local action = string.find(ARGV[6], ' ' .. tag .. ' ', 1, true) and 'still listed' or 'pruned'
@@ -66,15 +66,15 @@ while at < #ARGV do
   end
   if doomed and rest == '' then redis.call('HDEL', r.doomed, short) end
   if doomed and rest ~= '' then redis.call('HSET', r.doomed, short, rest) end
-  if doomed and by_hand and rest ~= '' then redis.call('ZADD', r.byhand, now_us, short) end
+  if doomed and by_hand and rest ~= '' then redis.call('ZADD', r.manual_deleted, now_us, short) end
   -- The policy has its turn.
   if by_hand and redis.call('HLEN', r.doomed) == 0 then
     redis.call('ZADD', all.due, 'LT', resend, repository)
     again = 1
   end
 end
-redis.call('EXPIRE', r.byhand, 86400)
-redis.call('EXPIRE', r.gone, 86400)
+redis.call('EXPIRE', r.manual_deleted, 86400)
+redis.call('EXPIRE', r.voided, 86400)
 redis.call('EXPIRE', r.deleted, ARGV[5])
 if redis.call('ZCARD', r.heal) == 0 then redis.call('ZREM', all.healing, repository) end
 if redis.call('HLEN', r.doomed) == 0 then redis.call('ZREM', all.doomed, repository) end

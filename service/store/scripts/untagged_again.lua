@@ -8,7 +8,7 @@
 -- include bump
 local clock = redis.call('TIME')
 local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
-local noted = redis.call('HSETNX', r.untagged, ARGV[3], now_us .. ' ' .. ARGV[2] .. ' taken')
+local noted = redis.call('HSETNX', r.untagged, ARGV[3], now_us .. ' ' .. ARGV[2] .. ' untagged')
 if noted == 1 then
   bump(ARGV[1])
   redis.call('ZADD', all.due, 'LT', clock[1] * 1000 + tonumber(ARGV[4]), ARGV[1])

@@ -87,6 +87,6 @@ def gone(made: Translation, *tags: Tag, repository: str = "shop/api") -> set[str
 
 def untagged_gone(made: Translation, days: float, lost: str = "v1", repository: str = "shop/api") -> bool:
     """Whether a manifest goes that lost its tag so many days ago; lost="": it never had one."""
-    manifest = Untagged(digest_of("loose"), us(-days * DAY_S), lost)
+    manifest = Untagged(digest_of("unreferenced"), us(-days * DAY_S), lost)
     plan = planned((), policy_of(made), us(0), repository, untagged=(manifest,))
     return not plan.untagged[0].kept

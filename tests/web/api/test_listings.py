@@ -143,7 +143,7 @@ def test_the_plan_as_it_stands(edge: Edge) -> None:
     edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), (going,)),)), "doomed")
     snapshot = edge.wiring.history.snapshot("ops/api")
     shown = Verdict(snapshot.tags[0], False, "old", "last")
-    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(10), (shown,)),)), "dry")
+    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(10), (shown,)),)), "dry_run")
     rows = every_page(edge, "plan", "repositories", limit=1)
     assert [(row["repository"], len(row["going"]), len(row["would_go"])) for row in rows] == [
         ("ops/api", 0, 1), ("shop/api", 1, 0),

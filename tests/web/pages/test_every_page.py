@@ -54,7 +54,7 @@ def edge(serve_over_valkey: ServeEdge) -> Edge:
     edge.heard(event(actor=EVIL, useragent=EVIL), event(tag="v2"), {"id": EVIL, "action": EVIL})
     edge.heard(event(tag="v2", digest="other", actor=EVIL, useragent=EVIL, at=2), event("pull", actor=EVIL, at=3))
     went = short(digest_of("v0"))
-    edge.redis.hset(edge.wiring.connection.keys.deleted("shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
+    edge.redis.hset(edge.wiring.connection.keys.of("deleted", "shop/api"), f"v0 {went}", f"{went} 1 2 3 {EVIL}")
     edge.wiring.rulings.note("shop/api", "approved", EVIL, EVIL)
     edge.wiring.outbox.note_trouble(EVIL, EVIL)
     edge.wiring.garbage.request(EVIL)

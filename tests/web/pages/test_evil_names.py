@@ -69,7 +69,7 @@ def edge(serve_over_valkey: ServeEdge, monkeypatch: pytest.MonkeyPatch) -> Edge:
     for repository in REPOSITORIES:
         went = short(digest_of("v0"))
         for tag in TAGS:
-            edge.redis.hset(keys.deleted(repository), f"{tag} {went}", f"{went} 1 2 3 {EVIL}")
+            edge.redis.hset(keys.of("deleted", repository), f"{tag} {went}", f"{went} 1 2 3 {EVIL}")
         snapshot, plan = wiring.history.snapshot(repository), wiring.verdicts.plan(repository)
         assert plan.hold
         wiring.history.commit(snapshot, replace(plan, hold=EVIL), "held")

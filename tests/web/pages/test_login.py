@@ -121,7 +121,7 @@ def test_a_copy_of_the_cookie_is_refused_after_signing_out_by_every_web_process(
         assert copy.post("/health/compare").headers["Location"].startswith("/login")
     assert elsewhere.get("/health").status_code == 200, "another session of the same token goes on"
     keys = one.wiring.connection.keys
-    (key,) = one.redis.keys(keys.signout("*"))
+    (key,) = one.redis.keys(keys.of("signout", "*"))
     assert 0 < one.redis.ttl(key) <= one.wiring.settings.web.session
 
 
