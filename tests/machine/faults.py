@@ -73,7 +73,7 @@ def believed_parts() -> Iterator[None]:
         for event in envelope.events:
             if event.action == "push" and event.children and not event.is_by_pushprune:
                 known = f"{event.at_us} {pack_links(References(children=event.children))}"
-                client.hset(self._connection.keys.links(event.repository), event.digest, known)
+                client.hset(self._connection.keys.of("links", event.repository), event.digest, known)
         return recorded
 
     with mock.patch.object(History, "record", believing):

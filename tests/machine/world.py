@@ -159,7 +159,7 @@ class World:
         """No report is believed any more because it may be about a request that a write of ours has met."""
         self._written.clear()
         client: Any = self.ground.plain
-        touched, put = self.keys.touched(SHOP), self.keys.put(SHOP)
+        touched, put = self.keys.of("touched", SHOP), self.keys.of("own_puts", SHOP)
         for name, _ in client.zscan_iter(touched):
             client.zincrby(touched, -_MINUTES_MS, name)
         for tag, packed in client.hgetall(put).items():
