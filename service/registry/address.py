@@ -1,26 +1,6 @@
-"""Check addresses: the URL of the registry, and names that become part of a path."""
+"""Check names that become part of a path."""
 
-from urllib.parse import urlsplit
-
-from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_repository, is_tag
-
-
-def checked_url(url: str) -> str:
-    """Return the URL without a trailing slash or /v2. Raises ConfigurationError if it is not valid."""
-    # The message does not repeat a URL with a login: it may contain a password.
-    if "@" in url:
-        raise ConfigurationError(
-            "registry.url must not carry a login: use registry.username and registry.password_file instead"
-        )
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment:
-        raise ConfigurationError(f"registry.url {url[:200]!r} must look like https://registry.example.com:5000")
-    return url.rstrip("/").removesuffix("/v2")
 
 
 def manifest_path(repository: str, reference: str) -> str:

@@ -79,10 +79,6 @@ class Probe(RegistryClient):
         self._name = name
         self._session.headers["User-Agent"] = look_agent(name)
 
-    @property
-    def url(self) -> str:
-        return self._url
-
     def date(self) -> Dated | None:
         """The time of the registry, to the second; None if its answers have no date."""
         before_s = time.time()

@@ -10,7 +10,6 @@ import requests.auth
 
 from service.domain.errors import DeletesDisabled, RegistryUnavailable
 from service.domain.oci.names import is_digest
-from service.registry.address import checked_url
 from service.registry.answers import read_json, refusal, translated
 from service.registry.session import USER_AGENT, agent_with, open_session
 
@@ -54,14 +53,14 @@ class Transport:
                 recognizes their events. No other host receives the word: only GET and HEAD follow a redirect.
 
         Raises:
-            ConfigurationError: a bad url or ca_file.
+            ConfigurationError: a bad ca_file.
         """
-        self._url = checked_url(url)
-        self.where = f"the registry at {self._url}"
+        self.url = url.rstrip("/")
+        self.where = f"the registry at {self.url}"
         self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
         self._delete_timeout_s = delete_timeout_s
         self._word = word
-        self._session = open_session(self._url, ca_file=ca_file, parallel=parallel, auth=auth)
+        self._session = open_session(self.url, ca_file=ca_file, parallel=parallel, auth=auth)
 
     def expect_object(self, response: requests.Response) -> dict[str, Any]:
         """Return the JSON object of a successful answer."""
@@ -117,7 +116,7 @@ class Transport:
         try:
             with translated(self.where, timeout_s):
                 prepared.prepare(
-                    method, self._url + path, {**session.headers, **named, **headers}, data=content, auth=session.auth
+                    method, self.url + path, {**session.headers, **named, **headers}, data=content, auth=session.auth
                 )
                 response = session.send(
                     prepared,

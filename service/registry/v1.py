@@ -2,61 +2,48 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import requests
-import requests.auth
 
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, RegistryUnavailable
 from service.domain.retention.selector import TagSelector, is_glob
-from service.registry.address import checked_url
-from service.registry.answers import read_json, refusal, translated
-from service.registry.session import open_session
+from service.registry.answers import read_json
+from service.registry.transport import Transport
 
 
-class RegistryV1:
-    """One registry of version 1. Every method raises AccessDenied, RegistryRefused or RegistryUnavailable.
+class RegistryV1(Transport):
+    """One registry of version 1. Every method raises the errors of Transport.
 
     The registry itself stores a repository without a slash in `library/`.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        auth: requests.auth.AuthBase | None = None,
-        ca_file: Path | None = None,
-        timeout_s: float = 10.0,
-    ) -> None:
-        """timeout_s: for connecting and for each wait for bytes. Raises ConfigurationError for a bad url or ca_file."""
-        self.url = checked_url(url).removesuffix("/v1")
-        self._where = f"the registry at {self.url}"
-        self._timeout_s = timeout_s
-        self._session = open_session(self.url, ca_file=ca_file, parallel=1, auth=auth)
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url.rstrip("/").removesuffix("/v1"), **options)
 
     def is_there(self) -> bool:
         """True if a registry of version 1, and not of a later version, answers."""
-        return self._send("GET", "/v2/").status_code == 404 and self._send("GET", "/v1/_ping").status_code == 200
+        return self.send("GET", "/v2/", {}).status_code == 404 and self.send("GET", "/v1/_ping", {}).status_code == 200
 
     def tags(self, repository: str) -> Mapping[str, str]:
         """Map each tag to the id of its image. Raises NoSuchRepository."""
-        response = self._send("GET", _path(repository))
+        response = self.send("GET", _path(repository), {})
         if _is_gone(response):
-            raise NoSuchRepository(f"{self._where} has no repository {repository}")
-        tags = self._expect(response)
+            raise NoSuchRepository(f"{self.where} has no repository {repository}")
+        tags = self._read(response)
         if not isinstance(tags, dict) or not all(isinstance(image, str) for image in tags.values()):
-            raise RegistryUnavailable(f"{self._where} sent no valid listing of {repository}")
+            raise RegistryUnavailable(f"{self.where} sent no valid listing of {repository}")
         return tags
 
     def image(self, repository: str, tag: str) -> str | None:
         """The id of the tag's image; None if the tag does not exist."""
-        response = self._send("GET", _path(repository, tag))
+        response = self.send("GET", _path(repository, tag), {})
         if _is_gone(response):
             return None
-        image = self._expect(response)
+        image = self._read(response)
         if not isinstance(image, str):
-            raise RegistryUnavailable(f"{self._where} named no image for {repository}:{tag}")
+            raise RegistryUnavailable(f"{self.where} named no image for {repository}:{tag}")
         return image
 
     def delete_tag(self, repository: str, tag: str) -> bool:
@@ -64,23 +51,15 @@ class RegistryV1:
 
         The registry also answers 404 if it deleted the tag but another of its files was missing.
         """
-        response = self._send("DELETE", _path(repository, tag))
+        response = self.send("DELETE", _path(repository, tag), {})
         if _is_gone(response):
             return False
-        self._expect(response)
+        self.expect(response, 200)
         return True
 
-    def _expect(self, response: requests.Response) -> object:
-        if response.status_code != 200:
-            request = f"{response.request.method} {response.request.path_url}"
-            raise refusal(response, self._where, request)
+    def _read(self, response: requests.Response) -> object:
+        self.expect(response, 200)
         return read_json(response)
-
-    def _send(self, method: str, path: str) -> requests.Response:
-        with translated(self._where, self._timeout_s):
-            return self._session.request(
-                method, self.url + path, timeout=self._timeout_s, allow_redirects=method == "GET"
-            )
 
 
 def _path(repository: str, tag: str | None = None) -> str:

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -17,11 +17,7 @@ from service.domain.collection.window import Hours, parse_hours
 from service.domain.oci.names import is_repository
 
 _LISTEN = re.compile(r"(?:\[([0-9a-f:.]+)\]|([\w.-]*)):(\d{1,5})", re.ASCII | re.IGNORECASE)
-_PREFIX = re.compile(r"[\w.:-]{1,64}", re.ASCII)
-_TOKEN = re.compile(r"[!-~]+")
 _FLAG_M = re.compile(r"-[A-Za-z]*m[A-Za-z]*(=.*)?")
-_ROOT = re.compile(r"(/[\w.~-]+)+", re.ASCII)
-_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 T = TypeVar("T")
 
 
@@ -52,17 +48,19 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _one_word(secret: SecretStr) -> SecretStr:
-    # A token is sent in an HTTP header, which cannot have blanks and line ends (RFC 9110, 5.5).
-    if not _TOKEN.fullmatch(secret.get_secret_value()):
-        raise ValueError("a token is one word of visible ASCII characters")
-    return secret
+def _checked(is_valid: Callable[[str], object], sentence: str) -> AfterValidator:
+    """Return a validator that refuses a text that is not valid, with this sentence."""
+
+    def validate(value: str | SecretStr) -> str | SecretStr:
+        if not is_valid(value.get_secret_value() if isinstance(value, SecretStr) else value):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(validate)
 
 
-def _prefix(value: str) -> str:
-    if not _PREFIX.fullmatch(value):
-        raise ValueError("a prefix is 1 to 64 letters, digits or any of . : _ -")
-    return value
+def _matching(pattern: str, sentence: str) -> AfterValidator:
+    return _checked(re.compile(pattern, re.ASCII).fullmatch, sentence)
 
 
 def _split(url: str, schemes: set[str]) -> SplitResult | None:
@@ -156,35 +154,16 @@ def _cron(line: str) -> str:
     return fields
 
 
-def _repository(name: str) -> str:
-    if not is_repository(name):
-        raise ValueError("this is not the name of a repository, such as shop/api")
-    return name
-
-
-def _root(path: str) -> str:
-    if path and not _ROOT.fullmatch(path):
-        raise ValueError("this is not a path such as /pushprune")
-    return path
-
-
 def _listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-def _networks(names: list[str]) -> list[str]:
-    for name in names:
-        try:
-            ipaddress.ip_network(name)
-        except ValueError:
-            raise ValueError("write addresses or networks such as 10.0.0.7 or 10.0.0.0/24") from None
-    return names
-
-
-def _header(name: str) -> str:
-    if not _HEADER.fullmatch(name):
-        raise ValueError("this is not the name of a header, such as X-Remote-User")
-    return name
+def _is_network(name: str) -> bool:
+    try:
+        ipaddress.ip_network(name)
+    except ValueError:
+        return False
+    return True
 
 
 def listen_host(listen: str) -> str:
@@ -218,18 +197,20 @@ Whole = Annotated[int, BeforeValidator(_number), Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(_number), Field(gt=0, le=3600, allow_inf_nan=False)]
 Place = Annotated[Path, BeforeValidator(to_path)]
 File = Annotated[Place, AfterValidator(_existing)]
-Token = Annotated[SecretStr, AfterValidator(_one_word)]
+# A token is sent in an HTTP header, which cannot have blanks and line ends (RFC 9110, 5.5).
+Token = Annotated[SecretStr, _matching("[!-~]+", "a token is one word of visible ASCII characters")]
 Address = Annotated[str, AfterValidator(_address)]
-Prefix = Annotated[str, AfterValidator(_prefix)]
+Prefix = Annotated[str, _matching(r"[\w.:-]{1,64}", "a prefix is 1 to 64 letters, digits or any of . : _ -")]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-RepositoryName = Annotated[str, AfterValidator(_repository)]
+RepositoryName = Annotated[str, _checked(is_repository, "this is not the name of a repository, such as shop/api")]
 RegistryUrl = Annotated[str, AfterValidator(_registry_url)]
 RegistryUrls = Annotated[tuple[RegistryUrl, ...], BeforeValidator(_several), Field(min_length=1)]
 Command = Annotated[list[str], BeforeValidator(_words), AfterValidator(_spares_children)]
 Script = Annotated[list[str], BeforeValidator(_words), AfterValidator(_not_empty)]
 Window = Annotated[tuple[Hours, ...], PlainValidator(_window)]
 Cron = Annotated[str, AfterValidator(_cron)]
-Root = Annotated[str, AfterValidator(_root)]
+Root = Annotated[str, _matching(r"|(/[\w.~-]+)+", "this is not a path such as /pushprune")]
 Names = Annotated[list[str], BeforeValidator(_listed)]
-Networks = Annotated[Names, AfterValidator(_networks)]
-Header = Annotated[str, AfterValidator(_header)]
+_Network = Annotated[str, _checked(_is_network, "write addresses or networks such as 10.0.0.7 or 10.0.0.0/24")]
+Networks = Annotated[list[_Network], BeforeValidator(_listed)]
+Header = Annotated[str, _matching("[A-Za-z0-9-]{1,64}", "this is not the name of a header, such as X-Remote-User")]

@@ -60,7 +60,7 @@ class DirectAdapter(BaseAdapter):
 
 def connect(client: RegistryClient, adapter: BaseAdapter) -> None:
     """Has a client of the product speak through the adapter."""
-    client._session.mount(client._url, adapter)
+    client._session.mount(client.url, adapter)
 
 
 class _DirectExchange(Exchange):

@@ -366,23 +366,6 @@ class TestNames:
             client.delete("shop/api", "v1")
         assert fake.requests == []
 
-    @pytest.mark.parametrize(
-        "url", ["", "registry:5000", "ftp://registry", "http://", "http://r?x=1", "http://[r", "http://r:x"]
-    )
-    def test_a_url_that_is_none_is_refused(self, url: str) -> None:
-        with pytest.raises(ConfigurationError, match=r"registry\.url"):
-            RegistryClient(url)
-
-    def test_a_login_in_the_url_is_refused_and_not_repeated(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"registry\.password_file") as refused:
-            RegistryClient("https://user:hunter2@registry.example.com")
-        assert "hunter2" not in str(refused.value)
-
-    @pytest.mark.parametrize("end", ["/", "/v2", "/v2/"])
-    def test_the_end_of_a_url_does_not_matter(self, fake: FakeRegistry, end: str) -> None:
-        RegistryClient(fake.url + end).ping()
-        assert fake.requests[0].path == "/v2/"
-
 
 class TestTheWord:
     def test_what_changes_something_carries_it_and_what_looks_does_not(self, fake: FakeRegistry) -> None:
