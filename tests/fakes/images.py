@@ -17,6 +17,7 @@ _LAYER_TYPE = {
     OCI_MANIFEST: "application/vnd.oci.image.layer.v1.tar+gzip",
     DOCKER_MANIFEST: "application/vnd.docker.image.rootfs.diff.tar.gzip",
 }
+CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 _ARCHITECTURES = ("amd64", "arm64", "arm", "ppc64le", "s390x", "riscv64")
 
 
@@ -46,11 +47,17 @@ def make_image(
     media_type: str = OCI_MANIFEST,
     architecture: str = "amd64",
     created: datetime | None = None,
+    dated: bool = True,
     subject: Image | None = None,
 ) -> Image:
-    """An image of its own for every seed. subject: the image this one is a referrer of."""
+    """An image of its own for every seed.
+
+    Args:
+        dated: False for a config that does not say when the image was created.
+        subject: the image this one is a referrer of.
+    """
     contents = [noise(f"{seed}/{number}", layer_bytes) for number in range(layers)]
-    return image_over(contents, seed, media_type, architecture, created, subject)
+    return image_over(contents, seed, media_type, architecture, created, subject, dated=dated)
 
 
 def image_over(
@@ -60,10 +67,12 @@ def image_over(
     architecture: str = "amd64",
     created: datetime | None = None,
     subject: Image | None = None,
+    *,
+    dated: bool = True,
 ) -> Image:
     """An image of these layers, with a config of its own for every seed."""
-    created = created or datetime(2026, 1, 1, tzinfo=UTC)
-    config = _json({"architecture": architecture, "os": "linux", "created": created.isoformat(), "seed": str(seed)})
+    at = {"created": (created or CREATED).isoformat()} if dated else {}
+    config = _json({"architecture": architecture, "os": "linux", **at, "seed": str(seed)})
     manifest: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": media_type,

@@ -1,6 +1,7 @@
 """What the users of the model have to push: images, indexes that share children, signatures, artifacts."""
 
 import json
+from datetime import UTC, datetime
 from functools import cache
 
 from service.domain.oci.manifest import INDEX_TYPES, OCI_MANIFEST
@@ -17,6 +18,12 @@ INDEXES = (
 )
 # A child that somebody tags as well comes last.
 GOODS = (*IMAGES, *INDEXES, _CHILDREN[1])
+# Nobody can say when these were created: the config does not, or says 1970.
+UNDATED = (
+    make_image("undated", layers=0, dated=False),
+    make_image("epoch", layers=0, created=datetime(1970, 1, 1, tzinfo=UTC)),
+)
+WITH_UNDATED = (*UNDATED, *GOODS[2:])
 
 
 @cache
@@ -67,6 +74,7 @@ def called(digest: str) -> str:
     named = [(image.digest, f"image {number}") for number, image in enumerate(IMAGES)]
     named += [(index.digest, f"index {number}") for number, index in enumerate(INDEXES)]
     named += [(child.digest, f"child {number}") for number, child in enumerate(_CHILDREN)]
+    named += [(image.digest, f"undated {number}") for number, image in enumerate(UNDATED)]
     for known, name in named:
         if digest == known:
             return name

@@ -12,7 +12,7 @@ from tests.fakes.images import Image
 from tests.fakes.registry_storage import Version
 from tests.machine import checks
 from tests.machine.forgers import LIES, Forgers
-from tests.machine.goods import GOODS, INDEXES
+from tests.machine.goods import GOODS, INDEXES, WITH_UNDATED
 from tests.machine.ground import Ground
 from tests.machine.oracle import Rule
 from tests.machine.shops import SHOP
@@ -289,7 +289,7 @@ class PutBack(Machine):
 
 
 class Awkward(Machine):
-    """Distribution 3.1.1 on object storage: it hides tags, and it answers late. Images may all have one date.
+    """Distribution 3.1.1 on object storage: it hides tags, and it answers late. Images have one date, or none.
 
     Nothing that is kept is lost; what stays for ever is not looked at.
     """
@@ -306,7 +306,7 @@ class Awkward(Machine):
         Machine.begin(self, rule=replace(rule, order=order), opening=opening)
 
     def _new_world(self, rule: Rule) -> World:
-        return World(self._ground, self._version, rule, "s3", self.NAMES)
+        return World(self._ground, self._version, rule, "s3", self.NAMES, WITH_UNDATED)
 
     @rule(kind=st.sampled_from(("enforce", "delete", "delete")), nth=st.integers(0, 6))
     def work_unanswered(self, kind: str, nth: int) -> None:

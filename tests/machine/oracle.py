@@ -8,6 +8,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 
+from tests.fakes.images import CREATED
+from tests.machine.goods import UNDATED
+
+_CREATED_US = round(CREATED.timestamp()) * 1_000_000
+_UNDATED = frozenset(image.digest for image in UNDATED)
+
 
 @dataclass(frozen=True)
 class Push:
@@ -33,7 +39,7 @@ class Rule:
     """What the policy of one run says. untagged: whether what has no tag goes at once, or stays.
 
     tags_first: whether the deletion takes tags off before digests, however few there are. order: what `last`
-    counts by; all images of the users have one date, so that with `created` their pushes decide as well.
+    counts by; with `created`, an image without a date counts as created when it was pushed; all others have one date.
     """
 
     keep: int
@@ -75,19 +81,26 @@ def _overflowing(pushes: tuple[Push, ...], rule: Rule, parts: Collection[str], b
         and push.tag not in bound
         and push.digest not in parts
     ]
-    counted.sort(key=lambda push: -(push.at_us or 0))
+    counted.sort(key=lambda push: _age(push, rule), reverse=True)
     by_digest = rule.count == "digests"
     places: dict[str, int] = {}
-    times: dict[str, int] = {}
-    slots: list[int] = []
+    times: dict[str, tuple[int, int]] = {}
+    slots: list[tuple[int, int]] = []
     for push in counted:
         thing = push.digest if by_digest else push.tag
         if thing not in places:
-            places[thing], times[thing] = len(slots), push.at_us or 0
+            places[thing], times[thing] = len(slots), _age(push, rule)
             slots += [] if push.sighted else [times[thing]]
     beyond = {thing for thing, place in places.items() if place >= rule.keep}
     tied = {thing for thing in beyond if times[thing] == slots[rule.keep - 1]}
     return {push.tag for push in counted if (push.digest if by_digest else push.tag) in beyond - tied}
+
+
+def _age(push: Push, rule: Rule) -> tuple[int, int]:
+    """Return when the image was created, as far as that counts, and when it was pushed."""
+    pushed_us = push.at_us or 0
+    is_dated = rule.order == "created" and push.digest not in _UNDATED
+    return (_CREATED_US if is_dated else pushed_us, pushed_us)
 
 
 def closure(digest: str, children: Mapping[str, tuple[str, ...]]) -> set[str]:

@@ -6,7 +6,7 @@ from service.domain.oci import tombstone
 from tests.fakes.images import Image
 from tests.fakes.registry_disk import StoredManifest
 from tests.fakes.registry_storage import Refused
-from tests.machine.goods import GOODS, INDEXES, artifact_about, signature_of, signature_tag
+from tests.machine.goods import INDEXES, artifact_about, signature_of, signature_tag
 from tests.machine.oracle import Push
 from tests.machine.shops import SHOP
 from tests.machine.world import World
@@ -50,7 +50,7 @@ class Users:
             self.do(Deed("push", tag, len(ages) + number), late=False)
 
     def _push(self, deed: Deed) -> None:
-        self._put(deed.tag, GOODS[deed.number % len(GOODS)])
+        self._put(deed.tag, self._good(deed.number))
 
     def _push_again(self, deed: Deed) -> None:
         """What is to be deleted, under one of its tags."""
@@ -60,7 +60,7 @@ class Users:
     def _move(self, deed: Deed) -> None:
         """A tag that is to be deleted goes elsewhere."""
         if chosen := self._doomed(deed.number):
-            self._put(chosen[0] or deed.tag, GOODS[deed.number % len(GOODS)])
+            self._put(chosen[0] or deed.tag, self._good(deed.number))
 
     def _share(self, deed: Deed) -> None:
         """What is to be deleted gets another tag."""
@@ -114,6 +114,9 @@ class Users:
     def _remove(self, deed: Deed) -> None:
         """By hand, with pushprune."""
         self._world.ask_for(deed.tag)
+
+    def _good(self, number: int) -> Image:
+        return self._world.goods[number % len(self._world.goods)]
 
     def _put(self, tag: str | None, image: Image) -> None:
         self._registry.push(tag, image)

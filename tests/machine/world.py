@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,9 @@ from service.store.connection import Connection
 from service.store.history import History, name_of
 from service.store.keys import Keys, long
 from service.wiring import Wiring
+from tests.fakes.images import Image
 from tests.fakes.registry_storage import Driver, Version
-from tests.machine.goods import called
+from tests.machine.goods import GOODS, called
 from tests.machine.ground import Ground
 from tests.machine.model import Happened, Model
 from tests.machine.mortal import Killed
@@ -61,12 +62,13 @@ class World:
         rule: Rule,
         driver: Driver = "filesystem",
         names: Mapping[str, str] | None = None,
+        goods: Sequence[Image] = GOODS,
     ) -> None:
-        """names: what the users call their tags instead."""
+        """names: what the users call their tags instead. goods: what they push."""
         self.ground, self.rule = ground, rule
         self.keys = Keys(f"machine{next(_prefixes)}:")
         self.registry = ground.shop(version, self._emitted, driver)
-        self.names = names or {}
+        self.names, self.goods = names or {}, goods
         self._slow: int | None = None
         self._unanswered: list[Callable[[], object]] = []
         self.wiring = ground.wiring(rule, self.keys)
