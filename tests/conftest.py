@@ -27,7 +27,7 @@ _CELERY = ("_kombu", "enforce", "delete", "garbage", "reconcile", "unacked")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where what takes long is left out, hypothesis tries less too."""
+    """Let hypothesis try fewer examples where slow tests are left out."""
     examples.choose(str(config.option.markexpr))
 
 
@@ -57,7 +57,7 @@ def connection(valkey: Valkey) -> Iterator[Connection]:
 
 
 def documented(key: str) -> bool:
-    """Whether a key (without prefix) stands in the table of keys.py."""
+    """True if a key (without prefix) is in the table of keys.py."""
     names = re.findall(
         r"^  ([a-z_:]+)(R|N|NAME)? +(?:zset|hash|string|set|stream) ", schema.__doc__ or "", re.MULTILINE
     )

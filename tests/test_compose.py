@@ -22,7 +22,7 @@ STORAGE = "/var/lib/registry"
 
 
 def interpolated(text: str) -> Any:
-    """What Compose makes of the file when no variable is set; a variable without a default stays as it is."""
+    """Read the file as Compose does when no variable is set; a variable without a default stays as it is."""
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
     assert not re.search(r"(?<!\$)\$(?!\$)\w*", text.replace("$$", "")), "a variable without a default"
     return yaml.safe_load(text.replace("$$", "$"))
@@ -41,15 +41,15 @@ each_lasting = pytest.mark.parametrize("name", LASTING)
 
 
 def mounts(name: str) -> dict[str, tuple[str, bool]]:
-    """Where each volume or folder of a service is mounted: what it is, and whether it can be written."""
-    found = {}
+    """The mounts of a service: volume or folder, and True if it can be written."""
+    result = {}
     for volume in SERVICES[name].get("volumes", []):
         if isinstance(volume, str):
-            source, target, *how = volume.split(":")
-            found[target] = (source, "ro" not in how)
+            source, target, *mode = volume.split(":")
+            result[target] = (source, "ro" not in mode)
         else:
-            found[volume["target"]] = (volume["source"], not volume.get("read_only", False))
-    return found
+            result[volume["target"]] = (volume["source"], not volume.get("read_only", False))
+    return result
 
 
 def option(command: list[str], flag: str) -> str:
@@ -264,7 +264,7 @@ def run_entrypoint(name: str, secrets: Path, place: Path, binary: str) -> subpro
         "/tmp/": f"{place}/",
         "/etc/docker/registry/config.yml": f"{ROOT}/config/registry.yml",
     }
-    script = re.sub("|".join(map(re.escape, moved)), lambda found: moved[found[0]], script)
+    script = re.sub("|".join(map(re.escape, moved)), lambda result: moved[result[0]], script)
     stand_in = place / binary
     stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > arguments\nprintf %s "${REGISTRY_HTTP_SECRET:-}" > secret\n')
     stand_in.chmod(0o755)
@@ -346,7 +346,7 @@ def test_monitoring_runs_only_where_it_is_asked_for_and_sees_what_is_provisioned
     }  # fmt: skip
     assert "--config.file=/etc/prometheus/prometheus.yml" in SERVICES["prometheus"]["command"]
     providers = yaml.safe_load((ROOT / "config/grafana/provisioning/dashboards/pushprune.yml").read_text())
-    assert [one["options"]["path"] for one in providers["providers"]] == ["/etc/grafana/dashboards"]
+    assert [item["options"]["path"] for item in providers["providers"]] == ["/etc/grafana/dashboards"]
     sources = (ROOT / "config/grafana/provisioning/datasources/pushprune.yml").read_text()
     for secret in re.findall(r"/run/secrets/(\w+)", sources):
         assert secret in SERVICES["grafana"]["secrets"]

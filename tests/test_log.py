@@ -15,7 +15,7 @@ def test_a_traceback_in_the_log_shows_no_values(form: str, capsys: pytest.Captur
         int("not a number" if password else "")
     except ValueError:
         structlog.get_logger().exception("it failed")
-    said = capsys.readouterr().out
-    assert "it failed" in said
-    assert "ValueError" in said
-    assert "hunter2-secret" not in said
+    message = capsys.readouterr().out
+    assert "it failed" in message
+    assert "ValueError" in message
+    assert "hunter2-secret" not in message

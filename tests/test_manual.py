@@ -90,9 +90,9 @@ def test_every_command_has_a_verb_and_options_that_exist(page: str, command: str
     verb: click.Command = pushprune
     while isinstance(verb, click.Group) and words:
         name, *words = words
-        found = verb.get_command(context, name)
-        assert found, f"{page}: `{command}`: there is no {name}"
-        verb, context = found, click.Context(found, parent=context)
+        result = verb.get_command(context, name)
+        assert result, f"{page}: `{command}`: there is no {name}"
+        verb, context = result, click.Context(result, parent=context)
     options = {option for parameter in verb.params for option in parameter.opts} | {"--help"}
     before_others_flags = words[: words.index("--")] if "--" in words else words
     assert [word for word in before_others_flags if word.startswith("-") and word not in options] == []

@@ -1,4 +1,4 @@
-"""What is built from a folder in which a set-up runs carries the product, its one version, and no secret."""
+"""A package built from a folder in which a set-up runs carries the product, its one version, and no secret."""
 
 import re
 import shutil

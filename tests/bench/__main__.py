@@ -41,7 +41,7 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.figures) - FIGURES.keys():
         parser.error(f"there is no figure {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
-    said = Console(stderr=True)
+    message = Console(stderr=True)
     rows: list[tuple[Figure, ...]] = []
     notes: list[str] = []
     for name in given.figures or FIGURES:
@@ -50,7 +50,7 @@ def main() -> None:
             continue
         busy = wait_for_calm(given.wait)
         notes.append(f"{name}: {described(busy)}")
-        with said.status(f"measuring {name}"):
+        with message.status(f"measuring {name}"):
             rows.append(_measured(name))
     _print(rows, notes)
 
@@ -82,8 +82,8 @@ def _print(rows: list[tuple[Figure, ...]], notes: list[str]) -> None:
 
 def _machine() -> str:
     with tempfile.TemporaryDirectory() as folder, Valkey(Path(folder)) as valkey:
-        told = valkey.client().info("server")
-    store = f"{told.get('server_name', 'redis')} {told.get('valkey_version') or told['redis_version']}"
+        messages = valkey.client().info("server")
+    store = f"{messages.get('server_name', 'redis')} {messages.get('valkey_version') or messages['redis_version']}"
     registry = f"registry {RealRegistry().version}" if registry_binary() else "no registry"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"on {os.cpu_count()} cores: {python}, {store}, {registry}"

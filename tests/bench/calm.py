@@ -1,4 +1,4 @@
-"""How busy this machine is with other things: figures are taken when it is calm, or say that it was not."""
+"""Other load on this machine: figures are taken when it is calm, or say that it was not."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""How long it takes to decide about 10,000 tags, and to explain one of them."""
+"""The time to decide about 10,000 tags, and to explain one of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -45,19 +45,19 @@ OLD = replace(
 
 
 def measure() -> Iterator[Figure]:
-    for said, policy in (
+    for tag, policy in (
         ("one rule", ONE),
         (f"{RULES} rules of different patterns", DISTINCT),
         (f"{RULES} rules of which all but one are final", FINAL),
     ):
-        yield _figure(f"seconds to plan {TAGS:,} tags by {said}", PLAN_S, partial(_planned, policy))
-    for said, state, policy in (
+        yield _figure(f"seconds to plan {TAGS:,} tags by {tag}", PLAN_S, partial(_planned, policy))
+    for tag, state, policy in (
         ("rules for every tag", STATE, EVERY),
         ("rules for tags of different ages", STATE, AGED),
         ("final rules that take up one tag after another", OLD, FINAL),
     ):
         for name in EXPLAINED:
-            title = f"seconds to explain {name} of {TAGS:,} tags under {RULES} {said}"
+            title = f"seconds to explain {name} of {TAGS:,} tags under {RULES} {tag}"
             yield _figure(title, EXPLAIN_S, partial(_explained, state, policy, name))
 
 
@@ -76,5 +76,5 @@ def _planned(policy: Policy) -> None:
 
 
 def _explained(state: State, policy: Policy, name: str) -> None:
-    (found,) = explain(state, policy, NOW_US, (name,))
-    assert found.verdict.tag.name == name
+    (result,) = explain(state, policy, NOW_US, (name,))
+    assert result.verdict.tag.name == name

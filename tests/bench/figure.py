@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured, in words. met: whether the target is reached; None = measured for information, no target."""
+    """A measurement in words. met: the target is reached; None = measured for information, no target."""
 
     name: str
     measured: str

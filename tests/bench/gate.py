@@ -1,4 +1,4 @@
-"""What the open gate adds to a blob's PUT and to a manifest's: the registry alone, behind nginx, behind the gate."""
+"""The cost of the open gate for a blob's PUT and a manifest's: the registry alone, behind nginx, behind the gate."""
 
 import tempfile
 import time
@@ -46,10 +46,10 @@ def measure() -> Iterator[Figure]:
 
 def _figure(what: str, took_ms: dict[str, list[float]]) -> Figure:
     added = median([ours - bare for ours, bare in zip(took_ms["gate"], took_ms["nginx"], strict=True)])
-    said = ", ".join(f"{name} {median(times):.1f} ms" for name, times in took_ms.items())
+    message = ", ".join(f"{name} {median(times):.1f} ms" for name, times in took_ms.items())
     whole = median(took_ms["gate"]) - median(took_ms["registry"])
     return Figure(
-        f"gate: {what}", f"{added:+.1f} ms to nginx, {whole:+.1f} ms to the registry alone ({said})",
+        f"gate: {what}", f"{added:+.1f} ms to nginx, {whole:+.1f} ms to the registry alone ({message})",
         f"≤ {TARGET_MS:.0f} ms", added <= TARGET_MS,
     )  # fmt: skip
 
@@ -67,8 +67,8 @@ def _manifest_ms(session: requests.Session, url: str, media_type: str, content: 
 
 def _timed_ms(session: requests.Session, url: str, content: bytes, headers: dict[str, str]) -> float:
     begun = time.perf_counter()
-    said = session.put(url, data=content, headers=headers, timeout=30)
+    message = session.put(url, data=content, headers=headers, timeout=30)
     took = time.perf_counter() - begun
-    if said.status_code != 201:
-        raise RuntimeError(f"PUT {url}: {said.status_code} {said.text[:200]}")
+    if message.status_code != 201:
+        raise RuntimeError(f"PUT {url}: {message.status_code} {message.text[:200]}")
     return took * 1000

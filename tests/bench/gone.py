@@ -33,9 +33,9 @@ def measure() -> Iterator[Figure]:
         taken_ms = [_push(system, number) for number in range(KEPT + WARM_UP, KEPT + WARM_UP + PUSHES)]
     p50, p99 = percentile(taken_ms, 50), percentile(taken_ms, 99)
     stayed = sum(math.isinf(taken) for taken in taken_ms)
-    how = f"of {PUSHES} pushes, one at a time; {_ms(min(taken_ms))} to {_ms(max(taken_ms))}"
+    mode = f"of {PUSHES} pushes, one at a time; {_ms(min(taken_ms))} to {_ms(max(taken_ms))}"
     what = "push accepted → overflowing tag gone"
-    yield Figure(f"{what}, p50", f"{_ms(p50)} ({how})", f"≤ {P50_MS} ms", p50 <= P50_MS)
+    yield Figure(f"{what}, p50", f"{_ms(p50)} ({mode})", f"≤ {P50_MS} ms", p50 <= P50_MS)
     yield Figure(f"{what}, p99", _ms(p99), f"≤ {P99_MS:,} ms", p99 <= P99_MS)
     yield Figure(f"overflowing tags still there after {GIVE_UP_S} s", f"{stayed} of {PUSHES}", "0", not stayed)
 
@@ -61,5 +61,5 @@ def _push(system: LiveSystem, number: int) -> float:
 
 
 def tag_folder(system: LiveSystem, repository: str, tag: str) -> Path:
-    """Where the filesystem driver keeps a tag: looking there costs the registry nothing."""
+    """The folder of a tag in the filesystem driver: a look there costs the registry nothing."""
     return system.registry.storage_path / f"docker/registry/v2/repositories/{repository}/_manifests/tags/{tag}"

@@ -69,10 +69,10 @@ def _rounds(servers: dict[str, Server], valkey: Valkey, kind: str, *, keep_alive
 def _rate(server: Server, kind: str, *, keep_alive: bool) -> float:
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{SECONDS}s"]
     words = [kind, uuid.uuid4().hex[:13], TOKEN, "yes" if keep_alive else "no"]
-    told = subprocess.run(
+    messages = subprocess.run(
         [*command, "--script", str(_SCRIPT), server.url, "--", *words], capture_output=True, text=True, check=True
     ).stdout
-    result = json.loads(told.splitlines()[-1])
+    result = json.loads(messages.splitlines()[-1])
     if result["bad"]:
-        raise RuntimeError(f"{result['bad']} of {result['requests']} requests failed at {server.url}:\n{told}")
+        raise RuntimeError(f"{result['bad']} of {result['requests']} requests failed at {server.url}:\n{messages}")
     return float(result["requests"] / result["us"] * 1e6)

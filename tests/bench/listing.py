@@ -1,4 +1,4 @@
-"""How long a listing takes: 10,000 repositories, and a repository of 5,000 tags."""
+"""The time of a listing: 10,000 repositories, and a repository of 5,000 tags."""
 
 import tempfile
 import time

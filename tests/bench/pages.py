@@ -1,4 +1,4 @@
-"""How long pages of the dashboard take: a repository with 5,000 tags, a list of 10,000 repositories."""
+"""The time of the dashboard's pages: a repository with 5,000 tags, a list of 10,000 repositories."""
 
 import tempfile
 import time

@@ -47,7 +47,7 @@ _US, _THEM = "pushprune/", "8-threads/"
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How long it took, and what it cost the registry: all requests, and the DELETEs among them."""
+    """The time, and the cost for the registry: all requests, and the DELETEs among them."""
 
     seconds: float
     requests: int
@@ -62,15 +62,15 @@ def measure() -> Iterator[Figure]:
     """They take turns on the same machine, each with a registry of its own that was filled alike."""
     for tags, target in TARGETS.items():
         pushed = make_images(tags)
-        how, theirs = f"{tags:,} → {KEPT} tags", by_threads(pushed)
-        yield Figure(f"seconds for {how} by {THREADS} threads that only DELETE", theirs.said)
+        mode, theirs = f"{tags:,} → {KEPT} tags", by_threads(pushed)
+        yield Figure(f"seconds for {mode} by {THREADS} threads that only DELETE", theirs.said)
         for way, named in WAYS.items():
             ours = by_deletion(pushed, named)
             ratio = theirs.seconds / ours.seconds
             yield Figure(f"…by us {way}, once it is known what goes", ours.said)
             yield Figure(f"how much faster {way}", f"{ratio:.2f}×", f"≥ {target:g}×", ratio >= target)
         whole = by_the_system(pushed)
-        yield Figure(f"…by the whole system through the API, from the policy's change, {how}", whole.said)
+        yield Figure(f"…by the whole system through the API, from the policy's change, {mode}", whole.said)
 
 
 def make_images(count: int) -> tuple[tuple[str, Image], ...]:
@@ -198,7 +198,7 @@ def _await_end(registry: RealRegistry, pushed: tuple[tuple[str, Image], ...]) ->
     """Looks at the storage only. The manifests are looked at once the tags are right: each until it is gone."""
     end = time.monotonic() + PATIENCE_S
     kept, doomed = {tag for tag, _ in pushed[-KEPT:]}, [image.digest for _, image in pushed[:-KEPT]]
-    while registry.tag_names(REPOSITORY) != kept or any(registry.has_manifest(REPOSITORY, one) for one in doomed):
+    while registry.tag_names(REPOSITORY) != kept or any(registry.has_manifest(REPOSITORY, item) for item in doomed):
         assert time.monotonic() < end, f"{len(registry.tag_names(REPOSITORY))} tags are left"
         time.sleep(_LOOK_S)
 

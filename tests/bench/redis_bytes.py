@@ -33,7 +33,7 @@ _HISTORY = {"history", "events", "pulls", "seen", "counters"}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Whose pushes: how the tags are named (of a number), who is logged in, and with which client."""
+    """The author of pushes: names of tags (of a number), user and client."""
 
     name: str
     tag: str

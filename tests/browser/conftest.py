@@ -55,11 +55,11 @@ def visit(site: Site) -> Iterator[Callable[..., Visit]]:
     with ExitStack() as stack:
         visits = []
 
-        def made(token: str = TOKENS["admin"], **how: object) -> Visit:
-            context, visit = site.visit(token, **how)
+        def made(token: str = TOKENS["admin"], **mode: object) -> Visit:
+            context, visit = site.visit(token, **mode)
             stack.callback(context.close)
             visits.append(visit)
             return visit
 
         yield made
-        assert [said for one in visits for said in one.complaints] == []
+        assert [element for item in visits for element in item.complaints] == []

@@ -33,7 +33,9 @@ class Visit:
 
     def __post_init__(self) -> None:
         self.page.set_default_timeout(PATIENCE_MS)
-        self.page.on("console", lambda said: self._heard(said.type, f"{said.text} {said.location.get('url', '')}"))
+        self.page.on(
+            "console", lambda message: self._heard(message.type, f"{message.text} {message.location.get('url', '')}")
+        )
         self.page.on("framenavigated", lambda _: self._loaded())
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self._asked(request.url))
@@ -70,19 +72,19 @@ class Visit:
         self.page.remove_listener("response", weigh)
 
     def faults(self, rules: list[str] | None = None) -> list[str]:
-        """What axe finds on this page that keeps people from using it. Needs a window with bypass_csp.
+        """Return the obstacles that axe reports for this page. Needs a window with bypass_csp.
 
         rules: which of its rules are asked; None: all.
         """
         self.page.evaluate(_AXE)
-        found: dict[str, Any] = self.page.evaluate(
+        result: dict[str, Any] = self.page.evaluate(
             "rules => axe.run(document, {resultTypes: ['violations'], ...(rules && {runOnly: rules})})", rules
         )
         return [
-            f"{one['id']}: {one['help']}: {node['html'][:200]}"
-            for one in found["violations"]
-            if one["impact"] in _GRAVE
-            for node in one["nodes"]
+            f"{item['id']}: {item['help']}: {node['html'][:200]}"
+            for item in result["violations"]
+            if item["impact"] in _GRAVE
+            for node in item["nodes"]
         ]
 
     def _heard(self, kind: str, text: str) -> None:
@@ -106,9 +108,9 @@ class Site:
     def url(self) -> str:
         return self.system.web_url
 
-    def visit(self, token: str, **how: Any) -> tuple[BrowserContext, Visit]:
+    def visit(self, token: str, **mode: Any) -> tuple[BrowserContext, Visit]:
         """A window of somebody who has signed in. how: as Playwright's new_context takes it."""
-        context = self.browser.new_context(**how)
+        context = self.browser.new_context(**mode)
         visit = Visit(self, context.new_page())
         visit.sign_in(token)
         return context, visit

@@ -1,4 +1,4 @@
-"""What strangers send starts nothing in a real browser: no dialog, no word in its console, no other host."""
+"""Texts of strangers start nothing in a real browser: no dialog, no word in its console, no other host."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +19,9 @@ EVIL = "\"'><img src=x onerror=alert(1)><script>alert(2)</script><b onclick=aler
 
 def test_what_strangers_send_starts_nothing(site: Site, visit: Visiting) -> None:
     history, rulings = site.system.wiring.history, site.system.wiring.rulings
-    (one,) = understood(event("pull", "evil/names", actor=EVIL[:128], useragent=EVIL)).events
-    pushed = replace(one, action="push", id="evil push", address=EVIL, media_type=EVIL)
-    history.record(Envelope((one, pushed), (Rejected(EVIL, EVIL),)))
+    (item,) = understood(event("pull", "evil/names", actor=EVIL[:128], useragent=EVIL)).events
+    pushed = replace(item, action="push", id="evil push", address=EVIL, media_type=EVIL)
+    history.record(Envelope((item, pushed), (Rejected(EVIL, EVIL),)))
     rulings.note(EVIL, EVIL, EVIL, EVIL)
     window = visit()
     dialogs: list[str] = []

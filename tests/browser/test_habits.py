@@ -1,4 +1,4 @@
-"""What people are at while panels renew themselves: links by keyboard, marked text, another window, a proxy."""
+"""Habits of people while panels renew themselves: links by keyboard, marked text, another window, a proxy."""
 
 import uuid
 from collections.abc import Callable
@@ -73,5 +73,5 @@ def test_who_does_not_answer_in_time_is_away(visit: Visiting) -> None:
     page.evaluate("() => { htmx.config.timeout = 100; }")
     expect(page.get_by_text("does not answer")).to_be_visible(timeout=PATIENCE_MS)
     page.close()
-    assert all(said.startswith("error: htmx:") for said in window.complaints)
+    assert all(item.startswith("error: htmx:") for item in window.complaints)
     window.complaints.clear()

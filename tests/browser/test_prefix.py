@@ -29,10 +29,10 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frontend]:
 
 @pytest.fixture
 def complaints() -> Iterator[list[str]]:
-    """What a browser complained of, or asked for outside of the path."""
-    said: list[str] = []
-    yield said
-    assert said == []
+    """The complaints of a browser, and its requests outside of the path."""
+    message: list[str] = []
+    yield message
+    assert message == []
 
 
 def opened(browser: Browser, stack: ExitStack, front: Frontend, name: str, complaints: list[str]) -> Page:
@@ -40,9 +40,11 @@ def opened(browser: Browser, stack: ExitStack, front: Frontend, name: str, compl
     stack.callback(context.close)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on(
-        "request", lambda one: None if one.url.startswith(f"{front.url}/pushprune/") else complaints.append(one.url)
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on(
+        "request", lambda item: None if item.url.startswith(f"{front.url}/pushprune/") else complaints.append(item.url)
     )
     page.goto(f"{front.url}/pushprune/")
     return page
@@ -72,9 +74,9 @@ def test_who_is_no_admin_may_only_look(front: Frontend, chromium: Browser, compl
 
 
 def test_nobody_is_somebody_else_by_saying_so(front: Frontend) -> None:
-    said = {"X-Remote-User": "alice", "X-Forwarded-Prefix": "/elsewhere", "X-Forwarded-Host": "evil.example"}
-    answer = requests.get(f"{front.url}/pushprune/", auth=("bob", front.PEOPLE["bob"]), headers=said, timeout=20)
+    message = {"X-Remote-User": "alice", "X-Forwarded-Prefix": "/elsewhere", "X-Forwarded-Host": "evil.example"}
+    answer = requests.get(f"{front.url}/pushprune/", auth=("bob", front.PEOPLE["bob"]), headers=message, timeout=20)
     assert "bob</bdi> may only look" in answer.text
     assert "elsewhere" not in answer.text
     assert "evil.example" not in answer.text
-    assert requests.get(f"{front.url}/pushprune/", headers=said, timeout=20).status_code == 401
+    assert requests.get(f"{front.url}/pushprune/", headers=message, timeout=20).status_code == 401

@@ -56,22 +56,22 @@ def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
     host = site.system.registry.url.removeprefix("http://")
     command = ["skopeo", "copy", "--quiet", "--insecure-policy", "--src-tls-verify=false"]
     subprocess.run([*command, f"docker://{host}/{repository}:v1", f"dir:{tmp_path}/pulled"], check=True)
-    (entry, *_) = [one for one in site.system.wiring.history.entries(repository) if one.action == "restored"]
+    (entry, *_) = [item for item in site.system.wiring.history.entries(repository) if item.action == "restored"]
     assert "dashboard (admin)" in (entry.actor, entry.reason)
 
 
 def test_a_tag_is_put_back_to_what_it_stood_at_before_and_both_are_compared(site: Site, visit: Visiting) -> None:
     name, pusher = f"moved/{uuid.uuid4().hex[:8]}", site.system.pusher
-    one, two = (pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
+    first, two = (pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
     wait_until(lambda: site.system.wiring.history.generation(name) != "0", "the push was not heard")
     page = visit().go(f"/tag/{name}:stable")
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_role("row", name="Digest").locator(f"[title='{one}'], [title='{two}']")).to_have_count(2)
+    expect(page.get_by_role("row", name="Digest").locator(f"[title='{first}'], [title='{two}']")).to_have_count(2)
     page.get_by_text("Put it back …").click()
     expect(page.get_by_text("nothing is overwritten")).to_be_visible()
-    page.get_by_role("button", name=f"Put {one[:19]} in its place").click()
+    page.get_by_role("button", name=f"Put {first[:19]} in its place").click()
     expect(page.get_by_role("status")).to_contain_text(f"{two} has lost the tag")
-    assert pusher.pull_whole(name, "stable") == one
+    assert pusher.pull_whole(name, "stable") == first
     expect(page.get_by_role("listitem").filter(has_text="stands there now")).to_contain_text("put back")
 
 
@@ -122,9 +122,9 @@ def test_who_may_only_look_sees_no_button_that_changes(visit: Visiting, reposito
 def _tags(site: Site, repository: str) -> tuple[str, ...]:
     """Pages of a tag that is gone, of one that stands, and of one that was moved, two images of it compared."""
     name = f"{repository}-moved"
-    one, two = (site.system.pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
+    first, two = (site.system.pusher.push_image(name, "stable", seed=seed) for seed in ("one", "two"))
     wait_until(lambda: len(site.system.wiring.history.entries(name)) == 2, "the pushes were not heard")
-    moved = f"/tag/{name}:stable?before={one}&after={two}"
+    moved = f"/tag/{name}:stable?before={first}&after={two}"
     return f"/tag/{repository}:v1", f"/tag/{repository}:v3", moved
 
 

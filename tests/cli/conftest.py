@@ -16,7 +16,7 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
     def run(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        message = capsys.readouterr()
+        return int(ended.value.code or 0), message.out, message.err
 
     return run

@@ -32,12 +32,12 @@ def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, cal
 def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
     """plant(*findings or errors): the only check finds these."""
 
-    def install(*found: Finding | Exception) -> None:
+    def install(*result: Finding | Exception) -> None:
         def check(case: Case) -> tuple[Finding, ...]:
-            for one in found:
-                if isinstance(one, Exception):
-                    raise one
-            return tuple(one for one in found if isinstance(one, Finding))
+            for item in result:
+                if isinstance(item, Exception):
+                    raise item
+            return tuple(item for item in result if isinstance(item, Finding))
 
         monkeypatch.setattr(doctor, "CHECKS", {"thing": check, "other": lambda case: (fine("other", "all well"),)})
 
@@ -73,7 +73,7 @@ def test_programs_get_json(run: Run, plant: Plant) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "severity", "said"),
+    ("raised", "severity", "sentence"),
     [
         (StoreUnavailable("Redis does not answer"), "warning", "not looked at: Redis does not answer"),
         (RegistryUnavailable("the registry is away"), "warning", "not looked at: the registry is away"),
@@ -82,12 +82,12 @@ def test_programs_get_json(run: Run, plant: Plant) -> None:
     ],
 )
 def test_a_check_that_fails_is_a_finding_and_keeps_no_other_away(
-    run: Run, plant: Plant, raised: Exception, severity: str, said: str
+    run: Run, plant: Plant, raised: Exception, severity: str, sentence: str
 ) -> None:
     plant(raised)
     _, output, _ = run("--json")
     first, second = json.loads(output)["findings"]
-    assert (first["severity"], first["said"], second["severity"]) == (severity, said, "ok")
+    assert (first["severity"], first["said"], second["severity"]) == (severity, sentence, "ok")
     assert first["mend"]
 
 

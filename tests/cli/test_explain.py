@@ -55,39 +55,42 @@ def held(wiring: Wiring) -> None:
 
 @pytest.mark.usefixtures("held")
 def test_a_tag_whose_plan_waits_goes_once_it_is_approved(run: Run) -> None:
-    _, said = run("explain", "shop/api:v1")
+    _, output = run("explain", "shop/api:v1")
     assert (
-        "to be deleted once approved (pushprune prune --approve shop/api): older than the newest 2 (rule last)" in said
+        "to be deleted once approved (pushprune prune --approve shop/api): older than the newest 2 (rule last)"
+        in output
     )
-    assert f"the plan waits for approval: {WAITS}" in said
-    assert said.splitlines()[-1] == "could be deleted: when its plan is approved"
-    _, said = run("explain", "shop/api:v5")
-    assert "approve" not in said
+    assert f"the plan waits for approval: {WAITS}" in output
+    assert output.splitlines()[-1] == "could be deleted: when its plan is approved"
+    _, output = run("explain", "shop/api:v5")
+    assert "approve" not in output
 
 
 @pytest.mark.usefixtures("held")
 @pytest.mark.parametrize("verb", ["explain", "tags"])
 def test_a_list_of_tags_knows_what_waits(run: Run, verb: str) -> None:
-    _, said = run(verb, "shop/api")
-    assert said.count("to be deleted once approved") == 3
-    assert said.splitlines()[-1] == f"the plan waits for approval: {WAITS}; approve: pushprune prune --approve shop/api"
-    _, said = run(verb, "shop/api", "--json")
-    assert [tag["held"] for tag in json.loads(said)] == [None, None, WAITS, WAITS, WAITS]
+    _, output = run(verb, "shop/api")
+    assert output.count("to be deleted once approved") == 3
+    assert (
+        output.splitlines()[-1] == f"the plan waits for approval: {WAITS}; approve: pushprune prune --approve shop/api"
+    )
+    _, output = run(verb, "shop/api", "--json")
+    assert [tag["held"] for tag in json.loads(output)] == [None, None, WAITS, WAITS, WAITS]
 
 
 def test_the_reason_is_given_once_and_the_place_with_it(run: Run) -> None:
-    _, said = run("explain", "shop/api:v1")
-    assert said.count("older than the newest 2") == 1
-    assert "  rule last deletes it (place 5, last: 2)" in said
-    _, said = run("explain", "shop/api:v1", "--json")
-    (result,) = json.loads(said)[0]["rule_results"]
+    _, output = run("explain", "shop/api:v1")
+    assert output.count("older than the newest 2") == 1
+    assert "  rule last deletes it (place 5, last: 2)" in output
+    _, output = run("explain", "shop/api:v1", "--json")
+    (result,) = json.loads(output)[0]["rule_results"]
     assert (result["place"], result["limit"]) == (5, 2)
 
 
 def test_of_a_tag_that_is_gone_it_says_what_became_of_it(run: Run, wiring: Wiring) -> None:
     record(wiring.history, event(6, "delete", "v1", 1, actor="alice"))
-    code, said = run("explain", "shop/api:v1")
-    assert (code, "shop/api:v1 was deleted 2" in said, " by alice" in said) == (1, True, True)
+    code, output = run("explain", "shop/api:v1")
+    assert (code, "shop/api:v1 was deleted 2" in output, " by alice" in output) == (1, True, True)
 
 
 def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring) -> None:
@@ -96,9 +99,9 @@ def test_of_a_tag_that_was_pruned_it_says_by_which_rule(run: Run, wiring: Wiring
     assert history.commit(snapshot, plan, "doomed")
     for doomed in plan.doomed:
         wiring.removals.forget(snapshot, doomed)
-    _, said = run("explain", "shop/api:v1")
-    assert said.startswith("pushprune: shop/api:v1 was deleted 2")
-    assert " by pushprune: older than the newest 2 (rule last)" in said
+    _, output = run("explain", "shop/api:v1")
+    assert output.startswith("pushprune: shop/api:v1 was deleted 2")
+    assert " by pushprune: older than the newest 2 (rule last)" in output
 
 
 def test_a_push_that_is_heard_after_the_deletion_it_came_before_changes_nothing(run: Run, wiring: Wiring) -> None:
@@ -107,16 +110,16 @@ def test_a_push_that_is_heard_after_the_deletion_it_came_before_changes_nothing(
 
 
 def test_of_a_tag_that_was_never_seen_it_says_what_is_near(run: Run) -> None:
-    code, said = run("explain", "shop/api:v9")
+    code, output = run("explain", "shop/api:v9")
     assert code == 1
-    assert "shop/api:v9: no tag of that name was ever seen; near: v" in said
+    assert "shop/api:v9: no tag of that name was ever seen; near: v" in output
 
 
 @pytest.mark.usefixtures("held")
 def test_planning_a_repository_that_waits_says_that_it_waits(run: Run) -> None:
-    code, said = run("prune", "shop/api")
+    code, output = run("prune", "shop/api")
     assert code == 0
-    assert f"shop/api: nothing is deleted: the plan waits for approval: {WAITS}" in said
+    assert f"shop/api: nothing is deleted: the plan waits for approval: {WAITS}" in output
 
 
 def test_the_plans_that_wait_are_followed_by_what_to_do(
@@ -125,11 +128,11 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
     assert run("prune", "--held") == (0, "no plan waits for approval\n")
     request.getfixturevalue("held")
     plan = wiring.rulings.holds()[0].plan
-    _, said = run("prune", "--held")
-    assert said.splitlines()[-1] == (
+    _, output = run("prune", "--held")
+    assert output.splitlines()[-1] == (
         f"review: pushprune prune --dry-run shop/api; approve: pushprune prune --approve shop/api --plan {plan}"
     )
-    assert f" {plan} " in said.splitlines()[1] + " "
+    assert f" {plan} " in output.splitlines()[1] + " "
     assert json.loads(run("prune", "--held", "--json")[1])[0]["plan"] == plan
     approvals.refuse(wiring, "shop/api", plan, by="alice")
     assert "refused by alice: " in run("prune", "--held")[1]
@@ -152,7 +155,7 @@ def test_where_nothing_is_deleted_verdicts_say_so(
 
 
 class Terminal(StringIO):
-    """What somebody types."""
+    """The input of a user."""
 
     def isatty(self) -> bool:
         return True
@@ -174,10 +177,10 @@ def test_the_plan_that_was_looked_at_is_approved_and_no_other(run: Run, wiring: 
 
 @pytest.mark.usefixtures("held")
 def test_nobody_who_can_be_asked_must_say_which_plan(run: Run, wiring: Wiring) -> None:
-    code, said = run("prune", "--approve", "shop/api")
+    code, output = run("prune", "--approve", "shop/api")
     (hold,) = wiring.rulings.holds()
     assert (code, approved(wiring)) == (2, 0)
-    assert said.splitlines()[-1] == (
+    assert output.splitlines()[-1] == (
         f"Error: not a terminal: add --plan {hold.plan} to approve the plan that `pushprune prune --held` shows for "
         "shop/api, or --yes to approve the plan that waits now"
     )
@@ -190,14 +193,14 @@ def test_on_a_terminal_it_is_shown_and_asked(
     run: Run, wiring: Wiring, monkeypatch: pytest.MonkeyPatch, typed: str, images: int
 ) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(typed))
-    _, said = run("prune", "--approve", "shop/api")
-    assert f"shop/api: 3 images, waiting since {when(wiring.rulings.holds()[0].at_us)}: {WAITS}" in said
+    _, output = run("prune", "--approve", "shop/api")
+    assert f"shop/api: 3 images, waiting since {when(wiring.rulings.holds()[0].at_us)}: {WAITS}" in output
     assert approved(wiring) == images
 
 
 def test_a_plan_is_one_repositorys(run: Run) -> None:
-    code, said = run("prune", "--approve", "shop/api", "web", "--plan", "x")
-    assert (code, said.splitlines()[-1]) == (
+    code, output = run("prune", "--approve", "shop/api", "web", "--plan", "x")
+    assert (code, output.splitlines()[-1]) == (
         2,
         "Error: --plan names the plan of one repository: name one with --approve",
     )
@@ -220,15 +223,15 @@ def test_a_name_is_split_behind_the_last_slash() -> None:
 
 
 def test_a_dry_run_says_what_it_does_not_know_of_the_sizes(run: Run, wiring: Wiring) -> None:
-    _, said = run("prune", "--dry-run")
-    assert "1.2 kB" in said
-    assert said.splitlines()[-1] == (
+    _, output = run("prune", "--dry-run")
+    assert "1.2 kB" in output
+    assert output.splitlines()[-1] == (
         "up to: layers that images share are counted for each; "
         "how much of it nothing else in this repository uses is not known"
     )
     record(wiring.history, event(0, tag="v0", seed=90, size_bytes=0))
-    _, said = run("prune", "--dry-run")
-    assert "at least 1.2 kB, 1 of unknown size" in said
+    _, output = run("prune", "--dry-run")
+    assert "at least 1.2 kB, 1 of unknown size" in output
 
 
 def push(number: int, blobs: dict[str, int] | None, **more: Any) -> Event:
@@ -238,10 +241,10 @@ def push(number: int, blobs: dict[str, int] | None, **more: Any) -> Event:
 
 
 def freed(run: Run, wiring: Wiring, *pushes: Event, repositories: tuple[str, ...] = ("shop/web",)) -> str:
-    """What a dry run says of what a collection frees."""
+    """Return the sentence of a dry run about the bytes that a collection frees."""
     record(wiring.history, *pushes)
-    _, said = run("prune", "--dry-run", *repositories)
-    (line,) = (line for line in said.splitlines() if line.startswith("up to: "))
+    _, output = run("prune", "--dry-run", *repositories)
+    (line,) = (line for line in output.splitlines() if line.startswith("up to: "))
     return line.partition("; ")[2]
 
 
@@ -250,30 +253,32 @@ BASE = {"base": 9000}
 
 def test_a_dry_run_says_what_a_collection_then_frees(run: Run, wiring: Wiring) -> None:
     pushes = push(11, {"one": 10_000, **BASE}), push(12, {"two": 1, **BASE}), push(13, BASE)
-    said = "a collection then frees 10.0 kB that nothing else in this repository uses"
-    assert freed(run, wiring, *pushes) == said
+    message = "a collection then frees 10.0 kB that nothing else in this repository uses"
+    assert freed(run, wiring, *pushes) == message
     _, as_json = run("prune", "--dry-run", "--json", "shop/web")
     assert json.loads(as_json)[0]["freed"] == {"size_bytes": 10_000, "manifests": 1, "unknown": 0, "at_most": False}
 
 
 def test_it_says_at_most_where_what_stays_is_not_known(run: Run, wiring: Wiring) -> None:
     pushes = push(11, {"one": 10_000, **BASE}), push(12, None), push(13, BASE)
-    said = "a collection then frees at most 10.0 kB that nothing else in this repository uses"
-    assert freed(run, wiring, *pushes) == said
+    message = "a collection then frees at most 10.0 kB that nothing else in this repository uses"
+    assert freed(run, wiring, *pushes) == message
 
 
 def test_it_says_of_how_many_images_that_go_it_knows_no_layers(run: Run, wiring: Wiring) -> None:
     pushes = [push(11, None), push(12, {"two": 2000, **BASE}), push(13, BASE), push(14, BASE)]
-    said = "a collection then frees 2.0 kB that nothing else in this repository uses, besides 1 image of unknown layers"
-    assert freed(run, wiring, *pushes) == said
+    message = (
+        "a collection then frees 2.0 kB that nothing else in this repository uses, besides 1 image of unknown layers"
+    )
+    assert freed(run, wiring, *pushes) == message
     assert "besides 2 images of unknown layers" in freed(run, wiring, push(10, None))
 
 
 def test_of_several_repositories_it_says_what_nothing_else_in_each_uses(run: Run, wiring: Wiring) -> None:
     web = push(11, {"one": 10_000, **BASE}), push(12, BASE), push(13, BASE)
     pay = [push(number, blobs, repository="pay") for number, blobs in ((21, {"two": 500}), (22, BASE), (23, BASE))]
-    said = freed(run, wiring, *web, *pay, repositories=("shop/web", "pay"))
-    assert said == "a collection then frees 10.5 kB that nothing else in its repository uses"
+    message = freed(run, wiring, *web, *pay, repositories=("shop/web", "pay"))
+    assert message == "a collection then frees 10.5 kB that nothing else in its repository uses"
     record(wiring.history, push(31, BASE, repository="calm"))
-    said = freed(run, wiring, repositories=("shop/web", "calm"))
-    assert said.endswith("that nothing else in this repository uses"), "where nothing goes counts for nothing"
+    message = freed(run, wiring, repositories=("shop/web", "calm"))
+    assert message.endswith("that nothing else in this repository uses"), "where nothing goes counts for nothing"

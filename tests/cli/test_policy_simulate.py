@@ -48,9 +48,9 @@ def run(
     def call(policy: str, *arguments: str) -> str:
         file.write_text(policy)
         simulate.main([str(file), *arguments], standalone_mode=False)
-        said = capsys.readouterr()
-        assert said.err == ""
-        return said.out
+        message = capsys.readouterr()
+        assert message.err == ""
+        return message.out
 
     return call
 
@@ -60,9 +60,9 @@ def pull(number: int, tag: str, seed: int, **more: Any) -> Event:
 
 
 def document(output: str) -> dict[str, Any]:
-    found = json.loads(output)
-    assert isinstance(found, dict)
-    return found
+    result = json.loads(output)
+    assert isinstance(result, dict)
+    return result
 
 
 def test_it_says_how_many_of_the_deleted_were_pulled_afterwards_and_lists_them(run: Run) -> None:
@@ -99,21 +99,21 @@ def test_the_named_repositories_alone_are_tried(run: Run) -> None:
 
 
 def test_json_carries_every_figure_and_every_pull(run: Run) -> None:
-    found = document(run(KEEP_2, "--json"))
-    (missed,) = found["missed"]
-    assert found["pulled_afterwards"] == 1
+    result = document(run(KEEP_2, "--json"))
+    (missed,) = result["missed"]
+    assert result["pulled_afterwards"] == 1
     assert (missed["repository"], missed["tags"], missed["digest"]) == ("shop/api", ["v1"], digest(1))
     assert [pull["actor"] for pull in missed["pulls"]] == ["ci", "cluster"]
-    assert found["deleted"] == {"tags": 2, "digests": 2, "size_bytes": 800}
-    assert found["rules"] == [{"rule": "newest", "tags": 2, "digests": 2, "size_bytes": 800}]
-    assert [deletion["tags"] for deletion in found["deletions"]] == [["v1"], ["v2"]]
+    assert result["deleted"] == {"tags": 2, "digests": 2, "size_bytes": 800}
+    assert result["rules"] == [{"rule": "newest", "tags": 2, "digests": 2, "size_bytes": 800}]
+    assert [deletion["tags"] for deletion in result["deletions"]] == [["v1"], ["v2"]]
 
 
 def test_since_says_where_the_past_begins(run: Run) -> None:
-    found = document(run(KEEP_2, "--since", "30m", "--json"))
-    assert found["end_us"] - found["start_us"] == 1_800_000_000
-    assert {deletion["at_us"] for deletion in found["deletions"]} == {found["start_us"]}
-    assert found["missed"] == []
+    result = document(run(KEEP_2, "--since", "30m", "--json"))
+    assert result["end_us"] - result["start_us"] == 1_800_000_000
+    assert {deletion["at_us"] for deletion in result["deletions"]} == {result["start_us"]}
+    assert result["missed"] == []
 
 
 def test_a_wrong_period_is_wrong_usage(run: Run) -> None:

@@ -55,8 +55,8 @@ def run(registry: FakeRegistry, call: Call) -> Run:
 
 @pytest.mark.parametrize("where", [(), ("shop/api",)])
 def test_trash_lists_what_went_why_and_until_when_it_can_come_back(run: Run, where: tuple[str, ...]) -> None:
-    code, said = run("trash", *where)
-    assert (code, "shop/api:v1" in said, "older than the newest 1 (rule last)" in said) == (0, True, True)
+    code, output = run("trash", *where)
+    assert (code, "shop/api:v1" in output, "older than the newest 1 (rule last)" in output) == (0, True, True)
     _, as_json = run("trash", *where, "--json")
     (row,) = json.loads(as_json)
     assert set(row) == {"repository", "tag", "digest", "pushed_us", "at_us", "size_bytes", "reason", "until_us"}
@@ -92,24 +92,24 @@ def test_of_a_tag_that_can_come_back_explain_says_how(
 
 @pytest.mark.parametrize("name", ["shop/api:v1", f"shop/api@{V1}"])
 def test_restore_puts_it_back_and_says_for_how_long_it_stays(run: Run, registry: FakeRegistry, name: str) -> None:
-    code, said = run("restore", name)
-    assert (code, said.startswith("restored: shop/api:v1  sha256:")) == (0, True)
-    assert "no policy deletes it before " in said
+    code, output = run("restore", name)
+    assert (code, output.startswith("restored: shop/api:v1  sha256:")) == (0, True)
+    assert "no policy deletes it before " in output
     assert structlog.get_config()["wrapper_class"] is structlog.make_filtering_bound_logger(logging.WARNING)
     assert registry.tags("shop/api")["v1"] == V1
     assert run("trash", "shop/api") == (0, "nothing can be restored in shop/api\n")
 
 
 def test_restore_under_another_name_and_without_a_lease(run: Run, registry: FakeRegistry) -> None:
-    code, said = run("restore", "shop/api:v1", "--as", "rescued", "--for", "0", "--json")
+    code, output = run("restore", "shop/api:v1", "--as", "rescued", "--for", "0", "--json")
     assert code == 0
-    assert json.loads(said)["tags"] == ["rescued"]
-    assert json.loads(said)["kept_until_us"] is None
+    assert json.loads(output)["tags"] == ["rescued"]
+    assert json.loads(output)["kept_until_us"] is None
     assert registry.tags("shop/api").keys() == {"v2", "rescued"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("shop/api",), "name what is meant: write shop/api:TAG or shop/api@DIGEST"),
         (
@@ -124,14 +124,14 @@ def test_restore_under_another_name_and_without_a_lease(run: Run, registry: Fake
         (("shop/none:v1",), "no repository shop/none is known; `pushprune repos` lists them"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(run: Run, arguments: tuple[str, ...], said: str) -> None:
-    code = 2 if said.startswith(("name", "write")) or "can be no tag" in said else 1
-    assert run("restore", *arguments) == (code, f"pushprune: {said}\n")
+def test_what_cannot_be_is_one_sentence(run: Run, arguments: tuple[str, ...], sentence: str) -> None:
+    code = 2 if sentence.startswith(("name", "write")) or "can be no tag" in sentence else 1
+    assert run("restore", *arguments) == (code, f"pushprune: {sentence}\n")
 
 
 def test_a_duration_without_a_unit_is_asked_back(run: Run) -> None:
-    code, said = run("restore", "shop/api:v1", "--for", "7")
-    assert (code, "7 of what?" in said) == (2, True)
+    code, output = run("restore", "shop/api:v1", "--for", "7")
+    assert (code, "7 of what?" in output) == (2, True)
 
 
 def test_trash_of_a_tag_is_asked_for_by_its_repository(run: Run) -> None:

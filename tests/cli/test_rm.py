@@ -113,7 +113,7 @@ def test_a_tag_goes_and_the_history_says_who_did_it(run: Run, shop: Shop) -> Non
     assert "1 tag, 1 image" in output
     assert "deleted: 1; `pushprune trash` lists what can be restored" in output
     assert shop.tags() == {"v2", "pr-1", "pr-2", "latest"}
-    entry = next(one for one in shop.wiring.history.entries(SHOP) if one.action == "pruned")
+    entry = next(item for item in shop.wiring.history.entries(SHOP) if item.action == "pruned")
     assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
 
 
@@ -143,8 +143,8 @@ def test_all_but_several_in_several_repositories(run: Run, shop: Shop) -> None:
 
 def test_all_but_what_is_not_there_is_refused(run: Run, shop: Shop) -> None:
     code, _, error = run("--all-but", "lates", SHOP, "--yes")
-    said = f"pushprune: no tag of {SHOP} is lates: all of them would go; --force if that is meant\n"
-    assert (code, error) == (1, said)
+    message = f"pushprune: no tag of {SHOP} is lates: all of them would go; --force if that is meant\n"
+    assert (code, error) == (1, message)
     assert run("--all-but", "lates", SHOP, "--yes", "--force")[0] == 0
     assert shop.tags() == set()
 
@@ -218,8 +218,8 @@ def test_on_a_terminal_it_asks(
 
 def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
     code, output, _ = run(f"{SHOP}:pr-*", "--yes", "--json")
-    said = json.loads(output)
-    assert (code, {row["tag"] for row in said["deleted"]}, said["staying"]) == (0, {"pr-1", "pr-2"}, [])
+    message = json.loads(output)
+    assert (code, {row["tag"] for row in message["deleted"]}, message["staying"]) == (0, {"pr-1", "pr-2"}, [])
 
 
 def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
@@ -231,13 +231,13 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
         1,
         f"pushprune: {SHOP}:v1 stays: somebody says that it is in use (lease), until 2100-01-01 00:00:00 UTC\n",
     )
-    _, said, _ = run(f"{SHOP}:v*", "--dry-run")
-    assert f"kept: {SHOP}:v1: somebody says that it is in use (lease), until 2100-01-01 " in said
+    _, output, _ = run(f"{SHOP}:v*", "--dry-run")
+    assert f"kept: {SHOP}:v1: somebody says that it is in use (lease), until 2100-01-01 " in output
     assert shop.tags() == set(TAGS[SHOP])
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "said"),
+    ("name", "code", "sentence"),
     [
         ("shop/none:v1", 1, "no repository shop/none is known; `pushprune repos` lists them"),
         ("none/*:v1", 1, "no repository none/* is known; `pushprune repos` lists them"),
@@ -252,15 +252,15 @@ def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:
     ],
 )
 def test_what_means_nothing_is_one_sentence_and_nothing_goes(
-    run: Run, shop: Shop, name: str, code: int, said: str
+    run: Run, shop: Shop, name: str, code: int, sentence: str
 ) -> None:
     got, _, error = run(f"{SHOP}:v1" if code == 1 else name, name, "--yes")
-    assert (got, error.startswith(f"pushprune: {said}"), error.count("\n")) == (code, True, 1)
+    assert (got, error.startswith(f"pushprune: {sentence}"), error.count("\n")) == (code, True, 1)
     assert shop.tags() == set(TAGS[SHOP])
 
 
-def policy_in_force(shop: Shop, monkeypatch: pytest.MonkeyPatch, **said: Any) -> None:
-    policy = keep_last(100, **said)
+def policy_in_force(shop: Shop, monkeypatch: pytest.MonkeyPatch, **message: Any) -> None:
+    policy = keep_last(100, **message)
     monkeypatch.setenv("PUSHPRUNE_POLICY", policy.model_dump_json(exclude_none=True))
     monkeypatch.setattr(shop.wiring.policies, "current", lambda: policy)
 
@@ -270,8 +270,8 @@ def test_what_is_protected_is_refused_by_name_and_left_out_by_glob(
 ) -> None:
     policy_in_force(shop, monkeypatch, protect=["v1"])
     code, _, error = run(f"{SHOP}:v1", "--yes")
-    said = f"pushprune: {SHOP}:v1 stays: protected by the policy; --force deletes it all the same\n"
-    assert (code, error) == (1, said)
+    message = f"pushprune: {SHOP}:v1 stays: protected by the policy; --force deletes it all the same\n"
+    assert (code, error) == (1, message)
     code, output, _ = run("--all-but", "latest", SHOP, "--yes")
     assert (code, f"kept: {SHOP}:v1: protected by the policy" in output) == (0, True)
     assert shop.tags() == {"v1", "latest"}
@@ -284,8 +284,8 @@ def test_while_the_policy_only_shows_it_is_refused_unless_forced(
 ) -> None:
     policy_in_force(shop, monkeypatch, dry_run=True)
     code, output, error = run(f"{SHOP}:v1", "--yes")
-    said = "pushprune: dry_run: nothing is deleted while the policy says so; --force deletes these all the same\n"
-    assert (code, error, "1 tag, 1 image" in output) == (1, said, True)
+    message = "pushprune: dry_run: nothing is deleted while the policy says so; --force deletes these all the same\n"
+    assert (code, error, "1 tag, 1 image" in output) == (1, message, True)
     assert shop.tags() == set(TAGS[SHOP])
     assert run(f"{SHOP}:v1", "--yes", "--force")[0] == 0
     assert "v1" not in shop.tags()
@@ -298,8 +298,8 @@ def test_without_a_worker_it_says_so_and_goes_once_there_is_one(
     shop.has_worker = False
     shop.wiring.connection.client.delete(shop.wiring.connection.keys.of("workers"))
     code, _, error = run(f"{SHOP}:v1", "--yes")
-    said = "no worker is running: start one, and it goes then\n"
-    assert (code, error, len(shop.waited)) == (1, f"waiting: {said}pushprune: {said}", 10)
+    message = "no worker is running: start one, and it goes then\n"
+    assert (code, error, len(shop.waited)) == (1, f"waiting: {message}pushprune: {message}", 10)
     shop.has_worker = True
     shop.work()
     assert "v1" not in shop.tags()
@@ -376,8 +376,8 @@ def test_what_was_restored_is_deleted_by_hand_all_the_same(shop: Shop, run: Run)
     assert run(f"{SHOP}:v1", "--yes")[0] == 0
     shop.wiring.undo.restore(SHOP, tag="v1")
     assert shop.wiring.history.snapshot(SHOP).restored
-    code, said, error = run("--all-but", "latest", SHOP, "--yes")
-    assert (code, shop.tags(), error) == (0, {"latest"}, ""), said
+    code, output, error = run("--all-but", "latest", SHOP, "--yes")
+    assert (code, shop.tags(), error) == (0, {"latest"}, ""), output
     assert shop.wiring.history.snapshot(SHOP).restored == {}
 
 

@@ -39,8 +39,8 @@ def run(registry: FakeRegistryV1, capsys: pytest.CaptureFixture[str]) -> Run:
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main([registry.url if argument == "URL" else argument for argument in arguments])
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        message = capsys.readouterr()
+        return int(ended.value.code or 0), message.out, message.err
 
     return call
 
@@ -93,8 +93,8 @@ def test_a_tag_may_be_called_error(run: Run, registry: FakeRegistryV1) -> None:
 
 
 def test_the_configured_one_may_be_meant(run: Run, registry: FakeRegistryV1, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "pushprune: --v1 needs a registry: add --registry URL, or set registry.url\n"
-    assert run("tags", "shop/api", "--v1")[::2] == (2, said)
+    message = "pushprune: --v1 needs a registry: add --registry URL, or set registry.url\n"
+    assert run("tags", "shop/api", "--v1")[::2] == (2, message)
     monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
     assert run("tags", "shop/api", "--v1")[0] == 0
 
@@ -146,8 +146,8 @@ def test_a_dry_run_deletes_nothing(run: Run, registry: FakeRegistryV1) -> None:
 
 def test_json_says_what_is_gone(run: Run) -> None:
     code, output, _ = run("rm", "shop/api:v?", *HERE, "--yes", "--json")
-    said = json.loads(output)
-    assert (code, [row["image"] for row in said["deleted"]], said["staying"]) == (0, [ONE, TWO], [])
+    message = json.loads(output)
+    assert (code, [row["image"] for row in message["deleted"]], message["staying"]) == (0, [ONE, TWO], [])
 
 
 def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -> None:
@@ -157,7 +157,7 @@ def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (
             ("shop/api:v1", "shop/api:v7"),
@@ -173,10 +173,10 @@ def test_nobody_is_asked_where_nobody_sits(run: Run, registry: FakeRegistryV1) -
     ],
 )
 def test_what_means_nothing_there_is_one_sentence(
-    run: Run, registry: FakeRegistryV1, arguments: tuple[str, ...], said: str
+    run: Run, registry: FakeRegistryV1, arguments: tuple[str, ...], sentence: str
 ) -> None:
     code, _, error = run("rm", *arguments, *HERE, "--yes")
-    assert (code, error) == (1, f"pushprune: {said.replace('URL', registry.url)}\n")
+    assert (code, error) == (1, f"pushprune: {sentence.replace('URL', registry.url)}\n")
     assert len(registry.tags("shop/api")) == 3
 
 

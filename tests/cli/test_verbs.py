@@ -33,9 +33,9 @@ def break_policy(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rows(output: str) -> list[dict[str, Any]]:
-    found = json.loads(output)
-    assert isinstance(found, list)
-    return found
+    result = json.loads(output)
+    assert isinstance(result, list)
+    return result
 
 
 def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
@@ -83,8 +83,8 @@ def test_tags_says_of_each_what_the_policy_does_and_why(run: Run) -> None:
     assert "older than the newest 2 (rule last)" in output
     _, as_json, _ = run("tags", "shop/api", "--json")
     assert [(row["tag"], row["kept"]) for row in rows(as_json)] == [("v3", True), ("v2", True), ("v1", False)]
-    said = {key: rows(as_json)[0][key] for key in ("repository", "size_bytes", "pushed_us", "pulled_us", "actor")}
-    assert said == {
+    message = {key: rows(as_json)[0][key] for key in ("repository", "size_bytes", "pushed_us", "pulled_us", "actor")}
+    assert message == {
         "repository": "shop/api", "size_bytes": 400, "pushed_us": NOW + 3000, "pulled_us": None, "actor": "ci"
     }  # fmt: skip
 
@@ -144,8 +144,8 @@ def test_history_says_who_when_and_from_where(run: Run) -> None:
     code, output, _ = run("history", "shop/api:v2", "--json")
     assert code == 0
     (entry,) = rows(output)
-    said = [entry[key] for key in ("tag", "actor", "useragent", "address")]
-    assert said == ["v2", "ci", "docker/27", "10.0.0.9:1"]
+    message = [entry[key] for key in ("tag", "actor", "useragent", "address")]
+    assert message == ["v2", "ci", "docker/27", "10.0.0.9:1"]
 
 
 def test_a_dry_run_shows_what_would_go_and_why(run: Run) -> None:
@@ -201,10 +201,11 @@ def test_explain_says_of_a_tag_why_and_when_it_could_go(run: Run) -> None:
 
 def test_explain_says_it_of_every_tag_of_a_repository(run: Run) -> None:
     _, output, _ = run("explain", "shop/api", "--json")
-    found = [
-        (one["verdict"]["tag"]["name"], one["verdict"]["kept"], one["could_go_us"] is None) for one in rows(output)
+    result = [
+        (entry["verdict"]["tag"]["name"], entry["verdict"]["kept"], entry["could_go_us"] is None)
+        for entry in rows(output)
     ]
-    assert found == [("v3", True, True), ("v2", True, True), ("v1", False, False)]
+    assert result == [("v3", True, True), ("v2", True, True), ("v1", False, False)]
     _, output, _ = run("explain", "shop/api")
     assert "not by age" in output
 
@@ -413,7 +414,7 @@ def test_a_broken_policy_leaves_history_to_be_looked_at(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("tags", "shop/api"), "older than the newest 2 (rule last)"),
         (("explain", "shop/api:v1"), "to be deleted: older than the newest 2 (rule last)"),
@@ -422,13 +423,13 @@ def test_a_broken_policy_leaves_history_to_be_looked_at(
 )
 def test_with_a_broken_policy_the_verbs_warn_once_and_answer_by_the_one_in_force(
     run: Run, make_wiring: Callable[..., Wiring], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...], said: str,
+    arguments: tuple[str, ...], sentence: str,
 ) -> None:  # fmt: skip
     policies, outbox = make_wiring(policy=keep_last(2, grace="0s")).policies, make_wiring().outbox
     outbox.policy_applied(policies.digest, policies.written)
     break_policy(tmp_path, monkeypatch)
     code, output, error = run(*arguments)
-    assert (code, said in output, error.count("kep is unknown")) == (0, True, 1)
+    assert (code, sentence in output, error.count("kep is unknown")) == (0, True, 1)
     assert error.endswith("; what was in force before stays in force\n")
 
 
@@ -452,7 +453,7 @@ def test_checking_a_policy_warns_of_a_rule_that_disables_another(run: Run, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "said"),
+    ("text", "code", "sentence"),
     [
         ("rules: [{keep: {last: 2}}]", 0, "1 rule, understood"),
         ("policy: {rules: [{keep: {last: 2}}]}\nlisten: 127.0.0.1:1", 0, "1 rule, understood"),
@@ -463,12 +464,12 @@ def test_checking_a_policy_warns_of_a_rule_that_disables_another(run: Run, tmp_p
     ],
 )
 def test_a_policy_is_checked_alone_or_in_its_configuration(
-    run: Run, tmp_path: Path, text: str, code: int, said: str
+    run: Run, tmp_path: Path, text: str, code: int, sentence: str
 ) -> None:
     file = tmp_path / "policy.yaml"
     file.write_text(text)
     ended, output, error = run("policy", "check", str(file))
-    assert (ended, said in output + error) == (code, True)
+    assert (ended, sentence in output + error) == (code, True)
 
 
 def test_checking_a_policy_says_all_that_is_wrong_with_it(run: Run, tmp_path: Path) -> None:

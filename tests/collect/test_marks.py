@@ -23,7 +23,7 @@ SPEAKS = """
 
 
 def collect(system: System, folder: Path, marks: Iterable[str], repository: str = SHOP) -> str:
-    """What is said of a collection that marks these; "" when it was made."""
+    """Return the message of a collection that marks these; "" if it was made."""
     lines = [f"{repository}: marking manifest {digest} \n" for digest in marks]
     (folder / "out").write_text("".join(lines))
     system.wiring.garbage.request_if_none("scheduled")

@@ -1,4 +1,4 @@
-"""What a collection is at can be seen while it runs, is renewed, and is gone with it."""
+"""The stage of a collection is visible while it runs, is renewed, and disappears with it."""
 
 import threading
 from collections.abc import Callable

@@ -152,13 +152,13 @@ def test_a_young_blob_of_something_that_we_deleted_is_swept(make_system: Make, t
     system.settle()
     kept = system.wiring.trash.get(SHOP, tags["v1"])
     assert kept is not None
-    eligible = [one for one in system.wiring.trash.held() if one != tags["v1"]]
+    eligible = [item for item in system.wiring.trash.held() if item != tags["v1"]]
     assert eligible, "config and layers"
     for blob in (tags["v1"], *eligible):
         stored(root, blob)
-    said = [f"{SHOP}: marking manifest {tags['v2']} \n"]
-    said += [f"blob eligible for deletion: {blob}\n" for blob in (tags["v1"], *eligible)]
-    (tmp_path / "said").write_text("".join(said))
+    message = [f"{SHOP}: marking manifest {tags['v2']} \n"]
+    message += [f"blob eligible for deletion: {blob}\n" for blob in (tags["v1"], *eligible)]
+    (tmp_path / "said").write_text("".join(message))
     assert collect(system.wiring).result == "done", system.wiring.garbage.runs()[0].message
 
 
@@ -372,10 +372,10 @@ def guarded(make_wiring: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """guarded(writes=…): a wiring with gc.gate: proxy, and what the registry says of its work."""
     monkeypatch.setattr(quiesce, "_CLOSED_S", 0.3)
 
-    def build(max_wait: int = 0, gate_wait: int = 60, **said: int) -> Wiring:
+    def build(max_wait: int = 0, gate_wait: int = 60, **message: int) -> Wiring:
         gc = {**collector(tmp_path, QUIET), "gate": "proxy", "max_wait": max_wait, "gate_wait": gate_wait}
         made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
-        return replace(made, in_flight=Counted(**said))  # type: ignore[arg-type]
+        return replace(made, in_flight=Counted(**message))  # type: ignore[arg-type]
 
     return build
 
@@ -392,12 +392,12 @@ def test_nothing_is_swept_where_no_web_process_serves_the_gate(guarded: Callable
 
 
 def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
-    wiring, over = guarded(), threading.Event()
+    wiring, ended = guarded(), threading.Event()
     wiring.gate.check_in("web:cut-off", "")
-    thread = threading.Thread(target=obey, args=(wiring, over))
+    thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
     run = collect(wiring)
-    over.set()
+    ended.set()
     thread.join()
     assert run.message == "the gate process web:cut-off does not know that the gate is closed"
     assert not (tmp_path / "swept").exists()
@@ -405,12 +405,12 @@ def test_nothing_is_swept_before_every_web_process_obeys(guarded: Callable[..., 
 
 
 def test_with_everybody_quiet_it_collects(guarded: Callable[..., Wiring], tmp_path: Path) -> None:
-    wiring, over = guarded(), threading.Event()
-    thread = threading.Thread(target=obey, args=(wiring, over))
+    wiring, ended = guarded(), threading.Event()
+    thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
     until(lambda: bool(wiring.gate.processes()))
     run = collect(wiring)
-    over.set()
+    ended.set()
     thread.join()
     assert (run.result, run.message) == ("done", "")
 
@@ -443,10 +443,10 @@ def test_what_a_push_without_references_has_needed_is_read_from_its_manifest(mak
     wiring.gate.admit(WriteRequest("manifest", SHOP, by_tag=True), ANN)
     record(wiring.history, event(1, tag="v1", digest=kept.digest, address="10.0.0.7:4711"))
     earlier(wiring.connection, "pushing", 60)
-    assert {one.digest for one in wiring.gate.unread_manifests()} >= {kept.digest}
+    assert {item.digest for item in wiring.gate.unread_manifests()} >= {kept.digest}
     read_unread(wiring, wiring.gate.unreferenced([tags["v1"]]))
     loose = wiring.gate.unreferenced((*blobs, tags["v1"]))
-    assert {one.digest for one in loose if one.client == ANN} == {tags["v1"]}
+    assert {item.digest for item in loose if item.client == ANN} == {tags["v1"]}
 
 
 def test_for_how_long_the_gate_was_closed_is_recorded(obeyed: Wiring) -> None:
@@ -475,12 +475,12 @@ def test_a_gone_digest_says_nothing_of_another(make_wiring: Build, tmp_path: Pat
 @pytest.fixture
 def obeyed(guarded: Callable[..., Wiring]) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, and a gate process that obeys."""
-    wiring, over = guarded(), threading.Event()
-    thread = threading.Thread(target=obey, args=(wiring, over))
+    wiring, ended = guarded(), threading.Event()
+    thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
     until(lambda: bool(wiring.gate.processes()))
     yield wiring
-    over.set()
+    ended.set()
     thread.join()
 
 

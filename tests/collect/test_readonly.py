@@ -70,7 +70,7 @@ def test_it_is_collected_while_the_registry_is_read_only(
 def test_that_it_is_read_only_is_noted_before_it_becomes_so(
     make_system: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever dies right after gc.before leaves it to the next one to end that."""
+    """A worker that dies right after gc.before leaves gc.after to the next worker."""
     system = system_of(make_system, tmp_path)
     noted: list[bool] = []
 

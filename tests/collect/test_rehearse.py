@@ -38,12 +38,12 @@ def gated(make_wiring: Build, tmp_path: Path) -> Iterator[Wiring]:
     """A wiring with gc.gate: proxy, a gate process that obeys, and a collector that notes its runs."""
     gc = {**collector(tmp_path, BODY), "gate": "proxy"}
     made = make_wiring(gc=gc, registry={"debug_url": "http://127.0.0.1:9"})
-    wiring, over = replace(made, in_flight=Counted()), threading.Event()  # type: ignore[arg-type]
-    thread = threading.Thread(target=obey, args=(wiring, over))
+    wiring, ended = replace(made, in_flight=Counted()), threading.Event()  # type: ignore[arg-type]
+    thread = threading.Thread(target=obey, args=(wiring, ended))
     thread.start()
     until(lambda: bool(wiring.gate.processes()))
     yield wiring
-    over.set()
+    ended.set()
     thread.join()
 
 
@@ -113,10 +113,10 @@ def test_after_any_change_there_is_another_one_behind_the_gate(gated: Wiring, tm
 def test_what_stands_and_was_not_marked_is_looked_at_behind_the_gate(
     gated: Wiring, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = iter([CollectionFailed("garbage-collect did not mark shop/api:v1")])
+    message = iter([CollectionFailed("garbage-collect did not mark shop/api:v1")])
 
     def refuse(*_: Any) -> None:
-        for error in said:
+        for error in message:
             raise error
 
     monkeypatch.setattr(marks, "refuse_unmarked", refuse)

@@ -110,8 +110,8 @@ def test_a_failing_collector_is_recorded_told_and_tried_again(make_wiring: Build
 
 
 def test_a_store_where_nothing_was_pushed_yet_is_no_failure(make_wiring: Build, tmp_path: Path) -> None:
-    said = "filesystem: Path not found: /docker/registry/v2/repositories"
-    wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {said}'); sys.exit(1)"))
+    message = "filesystem: Path not found: /docker/registry/v2/repositories"
+    wiring = make_wiring(gc=collector(tmp_path, f"print('failed to mark: {message}'); sys.exit(1)"))
     wiring.garbage.request("by hand")
     collect_run.collect(wiring)
     assert wiring.garbage.runs()[0].result == "done"
@@ -288,8 +288,8 @@ def test_a_delete_that_the_registry_answered_with_a_fault_has_ended_and_keeps_no
     make_system: Make,
 ) -> None:
     system = doomed_system(make_system)
-    said = b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{}}]}'
-    system.registry.fail_next("DELETE", status=500, body=said)
+    message = b'{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{}}]}'
+    system.registry.fail_next("DELETE", status=500, body=message)
     with pytest.raises(RegistryUnavailable):
         deleting.delete(system.wiring, SHOP)
     assert system.wiring.leases.writers() == 0

@@ -1,4 +1,4 @@
-"""What a collection frees: where the disk can be seen, only what is gone from it."""
+"""The bytes that a collection frees: if the disk is mounted, only those of files that are deleted."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When a collection may begin: its hours, the time between two, by hand at any time; what is said while it waits."""
+"""The start of a collection: its hours, the time between two, manually at any time; the reason of a wait."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

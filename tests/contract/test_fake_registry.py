@@ -1,4 +1,4 @@
-"""What tests plant in the fake registry works as it says: a fault that never strikes would prove nothing."""
+"""Faults that tests plant in the fake registry work as described: a fault that never strikes would prove nothing."""
 
 from typing import Any
 
@@ -44,10 +44,10 @@ def test_a_fault_strikes_as_often_as_it_says_and_where_it_says() -> None:
 
 
 def test_a_push_from_a_test_is_told_like_any_other() -> None:
-    told: list[dict[str, Any]] = []
-    with FakeRegistry("3", notify=told.append) as fake:
+    messages: list[dict[str, Any]] = []
+    with FakeRegistry("3", notify=messages.append) as fake:
         digest = fake.push_index("shop/api", "v1")
-        last = told[-1]["events"][0]
+        last = messages[-1]["events"][0]
         assert last["action"] == "push"
         assert last["target"] == {
             "mediaType": "application/vnd.oci.image.index.v1+json",

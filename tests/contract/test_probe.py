@@ -1,4 +1,4 @@
-"""What the doctor's probe finds out of a registry's own answers, and what it leaves behind."""
+"""The doctor's probe: its findings from a registry's own answers, and its leftovers."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What our client promises and what we rely on, on the real registry and on the fake alike."""
+"""Promises of our client, and facts that we rely on, on the real registry and on the fake alike."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -163,9 +163,9 @@ class TestLooking:
         image = make("a", media_type=media_type)
         site.pusher.push("shop/api", "v1", image)
         for reference in ("v1", image.digest):
-            found = site.client.get("shop/api", reference)
-            assert found is not None
-            assert (found.digest, found.media_type, found.content) == (image.digest, media_type, image.manifest)
+            result = site.client.get("shop/api", reference)
+            assert result is not None
+            assert (result.digest, result.media_type, result.content) == (image.digest, media_type, image.manifest)
 
     def test_each_look_is_one_request(self, site: Site) -> None:
         digest = site.pusher.push_image("shop/api", "v1")

@@ -28,7 +28,7 @@ def site(make_wiring: Callable[..., Wiring]) -> Iterator[FakeRegistry]:
 
 
 def look(name: str, case: Case) -> tuple[Finding, ...]:
-    """What one check finds; what it raises is the test's."""
+    """Return the findings of one check; its errors are the test's."""
     return tuple(CHECKS[name](case))
 
 

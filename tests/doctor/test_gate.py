@@ -34,9 +34,9 @@ def front() -> Iterator[FakeRegistry]:
 
 def asks(front: FakeRegistry, case: Case, member: str) -> None:
     """The front door notes this at the gate when something comes in; HASH stands for how our client is named there."""
-    told = member.replace("HASH", hashlib.sha256(f"{USER_AGENT} (probe {case.name})".encode()).hexdigest()[:8])
+    messages = member.replace("HASH", hashlib.sha256(f"{USER_AGENT} (probe {case.name})".encode()).hexdigest()[:8])
     client, key = case.wiring.connection.client, pushing(case.wiring)
-    front.before("DELETE", "/uploads/", lambda: client.zadd(key, {told: case.wiring.connection.now_ms()}))
+    front.before("DELETE", "/uploads/", lambda: client.zadd(key, {messages: case.wiring.connection.now_ms()}))
 
 
 def pushing(wiring: Wiring) -> str:

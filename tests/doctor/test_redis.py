@@ -87,7 +87,7 @@ def test_a_server_that_refuses_config_is_asked_for_the_rest(own: Valkey) -> None
 
 
 @pytest.mark.parametrize(
-    ("server", "severity", "said"),
+    ("server", "severity", "sentence"),
     [
         (RedisInfo("Redis 6.0.16", (6, 0, 16), "noeviction", 0, 1, True, False, False), "error", "6.2 is needed"),
         (RedisInfo("Redis 7", (7, 0), "noeviction", 0, 1, True, False, True), "error", "fails to write to its disk"),
@@ -96,17 +96,17 @@ def test_a_server_that_refuses_config_is_asked_for_the_rest(own: Valkey) -> None
     ],
 )
 def test_what_no_server_here_is_like(
-    own: Valkey, monkeypatch: pytest.MonkeyPatch, server: RedisInfo, severity: str, said: str
+    own: Valkey, monkeypatch: pytest.MonkeyPatch, server: RedisInfo, severity: str, sentence: str
 ) -> None:
     monkeypatch.setattr("service.doctor.redis.read_server", lambda connection: server)
     (finding,) = look("redis", quick(wired(own.url)))
     assert finding.severity == severity
-    assert said in finding.said
+    assert sentence in finding.said
     assert finding.mend
 
 
 @pytest.mark.parametrize(
-    ("command", "said", "mend"),
+    ("command", "sentence", "mend"),
     [
         (("REPLICAOF", "127.0.0.1", "1"), "read only replica", "redis: {url: redis://PRIMARY:6379/0}"),
         (("CONFIG", "SET", "maxmemory", "1"), "of maxmemory is in use", "redis-cli CONFIG SET maxmemory "),
@@ -114,13 +114,13 @@ def test_what_no_server_here_is_like(
     ],
 )
 def test_a_server_that_refuses_writes_is_one_error_with_the_line_for_it(
-    tmp_path: Path, command: tuple[str, ...], said: str, mend: str
+    tmp_path: Path, command: tuple[str, ...], sentence: str, mend: str
 ) -> None:
     with Valkey(tmp_path, append_only=True, users=f"user default on nopass ~* &* +@all\n{APP}", login=LOGIN) as server:
         client: Any = server.client()
         client.execute_command(*command)
         (finding,) = look("redis", quick(wired(server.url)))
-    assert (finding.severity, said in finding.said) == ("error", True)
+    assert (finding.severity, sentence in finding.said) == ("error", True)
     assert finding.mend.startswith(mend)
 
 

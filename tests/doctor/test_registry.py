@@ -81,15 +81,15 @@ def test_a_certificate_that_is_not_trusted_is_found(make_wiring: Make, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("how", "mend"),
+    ("mode", "mend"),
     [
         ({}, ""),
         ({"delete_enabled": False}, "storage: {delete: {enabled: true}}"),
         ({"readonly": True}, "storage: {maintenance: {readonly: {enabled: false}}}"),
     ],
 )
-def test_whether_it_deletes_is_found_without_a_delete(make_wiring: Make, how: dict[str, Any], mend: str) -> None:
-    with FakeRegistry(**how) as registry:
+def test_whether_it_deletes_is_found_without_a_delete(make_wiring: Make, mode: dict[str, Any], mend: str) -> None:
+    with FakeRegistry(**mode) as registry:
         finding = one("deletes", quick(make_wiring(registry.url)))
         assert registry.count("pushprune/", "PUT") == 0
     assert finding.severity == ("error" if mend else "ok")
@@ -156,14 +156,14 @@ def test_nothing_is_pushed_beside_a_collection(make_wiring: Make, site: FakeRegi
     wiring = make_wiring(site.url)
     case = quick(wiring)
     with wiring.leases.hold("collect", 10_000):
-        found = [one(name, case) for name in ("cache", "notifications")]
-    assert [finding.severity for finding in found] == ["warning", "warning"]
-    assert all("a garbage collection is running" in finding.said for finding in found)
+        result = [one(name, case) for name in ("cache", "notifications")]
+    assert [finding.severity for finding in result] == ["warning", "warning"]
+    assert all("a garbage collection is running" in finding.said for finding in result)
     assert site.count("pushprune/", "PUT") == 0
 
 
 @pytest.mark.parametrize(
-    ("ahead_s", "severity", "said"),
+    ("ahead_s", "severity", "sentence"),
     [
         (0.0, "ok", "have the same time"),
         (-4.5, "ok", "have the same time"),
@@ -173,12 +173,12 @@ def test_nothing_is_pushed_beside_a_collection(make_wiring: Make, site: FakeRegi
     ],
 )
 def test_a_registry_with_another_time_is_found(
-    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch, ahead_s: float, severity: str, said: str
+    make_wiring: Make, site: FakeRegistry, monkeypatch: pytest.MonkeyPatch, ahead_s: float, severity: str, sentence: str
 ) -> None:
     monkeypatch.setattr(Probe, "date", lambda probe: Dated(1000 + ahead_s, 1000.0, 1000.0))
     finding = one("clocks", quick(make_wiring(site.url)))
     assert finding.severity == severity
-    assert said in finding.said
+    assert sentence in finding.said
     assert finding.mend.startswith("timedatectl set-ntp true" if severity != "ok" else "")
 
 

@@ -28,7 +28,7 @@ _BEFORE = MOMENTS | st.just(us(-9000))
 _LOST = st.sampled_from(["", "a1", "b1", "gone"])
 UNTAGGED = (
     st.builds(Untagged, _DIGEST, _BEFORE, _LOST)
-    | st.builds(Untagged, _DIGEST, _BEFORE, _LOST, index=_DIGEST).filter(lambda one: one.index != one.digest)
+    | st.builds(Untagged, _DIGEST, _BEFORE, _LOST, index=_DIGEST).filter(lambda item: item.index != item.digest)
     | st.builds(Untagged, _DIGEST, _BEFORE, st.just("a1"), taken=st.just(True))
 )
 REFERENCES = st.none() | st.builds(
@@ -42,7 +42,7 @@ STATES = st.builds(
     repository=st.just("shop/api"),
     tags=TAGS,
     links=st.dictionaries(_DIGEST, REFERENCES, max_size=2),
-    untagged=st.lists(UNTAGGED, max_size=4, unique_by=lambda one: one.digest).map(tuple),
+    untagged=st.lists(UNTAGGED, max_size=4, unique_by=lambda item: item.digest).map(tuple),
     revisions=st.dictionaries(
         st.sampled_from(NAMES[:5]), st.lists(_DIGEST, min_size=1, max_size=4, unique=True).map(tuple), max_size=3
     ),
@@ -96,14 +96,14 @@ def policies(rule: st.SearchStrategy[Rule] | None = None) -> st.SearchStrategy[P
     )
 
 
-def boundaries(state: State, said: Policy) -> list[int]:
+def boundaries(state: State, wanted: Policy) -> list[int]:
     """Every moment from now on at which anything that the policy says about time begins or ends."""
-    periods = {said.grace, 3600}
-    for rule in said.rules:
+    periods = {wanted.grace, 3600}
+    for rule in wanted.rules:
         keep = rule.keep if isinstance(rule.keep, Keep) else Keep(last=1)
         periods |= {rule.older_than, keep.pushed_within or 0, keep.pulled_within or 0}
         periods.add(rule.untagged if isinstance(rule.untagged, int) else 0)
     starts = {tag.pushed_us or 0 for tag in state.tags} | {tag.used_us for tag in state.tags}
-    starts |= {one.since_us for one in state.untagged}
+    starts |= {item.since_us for item in state.untagged}
     moments = {start + period * 1_000_000 for start in starts for period in periods} | set(state.leased.values())
     return [NOW, *sorted(moment for moment in moments if moment > NOW)]

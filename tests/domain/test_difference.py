@@ -1,4 +1,4 @@
-"""What one image has that another has not."""
+"""The blobs that one image has and another has not."""
 
 from service.domain.oci.diff import Difference, difference
 
@@ -6,9 +6,9 @@ from service.domain.oci.diff import Difference, difference
 def test_each_blob_is_new_gone_or_shared_and_counts_once() -> None:
     before = (("config", 1), ("base", 100), ("old", 20))
     after = (("config2", 2), ("base", 100), ("new", 30), ("new", 30))
-    found = difference(before, after)
-    assert found == Difference(new=(2, 30), gone=(1, 20), shared=(100,))
-    assert (found.new_bytes, found.gone_bytes, found.shared_bytes) == (32, 21, 100)
+    result = difference(before, after)
+    assert result == Difference(new=(2, 30), gone=(1, 20), shared=(100,))
+    assert (result.new_bytes, result.gone_bytes, result.shared_bytes) == (32, 21, 100)
 
 
 def test_of_what_is_not_known_nothing_is_said() -> None:

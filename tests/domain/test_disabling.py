@@ -16,16 +16,16 @@ REST = "{name: rest, keep: {last: 9}}"
 
 
 def said(*rules: str) -> list[tuple[str, str]]:
-    found = disabled_rules(policy(f"rules: [{', '.join(rules)}]"))
-    return [(one.rule, one.by) for one in found]
+    wanted = disabled_rules(policy(f"rules: [{', '.join(rules)}]"))
+    return [(item.rule, item.by) for item in wanted]
 
 
 def test_a_last_rule_that_keeps_every_tag_disables_all_before_it() -> None:
     """It was written for its `untagged: 1h`, and silently kept every tag."""
     last = "{name: untagged, untagged: 1h, keep: always}"
     assert said(MAIN, REST, last) == [("main", "untagged"), ("rest", "untagged")]
-    (found, _) = disabled_rules(policy(f"rules: [{MAIN}, {REST}, {last}]"))
-    assert found.sentence.startswith(
+    (rules, _) = disabled_rules(policy(f"rules: [{MAIN}, {REST}, {last}]"))
+    assert rules.sentence.startswith(
         "rule 'main' never deletes a tag, because rule 'untagged' keeps all of its tags, and one keep is enough: "
     )
 
@@ -57,6 +57,6 @@ def test_a_rule_with_revisions_only_keeps_every_tag_as_well() -> None:
 @examples(120)
 @given(STATES, policies())
 def test_a_rule_that_is_called_disabled_never_deletes_a_tag(state: State, written: Policy) -> None:
-    names = {one.rule for one in disabled_rules(written)}
+    names = {rule.rule for rule in disabled_rules(written)}
     going = [verdict for verdict in plan(state, written, NOW).verdicts if not verdict.kept and not verdict.follows]
     assert not names.intersection(verdict.rule for verdict in going)

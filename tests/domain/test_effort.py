@@ -1,4 +1,4 @@
-"""How much work a decision takes, counted: 10,000 tags and 200 rules are no obstacle. `make bench` measures time."""
+"""The work of a decision, counted: 10,000 tags and 200 rules are no obstacle. `make bench` measures time."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ WORK = {
 
 @pytest.fixture
 def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each was done; tags: how many a ranking went through."""
+    """Counts of each step; tags: the number that a ranking went through."""
     done: Counter[str] = Counter()
 
     def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,18 +41,18 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     selected = Selections.selected
 
     def going_through(self: Selections, *given: Any) -> Iterator[tuple[Tag, str]]:
-        for one in selected(self, *given):
+        for item in selected(self, *given):
             done["tags"] += 1
-            yield one
+            yield item
 
     monkeypatch.setattr(Selections, "selected", going_through)
     return done
 
 
-@pytest.mark.parametrize("said", [ONE, DISTINCT, FINAL], ids=["one", "distinct", "final"])
+@pytest.mark.parametrize("rules", [ONE, DISTINCT, FINAL], ids=["one", "distinct", "final"])
 @pytest.mark.slow
-def test_each_tag_is_evaluated_once_in_a_plan(work: Counter[str], said: Policy) -> None:
-    plan(OLD, said, NOW_US)
+def test_each_tag_is_evaluated_once_in_a_plan(work: Counter[str], rules: Policy) -> None:
+    plan(OLD, rules, NOW_US)
     assert work["verdicts"] <= TAGS
     assert work["patterns"] <= TAGS + 1
     assert work["rankings"] <= RULES
@@ -63,16 +63,16 @@ def test_each_tag_is_evaluated_once_in_a_plan(work: Counter[str], said: Policy) 
 
 @pytest.mark.parametrize("name", EXPLAINED)
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("state", "rules"),
     [(STATE, EVERY), (STATE, AGED), (STATE, FINAL), (OLD, FINAL)],
     ids=["every", "aged", "new", "old"],
 )
 @pytest.mark.slow
 def test_one_tag_of_ten_thousand_is_explained_at_few_moments(
-    work: Counter[str], state: State, said: Policy, name: str
+    work: Counter[str], state: State, rules: Policy, name: str
 ) -> None:
-    """How many moments are looked at does not depend on how many tags there are, nor on how many rules are final."""
-    explain(state, said, NOW_US, (name,))
+    """The number of moments depends neither on the number of tags nor on the number of final rules."""
+    explain(state, rules, NOW_US, (name,))
     assert work["verdicts"] <= RULES + 100
     assert work["rankings"] <= 3 * RULES
     assert work["patterns"] <= TAGS + 1

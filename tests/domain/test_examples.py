@@ -9,7 +9,7 @@ from tests.support.makers import planned, policy, tag, us
 
 _EXAMPLE = re.compile(r"<!-- example: (?P<name>[a-z-]+) -->\s*```yaml\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 
-_EXAMPLES = {found["name"]: found["text"] for text in manual.pages().values() for found in _EXAMPLE.finditer(text)}
+_EXAMPLES = {item["name"]: item["text"] for text in manual.pages().values() for item in _EXAMPLE.finditer(text)}
 
 DAY = 86_400
 NOW_S = 200 * DAY
@@ -33,8 +33,8 @@ def decide(name: str, *tags: Tag) -> dict[str, tuple[bool, str]]:
 
 def test_the_last_ten_and_a_latest_whose_image_stays_without_its_old_tag() -> None:
     builds = [old(f"b{number}", number) for number in range(1, 13)]
-    found = decide("last-ten", *builds, old("b99", 99, "shared"), old("latest", 0, "shared"))
-    assert found == {
+    result = decide("last-ten", *builds, old("b99", 99, "shared"), old("latest", 0, "shared"))
+    assert result == {
         "latest": (True, "protected by the policy"),
         **{f"b{number}": (True, f"number {number} of the newest 10 (rule newest)") for number in range(1, 11)},
         "b11": (False, "older than the newest 10 (rule newest)"),
@@ -44,13 +44,13 @@ def test_the_last_ten_and_a_latest_whose_image_stays_without_its_old_tag() -> No
 
 
 def test_two_of_each_branch_and_one_of_each_pull_request_for_a_fortnight() -> None:
-    found = decide(
+    result = decide(
         "branches-and-pull-requests",
         old("main-0000001", 30), old("main-0000002", 20), old("main-0000003", 10), old("fix-login-000000a", 90),
         old("pr-7-0000004", 3), old("pr-7-0000005", 2), old("pr-8-0000006", 14), old("pr-9-0000007", 13),
         old("pr-x", 99), old("v1", 199),
     )  # fmt: skip
-    assert found == {
+    assert result == {
         "main-0000003": (True, "number 1 of the newest 2 in group main (rule branches)"),
         "main-0000002": (True, "number 2 of the newest 2 in group main (rule branches)"),
         "main-0000001": (False, "older than the newest 2 in group main (rule branches)"),
@@ -65,12 +65,12 @@ def test_two_of_each_branch_and_one_of_each_pull_request_for_a_fortnight() -> No
 
 
 def test_the_newest_two_patches_of_each_minor_and_what_was_pulled_lately() -> None:
-    found = decide(
+    result = decide(
         "patches-per-minor",
         old("v1.4.9", 50), old("v1.4.10", 60), old("v1.4.8", 40), old("v1.4.2", 100, pulled=29), old("1.3.0", 150),
         old("v1.4.7", 90, pulled=30), old("v1.4.1", 29), old("v2.0.0-rc.1", 199), old("latest", 198),
     )  # fmt: skip
-    assert found == {
+    assert result == {
         "v1.4.10": (True, "number 1 of the highest 2 versions in group 1.4 (rule releases)"),
         "v1.4.9": (True, "number 2 of the highest 2 versions in group 1.4 (rule releases)"),
         "v1.4.8": (False, "below the highest 2 versions in group 1.4 and not pulled within 30d (rule releases)"),
@@ -98,9 +98,9 @@ def test_by_age_with_one_survivor() -> None:
 
 def test_both_limits_of_quay_at_once() -> None:
     young = [old(f"b{number}", number) for number in range(1, 23)]
-    found = decide("number-and-age", *young)
-    assert found["b20"] == (True, "number 20 of the newest 20 and pushed within 30d (rule number and age)")
-    assert found["b21"] == (False, "older than the newest 20 (rule number and age)")
+    result = decide("number-and-age", *young)
+    assert result["b20"] == (True, "number 20 of the newest 20 and pushed within 30d (rule number and age)")
+    assert result["b21"] == (False, "older than the newest 20 (rule number and age)")
     assert decide("number-and-age", old("a", 29), old("b", 30), old("c", 31)) == {
         "a": (True, "number 1 of the newest 20 and pushed within 30d (rule number and age)"),
         "b": (False, "not pushed within 30d (rule number and age)"),

@@ -24,14 +24,14 @@ def old(name: str, days: float, digest: str | None = None, pulled: float | None 
     return tag(name, NOW_S - days * DAY, digest, pulled_us=pulled_us)
 
 
-def explained(name: str, said: str, *tags: Tag, **more: object) -> Explanation:
+def explained(name: str, sentence: str, *tags: Tag, **more: object) -> Explanation:
     state = State(repository="shop/api", tags=tags, **more)  # type: ignore[arg-type]
-    (found,) = explain(state, policy(said), us(NOW_S), (name,))
-    return found
+    (rules,) = explain(state, policy(sentence), us(NOW_S), (name,))
+    return rules
 
 
-def in_days(name: str, said: str, *tags: Tag, **more: object) -> float | None:
-    could_go_us = explained(name, said, *tags, **more).could_go_us
+def in_days(name: str, sentence: str, *tags: Tag, **more: object) -> float | None:
+    could_go_us = explained(name, sentence, *tags, **more).could_go_us
     return None if could_go_us is None else (could_go_us - us(NOW_S)) / 1_000_000 / DAY
 
 
@@ -44,38 +44,38 @@ SEVERAL = """
 
 
 def test_every_rule_that_selects_a_tag_has_its_result() -> None:
-    found = explained("v1", SEVERAL, old("v2", 1), old("v1", 2), old("b1", 3))
-    assert found.rule_results == (
+    result = explained("v1", SEVERAL, old("v2", 1), old("v1", 2), old("b1", 3))
+    assert result.rule_results == (
         RuleResult("n", False, "older than the newest 1 (rule n)", place=2, limit=1),
         RuleResult("v", True, "pushed within 30d, which counts as a pull (rule v)", us(NOW_S + 28 * DAY)),
     )
-    assert (found.verdict.kept, found.verdict.rule, found.verdict.tag.name) == (True, "v", "v1")
-    assert (found.shares, found.index) == ((), None)
+    assert (result.verdict.kept, result.verdict.rule, result.verdict.tag.name) == (True, "v", "v1")
+    assert (result.shares, result.index) == ((), None)
 
 
 def test_the_place_is_told_beyond_the_limit_and_in_the_group() -> None:
-    said = "rules: [{name: n, group: '^(.+)-', keep: {last: 1}}, {name: m, keep: {pushed_within: 1d}}]"
+    message = "rules: [{name: n, group: '^(.+)-', keep: {last: 1}}, {name: m, keep: {pushed_within: 1d}}]"
     tags = [old(f"a-{number}", number) for number in (1, 2, 3)]
-    first, second = explained("a-3", said, *tags, old("b-1", 0)).rule_results
-    assert [(one.place, one.limit) for one in (first, second)] == [(3, 1), (None, None)]
+    first, second = explained("a-3", message, *tags, old("b-1", 0)).rule_results
+    assert [(item.place, item.limit) for item in (first, second)] == [(3, 1), (None, None)]
 
 
 def test_what_a_waiting_plan_would_delete_is_held_and_what_is_kept_is_not() -> None:
     state = State(repository="shop/api", tags=(old("a", 1), old("b", 2), old("c", 3)))
-    found = explain(state, policy("rules: [{keep: {last: 1}}]"), us(NOW_S))
-    held = with_hold(found, (digest_of("a"), digest_of("b")), "too many")
-    assert [(one.verdict.tag.name, one.held) for one in held] == [("a", None), ("b", "too many"), ("c", None)]
+    rules = explain(state, policy("rules: [{keep: {last: 1}}]"), us(NOW_S))
+    held = with_hold(rules, (digest_of("a"), digest_of("b")), "too many")
+    assert [(item.verdict.tag.name, item.held) for item in held] == [("a", None), ("b", "too many"), ("c", None)]
 
 
 def test_no_rule_has_a_result_for_what_none_of_them_decides() -> None:
-    said = "protect: latest\n" + "rules: [{keep: none}]"
-    assert explained("latest", said, old("latest", 1)).rule_results == ()
+    message = "protect: latest\n" + "rules: [{keep: none}]"
+    assert explained("latest", message, old("latest", 1)).rule_results == ()
     assert explained("x", "rules: [{tags: v*, keep: none}]", old("x", 1)).rule_results == ()
 
 
 def test_a_rule_behind_a_final_one_has_none() -> None:
-    said = "rules: [{name: a, keep: none, final: true}, {name: b, keep: always}]"
-    assert [result.rule for result in explained("x", said, old("x", 1)).rule_results] == ["a"]
+    message = "rules: [{name: a, keep: none, final: true}, {name: b, keep: always}]"
+    assert [result.rule for result in explained("x", message, old("x", 1)).rule_results] == ["a"]
 
 
 def test_the_other_tags_of_its_digest_are_shown_by_name() -> None:
@@ -101,10 +101,10 @@ def test_its_index_is_shown() -> None:
 
 def test_names_that_are_no_tags_are_left_out_and_the_newest_push_comes_first() -> None:
     state = State(repository="shop/api", tags=(old("a", 3), old("b", 1), old("c", 2)))
-    said = policy("rules: [{keep: none}]")
-    assert [each.verdict.tag.name for each in explain(state, said, us(NOW_S), ("a", "gone", "b", "a"))] == ["b", "a"]
-    assert [each.verdict.tag.name for each in explain(state, said, us(NOW_S))] == ["b", "c", "a"]
-    assert explain(state, said, us(NOW_S), ()) == ()
+    rules = policy("rules: [{keep: none}]")
+    assert [each.verdict.tag.name for each in explain(state, rules, us(NOW_S), ("a", "gone", "b", "a"))] == ["b", "a"]
+    assert [each.verdict.tag.name for each in explain(state, rules, us(NOW_S))] == ["b", "c", "a"]
+    assert explain(state, rules, us(NOW_S), ()) == ()
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_a_tag_that_is_taken_up_later_keeps_its_revisions_from_then_on() -> None
 
 def test_one_that_goes_alone_goes_now_and_says_as_what_its_image_stays() -> None:
     tags = (old("latest", 0, "x"), old("v1", 1), old("b2", 2, "x"))
-    found = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
-    assert found.verdict.reason == "older than the newest 1 (rule r); its image stays as latest"
-    assert (found.could_go_us, [result.place for result in found.rule_results]) == (us(NOW_S), [2])
-    found = explained("b2", KEEP + "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
-    assert (found.verdict.reason, found.could_go_us) == ("its image stays as latest (shared: keep)", None)
+    results = explained("b2", "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
+    assert results.verdict.reason == "older than the newest 1 (rule r); its image stays as latest"
+    assert (results.could_go_us, [result.place for result in results.rule_results]) == (us(NOW_S), [2])
+    results = explained("b2", KEEP + "protect: latest\nrules: [{name: r, keep: {last: 1}}]", *tags)
+    assert (results.verdict.reason, results.could_go_us) == ("its image stays as latest (shared: keep)", None)
 
 
 def test_it_may_stay_for_a_while_go_and_stay_again() -> None:
@@ -216,15 +216,15 @@ def test_what_ends_long_after_every_period_is_found() -> None:
     assert in_days("x", KEEP + rule, old("x", 9), old("y", 9, "x", pulled=-30)) == 35
 
 
-def waits_for_its_date(one: Explanation) -> bool:
+def waits_for_its_date(item: Explanation) -> bool:
     """The rules decide about the tag once its creation date is read, which no plan does."""
-    return one.verdict.kept and one.verdict.tag.pushed_us is None and one.could_go_us is not None
+    return item.verdict.kept and item.verdict.tag.pushed_us is None and item.could_go_us is not None
 
 
-def agrees(state: State, said: Policy) -> None:
-    moments = boundaries(state, said)
-    plans = [(moment, planner.plan(state, said, moment)) for moment in moments]
-    for each in explain(state, said, NOW):
+def agrees(state: State, rules: Policy) -> None:
+    moments = boundaries(state, rules)
+    plans = [(moment, planner.plan(state, rules, moment)) for moment in moments]
+    for each in explain(state, rules, NOW):
         name = each.verdict.tag.name
         if waits_for_its_date(each):
             continue
@@ -235,30 +235,30 @@ def agrees(state: State, said: Policy) -> None:
 
 @examples(120)
 @given(STATES, policies())
-def test_it_could_go_at_the_first_moment_at_which_a_plan_dooms_it(state: State, said: Policy) -> None:
-    agrees(state, said)
+def test_it_could_go_at_the_first_moment_at_which_a_plan_dooms_it(state: State, rules: Policy) -> None:
+    agrees(state, rules)
 
 
 @examples(80)
 @given(STATES, policies())
 def test_where_not_every_turn_is_looked_at_a_later_moment_is_said_never_an_earlier_one(
-    state: State, said: Policy
+    state: State, rules: Policy
 ) -> None:
-    exact = explain(state, said, NOW)
+    exact = explain(state, rules, NOW)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(explanation, "_MOST_TURNS", 0)
-        found = explain(state, said, NOW)
-    for ours, true in zip(found, exact, strict=True):
+        result = explain(state, rules, NOW)
+    for ours, true in zip(result, exact, strict=True):
         if ours.could_go_us is not None and not waits_for_its_date(ours):
             assert true.could_go_us is not None
             assert ours.could_go_us >= true.could_go_us
             (verdict,) = (
                 verdict
-                for verdict in planner.plan(state, said, ours.could_go_us).verdicts
+                for verdict in planner.plan(state, rules, ours.could_go_us).verdicts
                 if verdict.tag == ours.verdict.tag
             )
             assert not verdict.kept
-        if not any(rule.final and rule.older_than for rule in said.rules):
+        if not any(rule.final and rule.older_than for rule in rules.rules):
             assert ours == true
 
 
@@ -273,9 +273,9 @@ def test_ten_thousand_tags_with_revisions_are_no_obstacle() -> None:
     tags = tuple(old(f"b{number}", number / 100) for number in range(10_000))
     revisions = {each.name: tuple(digest_of(f"{each.name} {number}") for number in (1, 2)) for each in tags}
     state = State(repository="shop/api", tags=tags, revisions=revisions)
-    found = explain(state, policy(KEEP + "rules: [{keep: {pushed_within: 60d, revisions: 3}}]"), us(NOW_S))
-    assert found[0].could_go_us == us(NOW_S + 60 * DAY)
-    assert found[-1].could_go_us == us(NOW_S)
+    rules = explain(state, policy(KEEP + "rules: [{keep: {pushed_within: 60d, revisions: 3}}]"), us(NOW_S))
+    assert rules[0].could_go_us == us(NOW_S + 60 * DAY)
+    assert rules[-1].could_go_us == us(NOW_S)
 
 
 LAST = "rules: [{name: n, keep: {last: 1}}]"
@@ -284,17 +284,17 @@ LAST = "rules: [{name: n, keep: {last: 1}}]"
 def test_a_tag_whose_push_was_not_heard_can_go_once_its_event_can_no_longer_come() -> None:
     """Ten minutes later it was deleted, with no push and no change of the policy (`reconcile.late`)."""
     tags = (tag("found", None), old("v1", 1), old("v2", 2))
-    found = explained("found", LAST, *tags, told_us=us(NOW_S + DAY))
-    assert (found.verdict.kept, found.could_go_us, found.verdict.until_us) == (
+    result = explained("found", LAST, *tags, told_us=us(NOW_S + DAY))
+    assert (result.verdict.kept, result.could_go_us, result.verdict.until_us) == (
         True, us(NOW_S + DAY), us(NOW_S + DAY),
     )  # fmt: skip
     assert in_days("found", LAST, *tags) == 0, "its creation date is read by the next plan"
 
 
 def test_a_tag_whose_push_was_not_heard_stays_where_no_rule_can_delete_it() -> None:
-    found = explained("found", LAST, tag("found", None), told_us=us(NOW_S + DAY))
-    assert (found.could_go_us, found.verdict.until_us) == (None, None)
-    assert found.only_after == "newer pushes or a changed policy"
+    result = explained("found", LAST, tag("found", None), told_us=us(NOW_S + DAY))
+    assert (result.could_go_us, result.verdict.until_us) == (None, None)
+    assert result.only_after == "newer pushes or a changed policy"
 
 
 def test_the_plan_comes_back_when_events_can_no_longer_come() -> None:
@@ -304,7 +304,7 @@ def test_the_plan_comes_back_when_events_can_no_longer_come() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "needs"),
+    ("name", "sentence", "needs"),
     [
         ("v2", LAST, "newer pushes or a changed policy"),
         ("v2", "rules: [{name: n, tags: x*, keep: {last: 1}}]", "a changed policy"),
@@ -313,14 +313,14 @@ def test_the_plan_comes_back_when_events_can_no_longer_come() -> None:
         ("sha256-" + digest_of("v2")[7:] + ".sig", LAST, "the deletion of the image or index that it belongs to"),
     ],
 )
-def test_what_has_to_happen_first_is_said_where_time_alone_does_not_do_it(name: str, said: str, needs: str) -> None:
+def test_what_has_to_happen_first_is_said_where_time_alone_does_not_do_it(name: str, sentence: str, needs: str) -> None:
     signature = old("sha256-" + digest_of("v2")[7:] + ".sig", 1, "signature")
-    found = explained(name, said, old("v2", 1), old("v1", 2), signature)
-    assert (found.could_go_us, found.only_after) == (None, needs)
+    result = explained(name, sentence, old("v2", 1), old("v1", 2), signature)
+    assert (result.could_go_us, result.only_after) == (None, needs)
 
 
 @pytest.mark.parametrize(("first_plan", "needed"), [("hold", True), ("apply", False)])
 def test_that_its_deletion_will_need_an_approval_is_said(first_plan: str, needed: bool) -> None:
     tags = (old("v1", 1), Tag("old", digest_of("old"), us(0), found=True))
-    found = explained("old", f"first_plan: {first_plan}\n{LAST}", *tags, unapproved=UnapprovedTags(us(1)))
-    assert (found.could_go_us, found.needs_approval) == (us(NOW_S), needed)
+    result = explained("old", f"first_plan: {first_plan}\n{LAST}", *tags, unapproved=UnapprovedTags(us(1)))
+    assert (result.could_go_us, result.needs_approval) == (us(NOW_S), needed)

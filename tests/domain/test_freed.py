@@ -1,4 +1,4 @@
-"""What a plan frees once it is collected: each blob once, and none that anything which stays references."""
+"""The bytes that a plan frees after a collection: each blob once, and none that a kept manifest references."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +14,11 @@ LAST = policy("hold_over: 100\nrules: [{name: r, keep: {last: 1}, untagged: 1h}]
 NOW_S = 1_000_000
 
 
-def frees(tags: tuple[Tag, ...], known: Mapping[str, Mapping[str, int]], said: Policy = LAST, **more: Any) -> Freed:
-    """What goes of these tags. known: manifest → blob → bytes."""
+def frees(tags: tuple[Tag, ...], known: Mapping[str, Mapping[str, int]], rules: Policy = LAST, **more: Any) -> Freed:
+    """Return the estimate for these tags. known: manifest → blob → bytes."""
     state = State(repository="shop/api", tags=tags, **more)
     layers = {digest_of(digest): tuple(blobs.items()) for digest, blobs in known.items()}
-    return freed(state, plan(state, said, us(NOW_S)), layers)
+    return freed(state, plan(state, rules, us(NOW_S)), layers)
 
 
 def links(**indexes: tuple[str, ...]) -> dict[str, References]:
@@ -47,8 +47,8 @@ def test_an_image_with_two_doomed_tags_is_one() -> None:
 
 def test_of_a_doomed_image_whose_layers_are_not_known_nothing_is_counted() -> None:
     assert frees((OLD, MID, NEW), {"mid": {"b": 9}, "new": {}}) == Freed(9, 2, unknown=1)
-    found = frees((OLD, NEW), {"new": {}})
-    assert (found, found.is_unknown) == (Freed(0, 1, unknown=1), True)
+    result = frees((OLD, NEW), {"new": {}})
+    assert (result, result.is_unknown) == (Freed(0, 1, unknown=1), True)
 
 
 def test_a_kept_image_whose_layers_are_not_known_may_hold_any_of_it() -> None:
@@ -56,22 +56,22 @@ def test_a_kept_image_whose_layers_are_not_known_may_hold_any_of_it() -> None:
 
 
 def test_where_nothing_goes_nothing_is_freed() -> None:
-    found = frees((NEW,), {"new": {"a": 7}})
-    assert (found, found.is_unknown) == (Freed(), False)
+    result = frees((NEW,), {"new": {"a": 7}})
+    assert (result, result.is_unknown) == (Freed(), False)
 
 
 def test_what_a_protected_tag_holds_as_well_stays() -> None:
-    said = policy("protect: [prod]\nhold_over: 100\nrules: [{keep: {last: 1}}]")
+    rules = policy("protect: [prod]\nhold_over: 100\nrules: [{keep: {last: 1}}]")
     known = {"old": {"a": 7}, "mid": {"a": 7, "b": 2}, "new": {}}
-    assert frees((tag("prod", 1, "old"), MID, NEW), known, said) == Freed(2, 1)
+    assert frees((tag("prod", 1, "old"), MID, NEW), known, rules) == Freed(2, 1)
 
 
 def test_a_tag_that_goes_alone_frees_nothing() -> None:
     """Its image stays: as another tag, or as a revision that a rule keeps."""
     known = {"old": {"a": 7}, "new": {}}
     assert frees((OLD, NEW, tag("copy", 4, "old")), known, policy("rules: [{tags: old, keep: none}]")) == Freed()
-    said = policy("hold_over: 100\nrules: [{tags: old, keep: none}, {tags: new, keep: {revisions: 1, last: 1}}]")
-    assert frees((OLD, NEW), known, said, revisions={"new": (digest_of("old"),)}) == Freed()
+    rules = policy("hold_over: 100\nrules: [{tags: old, keep: none}, {tags: new, keep: {revisions: 1, last: 1}}]")
+    assert frees((OLD, NEW), known, rules, revisions={"new": (digest_of("old"),)}) == Freed()
 
 
 def test_a_doomed_manifest_without_a_tag_frees_its_layers_and_a_kept_one_holds_its_own() -> None:
@@ -106,8 +106,8 @@ def test_a_part_that_a_kept_index_lists_as_well_stays() -> None:
 
 def test_a_part_that_has_a_tag_of_its_own_stays() -> None:
     known = {"amd": {"a": 7}, "arm": {"b": 9}, "new": {}}
-    found = frees((OLD, tag("only-amd", 1, "amd"), NEW), known, links=links(old=("amd", "arm")))
-    assert found == Freed(9, 1)
+    result = frees((OLD, tag("only-amd", 1, "amd"), NEW), known, links=links(old=("amd", "arm")))
+    assert result == Freed(9, 1)
 
 
 def test_an_unknown_part_of_a_kept_index_may_hold_any_of_it() -> None:

@@ -1,4 +1,4 @@
-"""What a request before the gate wishes; whatever is not understood is taken for a write."""
+"""Requests at the gate: anything that is not understood counts as a write."""
 
 import pytest
 from hypothesis import given

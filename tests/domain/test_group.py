@@ -85,9 +85,9 @@ def test_a_capture_that_took_nothing_selects_nothing() -> None:
 
 
 def test_a_limit_counts_in_each_group() -> None:
-    said = policy(r"rules: [{name: branches, group: '^(.+)-\d+$', keep: {last: 2}}]")
+    rules = policy(r"rules: [{name: branches, group: '^(.+)-\d+$', keep: {last: 2}}]")
     tags = [tag(f"{branch}-{number}", number) for branch in ("main", "dev") for number in (1, 2, 3)]
-    decided = planned([*tags, tag("latest", 0)], said, us(100))
+    decided = planned([*tags, tag("latest", 0)], rules, us(100))
     assert {v.tag.name: (v.kept, v.reason, v.rule) for v in decided.verdicts} == {
         "dev-3": (True, "number 1 of the newest 2 in group dev (rule branches)", "branches"),
         "main-3": (True, "number 1 of the newest 2 in group main (rule branches)", "branches"),
@@ -100,16 +100,16 @@ def test_a_limit_counts_in_each_group() -> None:
 
 
 def test_a_digest_takes_a_slot_in_each_of_its_groups() -> None:
-    said = policy(r"rules: [{group: '^(.+)-\d+$', keep: {last: 1}}]")
+    rules = policy(r"rules: [{group: '^(.+)-\d+$', keep: {last: 1}}]")
     tags = [tag("a-2", 4, "x"), tag("a-1", 3), tag("b-1", 2, "x"), tag("b-2", 1)]
-    decided = planned(tags, said, us(100))
+    decided = planned(tags, rules, us(100))
     assert [verdict.tag.name for verdict in decided.verdicts if not verdict.kept] == ["a-1", "b-2"]
 
 
 def test_captures_that_exclude_each_other_make_groups_of_their_own() -> None:
-    said = policy(r"rules: [{name: each, group: '^(?:a(\d+)|b(\d+)|(main))-', keep: {last: 1}}]")
+    rules = policy(r"rules: [{name: each, group: '^(?:a(\d+)|b(\d+)|(main))-', keep: {last: 1}}]")
     names = ("a1-1", "b1-1", "main-1", "a1-2", "b1-2", "main-2")
-    decided = planned([tag(name, at) for at, name in enumerate(names)], said, us(100))
+    decided = planned([tag(name, at) for at, name in enumerate(names)], rules, us(100))
     gone = {verdict.tag.name: verdict.reason for verdict in decided.verdicts if not verdict.kept}
     assert gone == {
         "a1-1": "older than the newest 1 in group 1 (rule each)",
@@ -119,6 +119,6 @@ def test_captures_that_exclude_each_other_make_groups_of_their_own() -> None:
 
 
 def test_different_captures_never_share_a_group() -> None:
-    said = policy(r"rules: [{group: '^(.+)\.(.+)-', keep: {last: 1}}]")
-    decided = planned([tag("a.b.c-1", 1), tag("a.b-1", 2), tag("a.c-1", 3)], said, us(100))
+    rules = policy(r"rules: [{group: '^(.+)\.(.+)-', keep: {last: 1}}]")
+    decided = planned([tag("a.b.c-1", 1), tag("a.b-1", 2), tag("a.c-1", 3)], rules, us(100))
     assert decided.doomed == ()

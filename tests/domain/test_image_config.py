@@ -1,4 +1,4 @@
-"""When an image was made: which config says so, and what it says."""
+"""The creation date of an image: its config, and the date in it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Where a tag stood: from what is recorded, in whatever order it was heard, and from what stands now."""
+"""Intervals of a tag: from the record, in whatever order it was heard, and from the present."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def standing(at: float | None, digest: str) -> Tag:
 
 def told(*entries: Entry, now: Tag | None = None) -> list[tuple[str, int | None, int | None, str]]:
     return [
-        (one.digest, one.from_us, one.to_us, one.ended) for one in intervals("v1", entries, now)
+        (item.digest, item.from_us, item.to_us, item.ended) for item in intervals("v1", entries, now)
     ]  # fmt: skip
 
 
@@ -31,16 +31,16 @@ A, B = digest_of("a"), digest_of("b")
 
 
 def test_a_push_begins_one_and_the_next_push_elsewhere_ends_it() -> None:
-    found = intervals("v1", [entry("push", 1), entry("push", 5, digest="b", actor="bob")], standing(5, "b"))
-    assert found == (
+    result = intervals("v1", [entry("push", 1), entry("push", 5, digest="b", actor="bob")], standing(5, "b"))
+    assert result == (
         Interval(B, us(5), None, "push", "bob", "docker", "oci", 7, us(5), 1),
         Interval(A, us(1), us(5), "push", "ci", "docker", "oci", 7, us(1), 1, "overwritten by bob", "bob"),
     )
 
 
 def test_what_is_pushed_again_to_the_same_digest_goes_on() -> None:
-    (one,) = intervals("v1", [entry("push", 1), entry("push", 5, actor="bob")], standing(5, "a"))
-    assert (one.from_us, one.to_us, one.pushed_us, one.pushes, one.by) == (us(1), None, us(5), 2, "ci")
+    (first,) = intervals("v1", [entry("push", 1), entry("push", 5, actor="bob")], standing(5, "a"))
+    assert (first.from_us, first.to_us, first.pushed_us, first.pushes, first.by) == (us(1), None, us(5), 2, "ci")
 
 
 def test_a_push_that_is_told_late_stands_in_its_place() -> None:
@@ -55,8 +55,8 @@ def test_other_tags_have_histories_of_their_own() -> None:
 
 def test_the_policy_ends_one_with_its_reason_and_rule() -> None:
     gone = entry("pruned", 9, reason="older than the newest 2 (rule last)", rule="last")
-    (one,) = intervals("v1", [entry("push", 1), gone], None)
-    assert (one.to_us, one.ended, one.rule, one.deleted) == (us(9), gone.reason, "last", True)
+    (first,) = intervals("v1", [entry("push", 1), gone], None)
+    assert (first.to_us, first.ended, first.rule, first.deleted) == (us(9), gone.reason, "last", True)
 
 
 def test_a_delete_of_the_tag_or_of_its_digest_ends_it_and_of_another_digest_does_not() -> None:
@@ -79,15 +79,15 @@ def test_a_deletion_that_is_told_twice_ends_it_once() -> None:
 
 def test_what_was_deleted_and_restored_stands_again() -> None:
     again = [entry("push", 1), entry("pruned", 5, reason="old"), entry("restored", 7, actor="ann")]
-    found = intervals("v1", again, standing(1, "a"))
-    assert [(one.from_us, one.to_us, one.how, one.by, one.media_type) for one in found] == [
+    result = intervals("v1", again, standing(1, "a"))
+    assert [(item.from_us, item.to_us, item.how, item.by, item.media_type) for item in result] == [
         (us(7), None, "restored", "ann", "oci"), (us(1), us(5), "push", "ci", "oci"),
     ]  # fmt: skip
 
 
 def test_what_was_found_and_what_was_lost_says_so() -> None:
-    found = intervals("v1", [entry("adopted", 3), entry("lost", 8, reason="taken along")], None)
-    assert [(one.how, one.ended) for one in found] == [("adopted", "taken along")]
+    result = intervals("v1", [entry("adopted", 3), entry("lost", 8, reason="taken along")], None)
+    assert [(item.how, item.ended) for item in result] == [("adopted", "taken along")]
 
 
 def test_a_deletion_tells_of_a_push_that_is_no_longer_recorded() -> None:

@@ -23,7 +23,7 @@ def verdicts(rule: str, *tags: Tag, more: str = "") -> dict[str, Verdict]:
 
 
 def reasons(rule: str, *tags: Tag, more: str = "") -> dict[str, tuple[bool, str]]:
-    return {name: (one.kept, one.reason) for name, one in verdicts(rule, *tags, more=more).items()}
+    return {name: (verdict.kept, verdict.reason) for name, verdict in verdicts(rule, *tags, more=more).items()}
 
 
 def next_days(rule: str, *tags: Tag, more: str = "") -> float | None:
@@ -145,13 +145,13 @@ def test_the_first_of_two_rules_that_keep_equally_long_is_named() -> None:
 
 
 def test_a_final_rule_takes_only_what_it_selects() -> None:
-    said = policy(r"""
+    rules = policy(r"""
         rules:
         - {name: old, older_than: 30d, group: '^(m).*\d$', final: true, keep: {last: 1}}
         - {name: rest, keep: {last: 2}}
     """)
     tags = [old("m1", 40), old("m2", 50), old("m3", 5), old("m", 60), old("x1", 70)]
-    decided = planned(tags, said, us(NOW_S))
+    decided = planned(tags, rules, us(NOW_S))
     assert {v.tag.name: (v.kept, v.rule) for v in decided.verdicts} == {
         "m3": (True, "rest"),
         "m1": (True, "old"),
@@ -162,13 +162,13 @@ def test_a_final_rule_takes_only_what_it_selects() -> None:
 
 
 def test_a_tag_taken_by_one_final_rule_is_not_taken_again() -> None:
-    said = policy("""
+    rules = policy("""
         rules:
         - {name: v, tags: v*, final: true, keep: always}
         - {name: one, tags: "*1", final: true, keep: {last: 1}}
         - {name: rest, keep: none}
     """)
-    decided = planned([old("v1", 1), old("b1", 2), old("c1", 3), old("d", 4)], said, us(NOW_S))
+    decided = planned([old("v1", 1), old("b1", 2), old("c1", 3), old("d", 4)], rules, us(NOW_S))
     assert {v.tag.name: (v.kept, v.rule) for v in decided.verdicts} == {
         "v1": (True, "v"),
         "b1": (True, "one"),
@@ -207,9 +207,9 @@ def test_its_image_stays_as_long_as_any_of_its_tags() -> None:
 
 @pytest.mark.parametrize(("left_s", "kept"), [(1, True), (0, False), (-1, False)])
 def test_a_lease_keeps_an_image_until_it_ends(left_s: int, kept: bool) -> None:
-    said = policy("rules: [{name: r, keep: none}]")
+    rules = policy("rules: [{name: r, keep: none}]")
     leased = {digest_of("a"): us(NOW_S + left_s)}
-    (verdict,) = planned([old("a", 9)], said, us(NOW_S), leased=leased).verdicts
+    (verdict,) = planned([old("a", 9)], rules, us(NOW_S), leased=leased).verdicts
     assert verdict.kept is kept
     if kept:
         assert (verdict.reason, verdict.rule) == ("somebody says that it is in use (lease)", "r")
@@ -235,9 +235,9 @@ def test_two_indexes_that_list_each_other_end_no_plan() -> None:
 
 
 def test_a_leased_image_takes_its_slot() -> None:
-    said = policy("rules: [{keep: {last: 1}}]")
+    rules = policy("rules: [{keep: {last: 1}}]")
     leased = {digest_of("a"): us(NOW_S + 1), digest_of("b"): us(NOW_S + 1)}
-    decided = planned([old("a", 1), old("b", 2), old("c", 3)], said, us(NOW_S), leased=leased)
+    decided = planned([old("a", 1), old("b", 2), old("c", 3)], rules, us(NOW_S), leased=leased)
     assert [v.reason for v in decided.verdicts] == [
         "number 1 of the newest 1 (rule #1)",
         "somebody says that it is in use (lease)",

@@ -1,4 +1,4 @@
-"""What a manifest references is read from its bytes; what cannot be read is never guessed at."""
+"""References of a manifest are read from its bytes; unreadable ones are never guessed."""
 
 import json
 from typing import Any

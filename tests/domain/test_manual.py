@@ -1,4 +1,4 @@
-"""What somebody asks for by hand: what goes because of it, what does not, and the answer."""
+"""Manual deletions in a plan: deleted images, kept images, and the answer."""
 
 from typing import Any
 
@@ -60,8 +60,8 @@ def test_only_the_tag_goes_where_an_index_holds_its_image_whatever_else_does() -
     asked = wanted("amd64", at="part")
     (doomed,) = plan(State(**{**vars(of), "asked": asked}), Policy(), NOW).doomed
     assert (doomed.tags, doomed.only_tags) == (("amd64",), True)
-    said = f"deleted by hand by alice; its image stays as part of the index {digest_of('all')}"
-    assert doomed.verdicts[0].reason == said
+    message = f"deleted by hand by alice; its image stays as part of the index {digest_of('all')}"
+    assert doomed.verdicts[0].reason == message
 
 
 def test_what_cannot_be_read_is_refused() -> None:

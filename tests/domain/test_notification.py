@@ -1,4 +1,4 @@
-"""What the registry posts is understood event by event; what cannot be is set aside with its one reason."""
+"""Notifications are understood event by event; an unintelligible event is set aside with its one reason."""
 
 import json
 import math
@@ -202,9 +202,9 @@ def test_of_what_is_no_manifest_that_is_understood_no_layers_are_known() -> None
 
 
 def test_what_strangers_wrote_is_cut_to_size() -> None:
-    said = event(actor="é" * 1000, useragent="u" * 1000, instance="i" * 1000, media_type="m" * 1000)
-    said["request"]["addr"] = "a" * 1000
-    (cut,) = understood(said).events
+    message = event(actor="é" * 1000, useragent="u" * 1000, instance="i" * 1000, media_type="m" * 1000)
+    message["request"]["addr"] = "a" * 1000
+    (cut,) = understood(message).events
     assert [len(text) for text in (cut.actor, cut.useragent, cut.instance, cut.media_type, cut.address)] == [
         128, 256, 64, 255, 64,
     ]  # fmt: skip
@@ -278,9 +278,9 @@ def test_every_event_of_an_envelope_is_either_understood_or_rejected(events: lis
     except MalformedNotification:
         return
     assert len(parsed.events) + len(parsed.rejected) == len(events)
-    for found in parsed.events:
-        assert is_repository(found.repository)
-        assert found.tag is None or is_tag(found.tag)
-        assert found.digest is None or is_digest(found.digest)
-        assert found.digest or (found.action == "delete" and found.tag)
+    for item in parsed.events:
+        assert is_repository(item.repository)
+        assert item.tag is None or is_tag(item.tag)
+        assert item.digest is None or is_digest(item.digest)
+        assert item.digest or (item.action == "delete" and item.tag)
     assert all(rejected.reason and len(rejected.excerpt) <= 1024 for rejected in parsed.rejected)

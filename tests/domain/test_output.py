@@ -1,4 +1,4 @@
-"""What a program printed: its last lines, and how many stood before them."""
+"""The output of a program: its last lines, and the number of lines before them."""
 
 from service.domain.collection.output import Output
 

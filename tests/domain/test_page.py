@@ -10,16 +10,16 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.text("abc", min_size=1, max_size
 
 
 def paged(rows: list[tuple[int, str]], descending: bool, limit: int) -> list[tuple[int, str]]:
-    found: list[tuple[int, str]] = []
+    result: list[tuple[int, str]] = []
     after: Place | None = None
     for _ in range(len(rows) + 1):
-        one: Page[tuple[int, str]] = page(rows, lambda row: row, descending=descending, after=after, limit=limit)
-        assert one.total == len(rows)
-        found += one.rows
-        after = one.after
+        entry: Page[tuple[int, str]] = page(rows, lambda row: row, descending=descending, after=after, limit=limit)
+        assert entry.total == len(rows)
+        result += entry.rows
+        after = entry.after
         if after is None:
             break
-    return found
+    return result
 
 
 @given(ROWS, st.booleans(), st.integers(1, 5))

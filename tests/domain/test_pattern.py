@@ -112,7 +112,7 @@ def test_where_texts_are_no_paths_a_star_crosses_every_slash() -> None:
 
 
 def test_no_patterns_match_everything() -> None:
-    """Whoever means nothing by an empty list has to ask first: `protect: []` does, and rules refuse it."""
+    """The meaning of an empty list is decided by its key: `protect: []` protects nothing, rules refuse it."""
     assert compile_patterns(())("anything")
 
 
@@ -153,7 +153,7 @@ TEXTS = st.lists(PARTS, min_size=1, max_size=3).map("/".join)
 
 
 def is_reversed(pattern: str) -> bool:
-    """Whether it is refused for a range such as z-a; the only globs that are."""
+    """True if it is refused for a range such as z-a; only these globs are."""
     try:
         compile_patterns((pattern,))
     except ValueError as error:

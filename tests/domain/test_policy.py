@@ -16,7 +16,7 @@ SAYS_NOTHING = "it is empty; write always, none, or a condition such as {last: 1
 
 
 def refused(text: str) -> tuple[str, str]:
-    """Where the first fault of a policy is, and what is said of it."""
+    """Return the place of a policy's first fault, and its message."""
     with pytest.raises(ValidationError) as raised:
         policy(text)
     first = raised.value.errors()[0]
@@ -39,7 +39,7 @@ def test_a_rule_needs_only_keep_and_then_means_every_tag_of_every_repository() -
 
 
 def test_the_whole_first_form_can_be_said() -> None:
-    said = policy("""
+    rules = policy("""
         version: 1
         dry_run: true
         protect: latest
@@ -57,9 +57,15 @@ def test_the_whole_first_form_can_be_said() -> None:
         - {repos: shop/old, keep: none}
         - {keep: always}
     """)
-    assert (said.dry_run, said.protect, said.grace, said.hold_over, said.hold_min) == (True, ("latest",), 5400, 25, 5)
-    assert said.shared == "keep"
-    assert [rule.keep for rule in said.rules] == [Keep(last=3), "none", "always"]
+    assert (rules.dry_run, rules.protect, rules.grace, rules.hold_over, rules.hold_min) == (
+        True,
+        ("latest",),
+        5400,
+        25,
+        5,
+    )
+    assert rules.shared == "keep"
+    assert [rule.keep for rule in rules.rules] == [Keep(last=3), "none", "always"]
 
 
 @pytest.mark.parametrize(
@@ -160,39 +166,39 @@ def test_hold_over_is_a_percentage(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("message", "seconds"),
     [(0, 0), (90, 90), ("0s", 0), ("90", 90), ("30s", 30), ("90m", 5400), ("24h", 86_400), ("7d", 604_800),
      ("2w", 1_209_600), (" 10 m ", 600)],
 )  # fmt: skip
-def test_a_duration_is_a_number_and_a_unit(said: Any, seconds: int) -> None:
-    assert parse_duration(said) == seconds
+def test_a_duration_is_a_number_and_a_unit(message: Any, seconds: int) -> None:
+    assert parse_duration(message) == seconds
 
 
-@pytest.mark.parametrize("said", [-1, 1.5, True, None, "", "h", "-1h", "1y", "1h30m", "1.5h", "٣d", "1h\n\n2", []])
-def test_what_is_no_duration_is_refused(said: Any) -> None:
+@pytest.mark.parametrize("message", [-1, 1.5, True, None, "", "h", "-1h", "1y", "1h30m", "1.5h", "٣d", "1h\n\n2", []])
+def test_what_is_no_duration_is_refused(message: Any) -> None:
     with pytest.raises(ValueError, match="is no duration; write a number and a unit"):
-        parse_duration(said)
+        parse_duration(message)
 
 
-@pytest.mark.parametrize("said", ["36501d", "99999w", 10**400])
-def test_a_duration_beyond_a_hundred_years_is_refused(said: Any) -> None:
+@pytest.mark.parametrize("message", ["36501d", "99999w", 10**400])
+def test_a_duration_beyond_a_hundred_years_is_refused(message: Any) -> None:
     with pytest.raises(ValueError, match="is too long; a hundred years"):
-        parse_duration(said)
+        parse_duration(message)
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "said"),
+    ("duration_s", "sentence"),
     [(0, "0s"), (59, "59s"), (60, "1m"), (5400, "90m"), (7200, "2h"), (90_000, "25h"), (604_800, "7d")],
 )
-def test_a_duration_is_spelt_in_its_largest_whole_unit(duration_s: int, said: str) -> None:
-    assert (spell_duration(duration_s), parse_duration(said)) == (said, duration_s)
+def test_a_duration_is_spelt_in_its_largest_whole_unit(duration_s: int, sentence: str) -> None:
+    assert (spell_duration(duration_s), parse_duration(sentence)) == (sentence, duration_s)
 
 
 @pytest.mark.parametrize(
-    ("said", "percent"), [("50%", 50), ("0%", 0), ("100%", 100), (50, 50), ("50", 50), (" 5 % ", 5)]
+    ("message", "percent"), [("50%", 50), ("0%", 0), ("100%", 100), (50, 50), ("50", 50), (" 5 % ", 5)]
 )
-def test_a_percentage_is_from_0_to_100(said: Any, percent: int) -> None:
-    assert parse_percent(said) == percent
+def test_a_percentage_is_from_0_to_100(message: Any, percent: int) -> None:
+    assert parse_percent(message) == percent
 
 
 def test_a_single_pattern_needs_no_list() -> None:
@@ -205,15 +211,15 @@ def test_no_protect_protects_nothing() -> None:
 
 
 def test_the_rules_of_a_repository_come_in_order_and_each_has_a_name() -> None:
-    said = policy("""
+    rules = policy("""
         rules:
         - {repos: shop/*, keep: none}
         - {repos: other, keep: none}
         - {name: all, keep: always}
         - {repos: "!other", keep: {last: 1}}
     """)
-    assert [name for name, _ in said.rules_for("shop/api")] == ["#1", "all", "#4"]
-    assert [name for name, _ in said.rules_for("other")] == ["#2", "all"]
+    assert [name for name, _ in rules.rules_for("shop/api")] == ["#1", "all", "#4"]
+    assert [name for name, _ in rules.rules_for("other")] == ["#2", "all"]
 
 
 def test_a_policy_cannot_be_changed_once_it_is_read() -> None:
@@ -229,8 +235,8 @@ def test_every_key_is_described_for_editors() -> None:
 
 
 def test_a_rule_without_a_name_does_not_take_the_number_of_another() -> None:
-    said = policy("rules: [{name: '#3', keep: none}, {keep: always}]")
-    assert [name for name, _ in said.rules_for("shop/api")] == ["#3", "#2"]
+    rules = policy("rules: [{name: '#3', keep: none}, {keep: always}]")
+    assert [name for name, _ in rules.rules_for("shop/api")] == ["#3", "#2"]
 
 
 def test_an_empty_list_of_protected_tags_protects_nothing() -> None:
@@ -238,10 +244,10 @@ def test_an_empty_list_of_protected_tags_protects_nothing() -> None:
 
 
 def test_pulls_are_ignored_by_client_or_by_user() -> None:
-    said = policy("ignore_pulls: ['trivy*', scanner]")
-    assert said.ignores_pull("trivy/0.5 (linux/amd64)", "alice")
-    assert said.ignores_pull("docker/29", "scanner")
-    assert not said.ignores_pull("docker/29", "alice")
+    rules = policy("ignore_pulls: ['trivy*', scanner]")
+    assert rules.ignores_pull("trivy/0.5 (linux/amd64)", "alice")
+    assert rules.ignores_pull("docker/29", "scanner")
+    assert not rules.ignores_pull("docker/29", "alice")
     assert not policy("").ignores_pull("trivy/0.5", "")
 
 
@@ -286,17 +292,17 @@ def test_editors_are_told_what_is_refused() -> None:
     assert rule["older_than"]["anyOf"][0] == {"type": "integer", "const": 0}
 
 
-@pytest.mark.parametrize("said", ["30", "'30'", "1:30"])
-def test_a_number_without_a_unit_is_no_duration_of_a_policy(said: str) -> None:
+@pytest.mark.parametrize("sentence", ["30", "'30'", "1:30"])
+def test_a_number_without_a_unit_is_no_duration_of_a_policy(sentence: str) -> None:
     for text in ("grace: SAID", "rules: [{keep: {pushed_within: SAID}}]", "rules: [{older_than: SAID, keep: none}]"):
-        assert "of what? write" in refused(text.replace("SAID", said))[1]
+        assert "of what? write" in refused(text.replace("SAID", sentence))[1]
     assert "30 of what? write 30w, 30d, 30h, 30m or 30s" in refused("grace: 30")[1]
     assert policy("grace: 0").grace == policy("grace: '0'").grace == 0
 
 
 def test_a_policy_written_as_json_reads_the_same() -> None:
-    said = policy("grace: 90m\nrules: [{keep: {pushed_within: 7d}, untagged: keep}, {untagged: 3d, keep: none}]")
-    assert Policy.model_validate_json(said.model_dump_json(exclude_none=True)) == said
+    rules = policy("grace: 90m\nrules: [{keep: {pushed_within: 7d}, untagged: keep}, {untagged: 3d, keep: none}]")
+    assert Policy.model_validate_json(rules.model_dump_json(exclude_none=True)) == rules
 
 
 @pytest.mark.parametrize(

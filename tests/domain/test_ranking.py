@@ -65,9 +65,9 @@ VERSIONS = st.builds(
 
 @examples(200)
 @given(VERSIONS, VERSIONS)
-def test_versions_are_ordered_as_the_semver_library_orders_them(one: str, other: str) -> None:
-    theirs = semver.Version.parse(one).compare(other)
-    first, second = (ORDERS["semver"](tag(name, 1)) for name in (one, other))
+def test_versions_are_ordered_as_the_semver_library_orders_them(item: str, other: str) -> None:
+    theirs = semver.Version.parse(item).compare(other)
+    first, second = (ORDERS["semver"](tag(name, 1)) for name in (item, other))
     if theirs:
         assert (first < second) == (theirs > 0)
     else:
@@ -137,7 +137,7 @@ TAGS = st.lists(
         pulled_us=st.none() | st.integers(0, 5).map(us),
         created_us=st.none() | st.just(0) | st.integers(0, 4).map(us),
     ),
-    unique_by=lambda one: one.name,
+    unique_by=lambda item: item.name,
 )
 
 

@@ -16,10 +16,10 @@ LAST = policy("rules: [{name: last, keep: {last: 10}}]")
 
 
 def goes(*others: Tag, **state: object) -> bool:
-    """Whether the signature of an image goes, beside these other tags."""
+    """True if the signature of an image is deleted, beside these other tags."""
     state = {"deleted": frozenset({IMAGE}), **state}
-    said = state.pop("policy", LAST)
-    plan = planned([tag(SIGNATURE, 5), *others], said, NOW, **state)  # type: ignore[arg-type]
+    message = state.pop("policy", LAST)
+    plan = planned([tag(SIGNATURE, 5), *others], message, NOW, **state)  # type: ignore[arg-type]
     return any(SIGNATURE in doomed.tags for doomed in plan.doomed)
 
 
@@ -32,7 +32,7 @@ def test_it_goes_when_it_is_about_a_tombstone_that_stood_under_a_tag_of_the_imag
     report = digest_of("report")
     links = {report: References(subject=tombstone.DIGEST)}
     (doomed,) = planned([tag("report", 5, report)], LAST, NOW, links=links).doomed
-    assert [one.reason for one in doomed.verdicts] == [f"its image {tombstone.DIGEST} is gone"]
+    assert [verdict.reason for verdict in doomed.verdicts] == [f"its image {tombstone.DIGEST} is gone"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_it_stays_while_anything_keeps_it_or_its_image(others: list[Tag], state:
 
 def test_it_says_after_what_it_goes() -> None:
     (doomed,) = planned([tag(SIGNATURE, 5)], LAST, NOW, deleted={IMAGE}).doomed
-    assert [(one.reason, one.follows, one.after) for one in doomed.verdicts] == [
+    assert [(verdict.reason, verdict.follows, verdict.after) for verdict in doomed.verdicts] == [
         (f"its image {IMAGE} is gone", True, IMAGE)
     ]
 
@@ -76,7 +76,7 @@ def test_one_without_a_tag_follows_too_unless_it_is_leased_or_a_revision() -> No
         "untagged": (Untagged(artifact, us(5)),), "links": {artifact: References(subject=IMAGE)}, "deleted": {IMAGE},
     }  # fmt: skip
     plan = planned([], LAST, NOW, **of_it)
-    assert [(one.digest, one.verdicts[0].reason, one.verdicts[0].follows) for one in plan.doomed] == [
+    assert [(doomed.digest, doomed.verdicts[0].reason, doomed.verdicts[0].follows) for doomed in plan.doomed] == [
         (artifact, f"its image {IMAGE} is gone", True)
     ]
     leased = planned([], LAST, NOW, **of_it, leased={artifact: NOW + 1})

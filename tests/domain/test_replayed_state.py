@@ -55,17 +55,17 @@ def test_a_digest_that_somebody_deletes_takes_all_its_tags() -> None:
 
 
 def test_a_deleted_tag_leaves_a_manifest_without_one_and_a_deleted_digest_nothing() -> None:
-    said = policy("rules: [{keep: always, untagged: 1d}]")
-    assert gone(lived(said, pushed("v1", 1), deleted("v1", 2))) == [("(v1)", DAY + 2)]
-    assert gone(lived(said, pushed("v1", 1), deleted("v1", 2), deleted_digest("v1", 3))) == []
+    rules = policy("rules: [{keep: always, untagged: 1d}]")
+    assert gone(lived(rules, pushed("v1", 1), deleted("v1", 2))) == [("(v1)", DAY + 2)]
+    assert gone(lived(rules, pushed("v1", 1), deleted("v1", 2), deleted_digest("v1", 3))) == []
 
 
 # Manifests without a tag, revisions, indexes
 
 
 def test_an_overwritten_digest_goes_by_its_own_rule_and_may_be_missed() -> None:
-    said = policy("rules: [{name: old, keep: always, untagged: 1d}]")
-    outcome = lived(said, pushed("main", 0, "a"), pushed("main", 10, "b"), pulled("", 2 * DAY, "a"))
+    rules = policy("rules: [{name: old, keep: always, untagged: 1d}]")
+    outcome = lived(rules, pushed("main", 0, "a"), pushed("main", 10, "b"), pulled("", 2 * DAY, "a"))
     (deletion,) = outcome.deletions
     assert (deletion.tags, deletion.lost_tag, deletion.at_us) == ((), "main", us(DAY + 10))
     assert deletion.size_bytes == SIZE
@@ -73,27 +73,29 @@ def test_an_overwritten_digest_goes_by_its_own_rule_and_may_be_missed() -> None:
 
 
 def test_revisions_keep_the_last_overwritten_digests() -> None:
-    said = policy("rules: [{keep: {revisions: 1}, untagged: 1m}]")
+    rules = policy("rules: [{keep: {revisions: 1}, untagged: 1m}]")
     pushes = [pushed("main", number * 100, digest) for number, digest in enumerate("abc")]
-    assert [one.digest for one in lived(said, *pushes).deletions] == [digest_of("a")]
+    assert [item.digest for item in lived(rules, *pushes).deletions] == [digest_of("a")]
 
 
 def test_a_digest_that_comes_back_under_its_tag_is_no_revision() -> None:
-    said = policy("rules: [{keep: {revisions: 2}, untagged: 1m}]")
+    rules = policy("rules: [{keep: {revisions: 2}, untagged: 1m}]")
     pushes = [pushed("main", number * 10, digest) for number, digest in enumerate("abcb")]
-    assert lived(said, *pushes).deletions == ()
+    assert lived(rules, *pushes).deletions == ()
 
 
 def test_a_tag_that_somebody_deleted_has_lost_its_revisions() -> None:
-    said = policy("rules: [{keep: {revisions: 5}, untagged: 1h}]")
-    outcome = lived(said, pushed("main", 0, "a"), pushed("main", 10, "b"), deleted("main", 20), pushed("main", 30, "c"))
-    assert [one.digest for one in outcome.deletions] == [digest_of("a"), digest_of("b")]
+    rules = policy("rules: [{keep: {revisions: 5}, untagged: 1h}]")
+    outcome = lived(
+        rules, pushed("main", 0, "a"), pushed("main", 10, "b"), deleted("main", 20), pushed("main", 30, "c")
+    )
+    assert [item.digest for item in outcome.deletions] == [digest_of("a"), digest_of("b")]
     assert gone(outcome) == [("(main)", 3610), ("(main)", 3620)]
 
 
 def test_what_has_no_tag_and_no_recorded_push_is_judged_from_the_present() -> None:
-    said = policy("rules: [{keep: always, untagged: 1d}]")
-    outcome = lived(said, *THREE, untagged=(Untagged(digest_of("old"), us(5), "v1"),))
+    rules = policy("rules: [{keep: always, untagged: 1d}]")
+    outcome = lived(rules, *THREE, untagged=(Untagged(digest_of("old"), us(5), "v1"),))
     assert gone(outcome) == [("(v1)", DAY + 5)]
     kept = policy("rules: [{keep: {revisions: 1}, untagged: 1d}]")
     present: dict[str, Any] = {
@@ -104,23 +106,25 @@ def test_what_has_no_tag_and_no_recorded_push_is_judged_from_the_present() -> No
 
 
 def test_a_revision_that_is_recorded_takes_no_slot_before_it_is_one() -> None:
-    said = policy("rules: [{keep: {revisions: 1}, untagged: 10s}]")
+    rules = policy("rules: [{keep: {revisions: 1}, untagged: 10s}]")
     present = {"main": (digest_of("b"), digest_of("a"), digest_of("old"))}
     pushes = [pushed("main", at, digest) for at, digest in ((100, "a"), (200, "b"), (300, "c"))]
-    outcome = lived(said, *pushes, revisions=present, untagged=(Untagged(digest_of("old"), us(50), "main"),), start=150)
-    assert [(one.digest, one.at_us) for one in outcome.deletions] == [
+    outcome = lived(
+        rules, *pushes, revisions=present, untagged=(Untagged(digest_of("old"), us(50), "main"),), start=150
+    )
+    assert [(item.digest, item.at_us) for item in outcome.deletions] == [
         (digest_of("old"), us(200)),
         (digest_of("a"), us(300)),
     ]
 
 
 def test_a_manifest_that_never_had_a_tag_counts_from_its_last_push() -> None:
-    said = policy("rules: [{keep: always, untagged: 2h}]")
+    rules = policy("rules: [{keep: always, untagged: 2h}]")
     present = (Untagged(digest_of("lone"), us(5000), ""),)
-    outcome = lived(said, pushed("", 5, "lone"), pruned("", 4000, "lone"), pushed("", 5000, "lone"), untagged=present)
+    outcome = lived(rules, pushed("", 5, "lone"), pruned("", 4000, "lone"), pushed("", 5000, "lone"), untagged=present)
     assert gone(outcome) == [("()", 5000 + 7200)]
-    assert [(one.tag, one.digest) for one in outcome.spared] == [("", digest_of("lone"))]
-    early = lived(said, pushed("", 5, "lone"), end=10_000, untagged=present)
+    assert [(item.tag, item.digest) for item in outcome.spared] == [("", digest_of("lone"))]
+    early = lived(rules, pushed("", 5, "lone"), end=10_000, untagged=present)
     assert gone(early) == [("()", 7205)]
 
 
@@ -133,7 +137,7 @@ def test_a_manifest_that_has_a_tag_is_none_without() -> None:
 def test_the_size_is_what_the_registry_told_at_any_time() -> None:
     present = (tag("copy", 1, "one", size_bytes=7),)
     outcome = lived(LAST_2, pulled("v1", 6.5, "one"), pushed("v2", 6), pushed("v3", 7), tags=present)
-    assert [(one.tags, one.size_bytes) for one in outcome.deletions] == [(("v1", "copy"), 7)]
+    assert [(item.tags, item.size_bytes) for item in outcome.deletions] == [(("v1", "copy"), 7)]
 
 
 INDEX = {digest_of("index"): References(children=(digest_of("amd64"), digest_of("arm64")))}
@@ -174,7 +178,7 @@ def test_an_index_that_is_pushed_again_brings_its_parts_back() -> None:
 def test_an_index_that_is_pushed_again_holds_its_parts_again() -> None:
     again = (pushed("v1", 1800, "index"), pushed("v4", DAY), pushed("v5", DAY + 1))
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), *NEWER, *again, links=INDEX)
-    assert [one for one in gone(outcome) if one[0] == "(v1)"] == [("(v1)", 3)] * 2 + [("(v1)", DAY + 1)] * 2
+    assert [item for item in gone(outcome) if item[0] == "(v1)"] == [("(v1)", 3)] * 2 + [("(v1)", DAY + 1)] * 2
 
 
 def test_a_part_that_is_pushed_as_an_image_of_its_own_is_missed_as_one() -> None:
@@ -184,14 +188,14 @@ def test_a_part_that_is_pushed_as_an_image_of_its_own_is_missed_as_one() -> None
 
 
 def test_a_tagged_part_is_judged_as_soon_as_its_index_is_gone() -> None:
-    said = policy("rules: [{tags: 'v*', keep: {last: 1}}]")
-    outcome = lived(said, pushed("v1-amd64", 0, "amd64"), pushed("v1", 1, "index"), *NEWER, links=INDEX)
+    rules = policy("rules: [{tags: 'v*', keep: {last: 1}}]")
+    outcome = lived(rules, pushed("v1-amd64", 0, "amd64"), pushed("v1", 1, "index"), *NEWER, links=INDEX)
     assert gone(outcome) == [("v1", 2), ("v1-amd64", 2), ("(v1)", 2), ("v2", 3)]
 
 
 def test_the_parts_of_an_index_that_had_no_tag_any_more_had_its_last_tag() -> None:
     outcome = lived(LAST_2_UNTAGGED, *PARTS, pushed("v1", 1, "index"), pushed("v1", 2, "new"), links=INDEX)
-    assert [(one.lost_tag, one.at_us) for one in outcome.deletions] == [("v1", us(3602))] * 3
+    assert [(item.lost_tag, item.at_us) for item in outcome.deletions] == [("v1", us(3602))] * 3
 
 
 # Tags that go alone
@@ -219,9 +223,9 @@ def test_an_image_that_stays_is_missed_by_the_name_that_went_and_by_no_other() -
 
 
 def test_an_image_goes_whole_once_its_last_tag_does() -> None:
-    said = policy("rules: [{tags: v*, keep: {last: 2}}, {tags: latest, keep: {pushed_within: 1d}}]")
-    outcome = lived(said, pushed("v1", 0), pushed("latest", 0, "v1"), *NEWER, pulled("", 2 * DAY, "v1"))
-    assert [(one.tags, one.only_tags, one.size_bytes) for one in outcome.deletions] == [
+    rules = policy("rules: [{tags: v*, keep: {last: 2}}, {tags: latest, keep: {pushed_within: 1d}}]")
+    outcome = lived(rules, pushed("v1", 0), pushed("latest", 0, "v1"), *NEWER, pulled("", 2 * DAY, "v1"))
+    assert [(item.tags, item.only_tags, item.size_bytes) for item in outcome.deletions] == [
         (("v1",), True, 0),
         (("latest",), False, SIZE),
     ]
@@ -231,18 +235,18 @@ def test_an_image_goes_whole_once_its_last_tag_does() -> None:
 def test_the_parts_of_an_index_that_stays_as_another_tag_stay() -> None:
     happened = (*PARTS, pushed("v1", 0, "index"), pushed("latest", 0, "index"))
     assert gone(lived(LATEST, *happened, *NEWER, links=INDEX)) == [("v1", 3)]
-    said = policy(
+    rules = policy(
         "protect: latest\nrules: [{name: newest, tags: '!*-amd64', keep: {last: 2}}, {keep: none, tags: '*-*'}]"
     )
     tagged = (pushed("v1-amd64", 0, "amd64"), pruned("v1", 1, "index"))
-    assert gone(lived(said, *happened, *tagged, *NEWER, links=INDEX, start=10)) == []
+    assert gone(lived(rules, *happened, *tagged, *NEWER, links=INDEX, start=10)) == []
 
 
 def test_what_stays_as_a_revision_goes_by_the_rules_of_the_tag_it_lost_once_it_is_none() -> None:
-    said = policy("rules: [{tags: v*, keep: none, untagged: 1h}, {tags: main, keep: {revisions: 1}}]")
+    rules = policy("rules: [{tags: v*, keep: none, untagged: 1h}, {tags: main, keep: {revisions: 1}}]")
     pushes = (pushed("main", 0, "a"), pushed("main", 1, "b"), pushed("v1", 2, "a"), pushed("main", 9000, "c"))
-    outcome = lived(said, *pushes)
-    assert [(one.tags, one.lost_tag, one.digest, one.only_tags, one.at_us) for one in outcome.deletions] == [
+    outcome = lived(rules, *pushes)
+    assert [(item.tags, item.lost_tag, item.digest, item.only_tags, item.at_us) for item in outcome.deletions] == [
         (("v1",), "", digest_of("a"), True, us(2)),
         ((), "v1", digest_of("a"), False, us(9000)),
     ]
@@ -250,10 +254,10 @@ def test_what_stays_as_a_revision_goes_by_the_rules_of_the_tag_it_lost_once_it_i
 
 
 def test_what_was_pruned_without_a_tag_before_the_period_is_gone() -> None:
-    said = policy("rules: [{keep: always, untagged: 2h}]")
+    rules = policy("rules: [{keep: always, untagged: 2h}]")
     overwritten = (pushed("main", 1, "a"), pushed("main", 2, "b"))
-    assert gone(lived(said, *overwritten, start=5000)) == [("(main)", 7202)]
-    assert gone(lived(said, *overwritten, pruned("", 4000, "a"), start=5000)) == []
+    assert gone(lived(rules, *overwritten, start=5000)) == [("(main)", 7202)]
+    assert gone(lived(rules, *overwritten, pruned("", 4000, "a"), start=5000)) == []
 
 
 def test_a_tag_that_moved_away_no_longer_holds_its_image() -> None:
@@ -272,9 +276,9 @@ def test_an_index_that_nobody_looked_into_makes_the_deletions_unclear() -> None:
 
 
 def test_an_image_whose_creation_nobody_looked_up_counts_from_its_push_and_is_unclear() -> None:
-    said = policy("rules: [{order: created, keep: {last: 2}}]")
-    outcome = lived(said, *THREE)
+    rules = policy("rules: [{order: created, keep: {last: 2}}]")
+    outcome = lived(rules, *THREE)
     assert (gone(outcome), len(outcome.unclear)) == ([("v1", 3)], 3)
     known = tuple(tag(f"v{age}", age, created_us=us(1 - age)) for age in (1, 2, 3))
-    outcome = lived(said, *THREE, tags=known)
+    outcome = lived(rules, *THREE, tags=known)
     assert (gone(outcome), outcome.unclear) == ([("v3", 3)], ())

@@ -15,8 +15,8 @@ LAST_2 = policy("rules: [{name: newest, keep: {last: 2}}]")
 NONE = policy("rules: [{name: empty, keep: none}]")
 
 
-def decide(tags: list[Tag], said: Policy, repository: str = "shop/api", **more: object) -> Plan:
-    return planned(tags, said, NOW, repository, **more)
+def decide(tags: list[Tag], rules: Policy, repository: str = "shop/api", **more: object) -> Plan:
+    return planned(tags, rules, NOW, repository, **more)
 
 
 def kept(decided: Plan) -> list[str]:
@@ -46,9 +46,9 @@ def test_1_a_tag_that_no_rule_selects_is_kept() -> None:
 
 
 def test_1_a_repository_that_no_rule_matches_is_untouched() -> None:
-    said = policy("rules: [{repos: shop/*, keep: none}]")
-    assert kept(decide(builds(3), said, "other")) == ["b3", "b2", "b1"]
-    assert gone(decide(builds(3), said, "shop/api")) == ["b3", "b2", "b1"]
+    rules = policy("rules: [{repos: shop/*, keep: none}]")
+    assert kept(decide(builds(3), rules, "other")) == ["b3", "b2", "b1"]
+    assert gone(decide(builds(3), rules, "shop/api")) == ["b3", "b2", "b1"]
 
 
 def test_1_a_policy_without_rules_keeps_everything() -> None:
@@ -64,13 +64,13 @@ def test_1_no_tags_make_an_empty_plan() -> None:
 
 
 def test_2_one_keep_wins_over_any_number_of_deletes() -> None:
-    said = policy("""
+    rules = policy("""
         rules:
         - {name: empty, keep: none}
         - {name: releases, tags: v*, keep: always}
         - {name: newest, keep: {last: 1}}
     """)
-    decided = decide([tag("v1", 1), tag("b1", 2), tag("b2", 3)], said)
+    decided = decide([tag("v1", 1), tag("b1", 2), tag("b2", 3)], rules)
     assert reasons(decided) == {
         "b2": ("number 1 of the newest 1 (rule newest)", "newest"),
         "b1": ("rule empty keeps none", "empty"),
@@ -79,8 +79,8 @@ def test_2_one_keep_wins_over_any_number_of_deletes() -> None:
 
 
 def test_2_the_first_rule_against_a_tag_gives_the_reason() -> None:
-    said = policy("rules: [{name: newest, keep: {last: 1}}, {name: empty, tags: b*, keep: none}]")
-    assert reasons(decide(builds(2), said))["b1"] == ("older than the newest 1 (rule newest)", "newest")
+    rules = policy("rules: [{name: newest, keep: {last: 1}}, {name: empty, tags: b*, keep: none}]")
+    assert reasons(decide(builds(2), rules))["b1"] == ("older than the newest 1 (rule newest)", "newest")
 
 
 def test_2_a_final_rule_takes_its_tags_away_from_later_ones() -> None:
@@ -91,23 +91,23 @@ def test_2_a_final_rule_takes_its_tags_away_from_later_ones() -> None:
 
 
 def test_2_a_rule_without_a_name_goes_by_its_number() -> None:
-    said = policy("rules: [{repos: other, keep: none}, {keep: {last: 1}}]")
-    assert [verdict.rule for verdict in decide(builds(2), said).verdicts] == ["#2", "#2"]
+    rules = policy("rules: [{repos: other, keep: none}, {keep: {last: 1}}]")
+    assert [verdict.rule for verdict in decide(builds(2), rules).verdicts] == ["#2", "#2"]
 
 
 # 3. Protected tags and young pushes are kept.
 
 
 def test_3_protected_tags_are_kept_and_take_no_slot() -> None:
-    said = policy("protect: [latest, stable]\nrules: [{name: newest, keep: {last: 2}}]")
-    decided = decide([*builds(3), tag("latest", 9), tag("stable", 0)], said)
+    rules = policy("protect: [latest, stable]\nrules: [{name: newest, keep: {last: 2}}]")
+    decided = decide([*builds(3), tag("latest", 9), tag("stable", 0)], rules)
     assert kept(decided) == ["latest", "b3", "b2", "stable"]
     assert reasons(decided)["latest"] == ("protected by the policy", None)
 
 
 def test_3_what_protects_nothing_else_is_an_exact_name() -> None:
-    said = policy("protect: latest\nrules: [{keep: none}]")
-    assert gone(decide([tag("latest-1", 1), tag("Latest", 2)], said)) == ["Latest", "latest-1"]
+    rules = policy("protect: latest\nrules: [{keep: none}]")
+    assert gone(decide([tag("latest-1", 1), tag("Latest", 2)], rules)) == ["Latest", "latest-1"]
 
 
 GRACE = policy("grace: 1m\nrules: [{name: empty, keep: none}]")
@@ -147,8 +147,8 @@ def test_3_time_changes_nothing_where_no_grace_decides(text: str) -> None:
 
 
 def test_3_a_young_push_takes_its_slot() -> None:
-    said = policy("grace: 1m\nrules: [{keep: {last: 1}}]")
-    decided = decide([tag("new", 999_999), tag("also-new", 999_998), tag("old", 1)], said)
+    rules = policy("grace: 1m\nrules: [{keep: {last: 1}}]")
+    decided = decide([tag("new", 999_999), tag("also-new", 999_998), tag("old", 1)], rules)
     assert (kept(decided), gone(decided)) == (["new", "also-new"], ["old"])
 
 
@@ -166,8 +166,8 @@ def test_5_the_last_n_pushed_are_kept_whatever_their_names_sort_like() -> None:
 
 
 def test_5_each_rule_counts_only_what_it_selects() -> None:
-    said = policy("rules: [{tags: a*, keep: {last: 1}}, {tags: b*, keep: {last: 1}}]")
-    decided = decide([tag("a1", 1), tag("b1", 2), tag("a2", 3), tag("b2", 4), tag("c", 5)], said)
+    rules = policy("rules: [{tags: a*, keep: {last: 1}}, {tags: b*, keep: {last: 1}}]")
+    decided = decide([tag("a1", 1), tag("b1", 2), tag("a2", 3), tag("b2", 4), tag("c", 5)], rules)
     assert gone(decided) == ["b1", "a1"]
 
 
@@ -179,8 +179,8 @@ def test_5_a_kept_digest_takes_one_slot_and_keeps_all_its_tags() -> None:
 
 
 def test_5_counting_tags_gives_every_tag_a_slot() -> None:
-    said = policy("rules: [{name: newest, count: tags, keep: {last: 2}}]")
-    decided = decide([tag("b1", 1), tag("b2", 2), tag("x1", 3, "x"), tag("x2", 4, "x")], said)
+    rules = policy("rules: [{name: newest, count: tags, keep: {last: 2}}]")
+    decided = decide([tag("b1", 1), tag("b2", 2), tag("x1", 3, "x"), tag("x2", 4, "x")], rules)
     assert (kept(decided), gone(decided)) == (["x2", "x1"], ["b2", "b1"])
 
 
@@ -240,7 +240,7 @@ WHOLE = SHARING.model_copy(update={"shared": "keep"})
 def test_10_a_tag_that_shares_a_kept_digest_goes_alone() -> None:
     decided = decide(SHARED, SHARING)
     assert gone(decided) == ["v2", "v1", "v0"]
-    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("v2",), False), (("v1", "v0"), True)]
+    assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False), (("v1", "v0"), True)]
     assert reasons(decided)["v1"] == ("rule empty keeps none; its image stays as latest", "empty")
     assert [verdict.stays_as for verdict in decided.verdicts] == ["", "latest", "", "latest"]
 
@@ -249,12 +249,12 @@ def test_10_with_shared_keep_a_tag_that_shares_a_kept_digest_stays() -> None:
     decided = decide(SHARED, WHOLE)
     assert gone(decided) == ["v2"]
     assert reasons(decided)["v1"] == ("its image stays as latest (shared: keep)", "empty")
-    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("v2",), False)]
+    assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v2",), False)]
 
 
 def test_10_it_is_named_by_the_first_tag_that_keeps_it() -> None:
-    said = policy("protect: [b, c]\nrules: [{keep: none}]")
-    assert reasons(decide([tag("c", 1, "x"), tag("a", 2, "x"), tag("b", 3, "x")], said))["a"] == (
+    rules = policy("protect: [b, c]\nrules: [{keep: none}]")
+    assert reasons(decide([tag("c", 1, "x"), tag("a", 2, "x"), tag("b", 3, "x")], rules))["a"] == (
         "rule #1 keeps none; its image stays as b",
         "#1",
     )
@@ -266,12 +266,12 @@ REVISED = policy("rules: [{tags: v*, keep: none}, {tags: main, keep: {last: 1, r
 def test_10_a_tag_whose_digest_is_a_kept_revision_of_another_goes_alone() -> None:
     decided = decide([tag("v1", 1, "x"), tag("main", 2)], REVISED, revisions={"main": (digest_of("x"),)})
     assert reasons(decided)["v1"] == ("rule #1 keeps none; its image stays as a revision of main", "#1")
-    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("v1",), True)]
+    assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("v1",), True)]
 
 
 def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_stays() -> None:
-    said = REVISED.model_copy(update={"shared": "keep"})
-    decided = decide([tag("v1", 1, "x"), tag("main", 2)], said, revisions={"main": (digest_of("x"),)})
+    message = REVISED.model_copy(update={"shared": "keep"})
+    decided = decide([tag("v1", 1, "x"), tag("main", 2)], message, revisions={"main": (digest_of("x"),)})
     assert (decided.doomed, reasons(decided)["v1"][0]) == ((), "its image stays as a revision of main (shared: keep)")
 
 
@@ -285,19 +285,19 @@ def test_10_with_shared_keep_a_tag_whose_digest_is_a_kept_revision_stays() -> No
 )
 def test_10_what_is_no_kept_revision_keeps_nothing(tags: list[Tag], revisions: dict[str, tuple[str, ...]]) -> None:
     decided = decide([tag("v1", 1, "x"), *tags], REVISED, revisions=revisions)
-    assert [one.only_tags for one in decided.doomed if "v1" in one.tags] == [False]
+    assert [doomed.only_tags for doomed in decided.doomed if "v1" in doomed.tags] == [False]
 
 
 def test_10_of_a_tag_that_goes_no_revision_keeps_anything() -> None:
-    said = policy("rules: [{tags: v*, keep: none}, {tags: m*, keep: {last: 1, revisions: 1}}]")
+    rules = policy("rules: [{tags: v*, keep: none}, {tags: m*, keep: {last: 1, revisions: 1}}]")
     tags = [tag("v1", 1, "x"), tag("main", 2), tag("more", 3)]
-    decided = decide(tags, said, revisions={"main": (digest_of("x"),)})
-    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("main",), False), (("v1",), False)]
+    decided = decide(tags, rules, revisions={"main": (digest_of("x"),)})
+    assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [(("main",), False), (("v1",), False)]
 
 
 def test_10_a_tag_that_goes_alone_takes_its_past_along_and_one_that_stays_with_its_image_keeps_it() -> None:
     """other keeps main's image; main's past holds v1's image, and one that has no tag."""
-    said = policy("""
+    rules = policy("""
         protect: other
         rules:
         - {tags: v*, keep: none}
@@ -306,17 +306,21 @@ def test_10_a_tag_that_goes_alone_takes_its_past_along_and_one_that_stays_with_i
     tags = [tag("v1", 1, "x"), tag("main", 2, "y"), tag("other", 3, "y")]
     past = {"main": (digest_of("x"), digest_of("z"))}
     lost = (Untagged(digest_of("z"), us(0), "main"),)
-    decided = decide(tags, said, revisions=past, untagged=lost)
-    assert [(one.tags, one.only_tags) for one in decided.doomed] == [(("main",), True), (("v1",), False), ((), False)]
-    decided = decide(tags, said.model_copy(update={"shared": "keep"}), revisions=past, untagged=lost)
+    decided = decide(tags, rules, revisions=past, untagged=lost)
+    assert [(doomed.tags, doomed.only_tags) for doomed in decided.doomed] == [
+        (("main",), True),
+        (("v1",), False),
+        ((), False),
+    ]
+    decided = decide(tags, rules.model_copy(update={"shared": "keep"}), revisions=past, untagged=lost)
     assert decided.doomed == ()
     assert reasons(decided)["v1"] == ("its image stays as a revision of main (shared: keep)", "#1")
     assert decided.untagged[0].reason == "number 2 of the last 2 revisions of main (rule #2)"
 
 
 def test_10_a_tag_that_goes_alone_counts_towards_a_hold() -> None:
-    said = policy("protect: latest\nhold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
-    assert decide(SHARED, said).hold == "it would remove 3 of 4 tags, more than 0% (hold_over)"
+    rules = policy("protect: latest\nhold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
+    assert decide(SHARED, rules).hold == "it would remove 3 of 4 tags, more than 0% (hold_over)"
 
 
 def test_10_no_tag_of_a_leased_image_goes() -> None:
@@ -350,19 +354,19 @@ def test_10_the_tags_of_a_doomed_digest_go_together() -> None:
     ],
 )
 def test_a_plan_that_removes_too_much_is_held(hold_over: int, hold_min: int, held: bool) -> None:
-    said = policy(f"hold_over: {hold_over}%\nhold_min: {hold_min}\nrules: [{{keep: {{last: 4}}}}]")
-    decided = decide(builds(10), said)
+    rules = policy(f"hold_over: {hold_over}%\nhold_min: {hold_min}\nrules: [{{keep: {{last: 4}}}}]")
+    decided = decide(builds(10), rules)
     assert len(gone(decided)) == 6
     reason = f"it would remove 6 of 10 tags, more than {hold_over}% (hold_over)"
     assert decided.hold == (reason if held else None)
 
 
 def held_again(*going: str, waiting: tuple[str, ...] = (), approved: tuple[str, ...] = ()) -> str | None:
-    """Why a small plan that deletes these of ten tags is held, where a plan for those already waits."""
-    said = policy(f"hold_over: 90%\nrules: [{{tags: [{', '.join(going)}], keep: none}}]")
+    """Return the reason of the hold for a small plan over these of ten tags, if a plan for those already waits."""
+    rules = policy(f"hold_over: 90%\nrules: [{{tags: [{', '.join(going)}], keep: none}}]")
     tags = [tag(f"t{number}", number) for number in range(10)]
     held, ok = (frozenset(digest_of(name) for name in names) for names in (waiting, approved))
-    return decide(tags, said, held=held, held_under=said.fingerprint(), approved=ok).hold
+    return decide(tags, rules, held=held, held_under=rules.fingerprint(), approved=ok).hold
 
 
 def test_what_waited_waits_on_whatever_its_share_is_now() -> None:
@@ -379,18 +383,18 @@ def test_a_hold_ends_once_all_of_it_that_is_still_to_go_is_approved() -> None:
 
 
 def test_a_hold_is_the_policys_that_made_it() -> None:
-    said = policy("hold_over: 90%\nrules: [{keep: none}]")
+    rules = policy("hold_over: 90%\nrules: [{keep: none}]")
     waiting = frozenset({digest_of("a")})
     tags = [tag("a", 1), tag("b", 2)]
-    assert decide(tags, said, held=waiting, held_under=said.fingerprint()).hold is not None
-    other = said.model_copy(update={"hold_over": 91})
-    assert decide(tags, other, held=waiting, held_under=said.fingerprint()).hold is None
+    assert decide(tags, rules, held=waiting, held_under=rules.fingerprint()).hold is not None
+    other = rules.model_copy(update={"hold_over": 91})
+    assert decide(tags, other, held=waiting, held_under=rules.fingerprint()).hold is None
 
 
 @pytest.mark.parametrize("untagged_going", [0, 1])
 def test_manifests_without_a_tag_do_not_dilute_a_hold_on_tags(untagged_going: int) -> None:
     """21 of 40 tags are more than half of them, whatever else there is in the repository."""
-    said = policy("""
+    rules = policy("""
         rules:
         - {tags: old*, keep: none, untagged: 1d}
         - {tags: new*, keep: always, untagged: keep}
@@ -398,17 +402,17 @@ def test_manifests_without_a_tag_do_not_dilute_a_hold_on_tags(untagged_going: in
     tags = [tag(f"{'old' if number < 21 else 'new'}{number}", number) for number in range(40)]
     untagged = [Untagged(digest_of(f"kept {number}"), NOW, f"new{number}") for number in range(100)]
     untagged += [Untagged(digest_of(f"gone {number}"), 1, "old1") for number in range(untagged_going)]
-    decided = decide(tags, said, untagged=tuple(untagged))
+    decided = decide(tags, rules, untagged=tuple(untagged))
     assert len(decided.doomed) == 21 + untagged_going
     assert str(decided.hold).startswith("it would remove 21 of 40 tags")
 
 
 def test_what_was_approved_does_not_count_towards_a_hold() -> None:
-    said = policy("hold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
+    rules = policy("hold_over: 0%\nhold_min: 1\nrules: [{keep: none}]")
     tags = [tag("a", 1, "x"), tag("b", 2, "x"), tag("c", 3)]
-    assert decide(tags, said).hold == "it would remove 3 of 3 tags, more than 0% (hold_over)"
-    assert decide(tags, said, approved=frozenset({digest_of("x")})).hold is None
-    assert gone(decide(tags, said, approved=frozenset({digest_of("x")}))) == ["c", "b", "a"]
+    assert decide(tags, rules).hold == "it would remove 3 of 3 tags, more than 0% (hold_over)"
+    assert decide(tags, rules, approved=frozenset({digest_of("x")})).hold is None
+    assert gone(decide(tags, rules, approved=frozenset({digest_of("x")}))) == ["c", "b", "a"]
 
 
 def test_the_plan_of_a_dry_run_is_the_plan() -> None:

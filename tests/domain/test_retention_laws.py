@@ -1,4 +1,4 @@
-"""What holds for every plan there is, whatever the state and the policy."""
+"""Laws that hold for every plan, whatever the state and the policy."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,12 +24,12 @@ NOT_FINAL = st.just(False)
 
 def doomed(decided: Plan) -> frozenset[str]:
     """The digests of which anything goes, be it only a tag."""
-    return frozenset(one.digest for one in decided.doomed)
+    return frozenset(item.digest for item in decided.doomed)
 
 
 def whole(decided: Plan) -> frozenset[str]:
     """The digests that go with all their tags."""
-    return frozenset(one.digest for one in decided.doomed if not one.only_tags)
+    return frozenset(item.digest for item in decided.doomed if not item.only_tags)
 
 
 def gone(decided: Plan) -> frozenset[str]:
@@ -40,90 +40,90 @@ def kept_digests(decided: Plan) -> frozenset[str]:
     return frozenset(v.tag.digest for v in (*decided.verdicts, *decided.untagged) if v.kept)
 
 
-def kept_revisions(state: State, said: Policy, decided: Plan) -> frozenset[str]:
+def kept_revisions(state: State, wanted: Policy, decided: Plan) -> frozenset[str]:
     """The overwritten digests that the rules keep of each tag that stays, or is not seen at the moment."""
-    goes, found = gone(decided), set[str]()
+    goes, result = gone(decided), set[str]()
     for name, overwritten in state.revisions.items():
-        for _, rule in said.rules_for(state.repository) if name not in goes else ():
+        for _, rule in wanted.rules_for(state.repository) if name not in goes else ():
             if compile_patterns(rule.tags)(name) and rule.grouping.of(name) is not None:
-                found.update(overwritten[: rule.keep.revisions if isinstance(rule.keep, Keep) else 0])
+                result.update(overwritten[: rule.keep.revisions if isinstance(rule.keep, Keep) else 0])
                 if rule.final and not rule.older_than:
                     break
-    return frozenset(found)
+    return frozenset(result)
 
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_what_is_held_is_never_doomed(state: State, said: Policy, now_us: int) -> None:
-    decided = plan(state, said, now_us)
+def test_what_is_held_is_never_doomed(state: State, wanted: Policy, now_us: int) -> None:
+    decided = plan(state, wanted, now_us)
     goes, leaves = whole(decided), doomed(decided)
     known = {digest: references for digest, references in state.links.items() if references}
-    assert not goes & (kept_digests(decided) | kept_revisions(state, said, decided))
+    assert not goes & (kept_digests(decided) | kept_revisions(state, wanted, decided))
     assert not leaves & {child for references in known.values() for child in references.children}
-    assert not leaves & {digest for digest, found in known.items() if not found.readable}
-    assert not leaves & {d for d, found in known.items() if found.subject and found.subject not in state.deleted}
+    assert not leaves & {digest for digest, item in known.items() if not item.readable}
+    assert not leaves & {d for d, item in known.items() if item.subject and item.subject not in state.deleted}
     assert leaves <= {each.digest for each in state.tags} | {each.digest for each in state.untagged}
-    for verdict in (verdict for one in decided.doomed for verdict in one.verdicts):
-        assert not verdict.tag.name or not said.protects(verdict.tag.name)
+    for verdict in (verdict for element in decided.doomed for verdict in element.verdicts):
+        assert not verdict.tag.name or not wanted.protects(verdict.tag.name)
         if not verdict.follows:
             assert verdict.tag.pushed_us is not None
-            assert not said.grace or verdict.tag.pushed_us <= now_us - said.grace * 1_000_000
+            assert not wanted.grace or verdict.tag.pushed_us <= now_us - wanted.grace * 1_000_000
             assert not verdict.tag.name or not is_referrer_tag(verdict.tag.name)
 
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_where_only_tags_go_something_that_stays_holds_their_digest(state: State, said: Policy, now_us: int) -> None:
-    decided = plan(state, said, now_us)
-    assert (doomed(decided) - whole(decided)) <= kept_digests(decided) | kept_revisions(state, said, decided)
-    for one in decided.doomed:
-        assert len({verdict.stays_as for verdict in one.verdicts}) == 1
-        for verdict in one.verdicts if one.only_tags else ():
+def test_where_only_tags_go_something_that_stays_holds_their_digest(state: State, wanted: Policy, now_us: int) -> None:
+    decided = plan(state, wanted, now_us)
+    assert (doomed(decided) - whole(decided)) <= kept_digests(decided) | kept_revisions(state, wanted, decided)
+    for item in decided.doomed:
+        assert len({verdict.stays_as for verdict in item.verdicts}) == 1
+        for verdict in item.verdicts if item.only_tags else ():
             assert verdict.tag.name
             assert verdict.reason.endswith(f" stays as {verdict.stays_as}")
 
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_with_shared_keep_no_tag_goes_whose_digest_stays(state: State, said: Policy, now_us: int) -> None:
-    careful = said.model_copy(update={"shared": "keep"})
+def test_with_shared_keep_no_tag_goes_whose_digest_stays(state: State, wanted: Policy, now_us: int) -> None:
+    careful = wanted.model_copy(update={"shared": "keep"})
     decided = plan(state, careful, now_us)
     assert doomed(decided) == whole(decided)
     stays = kept_digests(decided) | kept_revisions(state, careful, decided)
     assert not stays & {verdict.tag.digest for verdict in decided.verdicts if not verdict.kept}
-    assert gone(decided) <= gone(plan(state, said, now_us))
+    assert gone(decided) <= gone(plan(state, wanted, now_us))
 
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_of_what_is_leased_nothing_goes_not_even_a_tag(state: State, said: Policy, now_us: int) -> None:
+def test_of_what_is_leased_nothing_goes_not_even_a_tag(state: State, wanted: Policy, now_us: int) -> None:
     leased = {digest for digest, until_us in state.leased.items() if until_us > now_us}
     holding = {digest for digest, known in state.links.items() if known and leased.intersection(known.children)}
-    assert not doomed(plan(state, said, now_us)) & (leased | holding)
+    assert not doomed(plan(state, wanted, now_us)) & (leased | holding)
 
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_what_is_without_a_tag_follows_only_what_is_not_there(state: State, said: Policy, now_us: int) -> None:
-    decided = plan(state, said, now_us)
+def test_what_is_without_a_tag_follows_only_what_is_not_there(state: State, wanted: Policy, now_us: int) -> None:
+    decided = plan(state, wanted, now_us)
     there = {each.digest for each in state.tags} | {each.digest for each in state.untagged} | set(state.links)
     there |= {child for known in state.links.values() if known for child in known.children}
-    belonged = {one.digest: one for one in state.untagged}
+    belonged = {item.digest: item for item in state.untagged}
     for verdict in decided.untagged:
-        one, known = belonged[verdict.tag.digest], state.links.get(verdict.tag.digest)
+        item, known = belonged[verdict.tag.digest], state.links.get(verdict.tag.digest)
         if verdict.follows and not (known and known.subject):
-            assert said.rules_for(state.repository)
-            assert verdict.after == one.index
+            assert wanted.rules_for(state.repository)
+            assert verdict.after == item.index
             assert verdict.after not in there
-            assert verdict.told is (not one.index)
-            assert one.index or one.taken
+            assert verdict.told is (not item.index)
+            assert item.index or item.taken
 
 
 @thorough
 @given(STATES, policies(rules(final=NOT_FINAL)), LATER)
-def test_the_revisions_of_a_kept_tag_are_never_doomed(state: State, said: Policy, now_us: int) -> None:
-    decided = plan(state, said, now_us)
-    for _, rule in said.rules_for(state.repository):
+def test_the_revisions_of_a_kept_tag_are_never_doomed(state: State, wanted: Policy, now_us: int) -> None:
+    decided = plan(state, wanted, now_us)
+    for _, rule in wanted.rules_for(state.repository):
         most = rule.keep.revisions if isinstance(rule.keep, Keep) else 0
         for name in (verdict.tag.name for verdict in decided.verdicts if verdict.kept):
             if compile_patterns(rule.tags)(name) and rule.grouping.of(name) is not None:
@@ -132,17 +132,17 @@ def test_the_revisions_of_a_kept_tag_are_never_doomed(state: State, said: Policy
 
 @thorough
 @given(STATES, policies(), LATER)
-def test_what_never_had_a_tag_is_given_an_hour(state: State, said: Policy, now_us: int) -> None:
+def test_what_never_had_a_tag_is_given_an_hour(state: State, wanted: Policy, now_us: int) -> None:
     """Unless it is a referrer or a part, and what it belonged to is gone."""
     young = {each.digest for each in state.untagged if not each.tag and each.since_us > now_us - NEVER_TAGGED_US}
-    for verdict in plan(state, said, now_us).untagged:
+    for verdict in plan(state, wanted, now_us).untagged:
         assert verdict.kept or verdict.follows or verdict.tag.digest not in young
 
 
 @thorough
 @given(STATES, policies())
-def test_every_tag_and_every_untagged_manifest_gets_one_verdict_with_its_reason(state: State, said: Policy) -> None:
-    decided = plan(state, said, NOW)
+def test_every_tag_and_every_untagged_manifest_gets_one_verdict_with_its_reason(state: State, wanted: Policy) -> None:
+    decided = plan(state, wanted, NOW)
     assert sorted(v.tag.name for v in decided.verdicts) == sorted(each.name for each in state.tags)
     without = {each.digest for each in state.untagged} - {each.digest for each in state.tags}
     assert [v.tag.digest for v in decided.untagged] == sorted(without)
@@ -150,18 +150,18 @@ def test_every_tag_and_every_untagged_manifest_gets_one_verdict_with_its_reason(
     assert all(v.reason for v in every)
     assert all(v.rule for v in every if not v.kept)
     assert all(v.until_us is None or (v.kept and v.until_us > NOW) for v in every)
-    assert {v for one in decided.doomed for v in one.verdicts} == {v for v in every if not v.kept}
-    assert all({v.tag.digest for v in one.verdicts} == {one.digest} for one in decided.doomed)
+    assert {v for item in decided.doomed for v in item.verdicts} == {v for v in every if not v.kept}
+    assert all({v.tag.digest for v in item.verdicts} == {item.digest} for item in decided.doomed)
     assert len(doomed(decided)) == len(decided.doomed)
 
 
 @thorough
 @given(STATES, policies(), st.randoms(use_true_random=False))
-def test_the_plan_is_the_same_for_any_order_of_its_input(state: State, said: Policy, random: Random) -> None:
+def test_the_plan_is_the_same_for_any_order_of_its_input(state: State, wanted: Policy, random: Random) -> None:
     def shuffled(things: Any) -> list[Any]:
-        found = list(things)
-        random.shuffle(found)
-        return found
+        result = list(things)
+        random.shuffle(result)
+        return result
 
     again = replace(
         state,
@@ -171,16 +171,16 @@ def test_the_plan_is_the_same_for_any_order_of_its_input(state: State, said: Pol
         revisions=dict(shuffled(state.revisions.items())),
         leased=dict(shuffled(state.leased.items())),
     )
-    assert plan(again, said, NOW) == plan(state, said, NOW)
+    assert plan(again, wanted, NOW) == plan(state, wanted, NOW)
 
 
 @thorough
 @given(STATES, policies(rules(final=NOT_FINAL)), st.randoms(use_true_random=False))
-def test_the_order_of_rules_that_are_not_final_decides_nothing(state: State, said: Policy, random: Random) -> None:
-    turned = list(said.rules)
+def test_the_order_of_rules_that_are_not_final_decides_nothing(state: State, wanted: Policy, random: Random) -> None:
+    turned = list(wanted.rules)
     random.shuffle(turned)
-    other = plan(state, said.model_copy(update={"rules": tuple(turned)}), NOW)
-    decided = plan(state, said, NOW)
+    other = plan(state, wanted.model_copy(update={"rules": tuple(turned)}), NOW)
+    decided = plan(state, wanted, NOW)
     assert (doomed(other), whole(other)) == (doomed(decided), whole(decided))
     assert (other.next_us, other.undated, other.unresolved) == (decided.next_us, decided.undated, decided.unresolved)
     assert (other.hold is None) == (decided.hold is None)
@@ -189,12 +189,12 @@ def test_the_order_of_rules_that_are_not_final_decides_nothing(state: State, sai
 @thorough
 @given(STATES, policies(), rules(final=NOT_FINAL))
 def test_a_rule_that_says_nothing_of_what_is_untagged_only_adds_its_own_tags(
-    state: State, said: Policy, last: Rule
+    state: State, wanted: Policy, last: Rule
 ) -> None:
     """One keep wins: what goes by more rules but stays by fewer was selected by none of the fewer."""
     silent = last.model_copy(update={"untagged": None, "name": "last"})
-    more = plan(state, said.model_copy(update={"rules": (*said.rules, silent)}), NOW)
-    fewer = plan(state, said, NOW)
+    more = plan(state, wanted.model_copy(update={"rules": (*wanted.rules, silent)}), NOW)
+    fewer = plan(state, wanted, NOW)
     free = {v.tag.name for v in fewer.verdicts if v.kept and v.reason == "no rule selects it"}
     held = {v.tag.name for v in fewer.verdicts if v.kept and v.reason.endswith(" (shared: keep)")}
     follows = {v.tag.name for v in more.verdicts if v.follows}
@@ -213,13 +213,13 @@ MORE: tuple[tuple[dict[str, int | None], dict[str, int]], ...] = (
 @thorough
 @given(STATES, policies(), rules(), LIMITS, st.integers(0, 4), st.sampled_from(MORE))
 def test_one_more_condition_never_deletes_more(
-    state: State, said: Policy, rule: Rule, keep: Keep, number: int, added: tuple[dict[str, Any], dict[str, Any]]
+    state: State, wanted: Policy, rule: Rule, keep: Keep, number: int, added: tuple[dict[str, Any], dict[str, Any]]
 ) -> None:
     def deleted(limits: dict[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
-        every = [*said.rules]
+        every = [*wanted.rules]
         any_of = keep.model_copy(update={"mode": "any", "last": keep.last or 1, **limits})
         every.insert(number, rule.model_copy(update={"keep": any_of}))
-        decided = plan(state, said.model_copy(update={"rules": tuple(every)}), NOW)
+        decided = plan(state, wanted.model_copy(update={"rules": tuple(every)}), NOW)
         return whole(decided), gone(decided)
 
     fewer, more = added
@@ -229,24 +229,24 @@ def test_one_more_condition_never_deletes_more(
 
 @thorough
 @given(STATES, policies(), st.sampled_from(DIGESTS), st.sampled_from(["latest", "a*", "b1"]))
-def test_more_protection_never_takes_what_it_protects(state: State, said: Policy, digest: str, name: str) -> None:
-    leased = plan(replace(state, leased={**state.leased, digest: us(99_999)}), said, NOW)
-    assert whole(leased) <= whole(plan(state, said, NOW)) - {digest}
-    assert doomed(leased) <= doomed(plan(state, said, NOW)) - {digest}
-    protected = said.model_copy(update={"protect": (*said.protect, name)})
+def test_more_protection_never_takes_what_it_protects(state: State, wanted: Policy, digest: str, name: str) -> None:
+    leased = plan(replace(state, leased={**state.leased, digest: us(99_999)}), wanted, NOW)
+    assert whole(leased) <= whole(plan(state, wanted, NOW)) - {digest}
+    assert doomed(leased) <= doomed(plan(state, wanted, NOW)) - {digest}
+    protected = wanted.model_copy(update={"protect": (*wanted.protect, name)})
     decided = plan(state, protected, NOW)
     assert not any(protected.protects(tag) for tag in gone(decided))
 
 
 @thorough
 @given(STATES, policies(), st.integers(0, 2**40))
-def test_until_it_says_so_time_changes_nothing(state: State, said: Policy, anywhere: int) -> None:
-    decided = plan(state, said, NOW)
+def test_until_it_says_so_time_changes_nothing(state: State, wanted: Policy, anywhere: int) -> None:
+    decided = plan(state, wanted, NOW)
     assert decided.next_us is None or decided.next_us > NOW
     end_us = decided.next_us or us(2**31)
-    between = [moment for moment in boundaries(state, said) if moment < end_us]
+    between = [moment for moment in boundaries(state, wanted) if moment < end_us]
     for moment in (*between, end_us - 1, NOW + anywhere % (end_us - NOW)):
-        later = plan(state, said, moment)
+        later = plan(state, wanted, moment)
         assert (doomed(later), whole(later)) == (doomed(decided), whole(decided))
         assert (later.next_us, later.unresolved, later.undated) == (
             decided.next_us,
@@ -259,9 +259,11 @@ def test_until_it_says_so_time_changes_nothing(state: State, said: Policy, anywh
 
 @thorough
 @given(STATES, policies())
-def test_a_verdict_holds_until_it_says(state: State, said: Policy) -> None:
+def test_a_verdict_holds_until_it_says(state: State, wanted: Policy) -> None:
     """As long as no rule takes up what grows old; else the plan says when to look again."""
-    young = said.model_copy(update={"rules": tuple(rule.model_copy(update={"older_than": 0}) for rule in said.rules)})
+    young = wanted.model_copy(
+        update={"rules": tuple(rule.model_copy(update={"older_than": 0}) for rule in wanted.rules)}
+    )
     decided = plan(state, young, NOW)
     for moment in boundaries(state, young):
         for before, after in zip(decided.verdicts, plan(state, young, moment).verdicts, strict=True):
@@ -273,8 +275,8 @@ def test_a_verdict_holds_until_it_says(state: State, said: Policy) -> None:
 
 @thorough
 @given(STATES, policies())
-def test_by_a_policy_that_keeps_always_nothing_goes_but_what_follows(state: State, said: Policy) -> None:
+def test_by_a_policy_that_keeps_always_nothing_goes_but_what_follows(state: State, wanted: Policy) -> None:
     always = Rule(name="always", keep="always", untagged="keep")
-    rules = tuple(rule.model_copy(update={"final": False}) for rule in said.rules)
-    decided = plan(state, said.model_copy(update={"rules": (*rules, always)}), NOW)
+    rules = tuple(rule.model_copy(update={"final": False}) for rule in wanted.rules)
+    decided = plan(state, wanted.model_copy(update={"rules": (*rules, always)}), NOW)
     assert all(v.kept or v.follows for v in (*decided.verdicts, *decided.untagged))

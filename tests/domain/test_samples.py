@@ -86,9 +86,9 @@ def meaning(event: Event) -> str:
     return f"{event.action} {kind} {event.repository}" + (f":{tag}" if tag else "")
 
 
-def one(events: list[Event], said: str) -> Event:
-    (found,) = [event for event in events if meaning(event) == said]
-    return found
+def one(events: list[Event], sentence: str) -> Event:
+    (result,) = [event for event in events if meaning(event) == sentence]
+    return result
 
 
 @pytest.mark.parametrize("version", VERSIONS)

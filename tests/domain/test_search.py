@@ -1,4 +1,4 @@
-"""What is typed to find names: a part of one, or a glob of a whole one."""
+"""Search terms for names: a part of a name, or a glob of a whole name."""
 
 import pytest
 
@@ -8,12 +8,12 @@ NAMES = ("ops/api", "shop/api", "shop/team/api", "shop/web")
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [("", NAMES), ("api", NAMES[:3]), ("shop/", NAMES[1:]), ("nothing", ()), ("shop/*", ("shop/api", "shop/web")),
      ("shop/**", NAMES[1:]), ("*/?pi", NAMES[:2]), ("[os]*/api", NAMES[:2]), ("SHOP", ())],
 )  # fmt: skip
-def test_finds(text: str, found: tuple[str, ...]) -> None:
-    assert tuple(filter(finding(text), NAMES)) == found
+def test_finds(text: str, result: tuple[str, ...]) -> None:
+    assert tuple(filter(finding(text), NAMES)) == result
 
 
 @pytest.mark.parametrize("text", ["!shop/*", "re:.*", "x" * 513, "a[z-a]*"])

@@ -48,29 +48,29 @@ def test_what_happened_after_the_end_is_left_out() -> None:
 
 
 def test_time_alone_deletes_between_two_events_and_after_the_last() -> None:
-    said = policy("rules: [{keep: {pushed_within: 1d}}]")
-    outcome = lived(said, pushed("v1", 0), pushed("v2", DAY / 2), pushed("v3", 9 * DAY), end=9 * DAY + 5)
+    rules = policy("rules: [{keep: {pushed_within: 1d}}]")
+    outcome = lived(rules, pushed("v1", 0), pushed("v2", DAY / 2), pushed("v3", 9 * DAY), end=9 * DAY + 5)
     assert gone(outcome) == [("v1", DAY), ("v2", 1.5 * DAY)]
     assert left(outcome) == ["v3"]
 
 
 def test_a_pull_puts_off_the_end_of_what_is_kept_for_its_use() -> None:
-    said = policy("rules: [{keep: {pulled_within: 1d}}]")
-    assert gone(lived(said, pushed("v1", 0), pulled("v1", DAY / 2))) == [("v1", 1.5 * DAY)]
-    assert gone(lived(said, pushed("v1", 0), pulled("", DAY / 2, "v1"))) == [("v1", 1.5 * DAY)]
+    rules = policy("rules: [{keep: {pulled_within: 1d}}]")
+    assert gone(lived(rules, pushed("v1", 0), pulled("v1", DAY / 2))) == [("v1", 1.5 * DAY)]
+    assert gone(lived(rules, pushed("v1", 0), pulled("", DAY / 2, "v1"))) == [("v1", 1.5 * DAY)]
 
 
 def test_a_pull_before_the_period_counts_as_use() -> None:
-    said = policy("rules: [{keep: {pulled_within: 1d}}]")
-    assert gone(lived(said, pushed("v1", 0), pulled("v1", DAY), start=1.5 * DAY)) == [("v1", 2 * DAY)]
+    rules = policy("rules: [{keep: {pulled_within: 1d}}]")
+    assert gone(lived(rules, pushed("v1", 0), pulled("v1", DAY), start=1.5 * DAY)) == [("v1", 2 * DAY)]
 
 
 def test_what_came_in_one_moment_is_decided_about_once() -> None:
     """A comparison with the registry adopts everything it finds in one call; half of it must not be judged alone."""
-    said = policy("rules: [{group: '^(.)', keep: {last: 1}}]\nhold_over: 40%\nhold_min: 0")
-    found = [adopted(name, 5) for name in ("a1", "a2", "b1", "c1")]
-    present = tuple(tag(one.tag, 1 + number) for number, one in enumerate(found))
-    outcome = lived(said, *found, tags=present)
+    rules = policy("rules: [{group: '^(.)', keep: {last: 1}}]\nhold_over: 40%\nhold_min: 0")
+    result = [adopted(name, 5) for name in ("a1", "a2", "b1", "c1")]
+    present = tuple(tag(item.tag, 1 + number) for number, item in enumerate(result))
+    outcome = lived(rules, *result, tags=present)
     assert (gone(outcome), outcome.waits) == ([("a1", 5)], ())
 
 
@@ -84,8 +84,8 @@ def test_a_dry_run_policy_is_tried_as_if_it_were_none() -> None:
 
 
 def test_what_nobody_knows_the_push_of_stays_until_its_next_push() -> None:
-    said = policy("rules: [{keep: {last: 1}}]")
-    outcome = lived(said, adopted("old", 1), pushed("v1", 2), pushed("old", 3), pushed("v2", 4))
+    rules = policy("rules: [{keep: {last: 1}}]")
+    outcome = lived(rules, adopted("old", 1), pushed("v1", 2), pushed("old", 3), pushed("v2", 4))
     assert gone(outcome) == [("v1", 3), ("old", 4)]
 
 
@@ -98,9 +98,9 @@ def test_what_is_leased_today_stays() -> None:
 
 def test_a_pull_after_the_deletion_is_the_number_that_decides() -> None:
     outcome = lived(LAST_2, *THREE, pulled("v1", 10), pulled("v1", 20), pulled("v2", 20))
-    (one,) = outcome.missed
-    assert (one.deletion.tags, one.deletion.at_us, one.deletion.rule) == (("v1",), us(3), "newest")
-    assert [(pull.at_us, pull.actor, pull.useragent) for pull in one.pulls] == [
+    (event,) = outcome.missed
+    assert (event.deletion.tags, event.deletion.at_us, event.deletion.rule) == (("v1",), us(3), "newest")
+    assert [(pull.at_us, pull.actor, pull.useragent) for pull in event.pulls] == [
         (us(10), "cluster", "containerd"),
         (us(20), "cluster", "containerd"),
     ]
@@ -115,15 +115,15 @@ def test_a_pull_by_digest_counts_too() -> None:
 
 
 def test_pulls_that_the_policy_ignores_are_neither_use_nor_missed() -> None:
-    said = policy("ignore_pulls: ['trivy*', robot]\nrules: [{keep: {pulled_within: 1d}}]")
+    rules = policy("ignore_pulls: ['trivy*', robot]\nrules: [{keep: {pulled_within: 1d}}]")
     scans = [
         pulled("v1", DAY / 2, agent="trivy/1"),
         pulled("v1", 2 * DAY, agent="trivy/1"),
         pulled("v1", 3 * DAY, by="robot"),
     ]
-    outcome = lived(said, pushed("v1", 0), *scans)
+    outcome = lived(rules, pushed("v1", 0), *scans)
     assert (gone(outcome), missed(outcome)) == ([("v1", DAY)], [])
-    before = lived(said, pushed("v1", 0), *scans, start=DAY / 2 + 1)
+    before = lived(rules, pushed("v1", 0), *scans, start=DAY / 2 + 1)
     assert gone(before) == [("v1", DAY)]
 
 
@@ -154,8 +154,8 @@ def test_a_tag_that_only_its_pulls_tell_of_is_judged_as_older_than_the_record() 
 
 
 def test_a_plan_over_hold_over_waits_and_deletes_nothing() -> None:
-    said = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
-    outcome = lived(said, *THREE, pushed("v4", 20), start=10)
+    rules = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
+    outcome = lived(rules, *THREE, pushed("v4", 20), start=10)
     (wait,) = outcome.waits
     assert (wait.from_us, wait.until_us) == (us(10), None)
     assert wait.reason == "it would remove 2 of 3 tags, more than 50% (hold_over)"
@@ -163,23 +163,23 @@ def test_a_plan_over_hold_over_waits_and_deletes_nothing() -> None:
 
 
 def test_a_push_does_not_end_a_wait() -> None:
-    said = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
-    outcome = lived(said, *THREE, pushed("main", 20), start=10)
+    rules = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
+    outcome = lived(rules, *THREE, pushed("main", 20), start=10)
     assert [wait.until_us for wait in outcome.waits] == [None]
     assert gone(outcome) == []
 
 
 def test_a_wait_ends_when_none_of_it_is_to_go_any_more() -> None:
-    said = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
-    outcome = lived(said, *THREE, deleted("v1", 20), deleted("v2", 30), pushed("v4", 40), start=10)
+    rules = policy("hold_min: 1\nrules: [{tags: v*, keep: {last: 1}}]")
+    outcome = lived(rules, *THREE, deleted("v1", 20), deleted("v2", 30), pushed("v4", 40), start=10)
     (wait,) = outcome.waits
     assert (wait.from_us, wait.until_us) == (us(10), us(30))
     assert gone(outcome) == [("v3", 40)]
 
 
 def test_approved_holds_go_on_at_once() -> None:
-    said = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
-    outcome = lived(said, *THREE, start=10, approve_holds=True)
+    rules = policy("hold_min: 1\nrules: [{keep: {last: 1}}]")
+    outcome = lived(rules, *THREE, start=10, approve_holds=True)
     assert (gone(outcome), outcome.waits) == ([("v2", 10), ("v1", 10)], ())
 
 
@@ -187,30 +187,30 @@ def test_approved_holds_go_on_at_once() -> None:
 
 
 def test_totals_per_day_rule_and_repository_count_tags_digests_and_bytes() -> None:
-    said = policy("""
+    rules = policy("""
         rules:
         - {name: prs, tags: pr-*, keep: none}
         - {name: newest, tags: v*, keep: {last: 1}}
     """)
     api = lived(
-        said,
+        rules,
         pushed("v1", 1, size=5),
         pushed("v1-copy", 2, "v1", size=5),
         pushed("v2", DAY, size=7),
         pushed("pr-1", DAY, size=9),
     )
-    web = replay(Timeline(State(repository="web"), (pushed("pr-1", 5, size=11),)), said, us(0), us(END))
+    web = replay(Timeline(State(repository="web"), (pushed("pr-1", 5, size=11),)), rules, us(0), us(END))
     simulation = Simulation(us(0), us(END), (api, web))
     assert simulation.days == (Total("2023-11-14", 0 + 1, 1, 11), Total("2023-11-15", 3, 2, 14))
     assert simulation.rules == (Total("newest", 2, 1, 5), Total("prs", 2, 2, 20))
     assert simulation.repositories == (Total("shop/api", 3, 2, 14), Total("web", 1, 1, 11))
     assert simulation.total == Total("", 4, 3, 25)
-    assert [one.repository for one in simulation.deletions] == ["web", "shop/api", "shop/api"]
+    assert [item.repository for item in simulation.deletions] == ["web", "shop/api", "shop/api"]
 
 
 def test_a_tag_that_goes_alone_counts_as_a_tag_and_as_no_image() -> None:
-    said = policy("protect: latest\nrules: [{name: newest, keep: {last: 1}}]")
-    outcome = lived(said, pushed("v1", 1), pushed("latest", 1, "v1"), pushed("v2", 2), pushed("v3", 3))
+    rules = policy("protect: latest\nrules: [{name: newest, keep: {last: 1}}]")
+    outcome = lived(rules, pushed("v1", 1), pushed("latest", 1, "v1"), pushed("v2", 2), pushed("v3", 3))
     simulation = Simulation(us(0), us(END), (outcome,))
     assert simulation.total == Total("", 2, 1, SIZE)
     assert simulation.rules == (Total("newest", 2, 1, SIZE),)
@@ -219,7 +219,7 @@ def test_a_tag_that_goes_alone_counts_as_a_tag_and_as_no_image() -> None:
 def test_what_was_pulled_most_often_is_named_first() -> None:
     pulls = (pulled("v1", 10), pulled("v2", 11), pulled("v2", 12))
     outcome = lived(LAST_2, *THREE, pushed("v4", 4), *pulls)
-    named = [one.deletion.tags for one in Simulation(us(0), us(END), (outcome,)).missed]
+    named = [event.deletion.tags for event in Simulation(us(0), us(END), (outcome,)).missed]
     assert named == [("v2",), ("v1",)]
 
 
@@ -243,28 +243,28 @@ POLICIES = st.sampled_from(
 
 def _happened(pushes: list[tuple[str, int, int]]) -> tuple[TimelineEvent, ...]:
     """Pushes with the seconds that pass before each."""
-    at, found = 0, []
+    at, result = 0, []
     for name, digest, pause in pushes:
         at += pause + 1
-        found.append(pushed(name, at, f"digest {digest}"))
-    return tuple(found)
+        result.append(pushed(name, at, f"digest {digest}"))
+    return tuple(result)
 
 
 @given(PUSHES, POLICIES)
-def test_without_pulls_nothing_is_missed(pushes: list[tuple[str, int, int]], said: Policy) -> None:
-    assert lived(said, *_happened(pushes), approve_holds=True).missed == ()
+def test_without_pulls_nothing_is_missed(pushes: list[tuple[str, int, int]], rules: Policy) -> None:
+    assert lived(rules, *_happened(pushes), approve_holds=True).missed == ()
 
 
 @given(PUSHES, POLICIES)
-def test_what_is_left_is_what_plans_made_step_by_step_keep(pushes: list[tuple[str, int, int]], said: Policy) -> None:
+def test_what_is_left_is_what_plans_made_step_by_step_keep(pushes: list[tuple[str, int, int]], rules: Policy) -> None:
     tags: dict[str, Tag] = {}
     next_us: int | None = None
     held: set[str] = set()
-    under = said.fingerprint()
+    under = rules.fingerprint()
 
     def keep(now_us: int) -> int | None:
         state = State(repository="shop/api", tags=tuple(tags.values()), held=frozenset(held), held_under=under)
-        made = plan(state, said, now_us)
+        made = plan(state, rules, now_us)
         held.clear()
         held.update(doomed.digest for doomed in made.doomed if made.hold)
         for verdict in made.verdicts if not made.hold else ():
@@ -273,11 +273,11 @@ def test_what_is_left_is_what_plans_made_step_by_step_keep(pushes: list[tuple[st
         return made.next_us
 
     happened = _happened(pushes)
-    for one in happened:
-        while next_us is not None and next_us < one.at_us:
+    for item in happened:
+        while next_us is not None and next_us < item.at_us:
             next_us = keep(next_us)
-        tags[one.tag] = Tag(one.tag, one.digest, one.at_us, SIZE, "ci")
-        next_us = keep(one.at_us)
+        tags[item.tag] = Tag(item.tag, item.digest, item.at_us, SIZE, "ci")
+        next_us = keep(item.at_us)
     while next_us is not None and next_us <= us(END):
         next_us = keep(next_us)
-    assert lived(said, *happened).left == tuple(tags[name] for name in sorted(tags))
+    assert lived(rules, *happened).left == tuple(tags[name] for name in sorted(tags))

@@ -9,7 +9,7 @@ from tests.support.past import adopted, pruned, pulled, pushed
 def tell(*events: TimelineEvent, present: tuple[Tag, ...] = ()) -> list[tuple[str, str, int, int | None]]:
     """(kind, tag, at_us, pushed_us) of everything told."""
     timeline = Timeline(State(repository="shop/api", tags=present), events)
-    return [(one.kind, one.tag, one.at_us, one.pushed_us) for one in with_implied_events(timeline)]
+    return [(event.kind, event.tag, event.at_us, event.pushed_us) for event in with_implied_events(timeline)]
 
 
 def test_it_is_told_in_the_order_of_time_not_of_arrival() -> None:
@@ -17,8 +17,8 @@ def test_it_is_told_in_the_order_of_time_not_of_arrival() -> None:
 
 
 def test_a_present_tag_without_a_recorded_push_was_there_since_its_push() -> None:
-    found = tell(pushed("v0", 1), pushed("v2", 5), present=(tag("v1", 3), tag("v2", 5)))
-    assert found[1:] == [("adopted", "v1", us(3), us(3)), ("pushed", "v2", us(5), None)]
+    result = tell(pushed("v0", 1), pushed("v2", 5), present=(tag("v1", 3), tag("v2", 5)))
+    assert result[1:] == [("adopted", "v1", us(3), us(3)), ("pushed", "v2", us(5), None)]
 
 
 def test_a_present_tag_whose_push_nobody_knows_was_there_when_the_record_begins() -> None:
@@ -26,8 +26,8 @@ def test_a_present_tag_whose_push_nobody_knows_was_there_when_the_record_begins(
 
 
 def test_a_tag_pulled_before_any_recorded_push_was_there_before_the_record() -> None:
-    found = tell(pushed("v1", 5), pulled("old", 7), pruned("older", 9))
-    assert found[:2] == [("adopted", "old", us(5) - 1, us(5) - 1), ("adopted", "older", us(5) - 1, us(5) - 1)]
+    result = tell(pushed("v1", 5), pulled("old", 7), pruned("older", 9))
+    assert result[:2] == [("adopted", "old", us(5) - 1, us(5) - 1), ("adopted", "older", us(5) - 1, us(5) - 1)]
 
 
 def test_a_pull_that_is_older_than_the_record_tells_the_same() -> None:
@@ -35,13 +35,16 @@ def test_a_pull_that_is_older_than_the_record_tells_the_same() -> None:
 
 
 def test_a_pulled_tag_that_still_stands_has_its_own_time_of_push() -> None:
-    found = tell(pulled("v1", 7), pushed("v2", 6), present=(tag("v1", 2), tag("v2", 6)))
-    assert [one for one in found if one[1] == "v1"] == [("adopted", "v1", us(2), us(2)), ("pulled", "v1", us(7), None)]
+    result = tell(pulled("v1", 7), pushed("v2", 6), present=(tag("v1", 2), tag("v2", 6)))
+    assert [item for item in result if item[1] == "v1"] == [
+        ("adopted", "v1", us(2), us(2)),
+        ("pulled", "v1", us(7), None),
+    ]
 
 
 def test_a_tag_that_was_pulled_before_its_last_push_was_there_before_it_too() -> None:
-    found = tell(pulled("v1", 3), pushed("v1", 9), present=(tag("v1", 9),))
-    assert found[0] == ("adopted", "v1", us(3) - 1, us(3) - 1)
+    result = tell(pulled("v1", 3), pushed("v1", 9), present=(tag("v1", 9),))
+    assert result[0] == ("adopted", "v1", us(3) - 1, us(3) - 1)
 
 
 def test_a_tag_that_was_moved_after_its_first_pull_stood_elsewhere_before() -> None:
@@ -49,7 +52,7 @@ def test_a_tag_that_was_moved_after_its_first_pull_stood_elsewhere_before() -> N
         State(repository="shop/api", tags=(tag("main", 9, "new"),)),
         (pushed("main", 9, "new"), pulled("main", 7, "old")),
     )
-    assert [(one.kind, one.digest) for one in with_implied_events(timeline)] == [
+    assert [(event.kind, event.digest) for event in with_implied_events(timeline)] == [
         ("adopted", digest_of("old")),
         ("pulled", digest_of("old")),
         ("pushed", digest_of("new")),
@@ -58,8 +61,8 @@ def test_a_tag_that_was_moved_after_its_first_pull_stood_elsewhere_before() -> N
 
 def test_a_tag_that_was_found_elsewhere_after_its_first_pull_stood_elsewhere_before() -> None:
     state = State(repository="shop/api", tags=(tag("main", None, "new"),))
-    found = with_implied_events(Timeline(state, (pulled("main", 7, "old"), adopted("main", 9, "new"))))
-    assert [one.digest for one in found] == [digest_of("old"), digest_of("old"), digest_of("new")]
+    result = with_implied_events(Timeline(state, (pulled("main", 7, "old"), adopted("main", 9, "new"))))
+    assert [item.digest for item in result] == [digest_of("old"), digest_of("old"), digest_of("new")]
 
 
 def test_an_adopted_tag_has_the_time_of_push_that_the_present_knows() -> None:

@@ -17,8 +17,8 @@ def known(name: str, pushed: float) -> Tag:
 
 
 def test_what_nobody_looked_up_is_named_by_digest_where_a_limit_overflows() -> None:
-    found = undated("{order: created, keep: {last: 2}}", tag("a", 1), tag("b", 2), known("c", 3))
-    assert found == tuple(sorted((digest_of("a"), digest_of("b"))))
+    result = undated("{order: created, keep: {last: 2}}", tag("a", 1), tag("b", 2), known("c", 3))
+    assert result == tuple(sorted((digest_of("a"), digest_of("b"))))
 
 
 def test_a_config_that_says_nothing_has_been_looked_up() -> None:
@@ -37,8 +37,8 @@ def test_tags_overflow_a_limit_that_counts_tags() -> None:
 
 def test_only_the_groups_that_overflow_are_named() -> None:
     rule = "{order: created, group: '^(.)', keep: {last: 1}}"
-    found = undated(rule, tag("a1", 1), known("a2", 2), tag("b1", 3), known("c1", 4), known("c2", 5))
-    assert found == (digest_of("a1"),)
+    result = undated(rule, tag("a1", 1), known("a2", 2), tag("b1", 3), known("c1", 4), known("c2", 5))
+    assert result == (digest_of("a1"),)
 
 
 @pytest.mark.parametrize("keep", ["{pushed_within: 1s}", "{last_pulled: 1}", "none", "always"])

@@ -105,9 +105,9 @@ def test_9_other_repositories_rules_say_nothing() -> None:
     assert reasons(decide("{repos: other, keep: none, untagged: 0s}", lost("x", 9))) == [SILENT]
 
 
-@pytest.mark.parametrize(("said", "hours"), [("0s", 1), ("59m", 1), ("2h", 2)])
-def test_9_what_never_had_a_tag_is_given_an_hour_to_be_completed(said: str, hours: int) -> None:
-    rule = f"{{name: r, keep: always, untagged: {said}}}"
+@pytest.mark.parametrize(("sentence", "hours"), [("0s", 1), ("59m", 1), ("2h", 2)])
+def test_9_what_never_had_a_tag_is_given_an_hour_to_be_completed(sentence: str, hours: int) -> None:
+    rule = f"{{name: r, keep: always, untagged: {sentence}}}"
     assert reasons(decide(rule, lost("x", hours - 0.001, ""))) == [
         (True, f"untagged for less than {hours}h (rule r)", "r")
     ]
@@ -134,10 +134,10 @@ ALL = "{name: r, keep: none, untagged: 0s}"
 
 
 def held(digest: str, **state: Any) -> str | None:
-    """Why an old untagged manifest is kept under a rule that keeps none; None when it goes."""
+    """Return the reason why an old untagged manifest is kept under a rule that keeps none; None if it is deleted."""
     decided = decide(ALL, lost(digest, 99), **state)
-    (verdict,) = (one for one in decided.untagged if one.tag.digest == digest_of(digest))
-    assert verdict.kept is not any(one.digest == digest_of(digest) for one in decided.doomed)
+    (verdict,) = (doomed for doomed in decided.untagged if doomed.tag.digest == digest_of(digest))
+    assert verdict.kept is not any(doomed.digest == digest_of(digest) for doomed in decided.doomed)
     return verdict.reason if verdict.kept else None
 
 
@@ -150,7 +150,7 @@ def test_9_a_part_of_an_index_stays_even_of_one_that_goes() -> None:
     links = {digest_of("i"): References(children=(digest_of("x"),))}
     assert held("x", links=links) == f"it is part of the index {digest_of('i')}"
     decided = decide(ALL, lost("x", 99), lost("i", 99), links=links)
-    assert [one.digest for one in decided.doomed] == [digest_of("i")]
+    assert [doomed.digest for doomed in decided.doomed] == [digest_of("i")]
 
 
 def test_9_a_referrer_stays_with_its_subject() -> None:
@@ -188,8 +188,8 @@ def revised(rules: str = REVISED, more: str = "", **state: Any) -> dict[str, str
     revisions = {"main": tuple(digest_of(name) for name in ("r1", "r2", "r3"))}
     tags = state.pop("tags", [tag("main", 9, "r0")])
     decided = decide(rules, *gone, more=more, tags=tags, revisions=revisions, **state)
-    found = {verdict.tag.digest: verdict.reason if verdict.kept else None for verdict in decided.untagged}
-    return {name: found[digest_of(name)] for name in ("r1", "r2", "r3")}
+    result = {verdict.tag.digest: verdict.reason if verdict.kept else None for verdict in decided.untagged}
+    return {name: result[digest_of(name)] for name in ("r1", "r2", "r3")}
 
 
 def test_4_the_last_overwritten_digests_of_a_kept_tag_stay() -> None:
@@ -223,9 +223,9 @@ def test_4_of_a_protected_tag_the_rules_for_its_name_keep_revisions() -> None:
 
 
 def test_4_the_largest_number_of_revisions_counts() -> None:
-    found = revised("{keep: {revisions: 1}, untagged: 0s}, {name: b, keep: {last: 1, revisions: 3}}, {keep: always}")
-    assert found["r1"] == "number 1 of the last 1 revisions of main (rule #1)"
-    assert found["r3"] == "number 3 of the last 3 revisions of main (rule b)"
+    result = revised("{keep: {revisions: 1}, untagged: 0s}, {name: b, keep: {last: 1, revisions: 3}}, {keep: always}")
+    assert result["r1"] == "number 1 of the last 1 revisions of main (rule #1)"
+    assert result["r3"] == "number 3 of the last 3 revisions of main (rule b)"
 
 
 def test_4_a_rule_for_other_tags_keeps_no_revision() -> None:
@@ -284,28 +284,28 @@ def test_what_follows_does_not_count_towards_a_hold() -> None:
     assert (len(decided.doomed), decided.hold) == (2, None)
 
 
-def unless(one: Untagged, rules: str = "{keep: always}", **state: Any) -> str | None:
-    """Why something that would follow stays; None when it goes. Beside it stands a tag, at another digest."""
-    assert not decide(rules, one).untagged[0].kept
-    (verdict,) = (found for found in decide(rules, one, **state).untagged if found.tag.digest == one.digest)
+def unless(item: Untagged, rules: str = "{keep: always}", **state: Any) -> str | None:
+    """Return the reason why a follower is kept; None if it is deleted. A tag exists beside it, at another digest."""
+    assert not decide(rules, item).untagged[0].kept
+    (verdict,) = (rule for rule in decide(rules, item, **state).untagged if rule.tag.digest == item.digest)
     return verdict.reason if verdict.kept else None
 
 
-@pytest.mark.parametrize("one", [part("x"), taken("x")])
-def test_what_follows_stays_while_anything_keeps_it(one: Untagged) -> None:
+@pytest.mark.parametrize("item", [part("x"), taken("x")])
+def test_what_follows_stays_while_anything_keeps_it(item: Untagged) -> None:
     listed = {digest_of("other"): References(children=(digest_of("x"),))}
-    assert unless(one, links=listed) == f"it is part of the index {digest_of('other')}"
-    assert unless(one, links={digest_of("x"): References(readable=False)}) == (
+    assert unless(item, links=listed) == f"it is part of the index {digest_of('other')}"
+    assert unless(item, links={digest_of("x"): References(readable=False)}) == (
         "its manifest cannot be read, so its layers and parts are unknown"
     )
     leased = {digest_of("x"): us(NOW_S + 1)}
-    assert unless(one, leased=leased) == "somebody says that it is in use (lease)"
-    assert decide("{keep: always}", one, leased=leased).next_us == us(NOW_S + 1)
+    assert unless(item, leased=leased) == "somebody says that it is in use (lease)"
+    assert decide("{keep: always}", item, leased=leased).next_us == us(NOW_S + 1)
     revised: dict[str, Any] = {"tags": [tag("main", 1)], "revisions": {"main": (digest_of("x"),)}}
-    assert unless(one, "{name: r, keep: {last: 1, revisions: 1}}", **revised) == (
+    assert unless(item, "{name: r, keep: {last: 1, revisions: 1}}", **revised) == (
         "number 1 of the last 1 revisions of main (rule r)"
     )
-    assert decide("{keep: none}", one, tags=[tag("main", 1, "x")]).untagged == ()
+    assert decide("{keep: none}", item, tags=[tag("main", 1, "x")]).untagged == ()
 
 
 @pytest.mark.parametrize(

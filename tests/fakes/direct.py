@@ -26,8 +26,8 @@ class NetworkAdapter(HTTPAdapter):
 
     around: Around = staticmethod(_answered)
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **how: Any) -> requests.Response:
-        return self.around(request, lambda: super(NetworkAdapter, self).send(request, *args, **how))
+    def send(self, request: requests.PreparedRequest, *args: Any, **mode: Any) -> requests.Response:
+        return self.around(request, lambda: super(NetworkAdapter, self).send(request, *args, **mode))
 
 
 class DirectAdapter(BaseAdapter):

@@ -1,4 +1,4 @@
-"""What a test plants in the fake registry: failures, lost connections, delays, and things that happen meanwhile."""
+"""Faults for the fake registry: failures, lost connections, delays, and things that happen meanwhile."""
 
 import re
 from collections.abc import Callable, Mapping

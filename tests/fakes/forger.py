@@ -38,7 +38,7 @@ class Forger:
         later: timedelta = timedelta(),
     ) -> None:
         """A push. references: media type and digest of each; later: by how much its time is off."""
-        listed = [{"mediaType": kind, "digest": one, "size": 7} for kind, one in references]
+        listed = [{"mediaType": kind, "digest": item, "size": 7} for kind, item in references]
         target = {"mediaType": media_type, "digest": digest, "size": 512, "references": listed}
         self._send("push", target | ({"tag": tag} if tag else {}), later)
 

@@ -15,7 +15,7 @@ from tests.fakes.registry_storage import Refused
 
 @dataclass
 class Login:
-    """Who may come in. denied: actions a token is never granted; realm: where tokens are fetched, default the fake."""
+    """Logins of the fake. denied: actions a token is never granted; realm: the place of tokens, default the fake."""
 
     username: str = "pruner"
     password: str = "s3cret-Password"

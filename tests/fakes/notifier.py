@@ -97,7 +97,7 @@ class Notifier:
                 raise AssertionError(f"{self._undelivered} notifications are still waiting after {timeout_s:g} s")
 
     def close(self) -> None:
-        """What is queued is lost, as in the real one."""
+        """Restart: the queue is lost, as in the real registry."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -146,7 +146,7 @@ class Notifier:
                 self._delivered.notify_all()
 
     def _post(self, envelope: dict[str, Any]) -> bool:
-        """Whether it counts as delivered: 2xx and 3xx do (FACTS, Delivery)."""
+        """True if it counts as delivered: 2xx and 3xx do (service/README.md, Delivery)."""
         try:
             answer = requests.post(
                 str(self._url), json=envelope, headers=self._headers, timeout=10, allow_redirects=False

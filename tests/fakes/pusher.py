@@ -35,9 +35,9 @@ class Pusher:
     ) -> None:
         self._session.close()
 
-    def push_image(self, repository: str, tag: str | None, *, layers: int = 1, seed: object = None, **how: Any) -> str:
+    def push_image(self, repository: str, tag: str | None, *, layers: int = 1, seed: object = None, **mode: Any) -> str:
         """Pushes an image and returns its digest; tag=None: by digest. how: more for make_image."""
-        return self.push(repository, tag, make_image(_seed(seed), layers=layers, **how))
+        return self.push(repository, tag, make_image(_seed(seed), layers=layers, **mode))
 
     def push_index(
         self, repository: str, tag: str | None, *, platforms: int = 2, seed: object = None, media_type: str = OCI_INDEX
@@ -83,8 +83,8 @@ class Pusher:
 
     def retag(self, repository: str, from_tag: str, to_tag: str) -> str:
         """Gives the image under from_tag a second tag, or moves to_tag onto it."""
-        found = self.manifest(repository, from_tag)
-        return self.put(repository, to_tag, found.headers["Content-Type"], found.content)
+        result = self.manifest(repository, from_tag)
+        return self.put(repository, to_tag, result.headers["Content-Type"], result.content)
 
     def delete(self, repository: str, reference: str) -> int:
         """The status that the registry answers."""
@@ -96,17 +96,17 @@ class Pusher:
         return self._call("GET", path, headers={"Accept": ", ".join(MANIFEST_TYPES)}, expect=(200,))
 
     def tags(self, repository: str) -> frozenset[str]:
-        """What tags/list says, pages followed; empty for an unknown repository."""
-        found: set[str] = set()
+        """The answer of tags/list, pages followed; empty for an unknown repository."""
+        result: set[str] = set()
         place: str | None = f"/v2/{repository}/tags/list"
         while place is not None:
             response = self._call("GET", place, expect=(200, 404))
-            found.update(response.json().get("tags") or ())
+            result.update(response.json().get("tags") or ())
             place = response.links.get("next", {}).get("url")
-        return frozenset(found)
+        return frozenset(result)
 
     def digest_of(self, repository: str, reference: str) -> str | None:
-        """Where a tag stands; None if it is gone."""
+        """The digest of a tag; None if the tag does not exist."""
         path = f"/v2/{repository}/manifests/{reference}"
         response = self._call("HEAD", path, headers={"Accept": ", ".join(MANIFEST_TYPES)}, expect=(200, 404))
         return response.headers["Docker-Content-Digest"] if response.status_code == 200 else None

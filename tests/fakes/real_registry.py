@@ -35,7 +35,7 @@ def registry_binary() -> str | None:
     """The real registry's binary: PUSHPRUNE_REGISTRY_BIN, else `registry` or `docker-registry` on PATH."""
     named = os.environ.get("PUSHPRUNE_REGISTRY_BIN")
     candidates = [named] if named else ["registry", "docker-registry"]
-    return next((found for found in map(shutil.which, candidates) if found), None)
+    return next((item for item in map(shutil.which, candidates) if item), None)
 
 
 def require_registry() -> None:
@@ -102,9 +102,9 @@ class RealRegistry:
     @property
     def version(self) -> str:
         """Such as 2.8.3."""
-        said = subprocess.run([_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-        found = re.search(r"(\d+\.\d+[.\w+-]*)", said)
-        return found[1] if found else said
+        output = subprocess.run([_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+        result = re.search(r"(\d+\.\d+[.\w+-]*)", output)
+        return result[1] if result else output
 
     @property
     def pid(self) -> int:
@@ -146,7 +146,7 @@ class RealRegistry:
         self.start()
 
     def request_count(self, user_agent_prefix: str = "", method: str = "") -> int:
-        """How many requests it has answered since its first start to clients with such a User-Agent.
+        """The number of requests answered since the first start to clients with such a User-Agent.
 
         A request of our own closes the count: once it stands in the access log, so does all that was answered before.
         Not counted: GET /v2/, by which the workers see every few seconds whether the registry answers.
@@ -166,7 +166,7 @@ class RealRegistry:
         return frozenset(entry.name for entry in os.scandir(tags)) if tags.exists() else frozenset()
 
     def has_manifest(self, repository: str, digest: str) -> bool:
-        """Whether a manifest can be reached by its digest, as its storage says."""
+        """True if a manifest can be reached by its digest, as its storage says."""
         return (self._manifests(repository) / "revisions" / digest.replace(":", "/") / "link").exists()
 
     def manifests(self, repository: str) -> frozenset[str]:
@@ -184,9 +184,9 @@ class RealRegistry:
 
     def _accesses(self) -> Iterator[tuple[str, str, str]]:
         for line in self._log().splitlines():
-            found = _ACCESS.match(line)
-            if found:
-                yield found["method"], found["path"], found["agent"]
+            result = _ACCESS.match(line)
+            if result:
+                yield result["method"], result["path"], result["agent"]
 
     def _status(self, agent: str) -> int:
         try:
@@ -201,19 +201,19 @@ class RealRegistry:
 
     def _wait(self, condition: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + _PATIENCE_S
-        while not (found := condition()):
+        while not (result := condition()):
             ended = self._process is not None and self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 raise AssertionError(f"the registry {'ended' if ended else 'is not ready'}:\n{self._log()[-3000:]}")
             time.sleep(0.01)
-        return found
+        return result
 
 
 def _binary() -> str:
-    found = registry_binary()
-    if found is None:
+    result = registry_binary()
+    if result is None:
         raise AssertionError(HOW_TO_INSTALL)
-    return found
+    return result
 
 
 def _endpoint(url: str, token: str | None) -> dict[str, Any]:

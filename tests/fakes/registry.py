@@ -138,13 +138,13 @@ class FakeRegistry:
     # What a test fills it with and reads from it.
 
     def push_image(
-        self, repository: str, tag: str | None, *, seed: object = None, at: datetime | None = None, **how: Any
+        self, repository: str, tag: str | None, *, seed: object = None, at: datetime | None = None, **mode: Any
     ) -> str:
         """Stores an image as somebody's push would, events included; seed: repository and tag unless given.
 
         at: the time in the events and in the image's config. how: more for make_image. Returns the digest.
         """
-        image = make_image(seed if seed is not None else f"{repository}:{tag}", created=at, **how)
+        image = make_image(seed if seed is not None else f"{repository}:{tag}", created=at, **mode)
         return self.push(repository, tag, image, at=at)
 
     def push_index(
@@ -201,7 +201,7 @@ class FakeRegistry:
         self.notifier.wait_delivered(timeout_s)
 
     def count(self, user_agent_prefix: str = "", method: str = "", path_part: str = "") -> int:
-        """How many requests came in so far from such a client."""
+        """The number of requests so far from such a client."""
         return sum(
             request.user_agent.startswith(user_agent_prefix)
             and method in ("", request.method)

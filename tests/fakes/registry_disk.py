@@ -47,7 +47,7 @@ class TagLinks(MutableMapping[str, str]):
         return {tag: self[tag] for tag in self.listed() if tag in self}.items()
 
     def has_folder(self) -> bool:
-        """Whether tags/list knows the repository."""
+        """True if tags/list knows the repository."""
         return self._tags.is_dir()
 
     def listed(self) -> list[str]:
@@ -80,8 +80,8 @@ class ManifestLinks(MutableMapping[str, StoredManifest]):
         self._link(digest).unlink()
 
     def __iter__(self) -> Iterator[str]:
-        found = sorted(self._revisions.glob("sha256/*/link"))
-        return iter([f"sha256:{link.parent.name}" for link in found])
+        result = sorted(self._revisions.glob("sha256/*/link"))
+        return iter([f"sha256:{link.parent.name}" for link in result])
 
     def __len__(self) -> int:
         return len(list(iter(self)))

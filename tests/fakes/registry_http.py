@@ -110,10 +110,10 @@ class Exchange(BaseHTTPRequestHandler):
     def _route(self) -> None:
         path = urlsplit(self.path).path
         for pattern, what in _ROUTES:
-            found = pattern.fullmatch(path)
-            if found is None:
+            result = pattern.fullmatch(path)
+            if result is None:
                 continue
-            where = found.groupdict()
+            where = result.groupdict()
             if "name" in where and not is_repository(where["name"]):
                 break
             handler = getattr(self, f"_{self.command}_{what}".lower(), None)

@@ -1,4 +1,4 @@
-"""What the fake registry holds, and the rules by which Distribution lets it change; no HTTP in here."""
+"""The content of the fake registry, and the rules by which Distribution lets it change; no HTTP in here."""
 
 import hashlib
 import json
@@ -142,11 +142,11 @@ class Storage:
     def put_manifest(self, name: str, reference: str, media_type: str, content: bytes) -> StoredManifest:
         try:
             body = json.loads(content)
-            said = (body["schemaVersion"], body.get("mediaType", media_type))
+            answer = (body["schemaVersion"], body.get("mediaType", media_type))
             wanted = [entry["digest"] for entry in _referenced(media_type, body)]
         except (ValueError, KeyError, TypeError, AttributeError):
             raise Refused(400, "MANIFEST_INVALID", "manifest invalid", {}) from None
-        if media_type not in MANIFEST_TYPES or said != (2, media_type):
+        if media_type not in MANIFEST_TYPES or answer != (2, media_type):
             raise Refused(400, "MANIFEST_INVALID", "manifest invalid", {})
         manifest = StoredManifest(sha256(content), media_type, content)
         if is_digest(reference) and reference != manifest.digest:

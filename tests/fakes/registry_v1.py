@@ -85,10 +85,10 @@ class _Exchange(BaseHTTPRequestHandler):
             self._answer(200, {}, {"X-Docker-Registry-Standalone": "True"})
         elif _TAG_JSON.fullmatch(path) and self.command == "GET":
             self._answer(200, {"last_update": None, "docker_version": None, "arch": "amd64", "os": "linux"})
-        elif found := _TAG.fullmatch(path):
-            self._tag(split(found[1]), found[2], content)
-        elif found := _TAGS.fullmatch(path):
-            self._tags(split(found[1]))
+        elif result := _TAG.fullmatch(path):
+            self._tag(split(result[1]), result[2], content)
+        elif result := _TAGS.fullmatch(path):
+            self._tags(split(result[1]))
         else:
             self._page(404, "Not Found")
 
@@ -132,12 +132,17 @@ class _Exchange(BaseHTTPRequestHandler):
             self.server.fake.repositories.setdefault(repository, {})[tag] = image
             self._answer(200, True)
 
-    def _page(self, status: int, said: str, headers: dict[str, str] | None = None) -> None:
-        self._send(status, _HTML.format(status, said).encode(), {"Content-Type": "text/html", **(headers or {})})
+    def _page(self, status: int, sentence: str, headers: dict[str, str] | None = None) -> None:
+        self._send(status, _HTML.format(status, sentence).encode(), {"Content-Type": "text/html", **(headers or {})})
 
     def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        said = {"Content-Type": "application/json", "Cache-Control": "no-cache", "Expires": "-1", "Pragma": "no-cache"}
-        self._send(status, json.dumps(body, sort_keys=True).encode(), {**said, **(headers or {})})
+        message = {
+            "Content-Type": "application/json",
+            "Cache-Control": "no-cache",
+            "Expires": "-1",
+            "Pragma": "no-cache",
+        }
+        self._send(status, json.dumps(body, sort_keys=True).encode(), {**message, **(headers or {})})
 
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

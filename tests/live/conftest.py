@@ -144,12 +144,12 @@ class LiveSystem:
         return set(self.pusher.tags(repository))
 
     def quiet(self) -> bool:
-        """Whether nothing is left to do."""
+        """True if nothing is left to do."""
         backlog = self.wiring.outbox.backlog()
         return not (backlog.due or backlog.doomed)
 
     def heard(self, repository: str, tags: set[str]) -> bool:
-        """Whether the history knows exactly these tags."""
+        """True if the history knows exactly these tags."""
         return {tag.name for tag in self.wiring.history.live(repository)} == tags
 
     def _answers(self, process: subprocess.Popen[bytes], name: str, url: str) -> bool:

@@ -23,7 +23,7 @@ _TRIES = 5
 
 @dataclass
 class Load:
-    """What was pushed through `url`. failed: one sentence each; last: the tag that each pusher pushed last."""
+    """Pushes through `url`. failed: one sentence each; last: the tag that each pusher pushed last."""
 
     url: str
     folder: Path
@@ -88,13 +88,13 @@ class Load:
         return MOUNTED, f"t{number}"
 
     def _mounted(self, blob: bytes) -> bool:
-        """Whether it could be taken over from the other repository; otherwise an upload was begun, and is given up."""
+        """True if the blob was mounted from the other repository; otherwise an upload was begun, and is given up."""
         place = f"/v2/{MOUNTED}/blobs/uploads/?mount={sha256(blob)}&from={APP}"
         headers = {"User-Agent": "docker/27 (mount)"}
-        said = requests.post(urljoin(self.url, place), headers=headers, timeout=120)
-        if said.status_code not in (201, 202):
-            raise AssertionError(f"mount: {said.status_code} {said.text[:200]}")
-        return said.status_code == 201
+        answer = requests.post(urljoin(self.url, place), headers=headers, timeout=120)
+        if answer.status_code not in (201, 202):
+            raise AssertionError(f"mount: {answer.status_code} {answer.text[:200]}")
+        return answer.status_code == 201
 
     def _copy(self, number: int) -> tuple[str, str]:
         image = image_over([_BASE, _module(number), noise(f"copied {number % 8}", LAYER_BYTES)], f"copied {number % 8}")
@@ -121,8 +121,10 @@ class Load:
                     try:
                         client.push(TWINS, f"w{number}", image)
                     except AssertionError as error:
-                        said = str(error)
-                        if not left or not ("DIGEST_INVALID" in said or (said.startswith("HEAD") and ": 500 " in said)):
+                        message = str(error)
+                        if not left or not (
+                            "DIGEST_INVALID" in message or (message.startswith("HEAD") and ": 500 " in message)
+                        ):
                             raise
                     else:
                         return
@@ -148,11 +150,11 @@ def broken(url: str) -> Iterator[str]:
                     yield str(error)
 
 
-def every(seconds: float, what: Callable[[], object], over: threading.Event) -> threading.Thread:
+def every(seconds: float, what: Callable[[], object], ended: threading.Event) -> threading.Thread:
     """Does something again and again in a thread until it is over."""
 
     def again() -> None:
-        while not over.wait(seconds):
+        while not ended.wait(seconds):
             what()
 
     thread = threading.Thread(target=again, name="every")

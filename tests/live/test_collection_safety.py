@@ -43,10 +43,10 @@ def restarts(system: LiveSystem, kinds: Mapping[str, Mapping[str, Any]]) -> Iter
     The registry dies with the thread that started it: this one lives as long as the block.
     """
     made: list[str] = []
-    over = threading.Event()
+    ended = threading.Event()
 
     def serve() -> None:
-        while not over.wait(0.02):
+        while not ended.wait(0.02):
             asked = system.folder / "asked"
             if asked.exists():
                 made.append(asked.read_text())
@@ -60,7 +60,7 @@ def restarts(system: LiveSystem, kinds: Mapping[str, Mapping[str, Any]]) -> Iter
     try:
         yield made
     finally:
-        over.set()
+        ended.set()
         thread.join()
 
 
@@ -241,9 +241,9 @@ def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(liv
     system.start_worker("garbage")
     dry = gc_verb(system, "--dry-run", "--json")
     assert dry.returncode == 0, dry.stderr
-    said = json.loads(dry.stdout)
-    assert (said["result"], said["blobs"], blob in said["would_sweep"]) == ("dry run", 3, True)
-    assert said["bytes_freed"] == sum(said["would_sweep"].values())
+    message = json.loads(dry.stdout)
+    assert (message["result"], message["blobs"], blob in message["would_sweep"]) == ("dry run", 3, True)
+    assert message["bytes_freed"] == sum(message["would_sweep"].values())
     assert system.wiring.client.claims_blob("shop/api", blob)
     now = gc_verb(system, "--now")
     assert now.returncode == 0, now.stderr

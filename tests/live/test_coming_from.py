@@ -29,8 +29,8 @@ NOW = datetime.now(UTC)
 
 def the(tool: str) -> str:
     """The command in the row of a tool."""
-    (found,) = [command for name, command in ROWS.items() if tool in name]
-    return found
+    (result,) = [command for name, command in ROWS.items() if tool in name]
+    return result
 
 
 @pytest.fixture

@@ -53,8 +53,8 @@ def only(findings: Findings, name: str) -> tuple[str, str, str]:
 
 def endpoint(url: str, token: str) -> dict[str, Any]:
     headers = {"Authorization": [f"Bearer {token}"]}
-    one = {"name": "test", "url": url, "timeout": "2s", "threshold": 3, "backoff": "200ms", "headers": headers}
-    return {"notifications": {"endpoints": [one]}}
+    hold = {"name": "test", "url": url, "timeout": "2s", "threshold": 3, "backoff": "200ms", "headers": headers}
+    return {"notifications": {"endpoints": [hold]}}
 
 
 def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doctor: Doctor) -> None:
@@ -62,7 +62,7 @@ def test_a_right_system_is_right_and_nothing_is_left_of_the_look(live: Live, doc
     system = live(policy=last(10), gc={"command": [binary, "garbage-collect"], "schedule": "0 3 * * *"})
     system.start_worker()
     code, findings = doctor(system, "--wait", "60")
-    wrong = [finding for found in findings.values() for finding in found if finding["severity"] != "ok"]
+    wrong = [finding for item in findings.values() for finding in item if finding["severity"] != "ok"]
     assert (code, wrong) == (0, [])
     assert "the notification of a push arrived after" in only(findings, "notifications")[1]
     assert system.wiring.history.repositories() == ()
@@ -75,9 +75,9 @@ def test_deletes_switched_off_are_found_and_nobody_loses_anything(live: Live, do
     system.pusher.push_image("shop/api", "v1")
     system.registry.restart({"storage": {"delete": {"enabled": False}}})
     code, findings = doctor(system)
-    severity, said, mend = only(findings, "deletes")
+    severity, message, mend = only(findings, "deletes")
     assert (code, severity) == (1, "error")
-    assert "deletes disabled" in said
+    assert "deletes disabled" in message
     assert mend.startswith("storage: {delete: {enabled: true}}")
     assert only(findings, "notifications")[0] == "ok"
     assert system.tags("shop/api") == {"v1"}
@@ -109,9 +109,9 @@ def test_a_blob_descriptor_cache_is_found(live: Live, doctor: Doctor, cache: str
     system.registry.restart({"storage": storage, "redis": {"addr": address, "db": 7}})
     for _ in range(2):
         code, findings = doctor(system)
-        severity, said, mend = only(findings, "cache")
+        severity, message, mend = only(findings, "cache")
         assert (code, severity) == (1, "error")
-        assert "blob-descriptor cache" in said
+        assert "blob-descriptor cache" in message
         assert "take `blobdescriptor` out of `cache`" in mend
     system.registry.restart({"storage": {"cache": {"blobdescriptor": ""}, "delete": {"enabled": True}}})
     assert only(doctor(system)[1], "cache")[0] == "ok"
@@ -121,9 +121,9 @@ def test_a_notification_address_that_leads_nowhere_is_found(live: Live, doctor: 
     system = live(policy=last(10))
     system.registry.restart(endpoint("http://127.0.0.1:1/notifications", TOKEN))
     code, findings = doctor(system, "--wait", "1")
-    severity, said, mend = only(findings, "notifications")
+    severity, message, mend = only(findings, "notifications")
     assert (code, severity) == (1, "error")
-    assert "did not tell of a push within 1 s" in said
+    assert "did not tell of a push within 1 s" in message
     assert f'url: "{system.web_url}/notifications"' in mend
     system.registry.restart(yaml.safe_load(mend.replace("<tokens.notify>", TOKEN)))
     assert only(doctor(system, "--wait", "60")[1], "notifications")[0] == "ok"
@@ -134,9 +134,9 @@ def test_a_wrong_token_at_the_registry_is_found(live: Live, doctor: Doctor) -> N
     system = live(policy=last(10))
     system.registry.restart(endpoint(f"{system.web_url}/notifications", "wrong"))
     code, findings = doctor(system, "--wait", "2")
-    severity, said, mend = only(findings, "notifications")
+    severity, message, mend = only(findings, "notifications")
     assert (code, severity) == (1, "error")
-    assert "does not carry tokens.notify" in said
+    assert "does not carry tokens.notify" in message
     assert mend.startswith('headers: {Authorization: ["Bearer <the value of tokens.notify>"]}')
     assert TOKEN not in json.dumps(findings)
 
@@ -144,9 +144,9 @@ def test_a_wrong_token_at_the_registry_is_found(live: Live, doctor: Doctor) -> N
 def test_a_web_process_with_another_token_is_found(live: Live, doctor: Doctor) -> None:
     system = live(policy=last(10))
     system.config.write_text(system.config.read_text().replace(TOKEN, "another-token"))
-    severity, said, _ = only(doctor(system, "--wait", "1")[1], "web")
+    severity, message, _ = only(doctor(system, "--wait", "1")[1], "web")
     assert severity == "error"
-    assert "it was started with another" in said
+    assert "it was started with another" in message
 
 
 def test_events_without_references_are_found(live: Live, doctor: Doctor) -> None:
@@ -164,9 +164,9 @@ def test_a_web_process_and_workers_that_are_gone_are_found(live: Live, doctor: D
     system.kill(system.web)
     code, findings = doctor(system, "--wait", "1")
     assert code == 1
-    severity, said, mend = only(findings, "web")
+    severity, message, mend = only(findings, "web")
     assert (severity, mend) == ("error", "pushprune web")
-    assert "no web process answers" in said
+    assert "no web process answers" in message
     severity, _, mend = only(findings, "workers")
     assert (severity, mend.split()[0]) == ("error", "celery")
 
@@ -196,9 +196,9 @@ def test_uploads_that_nobody_ended_are_found(live: Live, doctor: Doctor) -> None
     (upload,) = system.registry.storage_path.glob("**/_uploads/*")
     for path in upload.rglob("*"):
         os.utime(path, (old_s, old_s))
-    severity, said, mend = only(doctor(system)[1], "storage")
+    severity, message, mend = only(doctor(system)[1], "storage")
     assert severity == "warning"
-    assert "1 uploads that nobody ended in a day hold 3.0 MB, the oldest for 3 days" in said
+    assert "1 uploads that nobody ended in a day hold 3.0 MB, the oldest for 3 days" in message
     assert mend.startswith("storage: {maintenance: {uploadpurging: {enabled: true")
     system.registry.restart(yaml.safe_load(mend))
     assert only(doctor(system)[1], "registry")[0] == "ok", "the registry starts with that line"
@@ -225,6 +225,6 @@ def test_the_debug_server_tells_of_a_cache_where_the_answers_do_not(tmp_path: Pa
         with pytest.raises(RegistryRefused):
             probe.caches_descriptors(REPOSITORY)
         assert not probe.has_blob(REPOSITORY, UNKNOWN)
-        said = DebugServer([f"http://{debug}"], 10)
-        assert (said.cache_requests() > 0) == bool(cache)
-        assert said.undelivered() == 0
+        answer = DebugServer([f"http://{debug}"], 10)
+        assert (answer.cache_requests() > 0) == bool(cache)
+        assert answer.undelivered() == 0

@@ -54,8 +54,8 @@ def test_half_sent_requests_hold_up_neither_pages_nor_notifications(
     held = flood(system.web_url, half, 45)
     assert requests.get(f"{system.web_url}/livez", timeout=SOON_S).status_code == 200
     bearer = {"Authorization": f"Bearer {TOKEN}"}
-    said = requests.post(f"{system.web_url}/notifications", json={"events": []}, headers=bearer, timeout=SOON_S)
-    assert said.status_code == 200
+    answer = requests.post(f"{system.web_url}/notifications", json={"events": []}, headers=bearer, timeout=SOON_S)
+    assert answer.status_code == 200
     wait_until(lambda: all(map(is_over, held)), "the server waits for them for ever")
 
 

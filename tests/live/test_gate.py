@@ -40,9 +40,9 @@ def close(system: LiveSystem) -> None:
 
 def put(system: LiveSystem, tag: str = "v2", **headers: str) -> requests.Response:
     """PUTs the manifest of an image that is there under another tag."""
-    found = Pusher(system.registry.url).manifest(SHOP, "v1")
+    result = Pusher(system.registry.url).manifest(SHOP, "v1")
     return requests.put(
-        f"{system.url}/v2/{SHOP}/manifests/{tag}", data=found.content, timeout=120,
+        f"{system.url}/v2/{SHOP}/manifests/{tag}", data=result.content, timeout=120,
         headers={"Content-Type": OCI_MANIFEST, **headers},
     )  # fmt: skip
 
@@ -126,13 +126,13 @@ def test_notifications_are_handled_while_every_place_at_the_gate_is_taken(
     wait_until(lambda: system.heard(SHOP, {"v1"}), "the push was not heard")
     close(system)
     asked = [pool.submit(put, system, f"w{number}") for number in range(40)]
-    wait_until(lambda: sum(one.done() for one in asked) == 8, "there are not 32 places")
-    waiting = [one for one in asked if not one.done()]
+    wait_until(lambda: sum(item.done() for item in asked) == 8, "there are not 32 places")
+    waiting = [item for item in asked if not item.done()]
     Pusher(system.registry.url).push_image("shop/past", "v1")
     wait_until(lambda: system.heard("shop/past", {"v1"}), "those who wait keep notifications away")
-    assert not any(one.done() for one in waiting)
+    assert not any(item.done() for item in waiting)
     system.wiring.gate.open("t1")
-    assert {one.result(60).status_code for one in waiting} == {201}
+    assert {item.result(60).status_code for item in waiting} == {201}
 
 
 class SlowPush:

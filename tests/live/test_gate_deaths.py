@@ -54,7 +54,7 @@ _WRAPPER = """
 
 
 def runs(pid: str) -> bool:
-    """Whether a process is there and has not ended; nobody may have asked for its exit code yet."""
+    """True if a process exists and has not ended; nobody may have asked for its exit code yet."""
     try:
         return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
@@ -91,8 +91,8 @@ class Stage:
         else:
             (self.folder / f"hold-{point}").unlink()
 
-    def _hears(self, told: Event) -> None:
-        self.wiring.history.record(Envelope((told,), ()))
+    def _hears(self, messages: Event) -> None:
+        self.wiring.history.record(Envelope((messages,), ()))
 
     def drain(self) -> None:
         """Somebody has pushed, so that the dry run is made behind the gate."""

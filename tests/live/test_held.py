@@ -80,7 +80,7 @@ def test_what_a_client_only_claims_to_have_seen_holds_nothing(live: Live, tmp_pa
     with Pusher(system.url, agent="a stranger") as stranger:
         assert stranger._call("HEAD", f"/v2/shop/other/blobs/{swept}").status_code == 404
     system.wiring.connection.client.delete("pushprune:pushing")
-    assert [one.repository for one in system.wiring.gate.unreferenced([swept])] == ["shop/other"]
+    assert [item.repository for item in system.wiring.gate.unreferenced([swept])] == ["shop/other"]
     assert collect(system).result == "done"
     assert not system.wiring.client.claims_blob(SHOP, swept)
 

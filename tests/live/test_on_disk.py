@@ -136,17 +136,17 @@ class Meeting:
             return set_aside(quarantine, tag, digest)
 
         def end(links: Links) -> tuple[str, ...]:
-            found = close(links)
+            result = close(links)
             for write in self._writes:
                 write.ended_s = write.ended_s or time.perf_counter()
-            return found
+            return result
 
         monkeypatch.setattr(Quarantine, "set_tag_aside", meet)
         monkeypatch.setattr(Links, "close", end)
 
 
 def work(system: LiveSystem) -> bool:
-    """What a worker does, in this process, so that its steps can be met."""
+    """Work as a worker does, in this process, so that its steps can be met."""
     hurried(system)
     tasks.attempt(system.wiring, "due", SHOP, planning.enforce)
     tasks.attempt(system.wiring, "doomed", SHOP, deleting.delete)
@@ -158,7 +158,7 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
     live: Live, monkeypatch: pytest.MonkeyPatch, pairs: int
 ) -> None:
     rule = {"name": "pair", "group": "^(p[0-9]+)-", "keep": {"last": 1}}
-    images = {f"p{number}-{one}": variant(BASE, f"p{number}-{one}") for number in range(pairs) for one in "ab"}
+    images = {f"p{number}-{item}": variant(BASE, f"p{number}-{item}") for number in range(pairs) for item in "ab"}
     system = live(policy=last(1, rules=[rule]), delete=ON_DISK, history=HISTORY)
     for blob in BASE.blobs:
         system.pusher.push_blob(SHOP, blob)
@@ -174,8 +174,8 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
 
     wait_until(all_ended, "it does not go on", PATIENCE_S)
     pushed = repushes.pushed()
-    rounds = [one for one in pushed if one.write]
-    expected = {one.tag: one.image.digest for one in {pair_of(one.tag): one for one in pushed}.values()}
+    rounds = [item for item in pushed if item.write]
+    expected = {item.tag: item.image.digest for item in {pair_of(item.tag): item for item in pushed}.values()}
 
     def stand() -> bool:
         work(system)
@@ -184,9 +184,9 @@ def test_tags_pushed_again_at_the_moment_they_are_removed_end_at_their_last_push
     wait_until(stand, "a tag is lost, or one is left", PATIENCE_S)
     assert {tag: system.pusher.pull_whole(SHOP, tag) for tag in expected} == expected
     assert system.tags(SHOP) == set(expected)
-    no_push_is_unheard(system, [(one.tag, one.image.digest) for one in pushed])
+    no_push_is_unheard(system, [(item.tag, item.image.digest) for item in pushed])
     print(said(rounds), f"; {healed(system)} tags were healed")
     assert len(rounds) == 4 * pairs
-    assert sum(one.overlaps for one in rounds) >= len(rounds) // 2, "the overlap was not provoked"
+    assert sum(item.overlaps for item in rounds) >= len(rounds) // 2, "the overlap was not provoked"
     folder = system.wiring.storage.repository_folder(SHOP)  # type: ignore[union-attr]
     assert sorted(os.listdir(folder)) == ["_layers", "_manifests", "_uploads"]

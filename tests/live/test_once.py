@@ -31,11 +31,11 @@ def registry() -> Iterator[RealRegistry]:
 
 def pushprune(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from service.cli.main import main; main()", *arguments]
-    found = subprocess.run(
+    result = subprocess.run(
         command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=180, cwd=Path(__file__).parents[2]
     )  # fmt: skip
-    assert "Traceback" not in found.stderr
-    return found
+    assert "Traceback" not in result.stderr
+    return result
 
 
 def test_prune_does_what_is_shown_first_and_can_be_undone(registry: RealRegistry, tmp_path: Path) -> None:
@@ -84,17 +84,17 @@ def test_images_of_unknown_or_of_the_same_age_are_kept_and_counted(registry: Rea
     }
     assert doubtful == {"undated": dict.fromkeys("mzakc", "undated"), "alike": dict.fromkeys("kmz", "tied")}
     by_name = pushprune(*prune, "--yes", "--order", "name", "--trash", str(tmp_path / "gone"), "--json")
-    told = json.loads(by_name.stdout)
-    deleted = sorted((row["repository"], *row["tags"]) for row in told["deleted"])
+    messages = json.loads(by_name.stdout)
+    deleted = sorted((row["repository"], *row["tags"]) for row in messages["deleted"])
     assert deleted == [(name, tag) for name in ("alike", "undated") for tag in "ack"]
-    assert (told["untagged"], told["trash"]) == ([], str(tmp_path / "gone"))
+    assert (messages["untagged"], messages["trash"]) == ([], str(tmp_path / "gone"))
     assert registry.tag_names("undated") == registry.tag_names("alike") == {"m", "z"}
 
 
 def test_rm_takes_what_is_named_and_nothing_else(registry: RealRegistry, tmp_path: Path) -> None:
-    but = ("--all-but", "latest", "--all-but", "v1?")
+    exception = ("--all-but", "latest", "--all-but", "v1?")
     trash = ("--trash", str(tmp_path / "gone"))
-    done = pushprune("rm", "--registry", registry.url, *but, "shop/api", "--yes", *trash)
+    done = pushprune("rm", "--registry", registry.url, *exception, "shop/api", "--yes", *trash)
     assert done.returncode == 0, done.stderr
     assert f"deleted: 9; what was deleted is saved in {tmp_path / 'gone'}; to undo it" in done.stdout
     assert registry.tag_names("shop/api") == {"latest", "v10", "v11", "v12"}
@@ -138,9 +138,9 @@ def test_a_catalog_that_cannot_be_read_is_no_registry_without_anything_to_delete
     with FakeRegistry() as fake:
         fake.push_image("shop/api", "v1")
         fake.fail_next("GET", "_catalog", status=403, times=None)
-        found = pushprune("prune", "--registry", fake.url, "--keep-last", "1", "--yes")
-        assert (found.returncode, found.stdout) == (1, "")
-        assert "does not list its repositories" in found.stderr
+        result = pushprune("prune", "--registry", fake.url, "--keep-last", "1", "--yes")
+        assert (result.returncode, result.stdout) == (1, "")
+        assert "does not list its repositories" in result.stderr
         named = pushprune("prune", "--registry", fake.url, "--keep-last", "1", "--yes", "shop/api")
         assert (named.returncode, named.stdout) == (0, "nothing would be deleted\n"), named.stderr
 
@@ -148,13 +148,13 @@ def test_a_catalog_that_cannot_be_read_is_no_registry_without_anything_to_delete
 def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     repos = pushprune("repos", "--registry", registry.url, "--json")
     assert {row["repository"]: row["tags"] for row in json.loads(repos.stdout)} == {"shop/api": 13, "shop/web": 1}
-    one = pushprune("tags", "shop/web", "--registry", registry.url, "--platforms", "--json")
-    (row,) = json.loads(one.stdout)
+    tag = pushprune("tags", "shop/web", "--registry", registry.url, "--platforms", "--json")
+    (row,) = json.loads(tag.stdout)
     assert [row[key] for key in ("repository", "tag", "kept", "platforms")] == ["shop/web", "v1", True, ["linux/amd64"]]
     every = pushprune("tags", "shop/*:v1", "--registry", registry.url, "--json")
     assert [row["repository"] for row in json.loads(every.stdout)] == ["shop/api", "shop/web"]
-    told = pushprune("history", "shop/web:v1", "--registry", registry.url, "--intervals", "--json")
-    assert [(row["how"], row["ended"]) for row in json.loads(told.stdout)] == [("adopted", "")]
+    messages = pushprune("history", "shop/web:v1", "--registry", registry.url, "--intervals", "--json")
+    assert [(row["how"], row["ended"]) for row in json.loads(messages.stdout)] == [("adopted", "")]
     nothing = pushprune("tags", "shop/nope", "--registry", registry.url)
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert nothing.stderr == "pushprune: no repository shop/nope is known; `pushprune repos` lists them\n"

@@ -1,4 +1,4 @@
-"""What peers lose or leave behind (FACTS' last table), on the real registry: nothing kept is lost, all else is gone.
+"""Cases in which peers lose images, on the real registry: nothing kept is lost, all else is deleted.
 
 Each test says which tags remain, and over which image. Each of these must be whole to the last child and blob, and no
 other manifest may be left in the registry: no child, no referrer, no tombstone. No rule says anything of `untagged`.

@@ -60,7 +60,7 @@ def all_stand(system: LiveSystem, expected: dict[str, str]) -> None:
 
 def test_tags_pushed_again_at_the_moment_their_digest_is_deleted_end_at_their_last_push(live: Live) -> None:
     rule = {"name": "pair", "group": "^(p[0-9]+)-", "keep": {"last": 1}}
-    images = {f"p{number}-{one}": variant(BASE, f"p{number}-{one}") for number in range(PAIRS) for one in "ab"}
+    images = {f"p{number}-{item}": variant(BASE, f"p{number}-{item}") for number in range(PAIRS) for item in "ab"}
     with crossing(live, policy=last(1, rules=[rule])) as (system, between):
         repushes = Repushes(system.registry.url, {tag: image.digest for tag, image in images.items()})
         between.meet = repushes.meet
@@ -70,13 +70,13 @@ def test_tags_pushed_again_at_the_moment_their_digest_is_deleted_end_at_their_la
         system.start_worker()
         wait_until(lambda: hurried(system) and all_ended(system, repushes), "it does not go on", PATIENCE_S)
         pushed = repushes.pushed()
-        rounds = [one for one in pushed if one.write]
-        newest = {pair_of(one.tag): one for one in pushed}
-        all_stand(system, {one.tag: one.image.digest for one in newest.values()})
-        no_push_is_unheard(system, [(one.tag, one.image.digest) for one in pushed])
+        rounds = [item for item in pushed if item.write]
+        newest = {pair_of(item.tag): item for item in pushed}
+        all_stand(system, {item.tag: item.image.digest for item in newest.values()})
+        no_push_is_unheard(system, [(item.tag, item.image.digest) for item in pushed])
         print(said(rounds), f"; {healed(system)} tags were healed")
         assert len(rounds) == ROUNDS
-        assert sum(one.overlaps for one in rounds) >= ROUNDS // 2, "the overlap was not provoked"
+        assert sum(item.overlaps for item in rounds) >= ROUNDS // 2, "the overlap was not provoked"
 
 
 def all_ended(system: LiveSystem, repushes: Repushes) -> bool:
@@ -98,7 +98,7 @@ def test_of_two_tags_pushed_without_end_the_one_pushed_last_stands_at_its_last_p
         return [(tag, image) for image in images]
 
     with ThreadPoolExecutor(2) as pool:
-        pushed = [one for several in pool.map(hammer, ("left", "right")) for one in several]
+        pushed = [item for several in pool.map(hammer, ("left", "right")) for item in several]
     newest = variant(BASE, "the last")
     push_until_taken(system.pusher, "left", newest)
     all_stand(system, {"left": newest.digest})

@@ -60,8 +60,8 @@ def heard_all(system: LiveSystem) -> None:
     wait_until(heard, "the registry has not told everything yet", within_s=120)
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["an event tells of it", "its debug server tells of it"])
-def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, told: bool) -> None:
+@pytest.mark.parametrize("messages", [True, False], ids=["an event tells of it", "its debug server tells of it"])
+def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, messages: bool) -> None:
     system = live(policy=KEEP_ALL)
     system.start_worker("enforce,delete,reconcile")
     wait_until(system.wiring.walks.last, "no walk at the first start")
@@ -72,7 +72,7 @@ def test_events_that_were_lost_at_a_restart_are_made_good_by_itself(live: Live, 
         system.pusher.push_image("shop/api", f"v{number}")
     system.registry.restart()
     system.web = system.start("web", "service", "web")
-    if told:
+    if messages:
         system.pusher.push_image("shop/web", "after")
     everything = {"before", *(f"v{number}" for number in range(30))}
     wait_until(lambda: system.heard("shop/api", everything), "what was lost was not made good")

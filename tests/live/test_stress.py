@@ -46,12 +46,12 @@ def test_through_the_gate_no_image_breaks_and_no_push_fails(
     wait_until(lambda: not counted.undelivered(), "the last pushes are not told")
     wait_until(lambda: system.quiet() and not garbage.requested(), "it does not get quiet")
     runs = garbage.runs(1000)
-    said = f"{load.pushed} pushes, {len(done())} of {len(runs)} runs: {sorted({run.message for run in runs})}"
+    message = f"{load.pushed} pushes, {len(done())} of {len(runs)} runs: {sorted({run.message for run in runs})}"
     closed_s = sorted(run.closed_ms / 1000 for run in done())
-    print(said, sum(run.blobs for run in done()), "blobs swept; the gate was closed for", closed_s)
-    assert load.failed == [], said
-    assert list(broken(system.registry.url)) == [], said
-    assert {run.result for run in runs} <= {"done", "put off"}, said
+    print(message, sum(run.blobs for run in done()), "blobs swept; the gate was closed for", closed_s)
+    assert load.failed == [], message
+    assert list(broken(system.registry.url)) == [], message
+    assert {run.result for run in runs} <= {"done", "put off"}, message
     assert sum(run.blobs for run in done()), "nothing was ever swept"
     for repository, tag in load.last.values():
         assert tag in system.tags(repository), f"{repository}:{tag} is gone"

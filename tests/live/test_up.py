@@ -46,7 +46,7 @@ class Up:
 
     @property
     def log(self) -> str:
-        """What it has said since its start."""
+        """The output since its start."""
         return self.log_path.read_bytes()[self._offset :].decode()
 
     def wait_ready(self) -> "Up":

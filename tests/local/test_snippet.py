@@ -45,8 +45,8 @@ def test_a_registry_with_it_tells_us_of_a_push_and_of_what_it_references(tmp_pat
         with RealRegistry(directory=tmp_path, config=block) as registry, Pusher(registry.url) as pusher:
             pusher.push_image("shop/api", "v1")
             receiver.wait_for(lambda events: any(event["target"].get("tag") == "v1" for event in events), 60)
-    told = next(event for event in receiver.events if event["target"].get("tag") == "v1")
-    assert told["target"]["references"]
+    messages = next(event for event in receiver.events if event["target"].get("tag") == "v1")
+    assert messages["target"]["references"]
     assert {headers["Authorization"] for headers in receiver.headers} == {"Bearer t0ken"}
 
 

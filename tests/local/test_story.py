@@ -1,4 +1,4 @@
-"""What the demo expects: worked out from the pushes alone, by digest, newest first."""
+"""The expectation of the demo: worked out from the pushes alone, by digest, newest first."""
 
 from service.local.story import Pushed, remains
 

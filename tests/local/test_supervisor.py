@@ -82,7 +82,7 @@ def pids(folder: Path, name: str) -> list[int]:
 @contextmanager
 def parent(folder: Path, *children: Child) -> Iterator[subprocess.Popen[str]]:
     """Run a supervisor with these children in a process of its own."""
-    shown = json.dumps([vars(one) for one in children])
+    shown = json.dumps([vars(item) for item in children])
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT, shown],
         stdout=subprocess.PIPE,

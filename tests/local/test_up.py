@@ -1,4 +1,4 @@
-"""What `up` prepares before anything starts: one environment for all children, one sentence for each refusal."""
+"""Preparation of `up` before anything starts: one environment for all children, one sentence for each refusal."""
 
 import io
 import json
@@ -222,8 +222,8 @@ def test_a_policy_file_that_broke_since_the_last_start_leaves_that_one_s_policy_
 ) -> None:
     file, redis = tmp_path / "policy.yaml", make_wiring().settings.redis
     file.write_text("rules: [{keep: {lst: 3}}]")
-    told = {"PUSHPRUNE_POLICY": str(file), "REDIS_URL": str(redis.url), "PUSHPRUNE_REDIS__PREFIX": redis.prefix}
-    system = prepare(options, inherited | told)
+    messages = {"PUSHPRUNE_POLICY": str(file), "REDIS_URL": str(redis.url), "PUSHPRUNE_REDIS__PREFIX": redis.prefix}
+    system = prepare(options, inherited | messages)
     with pytest.raises(ConfigurationError, match="did you mean last"):
         system.policy_complaint()
     before = make_wiring(policy=keep_last(3)).policies

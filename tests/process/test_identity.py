@@ -1,4 +1,4 @@
-"""Where a process runs: what a free pid and a free lock prove, and of whom."""
+"""The place where a process runs: what a free pid and a free lock prove, and of whom."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What `pushprune prune --registry` deletes is no loss and stays deleted; a stranger gains nothing by its name."""
+"""Deletions by `pushprune prune --registry` are no loss and stay; a stranger gains nothing by its name."""
 
 import pytest
 

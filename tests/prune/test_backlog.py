@@ -15,9 +15,9 @@ MANY = [f"b{number}" for number in range(1, 13)]
 LAST_3 = keep_last(3, hold_over=50, hold_min=2)
 
 
-def planned(make_system: Make, said: Policy = LAST_3) -> System:
+def planned(make_system: Make, rules: Policy = LAST_3) -> System:
     """A repository whose pushes were obeyed one by one until pushprune was away."""
-    system = make_system(said)
+    system = make_system(rules)
     for tag in ("v1", "v2", "v3", "v4"):
         system.push(tag)
         system.settle()
@@ -49,8 +49,8 @@ def test_a_push_in_the_middle_of_the_deletions_makes_it_no_hold(make_system: Mak
 
 
 def test_overwritten_images_of_a_backlog_are_no_hold(make_system: Make) -> None:
-    said = policy("rules: [{keep: {last: 3}, untagged: 0s}]\nhold_over: 50%\nhold_min: 2")
-    system = planned(make_system, said)
+    rules = policy("rules: [{keep: {last: 3}, untagged: 0s}]\nhold_over: 50%\nhold_min: 2")
+    system = planned(make_system, rules)
     for number in range(12):
         system.registry.push_image(SHOP, "v4", seed=f"build {number}")
     system.hear_late()

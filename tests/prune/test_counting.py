@@ -1,4 +1,4 @@
-"""What was deleted is counted once, whatever was planned meanwhile."""
+"""A deletion is counted once, whatever was planned meanwhile."""
 
 from service.clock import now_us
 from service.domain.policy.model import Policy

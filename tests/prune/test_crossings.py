@@ -1,4 +1,4 @@
-"""What the machine found: deletes, plans, healings and users that cross each other (tests/machine)."""
+"""Crossings that the machine found (tests/machine): deletes, plans, healings and users."""
 
 import pytest
 
@@ -69,7 +69,7 @@ def test_a_push_of_the_same_digest_during_our_delete_is_not_void(make_system: Ma
     deleting.delete(system.wiring, SHOP)
     system.hear_late()
     assert V1.digest in system.registry.manifests(SHOP)
-    assert V1.digest in {one.digest for one in system.wiring.history.snapshot(SHOP).untagged}
+    assert V1.digest in {item.digest for item in system.wiring.history.snapshot(SHOP).untagged}
 
 
 def test_a_push_without_a_tag_that_our_delete_took_along_is_not_looked_for_for_ever(
@@ -113,7 +113,7 @@ def test_the_parts_of_an_index_that_stands_again_unheard_stay_doomed_no_longer(m
     system.wiring.history.resolve(system.wiring.history.snapshot(SHOP), {index.digest: known})
     Pusher(system.registry.url).delete(SHOP, index.digest)
     planning.enforce(system.wiring, SHOP)
-    assert [one.digest for one in system.wiring.history.doomed(SHOP)] == [part.digest]
+    assert [doomed.digest for doomed in system.wiring.history.doomed(SHOP)] == [part.digest]
     unheard(system, lambda: system.registry.push(SHOP, None, index))
     system.settle()
     system.pull_whole(index.digest)
@@ -152,7 +152,7 @@ def test_a_tag_that_our_healing_put_astray_goes_with_its_doomed_push(make_system
     system.settle()
     system.later()
     assert system.tags() == {"v2"}
-    assert short(old) not in {short(one) for one in system.registry.manifests(SHOP)}
+    assert short(old) not in {short(item) for item in system.registry.manifests(SHOP)}
 
 
 @pytest.mark.parametrize("tags_first", [True, False])

@@ -208,7 +208,7 @@ def test_a_forged_push_moves_no_restored_tag(make_system: Make) -> None:
 
 
 def long_ago(system: System) -> None:
-    """What we did is an hour ago."""
+    """Pretend that our own writes are an hour old."""
     client: Any = system.wiring.connection.client
     keys = system.wiring.connection.keys
     for member in client.zrange(keys.of("trashed"), 0, -1):

@@ -19,11 +19,11 @@ def waits_s(system: System, queue: str) -> float:
     return (float(score) - system.wiring.connection.now_ms()) / 1000  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("one", [1, event()], ids=["garbage", "pushes"])
-def test_a_flood_of_events_in_one_envelope_is_refused_and_leaves_nothing(make_system: Make, one: object) -> None:
+@pytest.mark.parametrize("item", [1, event()], ids=["garbage", "pushes"])
+def test_a_flood_of_events_in_one_envelope_is_refused_and_leaves_nothing(make_system: Make, item: object) -> None:
     system = make_system(keep_last(10))
     http = create_app(system.wiring).test_client()
-    answer = http.post("/notifications", data=envelope(*[one] * (MOST_EVENTS + 1)))
+    answer = http.post("/notifications", data=envelope(*[item] * (MOST_EVENTS + 1)))
     assert answer.status_code == 413
     assert len(answer.data) < 1000
     assert system.wiring.history.entries() == ()

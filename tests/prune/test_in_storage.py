@@ -35,7 +35,7 @@ REFUSING = pytest.mark.parametrize("fake", [{"delete_enabled": False}, {}], ids=
 
 
 def sent(system: System) -> int:
-    """How many writes went to the registry."""
+    """The number of writes sent to the registry."""
     return sum(system.registry.count("pushprune/", method) for method in ("PUT", "DELETE", "POST", "PATCH"))
 
 
@@ -116,10 +116,10 @@ def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[],
     def set_tag_aside(quarantine: Quarantine, tag: str, digest: str) -> bool:
         if not done and when == "before":
             done.append(push())
-        found = real(quarantine, tag, digest)
+        result = real(quarantine, tag, digest)
         if not done and when == "after":
             done.append(push())
-        return found
+        return result
 
     monkeypatch.setattr(Quarantine, "set_tag_aside", set_tag_aside)
 

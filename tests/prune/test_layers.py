@@ -1,4 +1,4 @@
-"""What manifests reference is learnt from those that the workers fetch anyway, and costs the registry no request."""
+"""References are learnt from manifests that the workers fetch anyway, and cost the registry no request."""
 
 from datetime import UTC, datetime
 

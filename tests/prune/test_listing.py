@@ -30,8 +30,8 @@ def hiding(make_system: Make, policy: Policy | None = None, **more: Any) -> Syst
 
 
 def requests_of_a_try(system: System) -> list[tuple[str, int]]:
-    requests = [one for one in system.registry.requests if f"/{REPOSITORY}/" in one.path]
-    return [(one.method, one.status) for one in requests]
+    requests = [request for request in system.registry.requests if f"/{REPOSITORY}/" in request.path]
+    return [(request.method, request.status) for request in requests]
 
 
 def test_the_image_of_a_protected_tag_that_is_not_listed_stays(make_system: Make) -> None:

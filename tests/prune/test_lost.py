@@ -67,9 +67,9 @@ def test_what_is_not_restored_yet_is_reported_with_the_registrys_reason(make_sys
     lose_a_push(system)
     system.registry.fail_next(**NO_RIGHTS, times=None)
     system.later()
-    said = troubles(system)[f"lost {SHOP}:v1"]
-    assert said.startswith("a deletion by pushprune removed this image during its push; it is not restored yet: ")
-    assert "403" in said
+    message = troubles(system)[f"lost {SHOP}:v1"]
+    assert message.startswith("a deletion by pushprune removed this image during its push; it is not restored yet: ")
+    assert "403" in message
 
 
 def test_a_refused_restore_does_not_stop_the_policy_in_its_repository(make_system: Make) -> None:
@@ -124,13 +124,13 @@ def test_the_trash_lists_a_tag_that_is_not_restored_yet_and_a_user_can_restore_i
     lose_a_rescued_image(system)
     system.registry.fail_next(**READ_ONLY, times=None)
     system.later()
-    assert [(one.tag, one.digest) for one in system.wiring.undo.deleted(SHOP)] == [("v1", V1.digest)]
+    assert [(image.tag, image.digest) for image in system.wiring.undo.deleted(SHOP)] == [("v1", V1.digest)]
     system.registry.faults.clear()
     assert system.wiring.undo.restore(SHOP, tag="v1").tags == ("v1",)
     assert system.registry.tags(SHOP)["v1"] == V1.digest
     system.later()
     assert troubles(system) == {}
-    assert "v1" not in {one.tag for one in system.wiring.undo.deleted(SHOP)}
+    assert "v1" not in {image.tag for image in system.wiring.undo.deleted(SHOP)}
 
 
 def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_system: Make) -> None:
@@ -142,11 +142,11 @@ def test_an_image_whose_layers_are_gone_is_lost_and_the_trouble_says_so(make_sys
     system.registry.collect()
     system.hear_late()
     system.later()
-    said = troubles(system)[f"lost {SHOP}:prod"]
-    assert said.startswith("this image was lost in a race and cannot be restored: push it again (")
-    assert "layers or parts that it needs are missing" in said
+    message = troubles(system)[f"lost {SHOP}:prod"]
+    assert message.startswith("this image was lost in a race and cannot be restored: push it again (")
+    assert "layers or parts that it needs are missing" in message
     assert len([entry for entry in system.wiring.history.entries(SHOP) if entry.action == "lost"]) == 1
-    assert "prod" not in {one.tag for one in system.wiring.undo.deleted(SHOP)}
+    assert "prod" not in {image.tag for image in system.wiring.undo.deleted(SHOP)}
 
 
 def test_a_lost_image_stays_known_when_the_repository_is_compared(make_system: Make) -> None:

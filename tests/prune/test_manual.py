@@ -1,4 +1,4 @@
-"""What somebody asked for by hand: it goes the way of everything that goes, and never more than was asked for."""
+"""Manual deletions follow the order of every deletion, and never delete more than was asked for."""
 
 import itertools
 import time
@@ -52,7 +52,7 @@ def test_it_goes_although_no_rule_says_so_and_the_history_says_who_wanted_it(mak
     ask(system, "v1")
     assert system.tags() == {"v2"}
     assert len(system.registry.manifests(SHOP)) == 1
-    (entry,) = (one for one in system.wiring.history.entries(SHOP) if one.action == "pruned")
+    (entry,) = (item for item in system.wiring.history.entries(SHOP) if item.action == "pruned")
     assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
     assert refused(system) == {}
 
@@ -87,7 +87,7 @@ def test_an_index_that_was_put_back_stays_with_its_parts_and_signatures(make_sys
 def test_a_simulation_takes_it_for_what_somebody_did_and_not_the_policy(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1")
-    assert [one.kind for one in system.wiring.archive.events(SHOP)] == ["pushed", "pushed", "deleted"]
+    assert [event.kind for event in system.wiring.archive.events(SHOP)] == ["pushed", "pushed", "deleted"]
 
 
 @both
@@ -170,7 +170,7 @@ def test_a_push_rescues_what_is_about_to_go(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2")
     ask(system, "v1", settle=False)
     planning.enforce(system.wiring, SHOP)
-    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v1",)]
     system.push("v1")
     system.settle()
     assert system.tags() == {"v1", "v2"}
@@ -186,8 +186,10 @@ def test_no_pull_holds_it_up(make_system: Make) -> None:
     before = system.wiring.history.snapshot(SHOP)
     pull(system, digest, "docker")
     assert system.wiring.history.is_current(before)
-    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v1",)]
-    assert len([one for one in system.registry.requests if one.path.endswith("tags/list")]) == 2, "planned once"
+    assert [request.tags for request in system.wiring.history.doomed(SHOP)] == [("v1",)]
+    assert len([request for request in system.registry.requests if request.path.endswith("tags/list")]) == 2, (
+        "planned once"
+    )
 
 
 def test_it_waits_for_no_approval_and_approves_nothing_else(make_system: Make) -> None:
@@ -221,9 +223,11 @@ def test_the_policy_has_its_turn_afterwards(make_system: Make) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("said", "why"), [({"dry_run": True}, DRY), ({"protect": ["v1"]}, "protected by the policy")])
-def test_what_the_policy_forbids_is_refused_unless_forced(make_system: Make, said: dict[str, Any], why: str) -> None:
-    system = settled(make_system, "v1", "v2", policy=Policy.model_validate(said))
+@pytest.mark.parametrize(
+    ("message", "why"), [({"dry_run": True}, DRY), ({"protect": ["v1"]}, "protected by the policy")]
+)
+def test_what_the_policy_forbids_is_refused_unless_forced(make_system: Make, message: dict[str, Any], why: str) -> None:
+    system = settled(make_system, "v1", "v2", policy=Policy.model_validate(message))
     ask(system, "v1")
     assert (system.tags(), refused(system)) == ({"v1", "v2"}, {"v1": why})
     ask(system, "v1", force=True)
@@ -234,7 +238,7 @@ def test_a_dry_run_still_shows_what_would_go(make_system: Make) -> None:
     system = settled(make_system, "v1", "v2", "v3", policy=keep_last(1, dry_run=True))
     ask(system, "v2", force=True)
     assert system.tags() == {"v1", "v3"}
-    assert [one.tags for one in system.wiring.history.doomed(SHOP, dry=True)] == [("v1",)]
+    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP, dry=True)] == [("v1",)]
 
 
 def test_what_is_in_use_is_refused(make_system: Make) -> None:
@@ -363,7 +367,7 @@ def test_many_go_tags_first_and_no_rule_has_to_say_that_their_images_follow(make
     ask(system, *names[:-1])
     assert system.tags() == {"v149"}
     assert len(system.registry.manifests(SHOP)) == 1
-    actors = {one.actor for one in system.wiring.history.entries(SHOP, 500) if one.action == "pruned"}
+    actors = {entry.actor for entry in system.wiring.history.entries(SHOP, 500) if entry.action == "pruned"}
     assert actors == {"alice"}
 
 

@@ -1,4 +1,4 @@
-"""What workers count and time on their way, for /metrics."""
+"""Counters and times of the workers, for /metrics."""
 
 from dataclasses import replace
 
@@ -20,12 +20,12 @@ def test_a_push_that_pushes_one_out_is_counted_and_timed(make_system: Make) -> N
     system = make_system(keep_last(1))
     system.push("v1", "v2")
     system.settle()
-    found = metered(system)
-    assert found.counts["plans", "doomed"] == 1
-    assert found.counts["deletes", "deleted"] == 1
-    gone = found.timings["push_to_gone", ""]
+    result = metered(system)
+    assert result.counts["plans", "doomed"] == 1
+    assert result.counts["deletes", "deleted"] == 1
+    gone = result.timings["push_to_gone", ""]
     assert sum(gone.counts.values()) + gone.more == 1
-    assert sum(found.timings["registry_request", "DELETE 202"].counts.values()) == 1
+    assert sum(result.timings["registry_request", "DELETE 202"].counts.values()) == 1
 
 
 def test_a_long_time_after_the_last_push_nothing_is_timed(make_system: Make) -> None:

@@ -1,4 +1,4 @@
-"""Where the storage is mounted it is looked at instead of asking, once it was seen to change with a write."""
+"""A mounted storage is read instead of asking the registry, once it was seen to change with a write."""
 
 import shutil
 from functools import partial
@@ -30,7 +30,7 @@ def mounted(make_system: Make, tmp_path: Path) -> Make:
 
 
 def gets(system: System) -> int:
-    """How often we asked for a manifest by a tag."""
+    """The number of our requests for a manifest by a tag."""
     return system.registry.count("pushprune/", "GET", "manifests/v")
 
 
@@ -86,5 +86,5 @@ def test_bytes_that_are_not_what_their_digest_names_are_asked_for(mounted: Make,
         blob.write_bytes(whole[tag] + b" ")
         system.registry.before("GET", f"manifests/{tag}$", partial(blob.write_bytes, whole[tag]))
     deleting.delete(system.wiring, SHOP)
-    kept = {content for _, one in system.wiring.trash.manifests() for content in (one.content,)}
+    kept = {content for _, item in system.wiring.trash.manifests() for content in (item.content,)}
     assert kept == {content for tag, content in whole.items() if tag != f"v{COUNT - 1}"}

@@ -95,9 +95,9 @@ def test_dry_run_decides_and_records_and_deletes_nothing(make_system: Make) -> N
     assert system.registry.count("pushprune/", "DELETE") == 0
 
 
-def held_then_diluted(make_system: Make, said: Policy) -> System:
+def held_then_diluted(make_system: Make, rules: Policy) -> System:
     """Three of four tags wait; then other tags make them three of eight."""
-    system = make_system(said)
+    system = make_system(rules)
     system.push("v1", "v2", "v3", "v4")
     system.settle()
     assert system.wiring.rulings.held("shop/api") == "it would remove 3 of 4 tags, more than 50% (hold_over)"
@@ -126,7 +126,7 @@ def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
 
 
 def test_a_changed_policy_is_weighed_anew(make_system: Make) -> None:
-    """Whoever changes the policy has looked at what waits."""
+    """A user who changes the policy has looked at the plans that wait."""
     system = held_then_diluted(make_system, OF_V)
     changed = OF_V.model_copy(update={"hold_over": 60})
     assert system.wiring.verdicts.plan("shop/api").hold is not None

@@ -59,7 +59,7 @@ def test_they_stay_where_a_rule_keeps_them(make_system: Make) -> None:
     system.push("v2")
     system.settle()
     assert system.tags() == {"v2", signature}
-    explained = {one.verdict.tag.name: one.verdict.reason for one in system.wiring.verdicts.explain(SHOP)}
+    explained = {verdict.verdict.tag.name: verdict.verdict.reason for verdict in system.wiring.verdicts.explain(SHOP)}
     assert explained[signature] == "its image is gone, and rule signed keeps referrers"
 
 
@@ -107,8 +107,8 @@ def test_one_whose_image_is_back_unheard_stays_and_is_asked_about_once(make_syst
 
 
 def test_what_follows_does_not_count_towards_a_hold(make_system: Make) -> None:
-    said = policy("rules: [{name: last, keep: {last: 1}}]\nhold_over: 30%\nhold_min: 3")
-    system = make_system(said)
+    rules = policy("rules: [{name: last, keep: {last: 1}}]\nhold_over: 30%\nhold_min: 3")
+    system = make_system(rules)
     for number in range(1, 9):
         system.push(f"v{number}")
         sign(system, f"v{number}")

@@ -52,9 +52,9 @@ def test_batches_become_smaller_where_deletes_are_slow_and_each_is_kept(
     sizes: list[int] = []
     remove = deleting._go
 
-    def watched(*args: object, **how: object) -> None:
+    def watched(*args: object, **mode: object) -> None:
         sizes.append(len(args[2]))  # type: ignore[arg-type]
-        remove(*args, **how)  # type: ignore[arg-type]
+        remove(*args, **mode)  # type: ignore[arg-type]
 
     monkeypatch.setattr(deleting, "_go", watched)
     system.settle()

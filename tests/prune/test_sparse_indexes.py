@@ -115,4 +115,4 @@ def test_pushed_during_a_collection_it_is_an_alarm_only_if_a_part_was_lost(
     thread.join(20)
     assert not thread.is_alive()
     # The part itself is missed by nobody: no tag points at it.
-    assert [one.about for one in system.wiring.outbox.troubles()] == ["broken shop/api:v1"] * alarms
+    assert [trouble.about for trouble in system.wiring.outbox.troubles()] == ["broken shop/api:v1"] * alarms

@@ -177,7 +177,7 @@ def test_parts_that_several_deleted_indexes_share_go_although_a_plan_was_made_in
 
 
 def test_a_plan_does_not_commit_over_tags_that_were_taken_off_since(make_system: Make) -> None:
-    """What is left without a tag by that is known from untagged:R only, and a commit drops what says nothing there."""
+    """Such manifests are known from untagged:R only, and a commit drops what says nothing there."""
     system = make_system(keep_last(1))
     for tag in ("v1", "v2"):
         system.registry.push_image(SHOP, tag, seed="one")
@@ -221,9 +221,9 @@ def old_push(make_system: Make, *tags: str) -> System:
 
 
 def pull(system: System, reference: str, tag: str | None) -> None:
-    one = event("pull", SHOP, tag, reference, instance=system.registry.notifier.instance)
-    one["timestamp"] = datetime.now(UTC).isoformat()
-    system.hear({"events": [one]})
+    item = event("pull", SHOP, tag, reference, instance=system.registry.notifier.instance)
+    item["timestamp"] = datetime.now(UTC).isoformat()
+    system.hear({"events": [item]})
 
 
 @pytest.mark.parametrize("by_tag", [True, False])

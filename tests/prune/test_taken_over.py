@@ -1,4 +1,4 @@
-"""What a take-off had begun to remove goes, whoever takes its tag over or deletes it before that is noted."""
+"""An untag that was started is finished, whoever takes its tag over or deletes it before that is noted."""
 
 from collections.abc import Callable
 from typing import Any
@@ -51,7 +51,7 @@ def _die(*_: Any) -> None:
 
 
 def doomed(system: System) -> None:
-    """What is too much is doomed; the message about it is lost."""
+    """The overflow is doomed; the message about it is lost."""
     planning.enforce(system.wiring, SHOP)
     system.messages.sent.clear()
     assert system.wiring.history.doomed(SHOP)
@@ -63,7 +63,7 @@ def doom_again(system: System) -> None:
 
 
 def left_of_it(system: System) -> Any:
-    """What is still noted of take-offs under way."""
+    """The notes about untags under way."""
     connection = system.wiring.connection
     return connection.client.hgetall(connection.keys.of("untagging", SHOP))
 
@@ -115,7 +115,7 @@ def test_it_can_be_put_back(cut_off: Callable[[str], System], version: str) -> N
     digest = image(system, "v1")
     push_elsewhere(system, "v1")
     system.later()
-    assert digest in {one.digest for one in system.wiring.undo.deleted(SHOP)}
+    assert digest in {item.digest for item in system.wiring.undo.deleted(SHOP)}
     system.wiring.undo.restore(SHOP, digest=digest)
     assert digest in system.registry.manifests(SHOP)
 

@@ -17,13 +17,13 @@ def kept_in(folder: Path) -> dict[str, tuple[str, ...]]:
     """digest → tags, of images that can be restored from the folder."""
     index = folder / "index.jsonl"
     lines = [json.loads(line) for line in index.read_text().splitlines()] if index.exists() else []
-    found: dict[str, tuple[str, ...]] = {}
+    result: dict[str, tuple[str, ...]] = {}
     for line in lines:
         if line["media_type"]:
             file = folder / "manifests" / line["digest"].replace(":", "-")
             assert sha256(file.read_bytes()) == line["digest"]
-        found[line["digest"]] = (*found.get(line["digest"], ()), *line["tags"])
-    return found
+        result[line["digest"]] = (*result.get(line["digest"], ()), *line["tags"])
+    return result
 
 
 def watched(system: System, folder: Path) -> list[str]:

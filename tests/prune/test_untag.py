@@ -20,9 +20,9 @@ from tests.support.untagging import both, many, shared
 
 
 def no_tombstone(system: System) -> bool:
-    told = {entry.digest for entry in system.wiring.history.entries(SHOP, 5000)}
+    messages = {entry.digest for entry in system.wiring.history.entries(SHOP, 5000)}
     live = {tag.digest for tag in system.wiring.history.live(SHOP)}
-    return tombstone.DIGEST not in {*told, *live, *system.registry.manifests(SHOP)}
+    return tombstone.DIGEST not in {*messages, *live, *system.registry.manifests(SHOP)}
 
 
 @both
@@ -46,7 +46,7 @@ def test_what_the_registry_can_do_is_found_out_once(make_system: Make, version: 
     system.push("v4")
     system.settle()
     assert system.tags() == {"latest", "v4"}
-    ours = [(one.method, one.path.rpartition("/")[2]) for one in system.registry.requests[before:]]
+    ours = [(request.method, request.path.rpartition("/")[2]) for request in system.registry.requests[before:]]
     deleted = [reference for method, reference in ours if method == "DELETE" and reference == "v3"]
     assert deleted == (["v3"] if version == "3" else [])
 
@@ -211,8 +211,8 @@ def test_a_revision_that_a_rule_keeps_loses_only_its_tag(make_system: Make) -> N
         {"name": "moving", "tags": ["main"], "keep": {"revisions": 1}},
         {"name": "builds", "tags": ["b*"], "keep": {"last": 1}},
     ]
-    said = Policy.model_validate({"hold_over": 100, "hold_min": 1000, "rules": rules})
-    system = make_system(said)
+    wanted = Policy.model_validate({"hold_over": 100, "hold_min": 1000, "rules": rules})
+    system = make_system(wanted)
     image = make_image("one")
     for tag in ("b1", "main"):
         system.registry.push(SHOP, tag, image)
@@ -242,17 +242,17 @@ def test_a_fault_under_one_tag_leaves_no_tombstone_under_the_others(
 def test_no_tombstone_is_put_while_the_one_before_is_deleted(make_system: Make) -> None:
     """The registry refuses a DELETE that meets a PUT of the same manifest (measured: 400 or 500)."""
     system = many(make_system, delete={"parallel": 4})
-    deleting, put, met = threading.Event(), threading.Event(), []
+    deleting, put, meeting = threading.Event(), threading.Event(), []
 
     def clear() -> None:
         deleting.set()
-        met.append(put.wait(0.5))
+        meeting.append(put.wait(0.5))
 
     system.registry.before("PUT", "manifests/v", put.set, times=None)
     system.registry.before("GET", "manifests/v1$", lambda: deleting.wait(10))
     system.registry.before("DELETE", tombstone.DIGEST, clear)
     prune_deleting.delete(system.wiring, SHOP)
-    assert met == [False]
+    assert meeting == [False]
     assert system.tags() == {"v149"}
 
 

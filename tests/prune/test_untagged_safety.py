@@ -177,8 +177,8 @@ def test_many_manifests_without_a_tag_wait_for_approval(make_system: Make) -> No
 
 
 def test_the_parts_of_indexes_that_went_do_not_count_towards_a_hold(make_system: Make) -> None:
-    said = policy("rules: [{name: last, keep: {last: 1}, untagged: 0s}]\nhold_over: 50%\nhold_min: 8")
-    system = make_system(said)
+    rules = policy("rules: [{name: last, keep: {last: 1}, untagged: 0s}]\nhold_over: 50%\nhold_min: 8")
+    system = make_system(rules)
     for number in range(6):
         system.registry.push_index(SHOP, f"v{number}", platforms=3, at=ago(50 - number))
     system.settle()
@@ -245,7 +245,7 @@ def test_a_part_stays_where_nobody_heard_that_its_index_was_pushed_again(make_sy
     compared(system)
     compare.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index.digest])
     unheard(system, lambda: Pusher(system.registry.url).delete(SHOP, index.digest))
-    system.missed = [one for one in system.missed if one["events"][0]["target"].get("digest") == index.digest]
+    system.missed = [event for event in system.missed if event["events"][0]["target"].get("digest") == index.digest]
     system.hear_late()
     compare.resolve(system.wiring, system.wiring.history.snapshot(SHOP), [index.digest])
     unheard(system, lambda: Pusher(system.registry.url).push(SHOP, "latest", index))

@@ -53,7 +53,7 @@ def test_nothing_is_deleted_on_account_of_it(make_system: Make) -> None:
     system.work()
     system.later()
     assert system.tags() == {"v3", "v4", "v5"}
-    assert "pushprune reconcile shop/api" in " ".join(one.message for one in system.wiring.outbox.troubles())
+    assert "pushprune reconcile shop/api" in " ".join(trouble.message for trouble in system.wiring.outbox.troubles())
 
 
 def test_an_older_tag_that_is_still_there_proves_the_storage(make_system: Make) -> None:

@@ -45,7 +45,7 @@ def test_it_is_an_alarm_that_says_how_to_put_it_back(make_system: Make) -> None:
 
 def test_the_trash_lists_it_and_it_can_be_restored(make_system: Make) -> None:
     system, _, part = index_that_lost_a_part(make_system)
-    assert [(one.tag, one.digest) for one in system.wiring.undo.deleted(SHOP)] == [("", part)]
+    assert [(image.tag, image.digest) for image in system.wiring.undo.deleted(SHOP)] == [("", part)]
     system.wiring.undo.restore(SHOP, digest=part)
     assert system.pull_whole("latest")
     assert compare(system).lost == 0

@@ -31,7 +31,7 @@ def unheard(system: System, tag: str, created: datetime, seed: str = "") -> None
 
 
 def artifact(system: System, tag: str) -> None:
-    """What `oras push` makes: no image, so that no config says when it was made."""
+    """An artifact of `oras push`: no image, so no config states its date."""
     image = make_image(tag)
     body = json.loads(image.manifest)
     body["config"]["mediaType"] = "application/vnd.acme.config.v1+json"

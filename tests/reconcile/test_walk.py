@@ -148,8 +148,8 @@ def test_a_restart_of_which_only_the_debug_server_tells_wants_everything_compare
     wiring = replace(system.wiring, in_flight=cast(Any, debug))
     client: Any = wiring.connection.client
 
-    def sweep_while(said: str | None) -> str | None:
-        debug.said = said
+    def sweep_while(sentence: str | None) -> str | None:
+        debug.said = sentence
         for name in ("walk", "started"):
             client.delete(wiring.connection.keys.of("lease", name))
         sweep(wiring)

@@ -49,8 +49,8 @@ def bearer() -> Iterator[FakeRegistry]:
         yield fake
 
 
-def client_for(fake: FakeRegistry, login: Credentials | None = RIGHT, **how: Any) -> RegistryClient:
-    return RegistryClient(fake.url, auth=RegistryAuth(fake.url, lambda: login, **how), timeout_s=5)
+def client_for(fake: FakeRegistry, login: Credentials | None = RIGHT, **mode: Any) -> RegistryClient:
+    return RegistryClient(fake.url, auth=RegistryAuth(fake.url, lambda: login, **mode), timeout_s=5)
 
 
 def statuses(fake: FakeRegistry) -> list[int]:
@@ -158,8 +158,8 @@ class TestToken:
         bearer.before("GET", "/manifests/", lambda: together.wait(10), times=8)
         client = RegistryClient(bearer.url, auth=RegistryAuth(bearer.url, lambda: RIGHT), parallel=8)
         with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(lambda _: client.get("shop/api", "v1"), range(8)))
-        assert all(found)
+            result = list(pool.map(lambda _: client.get("shop/api", "v1"), range(8)))
+        assert all(result)
         assert statuses(bearer).count(401) == 8
         assert bearer.count(path_part="/token") == 1
 
@@ -368,7 +368,7 @@ class TestTokenServer:
     def test_it_never_gets_the_word_that_our_writes_carry(self, bearer: FakeRegistry) -> None:
         auth = RegistryAuth(bearer.url, lambda: RIGHT)
         RegistryClient(bearer.url, auth=auth, word=lambda: "w0rd").delete("shop/api", UNKNOWN)
-        told = [request.user_agent for request in bearer.requests if request.path.startswith("/token")]
+        messages = [request.user_agent for request in bearer.requests if request.path.startswith("/token")]
         sent = [request.user_agent for request in bearer.requests if request.method == "DELETE"]
-        assert set(told) == {USER_AGENT}
+        assert set(messages) == {USER_AGENT}
         assert set(sent) == {agent_with("w0rd")}

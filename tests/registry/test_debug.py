@@ -1,4 +1,4 @@
-"""What the registry says of its work, as the real one says it."""
+"""The registry's answers about its work, as the real one gives them."""
 
 import socket
 from collections.abc import Iterator
@@ -51,8 +51,8 @@ def test_an_upload_counts_until_it_is_answered(registry: RealRegistry, port: int
         until(lambda: counted.writes() == 1)
         yield b"y"
 
-    said = requests.patch(begun.headers["Location"], data=slowly(), timeout=30)
-    assert said.status_code == 202
+    message = requests.patch(begun.headers["Location"], data=slowly(), timeout=30)
+    assert message.status_code == 202
     until(lambda: counted.writes() == 0)
 
 
@@ -97,7 +97,7 @@ def test_a_name_with_several_addresses_stands_for_several_registries(
     real = socket.getaddrinfo
     monkeypatch.setattr(
         "service.registry.debug.socket.getaddrinfo",
-        lambda host, *more, **how: look_up(host, *more, **how) if host in known else real(host, *more, **how),
+        lambda host, *more, **mode: look_up(host, *more, **mode) if host in known else real(host, *more, **mode),
     )
     asked = DebugServer([f"http://registry:{port}"], 5)
     assert asked.writes() == 0

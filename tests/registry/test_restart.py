@@ -13,17 +13,17 @@ def test_one_that_works_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "timeout_s", "said"),
+    ("command", "timeout_s", "sentence"),
     [
         (["sh", "-c", "echo no; echo such unit >&2; exit 3"], 60, "gc.after ended with exit code 3: no / such unit"),
         (["/no/such/program"], 60, "gc.after cannot be run: "),
         (["sleep", "600"], 0.1, "gc.after took longer than 0 s and was stopped"),
     ],
 )
-def test_what_goes_wrong_is_said(command: list[str], timeout_s: float, said: str) -> None:
+def test_what_goes_wrong_is_said(command: list[str], timeout_s: float, sentence: str) -> None:
     with pytest.raises(CollectionFailed) as raised:
         run_command("gc.after", command, timeout_s)
-    assert str(raised.value).startswith(said)
+    assert str(raised.value).startswith(sentence)
 
 
 def test_what_it_leaves_running_is_not_waited_for(tmp_path: Path) -> None:

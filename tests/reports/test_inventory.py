@@ -63,17 +63,17 @@ def test_repositories_in_every_order_page_by_page(
     inventory: Inventory, order: RepositoryOrder, names: str, limit: int
 ) -> None:
     called = {"o": "ops/old", "s": "shop/api", "w": "shop/web"}
-    found: list[str] = []
+    result: list[str] = []
     after: Place | None = None
     for _ in range(5):
         page = inventory.repositories(everything, order, after, limit)
         assert page.total == 3
         assert len(page.rows) <= limit
-        found += [summary.repository for summary in page.rows]
+        result += [summary.repository for summary in page.rows]
         after = page.after
         if after is None:
             break
-    assert found == [called[name] for name in names]
+    assert result == [called[name] for name in names]
 
 
 def test_only_what_is_on_the_page_is_read(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,15 +100,19 @@ def test_many_repositories_are_read_in_parts(wiring: Wiring) -> None:
 
 def test_tags_come_with_their_verdicts_the_newest_push_first(inventory: Inventory) -> None:
     rows = inventory.tags("shop/api", everything).rows
-    assert [(one.verdict.tag.name, one.verdict.kept) for one in rows] == [("v3", True), ("v2", True), ("v1", False)]
+    assert [(entry.verdict.tag.name, entry.verdict.kept) for entry in rows] == [
+        ("v3", True),
+        ("v2", True),
+        ("v1", False),
+    ]
     assert rows[2].verdict.reason == "older than the newest 2 (rule last)"
 
 
 def test_tags_are_found_sorted_and_paged(inventory: Inventory) -> None:
     page = inventory.tags("shop/api", lambda name: name != "v2", "name", limit=1)
-    assert ([one.verdict.tag.name for one in page.rows], page.total, page.after) == (["v1"], 2, ("v1", "v1"))
+    assert ([entry.verdict.tag.name for entry in page.rows], page.total, page.after) == (["v1"], 2, ("v1", "v1"))
     rest = inventory.tags("shop/api", lambda name: name != "v2", "name", page.after, limit=1)
-    assert ([one.verdict.tag.name for one in rest.rows], rest.after) == (["v3"], None)
+    assert ([entry.verdict.tag.name for entry in rest.rows], rest.after) == (["v3"], None)
 
 
 def test_a_tag_whose_plan_waits_says_so(wiring: Wiring) -> None:
@@ -117,7 +121,7 @@ def test_a_tag_whose_plan_waits_says_so(wiring: Wiring) -> None:
     doomed = Doomed(digest(1), verdicts["v1"]), Doomed(digest(3), verdicts["v3"])
     held = Plan(doomed=doomed, hold="it is much")
     wiring.history.commit(snapshot, held, "held")
-    assert {one.verdict.tag.name: one.held for one in wiring.inventory.tags("shop/api", everything).rows} == {
+    assert {entry.verdict.tag.name: entry.held for entry in wiring.inventory.tags("shop/api", everything).rows} == {
         "v1": "it is much", "v2": None, "v3": None,  # v3 is kept, whatever the plan that waits says
     }  # fmt: skip
 
@@ -142,10 +146,10 @@ def test_what_is_wanted_of_it_is_found_however_far_back(inventory: Inventory) ->
 
 
 def test_where_a_tag_stood_is_told_also_after_it_went(inventory: Inventory) -> None:
-    (one,) = inventory.intervals("ops/old", "v1")
-    assert (one.from_us, one.to_us, one.ended) == (NOW + 5000, NOW + 6000, "deleted by ci")
-    (one,) = inventory.intervals("shop/api", "v2")
-    assert (one.digest, one.from_us, one.to_us, one.ended) == (digest(2), NOW + 2000, None, "")
+    (first,) = inventory.intervals("ops/old", "v1")
+    assert (first.from_us, first.to_us, first.ended) == (NOW + 5000, NOW + 6000, "deleted by ci")
+    (first,) = inventory.intervals("shop/api", "v2")
+    assert (first.digest, first.from_us, first.to_us, first.ended) == (digest(2), NOW + 2000, None, "")
 
 
 def test_what_nobody_heard_of_is_an_error(inventory: Inventory) -> None:
@@ -176,7 +180,7 @@ def test_a_page_says_of_each_tag_what_the_plan_says(make_wiring: MakeWiring, ord
     planned = {verdict.tag.name: verdict for verdict in wiring.verdicts.plan("shop/api").verdicts}
     assert {verdict.kept for verdict in planned.values()} == {True, False}
     rows = [page.rows for page in pages_of(wiring.inventory, order, limit=5)]
-    assert {one.verdict.tag.name: one.verdict for row in rows for one in row} == planned
+    assert {item.verdict.tag.name: item.verdict for row in rows for item in row} == planned
     assert all(len(row) <= 5 for row in rows)
 
 
@@ -221,4 +225,4 @@ def test_two_who_look_at_once_get_the_same(make_wiring: MakeWiring, monkeypatch:
     monkeypatch.setattr(Evaluation, "verdict", alone)
     with ThreadPoolExecutor(4) as threads:
         verdicts = list(threads.map(live.verdict, live.tags * 200))
-    assert {one.reason for one in verdicts} == {"alone"}
+    assert {verdict.reason for verdict in verdicts} == {"alone"}

@@ -18,9 +18,9 @@ ONE, TWO = make_image("one").digest, make_image("two").digest
 UNTAGGED_GOES = "rules: [{name: all, keep: {last: 9}, untagged: 0s}]"
 
 
-def moved(make_system: Make, said: Policy, version: str = "2.8") -> System:
+def moved(make_system: Make, rules: Policy, version: str = "2.8") -> System:
     """v1 stood at ONE, and stands at TWO."""
-    system = make_system(said, version)
+    system = make_system(rules, version)
     for name, minutes in (("one", 60), ("two", 10)):
         system.registry.push(SHOP, "v1", make_image(name), at=datetime.now(UTC) - timedelta(minutes=minutes))
     system.settle()
@@ -29,11 +29,11 @@ def moved(make_system: Make, said: Policy, version: str = "2.8") -> System:
 
 
 @pytest.mark.parametrize("version", ["2.8", "3"])
-@pytest.mark.parametrize("said", [keep_last(9), policy(UNTAGGED_GOES)], ids=["in the registry", "in the trash"])
-def test_a_tag_goes_back_and_what_it_leaves_is_not_lost(make_system: Make, said: Policy, version: str) -> None:
-    system = moved(make_system, said, version)
+@pytest.mark.parametrize("rules", [keep_last(9), policy(UNTAGGED_GOES)], ids=["in the registry", "in the trash"])
+def test_a_tag_goes_back_and_what_it_leaves_is_not_lost(make_system: Make, rules: Policy, version: str) -> None:
+    system = moved(make_system, rules, version)
     system.later()
-    assert (ONE in system.registry.manifests(SHOP)) is (said == keep_last(9))
+    assert (ONE in system.registry.manifests(SHOP)) is (rules == keep_last(9))
     assert ONE in system.wiring.undo.reachable(SHOP)
     undone = system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=TWO, by="alice")
     assert (undone.tags, undone.digest, undone.replaced) == (("v1",), ONE, TWO)
@@ -41,7 +41,7 @@ def test_a_tag_goes_back_and_what_it_leaves_is_not_lost(make_system: Make, said:
     assert system.registry.tags(SHOP) == {"v1": ONE}
     puller = Pusher(system.registry.url)
     assert (puller.pull_whole(SHOP, "v1"), puller.pull_whole(SHOP, TWO)) == (ONE, TWO)
-    (entry,) = (one for one in system.wiring.history.entries(SHOP) if one.action == "restored")
+    (entry,) = (item for item in system.wiring.history.entries(SHOP) if item.action == "restored")
     assert (entry.actor, entry.reason) == ("alice", f"restored in place of {TWO}")
     system.wiring.undo.restore(SHOP, tag="v1", digest=TWO, replaces=ONE)
     assert system.registry.tags(SHOP) == {"v1": TWO}
@@ -57,11 +57,11 @@ def test_it_keeps_the_place_of_the_push_that_it_takes_the_place_of(make_system: 
     assert system.tags() == {"v1", "x"}
 
 
-@pytest.mark.parametrize("over", [None, ONE, make_image("three").digest])
-def test_where_another_stands_than_was_seen_nothing_is_overwritten(make_system: Make, over: str | None) -> None:
+@pytest.mark.parametrize("finished", [None, ONE, make_image("three").digest])
+def test_where_another_stands_than_was_seen_nothing_is_overwritten(make_system: Make, finished: str | None) -> None:
     system = moved(make_system, keep_last(9))
     with pytest.raises(NotRestorable, match=f"was pushed again since and points at {TWO}"):
-        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=over)
+        system.wiring.undo.restore(SHOP, tag="v1", digest=ONE, replaces=finished)
     assert system.registry.tags(SHOP) == {"v1": TWO}
 
 

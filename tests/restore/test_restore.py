@@ -51,7 +51,7 @@ def test_an_index_comes_back_with_all_its_parts_and_keeps_them(make_system: Make
     system.pull_whole("v1")
     system.later()
     system.pull_whole("v1")
-    assert [one.tag for one in system.wiring.undo.deleted(SHOP)] == []
+    assert [image.tag for image in system.wiring.undo.deleted(SHOP)] == []
 
 
 def test_its_signature_comes_back_with_it(make_system: Make) -> None:
@@ -146,15 +146,15 @@ def test_after_a_collection_that_was_not_ours_nothing_half_is_put_back(make_syst
 
 
 @pytest.mark.parametrize(
-    ("tag", "said"),
+    ("tag", "sentence"),
     [
         ("v2", "shop/api:v2 exists"),
         ("v9", "shop/api:v9 was not deleted by pushprune; `pushprune trash shop/api` lists"),
     ],
 )
-def test_what_was_not_deleted_is_no_matter_of_undo(make_system: Make, tag: str, said: str) -> None:
+def test_what_was_not_deleted_is_no_matter_of_undo(make_system: Make, tag: str, sentence: str) -> None:
     system = pruned(make_system)
-    with pytest.raises(NotRestorable, match=said):
+    with pytest.raises(NotRestorable, match=sentence):
         system.wiring.undo.restore(SHOP, tag=tag)
 
 

@@ -96,8 +96,8 @@ def test_parts_come_before_their_index_and_signatures_after_their_image(shop: Sh
     shop.delete(index, "v1")
     for part in (nested, *children):
         shop.delete(part)
-    found = shop.restore(TagSelector(SHOP, "v1"))
-    assert outcomes(found) == dict.fromkeys(("v1", *names.values()), Outcome.RESTORED)
+    result = shop.restore(TagSelector(SHOP, "v1"))
+    assert outcomes(result) == dict.fromkeys(("v1", *names.values()), Outcome.RESTORED)
     assert shop.registry.tags(SHOP) == {
         "v1": index.digest, names["sig"]: signature.digest, names["att"]: attestation.digest,
     }  # fmt: skip
@@ -132,8 +132,8 @@ def test_of_several_deletions_of_a_tag_the_last_one_counts(shop: Shop) -> None:
     for image in (first, second):
         shop.registry.push(SHOP, "v1", image)
         shop.delete(image, "v1")
-    found = shop.restore()
-    assert outcomes(found) == {first.digest: Outcome.RESTORED, "v1": Outcome.RESTORED}
+    result = shop.restore()
+    assert outcomes(result) == {first.digest: Outcome.RESTORED, "v1": Outcome.RESTORED}
     assert shop.registry.tags(SHOP) == {"v1": second.digest}
     assert set(shop.registry.manifests(SHOP)) == {first.digest, second.digest}
 
@@ -153,9 +153,9 @@ def test_an_image_whose_layers_were_collected_is_not_restored_and_the_others_are
         shop.registry.push(SHOP, tag, image)
         shop.delete(image, tag)
     del shop.registry.storage.blobs["sha256:" + lost.manifest.decode().rpartition("sha256:")[2][:64]]
-    found = shop.restore()
-    assert outcomes(found) == {"lost": Outcome.REFUSED, "whole": Outcome.RESTORED}
-    assert "garbage collection: push the image again" in next(one.reason for one in found if one.tag == "lost")
+    result = shop.restore()
+    assert outcomes(result) == {"lost": Outcome.REFUSED, "whole": Outcome.RESTORED}
+    assert "garbage collection: push the image again" in next(item.reason for item in result if item.tag == "lost")
 
 
 def test_bytes_that_were_changed_in_the_folder_are_never_sent(shop: Shop) -> None:

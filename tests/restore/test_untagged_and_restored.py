@@ -1,4 +1,4 @@
-"""What a hostile reviewer found in taking off, undoing and healing: each of these was red."""
+"""Findings of a hostile reviewer in untagging, restoring and healing: each of these was red."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -167,7 +167,7 @@ def test_a_collection_in_a_large_clean_up_takes_no_undo_of_what_still_stands(
     assert len(system.registry.manifests(SHOP)) == 5
     system.later(rounds=6)  # the digests go now, after the collection
     assert len(system.registry.manifests(SHOP)) == 1
-    assert {one.tag for one in system.wiring.undo.deleted(SHOP)} == {"v0", "v1", "v2", "v3"}
+    assert {image.tag for image in system.wiring.undo.deleted(SHOP)} == {"v0", "v1", "v2", "v3"}
 
 
 def test_what_lost_only_its_tag_can_be_restored_after_a_collection(make_system: Make, monkeypatch: Any) -> None:
@@ -227,7 +227,7 @@ def test_what_was_doomed_for_a_push_that_force_replaced_is_planned_again(make_sy
     system.settle()
     system.registry.push_image(SHOP, "v1", seed="newest")
     planning.enforce(system.wiring, SHOP)
-    assert [one.tags for one in system.wiring.history.doomed(SHOP)] == [("v2",)]
+    assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [("v2",)]
     system.wiring.undo.restore(SHOP, tag="v1", digest=make_image("one").digest, force=True)
     deleting.delete(system.wiring, SHOP)
     system.settle()

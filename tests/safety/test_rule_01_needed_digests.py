@@ -20,16 +20,16 @@ def index_of(*children: str) -> References:
     return References(children=tuple(map(digest_of, children)))
 
 
-def reasons(tags: list[Tag], said: Policy, **links: References | None) -> dict[str, tuple[bool, str]]:
+def reasons(tags: list[Tag], rules: Policy, **links: References | None) -> dict[str, tuple[bool, str]]:
     """Per tag whether it is kept, and why. links: what is known of the digests that go by these short names."""
     known = {digest_of(name): references for name, references in links.items()}
-    return {v.tag.name: (v.kept, v.reason) for v in planned(tags, said, NOW, links=known).verdicts}
+    return {v.tag.name: (v.kept, v.reason) for v in planned(tags, rules, NOW, links=known).verdicts}
 
 
 def test_a_child_of_a_kept_index_is_kept() -> None:
-    said = policy("protect: v1\nrules: [{keep: none}]")
-    found = reasons([tag("v1", 1, "index"), tag("v1-amd64", 2, "amd64")], said, index=index_of("amd64", "arm64"))
-    assert found["v1-amd64"] == (True, f"it is part of the index {digest_of('index')}")
+    rules = policy("protect: v1\nrules: [{keep: none}]")
+    result = reasons([tag("v1", 1, "index"), tag("v1-amd64", 2, "amd64")], rules, index=index_of("amd64", "arm64"))
+    assert result["v1-amd64"] == (True, f"it is part of the index {digest_of('index')}")
 
 
 def test_a_child_of_an_untagged_index_is_kept() -> None:
@@ -37,17 +37,17 @@ def test_a_child_of_an_untagged_index_is_kept() -> None:
 
 
 def test_an_index_inside_a_kept_index_is_kept() -> None:
-    said = policy("protect: outer\nrules: [{keep: none}]")
+    rules = policy("protect: outer\nrules: [{keep: none}]")
     links = {"outer": index_of("inner"), "inner": index_of("leaf")}
-    assert [kept for kept, _ in reasons([tag("outer"), tag("inner"), tag("leaf")], said, **links).values()] == [
+    assert [kept for kept, _ in reasons([tag("outer"), tag("inner"), tag("leaf")], rules, **links).values()] == [
         True
     ] * 3
 
 
 def test_the_child_of_an_index_that_goes_stays_until_the_index_is_gone() -> None:
     tags = [tag("v1", 1, "index"), tag("amd64", 2)]
-    found = reasons(tags, NONE, index=index_of("amd64"))
-    assert (found["v1"][0], found["amd64"][0]) == (False, True)
+    result = reasons(tags, NONE, index=index_of("amd64"))
+    assert (result["v1"][0], result["amd64"][0]) == (False, True)
     assert not reasons(tags[1:], NONE)["amd64"][0]
 
 
@@ -58,11 +58,11 @@ def test_the_same_index_is_named_in_the_order_of_any_input() -> None:
 
 def test_tagged_children_of_an_index_take_no_slot() -> None:
     """Rule 1: children are never counted. Else v1, a whole image, would go for the parts of v2."""
-    said = policy("rules: [{name: newest, keep: {last: 2}}]")
+    rules = policy("rules: [{name: newest, keep: {last: 2}}]")
     tags = [tag("v1", 1), tag("v2-amd64", 2), tag("v2-arm64", 3), tag("v2", 4, "index")]
-    found = reasons(tags, said, index=index_of("v2-amd64", "v2-arm64"))
-    assert found["v1"] == (True, "number 2 of the newest 2 (rule newest)")
-    assert all(kept for kept, _ in found.values())
+    result = reasons(tags, rules, index=index_of("v2-amd64", "v2-arm64"))
+    assert result["v1"] == (True, "number 2 of the newest 2 (rule newest)")
+    assert all(kept for kept, _ in result.values())
 
 
 def test_an_index_nobody_looked_into_is_named_before_anything_goes() -> None:
@@ -78,24 +78,24 @@ def test_nothing_need_be_looked_into_while_nothing_goes() -> None:
 
 @pytest.mark.parametrize("name", ["sha256-" + "a" * 64, SIGNATURE])
 def test_a_referrers_tag_is_kept_and_takes_no_slot(name: str) -> None:
-    said = policy("rules: [{keep: {last: 1}}]")
-    found = reasons([tag("v1", 1), tag(name, 2)], said)
-    assert found[name] == (True, f"it belongs to sha256:{'a' * 64} and is deleted only after it")
-    assert found["v1"][0]
+    rules = policy("rules: [{keep: {last: 1}}]")
+    result = reasons([tag("v1", 1), tag(name, 2)], rules)
+    assert result[name] == (True, f"it belongs to sha256:{'a' * 64} and is deleted only after it")
+    assert result["v1"][0]
 
 
 def test_what_names_a_subject_is_kept_and_takes_no_slot() -> None:
-    said = policy("rules: [{keep: {last: 1}}]")
-    found = reasons([tag("v1", 1), tag("sbom", 2)], said, sbom=References(subject=digest_of("v1")))
-    assert found["sbom"] == (True, f"it belongs to {digest_of('v1')} and is deleted only after it")
-    assert found["v1"][0]
+    rules = policy("rules: [{keep: {last: 1}}]")
+    result = reasons([tag("v1", 1), tag("sbom", 2)], rules, sbom=References(subject=digest_of("v1")))
+    assert result["sbom"] == (True, f"it belongs to {digest_of('v1')} and is deleted only after it")
+    assert result["v1"][0]
 
 
 def test_what_cannot_be_read_is_kept_and_takes_no_slot() -> None:
-    said = policy("rules: [{keep: {last: 1}}]")
-    found = reasons([tag("v1", 1), tag("odd", 2)], said, odd=References(readable=False))
-    assert found["odd"] == (True, "its manifest cannot be read, so its layers and parts are unknown")
-    assert found["v1"][0]
+    rules = policy("rules: [{keep: {last: 1}}]")
+    result = reasons([tag("v1", 1), tag("odd", 2)], rules, odd=References(readable=False))
+    assert result["odd"] == (True, "its manifest cannot be read, so its layers and parts are unknown")
+    assert result["v1"][0]
 
 
 def test_an_image_that_shares_its_digest_with_a_referrers_tag_is_kept() -> None:

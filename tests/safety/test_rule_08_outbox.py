@@ -20,7 +20,7 @@ from workers.sweep import sweep
 
 
 def swept(system: System) -> list[tuple[str, ...]]:
-    """What sweeps send, from now until they send something."""
+    """Sweep until something is sent, and return it."""
     system.messages.sent.clear()
 
     def sent() -> bool:
@@ -107,21 +107,21 @@ def test_events_in_any_order_and_doubled_end_in_the_same_state(
     history: History, connection: Connection, seed: int
 ) -> None:
     events = many_events()
-    for one in events:
-        record(history, one)
+    for item in events:
+        record(history, item)
     in_order = state(connection)
     connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
     shuffled = [*events, *events[::3]]
     random.Random(seed).shuffle(shuffled)
-    for one in shuffled:
-        record(history, one)
+    for item in shuffled:
+        record(history, item)
     assert state(connection) == in_order
 
 
 def test_an_envelope_of_many_events_ends_like_many_envelopes(history: History, connection: Connection) -> None:
     events = many_events()
-    for one in events:
-        record(history, one)
+    for item in events:
+        record(history, item)
     apart = state(connection)
     connection.client.delete(*connection.client.keys(f"{connection.keys.prefix}*"))
     record(history, *events)

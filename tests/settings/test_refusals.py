@@ -1,4 +1,4 @@
-"""What settings refuse: one sentence with place, key, and the word that was probably meant."""
+"""Settings that are refused: one sentence with place, key, and the word that was probably meant."""
 
 from pathlib import Path
 
@@ -162,8 +162,8 @@ def test_what_is_not_finite_is_no_time(refuse: Refuse, time: str) -> None:
     ids=lambda content: repr(content[:20]),
 )
 def test_a_file_that_is_no_plain_yaml_is_refused(refuse: Refuse, content: str | bytes, sentence: str) -> None:
-    found = refuse(content)
-    assert found.startswith(f"pushprune.yaml{sentence}" if sentence.startswith(",") else sentence)
+    result = refuse(content)
+    assert result.startswith(f"pushprune.yaml{sentence}" if sentence.startswith(",") else sentence)
 
 
 @pytest.mark.parametrize("number", ["010", "10:00", "1_0", "0x10", "0b11", "-010", "1_0.5", "10:00.5"])
@@ -261,7 +261,7 @@ def test_without_a_token_only_this_machine_may_connect(load: Load, refuse: Refus
 
 
 @pytest.mark.parametrize(
-    ("tokens", "said"),
+    ("tokens", "sentence"),
     [
         ("{notify: a}", "tokens.notify has less than 16 characters"),
         ("{notify: 0123456789abcdef, admin: 0123456789abcde}", "tokens.admin has less than 16 characters"),
@@ -269,10 +269,10 @@ def test_without_a_token_only_this_machine_may_connect(load: Load, refuse: Refus
     ],
 )
 def test_where_strangers_may_connect_tokens_cannot_be_guessed(
-    load: Load, refuse: Refuse, tokens: str, said: str
+    load: Load, refuse: Refuse, tokens: str, sentence: str
 ) -> None:
-    assert said in refuse(f"tokens: {tokens}\nlisten: 0.0.0.0:80")
-    assert said in refuse(f"tokens: {tokens}\nweb: {{proxies: [10.0.0.7]}}")
+    assert sentence in refuse(f"tokens: {tokens}\nlisten: 0.0.0.0:80")
+    assert sentence in refuse(f"tokens: {tokens}\nweb: {{proxies: [10.0.0.7]}}")
     assert load(f"tokens: {tokens}\nlisten: 127.0.0.1:80").tokens.notify
 
 

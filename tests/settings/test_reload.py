@@ -31,10 +31,10 @@ def inline(last: int) -> str:
 
 
 def last_of(source: PolicySource) -> int | None:
-    found = source.current()
-    if not found or not found.rules:
+    result = source.current()
+    if not result or not result.rules:
         return None
-    keep = found.rules[0].keep
+    keep = result.rules[0].keep
     assert isinstance(keep, Keep)
     return keep.last
 
@@ -173,9 +173,9 @@ def test_a_file_that_is_still_being_written_is_no_policy_yet(
     file.write_text(cut)
 
     def read_and_write_the_rest(path: Path) -> Policy:
-        found = load_policy(path)
+        rules = load_policy(path)
         file.write_text(whole)
-        return found
+        return rules
 
     with monkeypatch.context() as patch:
         if moment == "after it was read":
@@ -216,8 +216,8 @@ def test_a_change_is_read_by_one_thread_for_all(write: Write, monkeypatch: pytes
     monkeypatch.setattr(reload, "load_policy", count)
     with ThreadPoolExecutor(4) as threads:
         barrier = threading.Barrier(4)
-        found = [threads.submit(lambda: barrier.wait() >= 0 and last_of(source)) for _ in range(4)]
-    assert [future.result() for future in found] == [11] * 4
+        result = [threads.submit(lambda: barrier.wait() >= 0 and last_of(source)) for _ in range(4)]
+    assert [future.result() for future in result] == [11] * 4
     assert len(reads) == 1
 
 
@@ -244,9 +244,9 @@ def test_variables_and_overrides_still_hold_when_the_policy_is_read_again(write:
     config = write(inline(10))
     source = PolicySource(load_settings(config, {"PUSHPRUNE_POLICY__DRY_RUN": "true"}, policy={"grace": "5s"}))
     replace(config, inline(11) + "  protect: latest\n")
-    found = source.current()
-    assert found
-    assert (found.dry_run, found.grace, found.protect, last_of(source)) == (True, 5, ("latest",), 11)
+    result = source.current()
+    assert result
+    assert (result.dry_run, result.grace, result.protect, last_of(source)) == (True, 5, ("latest",), 11)
 
 
 def test_a_policy_may_move_to_its_own_file_and_back(write: Write) -> None:
@@ -278,11 +278,11 @@ def test_a_policy_given_as_a_value_stays() -> None:
 
 
 def test_equal_policies_have_equal_digests(write: Write) -> None:
-    one = PolicySource(Settings(policy=write("grace: 60s\nprotect: latest\n", "one.yaml")))
+    first = PolicySource(Settings(policy=write("grace: 60s\nprotect: latest\n", "one.yaml")))
     same = PolicySource(Settings(policy=write("# same\nprotect: [latest]\ngrace: 1m\n", "same.yaml")))
     other = PolicySource(Settings(policy=write("protect: [latest]\n", "other.yaml")))
-    assert one.digest == same.digest != other.digest
-    assert PolicySource(Settings()).digest not in (one.digest, other.digest, "")
+    assert first.digest == same.digest != other.digest
+    assert PolicySource(Settings()).digest not in (first.digest, other.digest, "")
 
 
 def test_who_only_listens_waits_for_a_policy_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where settings come from, and which source wins."""
+"""Sources of settings, and their precedence."""
 
 import re
 from pathlib import Path

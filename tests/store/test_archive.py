@@ -50,9 +50,15 @@ def test_a_repository_of_which_nothing_is_recorded_has_no_events(archive: Archiv
 
 def test_a_push_is_read_with_who_what_and_when(history: History, archive: Archive) -> None:
     record(history, event(1))
-    (one,) = archive.events("shop/api")
-    assert (one.kind, one.tag, one.digest, one.at_us, one.size_bytes) == ("pushed", "v1", digest(1), NOW + 1000, 400)
-    assert (one.actor, one.useragent, one.address) == ("ci", "docker/27", "10.0.0.9:1")
+    (item,) = archive.events("shop/api")
+    assert (item.kind, item.tag, item.digest, item.at_us, item.size_bytes) == (
+        "pushed",
+        "v1",
+        digest(1),
+        NOW + 1000,
+        400,
+    )
+    assert (item.actor, item.useragent, item.address) == ("ci", "docker/27", "10.0.0.9:1")
 
 
 def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archive: Archive) -> None:
@@ -60,7 +66,7 @@ def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archi
     history.adopt(history.snapshot("shop/api"), found=[(Tag("old", digest("old"), None, 5), "")], vanished=["v3"])
     prune(history, next(tag for tag in history.live("shop/api") if tag.name == "v1"))
     record(history, user_delete(5, "v2"), event(6, "delete", tag=None, seed=4))
-    assert [(one.kind, one.tag, one.digest) for one in archive.events("shop/api")] == [
+    assert [(item.kind, item.tag, item.digest) for item in archive.events("shop/api")] == [
         ("pushed", "v1", digest(1)),
         ("pushed", "v2", digest(2)),
         ("pushed", "v3", digest(3)),
@@ -76,17 +82,17 @@ def test_each_way_for_a_tag_to_come_and_go_is_told_apart(history: History, archi
 def test_what_changes_no_tag_is_left_out(history: History, archive: Archive) -> None:
     record(history, event(1))
     removals(history).healed("shop/api", ("v1", 0), digest(1), "a delete of ours had taken it along")
-    assert [one.kind for one in archive.events("shop/api")] == ["pushed"]
+    assert [item.kind for item in archive.events("shop/api")] == ["pushed"]
 
 
 def test_pulls_are_read_once_for_every_repository(history: History, archive: Archive) -> None:
     record(history, pull(1), pull(2, None), replace(pull(3), repository="web"))
-    found = archive.pulls()
-    assert [(one.kind, one.tag, one.digest) for one in found["shop/api"]] == [
+    result = archive.pulls()
+    assert [(item.kind, item.tag, item.digest) for item in result["shop/api"]] == [
         ("pulled", "v1", digest(1)),
         ("pulled", "", digest(1)),
     ]
-    assert [one.at_us for one in found["web"]] == [NOW + 3000]
+    assert [item.at_us for item in result["web"]] == [NOW + 3000]
 
 
 def test_many_entries_come_in_pages_and_each_once(
@@ -95,7 +101,7 @@ def test_many_entries_come_in_pages_and_each_once(
     monkeypatch.setattr(module, "_PAGE", 3)
     for count in (7, 9):
         record(history, *(event(number, tag=f"v{number}") for number in range(count)))
-        assert [one.tag for one in archive.events("shop/api")] == [f"v{number}" for number in range(count)]
+        assert [item.tag for item in archive.events("shop/api")] == [f"v{number}" for number in range(count)]
 
 
 def test_pulls_that_were_dropped_are_told_by_the_oldest_that_is_left(connection: Connection) -> None:
@@ -121,8 +127,8 @@ def test_an_entry_says_of_what_kind_the_manifest_was(history: History) -> None:
     listed = event(1, tag="multi", media_type=OCI_INDEX, children=())
     strange = event(2, tag="odd", media_type="application/vnd.wasm.v1+json")
     record(history, listed, strange, user_delete(3, "odd"))
-    snapshot, found = history.snapshot("shop/api"), Tag("old", digest("old"), None, 5)
-    history.adopt(snapshot, [(found, "")], media_types={digest("old"): DOCKER_MANIFEST})
+    snapshot, result = history.snapshot("shop/api"), Tag("old", digest("old"), None, 5)
+    history.adopt(snapshot, [(result, "")], media_types={digest("old"): DOCKER_MANIFEST})
     kinds = {(entry.action, entry.tag): entry.media_type for entry in history.entries("shop/api")}
     assert kinds == {
         ("push", "multi"): OCI_INDEX, ("push", "odd"): "application/vnd.wasm.v1+json", ("delete", "odd"): "",

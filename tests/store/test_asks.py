@@ -1,4 +1,4 @@
-"""What somebody asked for by hand, as it stands in Redis: noted as it was seen, and void once somebody pushes it."""
+"""Manual deletions in Redis: noted as they were seen, and void once the image is pushed again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -50,7 +50,7 @@ def test_it_is_planned_anew_before_anything_more_goes(wiring: Wiring) -> None:
 def test_what_was_refused_is_said_and_planned_no_more(wiring: Wiring) -> None:
     wiring.asks.request(SHOP, {"v1": digest(1), "v2": digest(2)}, "alice")
     wiring.asks.reject(SHOP, wiring.asks.requests(SHOP), {"v1": "no", "v2": ""})
-    assert {name: one.refused for name, one in wiring.asks.requests(SHOP).items()} == {"v1": "no"}
+    assert {name: request.refused for name, request in wiring.asks.requests(SHOP).items()} == {"v1": "no"}
     assert wiring.history.snapshot(SHOP).asked == {}
 
 

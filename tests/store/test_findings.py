@@ -1,4 +1,4 @@
-"""What the doctor found last."""
+"""The last findings of the doctor."""
 
 import json
 from collections.abc import Callable
@@ -13,9 +13,9 @@ def test_what_was_found_is_kept_and_what_another_version_kept_is_not_understood(
     wiring = make_wiring()
     assert wiring.findings.last() is None
     wiring.findings.keep([fine("redis", "it answers")], "alice")
-    found = wiring.findings.last()
-    assert found is not None
-    assert (found.findings, found.by) == ((fine("redis", "it answers"),), "alice")
+    findings = wiring.findings.last()
+    assert findings is not None
+    assert (findings.findings, findings.by) == ((fine("redis", "it answers"),), "alice")
     client, key = wiring.connection.client, wiring.connection.keys.of("doctor:last")
     kept = json.loads(str(client.get(key)))
     kept["findings"][0]["since"] = 1

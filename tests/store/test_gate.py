@@ -59,7 +59,7 @@ def close(gate: Gate, token: str = "t1") -> None:
 
 
 def loose(gate: Gate, *blobs: str) -> set[str]:
-    return {one.digest for one in gate.unreferenced(blobs or (X,))}
+    return {item.digest for item in gate.unreferenced(blobs or (X,))}
 
 
 def test_open_lets_everything_pass(gate: Gate) -> None:
@@ -186,7 +186,7 @@ def test_a_tag_that_leaves_something_loose_is_waited_for_until_its_manifest_is_h
 )
 def test_what_somebody_relies_on_is_loose(gate: Gate, write: WriteRequest) -> None:
     passes(gate, write)
-    assert [(one.repository, one.digest, one.heard) for one in gate.unreferenced([X])] == [(SHOP, X, False)]
+    assert [(item.repository, item.digest, item.heard) for item in gate.unreferenced([X])] == [(SHOP, X, False)]
     assert gate.unreferenced([digest("other")]) == ()
 
 
@@ -219,7 +219,7 @@ def test_without_a_gate_notifications_tell_of_pushes(gate: Gate, connection: Con
     history = History(connection)
     blob_heard(history)
     assert gate.unfinished() == (SHOP,)
-    assert [(one.digest, one.heard) for one in gate.unreferenced([X])] == [(X, True)]
+    assert [(item.digest, item.heard) for item in gate.unreferenced([X])] == [(X, True)]
     heard(history, X)
     assert gate.unfinished() == ()
     assert loose(gate) == set()
@@ -262,7 +262,7 @@ def test_more_than_can_be_remembered_is_not_forgotten_but_told(connection: Conne
     assert client.zcard(connection.keys.of("pushing")) == 3
     assert client.zcard(connection.keys.of("unreferenced")) == 3
     assert gate.unfinished()[0] == MORE
-    assert {one.digest for one in gate.unreferenced([digest(0), digest(4)])} == {digest(0), ""}
+    assert {item.digest for item in gate.unreferenced([digest(0), digest(4)])} == {digest(0), ""}
 
 
 def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) -> None:
@@ -273,8 +273,8 @@ def test_who_stands_still_makes_room_for_who_does_not(connection: Connection) ->
     assert not gate.admit(begins(), ANN).overflows
     assert gate.unfinished() == (SHOP,)
     for number in range(2):
-        said = gate.admit(begins(f"shop/{number}"), ANN)
-    assert said.overflows
+        message = gate.admit(begins(f"shop/{number}"), ANN)
+    assert message.overflows
     earlier(connection, "pushing", 31)
     assert not gate.admit(begins(), ANN).overflows
 
@@ -351,7 +351,7 @@ def test_a_manifest_that_was_read_frees_nothing_for_another_client_or_repository
     passes(gate, tagged())
     heard(History(connection))
     assert gate.release_blobs(gate.unread_manifests()[0], [X]) == 0
-    assert {one.repository for one in gate.unreferenced([X])} == {SHOP, "shop/web"}
+    assert {item.repository for item in gate.unreferenced([X])} == {SHOP, "shop/web"}
 
 
 def test_only_the_holder_turns_the_gate(gate: Gate) -> None:

@@ -1,4 +1,4 @@
-"""Which blobs each manifest references: learnt from pushes and fetched manifests, bounded, gone with the manifest."""
+"""Blobs of each manifest: learnt from pushes and fetched manifests, bounded, forgotten with the manifest."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,8 +56,8 @@ def test_a_push_without_a_tag_does_too(history: History) -> None:
 @pytest.mark.parametrize("asked", [(), ("x",), ("x", "y", "z")])
 def test_only_what_is_asked_about_is_read(history: History, asked: tuple[str, ...]) -> None:
     record(history, push(1), push(2, "y"))
-    told = history.layers(SHOP, (digest(name) for name in asked))
-    assert told == {digest(name): KNOWN for name in asked if name != "z"}
+    messages = history.layers(SHOP, (digest(name) for name in asked))
+    assert messages == {digest(name): KNOWN for name in asked if name != "z"}
 
 
 def test_one_that_does_not_say_leaves_what_is_known(history: History) -> None:
@@ -137,9 +137,9 @@ def test_no_more_manifests_are_remembered_than_is_set(connection: Connection) ->
         record(history, push(number, number, tag=f"v{number}"))
         assert digest(number) in history.layers(SHOP), "the newest is never the one that is dropped"
     history.learn(SHOP, {digest("fetched"): References(blobs=BLOBS)})
-    found = history.layers(SHOP)
-    assert (len(found), digest("fetched") in found) == (3, True)
-    known = set(found)
+    result = history.layers(SHOP)
+    assert (len(result), digest("fetched") in result) == (3, True)
+    known = set(result)
     for number in range(10, 20):
         record(history, replace(push(number), digest=next(iter(known))))
         history.learn(SHOP, {next(iter(known)): References(blobs=BLOBS)})
@@ -152,12 +152,12 @@ def test_how_many_is_a_setting(make_wiring: Callable[..., Wiring]) -> None:
     assert len(wiring.history.layers(SHOP)) == 2
 
 
-@pytest.mark.parametrize("how", ["pushed", "fetched"])
-def test_a_lower_bound_takes_hold_with_the_next_manifest(connection: Connection, how: str) -> None:
+@pytest.mark.parametrize("mode", ["pushed", "fetched"])
+def test_a_lower_bound_takes_hold_with_the_next_manifest(connection: Connection, mode: str) -> None:
     for number in range(9):
         record(History(connection), push(number, number))
     history = History(connection, Limits(repository_layers=4))
-    if how == "pushed":
+    if mode == "pushed":
         record(history, push(10, "next"))
     else:
         history.learn(SHOP, {digest("next"): References(blobs=BLOBS)})
@@ -173,8 +173,8 @@ def test_layers_are_written_as_keys_says(history: History, connection: Connectio
 
 def test_what_is_packed_is_what_comes_back() -> None:
     sizes = (0, 1, 35, 36, 2**53 - 1)
-    found = unpack_layers(pack_layers((digest(size), size) for size in sizes))
-    assert found == tuple((short(digest(size))[:8], size) for size in sizes)
+    result = unpack_layers(pack_layers((digest(size), size) for size in sizes))
+    assert result == tuple((short(digest(size))[:8], size) for size in sizes)
 
 
 def test_a_blob_that_stands_twice_in_a_manifest_is_one() -> None:

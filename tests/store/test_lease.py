@@ -136,8 +136,8 @@ def test_a_writer_keeps_its_right_while_a_collection_waits_for_it(leases: Leases
     with leases.write(300) as permit, leases.hold(COLLECT) as collect:
         assert permit is not None
         assert collect is not None
-        over = time.monotonic() + 0.6
-        until(lambda: time.monotonic() > over)
+        finished = time.monotonic() + 0.6
+        until(lambda: time.monotonic() > finished)
         assert permit.valid
         assert leases.writers() == 1
 

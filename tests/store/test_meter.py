@@ -1,4 +1,4 @@
-"""What is counted and timed on the way: once in Redis, it is the same for all processes."""
+"""Counters and times: once in Redis, they are the same for all processes."""
 
 import threading
 
@@ -58,9 +58,9 @@ def test_nothing_is_lost_while_redis_is_away(connection: Connection) -> None:
         meter.read()
     meter._connection = connection
     meter.flush()
-    found = meter.read()
-    assert found.counts == {("failures", "due"): 2}
-    assert found.timings["gate_wait", "passed"].sum_s == pytest.approx(0.3)
+    result = meter.read()
+    assert result.counts == {("failures", "due"): 2}
+    assert result.timings["gate_wait", "passed"].sum_s == pytest.approx(0.3)
 
 
 def test_threads_may_count_at_once(connection: Connection) -> None:

@@ -24,7 +24,7 @@ def emptied(connection: Connection) -> History:
 
 
 def left(connection: Connection) -> set[str]:
-    """What is known of the repository by name, or in a table of all repositories."""
+    """All entries about the repository, by name or in a table of all repositories."""
     client: Any = connection.client
     named = {key for key in client.scan_iter(match=f"{connection.keys.prefix}*") if key.endswith(f":{SHOP}")}
     named |= {table for table in ("generation", "compared") if client.hexists(connection.keys.of(table), SHOP)}

@@ -1,4 +1,4 @@
-"""What the history knows of manifests without a tag, of what a tag pointed at before, and of use."""
+"""The history of untagged manifests, of earlier digests of a tag, and of use."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,8 +23,8 @@ def history(connection: Connection) -> History:
 
 def untagged(history: History) -> dict[str, tuple[int, str]]:
     """digest → (thousandths after the start since when, the tag it had last)."""
-    found = history.snapshot(SHOP).untagged
-    return {one.digest: ((one.since_us - NOW) // 1000, one.tag) for one in found}
+    result = history.snapshot(SHOP).untagged
+    return {item.digest: ((item.since_us - NOW) // 1000, item.tag) for item in result}
 
 
 def test_an_overwritten_digest_is_untagged_since_the_push_that_took_its_tag(history: History) -> None:
@@ -86,8 +86,8 @@ def test_the_parts_of_a_deleted_index_are_untagged_from_then_on(history: History
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 3, 1, 2), (3, 0, 1, 2), (1, 2, 3, 0), (1, 0, 3, 2)])
 def test_what_was_deleted_before_its_tag_went_on_is_not_untagged(history: History, order: tuple[int, ...]) -> None:
     deleted = (event(4, "delete", None, "old", media_type=""), user_delete(5, "v1"))
-    told = (event(2, seed="old"), *deleted, event(8, seed="new"))
-    record(history, *(told[nth] for nth in order))
+    messages = (event(2, seed="old"), *deleted, event(8, seed="new"))
+    record(history, *(messages[nth] for nth in order))
     assert untagged(history) == {}
 
 
@@ -123,7 +123,7 @@ def test_they_are_also_where_the_index_was_read_before_its_push_and_its_deletion
     record(history, event(9, "delete", tag=None, seed="i", media_type=""), user_delete(10, "v1"))
     read_index(history)
     record(history, event(2, media_type=INDEX, seed="i"))
-    (part,) = (one for one in history.snapshot(SHOP).untagged if one.digest == digest("part"))
+    (part,) = (item for item in history.snapshot(SHOP).untagged if item.digest == digest("part"))
     assert (part.since_us, part.index) == (NOW + 9000, digest("i"))
 
 

@@ -1,4 +1,4 @@
-"""When the registry says that it was started: a restart that no event told of counts, and each of them once."""
+"""Starts of the registry: a restart that no event reported counts, and each of them once."""
 
 from collections.abc import Callable
 
@@ -40,6 +40,6 @@ def test_several_registries_behind_one_address_are_no_restarts(wiring: Wiring) -
     wiring.walks.note_registry_start("1e9", LONG_MS)
     wiring.walks.note_registry_start("2e9", LONG_MS)
     before = wiring.walks.epoch()
-    for said in ("1e9", "2e9", "1e9"):
-        assert not wiring.walks.note_registry_start(said, -1000)
+    for item in ("1e9", "2e9", "1e9"):
+        assert not wiring.walks.note_registry_start(item, -1000)
     assert wiring.walks.epoch() == before

@@ -12,7 +12,7 @@ from tests.fakes.valkey import free_port
 
 @pytest.fixture
 def expired(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a process knows of the word is read again at each use."""
+    """Read the word of a process again at each use."""
     monkeypatch.setattr(module, "_READ_AGAIN_S", 0.0)
 
 

@@ -41,7 +41,7 @@ def state(wiring: Wiring) -> str:
 
 
 def leave_behind(wiring: Wiring, token: str = "dead") -> None:
-    """What a holder that died leaves: a closed gate, and a lock that nobody holds."""
+    """Leave what a dead holder leaves: a closed gate, and a lock that nobody holds."""
     assert wiring.collector is not None
     with wiring.collector.claimed(token):
         wiring.gate.drain(token, 1, "by hand")
@@ -63,9 +63,9 @@ class Counted:
         return self.said[1]
 
 
-def obey(wiring: Wiring, over: threading.Event) -> None:
+def obey(wiring: Wiring, ended: threading.Event) -> None:
     """A gate process."""
     token = ""
-    while not over.wait(0.01):
+    while not ended.wait(0.01):
         signed = wiring.gate.check_in("web:1", token)
         token = signed.token if signed.state == "closed" else ""

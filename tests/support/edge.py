@@ -1,4 +1,4 @@
-"""What the tests of the HTTP edge share: the application over a Redis in memory, and what it would have sent."""
+"""Makers for the HTTP edge: the application over a Redis in memory, and the messages it would have sent."""
 
 import dataclasses
 import json
@@ -84,7 +84,7 @@ def answer(recorded: int, duplicates: int = 0, rejected: tuple[str, ...] = ()) -
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once() -> Iterator[None]:
-    """What Werkzeug compiles of a route serves every application: building one takes a quarter of the time."""
+    """Compile Werkzeug's routes once for every application: building one takes a quarter of the time."""
     compile_builder: Any = Rule._compile_builder
     compiled: dict[tuple[Any, ...], Any] = {}
 

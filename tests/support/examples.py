@@ -1,4 +1,4 @@
-"""How many examples hypothesis tries: all in `make test-deep`, a third in `make test`, a tenth in `make check`."""
+"""The number of examples of hypothesis: all in `make test-deep`, a third in `make test`, a tenth in `make check`."""
 
 from collections.abc import Callable
 from typing import Any

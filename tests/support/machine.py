@@ -16,7 +16,7 @@ def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -
 
     The environment variable MACHINE_EXAMPLES replaces the number of examples.
     """
-    how = settings(
+    mode = settings(
         max_examples=int(os.environ.get("MACHINE_EXAMPLES", examples)),
         stateful_step_count=_STEPS,
         deadline=None,
@@ -26,4 +26,4 @@ def run(machine: Callable[[], Machine], examples: int, *, shrink: bool = True) -
         suppress_health_check=list(HealthCheck),
     )
     run_machine: Any = stateful.run_state_machine_as_test
-    run_machine(machine, settings=how)
+    run_machine(machine, settings=mode)

@@ -77,7 +77,7 @@ def event(
             {"mediaType": LAYER if number else CONFIG, "digest": digest_of(blob), "size": size}
             for number, (blob, size) in enumerate(blobs.items())
         ]
-    said = {
+    message = {
         "timestamp": datetime.fromtimestamp(START_S + at, UTC).isoformat().replace("+00:00", "Z"),
         "action": action,
         "target": target,
@@ -85,8 +85,8 @@ def event(
         "actor": {"name": actor} if actor else {},
         "source": {"addr": "registry:5000", "instanceID": instance},
     }
-    identity = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
-    return {"id": identity, **said, **changed}
+    identity = hashlib.sha256(json.dumps(message, sort_keys=True).encode()).hexdigest()
+    return {"id": identity, **message, **changed}
 
 
 def blob_event(action: str = "push", repository: str = "shop/api", at: float = 0, **more: Any) -> dict[str, Any]:
@@ -100,13 +100,13 @@ def envelope(*events: Any) -> bytes:
 
 
 def understood(*events: Any) -> Envelope:
-    """What the domain makes of these events, a year after the start."""
+    """Parse these events, received a year after the start."""
     return parse(envelope(*events), us(365 * 86_400))
 
 
-def planned(tags: Iterable[Tag], said: Policy, now_us: int, repository: str = "shop/api", **more: Any) -> Plan:
+def planned(tags: Iterable[Tag], rules: Policy, now_us: int, repository: str = "shop/api", **more: Any) -> Plan:
     """The plan for these tags; more: the other parts of the state."""
-    return plan(State(repository=repository, tags=tuple(tags), **more), said, now_us)
+    return plan(State(repository=repository, tags=tuple(tags), **more), rules, now_us)
 
 
 def policy(text: str) -> Policy:

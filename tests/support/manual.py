@@ -144,9 +144,9 @@ def generated(name: str, text: str, part: str) -> str:
         ValueError: the page has no marks for this part.
     """
     start, end = f"<!-- generated: {name} (make docs) -->", f"<!-- end of {name} -->"
-    before, found, rest = text.partition(start)
+    before, result, rest = text.partition(start)
     _, closed, after = rest.partition(end)
-    if not (found and closed):
+    if not (result and closed):
         raise ValueError(f"docs/{name}.md does not contain `{start}` … `{end}`")
     return f"{before}{start}\n{part}\n{end}{after}"
 

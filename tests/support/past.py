@@ -56,26 +56,26 @@ THREE = (pushed("v1", 1), pushed("v2", 2), pushed("v3", 3))
 
 
 def lived(
-    said: Policy,
+    rules: Policy,
     *events: TimelineEvent,
     start: float = 0,
     end: float = END,
     approve_holds: bool = False,
     **present: Any,
 ) -> Outcome:
-    """What becomes of shop/api. present: parts of its state as it stands now."""
+    """Replay shop/api. present: parts of its current state."""
     timeline = Timeline(State(repository="shop/api", **present), events)
-    return replay(timeline, said, us(start), us(end), approve_holds=approve_holds)
+    return replay(timeline, rules, us(start), us(end), approve_holds=approve_holds)
 
 
 def gone(outcome: Outcome) -> list[tuple[str, float]]:
     """(tags, when) of each deletion."""
-    return [(",".join(one.tags) or f"({one.lost_tag})", one.at_us / 1e6 - us(0) / 1e6) for one in outcome.deletions]
+    return [(",".join(item.tags) or f"({item.lost_tag})", item.at_us / 1e6 - us(0) / 1e6) for item in outcome.deletions]
 
 
 def missed(outcome: Outcome) -> list[tuple[str, int]]:
     """(tags, times it was pulled afterwards)."""
-    return [(",".join(one.deletion.tags) or f"({one.deletion.lost_tag})", len(one.pulls)) for one in outcome.missed]
+    return [(",".join(item.deletion.tags) or f"({item.deletion.lost_tag})", len(item.pulls)) for item in outcome.missed]
 
 
 def left(outcome: Outcome) -> list[str]:

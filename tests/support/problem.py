@@ -1,4 +1,4 @@
-"""What a test reads out of a problem document."""
+"""A reader of problem documents."""
 
 import json
 

@@ -37,7 +37,7 @@ HISTORY = {"repository_entries": 20_000}
 
 
 def push_until_taken(pusher: Pusher, tag: str, image: Image) -> int:
-    """How often it was refused: 2.8.3 answers 500 to a PUT that meets a DELETE of the same tag. A user pushes again."""
+    """The number of refusals: 2.8.3 answers 500 to a PUT that meets a DELETE of the same tag. A user pushes again."""
     for refused in range(50):
         try:
             pusher.put(SHOP, tag, image.media_type, image.manifest)
@@ -111,7 +111,7 @@ class Repushes:
 
     def pushed(self) -> tuple[Pushed, ...]:
         """In the order in which they ended."""
-        return tuple(sorted((future.result() for future in self._begun), key=lambda one: one.ended_s))
+        return tuple(sorted((future.result() for future in self._begun), key=lambda item: item.ended_s))
 
     def _push(self, tag: str, left: int, write: Write | None) -> Pushed:
         image = variant(BASE, f"{tag}, {left} left")
@@ -147,10 +147,10 @@ def no_push_is_unheard(system: LiveSystem, pushed: list[tuple[str, str]]) -> Non
 
 
 def said(rounds: list[Pushed]) -> str:
-    """How real the overlaps were, for whoever runs this with -rP."""
-    overlapping = sum(one.overlaps for one in rounds)
-    pushes = sum(one.refused > 0 for one in rounds)
-    ours = sum(one.write is not None and one.write.status == 500 for one in rounds)
+    """Print the overlaps, for a run with -rP."""
+    overlapping = sum(item.overlaps for item in rounds)
+    pushes = sum(item.refused > 0 for item in rounds)
+    ours = sum(item.write is not None and item.write.status == 500 for item in rounds)
     return f"{overlapping} of {len(rounds)} met their write; answered 500: {pushes} of them, {ours} of the writes"
 
 

@@ -49,7 +49,7 @@ def state(connection: Connection) -> dict[str, Any]:
     untagged:R is left out: it is what may be without a tag, and its clock may start later for events that come late.
     So is the word, which no event changes.
     """
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     client: Any = connection.client
     prefix = connection.keys.prefix
     for key in map(str, client.scan_iter(match=f"{prefix}*", count=1000)):
@@ -58,18 +58,18 @@ def state(connection: Connection) -> dict[str, Any]:
         if name.startswith("untagged:") or name == "word":
             continue
         if kind == "stream":
-            found[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))
+            result[name] = sorted(sorted(fields.items()) for _, fields in client.xrange(key))
         elif kind == "hash":
             values = client.hgetall(key)
             values.pop("duplicate", None)
-            found[name] = sorted(values) if name == "generation" else values
+            result[name] = sorted(values) if name == "generation" else values
         elif kind == "set":
-            found[name] = client.smembers(key)
+            result[name] = client.smembers(key)
         elif kind == "zset":
             rows = client.zrange(key, 0, -1, withscores=True)
-            found[name] = (
+            result[name] = (
                 sorted(m for m, _ in rows) if name in ("due", "instances", "unread_manifests", "unseen") else dict(rows)
             )
         else:
-            found[name] = "some time" if name == "last_notification" else client.get(key)
-    return found
+            result[name] = "some time" if name == "last_notification" else client.get(key)
+    return result

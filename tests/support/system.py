@@ -34,7 +34,7 @@ PAUSES: dict[tuple[ModuleType, str], float] = {
 
 @dataclass
 class System:
-    """What the tests drive. Notifications are recorded as they come; while `deaf` they wait in `missed`."""
+    """A registry and workers to drive. Notifications are recorded as they come; while `deaf` they wait in `missed`."""
 
     registry: FakeRegistry
     wiring: Wiring
@@ -62,7 +62,7 @@ class System:
         recorder.record(parse(json.dumps(envelope).encode(), now_us()))
 
     def hear_late(self) -> None:
-        """What was missed arrives after all."""
+        """Deliver the missed notifications after all."""
         self.deaf = False
         for envelope in self.missed:
             self.hear(envelope)

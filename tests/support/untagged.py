@@ -17,6 +17,6 @@ def moved(system: System, *hours: float, tag: str = "latest") -> list[str]:
 
 def pull(system: System, reference: str, agent: str = "docker/29") -> None:
     tag = None if ":" in reference else reference
-    one = event("pull", SHOP, tag, reference, useragent=agent, instance=system.registry.notifier.instance)
-    one["timestamp"] = datetime.now(UTC).isoformat()
-    system.hear({"events": [one]})
+    item = event("pull", SHOP, tag, reference, useragent=agent, instance=system.registry.notifier.instance)
+    item["timestamp"] = datetime.now(UTC).isoformat()
+    system.hear({"events": [item]})

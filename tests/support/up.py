@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def alive(pid: int) -> bool:
-    """Whether the process exists and is more than a zombie nobody has buried."""
+    """True if the process exists and is not a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -20,7 +20,7 @@ def descendants(pid: int) -> set[int]:
             parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             continue
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
+    result = {pid}
+    while more := {child for child, parent in parents.items() if parent in result} - result:
+        result |= more
+    return result - {pid}

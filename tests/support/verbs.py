@@ -26,7 +26,7 @@ def run(make_wiring: Callable[..., Wiring], monkeypatch: pytest.MonkeyPatch, cap
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as ended:
             main(arguments)
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
+        message = capsys.readouterr()
+        return int(ended.value.code or 0), message.out, message.err
 
     return call

@@ -32,7 +32,7 @@ def test_after_ten_within_a_minute_an_address_waits_for_the_rest_of_it() -> None
 
 
 def test_of_ipv6_a_whole_network_is_one() -> None:
-    """Whoever has one address of it has 2⁶⁴."""
+    """A user with one address of a network has 2⁶⁴ of them."""
     attempted = Attempts(Clock())
     failing(attempted, *(f"2001:db8::{number:x}" for number in range(10)))
     assert attempted.wait_s("2001:db8::ffff:1") > 0

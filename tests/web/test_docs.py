@@ -20,8 +20,8 @@ def document(edge: Edge) -> dict[str, Any]:
 
 
 def operations(edge: Edge) -> dict[tuple[str, str], dict[str, Any]]:
-    found = document(edge)["paths"].items()
-    return {(method.upper(), path): operation for path, methods in found for method, operation in methods.items()}
+    result = document(edge)["paths"].items()
+    return {(method.upper(), path): operation for path, methods in result for method, operation in methods.items()}
 
 
 def test_the_document_lists_every_route_but_the_pages_for_people(edge: Edge) -> None:
@@ -59,8 +59,8 @@ def test_every_operation_says_what_it_answers_and_refuses(edge: Edge) -> None:
         assert operation["security"] == [{"token": []}]
         assert ("304" in operation["responses"]) == (method == "GET")
         assert {"200", "401", "403", "422", "503"} <= operation["responses"].keys()
-        told = {status: answer for status, answer in operation["responses"].items() if status != "304"}
-        for status, answer in told.items():
+        messages = {status: answer for status, answer in operation["responses"].items() if status != "304"}
+        for status, answer in messages.items():
             kind = "application/json" if status == "200" else "application/problem+json"
             assert list(answer["content"]) == [kind]
 

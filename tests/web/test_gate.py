@@ -40,11 +40,11 @@ class Doorstep:
         self._app = app
 
     def ask(self, method: str, uri: str, **headers: str) -> TestResponse:
-        told = {"X-Original-Method": method, "X-Original-URI": uri, "X-Forwarded-For": "10.0.0.7"}
-        told |= {name.replace("_", "-"): text for name, text in headers.items()}
-        said = self._app.test_client().get("/gate", headers=told)
-        said.close()
-        return said
+        messages = {"X-Original-Method": method, "X-Original-URI": uri, "X-Forwarded-For": "10.0.0.7"}
+        messages |= {name.replace("_", "-"): text for name, text in headers.items()}
+        answer = self._app.test_client().get("/gate", headers=messages)
+        answer.close()
+        return answer
 
     def ask_later(self, method: str, uri: str) -> Callable[[], int]:
         """Asks in a thread; the answer is its status, once it is there."""
@@ -143,8 +143,8 @@ def test_strangers_are_not_answered(stand: Stand) -> None:
     client = stand()._app.test_client()
     for address, status in (("127.0.0.1", 204), ("172.18.0.3", 204), ("fd00::3", 204), ("8.8.8.8", 403)):
         headers = {"X-Original-Method": "GET", "X-Original-URI": MANIFEST}
-        said = client.get("/gate", headers=headers, environ_base={"REMOTE_ADDR": address})
-        assert said.status_code == status
+        answer = client.get("/gate", headers=headers, environ_base={"REMOTE_ADDR": address})
+        assert answer.status_code == status
 
 
 def test_other_proxies_have_other_headers(stand: Stand) -> None:
@@ -170,9 +170,9 @@ def test_a_client_that_says_it_only_reads_is_not_believed(stand: Stand) -> None:
 def test_a_request_that_names_nothing_does_not_pass(stand: Stand, headers: dict[str, str]) -> None:
     """A web page cannot send more than that to another origin, and notes no push."""
     door = stand()
-    said = door._app.test_client().get("/gate", headers=headers)
-    assert said.status_code == 403
-    assert "X-Original-URI" in said.text
+    answer = door._app.test_client().get("/gate", headers=headers)
+    assert answer.status_code == 403
+    assert "X-Original-URI" in answer.text
     client: Any = door.wiring.connection.client
     assert not client.exists(door.wiring.connection.keys.of("pushing"))
 
@@ -222,19 +222,19 @@ def mortal(tmp_path: Any) -> Iterator[Valkey]:
         yield server
 
 
-@pytest.mark.parametrize(("how", "status"), [("auto", 204), ("open", 204), ("closed", 503)])
-def test_without_redis_an_open_gate_does_as_configured(stand: Stand, mortal: Valkey, how: str, status: int) -> None:
-    door = stand(mortal.url, gate_without_redis=how, hasty=True)
+@pytest.mark.parametrize(("mode", "status"), [("auto", 204), ("open", 204), ("closed", 503)])
+def test_without_redis_an_open_gate_does_as_configured(stand: Stand, mortal: Valkey, mode: str, status: int) -> None:
+    door = stand(mortal.url, gate_without_redis=mode, hasty=True)
     assert door.ask("PUT", MANIFEST).status_code == 204
     mortal.kill()
     assert door.ask("POST", UPLOAD).status_code == status
 
 
-@pytest.mark.parametrize(("how", "status"), [("auto", 503), ("open", 204), ("closed", 503)])
+@pytest.mark.parametrize(("mode", "status"), [("auto", 503), ("open", 204), ("closed", 503)])
 def test_without_redis_a_closed_gate_stays_closed_unless_told_otherwise(
-    stand: Stand, mortal: Valkey, how: str, status: int
+    stand: Stand, mortal: Valkey, mode: str, status: int
 ) -> None:
-    door = stand(mortal.url, gate_without_redis=how, hasty=True)
+    door = stand(mortal.url, gate_without_redis=mode, hasty=True)
     door.keeper.start()
     door.close()
     mortal.kill()
@@ -324,7 +324,7 @@ def test_what_passed_without_redis_is_noted_before_the_process_is_heard_of_again
     assert door.ask("HEAD", BLOB).status_code == 204
     mortal.start()
     door.close()
-    assert [one.repository for one in door.wiring.gate.unreferenced([BLOB.rpartition("/")[2]])] == ["shop/api"]
+    assert [item.repository for item in door.wiring.gate.unreferenced([BLOB.rpartition("/")[2]])] == ["shop/api"]
 
 
 def test_more_than_can_be_noted_later_does_not_pass(

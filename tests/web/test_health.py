@@ -228,8 +228,8 @@ def test_it_is_ready_again_once_redis_is_back(edge: Edge, redis_server: fakeredi
 
 
 def test_it_lives_with_and_without_redis(edge: Edge, serve: ServeEdge, no_redis: redis.Redis) -> None:
-    for one in (edge, serve(client=no_redis)):
-        response = one.http.get("/livez")
+    for item in (edge, serve(client=no_redis)):
+        response = item.http.get("/livez")
         assert (response.status_code, response.json) == (200, {"status": "alive"})
 
 

@@ -24,15 +24,15 @@ def scrape(edge: Edge) -> dict[str, float]:
     response = edge.http.get("/metrics")
     assert response.status_code == 200, response.text
     assert response.mimetype == "text/plain"
-    found = {}
+    result = {}
     for family in text_string_to_metric_families(response.text):
         assert family.documentation
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sample.labels.items())
             name = sample.name.removeprefix("pushprune_")
             assert name != sample.name
-            found[f"{name}{{{labels}}}" if labels else name] = sample.value
-    return found
+            result[f"{name}{{{labels}}}" if labels else name] = sample.value
+    return result
 
 
 def test_an_idle_service_has_every_figure(edge: Edge) -> None:
@@ -68,15 +68,15 @@ def test_what_is_timed_is_a_histogram(edge: Edge) -> None:
     edge.wiring.meter.time("registry_request", "HEAD 304", 0.003)
     edge.wiring.meter.time("gate_wait", "refused", 61.0)
     edge.wiring.meter.count("plans", "stale")
-    found = scrape(edge)
-    counts = [found[f'push_to_gone_seconds_bucket{{le="{end}"}}'] for end in GONE]
+    result = scrape(edge)
+    counts = [result[f'push_to_gone_seconds_bucket{{le="{end}"}}'] for end in GONE]
     assert counts == [0, 0, 2, 2, 2, 3, 3, 3, 3, 3, 3, 4]
-    assert (found["push_to_gone_seconds_count"], found["push_to_gone_seconds_sum"]) == (4, 9999.96)
-    assert found['registry_request_seconds_count{method="HEAD",status="304"}'] == 1
-    assert found['registry_request_seconds_bucket{le="0.0025",method="HEAD",status="304"}'] == 0
-    assert found['registry_request_seconds_bucket{le="0.005",method="HEAD",status="304"}'] == 1
-    assert found['gate_wait_seconds_sum{result="refused"}'] == 61
-    assert found['plans_total{result="stale"}'] == 1
+    assert (result["push_to_gone_seconds_count"], result["push_to_gone_seconds_sum"]) == (4, 9999.96)
+    assert result['registry_request_seconds_count{method="HEAD",status="304"}'] == 1
+    assert result['registry_request_seconds_bucket{le="0.0025",method="HEAD",status="304"}'] == 0
+    assert result['registry_request_seconds_bucket{le="0.005",method="HEAD",status="304"}'] == 1
+    assert result['gate_wait_seconds_sum{result="refused"}'] == 61
+    assert result['plans_total{result="stale"}'] == 1
 
 
 def test_what_was_heard_is_counted(edge: Edge) -> None:
@@ -84,13 +84,13 @@ def test_what_was_heard_is_counted(edge: Edge) -> None:
     edge.http.post(
         "/notifications", data=envelope(event(), event(), event(), blob_event("mount"), event("pull"), own, 5)
     )
-    found = scrape(edge)
-    assert found['events_total{action="push"}'] == 1
-    assert (found['events_total{action="mount"}'], found["blob_events_total"]) == (0, 1)
-    assert found['events_total{action="pull"}'] == 1
-    assert (found["duplicates_total"], found["own_events_total"], found["rejected_total"]) == (2, 1, 1)
-    assert (found["repositories"], found['backlog_repositories{queue="due"}']) == (1, 1)
-    assert found["last_event_timestamp_seconds"] > 1_700_000_000
+    result = scrape(edge)
+    assert result['events_total{action="push"}'] == 1
+    assert (result['events_total{action="mount"}'], result["blob_events_total"]) == (0, 1)
+    assert result['events_total{action="pull"}'] == 1
+    assert (result["duplicates_total"], result["own_events_total"], result["rejected_total"]) == (2, 1, 1)
+    assert (result["repositories"], result['backlog_repositories{queue="due"}']) == (1, 1)
+    assert result["last_event_timestamp_seconds"] > 1_700_000_000
 
 
 def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
@@ -99,13 +99,13 @@ def test_what_waits_and_what_is_wrong_is_shown(edge: Edge) -> None:
     edge.redis.zadd("pushprune:doomed", {"shop/api": 0, "shop/web": 0})
     edge.redis.zadd("pushprune:healing", {"shop/api": 0})
     edge.redis.hset("pushprune:counters", "deleted", 7)
-    found = scrape(edge)
-    assert (found["workers"], found['queue_workers{queue="enforce"}'], found["deleted_total"]) == (1, 1, 7)
-    assert found["troubles"] == 3, "the one noted, and work in two queues that is late"
-    assert "registry_up" not in found, "there is none"
-    assert found['backlog_repositories{queue="doomed"}'] == 2
-    assert found['backlog_repositories{queue="healing"}'] == 1
-    assert found["backlog_oldest_seconds"] > 1_700_000_000
+    result = scrape(edge)
+    assert (result["workers"], result['queue_workers{queue="enforce"}'], result["deleted_total"]) == (1, 1, 7)
+    assert result["troubles"] == 3, "the one noted, and work in two queues that is late"
+    assert "registry_up" not in result, "there is none"
+    assert result['backlog_repositories{queue="doomed"}'] == 2
+    assert result['backlog_repositories{queue="healing"}'] == 1
+    assert result["backlog_oldest_seconds"] > 1_700_000_000
 
 
 def test_a_registry_that_is_away_is_shown(serve: ServeEdge) -> None:
@@ -122,18 +122,18 @@ def test_collections_are_counted_by_their_result(edge: Edge) -> None:
     garbage.record(Run(4000, 5000, "failed", "scheduled", message="boom"))
     for _ in range(3):
         garbage.record(Run(4000, 5000, "put off", "scheduled", message="not now"), once=True)
-    found = scrape(edge)
-    counts = [found[f'collections_total{{result="{result}"}}'] for result in ("done", "failed", "put off")]
+    results = scrape(edge)
+    counts = [results[f'collections_total{{result="{result}"}}'] for result in ("done", "failed", "put off")]
     assert counts == [1, 1, 1], "what was said before is no new attempt"
-    assert (found["collected_blobs_total"], found["collected_bytes_total"]) == (4, 900)
-    assert (found["collection_last_success_timestamp_seconds"], found["collection_last_seconds"]) == (3.5, 2.5)
+    assert (results["collected_blobs_total"], results["collected_bytes_total"]) == (4, 900)
+    assert (results["collection_last_success_timestamp_seconds"], results["collection_last_seconds"]) == (3.5, 2.5)
 
 
 def test_a_collection_under_way_and_a_stale_cache_are_shown(edge: Edge) -> None:
     edge.wiring.garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
     edge.wiring.outbox.note_trouble(STALE, "the registry still claims …")
-    found = scrape(edge)
-    assert (found["collection_running"], found["collection_stale_cache"]) == (1, 1)
+    result = scrape(edge)
+    assert (result["collection_running"], result["collection_stale_cache"]) == (1, 1)
 
 
 def test_a_plan_that_waits_is_counted(serve_over_valkey: ServeEdge) -> None:
@@ -145,11 +145,11 @@ def test_a_plan_that_waits_is_counted(serve_over_valkey: ServeEdge) -> None:
 
 
 def test_every_process_tells_the_same(serve: ServeEdge) -> None:
-    one, other = serve(), serve()
-    one.http.post("/notifications", data=envelope(event()))
-    found, same = scrape(one), scrape(other)
-    assert found['events_total{action="push"}'] == 1
-    assert found | {"backlog_oldest_seconds": 0} == same | {"backlog_oldest_seconds": 0}
+    first, other = serve(), serve()
+    first.http.post("/notifications", data=envelope(event()))
+    result, same = scrape(first), scrape(other)
+    assert result['events_total{action="push"}'] == 1
+    assert result | {"backlog_oldest_seconds": 0} == same | {"backlog_oldest_seconds": 0}
 
 
 def test_the_policy_in_force_and_one_that_cannot_be_obeyed(serve: ServeEdge, tmp_path: Path) -> None:
@@ -157,12 +157,12 @@ def test_the_policy_in_force_and_one_that_cannot_be_obeyed(serve: ServeEdge, tmp
     file.write_text("rules: [{keep: {last: 10}}]\n")
     edge = serve(policy=file)
     in_force = f'policy_info{{digest="{edge.wiring.policies.digest}"}}'
-    found = scrape(edge)
-    assert (found["policy_in_force"], found["policy_invalid"], found[in_force]) == (1, 0, 1)
+    result = scrape(edge)
+    assert (result["policy_in_force"], result["policy_invalid"], result[in_force]) == (1, 0, 1)
 
     replace_file(file, "rules: 5\n")
-    found = scrape(edge)
-    assert (found["policy_in_force"], found["policy_invalid"], found[in_force]) == (1, 1, 1)
+    result = scrape(edge)
+    assert (result["policy_in_force"], result["policy_invalid"], result[in_force]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -186,22 +186,22 @@ def test_it_is_back_with_redis(edge: Edge, redis_server: fakeredis.FakeServer) -
 
 def test_what_went_is_counted_by_rule_and_by_hand(edge: Edge) -> None:
     edge.redis.hset(edge.wiring.connection.keys.of("counters"), mapping={"rule last": 4, "rule ": 2})
-    found = scrape(edge)
-    assert found['pruned_total{rule="last"}'] == 4
-    assert found['pruned_total{rule="(by hand)"}'] == 2
+    result = scrape(edge)
+    assert result['pruned_total{rule="last"}'] == 4
+    assert result['pruned_total{rule="(by hand)"}'] == 2
 
 
 def test_the_gate_and_since_when_it_is_not_open(edge: Edge) -> None:
-    said = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
-    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=said)
-    found = scrape(edge)
-    assert (found['gate{state="open"}'], found['gate{state="closed"}']) == (0, 1)
-    assert found["gate_since_timestamp_seconds"] == 1_700_000_000
+    message = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
+    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=message)
+    result = scrape(edge)
+    assert (result['gate{state="open"}'], result['gate{state="closed"}']) == (0, 1)
+    assert result["gate_since_timestamp_seconds"] == 1_700_000_000
 
 
 def test_the_last_comparison_and_its_drift(edge: Edge) -> None:
     fill(edge)
-    found = scrape(edge)
-    assert found["reconcile_last_timestamp_seconds"] == 1_700_000_000
-    assert (found["reconcile_last_seconds"], found["reconcile_last_drift_tags"]) == (2, 3)
-    assert found["reconcile_last_failed_repositories"] == 1
+    result = scrape(edge)
+    assert result["reconcile_last_timestamp_seconds"] == 1_700_000_000
+    assert (result["reconcile_last_seconds"], result["reconcile_last_drift_tags"]) == (2, 3)
+    assert result["reconcile_last_failed_repositories"] == 1

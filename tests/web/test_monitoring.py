@@ -31,8 +31,8 @@ def metrics(serve: ServeEdge) -> set[str]:
     edge.wiring.meter.time("registry_request", "HEAD 304", 0.003)
     edge.wiring.meter.time("gate_wait", "refused", 61.0)
     edge.wiring.outbox.sign_of_life("worker@host", ("enforce",))
-    said = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
-    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=said)
+    message = {"state": "closed", "token": "t", "fence": 1, "since_ms": 1_700_000_000_000, "reason": "a collection"}
+    edge.redis.hset(edge.wiring.connection.keys.of("gate"), mapping=message)
     text = edge.http.get("/metrics").text
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 
@@ -62,7 +62,7 @@ def test_every_metric_that_an_alert_asks_for_is_there(metrics: set[str]) -> None
 
 
 def test_prometheus_itself_accepts_them() -> None:
-    """Where promtool is installed it has the last word; elsewhere what it needs most is looked at."""
+    """Let promtool decide if it is installed; otherwise check what it needs most."""
     promtool = shutil.which("promtool")
     for rule in rules():
         assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}

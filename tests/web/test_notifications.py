@@ -186,8 +186,8 @@ FOREIGN = [
 @pytest.mark.parametrize("headers", FOREIGN)
 def test_without_any_token_no_web_page_from_elsewhere_may_post(edge: Edge, headers: dict[str, str]) -> None:
     """A browser on this machine reaches loopback for any page it shows."""
-    said = edge.http.post("/notifications", data=envelope(event(tag="v1")), headers=headers)
-    assert said.status_code == 403
+    response = edge.http.post("/notifications", data=envelope(event(tag="v1")), headers=headers)
+    assert response.status_code == 403
     assert edge.tags() == []
 
 

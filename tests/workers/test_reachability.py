@@ -33,13 +33,13 @@ def test_a_registry_that_is_away_is_a_trouble_until_it_answers_again(make_wiring
         assert troubles(wiring) == {}
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "check registry.username"), (503, "answers 503")])
-def test_a_registry_that_refuses_us_is_a_trouble(make_wiring: Make, status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "sentence"), [(401, "check registry.username"), (503, "answers 503")])
+def test_a_registry_that_refuses_us_is_a_trouble(make_wiring: Make, status: int, sentence: str) -> None:
     with FakeRegistry() as registry:
         wiring = make_wiring(registry.url)
         registry.fail_next("GET", "^/v2/$", status=status)
         look_at_registry(wiring)
-        assert said in troubles(wiring)["registry"]
+        assert sentence in troubles(wiring)["registry"]
 
 
 def test_a_registry_that_hangs_is_noticed_before_its_own_timeout(

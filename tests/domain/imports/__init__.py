@@ -40,7 +40,7 @@ def proved(made: Translation) -> Translation:
 
 
 def policy_of(made: Translation) -> Policy:
-    """What pushprune understands of the YAML."""
+    """The policy that pushprune reads from the YAML."""
     return Policy.model_validate(yaml.safe_load(made.text))
 
 
@@ -64,9 +64,9 @@ def one_sentence(error: ConfigurationError) -> str:
 
 
 def rules_of(made: Translation) -> list[dict[str, Any]]:
-    found = made.values["rules"]
-    assert isinstance(found, list)
-    return found
+    result = made.values["rules"]
+    assert isinstance(result, list)
+    return result
 
 
 def aged(name: str, days: float, digest: str | None = None, **more: Any) -> Tag:
@@ -86,7 +86,7 @@ def gone(made: Translation, *tags: Tag, repository: str = "shop/api") -> set[str
 
 
 def untagged_gone(made: Translation, days: float, lost: str = "v1", repository: str = "shop/api") -> bool:
-    """Whether a manifest goes that lost its tag so many days ago; lost="": it never had one."""
+    """True if a manifest is deleted that lost its tag so many days ago; lost="": it never had a tag."""
     manifest = Untagged(digest_of("unreferenced"), us(-days * DAY_S), lost)
     plan = planned((), policy_of(made), us(0), repository, untagged=(manifest,))
     return not plan.untagged[0].kept

@@ -38,7 +38,7 @@ def test_the_published_example(repository: str, expected: set[str]) -> None:
         aged("v1", 99), aged("release1", 99),
     ]  # fmt: skip
     if "webapp" in repository:
-        tags = [one for one in tags if one.name not in ("alpha1", "v0.9")]
+        tags = [tag for tag in tags if tag.name not in ("alpha1", "v0.9")]
     assert gone(made, *tags, repository=repository) == expected
 
 

@@ -1,4 +1,4 @@
-"""Whatever the state: what an imported policy deletes, the tool would have deleted, too.
+"""In any state, the tool would have deleted all that an imported policy deletes.
 
 Each tool is played in a few lines from its own source or documentation, over images that may have several tags.
 """

@@ -27,7 +27,7 @@ def test_the_published_example(repository: str, expected: set[str]) -> None:
     tags = [
         aged("v2.1", 99), aged("x-prod", 99), aged("v3.0", 99, pulled_us=used(1)), aged("v3.1", 99), aged("other", 99),
     ]  # fmt: skip
-    unpulled = [one for one in tags if one.name != "v3.0"] if repository.startswith("tmp") else tags
+    unpulled = [tag for tag in tags if tag.name != "v3.0"] if repository.startswith("tmp") else tags
     assert gone(made, *unpulled, repository=repository) == expected
 
 
@@ -84,9 +84,9 @@ def test_referrers_stay_unless_they_are_to_go() -> None:
 
 def test_a_dry_run_and_a_collector_that_is_off_delete_nothing() -> None:
     assert imported("zot", alone(dryRun=True), None).values["dry_run"] is True
-    off = imported("zot", {"storage": {"gc": False, "retention": alone()}}, None)
-    assert off.values["dry_run"] is True
-    assert "`gc` is off in zot" in off.text
+    removed = imported("zot", {"storage": {"gc": False, "retention": alone()}}, None)
+    assert removed.values["dry_run"] is True
+    assert "`gc` is off in zot" in removed.text
 
 
 def test_the_old_name_of_repositories_is_understood() -> None:

@@ -1,4 +1,4 @@
-"""Who may ask the API and /metrics: each route with each token, and strangers where there is none."""
+"""Access to the API and /metrics: each route with each token, and strangers where there is none."""
 
 import re
 

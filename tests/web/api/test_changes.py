@@ -17,14 +17,14 @@ def look(edge: Edge) -> TestResponse:
 
 
 def test_one_too_many_is_told_when_to_come_back(serve: ServeEdge) -> None:
-    one, other = (serve(tokens=TOKENS, api={"changes_per_minute": 3}) for _ in range(2))
-    assert [change(edge).status_code for edge in (one, other, one)] == [409, 409, 409], "no registry is configured"
+    first, other = (serve(tokens=TOKENS, api={"changes_per_minute": 3}) for _ in range(2))
+    assert [change(edge).status_code for edge in (first, other, first)] == [409, 409, 409], "no registry is configured"
     response = change(other)
     wait_s = int(response.headers["Retry-After"])
     assert 1 <= wait_s <= 60
     sentence = f"more than 3 changes in a minute (api.changes_per_minute): try again in {wait_s} s"
     assert problem(response) == (429, sentence)
-    assert look(one).status_code == 200
+    assert look(first).status_code == 200
 
 
 def test_after_that_minute_there_is_room_again(serve: ServeEdge) -> None:

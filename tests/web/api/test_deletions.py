@@ -37,17 +37,17 @@ def delete(edge: Edge, **asked: Any) -> TestResponse:
 
 
 def pending(edge: Edge) -> list[tuple[str, str, str | None]]:
-    found = edge.http.get("/api/v1/deletions/shop/api").json
-    assert isinstance(found, dict)
-    return [(one["name"], one["by"], one["refused"]) for one in found["pending"]]
+    result = edge.http.get("/api/v1/deletions/shop/api").json
+    assert isinstance(result, dict)
+    return [(item["name"], item["by"], item["refused"]) for item in result["pending"]]
 
 
 def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
     response = delete(edge, tags=["v1"])
     assert response.status_code == 200, response.text
-    found = response.json
-    assert isinstance(found, dict)
-    assert (found["asked"], [(row["repository"], row["tag"]) for row in found["going"]], found["staying"]) == (
+    result = response.json
+    assert isinstance(result, dict)
+    assert (result["asked"], [(row["repository"], row["tag"]) for row in result["going"]], result["staying"]) == (
         True, [("shop/api", "v1")], [],
     )  # fmt: skip
     assert pending(edge) == [("v1", "API", None)]
@@ -55,20 +55,20 @@ def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
 
 
 def test_a_dry_run_only_says_what_would_go(edge: Edge) -> None:
-    found = delete(edge, tags=["v*"], dry_run=True).json
-    assert isinstance(found, dict)
-    assert (found["asked"], sorted(row["tag"] for row in found["going"])) == (False, ["v1", "v2"])
-    assert {row["reason"] for row in found["going"]} == {"to be deleted by hand"}
+    result = delete(edge, tags=["v*"], dry_run=True).json
+    assert isinstance(result, dict)
+    assert (result["asked"], sorted(row["tag"] for row in result["going"])) == (False, ["v1", "v2"])
+    assert {row["reason"] for row in result["going"]} == {"to be deleted by hand"}
     assert (pending(edge), edge.sent) == ([], [])
 
 
 def test_all_but_some_and_a_digest(edge: Edge) -> None:
-    found = delete(edge, all_but=["latest", "v2"], dry_run=True).json
-    assert isinstance(found, dict)
-    assert [row["tag"] for row in found["going"]] == ["v1"]
-    found = delete(edge, digests=[make_image("v2").digest]).json
-    assert isinstance(found, dict)
-    assert {row["tag"] for row in found["going"]} == {"v2", None} or {row["tag"] for row in found["going"]} == {"v2"}
+    result = delete(edge, all_but=["latest", "v2"], dry_run=True).json
+    assert isinstance(result, dict)
+    assert [row["tag"] for row in result["going"]] == ["v1"]
+    result = delete(edge, digests=[make_image("v2").digest]).json
+    assert isinstance(result, dict)
+    assert {row["tag"] for row in result["going"]} == {"v2", None} or {row["tag"] for row in result["going"]} == {"v2"}
     assert ("v2", "API", None) in pending(edge)
 
 
@@ -85,14 +85,14 @@ def test_what_is_not_there_is_not_found(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [({}, "name either tags or digests"), ({"tags": ["v1"], "all_but": ["v2"]}, "name either tags or digests"),
      ({"tags": ["!v1"]}, "begins with !"), ({"digests": ["v1"]}, "not a valid digest"), ({"tags": []}, "name either"),
      ({"repository": "shop/*", "digests": ["sha256:" + "0" * 64]}, "a digest belongs to one repository")],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused_with_a_sentence(edge: Edge, asked: dict[str, Any], said: str) -> None:
+def test_what_makes_no_sense_is_refused_with_a_sentence(edge: Edge, asked: dict[str, Any], message: str) -> None:
     status, sentence = problem(delete(edge, **asked))
-    assert (status, said in sentence) == (422, True), sentence
+    assert (status, message in sentence) == (422, True), sentence
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What there is and was over the API: repositories, tags, where a tag stood, what happened, what is planned."""
+"""Listings of the API: repositories, tags, intervals of a tag, the history, plans."""
 
 from typing import Any
 
@@ -110,14 +110,16 @@ def test_platforms_without_a_registry_are_a_conflict(edge: Edge) -> None:
 
 def test_where_a_tag_stood(edge: Edge) -> None:
     record(edge.wiring.history, event(20, tag="v1", actor="bob"), user_delete(30, "v1"))
-    found = read(edge, "repositories/shop/api/tags/v1/history")
-    assert (found["repository"], found["tag"]) == ("shop/api", "v1")
-    said = [(one["digest"], one["from_us"], one["to_us"], one["by"], one["ended"]) for one in found["history"]]
-    assert said == [
+    result = read(edge, "repositories/shop/api/tags/v1/history")
+    assert (result["repository"], result["tag"]) == ("shop/api", "v1")
+    message = [
+        (item["digest"], item["from_us"], item["to_us"], item["by"], item["ended"]) for item in result["history"]
+    ]
+    assert message == [
         (digest(20), NOW + 20_000, NOW + 30_000, "bob", "deleted by ci"),
         (digest(1), NOW + 1000, NOW + 20_000, "ci", "overwritten by bob"),
     ]
-    assert {one["media_type"] for one in found["history"]} == {OCI_MANIFEST}
+    assert {item["media_type"] for item in result["history"]} == {OCI_MANIFEST}
 
 
 def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
@@ -157,13 +159,13 @@ def test_the_plan_as_it_stands(edge: Edge) -> None:
 
 def test_the_overview_counts_all_of_it(edge: Edge) -> None:
     edge.wiring.outbox.note_trouble("due shop/api", "mend it")
-    found = read(edge, "overview")
-    assert (found["repositories"], found["tags"], found["due"], found["policy"]) == (3, 5, 3, "in force")
-    assert found["events"]["push"] == 5
-    troubles = {trouble["about"]: trouble["message"] for trouble in found["troubles"]}
+    result = read(edge, "overview")
+    assert (result["repositories"], result["tags"], result["due"], result["policy"]) == (3, 5, 3, "in force")
+    assert result["events"]["push"] == 5
+    troubles = {trouble["about"]: trouble["message"] for trouble in result["troubles"]}
     assert troubles["due shop/api"] == "mend it"
     assert troubles["workers"].startswith("no worker gave a sign of life")
-    assert (found["workers"], found["collection"], found["reconciled_ms"]) == (0, None, None)
+    assert (result["workers"], result["collection"], result["reconciled_ms"]) == (0, None, None)
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ def shop(serve_over_valkey: ServeEdge) -> Edge:
 def previews(response: TestResponse) -> dict[str, dict[str, Any]]:
     assert response.status_code == 200, response.text
     assert response.json is not None
-    found = {one["repository"]: one for one in response.json["repositories"]}
-    assert len(found) == len(response.json["repositories"]), "each once"
-    return found
+    result = {item["repository"]: item for item in response.json["repositories"]}
+    assert len(result) == len(response.json["repositories"]), "each once"
+    return result
 
 
 def ask(edge: Edge, **body: Any) -> TestResponse:
@@ -43,7 +43,7 @@ def gone(preview: dict[str, Any]) -> list[str]:
 
 
 def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
-    found = previews(shop.http.get("/api/v1/preview"))
+    result = previews(shop.http.get("/api/v1/preview"))
     going = {
         "tag": "v1", "digest": digest_of("v1"), "reason": "older than the newest 2 (rule last)", "rule": "last",
         "size_bytes": 512,
@@ -52,7 +52,7 @@ def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
     nothing: dict[str, Any] = {"going": [], "shares": [], "hold": None, "unclear": []}
     nothing |= {"freed_bytes": 0, "freed_at_most": False, "freed_unknown": 0}
     unknown = {"freed_bytes": None, "freed_at_most": True, "freed_unknown": 1}
-    assert found == {
+    assert result == {
         "shop/api": {**nothing, "repository": "shop/api", "going": [going], "shares": [share], **unknown},
         "shop/web": {**nothing, "repository": "shop/web"},
     }
@@ -64,8 +64,8 @@ def test_how_much_a_collection_frees_where_the_layers_are_known(serve_over_valke
         event(tag="v1", at=1, blobs={"base": 1000, "one": 10}),
         event(tag="v2", at=2, blobs={"base": 1000, "two": 20}),
     )
-    found = previews(edge.http.get("/api/v1/preview"))["shop/api"]
-    assert (found["freed_bytes"], found["freed_at_most"], found["freed_unknown"]) == (10, False, 0)
+    result = previews(edge.http.get("/api/v1/preview"))["shop/api"]
+    assert (result["freed_bytes"], result["freed_at_most"], result["freed_unknown"]) == (10, False, 0)
 
 
 def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
@@ -75,9 +75,9 @@ def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
 
 
 def test_what_would_go_by_another_policy(shop: Edge) -> None:
-    found = previews(ask(shop, policy=KEEP_1))
-    assert sorted(gone(found["shop/api"])) == ["v1", "v2"]
-    assert found["shop/api"]["shares"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 1024, "unsized": 0}]
+    result = previews(ask(shop, policy=KEEP_1))
+    assert sorted(gone(result["shop/api"])) == ["v1", "v2"]
+    assert result["shop/api"]["shares"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 1024, "unsized": 0}]
 
 
 def test_another_policy_for_some_repositories(shop: Edge) -> None:
@@ -98,8 +98,8 @@ def test_whether_anything_is_deleted_at_all_is_said(shop: Edge, serve_over_valke
 
 
 def test_a_plan_that_would_wait_says_why(shop: Edge) -> None:
-    found = previews(ask(shop, policy={**KEEP_1, "hold_over": "10%", "hold_min": 1}))
-    assert found["shop/api"]["hold"]
+    result = previews(ask(shop, policy={**KEEP_1, "hold_over": "10%", "hold_min": 1}))
+    assert result["shop/api"]["hold"]
 
 
 def test_what_must_be_looked_at_first_is_named(shop: Edge) -> None:
@@ -147,9 +147,9 @@ def test_a_policy_that_cannot_be_obeyed_is_refused_by_each_fault(
     response = ask(edge, policy=policy)
     status, detail = problem(response)
     assert response.json is not None
-    found = response.json["faults"]
-    assert (status, detail.startswith(found[0])) == (422, True)
-    assert found == faults if faults else len(found) == 1
+    result = response.json["faults"]
+    assert (status, detail.startswith(result[0])) == (422, True)
+    assert result == faults if faults else len(result) == 1
 
 
 @pytest.mark.parametrize(
@@ -239,13 +239,13 @@ class TestWhatTryingAPolicyCosts:
     def test_more_patterns_than_may_be_tried_are_refused_before_they_are_compiled(self, shop: Edge) -> None:
         compile_expression.cache_clear()
         rules = [{"keep": "none", "tags": [f"re:{rule}-{at}" for at in range(900)]} for rule in range(3)]
-        status, said = problem(ask(shop, policy={"rules": rules}))
-        assert (status, "more than 2000 patterns" in said) == (413, True)
+        status, message = problem(ask(shop, policy={"rules": rules}))
+        assert (status, "more than 2000 patterns" in message) == (413, True)
         assert not compile_expression.cache_info().currsize
 
     def test_a_policy_that_is_longer_than_may_be_tried_is_refused(self, shop: Edge) -> None:
-        status, said = problem(ask(shop, policy={f"k{number}": "x" * 100 for number in range(1000)}))
-        assert (status, "more than 100 kB" in said) == (413, True)
+        status, message = problem(ask(shop, policy={f"k{number}": "x" * 100 for number in range(1000)}))
+        assert (status, "more than 100 kB" in message) == (413, True)
 
     @pytest.mark.parametrize("policy", [{"rules": 1}, {"rules": [1, None]}, {"protect": 1}, {"rules": [{"tags": {}}]}])
     def test_what_is_no_policy_is_still_said_to_be_none(self, shop: Edge, policy: dict[str, Any]) -> None:
@@ -254,8 +254,8 @@ class TestWhatTryingAPolicyCosts:
     def test_no_more_than_two_previews_are_computed_at_once_by_api_and_dashboard_together(self, shop: Edge) -> None:
         form = {"policy": "rules: []"}
         with shop.http.application.app_context(), trials.turn(), trials.turn():
-            said = ask(shop, policy=KEEP_1)
-            assert (said.status_code, said.headers["Retry-After"]) == (503, "5")
+            message = ask(shop, policy=KEEP_1)
+            assert (message.status_code, message.headers["Retry-After"]) == (503, "5")
             assert shop.http.get("/api/v1/preview").status_code == 503
             assert Browser(shop).post("/panels/policy/trial", **form).status_code == 503
             assert shop.http.post("/notifications", json={"events": []}).status_code == 200
@@ -263,8 +263,8 @@ class TestWhatTryingAPolicyCosts:
 
     def test_one_that_takes_too_long_is_given_up(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trials, "PATIENCE_S", -1.0)
-        status, said = problem(ask(shop, policy=KEEP_1))
-        assert (status, "ask for fewer repositories" in said) == (503, True)
+        status, message = problem(ask(shop, policy=KEEP_1))
+        assert (status, "ask for fewer repositories" in message) == (503, True)
 
     def test_one_repository_alone_cannot_take_longer(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trials, "in_time", lambda names: names)

@@ -50,5 +50,5 @@ def test_what_is_no_repository_is_refused(serve: ServeEdge) -> None:
 
 
 def test_without_a_registry_nobody_can_compare(edge: Edge) -> None:
-    status, said = problem(edge.http.post("/api/v1/reconciliation", json={}))
-    assert (status, "registry.url" in said) == (409, True)
+    status, answer = problem(edge.http.post("/api/v1/reconciliation", json={}))
+    assert (status, "registry.url" in answer) == (409, True)

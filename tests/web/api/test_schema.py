@@ -41,9 +41,9 @@ def wiring(make_wiring: MakeWiring) -> Iterator[Wiring]:
 def over_every_operation(wiring: Wiring, token: str, mode: GenerationMode, check: Callable[[Case[Any]], None]) -> None:
     """Runs a check of each operation of the API over some requests, the same ones each time."""
     schema = from_wsgi("/openapi.json", create_app(wiring)).include(path_regex="^/api/")
-    for found in schema.get_all_operations():
-        assert isinstance(found, Ok)
-        operation = found.ok()
+    for item in schema.get_all_operations():
+        assert isinstance(item, Ok)
+        operation = item.ok()
         if mode is GenerationMode.NEGATIVE and not any((*operation.query, *operation.body)):
             continue  # any text may be a name
         strategy = operation.as_strategy(mode, headers=bearer(token))

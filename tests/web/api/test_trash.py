@@ -13,10 +13,10 @@ WHERE = "/api/v1/trash/shop/api"
 
 def test_what_went_is_listed_with_its_reason(pruned: Edge) -> None:
     answer = pruned.http.get(WHERE).json or {}
-    (one,) = answer["deleted"]
-    assert (answer["repository"], one["tag"], one["digest"]) == ("shop/api", "v1", V1)
-    assert one["reason"] == "older than the newest 1 (rule last)"
-    assert one["until_us"] > one["deleted_us"] > one["pushed_us"]
+    (image,) = answer["deleted"]
+    assert (answer["repository"], image["tag"], image["digest"]) == ("shop/api", "v1", V1)
+    assert image["reason"] == "older than the newest 1 (rule last)"
+    assert image["until_us"] > image["deleted_us"] > image["pushed_us"]
 
 
 @pytest.mark.parametrize("asked", [{"tag": "v1"}, {"digest": V1}, {"tag": "v1", "keep_for": "7d"}])
@@ -29,7 +29,7 @@ def test_it_is_put_back(pruned: Edge, registry: FakeRegistry, asked: dict[str, s
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "said"),
+    ("asked", "status", "sentence"),
     [
         ({}, 422, "name either the tag or the digest to restore"),
         ({"tag": "v1", "digest": V1}, 422, "name either the tag or the digest to restore"),
@@ -38,9 +38,11 @@ def test_it_is_put_back(pruned: Edge, registry: FakeRegistry, asked: dict[str, s
         ({"tag": "v2"}, 409, "shop/api:v2 exists"),
     ],
 )
-def test_what_cannot_be_is_refused_in_a_sentence(pruned: Edge, asked: dict[str, str], status: int, said: str) -> None:
+def test_what_cannot_be_is_refused_in_a_sentence(
+    pruned: Edge, asked: dict[str, str], status: int, sentence: str
+) -> None:
     got, detail = problem(pruned.http.post(f"{WHERE}/restore", json=asked))
-    assert (got, said in detail) == (status, True), detail
+    assert (got, sentence in detail) == (status, True), detail
 
 
 def test_a_registry_that_is_away_is_said_so(pruned: Edge, registry: FakeRegistry) -> None:

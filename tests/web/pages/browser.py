@@ -36,10 +36,10 @@ class Browser:
         return response.text
 
     def csrf(self) -> str:
-        """What the forms of this session bring along."""
-        found = re.search(r'name="csrf" value="([^"]+)"', self.get("/login").text + self.get("/").text)
-        if found:
-            return found[1]
+        """The CSRF token of this session's forms."""
+        result = re.search(r'name="csrf" value="([^"]+)"', self.get("/login").text + self.get("/").text)
+        if result:
+            return result[1]
         with self.http.session_transaction() as session:
             return str(session["csrf"])
 
@@ -51,6 +51,6 @@ class Browser:
         return self.post("/login", token=token, **more)
 
     def said(self, response: TestResponse) -> str:
-        """What the page says that a change leads back to."""
+        """The address that a change leads back to."""
         assert response.status_code == 303, response.text
         return self.get(response.headers["Location"]).text

@@ -1,4 +1,4 @@
-"""What a strict page must not have: found by reading it as a browser does."""
+"""Faults that a strict page must not have: a page is read as a browser reads it."""
 
 from html.parser import HTMLParser
 
@@ -33,10 +33,10 @@ class Shape(HTMLParser):
         if tag == "script" and not given.get("src"):
             self.faults.append("inline script")
         read = [f"{name}={value}" for name, value in given.items() if given.get("type") != "hidden"]
-        self.faults += [f"unseen in {one!r}" for one in read if UNSEEN.intersection(one)]
+        self.faults += [f"unseen in {item!r}" for item in read if UNSEEN.intersection(item)]
         addresses = [str(given[name]) for name in _ADDRESSES if name in given]
         self.faults += [
-            f"leads elsewhere: {one}" for one in addresses if one.startswith("//") or ":" in one.split("/")[0]
+            f"leads elsewhere: {item}" for item in addresses if item.startswith("//") or ":" in item.split("/")[0]
         ]
         if tag == "th" and "scope" not in given:
             self.faults.append("a heading of nothing")
@@ -58,7 +58,7 @@ class Shape(HTMLParser):
 
 
 def faults(text: str) -> list[str]:
-    """What is wrong with a page or a part of one."""
+    """Return the faults of a page or a part of one."""
     shape = Shape()
     shape.feed(text)
     shape.close()

@@ -1,4 +1,4 @@
-"""What pages are made of: ours or vendored, from nowhere else, and none of it inline."""
+"""Assets of pages: ours or vendored, from nowhere else, and none of it inline."""
 
 import gzip
 import hashlib
@@ -20,8 +20,8 @@ def test_every_vendored_file_is_the_one_of_its_package() -> None:
     for name, licence, checksum in rows:
         assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == checksum
         assert (FOLDER / licence).is_file()
-    told = {name for name, _, _ in rows} | {licence for _, licence, _ in rows}
-    assert told | OURS == {file.name for file in FOLDER.iterdir()}
+    messages = {name for name, _, _ in rows} | {licence for _, licence, _ in rows}
+    assert messages | OURS == {file.name for file in FOLDER.iterdir()}
 
 
 def test_assets_are_kept_by_browsers_under_a_name_of_their_content(edge: Edge) -> None:

@@ -16,8 +16,8 @@ def edge(serve: ServeEdge) -> Edge:
 @pytest.mark.parametrize(("form", "asked"), [({}, "asked for by hand (dashboard)"), ({"dry_run": "yes"}, None)])
 def test_one_is_asked_for_and_says_who_did(edge: Edge, form: dict[str, str], asked: str | None) -> None:
     browser = Browser(edge)
-    said = browser.said(browser.post("/collection", back="/collection", **form))
-    assert "asked for by hand (dashboard)" in said
+    answer = browser.said(browser.post("/collection", back="/collection", **form))
+    assert "asked for by hand (dashboard)" in answer
     assert edge.sent == ["a collection"]
     assert edge.wiring.garbage.requested() == asked
     assert (edge.wiring.garbage.rehearsal_requested() is None) == (asked is not None)
@@ -30,8 +30,8 @@ def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: 
     text = browser.text("/panels/collection/now")
     assert "It is tried until it is made, and 0 deletions become permanent with it." in text
     assert "Cancel the queued collection" in text
-    said = browser.said(browser.post("/collection/cancel", back="/collection"))
-    assert "Cancelled: asked for by hand (alice)" in said
+    answer = browser.said(browser.post("/collection/cancel", back="/collection"))
+    assert "Cancelled: asked for by hand (alice)" in answer
     assert edge.wiring.garbage.requested() is None
     assert "no collection is queued" in browser.said(browser.post("/collection/cancel", back="/collection"))
 
@@ -51,8 +51,8 @@ def test_the_one_under_way_is_shown(edge: Edge) -> None:
 def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
     edge.wiring.garbage.record(Run(1000, 3500, "failed", "schedule", message="exit 1", blobs=1234, bytes_freed=5_000))
     text = Browser(edge).text("/panels/collection/runs")
-    for said in ("2.5 s", "1\u202f234 blobs", "5.0 kB", "<bdi>exit 1</bdi>", "1 failed"):
-        assert said in text
+    for item in ("2.5 s", "1\u202f234 blobs", "5.0 kB", "<bdi>exit 1</bdi>", "1 failed"):
+        assert item in text
 
 
 def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:

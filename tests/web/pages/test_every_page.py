@@ -1,4 +1,4 @@
-"""What holds for every page and panel: who may see it, what strangers sent stands there as text, nothing is inline."""
+"""Laws of every page and panel: access, texts of strangers stay text, nothing is inline."""
 
 import re
 
@@ -68,7 +68,7 @@ def test_every_page_is_tried_here(edge: Edge) -> None:
     rules = [rule for rule in create_app(edge.wiring).url_map.iter_rules() if rule.endpoint.startswith("pages.")]
     known = {*PAGES, *PANELS, *FILES, *CHANGES, *ASKS, "/login", "/logout"}
     named = {"<path:repository>": "shop/api", "<tag>": "v2", "<int:started_ms>": "7"}
-    every = {re.sub("|".join(named), lambda found: named[found[0]], rule.rule) for rule in rules}
+    every = {re.sub("|".join(named), lambda result: named[result[0]], rule.rule) for rule in rules}
     asking = {"/panels/tag/platforms/shop/api@<digest>", "/panels/tag/compare/shop/api:v2"}
     assert every == {*known, *asking}
 
@@ -84,15 +84,15 @@ def test_each_is_sound_and_what_strangers_sent_is_text(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "part", "how"),
+    ("path", "part", "mode"),
     [
         ("/activity", "Activity", "page"), ("/repository/shop/api", "Repositories", "true"),
         ("/tag/shop/api:v2", "Repositories", "true"), ("/collection/run/7", "Collection", "true"),
     ],
 )  # fmt: skip
-def test_the_navigation_says_where_one_is(edge: Edge, path: str, part: str, how: str) -> None:
+def test_the_navigation_says_where_one_is(edge: Edge, path: str, part: str, mode: str) -> None:
     page = Browser(edge, TOKENS["read"]).text(path)
-    assert re.findall(r'<a href="[^"]+" aria-current="(\w+)">(\w+)</a>', page) == [(how, part)]
+    assert re.findall(r'<a href="[^"]+" aria-current="(\w+)">(\w+)</a>', page) == [(mode, part)]
 
 
 def test_what_cannot_be_seen_is_named(edge: Edge) -> None:
@@ -121,10 +121,10 @@ def test_nothing_of_any_is_kept_or_comes_from_elsewhere(edge: Edge) -> None:
 
 def test_who_may_only_look_sees_no_button_that_changes(edge: Edge) -> None:
     seen = {token: set[str]() for token in (TOKENS["read"], TOKENS["admin"])}
-    for token, found in seen.items():
+    for token, item in seen.items():
         browser = Browser(edge, token)
         for path in (*PAGES, *PANELS):
-            found.update(re.findall(r'action="([^"]+)"', browser.text(path)))
+            item.update(re.findall(r'action="([^"]+)"', browser.text(path)))
     assert seen[TOKENS["read"]] == {
         "/activity",
         "/repositories",

@@ -1,4 +1,4 @@
-"""Whatever strangers, rules, registries and collectors say stands on every page as text, by whichever door it came.
+"""Texts of strangers, rules, registries and collectors stay text on every page, by whichever door they came.
 
 The registry refuses such names of repositories and tags; who has the notify token, or a fault of ours, need not.
 """
@@ -41,8 +41,8 @@ FORM = ("repository", "tag", "digest", "over", "as_tag", "plan", "policy", "repo
 
 def evil_event(**more: Any) -> Event:
     """As the store would get it if nobody had looked at it."""
-    (one,) = understood(event(actor=EVIL, useragent=EVIL, **more)).events
-    return replace(one, address=EVIL, media_type=EVIL, instance=EVIL)
+    (item,) = understood(event(actor=EVIL, useragent=EVIL, **more)).events
+    return replace(item, address=EVIL, media_type=EVIL, instance=EVIL)
 
 
 @pytest.fixture
@@ -117,16 +117,16 @@ def _filled(browser: Browser, rule: Rule) -> Iterator[str]:
 
 
 def faulty(browser: Browser, **asked: str) -> dict[str, list[str]]:
-    """What is wrong with any page or panel, by its address."""
-    found: dict[str, list[str]] = {}
+    """Return the faults of every page and panel, by its address."""
+    result: dict[str, list[str]] = {}
     for path in dict.fromkeys(addresses(browser, "GET")):
         for headers in ({}, {"HX-Request": "true"}):
             answer = browser.http.get(path, query_string=asked, headers=headers)
             if answer.status_code != 303 and answer.mimetype == "text/html":
-                found[path] = faults(answer.text)
+                result[path] = faults(answer.text)
             assert answer.status_code < 500, (path, answer.text)
-    assert len(found) > 40
-    return {path: said for path, said in found.items() if said}
+    assert len(result) > 40
+    return {path: item for path, item in result.items() if item}
 
 
 def test_no_page_takes_it_for_its_own(edge: Edge) -> None:

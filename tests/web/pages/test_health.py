@@ -30,7 +30,7 @@ def test_the_configuration_is_shown_without_its_secrets(secretive: Browser) -> N
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "sentence"),
     [
         ("redis://u:pa55@h:1/0", "redis://••••••••@h:1/0"),
         ("redis://:pa55/w@rd@h:1/0", "redis://••••••••@h:1/0"),
@@ -39,8 +39,8 @@ def test_the_configuration_is_shown_without_its_secrets(secretive: Browser) -> N
         ("http://[", "http://["),
     ],
 )
-def test_what_a_url_holds_of_a_login_is_masked(written: str, said: str) -> None:
-    assert masked({"url": written, "n": 1}) == {"url": said, "n": 1}
+def test_what_a_url_holds_of_a_login_is_masked(written: str, sentence: str) -> None:
+    assert masked({"url": written, "n": 1}) == {"url": sentence, "n": 1}
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_a_comparison_is_asked_for(serve: ServeEdge) -> None:
 
 
 def test_the_doctor_looks_once_it_is_asked(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = (warning("clocks", "they differ by <b>", "date -s now"),)
-    monkeypatch.setattr(health, "examine", lambda case: iter(found))
+    result = (warning("clocks", "they differ by <b>", "date -s now"),)
+    monkeypatch.setattr(health, "examine", lambda case: iter(result))
     text = Browser(edge).post("/panels/health/doctor").text
     assert "Something will hurt" in text
     assert "they differ by &lt;b&gt;" in text
@@ -114,8 +114,8 @@ def test_what_the_doctor_found_is_seen_by_who_may_only_look_without_logins(
     serve: ServeEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edge = serve(tokens=TOKENS, registry={"url": "http://127.0.0.1:1"})
-    found = (error("redis", "redis://u:pa55@h:1/0 is away", "curl http://u:pa55@h?token=pa55"), fine("web", "answers"))
-    monkeypatch.setattr(health, "examine", lambda case: iter(found))
+    result = (error("redis", "redis://u:pa55@h:1/0 is away", "curl http://u:pa55@h?token=pa55"), fine("web", "answers"))
+    monkeypatch.setattr(health, "examine", lambda case: iter(result))
     reader, admin = Browser(edge, TOKENS["read"]), Browser(edge, TOKENS["admin"])
     assert "Nobody had it look for a week. It pushes" in reader.text("/panels/health/found")
     assert admin.post("/panels/health/doctor").status_code == 200

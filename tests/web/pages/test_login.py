@@ -1,4 +1,4 @@
-"""Who comes in, what for, and whose wish a change is."""
+"""Logins, their rights, and the origin of a change."""
 
 import hashlib
 from typing import Any
@@ -80,16 +80,16 @@ def test_a_guess_at_the_tokens_behind_a_cookie_costs_time_and_memory(
     """Strangers get a signed cookie with the login: they must not try a million tokens a second on it at home."""
     scrypt, asked = hashlib.scrypt, []
 
-    def noted(told: bytes, **cost: Any) -> bytes:
-        asked.append((cost["n"] * cost["r"] * 128, told))
-        return scrypt(told, **cost)
+    def noted(messages: bytes, **cost: Any) -> bytes:
+        asked.append((cost["n"] * cost["r"] * 128, messages))
+        return scrypt(messages, **cost)
 
     monkeypatch.setattr(hashlib, "scrypt", noted)
     serve(tokens={"read": "never-before-r", "admin": "never-before-a"})
-    ((memory_bytes, told),) = asked
+    ((memory_bytes, messages),) = asked
     assert memory_bytes >= 16 * 1024 * 1024
-    assert b"never-before-r" in told
-    assert b"never-before-a" in told
+    assert b"never-before-r" in messages
+    assert b"never-before-a" in messages
 
 
 def test_the_name_of_who_is_signed_in_is_shown_and_he_can_go(edge: Edge) -> None:
@@ -111,18 +111,18 @@ def with_cookie_of(browser: Browser, edge: Edge) -> Browser:
 
 
 def test_a_copy_of_the_cookie_is_refused_after_signing_out_by_every_web_process(serve: ServeEdge) -> None:
-    one, other = serve(tokens=TOKENS), serve(tokens=TOKENS)
-    browser, elsewhere = Browser(one, TOKENS["admin"]), Browser(one, TOKENS["admin"])
-    copies = [with_cookie_of(browser, edge) for edge in (one, other)]
+    first, other = serve(tokens=TOKENS), serve(tokens=TOKENS)
+    browser, elsewhere = Browser(first, TOKENS["admin"]), Browser(first, TOKENS["admin"])
+    copies = [with_cookie_of(browser, edge) for edge in (first, other)]
     assert [copy.get("/health").status_code for copy in copies] == [200, 200]
     assert browser.post("/logout").status_code == 303
     assert [copy.get("/health").status_code for copy in copies] == [303, 303]
     for copy in copies:
         assert copy.post("/health/compare").headers["Location"].startswith("/login")
     assert elsewhere.get("/health").status_code == 200, "another session of the same token goes on"
-    keys = one.wiring.connection.keys
-    (key,) = one.redis.keys(keys.of("signout", "*"))
-    assert 0 < one.redis.ttl(key) <= one.wiring.settings.web.session
+    keys = first.wiring.connection.keys
+    (key,) = first.redis.keys(keys.of("signout", "*"))
+    assert 0 < first.redis.ttl(key) <= first.wiring.settings.web.session
 
 
 def test_a_session_is_refused_while_nobody_knows_if_it_was_signed_out(

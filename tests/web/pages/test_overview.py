@@ -32,12 +32,12 @@ def test_what_happens_is_counted(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "said"),
+    ("policy", "sentence"),
     [({"dry_run": True, "rules": []}, "The policy says <code>dry_run</code>"), (None, "No policy is in force")],
 )
-def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object, said: str) -> None:
+def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object, sentence: str) -> None:
     text = Browser(serve(policy=policy)).text("/panels/overview/now")
-    assert said in text
+    assert sentence in text
 
 
 def test_troubles_are_shown(edge: Edge) -> None:
@@ -65,9 +65,9 @@ def test_a_tally_is_read_in_pieces_and_no_more_than_it_may(edge: Edge, monkeypat
     edge.heard(*(event(tag=f"v{n}") for n in range(20)))
     monkeypatch.setattr(event_counts, "_AT_ONCE", 5)
     for at_most, counted, is_whole in ((100, 20, True), (10, 10, False)):
-        told = event_counts.EventCounts(edge.wiring.connection).since(0, 3_600_000, at_most)
-        assert sum(of["push"] for of in told.counts.values()) == counted
-        assert told.is_whole == is_whole
+        messages = event_counts.EventCounts(edge.wiring.connection).since(0, 3_600_000, at_most)
+        assert sum(of["push"] for of in messages.counts.values()) == counted
+        assert messages.is_whole == is_whole
 
 
 def test_tags_are_counted_and_every_layer_once(edge: Edge) -> None:

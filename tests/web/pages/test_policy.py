@@ -147,23 +147,23 @@ def test_those_who_try_policies_leave_threads_for_the_registry(edge: Edge, monke
 
     monkeypatch.setattr(policy, "_changes", trying_meanwhile)
     assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
-    assert [one.status_code for one in others] == [503, 200]
+    assert [item.status_code for item in others] == [503, 200]
     assert "ask again in some seconds" in others[0].text
     assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("form", "said"),
+    ("form", "sentence"),
     [
         ({"policy": "rules:\n- kep: none"}, "the policy, line 2: rules[0].kep is unknown; did you mean keep?"),
         ({"policy": "rules: ["}, "this is not YAML"),
         ({"policy": "rules: []", "repositories": "!x*"}, "is no glob"),
     ],
 )
-def test_what_is_no_policy_is_refused_in_one_sentence(edge: Edge, form: dict[str, str], said: str) -> None:
+def test_what_is_no_policy_is_refused_in_one_sentence(edge: Edge, form: dict[str, str], sentence: str) -> None:
     browser = Browser(edge)
     response = browser.http.post(
         TRIAL, data={"csrf": browser.csrf(), **form}, headers={"Origin": browser.origin, "HX-Request": "true"}
     )
-    assert (response.status_code, said in response.text.replace("&#39;", "'")) == (409, True)
+    assert (response.status_code, sentence in response.text.replace("&#39;", "'")) == (409, True)
     assert "<html" not in response.text

@@ -55,11 +55,11 @@ def test_the_path_at_the_proxy_stands_in_every_link_whether_it_hands_it_on_or_no
 
 def test_what_it_forwards_is_believed_of_it_alone(serve: ServeEdge) -> None:
     edge = serve(tokens=TOKENS, web=WEB)
-    said = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/p", "X-Forwarded-Host": "prune.example"}
-    believed = edge.http.get("/login", headers=said, environ_overrides=PROXY)
+    answer = {"X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/p", "X-Forwarded-Host": "prune.example"}
+    believed = edge.http.get("/login", headers=answer, environ_overrides=PROXY)
     assert "Secure" in believed.headers["Set-Cookie"]
     assert 'href="/p/static/' in believed.text
-    other = edge.http.get("/login", headers=said)
+    other = edge.http.get("/login", headers=answer)
     assert "Secure" not in other.headers["Set-Cookie"]
     assert 'href="/static/' in other.text
 
@@ -88,7 +88,7 @@ def test_a_change_over_the_proxy_is_of_its_host(serve: ServeEdge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "sentence"),
     [
         ({"web": {"user_header": "X-User"}, "tokens": TOKENS}, "web.user_header needs web.proxies"),
         ({"web": {"admins": ["alice"]}, "tokens": TOKENS}, "web.admins needs web.user_header"),
@@ -99,8 +99,8 @@ def test_a_change_over_the_proxy_is_of_its_host(serve: ServeEdge) -> None:
         ({"web": {"user_header": "X User"}, "tokens": TOKENS}, "not the name of a header"),
     ],
 )
-def test_half_a_proxy_is_refused(settings: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+def test_half_a_proxy_is_refused(settings: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigurationError, match=sentence):
         load_settings(environ={}, **settings)
 
 

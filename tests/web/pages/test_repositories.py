@@ -27,7 +27,7 @@ def browser(edge: Edge) -> Browser:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "result"),
     [
         ("", ["shop/api", "shop/web/front", "tools"]),
         ("order=-pushed", ["tools", "shop/api", "shop/web/front"]),
@@ -40,8 +40,8 @@ def browser(edge: Edge) -> Browser:
         ("search=nothing", []),
     ],
 )
-def test_they_are_found_and_sorted(browser: Browser, query: str, found: list[str]) -> None:
-    assert names(browser.text(f"{LIST}?{query}")) == found
+def test_they_are_found_and_sorted(browser: Browser, query: str, result: list[str]) -> None:
+    assert names(browser.text(f"{LIST}?{query}")) == result
 
 
 def test_paths_lead_on_with_how_many_are_behind_them(browser: Browser) -> None:

@@ -48,11 +48,11 @@ def test_what_shares_a_digest_is_named(kept: Edge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "result"),
     [("search=d", ["d"]), ("order=name", list("abcde")), ("order=-name", list("edcba")), ("search=?", list("edcba"))],
 )
-def test_tags_are_found_and_sorted(kept: Edge, query: str, found: list[str]) -> None:
-    assert names(Browser(kept).text(f"{TAGS}?{query}")) == found
+def test_tags_are_found_and_sorted(kept: Edge, query: str, result: list[str]) -> None:
+    assert names(Browser(kept).text(f"{TAGS}?{query}")) == result
 
 
 def test_one_page_of_tags_follows_the_other(kept: Edge) -> None:
@@ -106,7 +106,7 @@ def test_it_is_put_back_under_another_name(pruned: Edge, registry: FakeRegistry)
 
 
 @pytest.mark.parametrize(
-    ("form", "said"),
+    ("form", "sentence"),
     [
         ({"tag": "v9"}, "was not deleted by pushprune"),
         ({"tag": "<b>"}, "is no tag"),
@@ -115,9 +115,9 @@ def test_it_is_put_back_under_another_name(pruned: Edge, registry: FakeRegistry)
         ({"repository": "nobody/knows", "tag": "v1"}, "no repository"),
     ],
 )
-def test_what_cannot_be_put_back_is_said_in_one_sentence(pruned: Edge, form: dict[str, str], said: str) -> None:
+def test_what_cannot_be_put_back_is_said_in_one_sentence(pruned: Edge, form: dict[str, str], sentence: str) -> None:
     browser = Browser(pruned)
-    assert said in browser.said(browser.post("/restore", **{"repository": "shop/api", **form}))
+    assert sentence in browser.said(browser.post("/restore", **{"repository": "shop/api", **form}))
 
 
 def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
@@ -171,9 +171,9 @@ def test_where_somebody_pushed_since_nothing_is_overwritten(moved: Edge, registr
     browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
     three = registry.push_image("shop/api", "v1", seed="three")
     form = {"repository": "shop/api", "tag": "v1", "digest": V1}
-    for over in ("", two):
-        said = browser.said(browser.post("/restore", **form, over=over))
-        assert "was pushed again since" in said
+    for item in ("", two):
+        answer = browser.said(browser.post("/restore", **form, over=item))
+        assert "was pushed again since" in answer
     assert registry.tags("shop/api")["v1"] == three
     assert "Put it back" not in Browser(moved, TOKENS["read"]).text(f"{LINE}:v1")
 
@@ -185,7 +185,7 @@ def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
         kept.heard(event(tag="e", digest=digest, blobs=blobs, actor="bob", at=10 + at))
     browser = Browser(kept)
     choice = browser.text("/panels/tag/images/shop/api:e")
-    assert re.findall(r'value="([^"]+)"', choice) == [digest_of(one) for one in ("6", "5", "4")] * 2
+    assert re.findall(r'value="([^"]+)"', choice) == [digest_of(item) for item in ("6", "5", "4")] * 2
     assert re.findall(r'value="([^"]+)" selected', choice) == [digest_of("5"), digest_of("6")]
     text = browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('6')}")
     assert "2.0 MB new, 1 B gone, 4.0 MB shared" in text
@@ -211,17 +211,19 @@ def test_what_each_rule_says_of_a_tag_is_shown(kept: Edge) -> None:
 
 def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
     browser = Browser(pruned)
-    said = browser.said(browser.post("/delete", repository="shop/api", tag="v2", back="/tag/shop/api:v2"))
-    assert "shop/api:v2 goes" in said
+    answer = browser.said(browser.post("/delete", repository="shop/api", tag="v2", back="/tag/shop/api:v2"))
+    assert "shop/api:v2 goes" in answer
     assert pruned.wiring.asks.requests("shop/api")["v2"].by == "dashboard"
     assert "wants it deleted" in browser.text(f"{WHY}:v2")
     assert pruned.sent == ["shop/api"]
 
 
-@pytest.mark.parametrize(("tag", "said"), [("v9", "is no tag that is there"), ("*", "is no tag"), ("", "name the tag")])
-def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("tag", "sentence"), [("v9", "is no tag that is there"), ("*", "is no tag"), ("", "name the tag")]
+)
+def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, sentence: str) -> None:
     browser = Browser(pruned)
-    assert said in browser.said(browser.post("/delete", repository="shop/api", tag=tag))
+    assert sentence in browser.said(browser.post("/delete", repository="shop/api", tag=tag))
     assert pruned.wiring.asks.requests("shop/api") == {}
 
 
