@@ -11,7 +11,7 @@ from service.cli.approval import approve_all as approve_every_held
 from service.cli.names import parse_repositories
 from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
-from service.cli.prune_once import PruneOnce, policy_for_once, unknown_ages
+from service.cli.prune_one_off import OneOffPrune, policy_for_one_off, unknown_ages
 from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
 from service.cli.registry import asked_registry, trash_option
 from service.domain.policy.size import size
@@ -55,8 +55,8 @@ def prune(
     if url := asked_registry():
         if held or approve or approve_all or plan:
             raise click.UsageError("with --registry no plan waits: leave --held, --approve… and --plan out")
-        policy = policy_for_once(keep_last, order, policy_file, config)
-        PruneOnce(
+        policy = policy_for_one_off(keep_last, order, policy_file, config)
+        OneOffPrune(
             url, repositories, config, policy, trash, dry_run=dry_run, yes=yes, as_json=as_json, show=_show_previews
         ).run()  # fmt: skip
         return

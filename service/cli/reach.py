@@ -39,10 +39,10 @@ def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> W
         RegistryTooOld: the registry is of version 1.
     """
     if url := asked_registry():
-        # Imported here: the supervisor and its processes would slow down every verb that does not need them.
-        from service.cli.once import look_once
+        # Imported here: the tasks and the local Redis would slow down every verb that does not need them.
+        from service.cli.one_off import compare_once
 
-        return look_once(url, config, Policy(), () if any(map(is_glob, only)) else only).wiring
+        return compare_once(url, config, Policy(), () if any(map(is_glob, only)) else only).wiring
     refuse_v1(config)
     if data is None:
         settings = load_settings(config)

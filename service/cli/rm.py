@@ -17,7 +17,7 @@ from service.cli.reach import reach, reaching, show_json
 from service.cli.registry import asked_registry, reach_v1, trash_folder, trash_option, undo_hint
 from service.cli.user import login_name
 from service.cli.v1 import remove
-from service.domain.errors import NotDeletable
+from service.domain.errors import NotDeletable, RegistryRefused, RegistryUnavailable, TrashUnwritable
 from service.domain.policy.model import Policy
 from service.domain.policy.size import size
 from service.domain.retention.plan import Verdict
@@ -26,7 +26,7 @@ from service.prune.manual import Standing, Wish, ask, standing, stayed, wishes
 from service.wiring import Wiring
 
 if TYPE_CHECKING:
-    from service.local.oneoff import OneOff
+    from service.local.one_off import OneOff
 
 _POLL_S = 0.1
 # A worker that is being restarted comes back within this time.
@@ -86,10 +86,10 @@ def rm(
     if no_wait:
         _say_asked(asked, as_json)
         return
-    _wait(wiring, asked, once=once is not None)
     if once:
-        # Referrers and parts are deleted after their image. Without a service no process would do that later.
-        once.rest()
+        _delete_once(once, asked)
+    else:
+        _wait(wiring, asked)
     _say_done(
         wiring, asked, as_json, undo_hint(folder.path) if folder else "`pushprune trash` lists what can be restored"
     )
@@ -99,11 +99,11 @@ def rm(
 
 def _once(wanted: Sequence[TagSelector], config: Path | None, trash: Path) -> "OneOff":
     """Start a system for --registry, and compare the selected repositories."""
-    # Imported here: the supervisor and its processes would slow down every verb that does not need them.
-    from service.cli.once import look_once
+    # Imported here: the tasks and the local Redis would slow down every verb that does not need them.
+    from service.cli.one_off import compare_once
 
     repositories = tuple(dict.fromkeys(selection.repository for selection in wanted))
-    return look_once(asked_registry() or "", config, Policy(), repositories, trash)
+    return compare_once(asked_registry() or "", config, Policy(), repositories, trash)
 
 
 def _show(planned: Sequence[Wish]) -> None:
@@ -128,11 +128,17 @@ def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
     return (name, short_digest(tag.digest), size(tag.size_bytes or None), when(tag.pushed_us), verdict.stays_as)
 
 
-def _wait(wiring: Wiring, asked: Sequence[Wish], *, once: bool) -> None:
-    """Wait until every requested deletion is done or rejected.
+def _delete_once(system: "OneOff", asked: Sequence[Wish]) -> None:
+    """Make the requested deletions. Raises NotDeletable if the operator must fix something first."""
+    try:
+        system.finish()
+    except (RegistryRefused, RegistryUnavailable, TrashUnwritable) as error:
+        left = number(standing(system.wiring, asked).left, "deletion")
+        raise NotDeletable(f"{left} left, fix this first: {error}") from error
 
-    Args:
-        once: True with --registry: no service continues the work after this command.
+
+def _wait(wiring: Wiring, asked: Sequence[Wish]) -> None:
+    """Wait until every requested deletion is done or rejected.
 
     Raises:
         NotDeletable: the operator must fix something first.
@@ -143,7 +149,7 @@ def _wait(wiring: Wiring, asked: Sequence[Wish], *, once: bool) -> None:
         task = bar.add_task("deleting", total=total) if bar else None
         while (now := standing(wiring, asked)).left:
             alone_s = 0.0 if now.has_worker else alone_s + _POLL_S
-            _raise_trouble(now, alone_s, once=once)
+            _raise_trouble(now, alone_s)
             if now.waits and now.waits != shown_reason:
                 shown_reason = now.waits
                 click.echo(f"waiting: {shown_reason}", err=True)
@@ -152,11 +158,11 @@ def _wait(wiring: Wiring, asked: Sequence[Wish], *, once: bool) -> None:
             time.sleep(_POLL_S)
 
 
-def _raise_trouble(now: Standing, alone_s: float, *, once: bool) -> None:
+def _raise_trouble(now: Standing, alone_s: float) -> None:
     """Raise NotDeletable for a trouble. A service keeps the request, and deletes once the trouble is fixed."""
     if now.trouble:
-        next_step = "fix this first" if once else "continued automatically once this is fixed"
-        raise NotDeletable(f"{number(now.left, 'deletion')} left, {next_step}: {now.trouble}")
+        left = number(now.left, "deletion")
+        raise NotDeletable(f"{left} left, continued automatically once this is fixed: {now.trouble}")
     if alone_s > _NO_WORKER_S:
         raise NotDeletable(now.waits)
 

@@ -60,7 +60,12 @@ class Transport:
         self._timeout_s, self._instead, self._timed = timeout_s, instead, timed
         self._delete_timeout_s = delete_timeout_s
         self._word = word
+        self._closed = False
         self._session = open_session(self.url, ca_file=ca_file, parallel=parallel, auth=auth)
+
+    def close(self) -> None:
+        """Send no further request: each raises RegistryUnavailable. Requests under way are finished."""
+        self._closed = True
 
     def expect_object(self, response: requests.Response) -> dict[str, Any]:
         """Return the JSON object of a successful answer."""
@@ -111,6 +116,8 @@ class Transport:
         # Session.request would merge the session's settings into every request, which costs a third of the time of one.
         session, prepared, status = self._session, requests.PreparedRequest(), "none"
         is_look = method in ("GET", "HEAD")
+        if self._closed:
+            raise RegistryUnavailable("the command was interrupted")
         named = {} if is_look else {"User-Agent": self._agent()}
         began_s, timeout_s = time.monotonic(), timeout_s or self._timeout_s
         try:

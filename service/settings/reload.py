@@ -89,6 +89,11 @@ class PolicySource:
                 self._state = self._recalled()
             return self._state.policy
 
+    def use(self, policy: Policy) -> None:
+        """Put a policy in force that no file contains. It stays in force until the next call."""
+        with self._lock:
+            self._state = _State(policy, _digest(policy), {}, None)
+
     @property
     def error(self) -> str | None:
         """The reason why the last call of `current` could not use a changed policy, one sentence; None if it could."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import asked, decide, gate, gone, ingest, listing, pages, prune, redis_bytes, resume
+from tests.bench import asked, decide, gate, gone, ingest, listing, one_off, pages, prune, redis_bytes, resume
 from tests.bench.calm import described, wait_for_calm
 from tests.bench.figure import Figure
 from tests.fakes.real_registry import HOW_TO_INSTALL, RealRegistry, registry_binary
@@ -27,10 +27,11 @@ FIGURES: dict[str, Callable[[], Iterator[Figure]]] = {
     "listing": listing.measure,
     "resume": resume.measure,
     "prune": prune.measure,
+    "one_off": one_off.measure,
     "gate": gate.measure,
     "pages": pages.measure,
 }
-_NEED_A_REGISTRY = {"gone", "requests", "resume", "prune", "gate"}
+_NEED_A_REGISTRY = {"gone", "requests", "resume", "prune", "one_off", "gate"}
 _MARKS = {True: "[green]met[/]", False: "[red]MISSED[/]", None: ""}
 
 

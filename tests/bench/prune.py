@@ -8,7 +8,7 @@ the API alone, from the change of its policy, with a registry that notifies of e
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -84,10 +84,7 @@ def by_threads(pushed: tuple[tuple[str, Image], ...]) -> Pruned:
     with RealRegistry() as registry:
         _fill(registry, pushed)
         doomed = [image.digest for _, image in pushed[:-KEPT]]
-        began = time.perf_counter()
-        with ThreadPoolExecutor(THREADS) as pool:
-            list(pool.map(lambda nth: _delete_all(registry.url, doomed[nth::THREADS]), range(THREADS)))
-        taken_s = time.perf_counter() - began
+        taken_s = delete_by_threads(registry.url, [(REPOSITORY, digest) for digest in doomed])
         _verify(registry, pushed)
         return Pruned(taken_s, registry.request_count(_THEM), registry.request_count(_THEM, "DELETE"))
 
@@ -170,12 +167,20 @@ def _put_all(url: str, images: Iterable[tuple[str, Image]]) -> None:
             pusher.put(REPOSITORY, tag, image.media_type, image.manifest)
 
 
-def _delete_all(url: str, digests: Iterable[str]) -> None:
+def delete_by_threads(url: str, doomed: Sequence[tuple[str, str]]) -> float:
+    """Return the seconds from the first DELETE of a (repository, digest) to the last answer."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda nth: _delete_all(url, doomed[nth::THREADS]), range(THREADS)))
+    return time.perf_counter() - began
+
+
+def _delete_all(url: str, doomed: Iterable[tuple[str, str]]) -> None:
     with requests.Session() as session:
         session.trust_env = False
         session.headers["User-Agent"] = _THEM
-        for digest in digests:
-            answer = session.delete(f"{url}/v2/{REPOSITORY}/manifests/{digest}", timeout=60)
+        for repository, digest in doomed:
+            answer = session.delete(f"{url}/v2/{repository}/manifests/{digest}", timeout=60)
             assert answer.status_code == 202, f"{digest}: {answer.status_code} {answer.text[:200]}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from service.cli.once import look_once
+from service.cli.one_off import compare_once
 from service.cli.output import line, number
 from service.cli.policy_file import load_policy_file
 from service.cli.reach import meant, show_json
@@ -18,12 +18,12 @@ from service.domain.errors import ConfigurationError, PushpruneError, RegistryRe
 from service.domain.policy.model import Policy
 from service.domain.retention.conditions import UnknownAge
 from service.domain.retention.preview import Preview
-from service.local.oneoff import Deletions, OneOff
+from service.local.one_off import OneOff, RepositoryDeletions
 from service.restore.trash_folder import TrashFolder
 from service.settings import load_settings
 
 
-def policy_for_once(keep_last: int | None, order: str | None, file: Path | None, config: Path | None) -> Policy:
+def policy_for_one_off(keep_last: int | None, order: str | None, file: Path | None, config: Path | None) -> Policy:
     """Return the policy to apply once. Raises ConfigurationError if there is none, or two.
 
     Its first plan waits for no approval: the command itself asks before it deletes.
@@ -43,7 +43,7 @@ def policy_for_once(keep_last: int | None, order: str | None, file: Path | None,
 
 
 @dataclass(frozen=True)
-class PruneOnce:
+class OneOffPrune:
     """One run of `prune --registry`.
 
     Attributes:
@@ -67,7 +67,7 @@ class PruneOnce:
         if deletes and not self.yes and not sys.stdin.isatty():
             raise click.UsageError("not a terminal: add --yes to delete, or --dry-run to preview")
         folder = trash_folder(self.url, self.trash)
-        system = look_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
+        system = compare_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
         names = meant(system.wiring, self.names) or system.wiring.history.repositories()
         previews = system.wiring.verdicts.preview(names, self.policy)
         if not deletes or not any(preview.going for preview in previews):
@@ -82,18 +82,19 @@ class PruneOnce:
         self._delete(system, previews, folder)
 
     def _delete(self, system: OneOff, previews: Sequence[Preview], folder: TrashFolder) -> None:
-        """Delete, and print what was deleted, also if an error stopped the deletion half-way."""
+        """Delete, and print what was deleted, also if an error or Ctrl-C stopped the deletion half-way."""
         try:
-            system.obey(self.policy, dry_run=False)
-            system.rest()
-        except PushpruneError:
+            system.delete_by(self.policy)
+        except (PushpruneError, KeyboardInterrupt):
             self._say_deleted(system.deletions(), previews, folder)
             raise
         self._say_deleted(system.deletions(), previews, folder)
         if system.remarks:
             raise RegistryRefused(" ".join(system.remarks))
 
-    def _say_deleted(self, deletions: Sequence[Deletions], previews: Sequence[Preview], folder: TrashFolder) -> None:
+    def _say_deleted(
+        self, deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview], folder: TrashFolder
+    ) -> None:
         if self.as_json:
             show_json({"previews": [asdict(preview) for preview in previews], **_rows(deletions), "trash": folder.path})
             return
@@ -124,7 +125,7 @@ def unknown_ages(previews: Sequence[Preview]) -> str:
     )
 
 
-def _rows(deletions: Sequence[Deletions]) -> dict[str, Any]:
+def _rows(deletions: Sequence[RepositoryDeletions]) -> dict[str, Any]:
     """Return the deleted manifests with their tags, and the deleted tags whose manifest is kept."""
     deleted = [
         {"repository": result.repository, "digest": digest, "tags": sorted(_tags_of(result, digest))}
@@ -140,7 +141,7 @@ def _rows(deletions: Sequence[Deletions]) -> dict[str, Any]:
     return {"deleted": deleted, "untagged": untagged}
 
 
-def _counted(deletions: Sequence[Deletions], previews: Sequence[Preview]) -> str:
+def _counted(deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview]) -> str:
     """Return the counts as text: deleted images, other manifests deleted with them, tags whose image is kept."""
     planned = {(preview.repository, verdict.tag.digest) for preview in previews for verdict in preview.going}
     digests = {(result.repository, digest) for result in deletions for digest in result.digests}
@@ -154,7 +155,7 @@ def _counted(deletions: Sequence[Deletions], previews: Sequence[Preview]) -> str
     return ", and ".join(parts)
 
 
-def _tags_of(deletions: Deletions, digest: str) -> list[str]:
+def _tags_of(deletions: RepositoryDeletions, digest: str) -> list[str]:
     return [tag for tag, stood in deletions.tags.items() if stood == digest]
 
 

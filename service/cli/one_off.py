@@ -1,0 +1,60 @@
+"""`--registry URL`: run a verb without a pushprune service, directly on a registry."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from service.cli.registry import refuse_v1
+from service.domain.errors import RegistryRefused, RegistryUnavailable
+from service.domain.policy.model import Policy
+from service.domain.reconciliation import NAME_THEM
+from service.domain.retention.selector import is_glob
+from service.local.one_off import OneOff, one_off
+from service.wiring import Wiring
+
+
+def compare_once(
+    url: str, config: Path | None, policy: Policy, repositories: Sequence[str] = (), trash: Path | None = None
+) -> OneOff:
+    """Compare repositories with the registry and plan them by the policy, for this verb alone.
+
+    Progress is printed on standard error, where that is a terminal.
+
+    Args:
+        url: the URL of the registry.
+        config: the settings as YAML, or None.
+        policy: what is to be kept.
+        repositories: names. All repositories are compared if this is empty or contains a glob.
+        trash: the folder that saves deleted images.
+
+    Raises:
+        RegistryRefused: the registry does not list its repositories, and the settings do not name any.
+    """
+    refuse_v1(config)
+    _say(f"looking at {url} …")
+    system = click.get_current_context().with_resource(one_off(url, policy, config, os.environ, trash))
+    names = repositories if repositories and not any(map(is_glob, repositories)) else _catalog(system.wiring)
+    tags = system.compare(names)
+    _say(f"{len(names)} repositories with {tags} tags")
+    return system
+
+
+def _catalog(wiring: Wiring) -> Sequence[str]:
+    """Return the repositories that the registry lists, and those that the settings name."""
+    named = wiring.settings.reconcile.repositories
+    try:
+        return tuple(dict.fromkeys((*wiring.client.repositories(), *named)))
+    except (RegistryRefused, RegistryUnavailable) as error:
+        failure = f"the registry does not list its repositories ({error})"
+        if not named:
+            raise RegistryRefused(f"{failure}: {NAME_THEM}") from error
+        click.echo(f"pushprune: {failure}, so only those in reconcile.repositories were compared", err=True)
+        return named
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        click.echo(text, err=True)
