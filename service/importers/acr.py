@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from service.documents.reader import shown
-from service.importers.flags import Flags, parse_flags, without_program
+from service.importers.flags import Flags, naming, parse_flags, without_program
 from service.importers.parts import Envelope, checked
 from service.importers.pattern import named, searched, whole
 from service.importers.period import DAY_S, bounded, parse_period
@@ -40,7 +40,8 @@ def read_command(words: Sequence[str], _place: str | None) -> Translation:
     flags = parse_flags(rest, (*_POLICY, *_ELSEWHERE), _SWITCHES, "--", _SHORT)
     if not flags.all("filter") or "ago" not in flags:
         raise NotImportable("`acr purge` needs --filter 'REPOSITORY:REGEX' and --ago DURATION")
-    ago_s = _ago(flags)
+    with naming("--ago"):
+        ago_s = parse_period(flags.last("ago"))
     rules = tuple(_rules(flags, ago_s))
     given = [f"--{name}" for name in _ELSEWHERE if name in flags]
     notes = [_SHARED, _UNLOCKED if "include-locked" in flags else _LOCKS]
@@ -102,13 +103,6 @@ def _repository(regex: str) -> str:
     return named(regex) if _REPOSITORY.fullmatch(regex) else whole(regex)
 
 
-def _ago(flags: Flags) -> int:
-    try:
-        return parse_period(flags.last("ago"))
-    except NotImportable as error:
-        raise NotImportable(f"--ago: {error}") from error
-
-
 def _split(written: str) -> tuple[str, str]:
     """Split a filter into repository and tag."""
     # The separator is the one colon that is part of neither (?: nor [[:alpha:]].
@@ -121,9 +115,7 @@ def _split(written: str) -> tuple[str, str]:
     ]
     if len(colons) != 1 or not written[: colons[0]] or not written[colons[0] + 1 :]:
         raise NotImportable(f"--filter {shown(written)!r}: write it as REPOSITORY:REGEX, with one colon between")
-    try:
+    with naming("--filter"):
         searched(written[: colons[0]])
         searched(written[colons[0] + 1 :])
-    except NotImportable as error:
-        raise NotImportable(f"--filter: {error}") from error
     return written[: colons[0]], written[colons[0] + 1 :]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from service.importers.flags import Flags, parse_flags, without_program
+from service.importers.flags import Flags, naming, parse_flags, without_program
 from service.importers.pattern import named, negated, searched
 from service.importers.period import DAY_S, MONTH_S, YEAR_S, bounded
 from service.importers.translation import NotImportable, Translation, imported_rule, keep_of, translation
@@ -49,10 +49,8 @@ def _tags(flags: Flags) -> tuple[str, ...]:
 
 
 def _regex(flags: Flags, flag: str) -> str:
-    try:
+    with naming(f"-{flag}"):
         return searched(flags.last(flag))
-    except NotImportable as error:
-        raise NotImportable(f"-{flag}: {error}") from error
 
 
 def _differences(flags: Flags, age_s: int) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The flags of a command line as a user pastes it, with or without the name of the program."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -54,6 +55,15 @@ def parse_count(text: str, flag: str) -> int:
     if number is None:
         raise NotImportable(f"{flag} {shown(text)}: this is more than {MOST}; nothing would ever be deleted")
     return number
+
+
+@contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Name the flag in the message of a NotImportable that the block raises."""
+    try:
+        yield
+    except NotImportable as error:
+        raise NotImportable(f"{flag}: {error}") from error
 
 
 def number_of(text: str) -> int | None:

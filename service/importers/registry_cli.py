@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from service.documents.reader import shown
-from service.importers.flags import parse_count, without_program
+from service.importers.flags import naming, parse_count, without_program
 from service.importers.pattern import named, searched_in_python
 from service.importers.period import HOUR_S, bounded
 from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
@@ -110,10 +110,8 @@ def _chosen(
 
 
 def _searched(regex: str, flag: str) -> str:
-    try:
+    with naming(flag):
         return searched_in_python(regex)
-    except NotImportable as error:
-        raise NotImportable(f"{flag}: {error}") from error
 
 
 def _hours(value: str | None, flag: str) -> int | None:

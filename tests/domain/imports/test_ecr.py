@@ -135,6 +135,10 @@ def test_rules_of_one_description_get_a_name_each() -> None:
 COUNT = "imageCountMoreThan"
 
 
+def test_a_count_may_be_larger_than_the_longest_age() -> None:
+    assert rules_of(imported("ecr", policy(expire(1, "any", COUNT, 50_000))))[0]["keep"] == {"last": 50_000}
+
+
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
