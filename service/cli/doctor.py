@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from service.cli.connect import connect, connection_options, show_json
 from service.cli.output import line
-from service.cli.reach import reach, reaching, show_json
 from service.doctor import CHECKS, REPOSITORY, Case, examine, open_case
 from service.domain.finding import Finding, worst
 
@@ -17,7 +17,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @click.command()
-@reaching
+@connection_options
 @click.option("--front", metavar="URL", help="The address that clients push to: check that writes there ask the gate.")
 @click.option("--web", metavar="URL", help="The address of the web process, as seen from here [from `listen`].")
 @click.option(
@@ -40,7 +40,7 @@ def doctor(
     Exits with 1 if there is an error. No image is touched: the doctor pushes a tiny manifest into a repository of its
     own, and deletes it again.
     """
-    case = open_case(reach(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
+    case = open_case(connect(config, data), repository=probe_repository, front=front, web=web, patience_s=wait)
     findings = tuple(_seen(case, as_json))
     if as_json:
         show_json({"severity": worst(findings), "findings": [asdict(finding) for finding in findings]})

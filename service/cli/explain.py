@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from service.cli.connect import connect, connection_options, known_repositories, need_policy, show_json
 from service.cli.names import parse_name
 from service.cli.output import line, short_digest, table, when
-from service.cli.reach import known, need_policy, reach, reaching, show_json
 from service.clock import now_us
 from service.domain.errors import NoSuchTag
 from service.domain.policy.size import size
@@ -28,14 +28,14 @@ _BECAME = {
 
 @click.command()
 @click.argument("name", metavar="REPO[:TAG]")
-@reaching
+@connection_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(name: str, config: Path | None, data: Path | None, as_json: bool) -> None:
     """Show for a tag, or for each tag of a repository, if it is kept, by which rule, and when it could be deleted."""
     repository, tag = parse_name(name)
-    wiring = reach(config, data)
+    wiring = connect(config, data)
     need_policy(wiring)
-    known(wiring, [repository])
+    known_repositories(wiring, [repository])
     explained = wiring.verdicts.explain(repository, (tag,) if tag else None)
     if tag and not explained:
         raise NoSuchTag(_what_became(wiring, repository, tag))

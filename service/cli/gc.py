@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from service.cli.connect import connect, connection_options, show_json
 from service.cli.output import line, short_digest, table, when
-from service.cli.reach import reach, reaching, show_json
 from service.collect import status as collection
 from service.collect.status import Overview, ask, at_stake, overview, permanent, progress
 from service.collect.status import cancel as cancel_queued
@@ -22,7 +22,7 @@ _LISTED = 50
 
 
 @click.command()
-@reaching
+@connection_options
 @click.option("--dry-run", is_flag=True, help="Show which blobs a collection would delete; nothing is deleted.")
 @click.option(
     "--now", is_flag=True, help="Run a collection now, ignoring gc.window and gc.min_interval, and wait for it."
@@ -50,7 +50,7 @@ def gc(
     """Run garbage collection of the registry. It never runs twice at once, nor beside deletions by pushprune."""
     if dry_run + now + cancel + status + open_gate > 1:
         raise click.UsageError("give one of --dry-run, --now, --cancel, --status and --open")
-    wiring = reach(config, data)
+    wiring = connect(config, data)
     if cancel:
         line(f"cancelled: {cancel_queued(wiring)}")
         return

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from service.cli.connect import connect, connection_options, matching_repositories, show_json
 from service.cli.names import UnclearName, parse_listed
 from service.cli.output import line, short_digest, table, when
-from service.cli.reach import meant, reach, reaching, show_json
 from service.domain.history.entry import Entry
 from service.domain.history.interval import Interval
 from service.domain.policy.patterns import compile_patterns
@@ -17,7 +17,7 @@ from service.wiring import Wiring
 
 @click.command()
 @click.argument("name", metavar="REPO[:TAG]")
-@reaching
+@connection_options
 @click.option("--count", default=50, show_default=True, type=click.IntRange(min=1), help="The number of entries.")
 @click.option(
     "--intervals", "standing", is_flag=True, help="Show the digests that TAG pointed at, with times and reasons."
@@ -30,8 +30,8 @@ def history(
     repository, tag = parse_listed(name)
     if standing and (not tag or is_glob(name)):
         raise UnclearName("--intervals is about one tag: write REPO:TAG, such as shop/api:v1")
-    wiring = reach(config, data, [repository])
-    names = meant(wiring, (repository,))
+    wiring = connect(config, data, [repository])
+    names = matching_repositories(wiring, (repository,))
     if standing:
         _show_intervals(repository, tag, wiring.inventory.intervals(repository, tag), as_json)
         return

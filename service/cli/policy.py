@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
+from service.cli.connect import show_json
 from service.cli.policy_file import faults_of, load_policy_file
 from service.cli.policy_import import import_policy
 from service.cli.policy_simulate import simulate
-from service.cli.reach import show_json
 from service.domain.policy.disabling import disabled_rules
 from service.domain.policy.model import schema
 

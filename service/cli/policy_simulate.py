@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.progress import track
 
+from service.cli.connect import connect, connection_options, known_repositories, show_json
 from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
-from service.cli.reach import known, reach, reaching, show_json
 from service.clock import now_us
 from service.domain.policy.size import size
 from service.domain.policy.units import parse_span, spell_duration
@@ -41,7 +41,7 @@ def _duration(ctx: click.Context, parameter: click.Parameter, value: str) -> int
 @click.command()
 @click.argument("file", type=_FILE)
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
-@reaching
+@connection_options
 @click.option(
     "--since", default="30d", show_default=True, callback=_duration, help="How far back the simulation starts."
 )
@@ -57,8 +57,8 @@ def simulate(
     """
     policy, end_us = load_policy_file(file), now_us()
     start_us = max(end_us - since * 1_000_000, 0)
-    wiring = reach(config, data)
-    names = known(wiring, repositories) or wiring.history.repositories()
+    wiring = connect(config, data)
+    names = known_repositories(wiring, repositories) or wiring.history.repositories()
     outcomes = (
         replay(timeline, policy, start_us, end_us, approve_holds=approve_holds)
         for timeline in _timelines(wiring, _shown(names))

@@ -8,11 +8,18 @@ import click
 
 from service.cli.approval import approve as approve_held
 from service.cli.approval import approve_all as approve_every_held
+from service.cli.connect import (
+    connect,
+    connection_options,
+    known_repositories,
+    matching_repositories,
+    need_policy,
+    show_json,
+)
 from service.cli.names import parse_repositories
 from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
 from service.cli.prune_one_off import OneOffPrune, policy_for_one_off, unknown_ages
-from service.cli.reach import known, meant, need_policy, reach, reaching, show_json
 from service.cli.registry import asked_registry, trash_option
 from service.domain.policy.size import size
 from service.domain.retention.freed import Freed, freed_together
@@ -25,7 +32,7 @@ from service.wiring import Wiring
 
 @click.command()
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
-@reaching
+@connection_options
 @click.option("--dry-run", is_flag=True, help="Only show what would be deleted, and why.")
 @click.option(
     "--policy", "policy_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path),
@@ -66,11 +73,11 @@ def prune(
     if policy_file and not dry_run:
         raise click.UsageError("--policy needs --dry-run; the policy in force is set in the configuration")
     _check_approval(repositories, approve, approve_all, plan, yes)
-    wiring = reach(config, data)
+    wiring = connect(config, data)
     if approve_all:
         approve_every_held(wiring, yes)
         return
-    names = (known if approve else meant)(wiring, repositories) or wiring.inventory.names()
+    names = (known_repositories if approve else matching_repositories)(wiring, repositories) or wiring.inventory.names()
     if held:
         _show_held(wiring, names, as_json)
     elif dry_run:

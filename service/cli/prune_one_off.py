@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from service.cli.connect import matching_repositories, show_json
 from service.cli.one_off import compare_once
 from service.cli.output import line, number
 from service.cli.policy_file import load_policy_file
-from service.cli.reach import meant, show_json
 from service.cli.registry import trash_folder, undo_hint
 from service.domain.errors import ConfigurationError, PushpruneError, RegistryRefused
 from service.domain.policy.model import Policy
@@ -68,7 +68,7 @@ class OneOffPrune:
             raise click.UsageError("not a terminal: add --yes to delete, or --dry-run to preview")
         folder = trash_folder(self.url, self.trash)
         system = compare_once(self.url, self.config, self.policy, self.names, folder.path if deletes else None)
-        names = meant(system.wiring, self.names) or system.wiring.history.repositories()
+        names = matching_repositories(system.wiring, self.names) or system.wiring.history.repositories()
         previews = system.wiring.verdicts.preview(names, self.policy)
         if not deletes or not any(preview.going for preview in previews):
             self.show(previews, self.as_json)

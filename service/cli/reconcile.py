@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from service.cli.connect import connect, connection_options, matching_repositories, show_json
 from service.cli.names import parse_repositories
 from service.cli.output import line, number, when
-from service.cli.reach import meant, reach, reaching, show_json
 from service.domain.errors import NoSuchRepository, RegistryRefused
 from service.domain.reconciliation import NAME_THEM, ReconcileResult, ReconcileRun
 from service.domain.retention.selector import is_glob
@@ -22,7 +22,7 @@ _POLL_S = 0.1
 
 @click.command()
 @click.argument("repositories", nargs=-1, metavar="[REPO]...")
-@reaching
+@connection_options
 @click.option(
     "--status",
     is_flag=True,
@@ -40,13 +40,15 @@ def reconcile(
     if status and (repositories or no_wait):
         raise click.UsageError("--status compares nothing: leave REPO and --no-wait out")
     named = tuple(map(parse_repositories, repositories))
-    wiring = reach(config, data)
+    wiring = connect(config, data)
     if status:
         _show_overview(overview(wiring), as_json)
         return
     # Only globs are looked up in the history: a repository that is named in full may be new and unknown so far.
     globs = tuple(filter(is_glob, named))
-    repositories = tuple(dict.fromkeys((*(name for name in named if name not in globs), *meant(wiring, globs))))
+    repositories = tuple(
+        dict.fromkeys((*(name for name in named if name not in globs), *matching_repositories(wiring, globs)))
+    )
     asked_ms = now_ms(wiring)
     reason = ask(wiring, repositories)
     if no_wait:

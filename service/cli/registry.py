@@ -17,7 +17,7 @@ _KEY = "service.cli.registry"
 
 
 def registry_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options --registry and --v1, which `asked_registry` and `reach_v1` read."""
+    """Add the options --registry and --v1, which `asked_registry` and `connect_v1` read."""
 
     def keep(context: click.Context, option: click.Parameter, value: Any) -> None:
         context.meta[f"{_KEY}.{option.name}"] = value
@@ -59,7 +59,7 @@ def asked_registry() -> str | None:
     return url
 
 
-def reach_v1(config: Path | None) -> RegistryV1 | None:
+def connect_v1(config: Path | None) -> RegistryV1 | None:
     """Return the registry of version 1 that --v1 or --registry names; None for version 2 or without both options.
 
     Raises ConfigurationError if --v1 is given and no registry is known.
@@ -73,5 +73,5 @@ def reach_v1(config: Path | None) -> RegistryV1 | None:
 
 def refuse_v1(config: Path | None) -> None:
     """Raise RegistryTooOld if the registry is of version 1."""
-    if old := reach_v1(config):
+    if old := connect_v1(config):
         raise RegistryTooOld(f"the registry at {old.url}")

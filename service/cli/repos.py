@@ -7,9 +7,9 @@ from typing import cast
 
 import click
 
+from service.cli.connect import connect, connection_options, show_json
 from service.cli.names import UnclearName
 from service.cli.output import table, when
-from service.cli.reach import reach, reaching, show_json
 from service.domain.search import finding
 from service.reports.inventory import ListedRepository, RepositoryOrder
 
@@ -19,7 +19,7 @@ _EVERYTHING = 10_000_000
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME|GLOB...]")
-@reaching
+@connection_options
 @click.option(
     "--sort", default="name", show_default=True, type=click.Choice(_ORDERS), help="By what; - turns it round."
 )
@@ -33,7 +33,7 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
         matchers = [finding(name) for name in names or ("",)]
     except ValueError as error:
         raise UnclearName(str(error)) from error
-    wiring = reach(config, data)
+    wiring = connect(config, data)
     page = wiring.inventory.repositories(
         lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
     )

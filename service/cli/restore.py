@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from service.cli.connect import connect, connection_options, known_repositories, show_json
 from service.cli.names import parse_reference, parse_tag
 from service.cli.output import line, short_digest, when
-from service.cli.reach import known, reach, reaching, show_json
 from service.cli.registry import asked_registry, refuse_v1
 from service.cli.restore_from import restore_from
 from service.cli.user import login_name
@@ -28,7 +28,7 @@ def _span(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
 
 
 @click.command()
-@reaching
+@connection_options
 @click.argument("name", metavar="REPO:TAG|REPO@DIGEST", required=False)
 @click.option(
     "--from",
@@ -74,8 +74,8 @@ def restore(
     repository, tag, digest = parse_reference(name)
     if as_tag is not None:
         parse_tag(as_tag)
-    wiring = reach(config, data)
-    known(wiring, [repository])
+    wiring = connect(config, data)
+    known_repositories(wiring, [repository])
     undone = wiring.undo.restore(
         repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=login_name()
     )

@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
+from service.cli.connect import show_json
 from service.cli.names import parse_listed, parse_wanted
 from service.cli.output import line
-from service.cli.reach import show_json
 from service.cli.registry import asked_registry
 from service.domain.errors import NotRestorable
 from service.domain.retention.selector import TagSelector

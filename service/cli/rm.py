@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from service.cli.connect import connect, connection_options, show_json
 from service.cli.names import parse_wanted
 from service.cli.output import line, number, short_digest, table, when
-from service.cli.reach import reach, reaching, show_json
-from service.cli.registry import asked_registry, reach_v1, trash_folder, trash_option, undo_hint
+from service.cli.registry import asked_registry, connect_v1, trash_folder, trash_option, undo_hint
 from service.cli.user import login_name
 from service.cli.v1 import remove
 from service.domain.errors import NotDeletable, RegistryRefused, RegistryUnavailable, TrashUnwritable
@@ -35,7 +35,7 @@ _NO_WORKER_S = 30
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="REPO:TAG|REPO@DIGEST|REPO...")
-@reaching
+@connection_options
 @click.option(
     "--all-but", "kept_tags", multiple=True, metavar="TAG", help="Every tag of each REPO but this one; or a glob."
 )
@@ -64,12 +64,12 @@ def rm(
             "--trash belongs to --registry; a service keeps what it deletes itself (`pushprune trash`)"
         )
     folder = trash_folder(url, trash) if url else None
-    old = reach_v1(config)
+    old = connect_v1(config)
     if old:
         remove(old, wanted, dry_run=dry_run, yes=yes, force=force, as_json=as_json)
         return
     once = _once(wanted, config, folder.path) if folder else None
-    wiring = once.wiring if once else reach(config, data)
+    wiring = once.wiring if once else connect(config, data)
     planned = wishes(wiring, wanted, force=force)
     if not as_json:
         _show(planned)

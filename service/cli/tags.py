@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
+from service.cli.connect import connect, connection_options, matching_repositories, need_policy, show_json
 from service.cli.explain import verdict_of, waiting
 from service.cli.names import parse_listed
 from service.cli.output import line, short_digest, table, when
-from service.cli.reach import meant, need_policy, reach, reaching, show_json
-from service.cli.registry import reach_v1
+from service.cli.registry import connect_v1
 from service.cli.v1 import show_tags
 from service.domain.errors import NoSuchTag
 from service.domain.policy.size import size
@@ -23,19 +23,19 @@ PlatformsByImage = Mapping[tuple[str, str], Sequence[str]]  # by repository and 
 
 @click.command()
 @click.argument("name", metavar="REPO[:TAG]")
-@reaching
+@connection_options
 @click.option("--platforms", "with_platforms", is_flag=True, help="Show the platforms of each tag; asks the registry.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool, as_json: bool) -> None:
     """List the tags of REPO, newest push first, each with its verdict and the reason. REPO and TAG may be globs."""
     repository, tag = parse_listed(name)
-    old = reach_v1(config)
+    old = connect_v1(config)
     if old:
         show_tags(old, repository, tag, as_json)
         return
-    wiring = reach(config, data, [repository])
+    wiring = connect(config, data, [repository])
     need_policy(wiring)
-    names = meant(wiring, (repository,))
+    names = matching_repositories(wiring, (repository,))
     listed = [row for repository in names for row in _listed(wiring, repository, tag)]
     if tag and not listed:
         raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")

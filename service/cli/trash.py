@@ -6,24 +6,24 @@ from typing import Any
 
 import click
 
+from service.cli.connect import connect, connection_options, known_repositories, show_json
 from service.cli.names import parse_repository
 from service.cli.output import line, short_digest, table, when
-from service.cli.reach import known, reach, reaching, show_json
 from service.collect.status import next_ms
 from service.domain.history.deleted import Deleted
 from service.domain.policy.size import size
 
 
 @click.command()
-@reaching
+@connection_options
 @click.argument("repository", metavar="[REPO]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def trash(repository: str | None, config: Path | None, data: Path | None, as_json: bool) -> None:
     """List deleted images that can be restored: until the next garbage collection, at most for history.trash."""
     if repository:
         repository = parse_repository(repository)
-    wiring = reach(config, data)
-    names = known(wiring, [repository]) if repository else wiring.inventory.names()
+    wiring = connect(config, data)
+    names = known_repositories(wiring, [repository]) if repository else wiring.inventory.names()
     life_us = wiring.settings.history.trash * 1_000_000
     deleted = [(name, image) for name in names for image in wiring.undo.deleted(name)]
     if as_json:

@@ -5,8 +5,8 @@ from dataclasses import asdict
 
 import click
 
+from service.cli.connect import show_json
 from service.cli.output import line, number, table
-from service.cli.reach import show_json
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable
 from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.v1 import RegistryV1, Tagged, delete, tags, wishes

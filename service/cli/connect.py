@@ -11,13 +11,13 @@ from service import log
 from service.cli.registry import asked_registry, refuse_v1, registry_option
 from service.domain.errors import ConfigurationError, NoSuchRepository
 from service.domain.policy.model import Policy
-from service.domain.retention.selector import TagSelector, is_glob
+from service.domain.retention.selector import TagSelector
 from service.local.environment import environment_of
 from service.settings import Settings, load_settings
 from service.wiring import Wiring, wire
 
 
-def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options --config and --data, which name the running system, and --registry for a system of its own."""
     file = click.Path(dir_okay=False, path_type=Path)
     folder = click.Path(file_okay=False, path_type=Path)
@@ -28,7 +28,7 @@ def reaching(command: Callable[..., Any]) -> Callable[..., Any]:
     return registry_option(command)
 
 
-def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> Wiring:
+def connect(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> Wiring:
     """Return the collaborators of the running system; with --registry, those of a system for this verb alone.
 
     Args:
@@ -42,7 +42,7 @@ def reach(config: Path | None, data: Path | None, only: Sequence[str] = ()) -> W
         # Imported here: the tasks and the local Redis would slow down every verb that does not need them.
         from service.cli.one_off import compare_once
 
-        return compare_once(url, config, Policy(), () if any(map(is_glob, only)) else only).wiring
+        return compare_once(url, config, Policy(), only).wiring
     refuse_v1(config)
     if data is None:
         settings = load_settings(config)
@@ -69,7 +69,7 @@ def _wired(settings: Settings) -> Wiring:
     return wiring
 
 
-def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
+def known_repositories(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
     """Return the names unchanged. Raises NoSuchRepository for an unknown repository."""
     all_names = set(wiring.history.repositories())
     names = tuple(repositories)
@@ -79,7 +79,7 @@ def known(wiring: Wiring, repositories: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def meant(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
+def matching_repositories(wiring: Wiring, names: Iterable[str]) -> tuple[str, ...]:
     """Return the repositories that match the names and globs, each once. Raises NoSuchRepository for no match."""
     all_names, matched = wiring.history.repositories(), dict[str, None]()
     for name in names:
