@@ -1,7 +1,7 @@
-"""Notice a registry that was restarted on an empty or another storage, before its missing tags leave the history."""
+"""Notice a registry whose storage is empty or another one, before its missing tags leave the history."""
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from service.domain.errors import RegistryRefused
 from service.domain.retention.state import Tag
@@ -11,6 +11,8 @@ from service.wiring import Wiring
 
 _REPOSITORIES = 20
 _TAGS = 5
+# The clocks of Redis and of the registry may differ by this much.
+_SKEW_US = 60 * 1_000_000
 
 
 def refuse_emptied(
@@ -18,51 +20,61 @@ def refuse_emptied(
 ) -> None:
     """Refuse to compare a repository whose known tags may all be missing because the storage is another one.
 
-    The storage changes only while the registry is down, so this asks for a proof in the first comparison after a
-    restart: a tag that is not newer than the missing tags and still points at its digest, here or in another
-    repository. A tag that was pushed later proves nothing, as it may have been pushed into the empty storage.
+    A storage changes while the registry is down, or it is unmounted while the registry runs. So missing tags count as
+    deleted only with a proof: a tag that is not newer than they are, or was there together with them at the last
+    comparison, still points at its digest. In another repository, only a tag that is not newer is a proof. A tag that
+    was pushed later proves nothing, as it may have been pushed into the empty storage.
 
     Raises:
         RegistryRefused: there is no such proof. Nothing counts as compared, so that nothing is deleted.
     """
-    if not snapshot.was_restarted:
+    if not missing:
         return
     doomed = {name for image in wiring.history.doomed(snapshot.repository) for name in image.tags}
     # One of our own deletions may have removed these tags, so their absence says nothing about the storage.
-    touched = {member.removesuffix(" again") for member, _ in snapshot.heal}
-    lost = [tag for tag in snapshot.tags if tag.name in missing and tag.name not in doomed | touched]
+    ours = doomed | wiring.removals.may_have_removed(snapshot.repository)
+    lost = [tag for tag in snapshot.tags if tag.name in missing and tag.name not in ours]
     if not lost:
         return
     newest_us = max(tag.pushed_us or 0 for tag in lost)
-    for tag in snapshot.tags:
-        standing = standings.get(tag.name)
-        if standing and standing.digest == tag.digest and _is_proof(tag, newest_us):
-            return
-    if not _is_proved_elsewhere(wiring, snapshot.repository, newest_us):
+    older = [tag for tag in snapshot.tags if _is_proof(tag, max(newest_us, snapshot.compared_us - _SKEW_US))]
+    if any(_is_at(standings.get(tag.name), snapshot, tag) for tag in older):
+        return
+    unread = [tag for tag in older if tag.name not in standings]
+    if not (_exists(wiring, snapshot, unread) or _is_proved_elsewhere(wiring, snapshot.repository, newest_us)):
         raise RegistryRefused(
-            f"all {len(lost)} known tags of {snapshot.repository} are missing since the registry was restarted, and no "
-            "older image is there in any repository that was looked at: its storage may be empty or another one, so "
-            "nothing is changed. See that its storage is right; if these tags are really deleted: "
-            f"pushprune reconcile {snapshot.repository}"
+            f"tags of {snapshot.repository} are missing at the registry ({len(lost)} of {len(snapshot.tags)}), and no "
+            "older image is there in any repository that was looked at: the storage of the registry may be empty, "
+            "unmounted or another one, so nothing is changed. See that the storage is right; if they are really "
+            f"deleted: pushprune reconcile {snapshot.repository}"
         )
 
 
 def _is_proof(tag: Tag, newest_us: int) -> bool:
-    """Return True if the tag was there before the restart. A tag that is only sighted may have been pushed after it."""
+    """Return True if the tag was there by this time. A tag that is only sighted may have been pushed later."""
     return not tag.sighted and (tag.pushed_us or 0) <= newest_us
+
+
+def _exists(wiring: Wiring, snapshot: Snapshot, tags: Sequence[Tag]) -> bool:
+    """Return True if one of the first of these tags points at its digest at the registry."""
+    repository, head = snapshot.repository, wiring.client.head
+    return any(_is_at(head(repository, tag.name, unless=tag.digest), snapshot, tag) for tag in tags[:_TAGS])
+
+
+def _is_at(standing: ManifestHead | None, snapshot: Snapshot, tag: Tag) -> bool:
+    """Return True if a tag points at its digest, or at an earlier one: a forged push hides where the tag points."""
+    return standing is not None and standing.digest in (tag.digest, *snapshot.revisions.get(tag.name, ()))
 
 
 def _is_proved_elsewhere(wiring: Wiring, repository: str, newest_us: int) -> bool:
     others = [name for name in wiring.history.repositories() if name != repository]
     asked = 0
     for other in random.sample(others, min(_REPOSITORIES, len(others))):
-        older = [tag for tag in wiring.history.live(other) if _is_proof(tag, newest_us)]
-        if not older:
-            continue
-        standing = wiring.client.head(other, older[0].name, unless=older[0].digest)
-        if standing and standing.digest == older[0].digest:
+        snapshot = wiring.history.snapshot(other)
+        older = [tag for tag in snapshot.tags if _is_proof(tag, newest_us)]
+        if _exists(wiring, snapshot, older[:1]):
             return True
-        asked += 1
+        asked += bool(older)
         if asked == _TAGS:
             break
     return False

@@ -192,6 +192,14 @@ class Deletions:
             at_ms, *looks = pipe.execute()
         return any(look is not None for look in looks) or (at_ms is not None and at_ms * 1000 >= (since_us or 0))
 
+    def may_have_removed(self, repository: str) -> frozenset[str]:
+        """Return the tags that a deletion of ours may have removed without a record of how it ended."""
+        with self._connection.reached() as client, client.pipeline() as pipe:
+            pipe.hkeys(self._keys.untagging(repository))
+            pipe.zrange(self._keys.heal(repository), 0, -1)
+            untagging, heal = pipe.execute()
+        return frozenset(untagging).union(member.removesuffix(" again") for member in heal)
+
     def still_exists(self, repository: str, digest: str, *, index: bool) -> None:
         """Record that a digest still exists that was recorded as deleted. index: its parts must be read."""
         with self._connection.reached() as client, client.pipeline() as pipe:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.errors import RegistryUnavailable
+from service.domain.errors import RegistryRefused, RegistryUnavailable
 from service.prune import deleting, planning
 from service.reconcile import compare
 from service.settings.reload import PolicySource
@@ -50,7 +50,8 @@ def away(system: System, call: Callable[[], object]) -> None:
     """The registry's storage is away for a moment: it shows an empty repository."""
     held = system.registry.storage.repositories.pop(SHOP)
     try:
-        call()
+        with pytest.raises(RegistryRefused, match="the storage of the registry may be empty"):
+            call()
     finally:
         system.registry.storage.repositories[SHOP] = held
 

@@ -1,9 +1,9 @@
-"""A registry that is restarted on an empty or another storage takes no tag out of the history."""
+"""A registry on an empty, unmounted or another storage takes no tag out of the history."""
 
 import pytest
 
 from service.domain.errors import RegistryRefused
-from service.reconcile import compare
+from service.reconcile import compare, emptied
 from service.reconcile import walk as walking
 from tests.conftest import keep_last
 from tests.support.system import SHOP, Make, System
@@ -37,7 +37,7 @@ def test_one_push_into_an_empty_storage_takes_no_known_tag_out_of_the_history(ma
     delete_unheard(system, *NAMES)
     restart(system)
     system.push("v4")
-    with pytest.raises(RegistryRefused, match="all 3 known tags of shop/api are missing since the registry was rest"):
+    with pytest.raises(RegistryRefused, match=r"shop/api are missing at the registry \(3 of 4\)"):
         look(system)
     assert known(system) == {*NAMES, "v4"}
     assert not system.wiring.history.snapshot(SHOP).compared, "so that nothing is deleted"
@@ -79,13 +79,27 @@ def test_an_older_tag_of_another_repository_proves_it_as_well(make_system: Make)
     assert known(system) == {"v4"}
 
 
-def test_without_a_restart_what_is_gone_leaves_the_history(make_system: Make) -> None:
+def test_a_storage_that_is_unmounted_while_the_registry_runs_takes_no_tag_out_of_the_history(make_system: Make) -> None:
     system = make_system(keep_last(9))
     system.push(*NAMES)
     look(system)
     delete_unheard(system, *NAMES)
+    system.push("v4")
+    with pytest.raises(RegistryRefused, match=r"shop/api are missing at the registry \(3 of 4\)"):
+        look(system)
+    assert known(system) == {*NAMES, "v4"}
+
+
+def test_a_tag_that_the_last_comparison_found_beside_the_missing_ones_proves_the_storage(
+    make_system: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emptied, "_SKEW_US", 0)
+    system = make_system(keep_last(9))
+    system.push(*NAMES)
     look(system)
-    assert known(system) == set()
+    delete_unheard(system, "v1")
+    look(system)
+    assert known(system) == {"v2", "v3"}
 
 
 def test_a_user_who_names_the_repository_says_that_its_tags_are_really_gone(make_system: Make) -> None:

@@ -294,8 +294,8 @@ def test_a_push_while_a_repository_is_compared_is_not_undone_by_the_look(make_sy
 
 def test_vanished_repositories_are_dropped_from_the_live_tags(make_system: Make) -> None:
     system = make_system(keep_last(9), **QUICKLY)
-    system.push("v1", repository="shop/api")
     system.push("v1", repository="shop/web")
+    system.push("v1", repository="shop/api")
     system.deaf = True
     requests.delete(f"{system.registry.url}/v2/shop/api/manifests/{system.registry.tags('shop/api')['v1']}", timeout=9)
     system.deaf = False
