@@ -195,8 +195,8 @@ class Deletions:
     def may_have_removed(self, repository: str) -> frozenset[str]:
         """Return the tags that a deletion of ours may have removed without a record of how it ended."""
         with self._connection.reached() as client, client.pipeline() as pipe:
-            pipe.hkeys(self._keys.untagging(repository))
-            pipe.zrange(self._keys.heal(repository), 0, -1)
+            pipe.hkeys(self._keys.of("untagging", repository))
+            pipe.zrange(self._keys.of("heal", repository), 0, -1)
             untagging, heal = pipe.execute()
         return frozenset(untagging).union(member.removesuffix(" again") for member in heal)
 
