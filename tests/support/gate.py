@@ -25,8 +25,14 @@ def heard(history: History, *blobs: str, number: int = 1, who: str = "10.0.0.7:4
 
 
 def blob_heard(history: History, blob: str = X, number: int = 90, **more: Any) -> None:
-    told = {"tag": None, "digest": blob, "media_type": "application/octet-stream", "address": "10.0.0.7:4711", **more}
-    record(history, event(number, **told))
+    fields: dict[str, Any] = {
+        "tag": None,
+        "digest": blob,
+        "media_type": "application/octet-stream",
+        "address": "10.0.0.7:4711",
+        **more,
+    }
+    record(history, event(number, **fields))
 
 
 def told(connection: Connection, who: str = "10.0.0.7:4711") -> None:
