@@ -8,6 +8,7 @@ What pushprune does:
     reconcile/  compare the history with the registry
     restore/    restore deleted images from the trash
     reports/    what users ask: inventory, verdicts, platforms, disk usage
+    answers/    the models of the API's and the command line's JSON
 
 What it stands on:
 

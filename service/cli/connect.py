@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from pydantic_core import to_jsonable_python
 
 from service import log
 from service.cli.registry import asked_registry, refuse_v1, registry_option
@@ -96,5 +97,6 @@ def need_policy(wiring: Wiring) -> Policy:
 
 
 def show_json(value: Any) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    """Print one JSON document; answers and paths may be inside."""
+    # Only ASCII, so that a control character in a name or User-Agent cannot reach the terminal.
+    click.echo(json.dumps(to_jsonable_python(value), indent=2))

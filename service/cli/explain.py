@@ -1,12 +1,12 @@
 """`pushprune explain REPO[:TAG]`: why a tag is kept or deleted, and the earliest time of its deletion."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 
 import click
 
+from service.answers.verdicts import ExplainedTag
 from service.cli.connect import connect, connection_options, known_repositories, need_policy, show_json
 from service.cli.names import parse_name
 from service.cli.output import line, short_digest, table, when
@@ -40,7 +40,7 @@ def explain(name: str, config: Path | None, data: Path | None, as_json: bool) ->
     if tag and not explained:
         raise NoSuchTag(_what_became(wiring, repository, tag))
     if as_json:
-        show_json([asdict(explanation) for explanation in explained])
+        show_json([ExplainedTag.explained(repository, explanation) for explanation in explained])
         return
     if tag:
         for sentence in _in_full(repository, explained[0]):

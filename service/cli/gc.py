@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from service.answers.operations import CollectionOverview, CollectionRun
 from service.cli.connect import connect, connection_options, show_json
 from service.cli.output import line, short_digest, table, when
 from service.collect import status as collection
@@ -63,7 +63,8 @@ def gc(
     run, is_queued = _made(wiring, dry_run=dry_run, tells=not as_json)
     rehearsal = collection.rehearsal(wiring) if run.result == "dry run" else None
     if as_json:
-        show_json(asdict(run) | ({"would_sweep": dict(rehearsal.blobs)} if rehearsal else {}))
+        blobs = dict(rehearsal.blobs) if rehearsal else None
+        show_json(CollectionRun.model_validate(run).model_copy(update={"would_delete": blobs}))
     else:
         _show_run(run, rehearsal)
     if run.result == "put off" and is_queued:
@@ -126,7 +127,7 @@ def _made(wiring: Wiring, *, dry_run: bool, tells: bool) -> tuple[Run, bool]:
 
 def _show_overview(status: Overview, as_json: bool) -> None:
     if as_json:
-        show_json(asdict(status))
+        show_json(CollectionOverview.model_validate(status))
         return
     if status.under:
         line(f"under way: {status.under.stage}, because {status.under.reason}")

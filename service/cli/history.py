@@ -1,10 +1,10 @@
 """`pushprune history REPO[:TAG]`: the recorded events; or the digests that a tag pointed at, with times."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from service.answers.history import RecordedEvent, TagHistory, TagInterval
 from service.cli.connect import connect, connection_options, matching_repositories, show_json
 from service.cli.names import UnclearName, parse_listed
 from service.cli.output import line, short_digest, table, when
@@ -37,7 +37,7 @@ def history(
         return
     entries = _entries(wiring, names, tag, count)
     if as_json:
-        show_json([asdict(entry) for entry in entries])
+        show_json([RecordedEvent.model_validate(entry) for entry in entries])
         return
     is_single = len(names) == 1
     rows = [
@@ -66,7 +66,8 @@ def _arrival(entry: Entry) -> tuple[int, int]:
 
 def _show_intervals(repository: str, tag: str, intervals: tuple[Interval, ...], as_json: bool) -> None:
     if as_json:
-        show_json([{"repository": repository, "tag": tag, **asdict(interval)} for interval in intervals])
+        history = tuple(map(TagInterval.model_validate, intervals))
+        show_json(TagHistory(repository=repository, tag=tag, history=history))
         return
     rows = (
         (

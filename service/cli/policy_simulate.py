@@ -3,14 +3,13 @@
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import track
 
+from service.answers.simulation import SimulationAnswer
 from service.cli.connect import connect, connection_options, known_repositories, show_json
 from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
@@ -66,7 +65,7 @@ def simulate(
     simulation = Simulation(start_us, end_us, tuple(outcomes))
     pulls_from_us = wiring.archive.pulls_from_us()
     if as_json:
-        show_json(_document(simulation, pulls_from_us))
+        show_json(SimulationAnswer.of(simulation, pulls_from_us))
         return
     _show_missed(simulation)
     _show_totals(simulation, spell_duration(since))
@@ -186,33 +185,3 @@ def _many(count: int, singular: str, plural: str | None = None) -> str:
 
 def _them(count: int) -> str:
     return "it" if count == 1 else "them"
-
-
-def _document(simulation: Simulation, pulls_from_us: int | None) -> dict[str, Any]:
-    outcomes = simulation.outcomes
-    return {
-        "start_us": simulation.start_us,
-        "end_us": simulation.end_us,
-        "pulled_afterwards": len(simulation.missed),
-        "missed": [_missed(missed) for missed in simulation.missed],
-        "deleted": _total(simulation.total),
-        "days": [{"day": total.name, **_total(total)} for total in simulation.days],
-        "rules": [{"rule": total.name, **_total(total)} for total in simulation.rules],
-        "repositories": [{"repository": total.name, **_total(total)} for total in simulation.repositories],
-        "deletions": [asdict(deletion) for deletion in simulation.deletions],
-        "waits": [asdict(wait) for outcome in outcomes for wait in outcome.waits],
-        "kept_longer": [asdict(spared) for outcome in outcomes for spared in outcome.spared],
-        "unclear": {outcome.repository: outcome.unclear for outcome in outcomes if outcome.unclear},
-        "known_from_us": {outcome.repository: outcome.known_from_us for outcome in outcomes},
-        "pulls_from_us": pulls_from_us,
-    }
-
-
-def _missed(missed: Missed) -> dict[str, Any]:
-    names = ("at_us", "tag", "digest", "actor", "useragent", "address")
-    pulls = [{name: getattr(pull, name) for name in names} for pull in missed.pulls]
-    return {**asdict(missed.deletion), "pulls": pulls}
-
-
-def _total(total: Total) -> dict[str, int]:
-    return {"tags": total.tags, "digests": total.digests, "size_bytes": total.size_bytes}

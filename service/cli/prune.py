@@ -1,11 +1,12 @@
 """`pushprune prune`: show what would be deleted, approve a plan that waits, or plan repositories now."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from service.answers.repositories import Holds
+from service.answers.verdicts import Previews
 from service.cli.approval import approve as approve_held
 from service.cli.approval import approve_all as approve_every_held
 from service.cli.connect import (
@@ -21,6 +22,7 @@ from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
 from service.cli.prune_one_off import OneOffPrune, policy_for_one_off, unknown_ages
 from service.cli.registry import asked_registry, trash_option
+from service.domain.policy.model import Policy
 from service.domain.policy.size import size
 from service.domain.retention.freed import Freed, freed_together
 from service.domain.retention.manual import DRY
@@ -82,7 +84,7 @@ def prune(
         _show_held(wiring, names, as_json)
     elif dry_run:
         policy = load_policy_file(policy_file) if policy_file else need_policy(wiring)
-        _show_previews(wiring.verdicts.preview(names, policy), as_json)
+        _show_previews(wiring.verdicts.preview(names, policy), policy, as_json)
         if wiring.verdicts.is_dry(policy) and not as_json:
             line(DRY)
     elif approve:
@@ -118,7 +120,7 @@ def _plan_now(wiring: Wiring, names: Sequence[str]) -> None:
 def _show_held(wiring: Wiring, names: Sequence[str], as_json: bool) -> None:
     plans = approvals.waiting(wiring, names)
     if as_json:
-        show_json([asdict(plan.hold) | {"refused_by": plan.rejection.by if plan.rejection else None} for plan in plans])
+        show_json(Holds.of(plans))
         return
     if not plans:
         click.echo("no plan waits for approval")
@@ -143,9 +145,9 @@ def _next_steps(repository: str, plan: str) -> str:
     return f"review: pushprune prune --dry-run {repository}; approve: {approve}"
 
 
-def _show_previews(previews: Sequence[Preview], as_json: bool) -> None:
+def _show_previews(previews: Sequence[Preview], policy: Policy, as_json: bool) -> None:
     if as_json:
-        show_json([asdict(preview) for preview in previews])
+        show_json(Previews.of(previews, dry_run=policy.dry_run))
         return
     going = [(preview.repository, verdict) for preview in previews for verdict in preview.going]
     uncertain = [(preview.repository, verdict) for preview in previews for verdict in preview.of_unknown_age]

@@ -3,12 +3,13 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from service.answers.verdicts import Previews
 from service.cli.connect import matching_repositories, show_json
 from service.cli.one_off import compare_once
 from service.cli.output import line, number
@@ -59,7 +60,7 @@ class OneOffPrune:
     dry_run: bool
     yes: bool
     as_json: bool
-    show: Callable[[Sequence[Preview], bool], None]
+    show: Callable[[Sequence[Preview], Policy, bool], None]
 
     def run(self) -> None:
         """Show what is to be deleted, and delete it unless this is a dry run; without `yes` the user is asked first."""
@@ -71,10 +72,10 @@ class OneOffPrune:
         names = matching_repositories(system.wiring, self.names) or system.wiring.history.repositories()
         previews = system.wiring.verdicts.preview(names, self.policy)
         if not deletes or not any(preview.going for preview in previews):
-            self.show(previews, self.as_json)
+            self.show(previews, self.policy, self.as_json)
             return
         if not self.as_json:
-            self.show(previews, False)
+            self.show(previews, self.policy, False)
         if not self.yes:
             click.confirm("delete it?", abort=True, err=True)
         # After the confirmation, so that a cancelled command leaves no empty folder.
@@ -96,7 +97,13 @@ class OneOffPrune:
         self, deletions: Sequence[RepositoryDeletions], previews: Sequence[Preview], folder: TrashFolder
     ) -> None:
         if self.as_json:
-            show_json({"previews": [asdict(preview) for preview in previews], **_rows(deletions), "trash": folder.path})
+            show_json(
+                {
+                    "preview": Previews.of(previews, dry_run=self.policy.dry_run),
+                    **_rows(deletions),
+                    "trash": folder.path,
+                }
+            )
             return
         deleted = {(result.repository, tag) for result in deletions for tag in result.tags}
         for preview in previews:

@@ -2,12 +2,12 @@
 
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from service.answers.operations import LastReconcile, Reconciliation
 from service.cli.connect import connect, connection_options, matching_repositories, show_json
 from service.cli.names import parse_repositories
 from service.cli.output import line, number, when
@@ -92,7 +92,7 @@ def _awaited(
 
 def _show_overview(status: Overview, as_json: bool) -> None:
     if as_json:
-        show_json(asdict(status))
+        show_json(Reconciliation.model_validate(status))
         return
     if status.under:
         line(f"under way: {_at(status.under)}, because: {status.under.reason}")
@@ -110,7 +110,7 @@ def _show_overview(status: Overview, as_json: bool) -> None:
 
 def _show_last(last: ReconcileResult, as_json: bool) -> None:
     if as_json:
-        show_json(asdict(last))
+        show_json(LastReconcile.model_validate(last))
         return
     took = f"{last.took_ms / 1000:.1f} s"
     line(

@@ -1,12 +1,12 @@
 """`pushprune repos [NAME…]`: the repositories anything is known of."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
 import click
 
+from service.answers.repositories import Repository
 from service.cli.connect import connect, connection_options, show_json
 from service.cli.names import UnclearName
 from service.cli.output import table, when
@@ -38,7 +38,7 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
         lambda name: any(matches(name) for matches in matchers), cast(RepositoryOrder, sort), limit=_EVERYTHING
     )
     if as_json:
-        show_json([asdict(row) for row in page.rows])
+        show_json([Repository.model_validate(row) for row in page.rows])
         return
     rows = (
         (
@@ -47,7 +47,7 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
         )
         for row in page.rows
     )  # fmt: skip
-    table(("repository", "tags", "last push", "going", ""), rows)
+    table(("repository", "tags", "last push", "to delete", ""), rows)
 
 
 def _remarks(row: ListedRepository) -> Iterator[str]:

@@ -1,10 +1,10 @@
 """`pushprune restore REPO:TAG | REPO@DIGEST`: restore a deleted image; with `--from DIR`, from a folder."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from service.answers.history import RestoredImage
 from service.cli.connect import connect, connection_options, known_repositories, show_json
 from service.cli.names import parse_reference, parse_tag
 from service.cli.output import line, short_digest, when
@@ -80,7 +80,7 @@ def restore(
         repository, tag=tag, digest=digest, as_tag=as_tag, force=force, lease_s=lease_s, by=login_name()
     )
     if as_json:
-        show_json(asdict(undone))
+        show_json(RestoredImage.model_validate(undone))
     else:
         _show(undone)
 

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
 from service.cli.connect import connect, connection_options, show_json
 from service.cli.names import parse_wanted
 from service.cli.output import line, number, short_digest, table, when
@@ -75,7 +77,7 @@ def rm(
         _show(planned)
     if dry_run or not any(wish.going for wish in planned):
         if as_json:
-            show_json({"going": list(_rows_of(planned, going=True)), "staying": list(_rows_of(planned, going=False))})
+            show_json(_answer(planned, requested=False))
         return
     if not yes:
         click.confirm("delete it?", abort=True)
@@ -169,7 +171,7 @@ def _raise_trouble(now: Standing, alone_s: float) -> None:
 
 def _say_asked(asked: Sequence[Wish], as_json: bool) -> None:
     if as_json:
-        show_json({"asked": list(_rows_of(asked, going=True))})
+        show_json(_answer(asked, requested=True))
     else:
         line(f"requested: {number(sum(len(wish.asks) for wish in asked), 'deletion')}; `pushprune history` shows each")
 
@@ -178,10 +180,12 @@ def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -
     stays = stayed(wiring, asked)
     kept = {(repository, verdict.tag.name or verdict.tag.digest) for repository, verdict, _ in stays}
     if as_json:
-        rows = [
-            row for row in _rows_of(asked, going=True) if (row["repository"], row["tag"] or row["digest"]) not in kept
-        ]
-        show_json({"deleted": rows, "staying": [_json(*item) for item in stays]})
+        rows = _answer(asked, requested=True).deletions
+        deletions = tuple(row for row in rows if (row.repository, row.tag or row.digest) not in kept)
+        keeps = tuple(
+            VerdictAnswer.of(repository, replace(verdict, kept=True, reason=why)) for repository, verdict, why in stays
+        )
+        show_json(ManualDeletionAnswer(requested=True, done=True, deletions=deletions, kept=keeps))
     else:
         gone = sum(len(wish.going) for wish in asked) - len(stays)
         line(f"deleted: {gone}; {undo}")
@@ -191,15 +195,11 @@ def _say_done(wiring: Wiring, asked: Sequence[Wish], as_json: bool, undo: str) -
         raise NotDeletable(f"not deleted: {number(len(stays), 'tag or manifest')}, as said above")
 
 
-def _rows_of(planned: Iterable[Wish], *, going: bool) -> Iterable[dict[str, object]]:
-    for wish in planned:
-        for verdict in wish.going if going else wish.staying:
-            yield _json(wish.repository, verdict, verdict.reason if not going else "")
-
-
-def _json(repository: str, verdict: Verdict, why: str) -> dict[str, object]:
-    tag = verdict.tag
-    return {
-        "repository": repository, "tag": tag.name, "digest": tag.digest, "size_bytes": tag.size_bytes or None,
-        "pushed_us": tag.pushed_us or None, "stays_as": verdict.stays_as or None, "why": why or None,
-    }  # fmt: skip
+def _answer(planned: Iterable[Wish], *, requested: bool) -> ManualDeletionAnswer:
+    planned = tuple(planned)
+    return ManualDeletionAnswer(
+        requested=requested,
+        done=False,
+        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.going),
+        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.staying),
+    )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from service.answers.verdicts import VerdictAnswer
 from service.cli.connect import connect, connection_options, matching_repositories, need_policy, show_json
 from service.cli.explain import verdict_of, waiting
 from service.cli.names import parse_listed
@@ -41,7 +42,7 @@ def tags(name: str, config: Path | None, data: Path | None, with_platforms: bool
         raise NoSuchTag(f"{name}: tag not found; `pushprune tags {repository}` lists them")
     platforms = _platforms(wiring, listed) if with_platforms else {}
     if as_json:
-        show_json([_json(row, platforms if with_platforms else None) for row in listed])
+        show_json([_answer(row, platforms if with_platforms else None) for row in listed])
         return
     _show(listed, platforms if with_platforms else None, one_repository=len(names) == 1)
     for repository in names:
@@ -94,11 +95,6 @@ def _until(row: TagVerdict) -> str:
     return f", until {when(until_us)}" if until_us else ""
 
 
-def _json(row: TagVerdict, platforms: PlatformsByImage | None) -> dict[str, object]:
-    verdict, tag = row.verdict, row.verdict.tag
-    known = {} if platforms is None else {"platforms": list(platforms.get((row.repository, tag.digest), ()))}
-    return {
-        "repository": row.repository, "tag": tag.name, "digest": tag.digest, "size_bytes": tag.size_bytes or None,
-        "pushed_us": tag.pushed_us, "pulled_us": tag.pulled_us, "actor": tag.actor, "kept": verdict.kept,
-        "reason": verdict.reason, "rule": verdict.rule, "until_us": verdict.until_us, "held": row.held, **known,
-    }  # fmt: skip
+def _answer(row: TagVerdict, platforms: PlatformsByImage | None) -> VerdictAnswer:
+    known = None if platforms is None else platforms.get((row.repository, row.verdict.tag.digest), ())
+    return VerdictAnswer.of(row.repository, row.verdict, row.held, platforms=known)

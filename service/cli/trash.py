@@ -1,16 +1,14 @@
 """`pushprune trash [REPO]`: the deleted images that can still be restored."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
+from service.answers.history import DeletedImage
 from service.cli.connect import connect, connection_options, known_repositories, show_json
 from service.cli.names import parse_repository
 from service.cli.output import line, short_digest, table, when
 from service.collect.status import next_ms
-from service.domain.history.deleted import Deleted
 from service.domain.policy.size import size
 
 
@@ -24,10 +22,11 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
         repository = parse_repository(repository)
     wiring = connect(config, data)
     names = known_repositories(wiring, [repository]) if repository else wiring.inventory.names()
-    life_us = wiring.settings.history.trash * 1_000_000
+    life_s = wiring.settings.history.trash
+    life_us = life_s * 1_000_000
     deleted = [(name, image) for name in names for image in wiring.undo.deleted(name)]
     if as_json:
-        show_json([_row(name, image, life_us) for name, image in deleted])
+        show_json([DeletedImage.of(name, image, life_s) for name, image in deleted])
         return
     if not deleted:
         click.echo("nothing can be restored" + (f" in {repository}" if repository else ""))
@@ -44,10 +43,3 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
     comes = next_ms(wiring)
     collection = f"the next garbage collection ({when(comes * 1000)})" if comes else "the next garbage collection"
     line(f"restorable until that time or {collection}: pushprune restore REPO:TAG, or REPO@DIGEST")
-
-
-def _row(repository: str, image: Deleted, life_us: int) -> dict[str, Any]:
-    known = asdict(image)
-    # Every image listed here was deleted: the field would say the same in each row.
-    del known["left"]
-    return {"repository": repository, **known, "until_us": image.at_us + life_us}

@@ -1,4 +1,4 @@
-"""Base classes of the requests and answers of the API, and the problem document of RFC 9457."""
+"""The base class of the requests of the API, and the problem document of RFC 9457."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -6,18 +6,15 @@ from typing import Any, Self
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
+from service.answers.base import ApiAnswer
 from service.documents.reader import Location
 from service.documents.refusal import Given, refusals
 from service.web.problems import InvalidRequest
 
 
-class ApiAnswer(BaseModel):
-    """A value that leaves as JSON."""
-
-    model_config = ConfigDict(frozen=True)
-
-    def response(self) -> Response:
-        return Response(self.model_dump_json(), mimetype="application/json")
+def respond(answer: ApiAnswer) -> Response:
+    """Return the answer as a response of JSON."""
+    return Response(answer.model_dump_json(), mimetype="application/json")
 
 
 class ApiRequest(BaseModel):

@@ -133,10 +133,10 @@ def test_the_plans_that_wait_are_followed_by_what_to_do(
         f"review: pushprune prune --dry-run shop/api; approve: pushprune prune --approve shop/api --plan {plan}"
     )
     assert f" {plan} " in output.splitlines()[1] + " "
-    assert json.loads(run("prune", "--held", "--json")[1])[0]["plan"] == plan
+    assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["plan"] == plan
     approvals.refuse(wiring, "shop/api", plan, by="alice")
     assert "refused by alice: " in run("prune", "--held")[1]
-    assert json.loads(run("prune", "--held", "--json")[1])[0]["refused_by"] == "alice"
+    assert json.loads(run("prune", "--held", "--json")[1])["holds"][0]["rejected_by"] == "alice"
     assert run("prune", "--approve", "shop/api", "--plan", plan)[0] == 0
     (entry, *_) = wiring.history.entries("shop/api")
     assert (entry.action, entry.actor) == ("approved", login_name())
@@ -256,7 +256,8 @@ def test_a_dry_run_says_what_a_collection_then_frees(run: Run, wiring: Wiring) -
     message = "a collection then frees 10.0 kB that nothing else in this repository uses"
     assert freed(run, wiring, *pushes) == message
     _, as_json = run("prune", "--dry-run", "--json", "shop/web")
-    assert json.loads(as_json)[0]["freed"] == {"size_bytes": 10_000, "manifests": 1, "unknown": 0, "at_most": False}
+    (preview,) = json.loads(as_json)["repositories"]
+    assert [preview[name] for name in ("freed_bytes", "freed_at_most", "freed_unknown")] == [10_000, False, 0]
 
 
 def test_it_says_at_most_where_what_stays_is_not_known(run: Run, wiring: Wiring) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_a_policy_that_deletes_nothing_is_said(run: Run) -> None:
 
 
 def test_the_named_repositories_alone_are_tried(run: Run) -> None:
-    assert list(document(run(KEEP_2, "web", "--json"))["known_from_us"]) == ["web"]
+    assert list(document(run(KEEP_2, "web", "--json"))["known_from"]) == ["web"]
     with pytest.raises(NoSuchRepository, match="no repository nope is known"):
         run(KEEP_2, "nope")
 
@@ -101,18 +102,18 @@ def test_the_named_repositories_alone_are_tried(run: Run) -> None:
 def test_json_carries_every_figure_and_every_pull(run: Run) -> None:
     result = document(run(KEEP_2, "--json"))
     (missed,) = result["missed"]
-    assert result["pulled_afterwards"] == 1
     assert (missed["repository"], missed["tags"], missed["digest"]) == ("shop/api", ["v1"], digest(1))
     assert [pull["actor"] for pull in missed["pulls"]] == ["ci", "cluster"]
-    assert result["deleted"] == {"tags": 2, "digests": 2, "size_bytes": 800}
-    assert result["rules"] == [{"rule": "newest", "tags": 2, "digests": 2, "size_bytes": 800}]
+    assert result["deleted"] == {"name": "", "tags": 2, "digests": 2, "size_bytes": 800}
+    assert result["rules"] == [{"name": "newest", "tags": 2, "digests": 2, "size_bytes": 800}]
     assert [deletion["tags"] for deletion in result["deletions"]] == [["v1"], ["v2"]]
 
 
 def test_since_says_where_the_past_begins(run: Run) -> None:
     result = document(run(KEEP_2, "--since", "30m", "--json"))
-    assert result["end_us"] - result["start_us"] == 1_800_000_000
-    assert {deletion["at_us"] for deletion in result["deletions"]} == {result["start_us"]}
+    started_at, ended_at = (datetime.fromisoformat(result[name]) for name in ("started_at", "ended_at"))
+    assert ended_at - started_at == timedelta(minutes=30)
+    assert {deletion["at"] for deletion in result["deletions"]} == {result["started_at"]}
     assert result["missed"] == []
 
 

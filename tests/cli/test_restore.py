@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
 import pytest
 import structlog
@@ -59,9 +60,12 @@ def test_trash_lists_what_went_why_and_until_when_it_can_come_back(run: Run, whe
     assert (code, "shop/api:v1" in output, "older than the newest 1 (rule last)" in output) == (0, True, True)
     _, as_json = run("trash", *where, "--json")
     (row,) = json.loads(as_json)
-    assert set(row) == {"repository", "tag", "digest", "pushed_us", "at_us", "size_bytes", "reason", "until_us"}
+    assert set(row) == {
+        "repository", "tag", "digest", "pushed_at", "deleted_at", "restorable_until", "size_bytes", "reason",
+    }  # fmt: skip
     assert (row["repository"], row["tag"], row["digest"]) == ("shop/api", "v1", V1)
-    assert row["until_us"] - row["at_us"] == 30 * 86_400 * 1_000_000
+    until, deleted_at = (datetime.fromisoformat(row[name]) for name in ("restorable_until", "deleted_at"))
+    assert until - deleted_at == timedelta(days=30)
 
 
 def test_the_trash_names_what_had_no_tag_as_restore_takes_it(
@@ -104,7 +108,7 @@ def test_restore_under_another_name_and_without_a_lease(run: Run, registry: Fake
     code, output = run("restore", "shop/api:v1", "--as", "rescued", "--for", "0", "--json")
     assert code == 0
     assert json.loads(output)["tags"] == ["rescued"]
-    assert json.loads(output)["kept_until_us"] is None
+    assert json.loads(output)["kept_until"] is None
     assert registry.tags("shop/api").keys() == {"v2", "rescued"}
 
 

@@ -180,7 +180,7 @@ def test_a_digest_without_a_tag_that_nobody_heard_of_goes_with_its_parts(run: Ru
 def test_tags_that_nobody_heard_of_are_found_at_the_registry(run: Run, shop: Shop) -> None:
     shop.registry.push_index(SHOP, "pr-9")
     code, output, _ = run(f"{SHOP}:pr-*", "--dry-run", "--json")
-    assert {row["tag"] for row in json.loads(output)["going"]} == {"pr-1", "pr-2", "pr-9"}
+    assert {row["tag"] for row in json.loads(output)["deletions"]} == {"pr-1", "pr-2", "pr-9"}
     assert {tag.name for tag in shop.wiring.history.live(SHOP)} == set(TAGS[SHOP])
     code, _, _ = run(f"{SHOP}:pr-*", "--yes")
     assert (code, shop.tags()) == (0, {"v1", "v2", "latest"})
@@ -194,8 +194,8 @@ def test_a_dry_run_shows_what_would_go_and_changes_nothing(run: Run, shop: Shop)
     assert (code, "2 tags, 1 image" in output) == (0, True)
     assert shop.wiring.history.is_current(before)
     _, output, _ = run(f"{SHOP}:v?", "--dry-run", "--json")
-    rows = {row["tag"]: row for row in json.loads(output)["going"]}
-    assert (rows["v2"]["stays_as"], rows["v1"]["stays_as"]) == ("latest", None)
+    rows = {row["tag"]: row for row in json.loads(output)["deletions"]}
+    assert (rows["v2"]["kept_as"], rows["v1"]["kept_as"]) == ("latest", None)
     assert (rows["v1"]["repository"], rows["v1"]["digest"]) == (SHOP, shop.registry.tags(SHOP)["v1"])
 
 
@@ -219,7 +219,7 @@ def test_on_a_terminal_it_asks(
 def test_json_says_what_is_gone(run: Run, shop: Shop) -> None:
     code, output, _ = run(f"{SHOP}:pr-*", "--yes", "--json")
     message = json.loads(output)
-    assert (code, {row["tag"] for row in message["deleted"]}, message["staying"]) == (0, {"pr-1", "pr-2"}, [])
+    assert (code, {row["tag"] for row in message["deletions"]}, message["kept"]) == (0, {"pr-1", "pr-2"}, [])
 
 
 def test_what_is_in_use_says_until_when(run: Run, shop: Shop) -> None:

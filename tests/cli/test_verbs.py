@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from service.answers.base import rfc3339
 from service.domain.collection.run import SWEEPING, Under
 from service.domain.collection.run import Run as GcRun
 from service.domain.retention.plan import Plan
@@ -41,8 +42,10 @@ def rows(output: str) -> list[dict[str, Any]]:
 def test_repos_lists_them_with_their_tags_and_last_push(run: Run) -> None:
     code, output, _ = run("repos", "--json")
     assert code == 0
-    about = {"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None, "unheard": 0}
-    assert rows(output) == [about]
+    pushed_at = rfc3339(NOW + 3000)
+    assert rows(output) == [
+        {"repository": "shop/api", "tags": 3, "pushed_at": pushed_at, "doomed": 0, "held": None, "unannounced": 0}
+    ]
 
 
 def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard(
@@ -50,7 +53,7 @@ def test_repos_counts_the_tags_that_are_kept_only_as_their_pushes_were_not_heard
 ) -> None:
     history = make_wiring().history
     assert history.commit(history.snapshot("shop/api"), Plan(unheard=2), "none")
-    assert rows(run("repos", "--json")[1])[0]["unheard"] == 2
+    assert rows(run("repos", "--json")[1])[0]["unannounced"] == 2
     assert "2 kept only because their pushes were not heard" in run("repos")[1]
 
 
@@ -82,10 +85,13 @@ def test_tags_says_of_each_what_the_policy_does_and_why(run: Run) -> None:
     assert "v1" in output
     assert "older than the newest 2 (rule last)" in output
     _, as_json, _ = run("tags", "shop/api", "--json")
-    assert [(row["tag"], row["kept"]) for row in rows(as_json)] == [("v3", True), ("v2", True), ("v1", False)]
-    message = {key: rows(as_json)[0][key] for key in ("repository", "size_bytes", "pushed_us", "pulled_us", "actor")}
+    assert [(row["tag"], row["verdict"]) for row in rows(as_json)] == [
+        ("v3", "keep"), ("v2", "keep"), ("v1", "delete"),
+    ]  # fmt: skip
+    message = {key: rows(as_json)[0][key] for key in ("repository", "size_bytes", "pushed_at", "pulled_at", "actor")}
     assert message == {
-        "repository": "shop/api", "size_bytes": 400, "pushed_us": NOW + 3000, "pulled_us": None, "actor": "ci"
+        "repository": "shop/api", "size_bytes": 400, "pushed_at": rfc3339(NOW + 3000), "pulled_at": None,
+        "actor": "ci",
     }  # fmt: skip
 
 
@@ -116,7 +122,7 @@ def test_tags_asks_the_registry_for_platforms_only_where_wanted(
         record(make_wiring().history, event(9, repository="shop/arm", digest=image.digest))
         monkeypatch.setenv("PUSHPRUNE_REGISTRY__URL", registry.url)
         (row,) = rows(run("tags", "shop/arm", "--json")[1])
-        assert "platforms" not in row
+        assert row["platforms"] is None
         assert registry.requests == []
         (row,) = rows(run("tags", "shop/arm", "--platforms", "--json")[1])
         assert row["platforms"] == ["linux/arm64"]
@@ -127,8 +133,10 @@ def test_history_says_where_a_tag_stood_from_when_to_when(run: Run, make_wiring:
     record(make_wiring().history, event(9, tag="v1", actor="bob"))
     code, output, _ = run("history", "shop/api:v1", "--intervals", "--json")
     assert code == 0
-    assert [(row["from_us"], row["to_us"], row["by"], row["ended"]) for row in rows(output)] == [
-        (NOW + 9000, None, "bob", ""), (NOW + 1000, NOW + 9000, "ci", "overwritten by bob"),
+    intervals = json.loads(output)["history"]
+    assert [(row["started_at"], row["ended_at"], row["actor"], row["end_reason"]) for row in intervals] == [
+        (rfc3339(NOW + 9000), None, "bob", ""),
+        (rfc3339(NOW + 1000), rfc3339(NOW + 9000), "ci", "overwritten by bob"),
     ]  # fmt: skip
     _, output, _ = run("history", "shop/api:v1", "--intervals")
     assert "overwritten by bob" in output
@@ -151,12 +159,12 @@ def test_history_says_who_when_and_from_where(run: Run) -> None:
 def test_a_dry_run_shows_what_would_go_and_why(run: Run) -> None:
     code, output, _ = run("prune", "--dry-run", "--json")
     assert code == 0
-    (preview,) = rows(output)
-    (going,) = preview["going"]
-    assert (preview["repository"], going["tag"]["name"], going["reason"]) == (
+    (preview,) = json.loads(output)["repositories"]
+    (deletion,) = preview["deletions"]
+    assert (preview["repository"], deletion["tag"], deletion["reason"]) == (
         "shop/api", "v1", "older than the newest 2 (rule last)",
     )  # fmt: skip
-    assert preview["shares"] == [{"rule": "last", "tags": 1, "digests": 1, "size_bytes": 400, "unsized": 0}]
+    assert preview["rules"] == [{"rule": "last", "tags": 1, "digests": 1, "size_bytes": 400, "unsized": 0}]
     _, output, _ = run("prune", "--dry-run")
     assert "older than the newest 2 (rule last)" in output
     assert "400 B" in output
@@ -166,8 +174,8 @@ def test_a_dry_run_by_another_policy_shows_what_that_would_take(run: Run, tmp_pa
     file = tmp_path / "policy.yaml"
     file.write_text("rules: [{name: empty, tags: [v2, v3], keep: none}]")
     code, output, _ = run("prune", "--dry-run", "--policy", str(file), "--json")
-    (preview,) = rows(output)
-    assert (code, [going["tag"]["name"] for going in preview["going"]]) == (0, ["v3", "v2"])
+    (preview,) = json.loads(output)["repositories"]
+    assert (code, [deletion["tag"] for deletion in preview["deletions"]]) == (0, ["v3", "v2"])
 
 
 def test_a_dry_run_of_what_takes_nothing_says_so(run: Run, tmp_path: Path) -> None:
@@ -201,11 +209,8 @@ def test_explain_says_of_a_tag_why_and_when_it_could_go(run: Run) -> None:
 
 def test_explain_says_it_of_every_tag_of_a_repository(run: Run) -> None:
     _, output, _ = run("explain", "shop/api", "--json")
-    result = [
-        (entry["verdict"]["tag"]["name"], entry["verdict"]["kept"], entry["could_go_us"] is None)
-        for entry in rows(output)
-    ]
-    assert result == [("v3", True, True), ("v2", True, True), ("v1", False, False)]
+    result = [(tag["tag"], tag["verdict"], tag["earliest_deletion"] is None) for tag in rows(output)]
+    assert result == [("v3", "keep", True), ("v2", "keep", True), ("v1", "delete", False)]
     _, output, _ = run("explain", "shop/api")
     assert "not by age" in output
 
@@ -265,7 +270,7 @@ def test_the_schema_accepts_the_example_and_refuses_what_the_language_refuses(ru
 
 def test_prune_takes_globs(run: Run) -> None:
     code, output, _ = run("prune", "--dry-run", "shop/*", "--json")
-    assert (code, [row["repository"] for row in rows(output)]) == (0, ["shop/api"])
+    assert (code, [row["repository"] for row in json.loads(output)["repositories"]]) == (0, ["shop/api"])
     code, _, error = run("prune", "--dry-run", "shp/*")
     assert (code, error) == (1, "pushprune: no repository shp/* is known; `pushprune repos` lists them\n")
     assert run("prune", "shop/api:v1")[::2] == (2, "pushprune: name a repository, not a tag: write shop/api\n")
@@ -357,8 +362,8 @@ def test_the_status_of_collections_says_what_is_wanted_what_it_waits_for_and_whe
     assert "next by the schedule: " in output
     assert "not now; no gate" in output
     status = json.loads(run("gc", "--status", "--json")[1])
-    assert (status["wanted"], status["waits"]["message"], status["under"]) == ("scheduled", "not now", None)
-    assert status["next_ms"] > 0
+    assert (status["queued"], status["postponed"]["message"], status["running"]) == ("scheduled", "not now", None)
+    assert status["next_at"]
     garbage.publish_progress(Under(SWEEPING, 1, 1, "scheduled"))
     assert "under way: sweeping, because scheduled" in run("gc")[1]
 

@@ -242,8 +242,8 @@ def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(liv
     dry = gc_verb(system, "--dry-run", "--json")
     assert dry.returncode == 0, dry.stderr
     message = json.loads(dry.stdout)
-    assert (message["result"], message["blobs"], blob in message["would_sweep"]) == ("dry run", 3, True)
-    assert message["bytes_freed"] == sum(message["would_sweep"].values())
+    assert (message["result"], message["blobs"], blob in message["would_delete"]) == ("dry run", 3, True)
+    assert message["bytes_freed"] == sum(message["would_delete"].values())
     assert system.wiring.client.claims_blob("shop/api", blob)
     now = gc_verb(system, "--now")
     assert now.returncode == 0, now.stderr
@@ -253,4 +253,4 @@ def test_the_command_line_has_a_dry_run_and_a_collection_made_and_shows_them(liv
     assert not system.wiring.client.claims_blob("shop/api", blob)
     status = json.loads(gc_verb(system, "--status", "--json").stdout)
     assert [run["result"] for run in status["runs"]] == ["done", "dry run"]
-    assert (status["under"], status["wanted"]) == (None, None)
+    assert (status["running"], status["queued"]) == (None, None)

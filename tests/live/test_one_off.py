@@ -42,9 +42,9 @@ def test_prune_does_what_is_shown_first_and_can_be_undone(registry: RealRegistry
     shown = pushprune("prune", "--registry", registry.url, "--keep-last", "10", "shop/*", "--dry-run", "--json")
     assert shown.returncode == 0, shown.stderr
     going = {
-        (preview["repository"], verdict["tag"]["name"])
-        for preview in json.loads(shown.stdout)
-        for verdict in preview["going"]
+        (preview["repository"], verdict["tag"])
+        for preview in json.loads(shown.stdout)["repositories"]
+        for verdict in preview["deletions"]
     }
     assert going == {("shop/api", "v1"), ("shop/api", "v2")}
     assert len(registry.tag_names("shop/api")) == 13, "a dry run deletes nothing"
@@ -76,11 +76,11 @@ def test_images_of_unknown_or_of_the_same_age_are_kept_and_counted(registry: Rea
     assert "5 without a usable creation date, 3 of the same date as the last one that the rule keeps" in shown.stdout
     assert registry.tag_names("undated") == registry.tag_names("alike") == set("mzakc")
     previews = {
-        preview["repository"]: preview for preview in json.loads(pushprune(*prune, "--dry-run", "--json").stdout)
+        preview["repository"]: preview
+        for preview in json.loads(pushprune(*prune, "--dry-run", "--json").stdout)["repositories"]
     }
     doubtful = {
-        name: {v["tag"]["name"]: v["unknown_age"] for v in preview["of_unknown_age"]}
-        for name, preview in previews.items()
+        name: {v["tag"]: v["unknown_age"] for v in preview["of_unknown_age"]} for name, preview in previews.items()
     }
     assert doubtful == {"undated": dict.fromkeys("mzakc", "undated"), "alike": dict.fromkeys("kmz", "tied")}
     by_name = pushprune(*prune, "--yes", "--order", "name", "--trash", str(tmp_path / "gone"), "--json")
@@ -150,11 +150,13 @@ def test_tags_and_repositories_are_listed(registry: RealRegistry) -> None:
     assert {row["repository"]: row["tags"] for row in json.loads(repos.stdout)} == {"shop/api": 13, "shop/web": 1}
     tag = pushprune("tags", "shop/web", "--registry", registry.url, "--platforms", "--json")
     (row,) = json.loads(tag.stdout)
-    assert [row[key] for key in ("repository", "tag", "kept", "platforms")] == ["shop/web", "v1", True, ["linux/amd64"]]
+    assert [row[key] for key in ("repository", "tag", "verdict", "platforms")] == [
+        "shop/web", "v1", "keep", ["linux/amd64"],
+    ]  # fmt: skip
     every = pushprune("tags", "shop/*:v1", "--registry", registry.url, "--json")
     assert [row["repository"] for row in json.loads(every.stdout)] == ["shop/api", "shop/web"]
     messages = pushprune("history", "shop/web:v1", "--registry", registry.url, "--intervals", "--json")
-    assert [(row["how"], row["ended"]) for row in json.loads(messages.stdout)] == [("adopted", "")]
+    assert [(row["action"], row["end_reason"]) for row in json.loads(messages.stdout)["history"]] == [("adopted", "")]
     nothing = pushprune("tags", "shop/nope", "--registry", registry.url)
     assert (nothing.returncode, nothing.stdout) == (1, "")
     assert nothing.stderr == "pushprune: no repository shop/nope is known; `pushprune repos` lists them\n"

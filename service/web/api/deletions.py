@@ -1,6 +1,6 @@
 """Manual deletions, regardless of the policy: preview them, request them, list pending requests."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Annotated
 
@@ -9,15 +9,16 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import AfterValidator, Field, StrictBool
 from werkzeug.exceptions import Conflict
 
+from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.answers.verdicts import ManualDeletionAnswer, VerdictAnswer
 from service.domain.errors import ConfigurationError, NotDeletable
 from service.domain.policy.patterns import LONGEST_PATTERN
-from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector, check_globs, is_glob
-from service.prune.manual import Wish, ask, requests, wishes
+from service.prune.manual import ask, requests, wishes
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.names import Digest
 from service.web.api.repository import REGISTRY, UNKNOWN, RepositoryPath
-from service.web.models import ApiAnswer, ApiRequest
+from service.web.models import ApiRequest, respond
 from service.web.problems import InvalidRequest
 from service.wiring import Wiring
 
@@ -68,54 +69,21 @@ class ManualDeletionRequest(ApiRequest):
         return (*tags, *(TagSelector(self.repository, digest=digest) for digest in self.digests))
 
 
-class ManuallyDeleted(ApiAnswer):
-    """A tag, or a manifest without a tag, that is deleted or kept."""
-
-    repository: str = Field(description="name of the repository")
-    tag: str | None = Field(description="the tag; null: the manifest has no tag")
-    digest: str = Field(description="digest of the manifest")
-    size_bytes: int = Field(description="of the image in bytes, as far as the registry reported it")
-    stays_as: str | None = Field(
-        description="what keeps the image, so that only the tag is deleted; null: the image is deleted"
-    )
-    reason: str = Field(description="why, in words")
-
-    @classmethod
-    def of(cls, repository: str, verdict: Verdict) -> "ManuallyDeleted":
-        tag = verdict.tag
-        return cls(
-            repository=repository,
-            tag=tag.name or None,
-            digest=tag.digest,
-            size_bytes=tag.size_bytes,
-            stays_as=verdict.stays_as or None,
-            reason=verdict.reason,
-        )
-
-
-class ManualDeletionAnswer(ApiAnswer):
-    """Tags and manifests that will be deleted, and those that will be kept."""
-
-    asked: bool = Field(description="true if workers delete these images now; images pushed meanwhile are kept")
-    going: tuple[ManuallyDeleted, ...]
-    staying: tuple[ManuallyDeleted, ...]
-
-
 class PendingDeletion(ApiAnswer):
     """A manual deletion that was requested and is not done yet, or was rejected."""
 
     name: str = Field(description="a tag, or the digest of a manifest")
     digest: str = Field(description="digest of the manifest at the time of the request")
     by: str = Field(description="the user who requested the deletion")
-    at_us: int = Field(description="time of the request, µs since the epoch")
-    refused: str | None = Field(description="why the request was rejected; null: the request is pending")
+    requested_at: TimeUs = Field(description="time of the request")
+    rejected: str | None = Field(description="why the request was rejected; null: the request is pending")
 
 
 class PendingDeletions(ApiAnswer):
     """The pending and rejected deletion requests of one repository."""
 
     repository: str = Field(description="name of the repository")
-    pending: tuple[PendingDeletion, ...]
+    pending: tuple[PendingDeletion, ...] = Field(description="the requests")
 
 
 def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
@@ -132,10 +100,16 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
         """List manual deletions of a repository that are pending or were rejected"""
         repository = wiring.inventory.known(path.repository)
         pending = (
-            PendingDeletion(name=name, digest=ask.digest, by=ask.by, at_us=ask.at_us, refused=ask.refused or None)
+            PendingDeletion(
+                name=name,
+                digest=ask.digest,
+                by=ask.by,
+                requested_at=rfc3339(ask.at_us),
+                rejected=ask.refused or None,
+            )
             for name, ask in sorted(requests(wiring, repository).items())
         )
-        return PendingDeletions(repository=repository, pending=tuple(pending)).response()
+        return respond(PendingDeletions(repository=repository, pending=tuple(pending)))
 
     return pages
 
@@ -148,7 +122,7 @@ def _deleting(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     )
     def delete(body: ManualDeletionRequest) -> Response:
         """Delete tags or manifests now, regardless of the policy, or preview the deletion"""
-        return _deleted(wiring, body.wanted(), body).response()
+        return respond(_deleted(wiring, body.wanted(), body))
 
     return pages
 
@@ -161,10 +135,9 @@ def _deleted(wiring: Wiring, wanted: Sequence[TagSelector], asked: ManualDeletio
             planned = (*ask(wiring, planned, "API", force=asked.force), *(wish for wish in planned if not wish.going))
     except (ConfigurationError, NotDeletable) as error:
         raise Conflict(str(error)) from error
-    going = tuple(row for wish in planned for row in _rows(wish, wish.going))
-    staying = tuple(row for wish in planned for row in _rows(wish, wish.staying))
-    return ManualDeletionAnswer(asked=asks, going=going, staying=staying)
-
-
-def _rows(wish: Wish, verdicts: Iterable[Verdict]) -> Iterable[ManuallyDeleted]:
-    return (ManuallyDeleted.of(wish.repository, verdict) for verdict in verdicts)
+    return ManualDeletionAnswer(
+        requested=asks,
+        done=False,
+        deletions=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.going),
+        kept=tuple(VerdictAnswer.of(wish.repository, verdict) for wish in planned for verdict in wish.staying),
+    )

@@ -7,11 +7,13 @@ from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 from werkzeug.exceptions import Conflict
 
+from service.answers.base import ApiAnswer
+from service.answers.repositories import Holds
 from service.domain.errors import NotWaiting
 from service.prune import approvals
 from service.web.api.api_blueprint import api_blueprint, error_responses
 from service.web.api.repository import UNKNOWN, RepositoryPath, known
-from service.web.models import ApiAnswer, ApiRequest
+from service.web.models import ApiRequest, respond
 from service.wiring import Wiring
 
 NOTHING_WAITS = (
@@ -19,26 +21,6 @@ NOTHING_WAITS = (
     "no plan of this repository waits for approval, or the waiting plan is not the named one",
 )
 ALL_DECIDED = (HTTPStatus.CONFLICT, "no plan waits for approval, or the waiting plans are not the named ones")
-
-
-class HeldPlan(ApiAnswer):
-    """A plan that waits for approval."""
-
-    repository: str = Field(description="name of the repository")
-    reason: str = Field(description="why the plan needs approval, in words")
-    at_us: int = Field(description="since when the plan waits, µs since the epoch")
-    digests: tuple[str, ...] = Field(description="digests of the images that the plan would delete")
-    plan: str = Field(description="name of the plan; it changes whenever the images to be deleted change")
-    refused_by: str | None = Field(description="the user who rejected this plan; null: not rejected")
-
-
-class Holds(ApiAnswer):
-    """All plans that wait for approval."""
-
-    holds: tuple[HeldPlan, ...]
-    plans: str | None = Field(
-        description="common name of the plans that were not rejected, to approve them together; null: no plan waits"
-    )
 
 
 class PlanQuery(ApiRequest):
@@ -80,20 +62,7 @@ def _looking(wiring: Wiring, *, documented: bool) -> APIBlueprint:
     @pages.get("/holds", responses={HTTPStatus.OK: Holds})
     def holds() -> Response:
         """List the plans that wait for approval"""
-        waiting = approvals.waiting(wiring)
-        undecided = [held.hold for held in waiting if held.rejection is None]
-        plans = (
-            HeldPlan(
-                repository=held.hold.repository,
-                reason=held.hold.reason,
-                at_us=held.hold.at_us,
-                digests=held.hold.digests,
-                plan=held.hold.plan,
-                refused_by=held.rejection.by if held.rejection else None,
-            )
-            for held in waiting
-        )
-        return Holds(holds=tuple(plans), plans=approvals.together(undecided) if undecided else None).response()
+        return respond(Holds.of(approvals.waiting(wiring)))
 
     return pages
 
@@ -112,7 +81,7 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
             approved = approvals.approve(wiring, repository, query.plan, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
-        return Approval(repository=repository, approved=approved).response()
+        return respond(Approval(repository=repository, approved=approved))
 
     @pages.post("/holds/approve", responses={HTTPStatus.OK: ApprovalOfAll, **error_responses([ALL_DECIDED])})
     def approve_all(query: PlansQuery) -> Response:
@@ -121,6 +90,6 @@ def _approving(wiring: Wiring, *, documented: bool) -> APIBlueprint:
             approved = approvals.approve_all(wiring, query.plans, by="API")
         except NotWaiting as error:
             raise Conflict(str(error)) from error
-        return ApprovalOfAll(repositories=approved.repositories, approved=approved.images).response()
+        return respond(ApprovalOfAll(repositories=approved.repositories, approved=approved.images))
 
     return pages

@@ -6,9 +6,10 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
+from service.answers.base import ApiAnswer, TimeMs, rfc3339
 from service.health import system_health
 from service.web.api.api_blueprint import api_blueprint
-from service.web.models import ApiAnswer
+from service.web.models import respond
 from service.wiring import Wiring
 
 
@@ -17,7 +18,7 @@ class ReportedTrouble(ApiAnswer):
 
     about: str = Field(description="the subject, such as a queue and a repository")
     message: str = Field(description="the problem and its fix")
-    at_ms: int = Field(description="since when, ms since the epoch")
+    since: TimeMs = Field(validation_alias="at_ms", description="since when")
 
 
 class SystemOverview(ApiAnswer):
@@ -32,7 +33,7 @@ class SystemOverview(ApiAnswer):
         description="totals since the first start, by kind: push, pull, delete, duplicate, rejected, deleted, "
         "untagged, healed, lost, restored and others"
     )
-    last_event_ms: int | None = Field(description="time of the last recorded event, ms since the epoch; null: never")
+    last_event_at: TimeMs | None = Field(description="time of the last recorded event; null: never")
     due: int = Field(description="repositories that wait to be planned")
     deleting: int = Field(description="repositories with images to delete")
     healing: int = Field(description="repositories with tags to check after a deletion")
@@ -45,7 +46,7 @@ class SystemOverview(ApiAnswer):
     policy: str = Field(description="`in force`, `none`, or why the policy file is invalid")
     dry_run: bool = Field(description="true if the policy is a dry run: nothing is deleted")
     collection: str | None = Field(description="stage of the running collection; null: none is running")
-    reconciled_ms: int | None = Field(description="end of the last reconcile run, ms since the epoch; null: never")
+    reconciled_at: TimeMs | None = Field(description="end of the last reconcile run; null: never")
     troubles: tuple[ReportedTrouble, ...] = Field(description="problems that an operator must fix")
 
 
@@ -55,7 +56,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     @pages.get("/overview", responses={HTTPStatus.OK: SystemOverview})
     def overview() -> Response:
         """Return the state of the system: amounts, queued work, and problems"""
-        return _overview(wiring).response()
+        return respond(_overview(wiring))
 
     return (pages,)
 
@@ -71,7 +72,7 @@ def _overview(wiring: Wiring) -> SystemOverview:
         held=len(wiring.rulings.holds([summary.repository for summary in summaries])),
         trashed=wiring.figures.trashed(),
         events={name: n for name, n in reading.counters.items() if not name.startswith("rule ")},
-        last_event_ms=reading.last_event_ms,
+        last_event_at=None if reading.last_event_ms is None else rfc3339(reading.last_event_ms * 1000),
         due=reading.waiting["due"],
         deleting=reading.waiting["doomed"],
         healing=reading.waiting["healing"],
@@ -82,9 +83,6 @@ def _overview(wiring: Wiring) -> SystemOverview:
         policy=wiring.policies.complaint or ("in force" if policy else "none"),
         dry_run=wiring.verdicts.is_dry(),
         collection=under.stage if under else None,
-        reconciled_ms=last.at_ms if last else None,
-        troubles=tuple(
-            ReportedTrouble(about=trouble.about, message=trouble.message, at_ms=trouble.at_ms)
-            for trouble in now.troubles
-        ),
+        reconciled_at=rfc3339(last.at_ms * 1000) if last else None,
+        troubles=tuple(map(ReportedTrouble.model_validate, now.troubles)),
     )

@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from service.answers.base import ApiAnswer
 from service.domain.page import Page, Place
 from service.domain.policy.patterns import LONGEST_PATTERN, Matcher
 from service.domain.search import finding
-from service.web.models import ApiAnswer, ApiRequest
+from service.web.models import ApiRequest
 from service.web.problems import InvalidRequest
 
 MOST_ROWS = 1000

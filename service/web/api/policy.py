@@ -7,9 +7,10 @@ from flask import Response, jsonify
 from flask_openapi.blueprint import APIBlueprint
 from pydantic import Field
 
+from service.answers.base import ApiAnswer
 from service.domain.policy.model import schema
 from service.web.api.api_blueprint import api_blueprint
-from service.web.models import ApiAnswer
+from service.web.models import respond
 from service.wiring import Wiring
 
 _A_SCHEMA = {"description": "a JSON Schema (2020-12)", "content": {"application/json": {"schema": {"type": "object"}}}}
@@ -33,7 +34,7 @@ def blueprints(wiring: Wiring, *, documented: bool) -> tuple[APIBlueprint, ...]:
     @pages.get("/policy", responses={HTTPStatus.OK: PolicyInForce})
     def policy() -> Response:
         """Return the current policy"""
-        return _in_force(wiring).response()
+        return respond(_in_force(wiring))
 
     @pages.get("/policy/schema", responses={HTTPStatus.OK: _A_SCHEMA})
     def policy_schema() -> Response:

@@ -1,8 +1,9 @@
 """/api/v1/collections: those that ran, the one under way, what the next waits for, and having one made."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
+from service.answers.base import rfc3339
 from service.domain.collection.run import BY_HAND, SWEEPING, Run, Under
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
@@ -17,10 +18,10 @@ def looked_up(edge: Edge) -> dict[str, Any]:
 
 def test_at_first_there_is_nothing(edge: Edge) -> None:
     assert looked_up(edge) == {
-        "under": None,
-        "wanted": None,
-        "waits": None,
-        "next_ms": None,
+        "running": None,
+        "queued": None,
+        "postponed": None,
+        "next_at": None,
         "gate": None,
         "runs": [],
         "permanent": 0,
@@ -31,9 +32,10 @@ def test_runs_are_listed_with_all_that_is_known_of_them(edge: Edge) -> None:
     edge.wiring.garbage.record(Run(1, 5, "done", "by hand", 0, 7, 2, 1, None, gate="none", final=3, note="no gate"))
     (run,) = looked_up(edge)["runs"]
     assert run == {
-        "started_ms": 1, "ended_ms": 5, "result": "done", "reason": "by hand", "exit_code": 0, "marked": 7, "blobs": 2,
+        "started_at": rfc3339(1000), "ended_at": rfc3339(5000),
+        "result": "done", "reason": "by hand", "exit_code": 0, "marked": 7, "blobs": 2,
         "manifests": 1, "bytes_freed": None, "unsized": 0, "final": 3, "checked": 0, "gate": "none", "message": "",
-        "note": "no gate", "closed_ms": 0,
+        "note": "no gate", "closed_ms": 0, "would_delete": None,
     }  # fmt: skip
 
 
@@ -41,9 +43,10 @@ def test_the_one_under_way_and_the_next_are_shown(serve: ServeEdge) -> None:
     edge = serve(gc={"command": "true", "schedule": "0 3 * * *", "window": "22:00-02:00"})
     edge.wiring.garbage.publish_progress(Under(SWEEPING, 2, 1, "scheduled"))
     shown = looked_up(edge)
-    assert shown["under"] == {"stage": SWEEPING, "since_ms": 2, "started_ms": 1, "reason": "scheduled"}
-    assert isinstance(shown["next_ms"], int)
-    assert datetime.fromtimestamp(shown["next_ms"] / 1000, UTC).hour == 22, "the window opens after the time it comes"
+    assert shown["running"] == {
+        "stage": SWEEPING, "stage_since": rfc3339(2000), "started_at": rfc3339(1000), "reason": "scheduled",
+    }  # fmt: skip
+    assert datetime.fromisoformat(shown["next_at"]).hour == 22, "the window opens after the time it comes"
 
 
 def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) -> None:
@@ -52,8 +55,8 @@ def test_what_keeps_a_wanted_one_is_shown_once_with_how_often(serve: ServeEdge) 
     for ended_ms in (5, 9):
         edge.wiring.garbage.record(Run(1, ended_ms, "put off", "scheduled", message="not now"), once=True)
     shown = looked_up(edge)
-    assert (shown["wanted"], len(shown["runs"])) == ("scheduled", 1)
-    assert shown["waits"] == {"message": "not now", "since_ms": 5, "at_ms": 9, "times": 2}
+    assert (shown["queued"], len(shown["runs"])) == ("scheduled", 1)
+    assert shown["postponed"] == {"message": "not now", "since": rfc3339(5000), "at": rfc3339(9000), "times": 2}
 
 
 def test_one_is_asked_for(serve: ServeEdge) -> None:
@@ -87,7 +90,7 @@ def test_the_queued_one_is_cancelled_unless_it_sweeps(serve: ServeEdge) -> None:
     edge.wiring.garbage.clear_progress()
     cancelled = edge.http.delete("/api/v1/collections")
     assert (cancelled.status_code, cancelled.json) == (200, {"reason": "by hand"})
-    assert looked_up(edge)["wanted"] is None
+    assert looked_up(edge)["queued"] is None
 
 
 def test_cancelling_needs_the_admin_token(serve: ServeEdge) -> None:

@@ -39,7 +39,7 @@ def delete(edge: Edge, **asked: Any) -> TestResponse:
 def pending(edge: Edge) -> list[tuple[str, str, str | None]]:
     result = edge.http.get("/api/v1/deletions/shop/api").json
     assert isinstance(result, dict)
-    return [(item["name"], item["by"], item["refused"]) for item in result["pending"]]
+    return [(item["name"], item["by"], item["rejected"]) for item in result["pending"]]
 
 
 def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
@@ -47,7 +47,7 @@ def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
     assert response.status_code == 200, response.text
     result = response.json
     assert isinstance(result, dict)
-    assert (result["asked"], [(row["repository"], row["tag"]) for row in result["going"]], result["staying"]) == (
+    assert (result["requested"], [(row["repository"], row["tag"]) for row in result["deletions"]], result["kept"]) == (
         True, [("shop/api", "v1")], [],
     )  # fmt: skip
     assert pending(edge) == [("v1", "API", None)]
@@ -57,18 +57,20 @@ def test_what_is_asked_for_is_noted_and_a_worker_is_told(edge: Edge) -> None:
 def test_a_dry_run_only_says_what_would_go(edge: Edge) -> None:
     result = delete(edge, tags=["v*"], dry_run=True).json
     assert isinstance(result, dict)
-    assert (result["asked"], sorted(row["tag"] for row in result["going"])) == (False, ["v1", "v2"])
-    assert {row["reason"] for row in result["going"]} == {"to be deleted by hand"}
+    assert (result["requested"], sorted(row["tag"] for row in result["deletions"])) == (False, ["v1", "v2"])
+    assert {row["reason"] for row in result["deletions"]} == {"to be deleted by hand"}
     assert (pending(edge), edge.sent) == ([], [])
 
 
 def test_all_but_some_and_a_digest(edge: Edge) -> None:
     result = delete(edge, all_but=["latest", "v2"], dry_run=True).json
     assert isinstance(result, dict)
-    assert [row["tag"] for row in result["going"]] == ["v1"]
+    assert [row["tag"] for row in result["deletions"]] == ["v1"]
     result = delete(edge, digests=[make_image("v2").digest]).json
     assert isinstance(result, dict)
-    assert {row["tag"] for row in result["going"]} == {"v2", None} or {row["tag"] for row in result["going"]} == {"v2"}
+    assert {row["tag"] for row in result["deletions"]} == {"v2", None} or {
+        row["tag"] for row in result["deletions"]
+    } == {"v2"}
     assert ("v2", "API", None) in pending(edge)
 
 

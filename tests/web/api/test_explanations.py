@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from service.answers.base import rfc3339
 from service.domain.oci.manifest import References
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
@@ -39,7 +40,7 @@ def explain(edge: Edge, query: str = "", repository: str = "shop/api") -> dict[s
     assert response.status_code == 200, response.text
     assert response.json is not None
     assert response.json["repository"] == "shop/api"
-    return {tag["name"]: tag for tag in response.json["tags"]}
+    return {tag["tag"]: tag for tag in response.json["tags"]}
 
 
 def test_every_tag_is_explained_the_newest_push_first(shop: Edge) -> None:
@@ -54,16 +55,17 @@ def test_whether_anything_is_deleted_at_all_is_said(serve_over_valkey: ServeEdge
 
 
 def test_a_tag_that_goes(shop: Edge) -> None:
-    before_us = us(0)
     tag = explain(shop)["v1"]
     result = {
-        "rule": "last", "keep": False, "reason": "older than the newest 1 (rule last)", "until_us": None,
+        "rule": "last", "keep": False, "reason": "older than the newest 1 (rule last)", "kept_until": None,
         "place": 2, "limit": 1,
     }  # fmt: skip
-    assert tag.pop("could_go_us") > before_us
+    assert tag.pop("earliest_deletion") > rfc3339(us(0))
     assert tag == {
-        "name": "v1", "digest": digest_of("v1"), "pushed_us": us(1), "pulled_us": None, "created_us": None,
-        "actor": "alice", "size_bytes": 512, "kept": False, "reason": "older than the newest 1 (rule last)",
+        "repository": "shop/api", "tag": "v1", "digest": digest_of("v1"), "pushed_at": rfc3339(us(1)),
+        "pulled_at": None, "created_at": None, "kept_until": None, "kept_as": None, "unknown_age": None, "by": "",
+        "platforms": None, "actor": "alice", "size_bytes": 512, "verdict": "delete",
+        "reason": "older than the newest 1 (rule last)",
         "rule": "last", "rule_results": [result], "shares": [], "index": None, "held": None, "only_after": None,
         "needs_approval": False,
     }  # fmt: skip
@@ -79,15 +81,15 @@ def test_a_tag_that_a_waiting_plan_would_delete(shop: Edge) -> None:
 
 def test_a_tag_that_stays_with_another_of_its_digest(shop: Edge) -> None:
     tag = explain(shop)["v2"]
-    assert (tag["kept"], tag["actor"], tag["could_go_us"]) == (True, "bob", None)
-    assert tag["shares"] == [{"tag": "same", "kept": True}]
+    assert (tag["verdict"], tag["actor"], tag["earliest_deletion"]) == ("keep", "bob", None)
+    assert [(other["tag"], other["verdict"]) for other in tag["shares"]] == [("same", "keep")]
 
 
 def test_the_moment_at_which_a_tag_could_go(serve_over_valkey: ServeEdge) -> None:
     edge = serve_over_valkey(policy=keep_last(1, grace="34722d"))
     edge.heard(event(tag="v1", at=1), event(tag="v2", at=2))
     tag = explain(edge)["v1"]
-    assert (tag["kept"], tag["could_go_us"]) == (True, us(1 + 34_722 * 86_400))
+    assert (tag["verdict"], tag["earliest_deletion"]) == ("keep", rfc3339(us(1 + 34_722 * 86_400)))
 
 
 def test_only_the_tags_asked_for(shop: Edge) -> None:

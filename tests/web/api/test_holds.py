@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.answers.base import rfc3339
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event
@@ -31,7 +32,7 @@ def test_a_plan_that_waits_is_listed_with_its_reason_and_its_images(held: Edge) 
     (shown,) = (held.http.get("/api/v1/holds").json or {})["holds"]
     (hold,) = held.wiring.rulings.holds()
     assert shown["reason"]
-    assert (shown["repository"], shown["reason"], shown["at_us"]) == ("shop/api", hold.reason, hold.at_us)
+    assert (shown["repository"], shown["reason"], shown["since"]) == ("shop/api", hold.reason, rfc3339(hold.at_us))
     assert sorted(shown["digests"]) == sorted([digest_of("v1"), digest_of("v2")])
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.answers.base import rfc3339
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from tests.conftest import keep_last
@@ -55,21 +56,29 @@ def test_repositories_are_searched_sorted_and_paged(edge: Edge) -> None:
     assert names(search="shop/*", sort="-name", limit=1) == ["shop/web", "shop/api"]
     assert read(edge, "repositories", search="api", limit=1)["total"] == 2
     assert read(edge, "repositories", search="shop/api")["repositories"] == [
-        {"repository": "shop/api", "tags": 3, "pushed_us": NOW + 3000, "doomed": 0, "held": None, "unheard": 0}
+        {
+            "repository": "shop/api",
+            "tags": 3,
+            "pushed_at": rfc3339(NOW + 3000),
+            "doomed": 0,
+            "held": None,
+            "unannounced": 0,
+        }
     ]
 
 
 def test_tags_come_with_their_verdicts(edge: Edge) -> None:
     page = read(edge, "repositories/shop/api/tags")
     assert (page["repository"], page["dry_run"], page["total"], page["next"]) == ("shop/api", False, 3, None)
-    assert [(tag["name"], tag["verdict"]) for tag in page["tags"]] == [("v3", "kept"), ("v2", "kept"), ("v1", "going")]
+    assert [(tag["tag"], tag["verdict"]) for tag in page["tags"]] == [("v3", "keep"), ("v2", "keep"), ("v1", "delete")]
     assert page["tags"][2] == {
-        "name": "v1", "digest": digest(1), "size_bytes": 400, "platforms": None, "pushed_us": NOW + 1000,
-        "pulled_us": None, "actor": "ci", "verdict": "going", "reason": "older than the newest 2 (rule last)",
-        "rule": "last", "until_us": None, "held": None,
+        "repository": "shop/api", "tag": "v1", "digest": digest(1), "size_bytes": 400, "platforms": None,
+        "pushed_at": rfc3339(NOW + 1000), "pulled_at": None, "created_at": None, "actor": "ci", "verdict": "delete",
+        "reason": "older than the newest 2 (rule last)", "rule": "last", "kept_until": None, "kept_as": None,
+        "unknown_age": None, "by": "", "held": None,
     }  # fmt: skip
     rows = every_page(edge, "repositories/shop/api/tags", "tags", limit=1, sort="name", search="v*")
-    assert [tag["name"] for tag in rows] == ["v1", "v2", "v3"]
+    assert [tag["tag"] for tag in rows] == ["v1", "v2", "v3"]
 
 
 def test_a_tag_that_waits_for_approval_says_so(edge: Edge) -> None:
@@ -77,12 +86,11 @@ def test_a_tag_that_waits_for_approval_says_so(edge: Edge) -> None:
     verdicts = tuple(Verdict(tag, False, "old") for tag in snapshot.tags if tag.name == "v1")
     edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), verdicts),), hold="it is much"), "held")
     tag = read(edge, "repositories/shop/api/tags", search="v1")["tags"][0]
-    assert (tag["verdict"], tag["held"]) == ("waiting", "it is much")
+    assert (tag["verdict"], tag["held"]) == ("held", "it is much")
     assert read(edge, "repositories", search="shop/api")["repositories"][0]["held"] == "it is much"
-    assert read(edge, "plan")["repositories"] == [
-        {"repository": "shop/api", "going": [], "would_go": [],
-         "waiting": {"reason": "it is much", "digests": [digest(1)]}}
-    ]  # fmt: skip
+    (plan,) = read(edge, "plan")["repositories"]
+    assert (plan["repository"], plan["deletions"], plan["dry_run_deletions"]) == ("shop/api", [], [])
+    assert (plan["hold"]["reason"], plan["hold"]["digests"]) == ("it is much", [digest(1)])
 
 
 def test_platforms_are_asked_for_where_wanted(serve_over_valkey: ServeEdge) -> None:
@@ -113,11 +121,12 @@ def test_where_a_tag_stood(edge: Edge) -> None:
     result = read(edge, "repositories/shop/api/tags/v1/history")
     assert (result["repository"], result["tag"]) == ("shop/api", "v1")
     message = [
-        (item["digest"], item["from_us"], item["to_us"], item["by"], item["ended"]) for item in result["history"]
+        (item["digest"], item["started_at"], item["ended_at"], item["actor"], item["end_reason"])
+        for item in result["history"]
     ]
     assert message == [
-        (digest(20), NOW + 20_000, NOW + 30_000, "bob", "deleted by ci"),
-        (digest(1), NOW + 1000, NOW + 20_000, "ci", "overwritten by bob"),
+        (digest(20), rfc3339(NOW + 20_000), rfc3339(NOW + 30_000), "bob", "deleted by ci"),
+        (digest(1), rfc3339(NOW + 1000), rfc3339(NOW + 20_000), "ci", "overwritten by bob"),
     ]
     assert {item["media_type"] for item in result["history"]} == {OCI_MANIFEST}
 
@@ -128,7 +137,8 @@ def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:
         ("ops/api", "v1"), ("shop/web", "v1"), ("shop/api", "v3"), ("shop/api", "v2"), ("shop/api", "v1"),
     ]  # fmt: skip
     assert rows[0] | {"id": ""} == {
-        "id": "", "at_us": NOW + 10_000, "action": "push", "repository": "ops/api", "tag": "v1", "digest": digest(10),
+        "id": "", "at": rfc3339(NOW + 10_000), "action": "push", "repository": "ops/api", "tag": "v1",
+        "digest": digest(10),
         "media_type": OCI_MANIFEST, "size_bytes": 400, "actor": "bob", "useragent": "docker/27",
         "address": "10.0.0.9:1", "reason": "", "rule": "",
     }  # fmt: skip
@@ -147,13 +157,12 @@ def test_the_plan_as_it_stands(edge: Edge) -> None:
     shown = Verdict(snapshot.tags[0], False, "old", "last")
     edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(10), (shown,)),)), "dry_run")
     rows = every_page(edge, "plan", "repositories", limit=1)
-    assert [(row["repository"], len(row["going"]), len(row["would_go"])) for row in rows] == [
+    assert [(row["repository"], len(row["deletions"]), len(row["dry_run_deletions"])) for row in rows] == [
         ("ops/api", 0, 1), ("shop/api", 1, 0),
     ]  # fmt: skip
-    assert rows[1]["going"] == [
-        {"digest": digest(1), "stays_as": "latest", "size_bytes": 400,
-         "tags": [{"tag": "v1", "reason": "old", "rule": "last", "by": ""}]}
-    ]  # fmt: skip
+    (deletion,) = rows[1]["deletions"]
+    said = [deletion[name] for name in ("tag", "digest", "kept_as", "size_bytes", "reason", "rule", "by")]
+    assert said == ["v1", digest(1), "latest", 400, "old", "last", ""]
     assert read(edge, "plan", search="ops")["total"] == 1
 
 
@@ -165,7 +174,7 @@ def test_the_overview_counts_all_of_it(edge: Edge) -> None:
     troubles = {trouble["about"]: trouble["message"] for trouble in result["troubles"]}
     assert troubles["due shop/api"] == "mend it"
     assert troubles["workers"].startswith("no worker gave a sign of life")
-    assert (result["workers"], result["collection"], result["reconciled_ms"]) == (0, None, None)
+    assert (result["workers"], result["collection"], result["reconciled_at"]) == (0, None, None)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_the_answer_has_the_fields_that_the_manual_shows(serve_over_valkey: Serv
     answered = answer(serve_over_valkey, registry, REQUESTS[1])
     (shown_tag,), (tag,) = SHOWN["tags"], answered["tags"]
     assert (SHOWN.keys(), shown_tag.keys()) == (answered.keys(), tag.keys())
-    assert [(item["name"], item["verdict"], item["reason"]) for item in (shown_tag, tag)] == [
-        ("v7", "kept", "number 1 of the newest 2 (rule last)")
+    assert [(item["tag"], item["verdict"], item["reason"]) for item in (shown_tag, tag)] == [
+        ("v7", "keep", "number 1 of the newest 2 (rule last)")
     ] * 2
     assert SHOWN["total"] == answered["total"]

@@ -39,22 +39,21 @@ def ask(edge: Edge, **body: Any) -> TestResponse:
 
 
 def gone(preview: dict[str, Any]) -> list[str]:
-    return [going["tag"] for going in preview["going"]]
+    return [row["tag"] for row in preview["deletions"]]
 
 
 def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
     result = previews(shop.http.get("/api/v1/preview"))
-    going = {
-        "tag": "v1", "digest": digest_of("v1"), "reason": "older than the newest 2 (rule last)", "rule": "last",
-        "size_bytes": 512,
-    }  # fmt: skip
+    (deletion,) = result["shop/api"].pop("deletions")
+    message = [deletion[name] for name in ("tag", "digest", "verdict", "reason", "rule", "size_bytes")]
+    assert message == ["v1", digest_of("v1"), "delete", "older than the newest 2 (rule last)", "last", 512]
     share = {"rule": "last", "tags": 1, "digests": 1, "size_bytes": 512, "unsized": 0}
-    nothing: dict[str, Any] = {"going": [], "shares": [], "hold": None, "unclear": []}
+    nothing: dict[str, Any] = {"of_unknown_age": [], "rules": [], "hold": None, "unread": []}
     nothing |= {"freed_bytes": 0, "freed_at_most": False, "freed_unknown": 0}
     unknown = {"freed_bytes": None, "freed_at_most": True, "freed_unknown": 1}
     assert result == {
-        "shop/api": {**nothing, "repository": "shop/api", "going": [going], "shares": [share], **unknown},
-        "shop/web": {**nothing, "repository": "shop/web"},
+        "shop/api": {**nothing, "repository": "shop/api", "rules": [share], **unknown},
+        "shop/web": {**nothing, "repository": "shop/web", "deletions": []},
     }
 
 
@@ -77,7 +76,7 @@ def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
 def test_what_would_go_by_another_policy(shop: Edge) -> None:
     result = previews(ask(shop, policy=KEEP_1))
     assert sorted(gone(result["shop/api"])) == ["v1", "v2"]
-    assert result["shop/api"]["shares"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 1024, "unsized": 0}]
+    assert result["shop/api"]["rules"] == [{"rule": "one", "tags": 2, "digests": 2, "size_bytes": 1024, "unsized": 0}]
 
 
 def test_another_policy_for_some_repositories(shop: Edge) -> None:
@@ -104,7 +103,7 @@ def test_a_plan_that_would_wait_says_why(shop: Edge) -> None:
 
 def test_what_must_be_looked_at_first_is_named(shop: Edge) -> None:
     shop.heard(event(tag="multi", media_type="application/vnd.oci.image.index.v1+json", at=9))
-    assert previews(shop.http.get("/api/v1/preview"))["shop/api"]["unclear"] == [digest_of("multi")]
+    assert previews(shop.http.get("/api/v1/preview"))["shop/api"]["unread"] == [digest_of("multi")]
 
 
 def test_asking_changes_nothing(shop: Edge) -> None:

@@ -16,21 +16,21 @@ def looked_up(edge: Edge) -> dict[str, Any]:
 
 def test_at_first_there_is_nothing(edge: Edge) -> None:
     shown = looked_up(edge)
-    assert (shown["under"], shown["wanted"], shown["last"]) == (None, None, None)
+    assert (shown["running"], shown["queued"], shown["last"]) == (None, None, None)
 
 
 def test_the_one_under_way_and_the_last_are_shown(edge: Edge) -> None:
     walks = edge.wiring.walks
     walks.request_repositories(["shop/api", "shop/web"], reconciliation.BY_HAND)
     walks.compared("shop/api", 5, 2)
-    under = looked_up(edge)["under"]
+    under = looked_up(edge)["running"]
     assert (under["repositories"], under["tags"], under["changed"], under["todo"]) == (1, 5, 2, 1)
     assert (under["whole"], under["reason"]) == (False, reconciliation.BY_HAND)
     walks.failed("shop/web", "shop/web: it refuses", for_good=True)
     assert walks.end()
     last = looked_up(edge)["last"]
     assert (last["repositories"], last["failed"], last["message"]) == (1, 1, "shop/web: it refuses")
-    assert looked_up(edge)["under"] is None
+    assert looked_up(edge)["running"] is None
 
 
 def test_it_is_asked_for_whole_or_by_repository(serve: ServeEdge) -> None:

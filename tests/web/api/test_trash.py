@@ -16,7 +16,7 @@ def test_what_went_is_listed_with_its_reason(pruned: Edge) -> None:
     (image,) = answer["deleted"]
     assert (answer["repository"], image["tag"], image["digest"]) == ("shop/api", "v1", V1)
     assert image["reason"] == "older than the newest 1 (rule last)"
-    assert image["until_us"] > image["deleted_us"] > image["pushed_us"]
+    assert image["restorable_until"] > image["deleted_at"] > image["pushed_at"]
 
 
 @pytest.mark.parametrize("asked", [{"tag": "v1"}, {"digest": V1}, {"tag": "v1", "keep_for": "7d"}])

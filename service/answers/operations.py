@@ -1,0 +1,119 @@
+"""Garbage collections and reconcile runs: past ones, the running one, and the next."""
+
+from pydantic import Field
+
+from service.answers.base import ApiAnswer, TimeMs
+
+
+class CollectionRun(ApiAnswer):
+    """A collection that ended."""
+
+    started_at: TimeMs = Field(validation_alias="started_ms", description="its start")
+    ended_at: TimeMs = Field(validation_alias="ended_ms", description="its end")
+    result: str = Field(description="done, failed, put off, or dry run")
+    reason: str = Field(description="why it was requested")
+    exit_code: int | None = Field(description="of garbage-collect; null: garbage-collect was not run")
+    marked: int = Field(description="blobs in use")
+    blobs: int = Field(description="blobs that were deleted, or in a dry run would be")
+    manifests: int = Field(description="manifests that were deleted, or in a dry run would be")
+    bytes_freed: int | None = Field(description="bytes freed by deleting these blobs; null: unknown")
+    unsized: int = Field(description="number of deleted blobs of unknown size, which bytes_freed leaves out")
+    final: int = Field(description="deletions that this run made permanent")
+    checked: int = Field(description="manifests pushed during the run whose blobs were verified")
+    closed_ms: int = Field(description="for how long the write gate was closed, ms")
+    gate: str = Field(description="how pushes were blocked during the run: none, proxy, readonly")
+    message: str = Field(description="what went wrong, in one sentence")
+    note: str = Field(description="further remarks, such as what was not protected")
+    would_delete: dict[str, int | None] | None = Field(
+        default=None,
+        description="the largest blobs that a dry run would delete, each with its size in bytes; null: not requested",
+    )
+
+
+class RunningCollection(ApiAnswer):
+    """The collection that is running."""
+
+    stage: str = Field(description="the current stage, in words")
+    stage_since: TimeMs = Field(validation_alias="since_ms", description="start of this stage")
+    started_at: TimeMs = Field(validation_alias="started_ms", description="its start")
+    reason: str = Field(description="why it was requested")
+
+
+class PostponedCollection(ApiAnswer):
+    """The reason why the requested collection has not started yet."""
+
+    message: str = Field(description="the last reason, in one sentence")
+    since: TimeMs = Field(validation_alias="since_ms", description="since when the collection waits")
+    at: TimeMs = Field(validation_alias="at_ms", description="when this reason was last found")
+    times: int = Field(description="how often this reason was found")
+
+
+class CollectionGate(ApiAnswer):
+    """The write gate while it is not open."""
+
+    state: str = Field(description="draining: pushes that already began may finish; closed: every write waits")
+    since: TimeMs = Field(validation_alias="since_ms", description="start of the draining")
+    reason: str = Field(description="why the collection was requested, or what keeps the gate closed")
+
+
+class CollectionOverview(ApiAnswer):
+    """All that is known of collections."""
+
+    running: RunningCollection | None = Field(
+        validation_alias="under", description="the running collection; null: none is running"
+    )
+    queued: str | None = Field(
+        validation_alias="wanted", description="why a collection is requested; null: none is requested"
+    )
+    postponed: PostponedCollection | None = Field(
+        validation_alias="waits", description="what the requested collection waits for; null: nothing"
+    )
+    next_at: TimeMs | None = Field(validation_alias="next_ms", description="next run by gc.schedule; null: no schedule")
+    gate: CollectionGate | None = Field(description="the write gate; null: the gate is open")
+    permanent: int = Field(description="deletions that the next collection makes permanent")
+    runs: tuple[CollectionRun, ...] = Field(description="past runs, newest first")
+
+
+class RunningReconcile(ApiAnswer):
+    """The current reconcile run."""
+
+    reason: str = Field(description="why the run was requested")
+    started_at: TimeMs = Field(validation_alias="since_ms", description="start of the run")
+    whole: bool = Field(description="true if the run covers all repositories")
+    listed: bool = Field(description="true if all repositories are listed already")
+    todo: int = Field(description="repositories still to be compared")
+    repositories: int = Field(description="repositories that were compared")
+    tags: int = Field(description="tags of the compared repositories")
+    changed: int = Field(description="number of compared repositories whose history differed")
+    failed: int = Field(description="repositories that could not be compared")
+    message: str = Field(description="the last failure, in one sentence")
+
+
+class LastReconcile(ApiAnswer):
+    """The last reconcile run that ended."""
+
+    ended_at: TimeMs = Field(validation_alias="at_ms", description="end of the run")
+    took_ms: int = Field(description="duration of the run, ms")
+    reason: str = Field(description="why the run was requested")
+    whole: bool = Field(description="true if the run covered all repositories")
+    repositories: int = Field(description="repositories that were compared")
+    tags: int = Field(description="tags of the compared repositories")
+    changed: int = Field(description="number of compared repositories whose history differed")
+    failed: int = Field(description="repositories that could not be compared")
+    catalog: str = Field(
+        description="why only known and configured repositories were compared; empty: the registry's catalog was read"
+    )
+    message: str = Field(description="the last failure, in one sentence")
+
+
+class Reconciliation(ApiAnswer):
+    """The state of the reconcile runs."""
+
+    running: RunningReconcile | None = Field(validation_alias="under", description="the current run; null: none")
+    queued: str | None = Field(
+        validation_alias="wanted", description="why a run over all repositories is requested; null: none is requested"
+    )
+    last: LastReconcile | None = Field(description="the last run that ended; null: none yet")
+    next_at: TimeMs | None = Field(
+        validation_alias="next_ms", description="next run by reconcile.schedule; null: no schedule"
+    )

@@ -1,0 +1,64 @@
+"""Repositories, and the plans that wait for approval."""
+
+from collections.abc import Iterable
+
+from pydantic import Field
+
+from service.answers.base import ApiAnswer, TimeUs, rfc3339
+from service.domain.retention.plan import Rejection
+from service.prune.approvals import Waiting, together
+from service.store.approvals import Hold
+
+
+class Repository(ApiAnswer):
+    """The summary of a repository."""
+
+    repository: str = Field(description="name of the repository")
+    tags: int = Field(description="number of tags")
+    pushed_at: TimeUs | None = Field(validation_alias="pushed_us", description="last push; null: no push was recorded")
+    doomed: int = Field(description="images and tags that are to be deleted next")
+    held: str | None = Field(description="why its plan waits for approval; null: no plan waits")
+    unannounced: int = Field(
+        validation_alias="unheard",
+        description="number of tags kept only because the events of their pushes were lost",
+    )
+
+
+class HeldPlan(ApiAnswer):
+    """A plan that waits for approval."""
+
+    repository: str = Field(description="name of the repository")
+    reason: str = Field(description="why the plan needs approval, in words")
+    since: TimeUs = Field(description="since when the plan waits")
+    digests: tuple[str, ...] = Field(description="digests of the images that the plan would delete")
+    plan: str = Field(description="name of the plan; it changes whenever the images to be deleted change")
+    rejected_by: str | None = Field(description="the user who rejected this plan; null: not rejected")
+
+    @classmethod
+    def of(cls, hold: Hold, rejection: Rejection | None = None) -> "HeldPlan":
+        return cls(
+            repository=hold.repository,
+            reason=hold.reason,
+            since=rfc3339(hold.at_us),
+            digests=hold.digests,
+            plan=hold.plan,
+            rejected_by=rejection.by if rejection else None,
+        )
+
+
+class Holds(ApiAnswer):
+    """All plans that wait for approval."""
+
+    holds: tuple[HeldPlan, ...] = Field(description="the plans")
+    plans: str | None = Field(
+        description="common name of the plans that were not rejected, to approve them together; null: no plan waits"
+    )
+
+    @classmethod
+    def of(cls, waiting: Iterable[Waiting]) -> "Holds":
+        waiting = tuple(waiting)
+        undecided = [held.hold for held in waiting if held.rejection is None]
+        return cls(
+            holds=tuple(HeldPlan.of(held.hold, held.rejection) for held in waiting),
+            plans=together(undecided) if undecided else None,
+        )
