@@ -6,7 +6,7 @@ from cronsim import CronSim
 
 from service.domain.collection.window import is_open, opens_at, spell_window
 from service.domain.policy.units import spell_duration
-from service.settings.sections import Gc
+from service.settings.sections import GcSettings
 
 
 def is_due(schedule: str, last: datetime) -> bool:
@@ -14,7 +14,7 @@ def is_due(schedule: str, last: datetime) -> bool:
     return next_time(schedule, last) <= datetime.now(UTC)
 
 
-def next_run(gc: Gc, now: datetime) -> datetime | None:
+def next_run(gc: GcSettings, now: datetime) -> datetime | None:
     """Return the next scheduled time at which `gc.window` is open, or None without a schedule."""
     if not gc.schedule:
         return None
@@ -29,7 +29,7 @@ def next_time(schedule: str, now: datetime) -> datetime:
     return next(CronSim(schedule, now))
 
 
-def too_early(gc: Gc, now: datetime, done_ms: int | None) -> str | None:
+def too_early(gc: GcSettings, now: datetime, done_ms: int | None) -> str | None:
     """Return why no collection may begin yet, as one sentence, or None.
 
     Args:

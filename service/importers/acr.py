@@ -7,7 +7,7 @@ from typing import Any
 
 from service.documents.reader import shown
 from service.importers.flags import Flags, naming, parse_flags, without_program
-from service.importers.parts import Envelope, checked
+from service.importers.parts import PolicyEnvelope, checked
 from service.importers.pattern import named, searched, whole
 from service.importers.period import DAY_S, bounded, parse_period
 from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
@@ -23,7 +23,7 @@ _UNLOCKED = "no equivalent: --include-locked; nothing is locked here."
 _SHARED = "differs: a tag is kept while another kept tag points at the same image."
 
 
-class _Retention(Envelope):
+class _AcrRetention(PolicyEnvelope):
     """properties.policies.retentionPolicy of a registry, as `az acr config retention show` prints it."""
 
     days: int
@@ -54,7 +54,7 @@ def read_document(document: Any, _place: str | None) -> Translation:
     """Translate the retention policy of a whole registry. It is about untagged manifests only."""
     for key in ("properties", "policies", "retentionPolicy"):
         document = document.get(key, document) if isinstance(document, dict) else document
-    retention = checked(_Retention, document)
+    retention = checked(_AcrRetention, document)
     if not 0 <= retention.days <= 365:
         raise NotImportable("days must be 0 to 365", ("days",))
     if retention.status.lower() != "enabled":

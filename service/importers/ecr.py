@@ -7,13 +7,13 @@ https://docs.aws.amazon.com/AmazonECR/latest/userguide/lifecycle_policy_paramete
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from service.documents.reader import parse
 from service.domain.errors import ConfigurationError
-from service.importers.parts import MOST_RULES, Count, Envelope, Part, checked
+from service.importers.parts import MOST_RULES, Count, PolicyEnvelope, PolicyPart, checked
 from service.importers.pattern import starting, wildcards, within
 from service.importers.period import DAY_S, bounded
 from service.importers.translation import (
@@ -33,7 +33,7 @@ _COUNTED = (
 )
 
 
-class _Selection(Part):
+class _Selection(PolicyPart):
     tag_status: Literal["tagged", "untagged", "any"]
     tag_prefix_list: tuple[str, ...] = ()
     tag_pattern_list: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class _Selection(Part):
     storage_class: str | None = None
 
     @model_validator(mode="after")
-    def _as_ecr_checks_it(self) -> "_Selection":
+    def _as_ecr_checks_it(self) -> Self:
         if (self.tag_status == "tagged") != bool(self.tag_pattern_list or self.tag_prefix_list):
             raise ValueError("tagged needs tagPatternList or tagPrefixList, and nothing else may have one")
         if self.count_type != "imageCountMoreThan":
@@ -57,12 +57,12 @@ class _Selection(Part):
         return self.count_number * DAY_S
 
 
-class _Action(Part):
+class _Action(PolicyPart):
     type: Literal["expire", "transition"]
     target_storage_class: str | None = None
 
 
-class _Rule(Part):
+class _EcrRule(PolicyPart):
     rule_priority: int
     description: str | None = None
     selection: _Selection
@@ -82,11 +82,11 @@ class _Rule(Part):
         return (*prefixes, *(wildcards(pattern) for pattern in self.selection.tag_pattern_list))
 
 
-class _Policy(Part):
-    rules: tuple[_Rule, ...] = Field(max_length=MOST_RULES)
+class _EcrPolicy(PolicyPart):
+    rules: tuple[_EcrRule, ...] = Field(max_length=MOST_RULES)
 
 
-class _Printed(Envelope):
+class _Printed(PolicyEnvelope):
     repository_name: str | None = None
     lifecycle_policy_text: str
 
@@ -100,7 +100,7 @@ def read_document(document: Any, place: str | None) -> Translation:
             document = parse(printed.lifecycle_policy_text, "in it").values
         except ConfigurationError as error:
             raise NotImportable(str(error), ("lifecyclePolicyText",)) from error
-    policy = checked(_Policy, document)
+    policy = checked(_EcrPolicy, document)
     rules = sorted(policy.rules, key=lambda rule: rule.rule_priority)
     twice = next((rule for rule, other in pairwise(rules) if rule.rule_priority == other.rule_priority), None)
     if twice:
@@ -109,7 +109,7 @@ def read_document(document: Any, place: str | None) -> Translation:
     return translation("ECR", _rules(rules, repos), [*([_PLACE] if place is None else []), *_left_out(rules)])
 
 
-def _rules(rules: Sequence[_Rule], repos: tuple[str, ...]) -> Iterator[ImportedRule]:
+def _rules(rules: Sequence[_EcrRule], repos: tuple[str, ...]) -> Iterator[ImportedRule]:
     """Yield the translated rules."""
     # Every rule gets the same `untagged`: rules after a final one do not see its tags, so they could not decide.
     untagged = _untagged(rules)
@@ -124,7 +124,7 @@ def _rules(rules: Sequence[_Rule], repos: tuple[str, ...]) -> Iterator[ImportedR
         yield imported_rule("untagged", repos=repos, keep="always", untagged=untagged)
 
 
-def _keep(rule: _Rule) -> Any:
+def _keep(rule: _EcrRule) -> Any:
     selection = rule.selection
     if _no_equivalent(rule):
         return "always"
@@ -134,7 +134,7 @@ def _keep(rule: _Rule) -> Any:
     return keep_of(pulled_within=selection.days_s) if is_pull else keep_of(pushed_within=selection.days_s)
 
 
-def _notes(rule: _Rule, *, is_first: bool) -> Iterator[str]:
+def _notes(rule: _EcrRule, *, is_first: bool) -> Iterator[str]:
     reason = _no_equivalent(rule)
     if reason:
         yield reason
@@ -142,7 +142,7 @@ def _notes(rule: _Rule, *, is_first: bool) -> Iterator[str]:
         yield _COUNTED.format(rule.selection.count_number)
 
 
-def _no_equivalent(rule: _Rule) -> str | None:
+def _no_equivalent(rule: _EcrRule) -> str | None:
     """Return why pushprune keeps all images of a rule, or None if it need not."""
     if rule.action.type != "expire":
         return "no equivalent: there is no archive to move images to; the images of this rule are kept."
@@ -156,7 +156,7 @@ def _no_equivalent(rule: _Rule) -> str | None:
     return None
 
 
-def _untagged(rules: Sequence[_Rule]) -> int | None:
+def _untagged(rules: Sequence[_EcrRule]) -> int | None:
     """Return for how long untagged images are kept, in seconds; None = for ever."""
     # The first rule about untagged images decides.
     first = _first_on_untagged(rules)
@@ -165,11 +165,11 @@ def _untagged(rules: Sequence[_Rule]) -> int | None:
     return first.selection.days_s
 
 
-def _first_on_untagged(rules: Sequence[_Rule]) -> _Rule | None:
+def _first_on_untagged(rules: Sequence[_EcrRule]) -> _EcrRule | None:
     return next((rule for rule in rules if rule.selection.tag_status != "tagged" and not rule.is_for_the_archive), None)
 
 
-def _left_out(rules: Sequence[_Rule]) -> Iterator[str]:
+def _left_out(rules: Sequence[_EcrRule]) -> Iterator[str]:
     first = _first_on_untagged(rules)
     if _untagged(rules) is not None:
         yield _UNTAGGED

@@ -7,11 +7,11 @@ https://cloud.google.com/artifact-registry/docs/repositories/cleanup-policy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from service.importers.parts import Count, Envelope, Part, Period, checked, converted, listed
+from service.importers.parts import Count, Period, PolicyEnvelope, PolicyPart, checked, converted, listed
 from service.importers.pattern import inside, repositories_starting, starting
 from service.importers.period import DAY_S
 from service.importers.translation import (
@@ -39,7 +39,7 @@ _TagState = Annotated[
 ]
 
 
-class _Condition(Part):
+class _GoogleCondition(PolicyPart):
     tag_state: _TagState | None = None
     tag_prefixes: tuple[str, ...] | None = None
     version_name_prefixes: tuple[str, ...] | None = None
@@ -62,16 +62,16 @@ class _Condition(Part):
         return tuple(starting(prefix) for prefix in self.tag_prefixes or ())
 
 
-class _Recent(Part):
+class _Recent(PolicyPart):
     package_name_prefixes: tuple[str, ...] | None = None
     keep_count: Count
 
 
-class _Policy(Part):
+class _GooglePolicy(PolicyPart):
     name: str | None = None
     id: str | None = None
     action: Annotated[Literal["delete", "keep"], BeforeValidator(_verb)]
-    condition: _Condition | None = None
+    condition: _GoogleCondition | None = None
     most_recent_versions: _Recent | None = None
 
     @property
@@ -83,14 +83,14 @@ class _Policy(Part):
         return (self.condition and self.condition.older_than) or 0
 
     @model_validator(mode="after")
-    def _as_google_checks_it(self) -> "_Policy":
+    def _as_google_checks_it(self) -> Self:
         if (self.condition is None) == (self.most_recent_versions is None):
             raise ValueError("needs a condition or mostRecentVersions, and only one of them")
         return self
 
 
-class _Repository(Envelope):
-    cleanup_policies: dict[str, _Policy]
+class _GoogleRepository(PolicyEnvelope):
+    cleanup_policies: dict[str, _GooglePolicy]
     cleanup_policy_dry_run: bool = False
 
 
@@ -149,16 +149,16 @@ def read_document(document: Any, place: str | None) -> Translation:
     return translation("Google Artifact Registry", rules, notes, dry_run=dry_run)
 
 
-def _policies(values: Any) -> tuple[list[_Policy], bool]:
+def _policies(values: Any) -> tuple[list[_GooglePolicy], bool]:
     if isinstance(values, dict) and "cleanupPolicies" in values:
-        repository = checked(_Repository, values)
+        repository = checked(_GoogleRepository, values)
         return list(repository.cleanup_policies.values()), repository.cleanup_policy_dry_run
     if not isinstance(values, list):
         raise NotImportable("this must be a list of cleanup policies, [{…}], or a repository with cleanupPolicies")
-    return [checked(_Policy, value, (number,)) for number, value in enumerate(listed(values))], False
+    return [checked(_GooglePolicy, value, (number,)) for number, value in enumerate(listed(values))], False
 
 
-def _reason(policy: _Policy) -> str:
+def _reason(policy: _GooglePolicy) -> str:
     """Return why a Delete policy cannot be translated, or ""."""
     if policy.condition is None:
         return "Delete with mostRecentVersions"
@@ -167,7 +167,7 @@ def _reason(policy: _Policy) -> str:
     return "a rule cannot delete only what is young (newerThan)" if policy.condition.newer_than is not None else ""
 
 
-def _keeping(keeps: Sequence[_Policy], place: str | None) -> _Keeping:
+def _keeping(keeps: Sequence[_GooglePolicy], place: str | None) -> _Keeping:
     rules, limits, untagged = [], [], False
     for policy in keeps:
         recent, condition = policy.most_recent_versions, policy.condition
@@ -184,7 +184,7 @@ def _keeping(keeps: Sequence[_Policy], place: str | None) -> _Keeping:
     return _Keeping(tuple(rules), tuple(limits), untagged)
 
 
-def _kept(title: str, condition: _Condition, place: str | None) -> ImportedRule:
+def _kept(title: str, condition: _GoogleCondition, place: str | None) -> ImportedRule:
     dropped = {
         "olderThan": condition.older_than,
         "newerThan": condition.newer_than,
@@ -196,7 +196,7 @@ def _kept(title: str, condition: _Condition, place: str | None) -> ImportedRule:
     return imported_rule(title, repos=repos, tags=condition.tags, keep="always", notes=notes)
 
 
-def _deleting(policy: _Policy, limits: Sequence[_Limit], place: str | None) -> Iterator[ImportedRule]:
+def _deleting(policy: _GooglePolicy, limits: Sequence[_Limit], place: str | None) -> Iterator[ImportedRule]:
     """Yield a rule for each set of packages that share the same limits, the longest prefixes first."""
     condition = policy.condition
     if condition is None or condition.state == "untagged":
@@ -222,7 +222,7 @@ def _limit_on(package: str, limits: Sequence[_Limit]) -> _Limit:
     )
 
 
-def _untagged(usable: Sequence[_Policy], keeping: _Keeping) -> Iterator[_Limit]:
+def _untagged(usable: Sequence[_GooglePolicy], keeping: _Keeping) -> Iterator[_Limit]:
     """Yield a limit for each Delete policy about versions without a tag."""
     # Limits enter every rule, because rules after a final one do not see its tags and could not decide.
     for policy in usable:
@@ -231,7 +231,7 @@ def _untagged(usable: Sequence[_Policy], keeping: _Keeping) -> Iterator[_Limit]:
             yield _Limit(condition.packages, untagged_s=policy.age_s or DAY_S)
 
 
-def _untagged_that_stay(usable: Sequence[_Policy], keeping: _Keeping) -> Iterator[str]:
+def _untagged_that_stay(usable: Sequence[_GooglePolicy], keeping: _Keeping) -> Iterator[str]:
     concerned = [policy for policy in usable if policy.condition and policy.condition.state != "tagged"]
     if concerned and keeping.untagged:
         titles = ", ".join(repr(policy.title) for policy in concerned)

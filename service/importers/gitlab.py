@@ -7,7 +7,7 @@ from pydantic import Field
 
 from service.documents.reader import Location, shown
 from service.importers.flags import MOST
-from service.importers.parts import Envelope, checked, converted
+from service.importers.parts import PolicyEnvelope, checked, converted
 from service.importers.pattern import negated, searched, whole, within
 from service.importers.period import DAY_S, HOUR_S, MONTH_S, YEAR_S, bounded
 from service.importers.translation import NotImportable, Translation, imported_rule, keep_of, translation
@@ -34,7 +34,7 @@ _Whole = Annotated[str, converted(lambda regex: whole(regex) if regex else "")]
 _Kept = Annotated[str, converted(lambda regex: searched(f"^{regex}$") if regex else "")]
 
 
-class _Policy(Envelope):
+class _GitLabPolicy(PolicyEnvelope):
     enabled: bool | None = True
     cadence: str | None = None
     keep_n: Annotated[int, Field(ge=0, le=MOST)] | None = None
@@ -43,13 +43,13 @@ class _Policy(Envelope):
     name_regex_delete: _Whole | None = None
     name_regex_keep: _Kept | None = None
 
-    model_config = Envelope.model_config | {"alias_generator": None}
+    model_config = PolicyEnvelope.model_config | {"alias_generator": None}
 
 
 def read_document(document: Any, place: str | None) -> Translation:
     """Translate the policy into one rule for all images of the project."""
     values, at = _policy(document)
-    policy = checked(_Policy, values, at)
+    policy = checked(_GitLabPolicy, values, at)
     if place is None and isinstance(document, dict) and document is not values:
         path = document.get("path_with_namespace")
         place = path.lower() if isinstance(path, str) and path else None
@@ -79,7 +79,7 @@ def _policy(values: Any) -> tuple[Any, Location]:
     for key in _KEYS:
         if isinstance(values, dict) and key in values:
             return values[key], (key,)
-    known = set(_Policy.model_fields)
+    known = set(_GitLabPolicy.model_fields)
     if isinstance(values, dict) and not known.intersection(values):
         raise NotImportable(f"there is no {_KEYS[0]} in it, nor any key of one ({', '.join(sorted(known))})")
     return values, ()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from service.importers.flags import MOST
-from service.importers.parts import MOST_RULES, Envelope, Part, checked
+from service.importers.parts import MOST_RULES, PolicyEnvelope, PolicyPart, checked
 from service.importers.pattern import doublestar, inside, negated
 from service.importers.period import DAY_S, bounded
 from service.importers.translation import (
@@ -36,8 +36,8 @@ _DAYS = {"nDaysSinceLastPush": "pushed_within", "lastXDays": "pushed_within", "n
 _LIMITS = _COUNTS | _DAYS
 
 
-class _Selector(Part):
-    model_config = Part.model_config | {"alias_generator": None}
+class _Selector(PolicyPart):
+    model_config = PolicyPart.model_config | {"alias_generator": None}
 
     kind: str
     decoration: str
@@ -74,8 +74,8 @@ def _of_repositories(scopes: Any) -> Any:
     return scopes
 
 
-class _Rule(Part):
-    model_config = Part.model_config | {"alias_generator": None}
+class _HarborRule(PolicyPart):
+    model_config = PolicyPart.model_config | {"alias_generator": None}
 
     id: int | None = None
     priority: int | None = None
@@ -113,13 +113,13 @@ class _Rule(Part):
         return keep_of(**{_LIMITS[self.template]: number * DAY_S if self.template in _DAYS else number})
 
 
-class _Trigger(Envelope):
+class _Trigger(PolicyEnvelope):
     settings: dict[str, Any] | None = None
 
 
-class _Policy(Envelope):
+class _HarborPolicy(PolicyEnvelope):
     algorithm: Literal["or"] = "or"
-    rules: tuple[_Rule, ...] = Field(max_length=MOST_RULES)
+    rules: tuple[_HarborRule, ...] = Field(max_length=MOST_RULES)
     trigger: _Trigger | None = None
 
 
@@ -133,7 +133,7 @@ class _Tags:
 
 def read_document(document: Any, place: str | None) -> Translation:
     """Translate each enabled rule, and add rules that delete all tags that no rule retains."""
-    policy = checked(_Policy, document)
+    policy = checked(_HarborPolicy, document)
     notes = [_PLACE] if place is None else []
     enabled = [rule for rule in policy.rules if not rule.disabled]
     notes += [f"rule {number} is disabled there and left out." for number, rule in enumerate(policy.rules, 1)
@@ -147,7 +147,7 @@ def read_document(document: Any, place: str | None) -> Translation:
     return translation("Harbor", rules, [*notes, _IMMUTABLE])
 
 
-def _rule(rule: _Rule, place: str | None) -> ImportedRule:
+def _rule(rule: _HarborRule, place: str | None) -> ImportedRule:
     tags = _tags(rule.tag_selectors or ())
     keep = rule.keep
     notes = [_PULLS] if rule.template == "latestPulledN" else []
@@ -173,7 +173,7 @@ def _tags(selectors: Sequence[_Selector]) -> _Tags:
     return _Tags((*chain.from_iterable(matching), *excluded), wider)
 
 
-def _repositories(rule: _Rule, place: str | None) -> tuple[str, ...]:
+def _repositories(rule: _HarborRule, place: str | None) -> tuple[str, ...]:
     matching, excluded = _patterns((rule.scope_selectors or {}).get("repository", ()), "repoMatches")
     if len(matching) > 1:
         raise NotImportable("repositories that must match several patterns at once; write one pattern for them")

@@ -20,13 +20,13 @@ Model = TypeVar("Model", bound=BaseModel)
 MOST_RULES = 200
 
 
-class Part(BaseModel):
+class PolicyPart(BaseModel):
     """A part of another tool's policy. An unknown key is refused, never ignored, because it may be a condition."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_camel, populate_by_name=True)
 
 
-class Envelope(Part):
+class PolicyEnvelope(PolicyPart):
     """A part that contains more than a policy. Unknown keys are ignored, because they decide nothing."""
 
     model_config = ConfigDict(extra="ignore")

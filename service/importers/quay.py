@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, Field, ValidationInfo, field_validator
 
 from service.importers.flags import MOST, number_of
-from service.importers.parts import MOST_RULES, Envelope, Part, checked, converted, listed
+from service.importers.parts import MOST_RULES, PolicyEnvelope, PolicyPart, checked, converted, listed
 from service.importers.pattern import negated, searched, within
 from service.importers.period import parse_period
 from service.importers.translation import ImportedRule, Translation, imported_rule, keep_of, translation
@@ -14,7 +14,7 @@ from service.importers.translation import ImportedRule, Translation, imported_ru
 _PLACE = "an auto-prune policy belongs to an organization or repository: run this with --within NAME, or name it below."
 
 
-class _Policy(Part):
+class _QuayPolicy(PolicyPart):
     uuid: str | None = None
     method: Literal["number_of_tags", "creation_date"]
     value: int | str
@@ -45,14 +45,14 @@ class _Policy(Part):
         return negated([self.tag_pattern]) if self.tag_pattern_matches is False else (self.tag_pattern,)
 
 
-class _Policies(Envelope):
-    policies: tuple[_Policy, ...] = Field(max_length=MOST_RULES)
+class _Policies(PolicyEnvelope):
+    policies: tuple[_QuayPolicy, ...] = Field(max_length=MOST_RULES)
 
 
 def read_document(document: Any, place: str | None) -> Translation:
     """Translate the policies. Policies that select the same tags become one rule."""
     # In Quay, a tag is deleted as soon as one policy deletes it. So the conditions of these policies must all hold.
-    chosen: dict[tuple[str, ...], list[_Policy]] = {}
+    chosen: dict[tuple[str, ...], list[_QuayPolicy]] = {}
     for policy in _policies(document):
         chosen.setdefault(policy.tags, []).append(policy)
     repos = within(place, itself=bool(place and "/" in place), below=not (place and "/" in place))
@@ -65,15 +65,15 @@ def read_document(document: Any, place: str | None) -> Translation:
     return translation("Quay", rules, [*([_PLACE] if place is None else []), *notes])
 
 
-def _policies(document: Any) -> Sequence[_Policy]:
+def _policies(document: Any) -> Sequence[_QuayPolicy]:
     if isinstance(document, list):
-        return [checked(_Policy, value, (number,)) for number, value in enumerate(listed(document))]
+        return [checked(_QuayPolicy, value, (number,)) for number, value in enumerate(listed(document))]
     if isinstance(document, dict) and "policies" in document:
         return checked(_Policies, document).policies
-    return [checked(_Policy, document)]
+    return [checked(_QuayPolicy, document)]
 
 
-def _rule(number: int, repos: Sequence[str], tags: Sequence[str], same: Sequence[_Policy]) -> ImportedRule:
+def _rule(number: int, repos: Sequence[str], tags: Sequence[str], same: Sequence[_QuayPolicy]) -> ImportedRule:
     counts = [int(policy.value) for policy in same if policy.method == "number_of_tags"]
     periods_s = [int(policy.value) for policy in same if policy.method == "creation_date"]
     keep = keep_of(min(counts, default=0), pushed_within=min(periods_s, default=0), needs_all=True)

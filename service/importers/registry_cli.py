@@ -21,7 +21,7 @@ _BY_NUMBER = (
     " there are two rules, by name and by version (without one: by push), and a tag is kept if either keeps it."
 )
 
-_ANY_TAG = "differs: --delete-by-hours ignores --tags-like and deletes any old tag; here only those tags go."
+_ANY_TAG = "differs: --delete-by-hours ignores --tags-like and deletes any old tag; here only those tags are deleted."
 _NONE_LEFT = "with --num 0 registry-cli deletes nothing, and neither does this rule."
 _CREATED = "differs: for an image without a creation date, the time of its push counts."
 
@@ -129,7 +129,7 @@ def _remarks(given: argparse.Namespace, deletes: bool) -> Iterator[str]:
         yield "no equivalent: --images-like, which registry-cli ignores if there is --image."
     for image in given.image or ():
         if ":" in image:
-            yield f"no equivalent: {image} names one tag; a policy is for many, and no command here deletes one."
+            yield f"no equivalent: {image} names one tag, and a policy selects many: delete it with `pushprune rm`."
     names = {"login": "-l", "host": "-r", "read_password": "-w"}
     names |= {flag[2:].replace("-", "_"): flag for flag in (*_ELSEWHERE_VALUED, *_ELSEWHERE)}
     flags = [flag for name, flag in names.items() if getattr(given, name)]

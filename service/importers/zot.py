@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field
 
 from service.documents.reader import Location
 from service.importers.flags import MOST
-from service.importers.parts import MOST_RULES, Globs, Part, Period, Regex, checked
+from service.importers.parts import MOST_RULES, Globs, Period, PolicyPart, Regex, checked
 from service.importers.pattern import doublestar, negated
 from service.importers.period import DAY_S
 from service.importers.translation import ImportedRule, NotImportable, Translation, imported_rule, keep_of, translation
@@ -23,7 +23,7 @@ _PULLS = "differs: a push counts as a pull in `last_pulled`; in zot only a pull 
 _ELSEWHERE = "differs: where no policy matches, zot still deletes untagged manifests; here they are kept."
 
 
-class _KeepTags(Part):
+class _KeepTags(PolicyPart):
     patterns: tuple[Regex, ...] | None = None
     most_recently_pushed_count: int = Field(default=0, ge=0, le=MOST)
     most_recently_pulled_count: int = Field(default=0, ge=0, le=MOST)
@@ -43,23 +43,23 @@ class _KeepTags(Part):
         )
 
 
-class _Policy(Part):
+class _ZotPolicy(PolicyPart):
     repositories: tuple[Globs, ...] = Field(default=(), validation_alias=AliasChoices("repositories", "repoNames"))
     delete_referrers: bool = False
     delete_untagged: bool | None = True
     keep_tags: tuple[_KeepTags, ...] | None = None
 
 
-class _Retention(Part):
+class _ZotRetention(PolicyPart):
     dry_run: bool = False
     delay: Period = DAY_S
-    policies: tuple[_Policy, ...] | None = Field(default=None, max_length=MOST_RULES)
+    policies: tuple[_ZotPolicy, ...] | None = Field(default=None, max_length=MOST_RULES)
 
 
 def read_document(document: Any, _place: str | None) -> Translation:
     """Translate the policies, each without the repositories of earlier policies."""
     values, at = _retention(document)
-    retention = checked(_Retention, values, at)
+    retention = checked(_ZotRetention, values, at)
     storage = _storage(document)
     apart = tuple(_apart(storage))
     taken: tuple[str, ...] = tuple(pattern for route in apart for pattern in (route, f"{route}/**"))
@@ -96,7 +96,7 @@ def _apart(storage: dict[str, Any]) -> Iterator[str]:
         yield from doublestar(route.strip("/")) if route.strip("/") else ()
 
 
-def _repositories(policy: _Policy) -> tuple[str, ...]:
+def _repositories(policy: _ZotPolicy) -> tuple[str, ...]:
     """Return the patterns of the repositories of a policy."""
     patterns: list[str] = []
     for glob in chain.from_iterable(policy.repositories):
@@ -105,7 +105,7 @@ def _repositories(policy: _Policy) -> tuple[str, ...]:
     return tuple(dict.fromkeys(patterns))
 
 
-def _rules(policy: _Policy, repos: Sequence[str], delay_s: int) -> Iterator[ImportedRule]:
+def _rules(policy: _ZotPolicy, repos: Sequence[str], delay_s: int) -> Iterator[ImportedRule]:
     title = " ".join(chain.from_iterable(policy.repositories))
     untagged = None if policy.delete_untagged is False else delay_s
     referrers = None if policy.delete_referrers else "keep"

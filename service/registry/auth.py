@@ -14,7 +14,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from service.domain.errors import AccessDenied, ConfigurationError, PushpruneError
 from service.registry.docker_config import Credentials, DockerConfig
 from service.registry.session import open_session
-from service.registry.tokens import Challenge, Newest, Tokens, basic_header
+from service.registry.tokens import Challenge, Newest, TokenCache, basic_header
 
 
 def build_auth(
@@ -80,7 +80,7 @@ class RegistryAuth(requests.auth.AuthBase):
         self._origin = _origin(urlsplit(url))
         self._token_origin = _origin(urlsplit(token_server)) if token_server else None
         self._credentials = credentials
-        self._tokens = Tokens(open_session(url, ca_file=ca_file), credentials, timeout_s, clock)
+        self._tokens = TokenCache(open_session(url, ca_file=ca_file), credentials, timeout_s, clock)
         self._lock = Lock()
         self._basic: str | None = None
         self._challenges: Newest[tuple[str, str], Challenge] = Newest()

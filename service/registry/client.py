@@ -15,7 +15,7 @@ from service.registry.answers import error_codes, is_gone, refusal, translated
 from service.registry.manifest import Manifest, ManifestHead
 from service.registry.pages import read_pages
 from service.registry.session import AnswerTooLarge, read_bounded
-from service.registry.transport import Transport, request_of
+from service.registry.transport import RegistryTransport, request_of
 
 CATALOG_PAGE = 1000
 # Distribution accepts no larger manifest.
@@ -23,10 +23,10 @@ _MANIFEST_BYTES = 4 * 1024 * 1024
 _MANIFESTS_ACCEPTED = ", ".join(MANIFEST_TYPES)
 
 
-class RegistryClient(Transport):
+class RegistryClient(RegistryTransport):
     """The HTTP API of one registry.
 
-    Every method raises the errors of Transport, and ValueError for a name that breaks the registry's grammar.
+    Every method raises the errors of RegistryTransport, and ValueError for a name that breaks the registry's grammar.
     """
 
     def ping(self, timeout_s: float | None = None) -> None:

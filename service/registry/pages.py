@@ -6,7 +6,7 @@ import requests
 
 from service.domain.errors import RegistryUnavailable
 from service.registry.answers import error_codes
-from service.registry.transport import Transport
+from service.registry.transport import RegistryTransport
 
 # Bounds for a hostile registry. Real ones stay far below: a million names in pages of 100 are 10,000 pages.
 _MOST_PAGES = 20_000
@@ -14,7 +14,7 @@ _LISTING_BYTES = 256 * 1024 * 1024
 
 
 def read_pages(
-    registry: Transport, path: str, key: str, query: str, *, or_else: str = "", gone_is_empty: bool = False
+    registry: RegistryTransport, path: str, key: str, query: str, *, or_else: str = "", gone_is_empty: bool = False
 ) -> Iterator[str]:
     """Yield the strings under `key`, page by page.
 
@@ -50,7 +50,7 @@ def read_pages(
             raise RegistryUnavailable(f"{registry.where} sent more pages of {path} than a registry can have")
 
 
-def _names(registry: Transport, response: requests.Response, key: str) -> list[str]:
+def _names(registry: RegistryTransport, response: requests.Response, key: str) -> list[str]:
     body = registry.expect_object(response)
     names = body.get(key, ...)
     if names is None:

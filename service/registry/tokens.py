@@ -64,7 +64,7 @@ class _Slot:
     lock: Lock = field(default_factory=Lock)
 
 
-class Tokens:
+class TokenCache:
     """The tokens of one registry, by challenge; shared by threads."""
 
     def __init__(

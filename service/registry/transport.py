@@ -14,7 +14,7 @@ from service.registry.answers import read_json, refusal, translated
 from service.registry.session import USER_AGENT, agent_with, open_session
 
 
-class Transport:
+class RegistryTransport:
     """One keep-alive session with one registry, shared by threads.
 
     Nothing is retried here, except a GET or HEAD on a kept-alive connection that the registry had closed.

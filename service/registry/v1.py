@@ -10,11 +10,11 @@ import requests
 from service.domain.errors import NoSuchRepository, NoSuchTag, NotDeletable, RegistryUnavailable
 from service.domain.retention.selector import TagSelector, is_glob
 from service.registry.answers import read_json
-from service.registry.transport import Transport
+from service.registry.transport import RegistryTransport
 
 
-class RegistryV1(Transport):
-    """One registry of version 1. Every method raises the errors of Transport.
+class RegistryV1(RegistryTransport):
+    """One registry of version 1. Every method raises the errors of RegistryTransport.
 
     The registry itself stores a repository without a slash in `library/`.
     """

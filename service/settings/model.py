@@ -22,7 +22,19 @@ from service.settings.kinds import (
     listen_host,
     to_path,
 )
-from service.settings.sections import Api, Delete, Gc, History, Log, Reconcile, Redis, Registry, Storage, Tokens, Web
+from service.settings.sections import (
+    ApiSettings,
+    DeleteSettings,
+    GcSettings,
+    HistorySettings,
+    LogSettings,
+    ReconcileSettings,
+    RedisSettings,
+    RegistrySettings,
+    StorageSettings,
+    TokenSettings,
+    WebSettings,
+)
 
 # Programs that run a command outside of the worker's process tree, where pushprune cannot prove its end.
 _ELSEWHERE = frozenset({"docker", "podman", "nerdctl", "kubectl", "ssh"})
@@ -39,25 +51,25 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     # Tokens come before `listen`, because the check of `listen` uses them.
-    tokens: Section[Tokens] = Tokens()
+    tokens: Section[TokenSettings] = TokenSettings()
     listen: str = Field(default="127.0.0.1:8080", description="HOST:PORT of the web process")
     data_dir: Place = Field(
         default=Path("pushprune-data"), description="the folder for the tokens and the data of `pushprune up`"
     )
-    redis: Section[Redis] = Redis()
-    registry: Section[Registry] = Registry()
+    redis: Section[RedisSettings] = RedisSettings()
+    registry: Section[RegistrySettings] = RegistrySettings()
     policy: Annotated[Policy | Path | None, BeforeValidator(to_path), AfterValidator(_absolute)] = Field(
         default=None, description="what to keep: the policy, or the path of a file that holds it"
     )
     # The storage comes before `delete`, because the check of `delete` uses it.
-    storage: Section[Storage] = Storage()
-    delete: Section[Delete] = Delete()
-    gc: Section[Gc] = Gc()
-    reconcile: Section[Reconcile] = Reconcile()
-    history: Section[History] = History()
-    api: Section[Api] = Api()
-    log: Section[Log] = Log()
-    web: Section[Web] = Web()
+    storage: Section[StorageSettings] = StorageSettings()
+    delete: Section[DeleteSettings] = DeleteSettings()
+    gc: Section[GcSettings] = GcSettings()
+    reconcile: Section[ReconcileSettings] = ReconcileSettings()
+    history: Section[HistorySettings] = HistorySettings()
+    api: Section[ApiSettings] = ApiSettings()
+    log: Section[LogSettings] = LogSettings()
+    web: Section[WebSettings] = WebSettings()
 
     _config: Path | None = PrivateAttr(default=None)
     _reread_policy: Callable[[], Policy | Path | None] | None = PrivateAttr(default=None)
@@ -66,7 +78,7 @@ class Settings(BaseSettings):
     @classmethod
     def _open_address_needs_tokens(cls, listen: str, info: ValidationInfo) -> str:
         host = listen_host(listen)
-        if info.data.get("tokens") == Tokens() and not is_loopback(host):
+        if info.data.get("tokens") == TokenSettings() and not is_loopback(host):
             raise ValueError(
                 "without tokens only this machine may connect: set tokens.notify_file, tokens.read_file and "
                 "tokens.admin_file, or listen on 127.0.0.1"
@@ -77,11 +89,11 @@ class Settings(BaseSettings):
 
     @field_validator("web")
     @classmethod
-    def _login_needs_tokens(cls, web: Web, info: ValidationInfo) -> Web:
+    def _login_needs_tokens(cls, web: WebSettings, info: ValidationInfo) -> WebSettings:
         tokens = info.data.get("tokens")
         if web.user_header and tokens is not None and tokens.read is None and tokens.admin is None:
             raise ValueError("user_header needs tokens.read or tokens.admin: without them every user has all rights")
-        if web.proxies and tokens == Tokens():
+        if web.proxies and tokens == TokenSettings():
             raise ValueError("proxies needs tokens: without them every user of the proxy has all rights")
         if web.proxies and tokens is not None and tokens.weakness:
             raise ValueError(f"users of the proxies can connect, and {tokens.weakness}")
@@ -89,7 +101,7 @@ class Settings(BaseSettings):
 
     @field_validator("delete")
     @classmethod
-    def _storage_deletion_needs_path(cls, delete: Delete, info: ValidationInfo) -> Delete:
+    def _storage_deletion_needs_path(cls, delete: DeleteSettings, info: ValidationInfo) -> DeleteSettings:
         storage = info.data.get("storage")
         if delete.via == "storage" and storage is not None and storage.path is None:
             raise ValueError(
@@ -99,7 +111,7 @@ class Settings(BaseSettings):
 
     @field_validator("gc")
     @classmethod
-    def _proxy_gate_can_protect(cls, gc: Gc, info: ValidationInfo) -> Gc:
+    def _proxy_gate_can_protect(cls, gc: GcSettings, info: ValidationInfo) -> GcSettings:
         registry = info.data.get("registry")
         if gc.gate == "proxy" and gc.command and registry is not None and registry.debug_url is None:
             raise ValueError(

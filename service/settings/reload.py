@@ -104,7 +104,7 @@ class PolicySource:
         """The sentence of `error`, with the policy that is in force instead; None if there is no error."""
         if self._state.error is None:
             return None
-        instead = "what was in force before stays in force" if self._state.policy else f"{NONE_IN_FORCE}, {_NO_DELETES}"
+        instead = "the previous policy stays in force" if self._state.policy else f"{NONE_IN_FORCE}, {_NO_DELETES}"
         return f"{self._state.error}; {instead}"
 
     @property

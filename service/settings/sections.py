@@ -1,6 +1,6 @@
 """The sections of the settings: one for each part of the product, with keys, defaults and descriptions."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -30,13 +30,13 @@ from service.settings.kinds import (
 SHORTEST_TOKEN = 16
 
 
-class Part(BaseModel):
+class SettingsPart(BaseModel):
     """A section. Errors never show its values, which may be secrets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Redis(Part):
+class RedisSettings(SettingsPart):
     """Redis, which stores the history."""
 
     url: RedisUrl | None = Field(
@@ -49,7 +49,7 @@ class Redis(Part):
     prefix: Prefix = Field(default="pushprune:", description="the beginning of every key and channel")
 
 
-class Registry(Part):
+class RegistrySettings(SettingsPart):
     """The registry to keep small, and the login there."""
 
     url: RegistryUrl | None = Field(
@@ -78,7 +78,7 @@ class Registry(Part):
     )
 
     @model_validator(mode="after")
-    def _credentials_are_whole(self) -> "Registry":
+    def _credentials_are_whole(self) -> Self:
         if self.password is not None and self.username is None:
             raise ValueError("registry.password needs registry.username")
         if self.username is not None and self.password is None:
@@ -86,7 +86,7 @@ class Registry(Part):
         return self
 
 
-class Tokens(Part):
+class TokenSettings(SettingsPart):
     """The tokens for HTTP, and their rights."""
 
     notify: Token | None = Field(default=None, description="the registry's token: may only post notifications")
@@ -108,11 +108,11 @@ class Tokens(Part):
                 "`openssl rand -hex 32`"
             )
         if len(set(given.values())) < len(given):
-            return "two tokens are the same: give each its own, as one of them is known to the registry"
+            return "two tokens are the same: give each its own, as the registry knows one of them"
         return ""
 
 
-class Web(Part):
+class WebSettings(SettingsPart):
     """The dashboard, and the proxy in front of it."""
 
     prefix: Root = Field(default="", description="the path of the dashboard at the proxy, such as /pushprune")
@@ -129,7 +129,7 @@ class Web(Part):
     session: Annotated[Duration, Field(ge=60)] = Field(default=43_200, description="how long a login lasts")
 
     @model_validator(mode="after")
-    def _users_come_from_proxies(self) -> "Web":
+    def _users_come_from_proxies(self) -> Self:
         if self.user_header and not self.proxies:
             raise ValueError("web.user_header needs web.proxies: only these proxies may name the user")
         if self.admins and not self.user_header:
@@ -137,7 +137,7 @@ class Web(Part):
         return self
 
 
-class Delete(Part):
+class DeleteSettings(SettingsPart):
     """The deletion of images."""
 
     via: Literal["api", "storage"] = Field(
@@ -148,7 +148,7 @@ class Delete(Part):
     parallel: Whole = Field(default=8, le=64, description="the requests to the registry at the same time")
 
 
-class Reconcile(Part):
+class ReconcileSettings(SettingsPart):
     """The comparison of the history with the registry, besides the one at the first start and after every restart."""
 
     schedule: Cron | None = Field(default="17 3 * * *", description="a schedule: minute hour day month weekday, in UTC")
@@ -162,7 +162,7 @@ class Reconcile(Part):
     )
 
 
-class Gc(Part):
+class GcSettings(SettingsPart):
     """Garbage collection at the registry."""
 
     command: Command | None = Field(
@@ -216,13 +216,13 @@ class Gc(Part):
     )
 
     @model_validator(mode="after")
-    def _readonly_can_be_made_and_ended(self) -> "Gc":
+    def _readonly_can_be_made_and_ended(self) -> Self:
         if self.gate == "readonly" and not (self.before and self.after):
             raise ValueError("gc.gate: readonly needs gc.before and gc.after, which restart the registry")
         return self
 
 
-class History(Part):
+class HistorySettings(SettingsPart):
     """The limits of the history and of the trash."""
 
     repository_entries: Whole = Field(default=1000, description="the newest entries that are kept of each repository")
@@ -231,7 +231,7 @@ class History(Part):
     )
     unseen_repositories: Annotated[int, Field(ge=1)] = Field(
         default=1000,
-        description="repositories that notifications named and that nobody has seen at the registry yet; more are "
+        description="repositories that notifications named and that were not found at the registry yet; more are "
         "not recorded",
     )
     events: Whole = Field(default=100_000, description="the newest events that are kept of all repositories")
@@ -249,7 +249,7 @@ class History(Part):
     )
 
 
-class Storage(Part):
+class StorageSettings(SettingsPart):
     """The registry's storage, if this machine can access it."""
 
     path: Place | None = Field(
@@ -257,7 +257,7 @@ class Storage(Part):
     )
 
 
-class Api(Part):
+class ApiSettings(SettingsPart):
     """The limits of the API."""
 
     changes_per_minute: Whole = Field(
@@ -266,7 +266,7 @@ class Api(Part):
     )
 
 
-class Log(Part):
+class LogSettings(SettingsPart):
     """The log."""
 
     format: Literal["auto", "console", "json"] = Field(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from flask import request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from service.settings.sections import Web
+from service.settings.sections import WebSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ _NOT_BEHIND = frozenset({"/notifications"})
 class Proxied:
     """A WSGI application under `web.prefix` that accepts forwarded headers from `web.proxies` only."""
 
-    def __init__(self, app: WSGIApplication, web: Web) -> None:
+    def __init__(self, app: WSGIApplication, web: WebSettings) -> None:
         self._app, self._forwarded = app, ProxyFix(app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
         self._prefix = web.prefix
         self._proxies = tuple(ipaddress.ip_network(name) for name in web.proxies)
@@ -50,7 +50,7 @@ class Proxied:
         return any(asking in network for network in self._proxies)
 
 
-def proxy_user(web: Web) -> str:
+def proxy_user(web: WebSettings) -> str:
     """Return the user that the proxy names; "" if no user is named, or if the client is not a trusted proxy."""
     # Any other client could send this header, too, and name any user.
     if not (web.user_header and request.environ.get(_BELIEVED)):

@@ -435,7 +435,7 @@ def test_with_a_broken_policy_the_verbs_warn_once_and_answer_by_the_one_in_force
     break_policy(tmp_path, monkeypatch)
     code, output, error = run(*arguments)
     assert (code, sentence in output, error.count("kep is unknown")) == (0, True, 1)
-    assert error.endswith("; what was in force before stays in force\n")
+    assert error.endswith("; the previous policy stays in force\n")
 
 
 def test_with_a_broken_policy_and_none_before_nothing_goes(

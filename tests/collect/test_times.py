@@ -12,7 +12,7 @@ from service.domain.collection.run import BY_HAND, Run
 from service.domain.collection.window import Hours
 from service.domain.errors import ConfigurationError
 from service.schedule import next_run, too_early
-from service.settings.sections import Gc
+from service.settings.sections import GcSettings
 from service.store.collections import now_ms
 from service.wiring import Wiring
 from tests.conftest import keep_last
@@ -165,15 +165,15 @@ def test_what_a_collection_covers_is_taken_off_and_what_came_meanwhile_stays(mak
 
 def test_the_next_one_by_the_schedule_comes_when_the_window_is_open() -> None:
     now = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
-    assert next_run(Gc(), now) is None
-    assert next_run(Gc(schedule="0 3 * * *"), now) == datetime(2026, 5, 2, 3, 0, tzinfo=UTC)
-    gc = Gc(schedule="0 3 * * *", window=(Hours(240, 300),))
+    assert next_run(GcSettings(), now) is None
+    assert next_run(GcSettings(schedule="0 3 * * *"), now) == datetime(2026, 5, 2, 3, 0, tzinfo=UTC)
+    gc = GcSettings(schedule="0 3 * * *", window=(Hours(240, 300),))
     assert next_run(gc, now) == datetime(2026, 5, 2, 4, 0, tzinfo=UTC)
 
 
 def test_the_interval_is_over_when_it_is_over() -> None:
     now = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
-    gc, ended = Gc(min_interval=60), round((now - timedelta(seconds=60)).timestamp() * 1000)
+    gc, ended = GcSettings(min_interval=60), round((now - timedelta(seconds=60)).timestamp() * 1000)
     assert too_early(gc, now, ended) is None
     assert too_early(gc, now, ended + 1) is not None
     assert too_early(gc, now, None) is None

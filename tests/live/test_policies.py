@@ -117,7 +117,7 @@ def test_a_changed_policy_file_is_taken_up_and_an_invalid_one_leaves_the_old_in_
 
     wait_until(lambda: "did you mean last?" in said(), "nobody says that the policy is invalid")
     code, _, error = answers(system, "repos")
-    assert (code, "did you mean last?" in error, "what was in force before stays in force" in error) == (0, True, True)
+    assert (code, "did you mean last?" in error, "the previous policy stays in force" in error) == (0, True, True)
     system.pusher.push_image("shop/api", "v5")
     at_rest(system, {"v3", "v4", "v5"})
     file.write_text(yaml.safe_dump(last(1)))

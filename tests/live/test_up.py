@@ -240,7 +240,7 @@ def test_a_policy_file_that_broke_meanwhile_is_no_obstacle_to_the_next_start(
     file.write_text("rules: [{keep: {lst: 3}}]")
     again = start("--registry", registry.url, "--config", str(config)).wait_ready()
     assert again.log.count("warning: ") == 1
-    assert "did you mean last?; what was in force before stays in force" in again.log
+    assert "did you mean last?; the previous policy stays in force" in again.log
     assert again.end(signal.SIGINT) == 0
 
 

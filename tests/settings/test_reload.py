@@ -323,7 +323,7 @@ def test_a_broken_policy_key_is_noticed_where_the_policy_had_a_file(write: Write
     assert last_of(source) == 10
     assert source.complaint
     assert source.complaint.startswith(f"{config}, line 1: policy must ")
-    assert source.complaint.endswith("; what was in force before stays in force")
+    assert source.complaint.endswith("; the previous policy stays in force")
 
 
 def test_the_file_that_a_configuration_names_newly_is_watched_although_it_is_broken(write: Write) -> None:
@@ -342,7 +342,7 @@ def test_a_file_that_is_broken_at_the_start_leaves_the_policy_of_the_life_before
     replace(file, "ruls: []")
     after = PolicySource(Settings(policy=file), patient=True, remembered=lambda: before.written)
     assert (last_of(after), after.digest) == (10, before.digest)
-    assert str(after.complaint).endswith("; what was in force before stays in force")
+    assert str(after.complaint).endswith("; the previous policy stays in force")
     replace(file, policy(11))
     assert_in_force(after, 11)
     assert after.complaint is None
