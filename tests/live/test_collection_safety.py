@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from service.collect import restarting
 from service.collect import run as collect_run
-from service.domain.collection.run import BY_HAND, STALE, Run
+from service.domain.collection.run import BY_HAND, Run
 from tests.live.conftest import LiveSystem, last, wait_until
 from tests.support.collections import command
 
@@ -105,31 +104,6 @@ def test_a_stale_cache_is_found_and_healed_by_a_restart(live: Live, tmp_path: Pa
         assert run.bytes_freed > 200
 
 
-def test_one_that_no_restart_heals_is_an_alarm_and_a_run_that_failed(
-    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(restarting, "RESTART_S", 0.0)
-    system = live(policy=last(1), gc=gc(tmp_path, after="true"))
-    system.registry.restart(CACHE)
-    delete_v1(system)
-    run = collect(system)
-    assert run.result == "failed"
-    assert "still claims to have shop/api@sha256:" in run.message
-    assert STALE in {trouble.about for trouble in system.wiring.outbox.troubles()}
-    system.registry.restart()
-    assert collect(system).result == "done"
-    assert not system.wiring.outbox.troubles()
-
-
-def test_without_a_cache_there_is_nothing_to_heal(live: Live, tmp_path: Path) -> None:
-    system = live(policy=last(1), gc=gc(tmp_path, after="false"))
-    delete_v1(system)
-    run = collect(system)
-    assert (run.result, run.final) == ("done", 1)
-    assert "claimed" not in run.note
-    assert "used to test" not in run.note
-
-
 def hiding(folder: Path, repository: str) -> list[str]:
     """The collector, from which the manifest named in the file `hidden` is hidden while it runs."""
     script = folder / "hide.py"
@@ -206,26 +180,6 @@ def test_the_registry_is_read_only_while_it_is_collected_and_writable_again(live
         assert not system.wiring.client.claims_blob("shop/api", blob)
         system.pusher.push_image("shop/api", "v3")
         system.pusher.pull_whole("shop/api", "v3")
-
-
-def test_one_that_stays_read_only_is_an_alarm_and_opened_later(
-    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(restarting, "RESTART_S", 0.0)
-    more = {"gate": "readonly", "before": asking(tmp_path, "read-only"), "after": asking(tmp_path, "as it was")}
-    system = live(policy=last(1), gc=gc(tmp_path, **more))
-    delete_v1(system)
-    kinds = {"read-only": readonly(True), "as it was": readonly(True)}
-    with restarts(system, kinds):
-        run = collect(system)
-        assert (run.result, run.message.partition(":")[0]) == (
-            "failed", "the registry was made read-only for a collection and still is",
-        )  # fmt: skip
-        assert "read-only" in {trouble.about for trouble in system.wiring.outbox.troubles()}
-        kinds["as it was"] = readonly(False)
-        assert collect(system).result == "done"
-        assert not system.wiring.outbox.troubles()
-        assert system.wiring.client.takes_writes("shop/api")
 
 
 def gc_verb(system: LiveSystem, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -28,28 +28,6 @@ def test_a_collection_after_many_deletes_gives_bytes_back_and_breaks_nothing(liv
         system.pusher.pull_whole("shop/api", tag)
 
 
-def test_collections_between_batches_of_deletes_break_nothing(live: Live, tmp_path: Path) -> None:
-    system = live(
-        policy=last(10),
-        gc={"command": command(tmp_path), "after_deletes": 5, "settle": 0},
-        delete={"batch_size": 10, "parallel": 1},
-    )
-    for number in range(80):
-        system.pusher.push_image("shop/api", f"v{number:02}", layers=0)
-    system.pusher.push_index("shop/multi", "v1")
-    wait_until(lambda: system.heard("shop/multi", {"v1"}), "the pushes were not heard")
-    system.start_worker()
-    remain = {f"v{number:02}" for number in range(70, 80)}
-    wait_until(lambda: system.tags("shop/api") == remain and system.quiet(), "the end state is not exact")
-    wait_until(lambda: system.wiring.garbage.requested() is None, "the last collection was not made")
-    runs = system.wiring.garbage.runs(100)
-    assert runs
-    assert "done" in {run.result for run in runs} <= {"done", "put off"}, [run.message for run in runs]
-    for tag in remain:
-        system.pusher.pull_whole("shop/api", tag)
-    system.pusher.pull_whole("shop/multi", "v1")
-
-
 def test_the_collector_dies_with_a_worker_that_is_killed_and_the_next_one_collects(live: Live, tmp_path: Path) -> None:
     script = tmp_path / "slow.py"
     script.write_text(

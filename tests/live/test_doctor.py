@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import requests
 import yaml
 
@@ -141,14 +140,6 @@ def test_a_wrong_token_at_the_registry_is_found(live: Live, doctor: Doctor) -> N
     assert TOKEN not in json.dumps(findings)
 
 
-def test_a_web_process_with_another_token_is_found(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    system.config.write_text(system.config.read_text().replace(TOKEN, "another-token"))
-    severity, message, _ = only(doctor(system, "--wait", "1")[1], "web")
-    assert severity == "error"
-    assert "it was started with another" in message
-
-
 def test_events_without_references_are_found(live: Live, doctor: Doctor) -> None:
     system = live(policy=last(10))
     system.registry.restart({"notifications": {"events": {"includereferences": False}}})
@@ -157,34 +148,6 @@ def test_events_without_references_are_found(live: Live, doctor: Doctor) -> None
     assert mend.startswith("notifications: {events: {includereferences: true}}")
     system.registry.restart(yaml.safe_load(mend))
     assert only(doctor(system, "--wait", "60")[1], "notifications")[0] == "ok"
-
-
-def test_a_web_process_and_workers_that_are_gone_are_found(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    system.kill(system.web)
-    code, findings = doctor(system, "--wait", "1")
-    assert code == 1
-    severity, message, mend = only(findings, "web")
-    assert (severity, mend) == ("error", "pushprune web")
-    assert "no web process answers" in message
-    severity, _, mend = only(findings, "workers")
-    assert (severity, mend.split()[0]) == ("error", "celery")
-
-
-def test_a_redis_that_evicts_and_forgets_is_found(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    client: redis.Redis = system.valkey.client()
-    for name, value in (("maxmemory", "200mb"), ("maxmemory-policy", "allkeys-lru"), ("appendonly", "no")):
-        client.config_set(name, value)
-    code, findings = doctor(system)
-    evicts, forgets = findings["redis"]
-    assert (code, evicts["severity"], forgets["severity"]) == (1, "error", "error")
-    assert evicts["mend"].startswith("redis-cli CONFIG SET maxmemory-policy noeviction")
-    assert forgets["mend"].startswith("redis-cli CONFIG SET appendonly yes")
-    for finding in (evicts, forgets):
-        command = finding["mend"].partition("   #")[0].removeprefix("redis-cli CONFIG SET ")
-        client.config_set(*command.split())
-    assert only(doctor(system)[1], "redis")[0] == "ok"
 
 
 def test_uploads_that_nobody_ended_are_found(live: Live, doctor: Doctor) -> None:
@@ -202,15 +165,6 @@ def test_uploads_that_nobody_ended_are_found(live: Live, doctor: Doctor) -> None
     assert mend.startswith("storage: {maintenance: {uploadpurging: {enabled: true")
     system.registry.restart(yaml.safe_load(mend))
     assert only(doctor(system)[1], "registry")[0] == "ok", "the registry starts with that line"
-
-
-def test_a_registry_that_is_down_is_one_error_and_no_chain_of_them(live: Live, doctor: Doctor) -> None:
-    system = live(policy=last(10))
-    system.registry.stop()
-    code, findings = doctor(system)
-    assert (code, only(findings, "registry")[0]) == (1, "error")
-    for name in ("deletes", "cache", "clocks", "notifications"):
-        assert only(findings, name)[0] == "warning"
 
 
 @pytest.mark.parametrize("cache", ["", "inmemory"])

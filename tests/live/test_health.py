@@ -40,19 +40,6 @@ def test_a_registry_that_is_away_is_said_within_15_s_and_its_return_as_well(live
     wait_until(lambda: ready(system)["status"] == "ready", "it is not well again", 15)
 
 
-def test_without_a_worker_that_plans_it_is_said_that_work_waits(live: Live) -> None:
-    system = begin(live)
-    system.start_worker("garbage")
-    system.start_worker("delete,reconcile")
-    wait_until(lambda: ready(system)["queues"] == {"enforce": 0, "delete": 1, "reconcile": 1}, "a worker is not seen")
-    system.pusher.push_image("shop/api", "v1")
-    wait_until(lambda: ready(system)["backlog"]["oldest_s"] > 5, "sending it again hides that it waits", 30)
-    assert "no worker for queue enforce, so no repository is planned" in str(ready(system)["trouble"])
-    system.start_worker("enforce")
-    wait_until(lambda: ready(system)["trouble"] == [], "it is not well again")
-    assert ready(system)["backlog"]["oldest_s"] == 0
-
-
 def test_a_redis_that_hangs_is_said_within_seconds_while_notifications_wait(live: Live) -> None:
     system = begin(live)
     system.start_worker()

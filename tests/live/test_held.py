@@ -73,18 +73,6 @@ def test_an_aborted_push_does_not_put_off_what_it_does_not_need_and_may_go_on(
     go_on(system)
 
 
-def test_what_a_client_only_claims_to_have_seen_holds_nothing(live: Live, tmp_path: Path) -> None:
-    """He was told that it is not there, or was not let in."""
-    system = system_of(live, tmp_path)
-    swept = delete_v1(system)
-    with Pusher(system.url, agent="a stranger") as stranger:
-        assert stranger._call("HEAD", f"/v2/shop/other/blobs/{swept}").status_code == 404
-    system.wiring.connection.client.delete("pushprune:pushing")
-    assert [item.repository for item in system.wiring.gate.unreferenced([swept])] == ["shop/other"]
-    assert collect(system).result == "done"
-    assert not system.wiring.client.claims_blob(SHOP, swept)
-
-
 def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_path: Path) -> None:
     system = system_of(live, tmp_path)
     delete_v1(system)
@@ -110,17 +98,5 @@ def test_what_a_run_that_died_has_held_is_released_by_the_next(live: Live, tmp_p
     system.start_worker("garbage")
     wait_until(lambda: [run.result for run in system.wiring.garbage.runs()][:1] == ["done"], "it was not made up for")
     assert system.registry.manifests(SHOP) == manifests
-    assert system.wiring.gate.pins() == ()
-    go_on(system)
-
-
-def test_where_nothing_can_be_removed_again_nothing_is_put_there(live: Live, tmp_path: Path) -> None:
-    system = system_of(live, tmp_path)
-    abort_a_push(system)
-    system.registry.restart({"storage": {"delete": {"enabled": False}}})
-    run = collect(system)
-    assert run.result == "put off"
-    assert "it could not be held: the registry" in run.message
-    assert "has deletes disabled" in run.message
     assert system.wiring.gate.pins() == ()
     go_on(system)

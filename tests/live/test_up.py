@@ -155,13 +155,6 @@ def test_the_log_tells_the_operator_what_to_do_and_one_line_when_all_is_ready(
     assert "add the lines in " in elsewhere.log, "the registry must be told of the new address"
 
 
-def test_a_registry_that_does_not_answer_is_one_warning(start: Start) -> None:
-    up = start("--registry", "http://127.0.0.1:1").wait_ready()
-    wait_until(lambda: "warning: " in up.log, "no warning")
-    assert "pushprune | warning: the registry at http://127.0.0.1:1" in up.log
-    assert up.end(signal.SIGTERM) == 0
-
-
 def test_kill_9_leaves_no_orphan_not_even_a_collection_and_the_next_start_goes_on(
     tmp_path: Path, registry: RealRegistry, start: Start
 ) -> None:
@@ -202,46 +195,6 @@ def test_whichever_child_is_killed_the_work_goes_on(
     wait_until(lambda: set(pusher.tags("shop/api")) == {"v2"}, f"v1 is still there after {name} was killed")
     assert f"pushprune | {name} was killed by SIGKILL, starting it again" in up.log
     wait_until(lambda: up.pid(name) not in (None, victim), f"{name} was not started again")
-
-
-def test_two_on_one_directory_are_refused_with_one_sentence(registry: RealRegistry, start: Start) -> None:
-    up = start("--registry", registry.url).wait_ready()
-    second = start("--registry", registry.url)
-    assert second.process.wait(60) == 1
-    assert f"{up.data} is in use by another `pushprune up` (process {up.process.pid})" in up.log
-    assert up.end(signal.SIGINT) == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ((), "the registry's address is missing"),
-        (("--registry", "ftp://x"), "PUSHPRUNE_REGISTRY__URL: this is not http://HOST:PORT"),
-        (("--registry", "http://x", "--listen", "x"), "PUSHPRUNE_LISTEN: this is not HOST:PORT"),
-        (("--registry", "http://x", "--config", "/no/such/file"), "cannot read /no/such/file"),
-    ],
-)
-def test_what_cannot_be_obeyed_is_one_sentence_and_2(start: Start, arguments: tuple[str, ...], sentence: str) -> None:
-    up = start(*arguments)
-    assert up.process.wait(60) == 2
-    assert sentence in up.log
-    assert len(up.log.splitlines()) == 1
-
-
-def test_a_policy_file_that_broke_meanwhile_is_no_obstacle_to_the_next_start(
-    registry: RealRegistry, start: Start, tmp_path: Path
-) -> None:
-    file, config = tmp_path / "policy.yaml", tmp_path / "config.yaml"
-    file.write_text("rules: [{keep: {last: 3}}]")
-    config.write_text(f"policy: {file}")
-    up = start("--registry", registry.url, "--config", str(config)).wait_ready()
-    wait_until(up.wiring().outbox.policy_last, "the policy was not remembered")
-    up.end(signal.SIGINT)
-    file.write_text("rules: [{keep: {lst: 3}}]")
-    again = start("--registry", registry.url, "--config", str(config)).wait_ready()
-    assert again.log.count("warning: ") == 1
-    assert "did you mean last?; the previous policy stays in force" in again.log
-    assert again.end(signal.SIGINT) == 0
 
 
 def test_a_child_that_cannot_live_ends_all_with_one_sentence(registry: RealRegistry, start: Start) -> None:
