@@ -259,7 +259,7 @@ def test_the_record_says_what_is_not_protected_without_a_gate(make_wiring: Build
 def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Callable[..., Any]) -> None:
     """Sentences name repositories and digests: each may be another one."""
     wiring = make_wiring()
-    wiring.garbage.want("scheduled")
+    wiring.garbage.request_if_none("scheduled")
     for number in range(200):
         run = Run(number, number, "put off", "scheduled", message=f"pushes to shop/{number} did not end in time")
         wiring.garbage.record(run, once=True)
