@@ -265,4 +265,4 @@ def test_what_a_collection_waits_for_does_not_fill_the_record(make_wiring: Calla
         wiring.garbage.record(run, once=True)
     assert len(wiring.garbage.runs(1000)) <= 60
     assert wiring.connection.client.hlen(wiring.connection.keys.of("gc:waiting")) <= 60
-    assert wiring.garbage.waits().message == "pushes to shop/199 did not end in time"
+    assert wiring.garbage.wait().message == "pushes to shop/199 did not end in time"
