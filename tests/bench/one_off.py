@@ -7,12 +7,14 @@ The threads know every digest already.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +25,9 @@ from tests.fakes.images import Image, make_image
 from tests.fakes.pusher import Pusher
 from tests.fakes.real_registry import RealRegistry
 
-_US, _THEM = "pushprune/", "8-threads/"
+ROOT = Path(__file__).parents[2]
+# Repository → (tag, image), in the order of their pushes.
+Pushes = dict[str, list[tuple[str, Image]]]
 _FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -60,39 +64,45 @@ class Cost:
 
 
 def measure() -> Iterator[Figure]:
-    """The threads and the command take turns, each with a registry of its own that was filled alike."""
+    """The threads and the command take turns, each with a copy of the same registry."""
     for shape in SHAPES:
-        pushed = _images(shape)
-        theirs, ours = by_threads(pushed), by_command(pushed)
+        with tempfile.TemporaryDirectory(prefix="pushprune-bench-") as name:
+            folder, pushed = Path(name), _images(shape)
+            (folder / "filled").mkdir()
+            with RealRegistry(directory=folder / "filled") as registry:
+                _fill(registry, pushed)
+            theirs, ours = by_threads(folder, pushed), by_command(folder, pushed)
         yield Figure(f"seconds for {shape.name} by {THREADS} threads that only DELETE", f"{theirs:.1f} s")
-        most = shape.requests
-        yield Figure(
-            f"…by `prune --registry`, {shape.name}", ours.said, f"≤ {most:,} requests", ours.requests.total() <= most
-        )
+        most, count = shape.requests, ours.requests.total()
+        yield Figure(f"…by `prune --registry`, {shape.name}", ours.said, f"≤ {most:,} requests", count <= most)
         ratio = ours.seconds / theirs
         yield Figure("its time, in times of theirs", f"{ratio:.2f}×", f"≤ {shape.times:g}×", ratio <= shape.times)
         yield Figure("start to first request", f"{ours.first_s:.2f} s", "≤ 0.6 s", ours.first_s <= 0.6)
 
 
-def by_threads(pushed: dict[str, list[tuple[str, Image]]]) -> float:
+def by_threads(folder: Path, pushed: Pushes) -> float:
     """Return the seconds from the first DELETE to the last answer."""
-    with RealRegistry() as registry:
-        _fill(registry, pushed)
+    with _copied(folder) as registry:
         doomed = [(name, image.digest) for name, images in pushed.items() for _, image in images[:-KEPT]]
         taken_s = delete_by_threads(registry.url, doomed)
         _verify(registry, pushed)
         return taken_s
 
 
-def by_command(pushed: dict[str, list[tuple[str, Image]]]) -> Cost:
-    """Return the cost of the whole command, from the start of its process to its end."""
-    with RealRegistry() as registry, tempfile.TemporaryDirectory(prefix="pushprune-bench-") as folder:
-        _fill(registry, pushed)
+def by_command(folder: Path, pushed: Pushes, code: Path = ROOT) -> Cost:
+    """Return the cost of the whole command, from the start of its process to its end.
+
+    Args:
+        folder: contains the filled registry.
+        pushed: its images.
+        code: the checkout whose command is measured.
+    """
+    with _copied(folder) as registry:
         offset = registry.log_path.stat().st_size
         began_s, at = time.monotonic(), time.time()
         ended = subprocess.run(
             [sys.executable, "-m", "service", "prune", "--registry", registry.url, "--keep-last", str(KEPT), "--yes"],
-            capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, cwd=folder,
+            capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(code)}, cwd=folder,
         )  # fmt: skip
         taken_s = time.monotonic() - began_s
         assert ended.returncode == 0, ended.stderr
@@ -101,6 +111,15 @@ def by_command(pushed: dict[str, list[tuple[str, Image]]]) -> Cost:
             lines = log.read().splitlines()
         _verify(registry, pushed)
     return Cost(taken_s, _first_at(lines) - at, _requests(lines))
+
+
+@contextmanager
+def _copied(folder: Path) -> Iterator[RealRegistry]:
+    """Provide a registry with a copy of what was filled."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        shutil.copytree(folder / "filled" / "storage", Path(name) / "storage")
+        with RealRegistry(directory=Path(name)) as registry:
+            yield registry
 
 
 def _requests(lines: list[str]) -> Counter[str]:
@@ -121,8 +140,8 @@ def _first_at(lines: list[str]) -> float:
     return 0.0
 
 
-def _images(shape: Shape) -> dict[str, list[tuple[str, Image]]]:
-    """Return repository → (tag, image), each image made a minute after the one before."""
+def _images(shape: Shape) -> Pushes:
+    """Return images of which each was made a minute after the one before."""
     return {
         f"shop/app{place}": [
             (f"v{number:04}", make_image(f"{place} {number}", created=_FIRST + timedelta(minutes=number)))
@@ -132,14 +151,14 @@ def _images(shape: Shape) -> dict[str, list[tuple[str, Image]]]:
     }
 
 
-def _fill(registry: RealRegistry, pushed: dict[str, list[tuple[str, Image]]]) -> None:
+def _fill(registry: RealRegistry, pushed: Pushes) -> None:
     with Pusher(registry.url) as pusher:
         for name, images in pushed.items():
             for tag, image in images:
                 pusher.push(name, tag, image)
 
 
-def _verify(registry: RealRegistry, pushed: dict[str, list[tuple[str, Image]]]) -> None:
+def _verify(registry: RealRegistry, pushed: Pushes) -> None:
     with Pusher(registry.url) as pusher:
         for name, images in pushed.items():
             assert pusher.tags(name) == {tag for tag, _ in images[-KEPT:]}
