@@ -117,14 +117,6 @@ def test_a_tag_goes_and_the_history_says_who_did_it(run: Run, shop: Shop) -> Non
     assert (entry.tag, entry.actor, entry.reason) == ("v1", "alice", "deleted by hand by alice")
 
 
-def test_only_the_tag_goes_where_another_holds_its_image_and_it_says_which(run: Run, shop: Shop) -> None:
-    _, output, _ = run(f"{SHOP}:v2", "--yes")
-    assert "latest" in output
-    assert "1 tag, 0 images" in output
-    assert shop.tags() == {"v1", "pr-1", "pr-2", "latest"}
-    assert len(shop.registry.manifests(SHOP)) == 4
-
-
 def test_globs_mean_what_they_mean_in_a_policy(run: Run, shop: Shop) -> None:
     assert run("shop/*:pr-*", f"{SHOP}:v1", "--yes")[0] == 0
     assert (shop.tags(), shop.tags(WEB)) == ({"v2", "latest"}, {"v1"})
@@ -136,45 +128,12 @@ def test_all_but_one(run: Run, shop: Shop) -> None:
     assert shop.tags(WEB) == {"v1", "pr-3"}
 
 
-def test_all_but_several_in_several_repositories(run: Run, shop: Shop) -> None:
-    assert run("--all-but", "latest", "--all-but", "v*", "shop/*", "--yes")[0] == 0
-    assert (shop.tags(), shop.tags(WEB)) == ({"latest", "v1", "v2"}, {"v1"})
-
-
 def test_all_but_what_is_not_there_is_refused(run: Run, shop: Shop) -> None:
     code, _, error = run("--all-but", "lates", SHOP, "--yes")
     message = f"pushprune: no tag of {SHOP} is lates: all of them would go; --force if that is meant\n"
     assert (code, error) == (1, message)
     assert run("--all-but", "lates", SHOP, "--yes", "--force")[0] == 0
     assert shop.tags() == set()
-
-
-def test_signatures_are_left_to_their_images(run: Run, shop: Shop) -> None:
-    signature = shop.registry.tags(SHOP)["latest"].replace(":", "-") + ".sig"
-    shop.registry.push_image(SHOP, signature)
-    shop.hear()
-    code, output, _ = run("--all-but", "latest", SHOP, "--yes")
-    assert (code, "kept: " in output) == (0, False)
-    assert shop.tags() == {"latest", signature}
-    code, _, error = run(f"{SHOP}:{signature}", "--yes")
-    assert (code, "belongs to" in error) == (1, True)
-
-
-def test_a_digest_goes_with_all_of_its_tags(run: Run, shop: Shop) -> None:
-    digest = shop.registry.tags(SHOP)["v2"]
-    code, output, _ = run(f"{SHOP}@{digest}", "--yes")
-    assert (code, "2 tags, 1 image" in output) == (0, True)
-    assert shop.tags() == {"v1", "pr-1", "pr-2"}
-    assert digest not in shop.registry.manifests(SHOP)
-
-
-def test_a_digest_without_a_tag_that_nobody_heard_of_goes_with_its_parts(run: Run, shop: Shop) -> None:
-    before = set(shop.registry.manifests(SHOP))
-    digest = shop.registry.push_index(SHOP, None, seed="unheard of")
-    code, output, _ = run(f"{SHOP}@{digest}", "--yes")
-    assert (code, "(no tag)" in output) == (0, True)
-    shop.work()
-    assert set(shop.registry.manifests(SHOP)) == before
 
 
 def test_tags_that_nobody_heard_of_are_found_at_the_registry(run: Run, shop: Shop) -> None:
@@ -277,18 +236,6 @@ def test_what_is_protected_is_refused_by_name_and_left_out_by_glob(
     assert shop.tags() == {"v1", "latest"}
     assert run(f"{SHOP}:v1", "--yes", "--force")[0] == 0
     assert shop.tags() == {"latest"}
-
-
-def test_while_the_policy_only_shows_it_is_refused_unless_forced(
-    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy_in_force(shop, monkeypatch, dry_run=True)
-    code, output, error = run(f"{SHOP}:v1", "--yes")
-    message = "pushprune: dry_run: nothing is deleted while the policy says so; --force deletes these all the same\n"
-    assert (code, error, "1 tag, 1 image" in output) == (1, message, True)
-    assert shop.tags() == set(TAGS[SHOP])
-    assert run(f"{SHOP}:v1", "--yes", "--force")[0] == 0
-    assert "v1" not in shop.tags()
 
 
 def test_without_a_worker_it_says_so_and_goes_once_there_is_one(

@@ -59,25 +59,6 @@ def test_an_operators_trouble_is_noted_and_ends_when_it_works_again(make_system:
     assert system.wiring.outbox.troubles() == ()
 
 
-def test_a_batch_goes_over_few_connections(make_system: Make) -> None:
-    system = make_system(keep_last(1), delete={"parallel": 3})
-    for number in range(20):
-        system.push(f"v{number}")
-    before = system.registry.connections
-    system.settle()
-    assert system.tags() == {"v19"}
-    assert system.registry.connections - before <= 3
-
-
-def test_a_doomed_tag_that_is_pushed_again_keeps_the_time_of_that_push(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    system.registry.push_image("shop/api", "v1", seed="pushed again")
-    deleting.delete(system.wiring, "shop/api")
-    system.settle()
-    assert all(tag.pushed_us for tag in system.wiring.history.live("shop/api"))
-    assert system.tags() == {"v1"}
-
-
 def test_a_push_in_the_middle_of_a_deletion_does_not_lose_its_reason(make_system: Make) -> None:
     system = doomed_system(make_system)
 
@@ -120,19 +101,6 @@ def test_what_is_pushed_while_its_dangling_tag_is_removed_stays(make_system: Mak
     deleting.delete(system.wiring, SHOP)
     assert system.registry.tags(SHOP)["stable"] == image.digest
     assert image.digest in system.registry.manifests(SHOP)
-
-
-@pytest.mark.slow
-def test_a_failure_in_the_middle_of_a_large_batch_is_the_failure_that_is_told(make_system: Make) -> None:
-    system = make_system(keep_last(1))
-    for number in range(120):
-        system.registry.push_image("shop/api", f"v{number}", layers=0)
-    planning.enforce(system.wiring, "shop/api")
-    system.registry.fail_next("GET", "manifests/", status=503)
-    with pytest.raises(RegistryUnavailable):
-        deleting.delete(system.wiring, "shop/api")
-    deleting.delete(system.wiring, "shop/api")
-    assert system.tags() == {"v119"}
 
 
 def test_a_fault_that_one_delete_meets_stops_no_other_and_starts_the_waits_anew(make_system: Make) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from service.domain.errors import (
-    DeletesDisabled,
     RegistryRefused,
     RegistryUnavailable,
     StoreUnavailable,
@@ -101,12 +100,6 @@ def test_over_the_api_a_read_only_registry_takes_nothing_back(on_disk: Make) -> 
     system.registry.readonly = True
     with pytest.raises(WritesDisabled, match="is read-only"):
         system.wiring.undo.restore(SHOP, tag="v1")
-
-
-def test_where_deletes_are_off_and_the_storage_is_mounted_the_sentence_names_the_other_way(on_disk: Make) -> None:
-    system = doomed_system(on_disk, fake={"delete_enabled": False}, delete={"via": "api"})
-    with pytest.raises(DeletesDisabled, match=r"restart it; or set delete\.via: storage, as its storage is at /"):
-        deleting.delete(system.wiring, SHOP)
 
 
 def at_the_moment(monkeypatch: pytest.MonkeyPatch, when: str, push: Callable[[], object]) -> None:

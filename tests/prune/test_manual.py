@@ -123,18 +123,6 @@ def test_what_follows_parts_goes_after_them(make_system: Make) -> None:
     assert system.registry.manifests(SHOP) == {}
 
 
-def test_of_an_image_that_an_index_holds_only_the_tag_goes(make_system: Make) -> None:
-    system = make_system(NO_RULES)
-    part = make_image("part")
-    index = index_over([part])
-    system.registry.push(SHOP, "all", index)
-    system.registry.push(SHOP, "amd64", part)
-    ask(system, "amd64")
-    assert system.tags() == {"all"}
-    assert system.registry.manifests(SHOP).keys() == {index.digest, part.digest}
-    assert system.reasons()["amd64"].endswith(f"its image stays as part of the index {index.digest}")
-
-
 def test_the_parts_of_an_index_go_with_it_also_where_they_have_tags_that_go(make_system: Make) -> None:
     system = make_system(NO_RULES)
     part = make_image("part")
@@ -142,28 +130,6 @@ def test_the_parts_of_an_index_go_with_it_also_where_they_have_tags_that_go(make
     system.registry.push(SHOP, "amd64", part)
     ask(system, "amd64", "all")
     assert system.registry.manifests(SHOP) == {}
-
-
-def test_a_tag_that_stands_elsewhere_by_now_stays(make_system: Make) -> None:
-    system = settled(make_system, "v1", "v2")
-    system.deaf = True
-    digest = system.registry.push_image(SHOP, "v1", seed="newer")
-    system.wiring.asks.request(SHOP, {"v1": make_image(f"{SHOP}:v1").digest}, "alice")
-    system.messages.enforce(SHOP)
-    system.settle()
-    system.later()
-    assert system.registry.tags(SHOP)["v1"] == digest
-    assert (system.reasons(), refused(system)) == ({}, {})
-
-
-@pytest.mark.parametrize("seed", ["newer", None])
-def test_a_push_voids_what_was_asked_for_before(make_system: Make, seed: str | None) -> None:
-    system = settled(make_system, "v1", "v2")
-    ask(system, "v1", settle=False)
-    system.registry.push_image(SHOP, "v1", seed=seed)
-    system.settle()
-    assert system.tags() == {"v1", "v2"}
-    assert refused(system) == {}
 
 
 def test_a_push_rescues_what_is_about_to_go(make_system: Make) -> None:
@@ -190,16 +156,6 @@ def test_no_pull_holds_it_up(make_system: Make) -> None:
     assert len([request for request in system.registry.requests if request.path.endswith("tags/list")]) == 2, (
         "planned once"
     )
-
-
-def test_it_waits_for_no_approval_and_approves_nothing_else(make_system: Make) -> None:
-    held = keep_last(1, hold_over=0, hold_min=0)
-    system = settled(make_system, "v1", "v2", "v3", policy=held)
-    (before,) = system.wiring.rulings.holds([SHOP])
-    ask(system, "v1")
-    assert system.tags() == {"v2", "v3"}
-    (after,) = system.wiring.rulings.holds([SHOP])
-    assert (after.at_us, len(before.digests), len(after.digests)) == (before.at_us, 2, 1)
 
 
 def test_another_tag_that_a_waiting_plan_would_take_holds_the_image(make_system: Make) -> None:
@@ -286,26 +242,6 @@ def test_one_that_stands_under_a_tag_after_all_stays(make_system: Make) -> None:
     ask(system, digest)
     assert system.tags() == {"v1", "found"}
     assert refused(system) == {}
-
-
-def test_one_that_an_index_holds_is_refused(make_system: Make) -> None:
-    system = make_system(NO_RULES)
-    index = make_index("all")
-    system.registry.push(SHOP, "all", index)
-    part = index.children[0].digest
-    ask(system, part)
-    assert refused(system) == {part: f"it is part of the index {index.digest}"}
-
-
-def test_a_digest_goes_with_its_tags_and_although_it_is_a_revision(make_system: Make) -> None:
-    system = make_system(policy("rules: [{name: main, keep: {revisions: 3}}]"))
-    digest = system.registry.push_image(SHOP, "main", seed="old")
-    system.registry.push_image(SHOP, "main", seed="new")
-    system.registry.push_image(SHOP, "v1", seed="old")
-    system.settle()
-    ask(system, "v1", digest)
-    assert system.tags() == {"main"}
-    assert digest not in system.registry.manifests(SHOP)
 
 
 def test_an_overwritten_digest_stays_where_only_its_tag_was_asked_for(make_system: Make) -> None:

@@ -6,7 +6,6 @@ from service.domain.policy.model import Policy
 from service.prune import deleting, planning
 from service.reconcile import compare
 from tests.conftest import keep_last
-from tests.fakes.images import make_image
 from tests.fakes.pusher import Pusher
 from tests.support.makers import policy
 from tests.support.system import SHOP, Make, System
@@ -67,25 +66,6 @@ def test_when_the_index_goes_its_tagged_child_goes_after_it(make_system: Make) -
     assert system.tags() == {"v2"}
 
 
-def test_an_old_signature_is_neither_counted_nor_deleted(make_system: Make) -> None:
-    system = make_system(keep_last(2))
-    signature = f"sha256-{'a' * 64}.sig"
-    system.push(signature, "v1", "v2", "v3")
-    system.settle()
-    assert system.tags() == {signature, "v2", "v3"}
-
-
-def test_tags_nobody_announced_are_kept_and_take_no_slot_while_they_may_still_be_announced(make_system: Make) -> None:
-    system = make_system(keep_last(2))
-    system.deaf = True
-    system.push("old1", "old2", "old3")
-    system.deaf = False
-    system.missed.clear()
-    system.push("v1", "v2", "v3")
-    system.settle()
-    assert system.tags() == {"old1", "old2", "old3", "v2", "v3"}
-
-
 def test_dry_run_decides_and_records_and_deletes_nothing(make_system: Make) -> None:
     system = make_system(keep_last(1, dry_run=True))
     system.push("v1", "v2")
@@ -123,31 +103,6 @@ def test_a_push_does_not_slip_past_a_hold(make_system: Make) -> None:
     planning.enforce(system.wiring, "shop/api")
     deleting.delete(system.wiring, "shop/api")
     assert system.tags() == {"v4", "w1", "w2", "w3", "w4"}
-
-
-def test_a_changed_policy_is_weighed_anew(make_system: Make) -> None:
-    """A user who changes the policy has looked at the plans that wait."""
-    system = held_then_diluted(make_system, OF_V)
-    changed = OF_V.model_copy(update={"hold_over": 60})
-    assert system.wiring.verdicts.plan("shop/api").hold is not None
-    assert system.wiring.verdicts.plan("shop/api", changed).hold is None
-
-
-def test_an_artifact_that_is_about_an_image_takes_no_slot(make_system: Make) -> None:
-    """The registry says what the artifact references; that no image's config is among it makes us look into it."""
-    system = make_system(keep_last(1))
-    system.push("v1")
-    subject = make_image("shop/api:v1")
-    artifact = make_image("attestation", subject=subject)
-    system.deaf = True
-    system.registry.push("shop/api", "att", artifact)
-    for envelope in system.missed:
-        for event in envelope["events"]:
-            if event["target"].get("tag") == "att":
-                event["target"]["references"] = [{"mediaType": "application/vnd.in-toto+json", "digest": "sha256:0"}]
-    system.hear_late()
-    system.settle()
-    assert system.tags() == {"v1", "att"}
 
 
 def test_a_push_that_is_announced_before_its_tag_stands_does_not_vanish(

@@ -1,7 +1,6 @@
 """Referrers: signatures and the like live and die with the image they are about."""
 
 import json
-from typing import Any
 
 from service.prune import deleting, planning
 from tests.conftest import keep_last
@@ -50,28 +49,6 @@ def test_a_manifest_without_a_tag_that_cannot_be_read_stays_and_stops_nothing(ma
     assert strange.digest in system.registry.manifests(SHOP)
 
 
-def test_they_stay_where_a_rule_keeps_them(make_system: Make) -> None:
-    system = make_system(
-        policy("rules: [{name: last, keep: {last: 1}}, {name: signed, keep: none, tags: x, referrers: keep}]")
-    )
-    system.push("v1")
-    signature = sign(system, "v1")
-    system.push("v2")
-    system.settle()
-    assert system.tags() == {"v2", signature}
-    explained = {verdict.verdict.tag.name: verdict.verdict.reason for verdict in system.wiring.verdicts.explain(SHOP)}
-    assert explained[signature] == "its image is gone, and rule signed keeps referrers"
-
-
-def test_one_about_an_image_that_nobody_saw_going_stays(make_system: Make) -> None:
-    system = make_system(keep_last(1))
-    signature = "sha256-" + "a" * 64 + ".sig"
-    system.registry.push(SHOP, signature, make_image("signature"))
-    system.push("v1", "v2")
-    system.settle()
-    assert system.tags() == {"v2", signature}
-
-
 def test_one_whose_image_is_back_stays(make_system: Make) -> None:
     system = make_system(keep_last(1))
     image = make_image("image")
@@ -104,23 +81,6 @@ def test_one_whose_image_is_back_unheard_stays_and_is_asked_about_once(make_syst
     assert [doomed.tags for doomed in system.wiring.history.doomed(SHOP)] == [(signature,)]
     system.settle()
     assert system.tags() == {"v2", signature}
-
-
-def test_what_follows_does_not_count_towards_a_hold(make_system: Make) -> None:
-    rules = policy("rules: [{name: last, keep: {last: 1}}]\nhold_over: 30%\nhold_min: 3")
-    system = make_system(rules)
-    for number in range(1, 9):
-        system.push(f"v{number}")
-        sign(system, f"v{number}")
-    system.settle()
-    assert len(system.tags()) == 16
-    system.wiring.rulings.approve(SHOP)
-    system.wiring.outbox.mark_due([SHOP])
-    system.messages.enforce(SHOP)
-    system.settle()
-    client: Any = system.wiring.connection.client
-    assert client.exists(system.wiring.connection.keys.of("hold", SHOP)) == 0
-    assert len(system.tags()) == 2
 
 
 def test_a_referrer_whose_push_was_not_reported_goes_after_its_image_where_the_storage_is_mounted(

@@ -42,14 +42,6 @@ def put_policy_in_force(system: System, policy: Policy, monkeypatch: pytest.Monk
     system.wiring.outbox.mark_due([SHOP])
 
 
-def test_when_its_user_deletes_the_kept_tag_the_older_one_stays(make_system: Make) -> None:
-    system = doomed_system(make_system)
-    user_deletes_v2(system)
-    deleting.delete(system.wiring, SHOP)
-    system.later()
-    assert system.tags() == {"v1"}
-
-
 def test_a_plan_that_waited_for_a_collection_is_not_carried_out_when_it_no_longer_holds(make_system: Make) -> None:
     system = doomed_system(make_system)
     with system.wiring.leases.hold(COLLECT):

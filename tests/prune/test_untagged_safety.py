@@ -177,15 +177,6 @@ def test_many_manifests_without_a_tag_wait_for_approval(make_system: Make) -> No
     assert len(system.registry.manifests(SHOP)) == 50
 
 
-def test_the_parts_of_indexes_that_went_do_not_count_towards_a_hold(make_system: Make) -> None:
-    rules = policy("rules: [{name: last, keep: {last: 1}, untagged: 0s}]\nhold_over: 50%\nhold_min: 8")
-    system = make_system(rules)
-    for number in range(6):
-        system.registry.push_index(SHOP, f"v{number}", platforms=3, at=ago(50 - number))
-    system.settle()
-    assert len(system.registry.manifests(SHOP)) == 4
-
-
 def test_what_was_approved_and_pushed_again_needs_another_approval(make_system: Make) -> None:
     system = make_system(policy("rules: [{keep: {last: 1}}]\nhold_min: 2\nhold_over: 10%"))
     system.push(*(f"v{number}" for number in range(10)))

@@ -1,13 +1,11 @@
 """GET /api/v1/repositories/R/explain: why each tag stays or goes."""
 
-from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from service.answers.base import rfc3339
-from service.domain.oci.manifest import References
 from tests.conftest import keep_last
 from tests.support.edge import Edge, ServeEdge
 from tests.support.makers import digest_of, event, us
@@ -71,40 +69,9 @@ def test_a_tag_that_goes(shop: Edge) -> None:
     }  # fmt: skip
 
 
-def test_a_tag_that_a_waiting_plan_would_delete(shop: Edge) -> None:
-    history = shop.wiring.history
-    history.commit(
-        history.snapshot("shop/api"), replace(shop.wiring.verdicts.plan("shop/api"), hold="too many"), "held"
-    )
-    assert {name: tag["held"] for name, tag in explain(shop).items()} == {"same": None, "v2": None, "v1": "too many"}
-
-
-def test_a_tag_that_stays_with_another_of_its_digest(shop: Edge) -> None:
-    tag = explain(shop)["v2"]
-    assert (tag["verdict"], tag["actor"], tag["earliest_deletion"]) == ("keep", "bob", None)
-    assert [(other["tag"], other["verdict"]) for other in tag["shares"]] == [("same", "keep")]
-
-
-def test_the_moment_at_which_a_tag_could_go(serve_over_valkey: ServeEdge) -> None:
-    edge = serve_over_valkey(policy=keep_last(1, grace="34722d"))
-    edge.heard(event(tag="v1", at=1), event(tag="v2", at=2))
-    tag = explain(edge)["v1"]
-    assert (tag["verdict"], tag["earliest_deletion"]) == ("keep", rfc3339(us(1 + 34_722 * 86_400)))
-
-
 def test_only_the_tags_asked_for(shop: Edge) -> None:
     assert list(explain(shop, "?tag=v1")) == ["v1"]
     assert list(explain(shop, "?tag=v1&tag=same&tag=v1")) == ["same", "v1"]
-
-
-def test_an_index_is_named_by_what_it_lists(serve_over_valkey: ServeEdge) -> None:
-    edge = serve_over_valkey(policy=keep_last(1))
-    index = event(tag="multi", children=("child",), media_type="application/vnd.oci.image.index.v1+json", at=2)
-    edge.heard(event(tag="child", at=1), index)
-    # A worker has read the manifest of the index: what an event says of it is not believed.
-    history = edge.wiring.history
-    history.resolve(history.snapshot("shop/api"), {digest_of("multi"): References(children=(digest_of("child"),))})
-    assert explain(edge, "?tag=child")["child"]["index"] == digest_of("multi")
 
 
 def test_a_slash_may_be_encoded(shop: Edge) -> None:

@@ -57,11 +57,6 @@ def test_approving_has_the_repository_planned_again(held: Edge) -> None:
     assert held.sent == ["shop/api"]
 
 
-def test_approving_twice_is_no_harm(held: Edge) -> None:
-    assert approve(held) == approve(held)
-    assert held.sent == ["shop/api"], "it was due already"
-
-
 def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:
     response = held.http.post("/api/v1/holds/shop/web/approve")
     assert problem(response) == (409, "nothing of 'shop/web' waits for approval; GET /api/v1/holds lists what does")
@@ -72,15 +67,6 @@ def test_where_nothing_waits_there_is_nothing_to_approve(held: Edge) -> None:
 def test_an_unknown_repository_is_not_found(held: Edge, name: str) -> None:
     assert problem(held.http.post(f"/api/v1/holds/{name}/approve"))[0] == 404
     assert held.sent == []
-
-
-def test_only_the_plan_that_was_looked_at_is_approved(held: Edge) -> None:
-    (shown,) = (held.http.get("/api/v1/holds").json or {})["holds"]
-    refused = held.http.post("/api/v1/holds/shop/api/approve?plan=another")
-    assert problem(refused)[:1] == (409,)
-    assert "another plan for 'shop/api' waits by now" in (refused.json or {})["detail"]
-    assert held.wiring.history.snapshot("shop/api").approved == frozenset()
-    assert held.http.post(f"/api/v1/holds/shop/api/approve?plan={shown['plan']}").status_code == 200
 
 
 def test_looking_approves_nothing(held: Edge) -> None:
@@ -97,9 +83,3 @@ def test_all_plans_that_were_looked_at_are_approved_together(held: Edge) -> None
     approved = held.http.post(f"/api/v1/holds/approve?plans={name}")
     assert (approved.status_code, approved.json) == (200, {"repositories": 1, "approved": 2})
     assert held.wiring.history.snapshot("shop/api").approved == {digest_of("v1"), digest_of("v2")}
-
-
-def test_with_no_plan_that_waits_there_is_nothing_to_approve_together(edge: Edge) -> None:
-    assert problem(edge.http.post("/api/v1/holds/approve")) == (
-        409, "nothing waits for approval; GET /api/v1/holds lists what does",
-    )  # fmt: skip

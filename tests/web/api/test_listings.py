@@ -8,11 +8,9 @@ from service.answers.base import rfc3339
 from service.domain.oci.manifest import OCI_MANIFEST
 from service.domain.retention.plan import Doomed, Plan, Verdict
 from tests.conftest import keep_last
-from tests.fakes.images import make_image
-from tests.fakes.registry import FakeRegistry
 from tests.support.edge import Edge, ServeEdge
 from tests.support.problem import problem
-from tests.support.record import NOW, digest, event, record, user_delete
+from tests.support.record import NOW, digest, event, record
 
 pytestmark = pytest.mark.slow
 
@@ -81,54 +79,9 @@ def test_tags_come_with_their_verdicts(edge: Edge) -> None:
     assert [tag["tag"] for tag in rows] == ["v1", "v2", "v3"]
 
 
-def test_a_tag_that_waits_for_approval_says_so(edge: Edge) -> None:
-    snapshot = edge.wiring.history.snapshot("shop/api")
-    verdicts = tuple(Verdict(tag, False, "old") for tag in snapshot.tags if tag.name == "v1")
-    edge.wiring.history.commit(snapshot, Plan(doomed=(Doomed(digest(1), verdicts),), hold="it is much"), "held")
-    tag = read(edge, "repositories/shop/api/tags", search="v1")["tags"][0]
-    assert (tag["verdict"], tag["held"]) == ("held", "it is much")
-    assert read(edge, "repositories", search="shop/api")["repositories"][0]["held"] == "it is much"
-    (plan,) = read(edge, "plan")["repositories"]
-    assert (plan["repository"], plan["deletions"], plan["dry_run_deletions"]) == ("shop/api", [], [])
-    assert (plan["hold"]["reason"], plan["hold"]["digests"]) == ("it is much", [digest(1)])
-
-
-def test_platforms_are_asked_for_where_wanted(serve_over_valkey: ServeEdge) -> None:
-    image = make_image("v1", architecture="arm64")
-    with FakeRegistry() as registry:
-        edge = serve_over_valkey(registry={"url": registry.url})
-        record(edge.wiring.history, event(1, digest=image.digest))
-        registry.push("shop/api", "v1", image)
-        assert read(edge, "repositories/shop/api/tags")["tags"][0]["platforms"] is None
-        assert registry.requests == []
-        assert read(edge, "repositories/shop/api/tags", platforms=True)["tags"][0]["platforms"] == ["linux/arm64"]
-        many = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true&limit=101")
-        assert problem(many) == (
-            422,
-            "limit: at most 100 with platforms, because each tag needs requests to the registry",
-        )
-    away = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true")
-    assert away.status_code == 200, "what was read is remembered"
-
-
 def test_platforms_without_a_registry_are_a_conflict(edge: Edge) -> None:
     response = edge.http.get("/api/v1/repositories/shop/api/tags?platforms=true")
     assert problem(response) == (409, "registry.url is not set, and only the registry knows platforms")
-
-
-def test_where_a_tag_stood(edge: Edge) -> None:
-    record(edge.wiring.history, event(20, tag="v1", actor="bob"), user_delete(30, "v1"))
-    result = read(edge, "repositories/shop/api/tags/v1/history")
-    assert (result["repository"], result["tag"]) == ("shop/api", "v1")
-    message = [
-        (item["digest"], item["started_at"], item["ended_at"], item["actor"], item["end_reason"])
-        for item in result["history"]
-    ]
-    assert message == [
-        (digest(20), rfc3339(NOW + 20_000), rfc3339(NOW + 30_000), "bob", "deleted by ci"),
-        (digest(1), rfc3339(NOW + 1000), rfc3339(NOW + 20_000), "ci", "overwritten by bob"),
-    ]
-    assert {item["media_type"] for item in result["history"]} == {OCI_MANIFEST}
 
 
 def test_what_happened_everywhere_and_in_one_repository(edge: Edge) -> None:

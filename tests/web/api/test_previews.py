@@ -57,16 +57,6 @@ def test_what_would_go_by_the_policy_in_force(shop: Edge) -> None:
     }
 
 
-def test_how_much_a_collection_frees_where_the_layers_are_known(serve_over_valkey: ServeEdge) -> None:
-    edge = serve_over_valkey(policy=keep_last(1))
-    edge.heard(
-        event(tag="v1", at=1, blobs={"base": 1000, "one": 10}),
-        event(tag="v2", at=2, blobs={"base": 1000, "two": 20}),
-    )
-    result = previews(edge.http.get("/api/v1/preview"))["shop/api"]
-    assert (result["freed_bytes"], result["freed_at_most"], result["freed_unknown"]) == (10, False, 0)
-
-
 def test_only_the_repositories_asked_for_each_once(shop: Edge) -> None:
     assert list(previews(shop.http.get("/api/v1/preview?repository=shop/web"))) == ["shop/web"]
     twice = "/api/v1/preview?repository=shop/web&repository=shop/api&repository=shop/web"
@@ -94,11 +84,6 @@ def test_whether_anything_is_deleted_at_all_is_said(shop: Edge, serve_over_valke
     assert (ask(shop, policy={**KEEP_1, "dry_run": True}).json or {})["dry_run"] is True
     dry = serve_over_valkey(policy=keep_last(2, dry_run=True))
     assert (dry.http.get("/api/v1/preview").json or {})["dry_run"] is True
-
-
-def test_a_plan_that_would_wait_says_why(shop: Edge) -> None:
-    result = previews(ask(shop, policy={**KEEP_1, "hold_over": "10%", "hold_min": 1}))
-    assert result["shop/api"]["hold"]
 
 
 def test_what_must_be_looked_at_first_is_named(shop: Edge) -> None:
