@@ -50,9 +50,10 @@ class Forger:
         """A delete of a manifest or of a tag."""
         self._send("delete", {"digest": digest} if digest else {"tag": tag}, later)
 
-    def pull(self, tag: str, digest: str, *, later: timedelta = timedelta()) -> None:
-        """A pull by somebody."""
-        self._send("pull", {"mediaType": OCI_MANIFEST, "digest": digest, "tag": tag, "size": 512}, later)
+    def pull(self, tag: str | None, digest: str, *, later: timedelta = timedelta()) -> None:
+        """A pull by somebody: of a tag, or by digest."""
+        target = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 512}
+        self._send("pull", target | ({"tag": tag} if tag else {}), later)
 
     def _send(self, action: str, target: dict[str, Any], later: timedelta) -> None:
         event = {

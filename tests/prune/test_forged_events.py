@@ -295,6 +295,29 @@ def test_a_forged_deletion_of_a_restored_tag_deletes_nothing(make_system: Make, 
     assert system.tags() == {"v1", "v2"}
 
 
+@pytest.mark.parametrize("forged", ["the image", "the tag", "both"])
+@pytest.mark.parametrize("pulled", ["v1", None])
+def test_a_forged_deletion_of_a_used_image_ends_no_use_of_it(
+    make_system: Make, pulled: str | None, forged: str
+) -> None:
+    keep = {"last": 1, "pulled_within": "7d"}
+    system = make_system(
+        Policy.model_validate({"hold_over": 100, "hold_min": 100, "rules": [{"name": "used", "keep": keep}]})
+    )
+    digest = system.registry.push_image(SHOP, "v1", at=datetime.now(UTC) - timedelta(days=30))
+    forger(system).pull(pulled, digest)
+    system.push("v2")
+    if forged != "the tag":
+        forger(system).delete(digest)
+    if forged != "the image":
+        forger(system).delete(tag="v1")
+    system.settle()
+    system.push("v3", "v4")
+    system.settle()
+    system.later()
+    assert "v1" in system.tags()
+
+
 @pytest.mark.parametrize("later", [timedelta(), timedelta(minutes=9)])
 @pytest.mark.parametrize("first", ["push", "forgery"])
 @pytest.mark.parametrize("deleted", [False, True])

@@ -32,8 +32,7 @@ local function delete(r, e)
     end
     redis.call('HDEL', r.created, e.short)
     redis.call('HDEL', r.layers, e.short)
-    local used = redis.call('ZSCORE', r.pulled, '@' .. e.short)
-    if used and tonumber(used) <= e.at then redis.call('ZREM', r.pulled, '@' .. e.short) end
+    -- Its pulls are kept until no tag points at it: the report may be forged, and a rule may keep the image for them.
     return
   end
   redis.call('SADD', all.unconfirmed, r.name)
