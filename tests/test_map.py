@@ -20,3 +20,11 @@ def test_no_test_file_imports_another() -> None:
     tests = Path(__file__).parent
     imports = re.compile(r"^ *(?:from|import) tests\.[\w.]*\btest_\w+", re.MULTILINE)
     assert [str(path) for path in tests.rglob("*.py") if imports.search(path.read_text())] == []
+
+
+def test_every_file_that_proves_a_rule_exists() -> None:
+    folder = Path(__file__).parent
+    named = re.findall(r"`([\w/]+\.py)`", (folder / "README.md").read_text())
+    assert [
+        file for file in named if not any((folder / place / file).exists() for place in ("", "safety", "machine"))
+    ] == []
