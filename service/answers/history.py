@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from service.answers.base import ApiAnswer, TimeUs, rfc3339
-from service.domain.history.deleted import Deleted
+from service.domain.history.entry import Deleted
 
 _SIZE = "of the image in bytes, as far as the registry reported it; 0: not reported"
 

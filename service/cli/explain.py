@@ -12,7 +12,7 @@ from service.cli.names import parse_name
 from service.cli.output import line, short_digest, table, when
 from service.clock import now_us
 from service.domain.errors import NoSuchTag
-from service.domain.policy.size import size
+from service.domain.policy.units import spell_size
 from service.domain.retention.conditions import RuleResult
 from service.domain.retention.explanation import Explanation
 from service.domain.retention.manual import DRY
@@ -85,7 +85,7 @@ def _could_go(explanation: Explanation) -> str:
 
 def _in_full(repository: str, explanation: Explanation) -> Iterator[str]:
     verdict, tag = explanation.verdict, explanation.verdict.tag
-    yield f"{tag.called(repository)}  {tag.digest}  {size(tag.size_bytes or None)}"
+    yield f"{tag.called(repository)}  {tag.digest}  {spell_size(tag.size_bytes or None)}"
     yield f"pushed {when(tag.pushed_us)}{' by ' + tag.actor if tag.actor else ''}, {_pulled(tag.pulled_us)}"
     approve = f" (pushprune prune --approve {repository})" if explanation.held else ""
     yield f"{verdict_of(verdict.kept, explanation.held)}{approve}: {verdict.reason}"

@@ -14,7 +14,7 @@ from service.collect.status import Overview, ask, at_stake, overview, permanent,
 from service.collect.status import cancel as cancel_queued
 from service.domain.collection.run import Rehearsal, Run
 from service.domain.errors import CollectionFailed
-from service.domain.policy.size import size
+from service.domain.policy.units import spell_size
 from service.wiring import Wiring
 
 _POLL_S = 0.1
@@ -154,9 +154,8 @@ def _show_runs(runs: Iterable[Run]) -> None:
 def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
     took = f"{(run.ended_ms - run.started_ms) / 1000:.1f} s"
     if rehearsal is not None:
-        table(
-            ("would be deleted", "size"), ((short_digest(digest), size(of)) for digest, of in rehearsal.blobs[:_LISTED])
-        )
+        rows = ((short_digest(digest), spell_size(size_bytes)) for digest, size_bytes in rehearsal.blobs[:_LISTED])
+        table(("would be deleted", "size"), rows)
         more = f", {run.blobs - _LISTED} of them not listed" if run.blobs > _LISTED else ""
         line(f"a collection would delete {run.blobs} blobs{more} and free {_freed(run)}; nothing was deleted ({took})")
         return
@@ -173,4 +172,4 @@ def _show_run(run: Run, rehearsal: Rehearsal | None) -> None:
 
 def _freed(run: Run) -> str:
     at_least = "at least " if run.unsized and run.bytes_freed is not None else ""
-    return at_least + size(run.bytes_freed)
+    return at_least + spell_size(run.bytes_freed)

@@ -14,8 +14,7 @@ from service.cli.connect import connect, connection_options, known_repositories,
 from service.cli.output import line, short_digest, table, when
 from service.cli.policy_file import load_policy_file
 from service.clock import now_us
-from service.domain.policy.size import size
-from service.domain.policy.units import parse_span, spell_duration
+from service.domain.policy.units import parse_span, spell_duration, spell_size
 from service.domain.simulation.replay import replay
 from service.domain.simulation.report import Deletion, Missed, Simulation, Total
 from service.domain.simulation.timeline import Timeline
@@ -103,7 +102,7 @@ def _show_totals(simulation: Simulation, since: str) -> None:
     whole = simulation.total
     line(
         f"In the last {since} it would have deleted {_many(whole.digests, 'image')} ({_many(whole.tags, 'tag')},"
-        f" {size(whole.size_bytes)}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
+        f" {spell_size(whole.size_bytes)}) from {_many(len(simulation.repositories), 'repository', 'repositories')}."
     )
     line("")
     groups = (("day (UTC)", simulation.days), ("rule", simulation.rules), ("repository", simulation.repositories))
@@ -176,7 +175,7 @@ def _named(gone: Deletion) -> str:
 
 
 def _figures(total: Total) -> tuple[str, ...]:
-    return (total.name, str(total.tags), str(total.digests), size(total.size_bytes))
+    return (total.name, str(total.tags), str(total.digests), spell_size(total.size_bytes))
 
 
 def _many(count: int, singular: str, plural: str | None = None) -> str:

@@ -23,7 +23,7 @@ from service.cli.policy_file import load_policy_file
 from service.cli.prune_one_off import OneOffPrune, policy_for_one_off, unknown_ages
 from service.cli.registry import asked_registry, trash_option
 from service.domain.policy.model import Policy
-from service.domain.policy.size import size
+from service.domain.policy.units import spell_size
 from service.domain.retention.freed import Freed, freed_together
 from service.domain.retention.manual import DRY
 from service.domain.retention.preview import Preview, Share, totals
@@ -179,9 +179,9 @@ def _up_to(share: Share) -> str:
     if share.unsized == share.digests:
         return "size unknown"
     return (
-        f"at least {size(share.size_bytes)}, {share.unsized} of unknown size"
+        f"at least {spell_size(share.size_bytes)}, {share.unsized} of unknown size"
         if share.unsized
-        else size(share.size_bytes)
+        else spell_size(share.size_bytes)
     )
 
 
@@ -191,4 +191,4 @@ def _freed(freed: Freed, where: str) -> str:
     most = "at most " if freed.at_most else ""
     images = "1 image" if freed.unknown == 1 else f"{freed.unknown} images"
     besides = f", besides {images} of unknown layers" if freed.unknown else ""
-    return f"a collection then frees {most}{size(freed.size_bytes)} that nothing else in {where} uses{besides}"
+    return f"a collection then frees {most}{spell_size(freed.size_bytes)} that nothing else in {where} uses{besides}"

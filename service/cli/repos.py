@@ -10,7 +10,7 @@ from service.answers.repositories import Repository
 from service.cli.connect import connect, connection_options, show_json
 from service.cli.names import UnclearName
 from service.cli.output import table, when
-from service.domain.search import finding
+from service.domain.retention.selector import search_matcher
 from service.reports.inventory import ListedRepository, RepositoryOrder
 
 _ORDERS = ("name", "-name", "pushed", "-pushed", "tags", "-tags")
@@ -30,7 +30,7 @@ def repos(names: tuple[str, ...], config: Path | None, data: Path | None, sort: 
     NAME finds what has it in its name, a glob what it matches as a whole.
     """
     try:
-        matchers = [finding(name) for name in names or ("",)]
+        matchers = [search_matcher(name) for name in names or ("",)]
     except ValueError as error:
         raise UnclearName(str(error)) from error
     wiring = connect(config, data)

@@ -21,7 +21,7 @@ from service.cli.user import login_name
 from service.cli.v1 import remove
 from service.domain.errors import NotDeletable, RegistryRefused, RegistryUnavailable, TrashUnwritable
 from service.domain.policy.model import Policy
-from service.domain.policy.size import size
+from service.domain.policy.units import spell_size
 from service.domain.retention.plan import Verdict
 from service.domain.retention.selector import TagSelector
 from service.prune.manual import Standing, Wish, ask, standing, stayed, wishes
@@ -127,7 +127,7 @@ def _show(planned: Sequence[Wish]) -> None:
 def _row(repository: str, verdict: Verdict) -> tuple[str, ...]:
     tag = verdict.tag
     name = f"{repository}:{tag.name}" if tag.name else f"{repository} (no tag)"
-    return (name, short_digest(tag.digest), size(tag.size_bytes or None), when(tag.pushed_us), verdict.stays_as)
+    return (name, short_digest(tag.digest), spell_size(tag.size_bytes or None), when(tag.pushed_us), verdict.stays_as)
 
 
 def _delete_once(system: "OneOff", asked: Sequence[Wish]) -> None:

@@ -13,7 +13,7 @@ from service.cli.output import line, short_digest, table, when
 from service.cli.registry import connect_v1
 from service.cli.v1 import show_tags
 from service.domain.errors import NoSuchTag
-from service.domain.policy.size import size
+from service.domain.policy.units import spell_size
 from service.domain.retention.manual import DRY
 from service.domain.retention.selector import TagSelector
 from service.reports.inventory import TagVerdict
@@ -81,7 +81,8 @@ def _show(listed: Iterable[TagVerdict], platforms: PlatformsByImage | None, *, o
         verdict, tag = entry.verdict, entry.verdict.tag
         row = [
             tag.name if one_repository else tag.called(entry.repository), short_digest(tag.digest),
-            size(tag.size_bytes or None), when(tag.pushed_us), tag.actor, when(tag.pulled_us) if tag.pulled_us else "",
+            spell_size(tag.size_bytes or None), when(tag.pushed_us), tag.actor,
+            when(tag.pulled_us) if tag.pulled_us else "",
             verdict_of(verdict.kept, entry.held), verdict.reason + _until(entry),
         ]  # fmt: skip
         if platforms is not None:

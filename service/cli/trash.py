@@ -9,7 +9,7 @@ from service.cli.connect import connect, connection_options, known_repositories,
 from service.cli.names import parse_repository
 from service.cli.output import line, short_digest, table, when
 from service.collect.status import next_ms
-from service.domain.policy.size import size
+from service.domain.policy.units import spell_size
 
 
 @click.command()
@@ -35,8 +35,8 @@ def trash(repository: str | None, config: Path | None, data: Path | None, as_jso
         ("image", "digest", "size", "pushed", "deleted", "until", "reason"),
         (
             (f"{name}:{image.tag}" if image.tag else f"{name}@{image.digest}", short_digest(image.digest),
-             size(image.size_bytes or None), when(image.pushed_us), when(image.at_us), when(image.at_us + life_us),
-             image.reason)
+             spell_size(image.size_bytes or None), when(image.pushed_us), when(image.at_us),
+             when(image.at_us + life_us), image.reason)
             for name, image in deleted
         ),
     )  # fmt: skip

@@ -5,7 +5,6 @@ The exit code of the collector proves nothing: see "garbage-collect" in `service
 
 from collections.abc import Collection
 
-from service.domain.collection.marking import may_stand
 from service.domain.errors import AccessDenied, CollectionFailed
 from service.wiring import Wiring
 
@@ -38,7 +37,7 @@ def _on_disk(wiring: Wiring, marks: Marks) -> str | None:
     for repository in wiring.storage.repositories():
         for digest in wiring.storage.manifests(repository):
             if (repository, digest) not in marks:
-                known = may_stand(wiring.history.snapshot(repository))
+                known = wiring.history.snapshot(repository).known_manifests()
                 return known.get(digest, f"{repository}@{digest}")
     return None
 
@@ -51,7 +50,7 @@ def _in_history(wiring: Wiring, marks: Marks) -> str | None:
     if wiring.registry is None:
         return None
     for repository in wiring.history.repositories():
-        for digest, name in may_stand(wiring.history.snapshot(repository)).items():
+        for digest, name in wiring.history.snapshot(repository).known_manifests().items():
             if (repository, digest) not in marks and wiring.registry.head(repository, digest) is not None:
                 return name
     return None

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from service.domain.errors import NotRestorable
-from service.domain.history.deleted import Deleted
-from service.domain.history.entry import Entry
+from service.domain.history.entry import Deleted, Entry
 from service.registry.client import RegistryClient
 from service.store.history import History
 from service.store.trash import Trash

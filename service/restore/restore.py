@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.domain.errors import ManifestRefused, NotRestorable
-from service.domain.history.deleted import Deleted
+from service.domain.history.entry import Deleted
 from service.domain.oci import tombstone
 from service.domain.oci.manifest import INDEX_TYPES, References, UnreadableManifest, read_references
 from service.domain.retention.state import subject_of

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from service.domain.history.counts import EventCount
+from service.domain.history.entry import EventCount
 from service.store.connection import Connection
 
 # A script blocks Redis while it runs: between two calls, Redis can serve other clients.

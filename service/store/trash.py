@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from service.domain.history.deleted import Deleted
+from service.domain.history.entry import Deleted
 from service.domain.oci.manifest import UnreadableManifest, read_references
 from service.domain.retention.plan import Doomed
 from service.store.connection import Connection

@@ -1,6 +1,5 @@
 """All that may stand in a repository must be marked, and is called by its name."""
 
-from service.domain.collection.marking import may_stand
 from service.domain.oci.manifest import References
 from service.domain.retention.state import State, Tag, Untagged
 
@@ -17,7 +16,7 @@ def test_everything_the_history_knows_of_may_stand() -> None:
         untagged=(Untagged("sha256:n", 1),),
         revisions={"v1": ("sha256:r",)},
     )
-    assert may_stand(state) == {
+    assert state.known_manifests() == {
         "sha256:a": "shop/api:v1 (sha256:a)", "sha256:i": "shop/api:multi (sha256:i)",
         **{f"sha256:{name}": f"shop/api@sha256:{name}" for name in "csxunr"},
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.domain.search import finding
+from service.domain.retention.selector import search_matcher
 
 NAMES = ("ops/api", "shop/api", "shop/team/api", "shop/web")
 
@@ -13,10 +13,10 @@ NAMES = ("ops/api", "shop/api", "shop/team/api", "shop/web")
      ("shop/**", NAMES[1:]), ("*/?pi", NAMES[:2]), ("[os]*/api", NAMES[:2]), ("SHOP", ())],
 )  # fmt: skip
 def test_finds(text: str, result: tuple[str, ...]) -> None:
-    assert tuple(filter(finding(text), NAMES)) == result
+    assert tuple(filter(search_matcher(text), NAMES)) == result
 
 
 @pytest.mark.parametrize("text", ["!shop/*", "re:.*", "x" * 513, "a[z-a]*"])
 def test_refuses_what_is_no_glob(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no glob|longer than 512|character class range"):
-        finding(text)
+        search_matcher(text)

@@ -1,6 +1,7 @@
-"""One entry of the history: an action on a tag or a manifest, as it was recorded."""
+"""Entries of the history: actions on tags and manifests; their counts, and the deletions that can be undone."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +27,36 @@ class Entry:
     reason: str
     rule: str
     media_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventCount:
+    """Counts of actions per period.
+
+    Attributes:
+        counts: start of a period (ms) → action → number.
+        is_whole: False if the history was too long to be read completely.
+    """
+
+    counts: Mapping[int, Mapping[str, int]] = field(default_factory=dict)
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deletion by pushprune that can still be undone. Times are in µs since the epoch.
+
+    Attributes:
+        tag: the deleted tag; "" for a manifest without a tag.
+        pushed_us: the last push of the tag; None if it is not known.
+        at_us: the deletion; for an overwritten tag, the time at which the tag moved to another image.
+        left: True if the tag was overwritten: the image was not deleted, but the tag points at another image now.
+    """
+
+    tag: str
+    digest: str
+    pushed_us: int | None
+    at_us: int
+    size_bytes: int
+    reason: str
+    left: bool = False

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from service.domain.policy.patterns import compile_patterns, expression_of
+from service.domain.policy.patterns import LONGEST_PATTERN, Matcher, compile_patterns, expression_of
 from service.domain.retention.state import is_referrer_tag
 
 _WILD = frozenset("*?[\\")
@@ -71,3 +71,19 @@ class TagSelector:
     def excluded(self, names: Iterable[str]) -> frozenset[str]:
         """Return the tags that `exclude` names."""
         return frozenset(filter(compile_patterns(self.exclude), names)) if self.exclude else frozenset()
+
+
+def search_matcher(text: str) -> Matcher:
+    """Return a matcher for the names that the text searches for; "" matches all names.
+
+    Raises:
+        ValueError: the text is not a valid glob; the message is one sentence.
+    """
+    if len(text) > LONGEST_PATTERN:
+        raise ValueError(f"it is longer than {LONGEST_PATTERN} characters")
+    if not is_glob(text):
+        return lambda name: text in name
+    if text.startswith(("!", "re:")):
+        raise ValueError(f"{text!r} is no glob: name what is meant, with * and ? for what may be anything")
+    expression_of(text)
+    return compile_patterns((text,))

@@ -186,6 +186,23 @@ class State:
         digests = {subject_of(tag.name, self.links.get(tag.digest)) for tag in self.tags}
         return frozenset(digests.union(known.subject for known in self.links.values() if known) - {None})  # type: ignore[arg-type]
 
+    def known_manifests(self) -> Mapping[str, str]:
+        """Return every manifest that the history knows of, as digest → its name.
+
+        These are manifests with a tag, with a former tag or without a tag, parts of indexes, referrers and their
+        subjects. A collector marks every manifest that exists, tagged or not. So a manifest that exists and is not
+        marked would be broken by the collection. Only the registry knows which of these manifests still exist.
+        """
+        digests = {untagged.digest for untagged in self.untagged}
+        for revisions in self.revisions.values():
+            digests.update(revisions)
+        for digest, known in self.links.items():
+            digests.add(digest)
+            if known:
+                digests.update(known.children, [known.subject] if known.subject else [])
+        named = {digest: f"{self.repository}@{digest}" for digest in digests}
+        return named | {tag.digest: f"{tag.called(self.repository)} ({tag.digest})" for tag in self.tags}
+
 
 def is_referrer_tag(name: str) -> bool:
     """True for the tag of a referrer: cosign's .sig, .att and .sbom, and the OCI fallback `sha256-<hex>`."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from service.answers.base import ApiAnswer
 from service.domain.page import Page, Place
 from service.domain.policy.patterns import LONGEST_PATTERN, Matcher
-from service.domain.search import finding
+from service.domain.retention.selector import search_matcher
 from service.web.models import ApiRequest
 from service.web.problems import InvalidRequest
 
@@ -43,7 +43,7 @@ class SearchQuery(PageQuery):
     def finding(self) -> Matcher:
         """Return the matcher of the search. Raises InvalidRequest if the search is not a valid glob."""
         try:
-            return finding(self.search)
+            return search_matcher(self.search)
         except ValueError as error:
             raise InvalidRequest([f"search: {error}"]) from error
 

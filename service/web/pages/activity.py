@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 
 from service.domain.errors import ConfigurationError
 from service.domain.history.entry import Entry
-from service.domain.search import finding
+from service.domain.retention.selector import search_matcher
 from service.web.pages import rendering
 from service.wiring import Wiring
 
@@ -111,7 +111,7 @@ def _asked() -> dict[str, str]:
 def _wanted(wiring: Wiring, filters: Filters) -> tuple[str | None, Callable[[Entry], bool]]:
     """Return the repository whose history is read (None: all repositories), and the predicate for its entries."""
     try:
-        matches = finding(filters.repository)
+        matches = search_matcher(filters.repository)
     except ValueError as error:
         raise ConfigurationError(f"repository: {error}") from error
     is_known = bool(filters.repository) and wiring.inventory.is_known(filters.repository)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, request
 
 from service.domain.collection.run import Run
-from service.domain.history.counts import EventCount
+from service.domain.history.entry import EventCount
 from service.health import system_health
 from service.prune.approvals import waiting
 from service.reports.usage import DiskUsage

@@ -12,7 +12,7 @@ from service.domain.policy.model import Policy
 from service.domain.policy.patterns import compile_patterns
 from service.domain.retention.plan import Verdict
 from service.domain.retention.preview import Preview
-from service.domain.search import finding
+from service.domain.retention.selector import search_matcher
 from service.prune import approvals
 from service.settings import parse_policy
 from service.web import trials
@@ -171,7 +171,7 @@ def _rule_matches(policy: Policy, repositories: tuple[str, ...]) -> Iterator[Rul
 
 def _found() -> Any:
     try:
-        return finding(request.form.get("repositories", "").strip())
+        return search_matcher(request.form.get("repositories", "").strip())
     except ValueError as error:
         raise ConfigurationError(f"repositories: {error}") from error
 

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from service.domain.errors import ConfigurationError
 from service.domain.page import Place
-from service.domain.search import finding
+from service.domain.retention.selector import search_matcher
 from service.reports.inventory import RepositoryOrder
 from service.web.pages import rendering
 from service.wiring import Wiring
@@ -58,7 +58,7 @@ def _under() -> str:
 
 def _found(under: str) -> Callable[[str], bool]:
     try:
-        matches = finding(request.args.get("search", "").strip())
+        matches = search_matcher(request.args.get("search", "").strip())
     except ValueError as error:
         raise ConfigurationError(f"search: {error}") from error
     return lambda name: name.startswith(under) and matches(name)

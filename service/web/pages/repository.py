@@ -7,8 +7,7 @@ from flask import Blueprint, Response, request
 
 from service.domain.errors import ConfigurationError
 from service.domain.oci.names import is_digest, is_tag
-from service.domain.retention.selector import TagSelector
-from service.domain.search import finding
+from service.domain.retention.selector import TagSelector, search_matcher
 from service.prune.manual import ask, wishes
 from service.reports.inventory import TagOrder
 from service.reports.listings import Listings
@@ -120,7 +119,7 @@ def _order() -> TagOrder:
 
 def _found() -> Any:
     try:
-        return finding(request.args.get("search", "").strip())
+        return search_matcher(request.args.get("search", "").strip())
     except ValueError as error:
         raise ConfigurationError(f"search: {error}") from error
 

@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 from flask import Flask
 from markupsafe import Markup, escape
 
-from service.domain.policy.size import size
-from service.domain.policy.units import spell_duration
-from service.web.pages.rendering import here
+from service.domain.policy.units import spell_duration, spell_size
 from service.web.session import csrf
 
 # Control characters, format characters (among them those that change the writing direction), surrogates, line and
@@ -19,7 +17,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def register(app: Flask) -> None:
     """Register the filters and functions for the templates."""
     env = app.jinja_env
-    env.filters.update(shown=shown, plain=plain, lines=lines, size=size, span=span, number=number)
+    env.filters.update(shown=shown, plain=plain, lines=lines, size=spell_size, span=span, number=number)
     env.filters.update(when_us=when_us, when_ms=when_ms, at_us=at_us, at_ms=at_ms)
     env.globals.update(csrf=csrf, here=here)
 

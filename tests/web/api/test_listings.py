@@ -114,8 +114,8 @@ def test_the_plan_as_it_stands(edge: Edge) -> None:
         ("ops/api", 0, 1), ("shop/api", 1, 0),
     ]  # fmt: skip
     (deletion,) = rows[1]["deletions"]
-    said = [deletion[name] for name in ("tag", "digest", "kept_as", "size_bytes", "reason", "rule", "by")]
-    assert said == ["v1", digest(1), "latest", 400, "old", "last", ""]
+    values = [deletion[name] for name in ("tag", "digest", "kept_as", "size_bytes", "reason", "rule", "by")]
+    assert values == ["v1", digest(1), "latest", 400, "old", "last", ""]
     assert read(edge, "plan", search="ops")["total"] == 1
 
 
