@@ -7,6 +7,7 @@ from flask import Flask
 from markupsafe import Markup, escape
 
 from service.domain.policy.units import spell_duration, spell_size
+from service.web.pages.rendering import here
 from service.web.session import csrf
 
 # Control characters, format characters (among them those that change the writing direction), surrogates, line and
