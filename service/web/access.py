@@ -21,10 +21,10 @@ _GUESSES = "pushprune guesses"
 
 _OPENED_BY: Mapping[Right, tuple[str, ...]] = {"read": ("read", "admin"), "admin": ("admin",)}
 _WRONG_NOTIFY = "the notify token is missing or wrong: send the header `Authorization: Bearer <tokens.notify>`"
-_FOREIGN = "without tokens only programs on this machine may ask: set tokens.read and tokens.admin"
+_FOREIGN = "no token is set, so only programs on this machine have access: set tokens.read and tokens.admin"
 _UNSET: Mapping[Right, str] = {
-    "read": "neither tokens.read nor tokens.admin is set, so nobody may look: set tokens.read",
-    "admin": "tokens.admin is not set, so nobody may change anything: set it",
+    "read": "neither tokens.read nor tokens.admin is set, so access is disabled: set tokens.read",
+    "admin": "tokens.admin is not set, so changes are disabled: set tokens.admin",
 }
 _WRONG: Mapping[Right, str] = {
     "read": "the token is missing or wrong: send the header `Authorization: Bearer <tokens.read>`",
@@ -32,7 +32,7 @@ _WRONG: Mapping[Right, str] = {
 }
 _TOO_LITTLE: Mapping[Right, str] = {
     "read": "the notify token may only post notifications: send tokens.read or tokens.admin",
-    "admin": "this token may not change anything: send tokens.admin",
+    "admin": "this token is read-only: send tokens.admin",
 }
 
 
@@ -73,7 +73,7 @@ def notify_refusal(settings: Settings) -> Response | None:
     if not tokens:
         return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_cross_origin() else None
     if "notify" not in tokens:
-        return _unauthorized("tokens.notify is not set, so nobody may post notifications: set it")
+        return _unauthorized("tokens.notify is not set, so notifications are rejected: set tokens.notify")
     if "notify" in _carried(tokens):
         return None
     return _unauthorized(_WRONG_NOTIFY)

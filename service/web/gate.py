@@ -24,12 +24,12 @@ _NAMES = (
     ("X-Forwarded-Method", "X-Forwarded-Uri"),
     ("X-Original-Method", "X-Original-URL"),
 )
-_FOREIGN = "only a proxy on this machine or in a private network may ask the gate"
+_FOREIGN = "only a proxy on this machine or in a private network may use /gate"
 _UNNAMED = (
-    "a proxy must name the request that it asks for: send X-Original-Method and X-Original-URI, or X-Forwarded-Method "
+    "the proxy must name the original request: send X-Original-Method and X-Original-URI, or X-Forwarded-Method "
     "and X-Forwarded-Uri"
 )
-_CLOSED = "a garbage collection is running or about to: send the request again"
+_CLOSED = "a garbage collection is running or about to start: repeat the request"
 
 
 def blueprint(wiring: Wiring, keeper: Gatekeeper | None = None) -> Blueprint:

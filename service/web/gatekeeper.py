@@ -23,8 +23,8 @@ _MOST_UNNOTED = 10_000
 _TELL_AGAIN_S = 60.0
 _PUSHES = "pushes"
 _OVERFLOWS = (
-    "more pushes are under way, or more blobs that they rely on, than can be remembered: nothing is collected until "
-    "that is over; see who sends so many requests to the registry"
+    "too many unfinished pushes, or blobs that they need, to keep track of: no collection runs until there are fewer; "
+    "find the client that sends so many requests to the registry"
 )
 
 
@@ -187,7 +187,7 @@ class Gatekeeper:
             self._is_away = True
         # An error must not end this thread: the requests that wait would never learn that the gate is open.
         except Exception:  # noqa: BLE001
-            log.exception("the gate could not be looked at; it goes on")
+            log.exception("the gate could not be read; this is retried")
         else:
             self._contact_s, self._is_away = asked_s, False
             self._memory = signed.memory

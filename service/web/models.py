@@ -18,9 +18,9 @@ def respond(answer: ApiAnswer) -> Response:
 
 
 class ApiRequest(BaseModel):
-    """A value that comes in: path, query or body. Raises InvalidRequest when it cannot be understood.
+    """The path, query or body of a request. Raises InvalidRequest if it is invalid.
 
-    What it does not know is refused, so that a slip of the pen is not taken for silence.
+    Unknown fields are rejected, so that a misspelled field is not ignored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class ApiRequest(BaseModel):
 class Problem(ApiAnswer):
     """The reason for which a request was refused (RFC 9457, `application/problem+json`)."""
 
-    type: str = Field(description="always about:blank: the status says what kind it is")
+    type: str = Field(description="always about:blank: the status tells the kind of error")
     title: str = Field(description="the status in words")
     status: int = Field(description="the HTTP status")
     detail: str = Field(description="one sentence that says what to do")

@@ -33,7 +33,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
             alert.accepted()
         rejected = [rejected.reason for rejected in envelope.rejected]
         if recorded.refused:
-            rejected.append(f"{recorded.refused} events are about too many repositories or tags nobody has seen yet")
+            rejected.append(f"{recorded.refused} events name too many unknown repositories or tags")
         answer = {"recorded": recorded.events, "duplicates": recorded.duplicates, "rejected": rejected}
         return jsonify(answer), 202 if rejected else 200
 
@@ -53,8 +53,8 @@ class UnauthenticatedAlert:
             return
         self._told_s = now_s
         sentence = (
-            f"a notification from {address} was refused: its Authorization header does not carry tokens.notify; "
-            "mend `headers` of the endpoint in the registry's config.yml and restart the registry"
+            f"a notification from {address} was rejected: its Authorization header does not contain tokens.notify; "
+            "correct `headers` of the endpoint in the registry's config.yml and restart the registry"
         )
         log.warning(sentence)
         with suppress(StoreUnavailable):

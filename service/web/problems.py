@@ -135,4 +135,4 @@ def _unexpected(error: Exception) -> Response:
 def fault(error: Exception) -> str:
     """Log an unexpected error; return the sentence for the client, without details of the error."""
     log.error("a request failed", error=repr(error), exc_info=error)
-    return "this is a fault in pushprune; its log says more"
+    return "internal error of pushprune; see its log"

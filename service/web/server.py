@@ -57,7 +57,11 @@ class MalformedRequestTask(ErrorTask):
 
     def execute(self) -> None:
         error = self.request.error
-        detail = TOO_LARGE if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else f"this is no request: {error.body}"
+        detail = (
+            TOO_LARGE
+            if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            else f"not a valid HTTP request: {error.body}"
+        )
         body = json.dumps({"type": "about:blank", "title": error.reason, "status": error.code, "detail": detail})
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/problem+json"))

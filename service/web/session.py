@@ -115,9 +115,9 @@ def csrf_error() -> str | None:
     origin = request.headers.get("Origin", "")
     if origin.partition("://")[2] != request.host:
         return (
-            f"the page that sent this is of {origin or 'nobody'}, and this is {request.host}: where a proxy stands in "
-            "front, name it in web.proxies, and let it hand on the host"
+            f"the form was sent by {origin or 'an unknown site'}, and this is {request.host}: if a proxy is in front, "
+            "name it in web.proxies and let it forward the Host header"
         )
     if not hmac.compare_digest(request.form.get("csrf", "").encode(), csrf().encode()):
-        return "the page that sent this is too old: load it again"
+        return "the form has expired: reload the page"
     return None

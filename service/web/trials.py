@@ -22,7 +22,7 @@ MOST_BYTES = 100_000
 MOST_PATTERNS = 2000
 
 _INSTEAD = "use `pushprune prune --dry-run --policy FILE`"
-_TOOK_TOO_LONG = f"the preview takes more than {PATIENCE_S:g} s: ask for fewer repositories, or {_INSTEAD}"
+_TOOK_TOO_LONG = f"the preview takes more than {PATIENCE_S:g} s: name fewer repositories, or {_INSTEAD}"
 _EXTENSION = "pushprune trials"
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ def turn() -> Iterator[None]:
     """
     turns: BoundedSemaphore = current_app.extensions[_EXTENSION]
     if not turns.acquire(blocking=False):
-        raise Busy(f"{AT_ONCE} previews are being computed: ask again in some seconds")
+        raise Busy(f"{AT_ONCE} previews are being computed: try again in some seconds")
     try:
         with matching_within(PATIENCE_S):
             yield
@@ -74,7 +74,7 @@ def in_time(names: Iterable[T]) -> Iterator[T]:
 def check_size(written_bytes: int) -> None:
     """Raise TooLarge if a policy is too long for a preview."""
     if written_bytes > MOST_BYTES:
-        raise TooLarge(f"a policy of more than {MOST_BYTES // 1000} kB is not tried here: {_INSTEAD}")
+        raise TooLarge(f"a policy of more than {MOST_BYTES // 1000} kB is not previewed here: {_INSTEAD}")
 
 
 def check_patterns(policy: Mapping[str, Any]) -> None:
@@ -85,4 +85,4 @@ def check_patterns(policy: Mapping[str, Any]) -> None:
     values += [rule.get(key) for rule in of_rules for key in ("repos", "tags", "group")]
     count = sum(len(value) if isinstance(value, list | tuple) else value is not None for value in values)
     if count > MOST_PATTERNS:
-        raise TooLarge(f"a policy of more than {MOST_PATTERNS} patterns is not tried here: {_INSTEAD}")
+        raise TooLarge(f"a policy of more than {MOST_PATTERNS} patterns is not previewed here: {_INSTEAD}")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.live
 
 Visiting = Callable[..., Visit]
 PATIENCE_MS = 20_000
-LOOKING = ("Sign out", "Show", "See what would go")
+LOOKING = ("Sign out", "Show", "Preview deletions")
 PAGES = ("/", "/repositories", "/activity", "/policy", "/collection", "/health")
 
 
@@ -45,14 +45,14 @@ def test_a_deleted_tag_is_explained_and_put_back_by_clicking(
     site: Site, visit: Visiting, repository: str, tmp_path: Path
 ) -> None:
     page = visit().go(f"/repository/{repository}")
-    row = page.get_by_role("row").filter(has=page.get_by_role("button", name="Put back v1"))
+    row = page.get_by_role("row").filter(has=page.get_by_role("button", name="Restore v1"))
     expect(row).to_contain_text("older than the newest 2")
     row.get_by_role("link", name="v1").click()
-    expect(page.get_by_text("It is not there")).to_be_visible()
+    expect(page.get_by_text("This tag does not exist")).to_be_visible()
     expect(page.get_by_role("listitem").filter(has_text="older than the newest 2")).to_be_visible()
-    page.get_by_role("button", name="Put it back", exact=True).click()
-    expect(page.get_by_role("status")).to_contain_text("v1 is back")
-    expect(page.get_by_text("stands there now")).to_be_visible()
+    page.get_by_role("button", name="Restore", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("restored v1")
+    expect(page.get_by_text("current", exact=True)).to_be_visible()
     host = site.system.registry.url.removeprefix("http://")
     command = ["skopeo", "copy", "--quiet", "--insecure-policy", "--src-tls-verify=false"]
     subprocess.run([*command, f"docker://{host}/{repository}:v1", f"dir:{tmp_path}/pulled"], check=True)
@@ -67,12 +67,12 @@ def test_a_tag_is_put_back_to_what_it_stood_at_before_and_both_are_compared(site
     page = visit().go(f"/tag/{name}:stable")
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("row", name="Digest").locator(f"[title='{first}'], [title='{two}']")).to_have_count(2)
-    page.get_by_text("Put it back …").click()
+    page.get_by_text("Revert tag to this image …").click()
     expect(page.get_by_text("nothing is overwritten")).to_be_visible()
-    page.get_by_role("button", name=f"Put {first[:19]} in its place").click()
-    expect(page.get_by_role("status")).to_contain_text(f"{two} has lost the tag")
+    page.get_by_role("button", name=f"Revert to {first[:19]}").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{two} no longer has the tag")
     assert pusher.pull_whole(name, "stable") == first
-    expect(page.get_by_role("listitem").filter(has_text="stands there now")).to_contain_text("put back")
+    expect(page.get_by_role("listitem").filter(has=page.get_by_text("current", exact=True))).to_contain_text("restored")
 
 
 def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
@@ -86,11 +86,11 @@ def test_a_hold_is_looked_at_and_approved(site: Site, visit: Visiting) -> None:
     page = visit().go("/policy")
     plan = page.get_by_role("article").filter(has_text=name)
     expect(plan).to_contain_text("5 images")
-    plan.get_by_text("What would go").click()
+    plan.get_by_text("Show the images").click()
     expect(plan.get_by_role("row").filter(has_text="v4")).to_contain_text("older than the newest 2")
     expect(plan.get_by_role("row").filter(has_text="v5")).to_have_count(0)
     plan.get_by_role("button", name="Approve").click()
-    expect(page.get_by_role("status")).to_contain_text("5 images may go")
+    expect(page.get_by_role("status")).to_contain_text("5 images will be deleted")
     wait_until(lambda: system.tags(name) == {"v5", "v6"}, "what was approved did not go")
     expect(page.get_by_role("article").filter(has_text=name)).to_have_count(0, timeout=PATIENCE_MS)
 
@@ -112,8 +112,8 @@ def test_who_may_only_look_sees_no_button_that_changes(visit: Visiting, reposito
         assert names <= {
             "Sign out",
             "Show",
-            "See what would go",
-            "Copy pull",
+            "Preview deletions",
+            "Copy",
             "Copy pull command",
             "Copy pull by digest",
         }
@@ -151,7 +151,7 @@ def test_all_of_a_page_with_its_assets_is_light(visit: Visiting, repository: str
 
 def test_the_doctor_says_what_he_found(visit: Visiting) -> None:
     page = visit().go("/health")
-    page.get_by_role("button", name="Look", exact=True).click()
+    page.get_by_role("button", name="Run check", exact=True).click()
     expect(page.get_by_role("row", name="notifications ok")).to_be_visible(timeout=2 * PATIENCE_MS)
 
 

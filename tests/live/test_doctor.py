@@ -135,7 +135,7 @@ def test_a_wrong_token_at_the_registry_is_found(live: Live, doctor: Doctor) -> N
     code, findings = doctor(system, "--wait", "2")
     severity, message, mend = only(findings, "notifications")
     assert (code, severity) == (1, "error")
-    assert "does not carry tokens.notify" in message
+    assert "does not contain tokens.notify" in message
     assert mend.startswith('headers: {Authorization: ["Bearer <the value of tokens.notify>"]}')
     assert TOKEN not in json.dumps(findings)
 

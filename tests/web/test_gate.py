@@ -346,7 +346,7 @@ def test_more_pushes_than_can_be_remembered_are_told_of_until_that_is_over(
     client.zadd(door.wiring.connection.keys.of("unreferenced"), {"*": door.wiring.connection.now_ms()})
     assert door.ask("POST", UPLOAD).status_code == 204
     (trouble,) = door.wiring.outbox.troubles()
-    assert trouble.message.startswith("more pushes are under way")
+    assert trouble.message.startswith("too many unfinished pushes")
     client.delete(door.wiring.connection.keys.of("unreferenced"))
     assert door.ask("POST", UPLOAD).status_code == 204
     assert door.wiring.outbox.troubles() == ()

@@ -89,7 +89,7 @@ def test_a_larger_body_of_unknown_length_is_refused(edge: Edge) -> None:
     assert edge.tags() == []
 
 
-UNSET = "tokens.notify is not set, so nobody may post notifications: set it"
+UNSET = "tokens.notify is not set, so notifications are rejected: set tokens.notify"
 TOKENS = {"notify": "notify-s3cret", "read": "read-s3cret", "admin": "admin-s3cret"}
 
 
@@ -154,7 +154,7 @@ def test_a_fault_of_ours_shows_nothing_of_our_insides(
 
     monkeypatch.setattr(History, "record", broken)
     response = post(edge, event())
-    assert problem(response) == (500, "this is a fault in pushprune; its log says more")
+    assert problem(response) == (500, "internal error of pushprune; see its log")
     assert "inside knowledge" not in response.text
 
 
@@ -162,7 +162,7 @@ def test_a_refused_notification_is_told_to_the_operator_until_one_is_accepted(se
     edge = serve(tokens=TOKENS)
     send(edge, envelope(event()), headers={"Authorization": "Bearer mistaken"})
     (trouble,) = edge.wiring.outbox.troubles()
-    assert "does not carry tokens.notify" in trouble.message
+    assert "does not contain tokens.notify" in trouble.message
     assert "mistaken" not in trouble.message
     send(edge, envelope(event()), headers={"Authorization": "Bearer notify-s3cret"})
     assert edge.wiring.outbox.troubles() == ()

@@ -263,7 +263,7 @@ def test_a_body_that_is_too_large_is_refused_in_one_sentence(serve: Serve) -> No
 def test_what_is_no_http_is_refused_in_one_sentence(serve: Serve, nonsense: bytes) -> None:
     status, body = answer(serve().connect(nonsense))
     assert status == 400
-    assert json.loads(body)["detail"].startswith("this is no request: ")
+    assert json.loads(body)["detail"].startswith("not a valid HTTP request: ")
 
 
 def test_an_address_that_is_taken_is_refused_in_one_sentence(serve: Serve) -> None:

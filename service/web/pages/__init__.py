@@ -53,7 +53,9 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_FOREIGN = "without tokens only programs and browsers on this machine may ask: set tokens.read and tokens.admin"
+_FOREIGN = (
+    "no token is set, so only programs and browsers on this machine have access: set tokens.read and tokens.admin"
+)
 # Forms that need no right to change anything.
 _ASKS = frozenset({"pages.log_in", "pages.log_out", "pages.policy_trial"})
 _FOR_ALL = frozenset({"pages.log_in", "pages.log_in_page"})
@@ -90,7 +92,7 @@ def _refused(wiring: Wiring) -> Response | None:
         return rendering.page("again.html")
     # A rejected cross-site POST must not begin a session, so this check comes before csrf().
     if request.method == "POST" and is_cross_site():
-        return rendering.error_page(csrf_error() or "another site sent this", 403)
+        return rendering.error_page(csrf_error() or "a page of another site sent this form", 403)
     csrf()
     user = rendering.keep_visitor(visitor(wiring))
     if user is None and request.endpoint not in _FOR_ALL:
@@ -113,7 +115,7 @@ def _unwanted(user: Visitor | None) -> Response | None:
         return rendering.error_page(reason, 403)
     if request.endpoint in _ASKS or (user and user.may_change):
         return None
-    return rendering.error_page("you may look and change nothing: sign in with tokens.admin for that", 403)
+    return rendering.error_page("read-only: sign in with tokens.admin to make changes", 403)
 
 
 def _to_login() -> Response:
@@ -150,5 +152,5 @@ def _failed(error: Exception, status: int = 0) -> Response:
     message = error.description if isinstance(error, HTTPException) else str(error)
     status = status or next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 409)
     if request.method == "POST" and request.endpoint not in rendering.ANSWERS_ITSELF:
-        return rendering.redirect_back(message or "it failed", failed=True)
-    return rendering.error_page(message or "it failed", status)
+        return rendering.redirect_back(message or "the request failed", failed=True)
+    return rendering.error_page(message or "the request failed", status)

@@ -19,16 +19,16 @@ NAME = "Activity"
 
 _ACTIONS = {
     "push": "pushed",
-    "delete": "deleted by others",
+    "delete": "deleted outside pushprune",
     "pruned": "deleted",
     "still listed": "deleted, tag still listed",
-    "restored": "put back",
-    "adopted": "found",
-    "vanished": "vanished",
-    "rescued": "rescued",
-    "healed": "healed",
-    "lost": "lost",
-    "dated": "dated",
+    "restored": "restored",
+    "adopted": "imported",
+    "vanished": "missing at the registry",
+    "rescued": "kept by a new push",
+    "healed": "repaired",
+    "lost": "could not be repaired",
+    "dated": "creation date read",
     "approved": "approved",
     "refused": "refused",
 }
@@ -70,17 +70,17 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         listed = wiring.inventory.entries(*_wanted(wiring, filters), filters.before or None, _PAGE)
         asked = {name: value for name, value in _asked().items() if name != "before"}
         values = {"history": listed, "asked": asked, "actions": _ACTIONS, "filters": filters}
-        return rendering.panel("activity_entries.html", "What happened", **values)
+        return rendering.panel("activity_entries.html", "Events", **values)
 
     @pages.get("/panels/activity/rejected")
     def activity_rejected() -> Response:
         rejected = wiring.inventory.rejected(_REJECTED)
-        return rendering.panel("activity_rejected.html", "What could not be understood", rejected=rejected)
+        return rendering.panel("activity_rejected.html", "Rejected events", rejected=rejected)
 
     @pages.get("/panels/activity/troubles")
     def activity_troubles() -> Response:
         values = {"troubles": wiring.outbox.troubles(), "most": _TROUBLES}
-        return rendering.panel("activity_troubles.html", "What failed", **values)
+        return rendering.panel("activity_troubles.html", "Open problems", **values)
 
     @pages.get("/activity.csv")
     def activity_csv() -> Response:

@@ -45,7 +45,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/collection/runs")
     def collection_runs() -> Response:
         runs, totals = status.past(wiring, _SHOWN)
-        return rendering.panel("collection_runs.html", "Collections that ran", runs=runs, totals=totals)
+        return rendering.panel("collection_runs.html", "Past collections", runs=runs, totals=totals)
 
     @pages.get("/collection/run/<int:started_ms>")
     def collection_run(started_ms: int) -> Response:
@@ -72,7 +72,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             return rendering.redirect_back(f"A dry run is queued: {reason}")
         becomes = permanent(at_stake(wiring))
         return rendering.redirect_back(
-            f"A collection is queued: {reason}. It is tried until it is made, and {becomes} with it."
+            f"A collection is queued: {reason}. It is retried until it succeeds; then {becomes}."
         )
 
     @pages.post("/collection/cancel")

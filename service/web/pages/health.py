@@ -74,7 +74,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def health_doctor() -> Response:
         """Run the doctor. It pushes a probe into a repository of its own, and deletes it again."""
         if not looking.acquire(blocking=False):
-            raise ConfigurationError("the doctor is already running: wait until it has finished")
+            raise ConfigurationError("the check is already running: wait until it has finished")
         try:
             findings = tuple(map(_open, examine(open_case(wiring, patience_s=_PATIENCE_S))))
         finally:
@@ -87,7 +87,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
 
 def _found(findings: tuple[Finding, ...] = (), at_ms: int = 0, by: str = "") -> Response:
     values = {"findings": findings, "at_ms": at_ms, "by": by, "worst": worst(findings)}
-    return rendering.panel("health_doctor.html", "What the doctor found", **values)
+    return rendering.panel("health_doctor.html", "Diagnostics", **values)
 
 
 def _open(finding: Finding) -> Finding:

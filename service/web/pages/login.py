@@ -25,14 +25,14 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def log_in() -> Response:
         address = request.remote_addr or ""
         if wait_s := attempts.wait_s(address):
-            response = _form("too many tokens were wrong: wait a minute", HTTPStatus.TOO_MANY_REQUESTS)
+            response = _form("too many wrong tokens: wait a minute", HTTPStatus.TOO_MANY_REQUESTS)
             response.headers["Retry-After"] = str(round(wait_s) + 1)
             return response
         if session.sign_in(settings, request.form.get("token", "").strip()):
             return _onwards()
         attempts.failed(address)
         log.warning("a login failed", address=address)
-        return _form(unset(settings) or "that is neither tokens.read nor tokens.admin", HTTPStatus.FORBIDDEN)
+        return _form(unset(settings) or "Invalid token: enter tokens.read or tokens.admin.", HTTPStatus.FORBIDDEN)
 
     @pages.post("/logout")
     def log_out() -> Response:

@@ -49,7 +49,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         under, standing = wiring.garbage.progress(), wiring.gate.state()
         return rendering.panel(
             "overview_now.html",
-            "What happens now",
+            "Current state",
             reading=now.reading,
             registry=now.registry,
             holds=sum(1 for held in waiting(wiring) if held.rejection is None),
@@ -57,14 +57,14 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             totals=wiring.garbage.totals(),
             trashed=wiring.figures.trashed(),
             gate=standing.state if standing else "open",
-            collection=under.stage if under else "none under way",
+            collection=under.stage if under else "none running",
             dry_run=bool(policy and policy.dry_run),
             no_policy=policy is None and wiring.policies.complaint is None,
         )
 
     @pages.get("/panels/overview/size")
     def overview_size() -> Response:
-        return rendering.panel("overview_size.html", "How much there is", usage=disk_usage.current())
+        return rendering.panel("overview_size.html", "Storage used", usage=disk_usage.current())
 
     @pages.get("/panels/overview/past")
     def overview_past() -> Response:
@@ -73,7 +73,9 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         since_ms = (now_ms - length_s * 1000) // step_ms * step_ms
         tally = wiring.tallies.since(since_ms, step_ms)
         rows = tuple(_steps(tally, wiring.garbage.runs(_RUNS), range(since_ms, now_ms + 1, step_ms)))
-        return rendering.panel("overview_past.html", "What happened", rows=rows, step_s=step_s, is_whole=tally.is_whole)
+        return rendering.panel(
+            "overview_past.html", "Recent activity", rows=rows, step_s=step_s, is_whole=tally.is_whole
+        )
 
 
 def _period() -> str:

@@ -83,7 +83,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         policies, now = wiring.policies, wiring.policies.current()
         return rendering.panel(
             "policy_force.html",
-            "The policy in force",
+            "Current policy",
             policy=now,
             written=policy_file(now),
             source=policies.file or "the configuration",
@@ -99,7 +99,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         undecided = [held.hold for held in holds if held.rejection is None]
         return rendering.panel(
             "policy_holds.html",
-            "Plans that wait",
+            "Pending approvals",
             holds=holds,
             most=_ROWS,
             undecided=len(undecided),
@@ -110,13 +110,13 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/policy/hold/<path:repository>")
     def policy_hold(repository: str) -> Response:
         (preview,) = wiring.verdicts.preview([repository])
-        return rendering.panel("policy_hold.html", f"What would go from {repository}", preview=preview, most=_TAGS)
+        return rendering.panel("policy_hold.html", f"To be deleted from {repository}", preview=preview, most=_TAGS)
 
     @pages.post("/policy/approve")
     def approve() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
         images = approvals.approve(wiring, repository, plan, by=rendering.current_visitor().name)
-        return rendering.redirect_back(f"Approved for {repository}: {images} images may go.")
+        return rendering.redirect_back(f"Approved for {repository}: {images} images will be deleted.")
 
     @pages.post("/policy/approve-all")
     def approve_all() -> Response:
@@ -129,7 +129,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     def refuse() -> Response:
         repository, plan = request.form.get("repository", ""), request.form.get("plan", "")
         approvals.refuse(wiring, repository, plan, by=rendering.current_visitor().name)
-        return rendering.redirect_back(f"Refused for {repository}: nothing of this plan goes.")
+        return rendering.redirect_back(f"Rejected for {repository}: no images of this plan will be deleted.")
 
     @pages.post("/panels/policy/trial")
     def policy_trial() -> Response:
@@ -143,7 +143,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             changes, looked = _changes(wiring, names, tried)
         return rendering.panel(
             "policy_trial.html",
-            "What another policy would do",
+            "Test of a policy",
             changes=changes,
             looked=looked,
             of=len(names),

@@ -85,8 +85,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             by=rendering.current_visitor().name,
         )
         names = ", ".join((*undone.tags, *undone.referrers)) or undone.digest
-        lost = f" {undone.replaced} has lost the tag; nobody deletes it for a day." if undone.replaced else ""
-        return rendering.redirect_back(f"{repository}: {names} is back.{lost}")
+        lost = (
+            f" {undone.replaced} no longer has the tag; no policy deletes it for 24 hours." if undone.replaced else ""
+        )
+        return rendering.redirect_back(f"{repository}: restored {names}.{lost}")
 
     @pages.post("/delete")
     def delete() -> Response:
@@ -94,7 +96,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
         repository = wiring.inventory.known(request.form.get("repository", ""))
         tag = _a_tag(request.form.get("tag", ""))
         if tag is None:
-            raise ConfigurationError("name the tag that is to go")
+            raise ConfigurationError("name the tag to delete")
         force = request.form.get("force") == "yes"
         asked = ask(
             wiring,
@@ -103,8 +105,10 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
             force=force,
         )
         if not any(wish.asks for wish in asked):
-            return rendering.redirect_back(f"{repository}:{tag} was pushed at this moment, and stays.", failed=True)
-        return rendering.redirect_back(f"{repository}:{tag} goes as soon as a worker comes to it.")
+            return rendering.redirect_back(
+                f"{repository}:{tag} was pushed just now, so it is not deleted.", failed=True
+            )
+        return rendering.redirect_back(f"{repository}:{tag} is queued for deletion.")
 
 
 def host(url: str | None) -> str:
@@ -126,11 +130,11 @@ def _found() -> Any:
 
 def _a_tag(text: str) -> str | None:
     if text and not is_tag(text):
-        raise ConfigurationError(f"{text[:80]!r} is no tag; write one such as v1")
+        raise ConfigurationError(f"{text[:80]!r} is not a valid tag; write a tag such as v1")
     return text or None
 
 
 def _a_digest(text: str) -> str | None:
     if text and not is_digest(text):
-        raise ConfigurationError(f"{text[:80]!r} is no digest")
+        raise ConfigurationError(f"{text[:80]!r} is not a valid digest")
     return text or None

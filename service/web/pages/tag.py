@@ -88,7 +88,7 @@ def add(pages: Blueprint, wiring: Wiring) -> None:
     @pages.get("/panels/tag/platforms/<path:repository>@<digest>")
     def tag_platforms(repository: str, digest: str) -> Response:
         if not is_digest(digest):
-            raise ConfigurationError(f"{digest[:80]!r} is no digest")
+            raise ConfigurationError(f"{digest[:80]!r} is not a valid digest")
         platforms = wiring.platforms.of(wiring.inventory.known(repository), [digest])[digest]
         return rendering.panel("tag_platforms.html", "Platforms", platforms=platforms)
 
@@ -122,5 +122,5 @@ def _images(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
 def _one_of(images: Iterable[Interval], digest: str) -> Interval:
     image = next((image for image in images if image.digest == digest), None)
     if image is None:
-        raise ConfigurationError(f"the tag never stood at {digest[:80]!r}: choose two digests of its time line")
+        raise ConfigurationError(f"the tag never pointed to {digest[:80]!r}: choose two digests of its history")
     return image

@@ -15,7 +15,7 @@ from tests.support.problem import problem
 pytestmark = pytest.mark.slow
 
 EVERY = (*LOOKS, *CHANGES)
-FOREIGN = "without tokens only programs on this machine may ask: set tokens.read and tokens.admin"
+FOREIGN = "no token is set, so only programs on this machine have access: set tokens.read and tokens.admin"
 
 
 def is_open(response: TestResponse) -> bool:
@@ -76,7 +76,7 @@ def test_a_stranger_is_refused_before_the_request_is_looked_at(serve: ServeEdge)
 
 def test_with_a_notify_token_alone_nobody_may_look_and_hears_what_to_set(serve: ServeEdge) -> None:
     http = serve(tokens={"notify": "notify-s3cret"}).http
-    unset = "neither tokens.read nor tokens.admin is set, so nobody may look: set tokens.read"
+    unset = "neither tokens.read nor tokens.admin is set, so access is disabled: set tokens.read"
     for route in LOOKS:
         assert (route, *problem(ask(http, route))) == (route, 401, unset)
         assert (route, *problem(ask(http, route, "notify-s3cret"))) == (route, 403, unset)
@@ -87,7 +87,7 @@ def test_without_an_admin_token_nobody_may_change_where_there_are_tokens(
     serve: ServeEdge, tokens: dict[str, str]
 ) -> None:
     http = serve(tokens=tokens).http
-    unset = "tokens.admin is not set, so nobody may change anything: set it"
+    unset = "tokens.admin is not set, so changes are disabled: set tokens.admin"
     for route in CHANGES:
         assert (route, *problem(ask(http, route))) == (route, 401, unset)
         for token in tokens.values():

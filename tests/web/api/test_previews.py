@@ -248,7 +248,7 @@ class TestWhatTryingAPolicyCosts:
     def test_one_that_takes_too_long_is_given_up(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trials, "PATIENCE_S", -1.0)
         status, message = problem(ask(shop, policy=KEEP_1))
-        assert (status, "ask for fewer repositories" in message) == (503, True)
+        assert (status, "name fewer repositories" in message) == (503, True)
 
     def test_one_repository_alone_cannot_take_longer(self, shop: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(trials, "in_time", lambda names: names)

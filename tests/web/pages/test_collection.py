@@ -28,7 +28,7 @@ def test_the_queued_one_says_what_it_makes_permanent_and_can_be_cancelled(edge: 
     browser = Browser(edge)
     edge.wiring.garbage.request("asked for by hand (alice)")
     text = browser.text("/panels/collection/now")
-    assert "It is tried until it is made, and 0 deletions become permanent with it." in text
+    assert "It is retried until it succeeds; then 0 deletions become permanent." in text
     assert "Cancel the queued collection" in text
     answer = browser.said(browser.post("/collection/cancel", back="/collection"))
     assert "Cancelled: asked for by hand (alice)" in answer
@@ -58,7 +58,7 @@ def test_those_that_ran_are_shown_with_their_figures(edge: Edge) -> None:
 def test_what_a_dry_run_said_is_shown(edge: Edge) -> None:
     edge.wiring.garbage.note_rehearsal(Rehearsal(1000, ((digest_of("a"), 7_000), (digest_of("b"), None))))
     text = Browser(edge).text("/panels/collection/rehearsal")
-    assert "2 blobs would be swept, 7.0 kB and 1 of unknown size" in text
+    assert "2 blobs would be deleted, 7.0 kB and 1 of unknown size" in text
     assert digest_of("a") in text
 
 
@@ -74,5 +74,5 @@ def test_a_run_has_a_page_with_its_figures_and_what_was_printed(edge: Edge) -> N
     assert "<bdi>of 24</bdi>\n<bdi>1 blobs &lt;marked&gt;</bdi></pre>" in text
     assert "3 blobs, 0 manifests" in text
     assert "of 5</bdi>" in browser.text("/panels/collection/run/5")
-    assert "not kept any more" in browser.text("/panels/collection/run/4")
+    assert "no longer kept" in browser.text("/panels/collection/run/4")
     assert browser.panel("/panels/collection/run/99").status_code == 404

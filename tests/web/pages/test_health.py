@@ -61,10 +61,10 @@ def test_workers_and_queues_are_counted(edge: Edge) -> None:
     edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
     edge.redis.lpush("pushprune:enforce", "a", "b")
     text = browser.text("/panels/health/now")
-    assert "<dt>Workers that live</dt><dd>1</dd>" in text
+    assert "<dt>Active workers</dt><dd>1</dd>" in text
     assert "<dt>Workers for enforce</dt><dd>1</dd>" in text
     assert "<dt>Messages for enforce</dt><dd>2</dd>" in text
-    assert "Nothing must be mended." in text
+    assert "All systems operational." in text
 
 
 def test_a_queue_without_a_worker_is_red(edge: Edge) -> None:
@@ -72,17 +72,17 @@ def test_a_queue_without_a_worker_is_red(edge: Edge) -> None:
     text = Browser(edge).text("/panels/health/now")
     assert '<dt>Workers for enforce</dt><dd class="goes">0</dd>' in text
     assert "no worker for queue enforce, so no repository is planned" in text
-    assert "Nothing must be mended." not in text
+    assert "All systems operational." not in text
 
 
 @pytest.mark.parametrize("panel", ["/panels/health/now", "/panels/overview/now"])
 def test_a_registry_that_is_away_is_red(serve: ServeEdge, panel: str) -> None:
     edge = serve(registry={"url": "http://127.0.0.1:1"})
     edge.wiring.outbox.sign_of_life("w1", ("enforce", "delete", "reconcile"))
-    assert '<dt>Registry</dt><dd class="kept">answers</dd>' in Browser(edge).text(panel)
+    assert '<dt>Registry</dt><dd class="kept">reachable</dd>' in Browser(edge).text(panel)
     edge.wiring.outbox.note_trouble("registry", "the registry cannot be reached")
     text = Browser(edge).text(panel)
-    assert '<dt>Registry</dt><dd class="goes">does not answer</dd>' in text
+    assert '<dt>Registry</dt><dd class="goes">not reachable</dd>' in text
     assert "the registry cannot be reached" in text
 
 
@@ -98,14 +98,14 @@ def test_a_comparison_is_asked_for(serve: ServeEdge) -> None:
     browser = Browser(edge)
     assert "asked for by hand (dashboard)" in browser.said(browser.post("/health/compare", back="/health"))
     assert edge.sent == ["a walk"]
-    assert "Wanted: <bdi>asked for by hand (dashboard)</bdi>" in browser.text("/panels/health/now")
+    assert "Queued: <bdi>asked for by hand (dashboard)</bdi>" in browser.text("/panels/health/now")
 
 
 def test_the_doctor_looks_once_it_is_asked(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
     result = (warning("clocks", "they differ by <b>", "date -s now"),)
     monkeypatch.setattr(health, "examine", lambda case: iter(result))
     text = Browser(edge).post("/panels/health/doctor").text
-    assert "Something will hurt" in text
+    assert "Warnings found" in text
     assert "they differ by &lt;b&gt;" in text
     assert "date -s now" in text
 
@@ -117,12 +117,12 @@ def test_what_the_doctor_found_is_seen_by_who_may_only_look_without_logins(
     result = (error("redis", "redis://u:pa55@h:1/0 is away", "curl http://u:pa55@h?token=pa55"), fine("web", "answers"))
     monkeypatch.setattr(health, "examine", lambda case: iter(result))
     reader, admin = Browser(edge, TOKENS["read"]), Browser(edge, TOKENS["admin"])
-    assert "Nobody had it look for a week. It pushes" in reader.text("/panels/health/found")
+    assert "Not run in the last 7 days. The check pushes" in reader.text("/panels/health/found")
     assert admin.post("/panels/health/doctor").status_code == 200
     text = reader.text("/panels/health/found")
-    assert "Something is wrong" in text
+    assert "Errors found" in text
     assert "redis://••••••••@h:1/0 is away" in text
-    assert "for <bdi>dashboard (admin)</bdi>" in text
+    assert "run by <bdi>dashboard (admin)</bdi>" in text
     assert "pa55" not in text + str(edge.redis.get("pushprune:doctor:last"))
     assert reader.post("/panels/health/doctor").status_code == 403
 

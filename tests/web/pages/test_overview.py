@@ -33,7 +33,7 @@ def test_what_happens_is_counted(edge: Edge) -> None:
 
 @pytest.mark.parametrize(
     ("policy", "sentence"),
-    [({"dry_run": True, "rules": []}, "The policy says <code>dry_run</code>"), (None, "No policy is in force")],
+    [({"dry_run": True, "rules": []}, "Dry run (<code>dry_run</code>)"), (None, "There is no policy")],
 )
 def test_a_policy_that_deletes_nothing_is_said(serve: ServeEdge, policy: object, sentence: str) -> None:
     text = Browser(serve(policy=policy)).text("/panels/overview/now")
@@ -102,6 +102,6 @@ def test_what_was_counted_is_not_read_again_and_what_is_too_old_goes(edge: Edge)
 
 def test_where_nothing_was_heard_yet_it_says_what_to_look_at(edge: Edge) -> None:
     browser = Browser(edge)
-    assert "Nothing was heard of a registry yet" in browser.text("/panels/overview/now")
+    assert "No events received yet" in browser.text("/panels/overview/now")
     edge.heard(event())
-    assert "Nothing was heard" not in browser.text("/panels/overview/now")
+    assert "No events received" not in browser.text("/panels/overview/now")

@@ -75,7 +75,7 @@ def test_approving_lets_it_go_on_and_stands_in_the_history(held: Edge) -> None:
     browser = Browser(held)
     response = browser.post("/policy/approve", repository="shop/api", plan=plan(held), back="/policy")
     assert response.headers["Location"] == "/policy"
-    assert "2 images may go" in browser.said(response)
+    assert "2 images will be deleted" in browser.said(response)
     assert held.wiring.verdicts.plan("shop/api").hold is None
     assert held.sent == ["shop/api"]
     (entry, *_) = held.wiring.history.entries("shop/api")
@@ -106,10 +106,10 @@ def test_another_plan_than_the_one_that_was_looked_at_is_not_approved(held: Edge
 
 def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
     browser = Browser(held)
-    assert "nothing of this plan goes" in browser.said(
+    assert "no images of this plan will be deleted" in browser.said(
         browser.post("/policy/refuse", repository="shop/api", plan=plan(held), back="/policy")
     )
-    assert "Refused by <bdi>dashboard</bdi>" in browser.text("/panels/policy/holds")
+    assert "Rejected by <bdi>dashboard</bdi>" in browser.text("/panels/policy/holds")
     assert '<a href="/policy#holds">0</a>' in browser.text("/panels/overview/now")
     assert (held.http.get("/readyz").json or {})["holds"] == 0
     assert "pushprune_held_repositories 0.0" in held.http.get("/metrics").text
@@ -126,13 +126,13 @@ def test_another_plan_is_another_matter(held: Edge) -> None:
     held.heard(event(tag="v4", at=4))
     history = held.wiring.history
     assert history.commit(history.snapshot("shop/api"), held.wiring.verdicts.plan("shop/api"), "held")
-    assert "Refused by" not in browser.text("/panels/policy/holds")
+    assert "Rejected by" not in browser.text("/panels/policy/holds")
 
 
 def test_another_policy_is_tried_and_nothing_changes(held: Edge) -> None:
     browser = Browser(held)
     text = browser.post(TRIAL, policy="rules: [{name: two, keep: {last: 2}}]", repositories="shop/*").text
-    assert "<bdi>v2</bdi></strong>" in text.split("Only by today")[-1]
+    assert "<bdi>v2</bdi></strong>" in text.split("Current policy only")[-1]
     assert browser.post(TRIAL, policy="rules: [{name: two, keep: none}]").text.count("<bdi>v3</bdi>") == 1
     assert held.wiring.policies.current() == held.wiring.settings.policy
 
@@ -148,7 +148,7 @@ def test_those_who_try_policies_leave_threads_for_the_registry(edge: Edge, monke
     monkeypatch.setattr(policy, "_changes", trying_meanwhile)
     assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
     assert [item.status_code for item in others] == [503, 200]
-    assert "ask again in some seconds" in others[0].text
+    assert "try again in some seconds" in others[0].text
     assert Browser(edge).post(TRIAL, policy="rules: []").status_code == 200
 
 

@@ -83,7 +83,7 @@ def test_platforms_are_asked_for_only_where_somebody_wants_them(pruned: Edge, re
 @pytest.mark.parametrize("digest", ["latest", "..", "sha256:zz"])
 def test_what_is_no_digest_has_no_platforms(pruned: Edge, digest: str) -> None:
     answer = Browser(pruned).panel(f"/panels/tag/platforms/shop/api@{digest}")
-    assert (answer.status_code, "is no digest" in answer.text) == (409, True)
+    assert (answer.status_code, "is not a valid digest" in answer.text) == (409, True)
 
 
 def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge, registry: FakeRegistry) -> None:
@@ -92,7 +92,7 @@ def test_what_was_deleted_is_put_back_and_the_history_says_by_whom(pruned: Edge,
     form = {"repository": "shop/api", "tag": "v1", "digest": V1, "back": "/repository/shop/api"}
     response = browser.post("/restore", **form)
     assert response.headers["Location"] == "/repository/shop/api"
-    assert "v1 is back" in browser.said(response)
+    assert "restored v1" in browser.said(response)
     assert registry.tags("shop/api")["v1"] == V1
     (entry, *_) = pruned.wiring.history.entries("shop/api")
     assert (entry.action, "dashboard" in (entry.actor + entry.reason)) == ("restored", True)
@@ -109,9 +109,9 @@ def test_it_is_put_back_under_another_name(pruned: Edge, registry: FakeRegistry)
     ("form", "sentence"),
     [
         ({"tag": "v9"}, "was not deleted by pushprune"),
-        ({"tag": "<b>"}, "is no tag"),
-        ({"tag": "v1", "as_tag": "a b"}, "is no tag"),
-        ({"digest": "sha256:x"}, "is no digest"),
+        ({"tag": "<b>"}, "is not a valid tag"),
+        ({"tag": "v1", "as_tag": "a b"}, "is not a valid tag"),
+        ({"digest": "sha256:x"}, "is not a valid digest"),
         ({"repository": "nobody/knows", "tag": "v1"}, "no repository"),
     ],
 )
@@ -125,11 +125,11 @@ def test_a_tag_that_is_gone_is_explained_by_its_time_line(pruned: Edge) -> None:
     assert "It is not there" in browser.text(f"{WHY}:v1")
     line = browser.text(f"{LINE}:v1")
     assert "older than the newest 1" in line
-    assert "Put it back</button>" in line
+    assert "Restore</button>" in line
     assert "push it again" not in line
     pruned.wiring.trash.collected()
     line = browser.text(f"{LINE}:v1")
-    assert "Put it back</button>" not in line
+    assert "Restore</button>" not in line
     assert "Nothing of it is kept any more" in line
 
 
@@ -137,7 +137,7 @@ def test_a_tag_that_moved_shows_each_digest_and_who_moved_it(kept: Edge) -> None
     kept.heard(event(tag="e", digest="5", actor="bob", at=10))
     line = Browser(kept).text(f"{LINE}:e")
     assert line.count("<li>") == 2
-    assert line.count("stands there now") == 1
+    assert line.count("current</strong>") == 1
     assert "overwritten by bob" in line
 
 
@@ -156,7 +156,7 @@ def test_what_was_overwritten_is_put_back_once_somebody_has_read_what_that_overw
 ) -> None:
     browser, two = Browser(moved, TOKENS["admin"]), registry.tags("shop/api")["v1"]
     line = browser.text(f"{LINE}:v1")
-    (details,) = re.findall(r"<details>\s+<summary>Put it back …</summary>.*?</details>", line, re.DOTALL)
+    (details,) = re.findall(r"<details>\s+<summary>Revert tag to this image …</summary>.*?</details>", line, re.DOTALL)
     assert f'title="{two}"' in details.split("</form>")[0].split("loses the tag")[0]
     form = dict(re.findall(r'name="([a-z]+)" value="([^"]+)"', details))
     assert (form["tag"], form["digest"], form["over"]) == ("v1", V1, two)
@@ -175,7 +175,7 @@ def test_where_somebody_pushed_since_nothing_is_overwritten(moved: Edge, registr
         answer = browser.said(browser.post("/restore", **form, over=item))
         assert "was pushed again since" in answer
     assert registry.tags("shop/api")["v1"] == three
-    assert "Put it back" not in Browser(moved, TOKENS["read"]).text(f"{LINE}:v1")
+    assert "Revert tag" not in Browser(moved, TOKENS["read"]).text(f"{LINE}:v1")
 
 
 def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
@@ -192,7 +192,7 @@ def test_any_two_digests_of_a_tag_are_compared(kept: Edge) -> None:
     assert text.count("<bdi>bob</bdi>") == 2
     assert "is not known" in browser.text(f"{COMPARE}:e?before={digest_of('4')}&after={digest_of('6')}")
     assert "It is the same image" in browser.text(f"{COMPARE}:e?before={digest_of('5')}&after={digest_of('5')}")
-    assert "never stood at" in browser.panel(f"{COMPARE}:e?before={digest_of('1')}&after={digest_of('5')}").text
+    assert "never pointed to" in browser.panel(f"{COMPARE}:e?before={digest_of('1')}&after={digest_of('5')}").text
     assert "at one digest only" in browser.text("/panels/tag/images/shop/api:a")
 
 
@@ -204,7 +204,7 @@ def test_what_is_compared_stands_in_the_address(kept: Edge) -> None:
 
 def test_what_each_rule_says_of_a_tag_is_shown(kept: Edge) -> None:
     text = Browser(kept).text(f"{WHY}:b")
-    assert '<strong class="goes">It goes</strong>' in text
+    assert '<strong class="goes">To be deleted</strong>' in text
     assert "3 (rule keeps 2)" in text
     assert '<a href="/tag/shop/api:c">' in text
 
@@ -214,12 +214,12 @@ def test_a_tag_is_deleted_by_hand_over_the_workers(pruned: Edge) -> None:
     answer = browser.said(browser.post("/delete", repository="shop/api", tag="v2", back="/tag/shop/api:v2"))
     assert "shop/api:v2 goes" in answer
     assert pruned.wiring.asks.requests("shop/api")["v2"].by == "dashboard"
-    assert "wants it deleted" in browser.text(f"{WHY}:v2")
+    assert "Deletion requested by" in browser.text(f"{WHY}:v2")
     assert pruned.sent == ["shop/api"]
 
 
 @pytest.mark.parametrize(
-    ("tag", "sentence"), [("v9", "is no tag that is there"), ("*", "is no tag"), ("", "name the tag")]
+    ("tag", "sentence"), [("v9", "is no tag that is there"), ("*", "is not a valid tag"), ("", "name the tag")]
 )
 def test_what_cannot_be_deleted_is_said(pruned: Edge, tag: str, sentence: str) -> None:
     browser = Browser(pruned)
