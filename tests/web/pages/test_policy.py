@@ -114,7 +114,7 @@ def test_a_refused_plan_stays_and_nobody_is_asked_again(held: Edge) -> None:
     assert (held.http.get("/readyz").json or {})["holds"] == 0
     assert "pushprune_held_repositories 0.0" in held.http.get("/metrics").text
     (listed,) = (held.http.get("/api/v1/holds").json or {})["holds"]
-    assert listed["refused_by"] == "dashboard"
+    assert listed["rejected_by"] == "dashboard"
     assert held.wiring.verdicts.plan("shop/api").hold is not None
     (entry, *_) = held.wiring.history.entries()
     assert (entry.action, entry.repository, entry.actor) == ("refused", "shop/api", "dashboard")
