@@ -21,7 +21,10 @@ _GUESSES = "pushprune guesses"
 
 _OPENED_BY: Mapping[Right, tuple[str, ...]] = {"read": ("read", "admin"), "admin": ("admin",)}
 _WRONG_NOTIFY = "the notify token is missing or wrong: send the header `Authorization: Bearer <tokens.notify>`"
-_FOREIGN = "no token is set, so only programs on this machine have access: set tokens.read and tokens.admin"
+# The registry sends its events with this type, and a version and `+json` after it.
+_EVENTS_TYPE = "application/vnd.docker.distribution.events."
+# Containers reach the machine that they run on by these names (Docker Desktop, Podman). No public name ends like them.
+_NAMES_OF_THIS_MACHINE = frozenset({"host.docker.internal", "gateway.docker.internal", "host.containers.internal"})
 _UNSET: Mapping[Right, str] = {
     "read": "neither tokens.read nor tokens.admin is set, so access is disabled: set tokens.read",
     "admin": "tokens.admin is not set, so changes are disabled: set tokens.admin",
@@ -67,11 +70,12 @@ def notify_refusal(settings: Settings) -> Response | None:
     """Return the answer that refuses the request, or None if the request may post notifications.
 
     If no token is set at all, every program on this machine may post: the settings then allow only a loopback address
-    to listen on. A web page of another site, open in a browser on this machine, may not.
+    to listen on. A web page of another site, open in a browser on this machine, may not. A registry may, by any host
+    name: a refusal would block its queue for ever (safety rule 10).
     """
     tokens = _tokens(settings)
     if not tokens:
-        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_cross_origin() else None
+        return _cross_origin_refusal("notify") if is_cross_origin() and not _is_registry() else None
     if "notify" not in tokens:
         return _unauthorized("tokens.notify is not set, so notifications are rejected: set tokens.notify")
     if "notify" in _carried(tokens):
@@ -91,7 +95,7 @@ def refusal(settings: Settings, right: Right) -> Response | None:
     """
     tokens = _tokens(settings)
     if not tokens:
-        return problem(HTTPStatus.FORBIDDEN, _FOREIGN) if is_cross_origin() else None
+        return _cross_origin_refusal("read and tokens.admin") if is_cross_origin() else None
     if too_many := _too_many_guesses():
         return too_many
     opening, carried = _OPENED_BY[right], _carried(tokens)
@@ -190,9 +194,29 @@ def is_cross_origin() -> bool:
         return True
     # By DNS rebinding a page of another site becomes same-origin, but the Host header still has its name.
     try:
-        return not is_loopback(urlsplit(f"//{request.host}").hostname or "")
+        host = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
         return True
+    return not (is_loopback(host) or host in _NAMES_OF_THIS_MACHINE)
+
+
+def _is_registry() -> bool:
+    """True if no browser can have sent the request.
+
+    With every POST, a browser sends the header Origin (Fetch standard, 3.2), and newer ones also Sec-Fetch-Site. An
+    old browser without Origin cannot send the content type of events from a page of another site.
+    """
+    is_browser = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+    return not is_browser and (request.content_type or "").startswith(_EVENTS_TYPE)
+
+
+def _cross_origin_refusal(tokens: str) -> Response:
+    sender = request.headers.get("Origin") or request.host
+    detail = (
+        "no token is set, so only programs on this machine have access, and this request comes from or names "
+        f"{sender[:100]!r}: send it to localhost, or set tokens.{tokens}"
+    )
+    return problem(HTTPStatus.FORBIDDEN, detail)
 
 
 def _unauthorized(detail: str) -> Response:

@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -25,7 +26,7 @@ def blueprint(wiring: Wiring) -> Blueprint:
     @pages.post("/notifications")
     def notifications() -> Response | tuple[Response, int]:
         if refusal := notify_refusal(wiring.settings):
-            alert.refused(request.remote_addr or "unknown")
+            alert.refused(request.remote_addr or "unknown", refusal)
             return refusal
         envelope = parse(whole_body(request), now_us())
         recorded = recorder.record(envelope)
@@ -47,14 +48,17 @@ class UnauthenticatedAlert:
         self._wiring = wiring
         self._told_s: float | None = None
 
-    def refused(self, address: str) -> None:
+    def refused(self, address: str, refusal: Response) -> None:
         now_s = time.monotonic()
         if self._told_s is not None and now_s - self._told_s < _TELL_AGAIN_S:
             return
         self._told_s = now_s
+        reason = "its Authorization header does not contain tokens.notify"
+        if refusal.status_code == HTTPStatus.FORBIDDEN:
+            reason = (refusal.get_json() or {}).get("detail", "")
         sentence = (
-            f"a notification from {address} was rejected: its Authorization header does not contain tokens.notify; "
-            "correct `headers` of the endpoint in the registry's config.yml and restart the registry"
+            f"a notification from {address} was rejected: {reason}; correct `url` or `headers` of the endpoint in the "
+            "registry's config.yml and restart the registry"
         )
         log.warning(sentence)
         with suppress(StoreUnavailable):

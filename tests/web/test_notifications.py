@@ -191,6 +191,37 @@ def test_without_any_token_no_web_page_from_elsewhere_may_post(edge: Edge, heade
     assert edge.tags() == []
 
 
+REGISTRY = {"Content-Type": "application/vnd.docker.distribution.events.v1+json", "User-Agent": "Go-http-client/1.1"}
+
+
+@pytest.mark.parametrize("host", ["host.docker.internal:8080", "pushprune:8080", "registry-host.example"])
+def test_without_any_token_the_queue_of_a_registry_is_not_blocked_by_the_name_it_uses(edge: Edge, host: str) -> None:
+    headers = REGISTRY | {"Host": host}
+    assert edge.http.post("/notifications", data=envelope(event(tag="v1")), headers=headers).status_code == 200
+    assert edge.tags() == ["v1"]
+
+
+SENT_BY_A_BROWSER = [{"Host": "a.example", "Origin": "http://a.example"}, *(h for h in FOREIGN if "Host" not in h)]
+
+
+@pytest.mark.parametrize("headers", SENT_BY_A_BROWSER)
+def test_without_any_token_the_content_type_of_a_registry_helps_no_web_page(
+    edge: Edge, headers: dict[str, str]
+) -> None:
+    response = edge.http.post("/notifications", data=envelope(event(tag="v1")), headers=headers | REGISTRY)
+    assert response.status_code == 403
+    assert edge.tags() == []
+
+
+def test_a_refusal_names_the_host_and_the_setting(edge: Edge) -> None:
+    answer = edge.http.post("/notifications", data=envelope(event(tag="v1")), headers={"Host": "a.example:8080"})
+    detail = (answer.get_json() or {})["detail"]
+    assert "'a.example:8080'" in detail
+    assert detail.endswith("set tokens.notify")
+    (trouble,) = edge.wiring.outbox.troubles()
+    assert detail in trouble.message
+
+
 def test_with_a_token_a_registry_may_post_under_any_name(serve: ServeEdge) -> None:
     edge = serve(tokens={"notify": "s3cret"})
     headers = {"Authorization": "Bearer s3cret", "Host": "pushprune.example"}
